@@ -1,0 +1,34 @@
+"""How a trained network's relevance changes over its checkpoints.
+
+The public names are imported when they are first used: ``import lrpdyn`` loads no torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lrpdyn.architectures.registry import register_architecture
+    from lrpdyn.pipeline import compute
+    from lrpdyn.run import Run, open_run
+
+__version__ = "0.1.0"
+__all__ = ["Run", "__version__", "compute", "open_run", "register_architecture"]
+
+_HOMES = {
+    "Run": "lrpdyn.run",
+    "compute": "lrpdyn.pipeline",
+    "open_run": "lrpdyn.run",
+    "register_architecture": "lrpdyn.architectures.registry",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'lrpdyn' has no attribute '{name}'")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])

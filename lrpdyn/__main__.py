@@ -1,0 +1,5 @@
+"""``python -m lrpdyn``."""
+
+from lrpdyn.cli.main import main
+
+main()

@@ -1,0 +1,1 @@
+"""Networks that weights can be loaded into: the registry, and those that ship with lrpdyn."""

@@ -1,0 +1,85 @@
+"""CleanRL's Atari networks: NatureCNN with the division by 255 inside ``forward``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor, nn
+
+from lrpdyn.architectures.model import INSIDE, Architecture, Arguments
+from lrpdyn.architectures.nature_cnn import channels_of, convolutions
+from lrpdyn.checkpoints.model import Shapes
+
+
+class DivideBy255(nn.Module):
+    """The first thing that CleanRL's ``forward`` does."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Bring pixels of 0..255 to 0..1."""
+        return x / 255.0
+
+
+class ActorCritic(nn.Module):
+    """``ppo_atari.Agent``: ``network``, ``actor``, ``critic``."""
+
+    heads = ("policy", "value")
+
+    def __init__(self, channels: int, convolved: int, features: int, actions: int) -> None:
+        super().__init__()
+        linear = (nn.Linear(convolved, features), nn.ReLU())
+        self.network = nn.Sequential(*convolutions(channels), *linear)
+        self.actor = nn.Linear(features, actions)
+        self.critic = nn.Linear(features, 1)
+
+    def path(self, head: str) -> nn.Module:
+        """Return the layers from the observation to the outputs of `head`."""
+        last = self.actor if head == "policy" else self.critic
+        return nn.Sequential(DivideBy255(), self.network, last)
+
+
+class QNetwork(nn.Module):
+    """``dqn_atari.QNetwork``: one Sequential."""
+
+    heads = ("q",)
+
+    def __init__(self, channels: int, convolved: int, features: int, actions: int) -> None:
+        super().__init__()
+        linear = (nn.Linear(convolved, features), nn.ReLU(), nn.Linear(features, actions))
+        self.network = nn.Sequential(*convolutions(channels), *linear)
+
+    def path(self, head: str) -> nn.Module:
+        """Return the layers from the observation to the Q values."""
+        return nn.Sequential(DivideBy255(), self.network)
+
+
+def _recognise(shapes: Shapes, hints: Mapping[str, Any], *, last: str) -> Arguments | None:
+    channels = channels_of(shapes, "network.0")
+    linear, output = shapes.get("network.7.weight"), shapes.get(f"{last}.weight")
+    if channels is None or linear is None or output is None:
+        return None
+    features, convolved = linear
+    return {
+        "channels": channels,
+        "convolved": convolved,
+        "features": features,
+        "actions": output[0],
+    }
+
+
+ARCHITECTURES = (
+    Architecture(
+        "cleanrl-ppo-atari",
+        ActorCritic,
+        lambda shapes, hints: _recognise(shapes, hints, last="actor"),
+        INSIDE,
+        "cleanrl/ppo_atari.py",
+    ),
+    Architecture(
+        "cleanrl-dqn-atari",
+        QNetwork,
+        lambda shapes, hints: _recognise(shapes, hints, last="network.9"),
+        INSIDE,
+        "cleanrl/dqn_atari.py",
+    ),
+)

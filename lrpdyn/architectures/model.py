@@ -1,0 +1,65 @@
+"""The plain data of this room: an architecture, and what its network takes as observations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from lrpdyn.checkpoints.model import Shapes
+
+Arguments = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """What is done to pixels before the network sees them.
+
+    `divisor` is what uint8 observations are divided by outside of the network (1: the network does
+    it itself, None: unknown), `expected` the range that the network then takes.
+    """
+
+    divisor: float | None = None
+    expected: tuple[float, float] | None = None
+
+
+#: Stable-Baselines3 divides images by 255 before its networks.
+OUTSIDE = Preprocessing(255.0, (0.0, 1.0))
+#: CleanRL's Atari networks divide by 255 inside ``forward``.
+INSIDE = Preprocessing(1.0, (0.0, 255.0))
+UNKNOWN = Preprocessing()
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A registered architecture.
+
+    Parameters
+    ----------
+    name
+        What ``--arch`` takes.
+    factory
+        Gives the network for keyword arguments. The network may have ``heads``, a tuple of names
+        (the first is the default), and ``path(head)``, which gives the module from observation to
+        the outputs (N, units) of that head; otherwise its only head is ``logits``.
+    recognise
+        Reads the arguments from the shapes of a state dict and the hints of its file; None where
+        the weights are not of this architecture.
+    preprocessing
+        What happens to pixels before the network.
+    source
+        Where the network is defined.
+    """
+
+    name: str
+    factory: Callable[..., nn.Module]
+    recognise: Callable[[Shapes, Mapping[str, Any]], Arguments | None]
+    preprocessing: Preprocessing = UNKNOWN
+    source: str = ""
+
+
+def never(shapes: Shapes, hints: Mapping[str, Any]) -> Arguments | None:
+    """Recognise nothing: an architecture that is only used when the user names it."""
+    return None

@@ -1,0 +1,71 @@
+"""The plain data of this room: a checkpoint, what its header tells, what was left out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class StepCandidate:
+    """A number that may be the step: its unit, and where it was read."""
+
+    value: int
+    unit: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a file tells without its weights being read.
+
+    `shapes` has the shape of every weight by its key; `hints` what else is known of the network
+    (``activation``, ``observation_shape``, ``normalize_images``), as plain text and numbers.
+    """
+
+    shapes: Shapes
+    step: StepCandidate | None = None
+    epoch: StepCandidate | None = None
+    hints: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """One entry of the ordered series: a path and a step, no weights."""
+
+    step: int
+    path: Path
+    format: str
+    step_source: str
+    header: Header
+    aliases: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """An entry of the folder that is no part of the series, and why.
+
+    `bad` says that it should be part of it, and `step` where, as far as its name tells.
+    """
+
+    path: Path
+    reason: str
+    bad: bool = False
+    step: int | None = None
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Every entry of a folder: the series in order of training, and what was left out."""
+
+    checkpoints: tuple[Checkpoint, ...]
+    left_out: tuple[LeftOut, ...]
+    unit: str
+
+    @property
+    def bad(self) -> tuple[LeftOut, ...]:
+        return tuple(entry for entry in self.left_out if entry.bad)

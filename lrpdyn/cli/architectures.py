@@ -1,0 +1,30 @@
+"""lrpdyn architectures."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from lrpdyn.cli import options
+
+
+@click.command("architectures", short_help="List the registered architectures.")
+@options.output_format("table", "json")
+def command(form: str) -> None:
+    """List the architectures that --arch takes and that are recognised from the weights."""
+    from lrpdyn.architectures.registry import ARCHITECTURES
+
+    rows = [
+        {
+            "name": architecture.name,
+            "heads": list(getattr(architecture.factory, "heads", ("logits",))),
+            "source": architecture.source,
+        }
+        for architecture in ARCHITECTURES.values()
+    ]
+    if form == "json":
+        click.echo(json.dumps(rows, indent=1))
+        return
+    for row in rows:
+        click.echo(f"{row['name']:<18}  heads {', '.join(row['heads']):<14}  {row['source']}")

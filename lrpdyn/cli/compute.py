@@ -1,0 +1,68 @@
+"""lrpdyn compute."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from lrpdyn.cli import options
+
+
+@click.command("compute", short_help="Explain every checkpoint and write a run folder.")
+@click.argument("checkpoints")
+@click.argument("observations", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("-o", "--out", default=options.DEFAULT_RUN, show_default=True, help="The run folder.")
+@click.option("--rule", default="zplus", show_default=True, help="NAME[:VALUE], see lrpdyn rules.")
+@click.option("--arch", help="A name (lrpdyn architectures), MODULE:CALLABLE or FILE.py:CALLABLE. "
+              "Default: recognised from the weights.")  # fmt: skip
+@click.option("--arch-arg", "arch_arg", multiple=True, metavar="KEY=VALUE", help="Argument of --arch.")
+@click.option("--head", help="Which output: policy, value, q, logits.")
+@click.option("--target", default="argmax", show_default=True,
+              help="argmax, modal, final, a unit, or FILE.npy with a unit for each sample.")  # fmt: skip
+@click.option("--contrast", type=click.Choice(["mean", "none", "runner-up"]), default="mean",
+              show_default=True, help="What is subtracted from the target's output.")  # fmt: skip
+@click.option("--normalize", type=click.Choice(["none", "sum", "l1", "max", "minmax"]), default="none",
+              show_default=True, help="Of each map, before differences are taken.")  # fmt: skip
+@click.option("--layout", type=click.Choice(["NCHW", "NHWC", "CHW", "HWC", "NHW", "HW", "NF", "F"]),
+              help="Of the observation files. Default: told from the network.")  # fmt: skip
+@click.option("--scale", help="What observations are divided by, or none.")
+@click.option("--samples", help="Which observations, such as 0,3,7 or 0-3.")
+@options.pattern
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or mps.")
+@click.option("--batch-size", type=click.IntRange(min=1), default=64, show_default=True,
+              help="Observations that are explained at once.")  # fmt: skip
+@click.option("--overwrite", is_flag=True, help="Replace a run of another question.")
+@click.option("--skip-bad", is_flag=True, help="Go on without checkpoints that cannot be read.")
+@options.trust
+@options.config
+@options.verbosity
+def command(checkpoints: str, observations: tuple[Path, ...], **given: Any) -> int:
+    """Explain CHECKPOINTS (a folder, or a glob in quotes) on OBSERVATIONS and write a run folder.
+
+    OBSERVATIONS are .npy, .npz, .png or .jpg files, or folders of them. A run that was interrupted
+    goes on with the same command. Prints the run folder; what it found goes to stderr.
+    """
+    from lrpdyn.architectures.registry import parse_arguments
+    from lrpdyn.closing import closing_lines
+    from lrpdyn.pipeline import compute
+
+    arguments = parse_arguments(given.pop("arch_arg"))
+    quiet = given["quiet"]
+    started = time.time()
+    run = compute(checkpoints, observations, arch_args=arguments, **given)
+    skipped = [entry for entry in run.manifest["checkpoints"] if entry["status"] == "bad"]
+    if not quiet:
+        if (run.path / "manifest.json").stat().st_mtime < started:
+            click.echo(f"{run.path} is finished: {len(run.steps)} steps; nothing to do", err=True)
+        for line in closing_lines(run):
+            click.echo(line, err=True)
+    for entry in skipped:
+        click.echo(f"skipped   {entry['reason']}", err=True)
+    for entry in run.manifest["checkpoints"]:
+        if entry["status"] == "not_finite":
+            click.echo(f"warning   step {entry['step']:,}: {entry['reason']}", err=True)
+    click.echo(str(run.path))
+    return 3 if skipped else 0

@@ -1,0 +1,49 @@
+"""lrpdyn demo."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import click
+
+from lrpdyn.cli import options
+
+
+@click.command("demo", short_help="Train a small agent and explain it.")
+@click.argument("directory", default="lrpdyn-demo", type=click.Path(path_type=Path))
+@click.option("--seed", default=0, show_default=True)
+@options.verbosity
+@click.pass_context
+def command(ctx: click.Context, directory: Path, seed: int, quiet: bool) -> None:
+    """Train a small agent for real in DIRECTORY (new or empty), then run compute, plot and outliers.
+
+    Each command is printed, so that it can be repeated.
+    """
+    from tqdm import tqdm
+
+    from lrpdyn.demo import train
+
+    with tqdm(desc="training", disable=True if quiet else None, leave=False) as bar:
+
+        def advance(done: int, total: int, rate: float) -> None:
+            bar.total = total
+            bar.set_postfix_str(f"catches {100 * rate:.0f} %", refresh=False)
+            bar.update(done - bar.n)
+
+        demo = train(directory, seed, advance)
+    click.echo(
+        f"Trained an agent to catch a ball in {demo.seconds:.0f} s ({demo.steps[-1]:,} steps): it "
+        f"catches {100 * demo.final_catch_rate:.1f} %, a random player "
+        f"{100 * demo.random_catch_rate:.1f} %.",
+        err=True,
+    )
+    run = directory / "run"
+    for arguments in (
+        ["compute", str(demo.checkpoints), str(demo.observations), "-o", str(run)],
+        ["plot", str(run)],
+        ["outliers", str(run)],
+    ):
+        click.echo(f"\n$ lrpdyn {shlex.join(arguments)}", err=True)
+        assert ctx.parent is not None
+        ctx.parent.command.main(arguments, standalone_mode=False, obj=ctx.obj)

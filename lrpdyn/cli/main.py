@@ -1,0 +1,82 @@
+"""The group of commands, and how errors and signals become one line and an exit code."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import sys
+import traceback
+from typing import Any
+
+import click
+
+from lrpdyn import __version__
+from lrpdyn.errors import LrpdynError
+
+_COMMANDS = ("compute", "plot", "outliers", "inspect", "demo", "rules", "architectures")
+_STOPPED = "Stopped. What is finished is kept: the same command goes on from there."
+
+
+class _LazyGroup(click.Group):
+    """Import a command when it is needed; none of them loads torch by being imported."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in _COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"lrpdyn.cli.{name}").command
+        return command
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="lrpdyn")
+def group() -> None:
+    """See how a network's relevance changes over its training, and what went wrong on the way.
+
+    \b
+    lrpdyn compute ckpts/ obs.npy --rule zplus
+    lrpdyn plot
+    lrpdyn outliers
+    """
+
+
+def _terminated(signum: int, frame: Any) -> None:
+    click.echo(_STOPPED, err=True)
+    raise SystemExit(143)
+
+
+def main() -> None:
+    """Run the command line; exit with the code of the contract."""
+    settings = {"verbose": 0}
+    signal.signal(signal.SIGTERM, _terminated)
+    sys.exit(_run(settings))
+
+
+def _run(settings: dict[str, int]) -> int:
+    try:
+        code = group.main(standalone_mode=False, obj=settings)
+        sys.stdout.flush()
+        return code if isinstance(code, int) else 0
+    except click.exceptions.Abort:
+        click.echo(_STOPPED, err=True)
+        return 130
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except LrpdynError as error:
+        if settings["verbose"] >= 2:
+            traceback.print_exc()
+        click.echo(f"Error: {_one_line(str(error))}", err=True)
+        return error.exit_code
+    except BrokenPipeError:
+        # The reader of our output is gone (lrpdyn outliers | head): nothing is wrong.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _one_line(text: str) -> str:
+    """Return `text` on one line, with control characters (of a file's name, say) made visible."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in " ".join(text.splitlines()))

@@ -1,0 +1,102 @@
+"""Options and arguments that several commands share."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+DEFAULT_RUN = "lrpdyn-run"
+
+
+def run_argument(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the argument RUN, the run folder."""
+    return click.argument("run", default=DEFAULT_RUN, type=click.Path(path_type=Path))(function)
+
+
+def verbosity(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add -q and -v."""
+    quiet = click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
+    verbose = click.option(
+        "-v",
+        "--verbose",
+        count=True,
+        expose_value=False,
+        callback=_set_verbosity,
+        help="Say more; twice: a traceback with an error.",
+    )
+    return quiet(verbose(function))
+
+
+def trust(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add --trust."""
+    return click.option(
+        "--trust",
+        is_flag=True,
+        help="Unpickle checkpoints that are more than weights. This can run code: only for files "
+        "whose maker you trust.",
+    )(function)
+
+
+def pattern(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add --pattern."""
+    return click.option("--pattern", metavar="GLOB", help="Only checkpoints whose name matches.")(function)
+
+
+def output_format(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Add --format with a choice of `names`, the first being the default."""
+    return click.option(
+        "--format", "form", type=click.Choice(names), default=names[0], show_default=True
+    )
+
+
+def config(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add --config, a TOML file whose keys are the options' names."""
+    return click.option(
+        "--config",
+        type=click.Path(exists=True, dir_okay=False),
+        is_eager=True,
+        expose_value=False,
+        callback=_read_config,
+        help="A TOML file of options; the command line wins.",
+    )(function)
+
+
+def _set_verbosity(ctx: click.Context, parameter: click.Parameter, value: int) -> None:
+    if isinstance(ctx.obj, dict):
+        ctx.obj["verbose"] = value
+
+
+def _read_config(ctx: click.Context, parameter: click.Parameter, value: str | None) -> None:
+    if value is None:
+        return
+    try:
+        with open(value, "rb") as file:
+            given = tomllib.load(file)
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise click.BadParameter(f"{value}: {error}") from error
+    options = {
+        name.removeprefix("--"): option
+        for option in ctx.command.params
+        if isinstance(option, click.Option) and option is not parameter
+        for name in option.opts
+        if name.startswith("--")
+    }
+    unknown = [key for key in given if key.replace("_", "-") not in options]
+    if unknown:
+        raise click.BadParameter(
+            f"{value}: no option is called {', '.join(unknown)}; the keys are the options' names: "
+            f"{', '.join(options)}"
+        )
+    defaults = {str(options[key.replace("_", "-")].name): _text(item) for key, item in given.items()}
+    ctx.default_map = {**(ctx.default_map or {}), **defaults}
+
+
+def _text(value: Any) -> Any:
+    """Return a TOML value as click takes it: a table of arguments becomes KEY=VALUE pairs."""
+    if isinstance(value, dict):
+        return [f"{key}={item}" for key, item in value.items()]
+    return value

@@ -1,0 +1,29 @@
+"""Errors that a person at a shell reads: one line, with an exit code by kind."""
+
+
+class LrpdynError(Exception):
+    """Something could not be done; the message says what, where and what to do next."""
+
+    exit_code = 1
+
+
+class UsageError(LrpdynError):
+    """What was asked for does not exist or contradicts itself."""
+
+    exit_code = 2
+
+
+class CheckpointError(LrpdynError):
+    """A checkpoint, or a folder of them, cannot be used."""
+
+
+class ArchitectureError(LrpdynError):
+    """No network fits the weights, or the network cannot be explained."""
+
+
+class ObservationError(LrpdynError):
+    """The observations cannot be used, or do not fit the network."""
+
+
+class RunError(LrpdynError):
+    """A run folder cannot be written, read or gone on with."""

@@ -1,0 +1,1 @@
+"""Layer-wise relevance propagation on Captum: rules, canonisation, attribution."""

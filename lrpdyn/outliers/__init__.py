@@ -1,0 +1,1 @@
+"""What stands out in the dynamics, how far, and why."""

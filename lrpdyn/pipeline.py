@@ -1,0 +1,483 @@
+"""The main job from end to end: discover, load, explain, accumulate, store."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import shlex
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+import lrpdyn
+from lrpdyn import explanation
+from lrpdyn import run as store
+from lrpdyn.architectures.registry import resolve
+from lrpdyn.checkpoints.discovery import discover
+from lrpdyn.checkpoints.model import Checkpoint, Listing
+from lrpdyn.checkpoints.readers import digest
+from lrpdyn.dynamics import NORMALISATIONS, Dynamics
+from lrpdyn.errors import ArchitectureError, CheckpointError, RunError, UsageError
+from lrpdyn.explanation import Model
+from lrpdyn.lrp.attribution import layer_rules
+from lrpdyn.lrp.rules import Rule, parse_rule
+from lrpdyn.observations import Observations, load_observations
+from lrpdyn.results import Record, write_results
+from lrpdyn.targets import CONTRASTS, Fixed, Target, fix_targets, parse_target
+
+BATCH_SIZE = 64
+
+
+@dataclass(frozen=True)
+class Job:
+    """All that is known before the first step is explained."""
+
+    listing: Listing
+    model: Model
+    rule: Rule
+    observations: Observations
+    contrast: str
+    target: Target
+    normalisation: str
+    folder: Path
+    skip_bad: bool
+    trust: bool
+    quiet: bool
+
+
+def compute(
+    checkpoints: str | Path,
+    observations: str | Path | NDArray[Any] | Sequence[str | Path | NDArray[Any]],
+    *,
+    out: str | Path = "lrpdyn-run",
+    rule: str = "zplus",
+    arch: str | None = None,
+    arch_args: Mapping[str, Any] | None = None,
+    head: str | None = None,
+    target: str | int = "argmax",
+    contrast: str = "mean",
+    normalize: str = "none",
+    layout: str | None = None,
+    scale: str | float | None = None,
+    samples: str | Sequence[int] | None = None,
+    pattern: str | None = None,
+    device: str = "auto",
+    batch_size: int = BATCH_SIZE,
+    overwrite: bool = False,
+    skip_bad: bool = False,
+    trust: bool = False,
+    quiet: bool = False,
+) -> store.Run:
+    """Explain every checkpoint and write a run folder.
+
+    Parameters
+    ----------
+    checkpoints
+        A folder of checkpoints, or a glob.
+    observations
+        Files or folders (.npy, .npz, .png, .jpg), or arrays: (N, C, H, W), (N, H, W, C), one
+        sample without N, or flat (N, F).
+    out
+        The run folder. A run that was interrupted goes on; one of another question is refused.
+    rule
+        ``NAME[:VALUE]``, see ``lrpdyn rules``.
+    arch, arch_args
+        A registered name, ``MODULE:CALLABLE`` or ``FILE.py:CALLABLE``, and its arguments;
+        recognised from the weights where not given.
+    head
+        Which output; the architecture's first where not given.
+    target
+        ``argmax``, ``modal``, ``final``, a unit, or a .npy file of one unit a sample.
+    contrast
+        ``mean``, ``none`` or ``runner-up``: what is subtracted from the target's output.
+    normalize
+        ``none``, ``sum``, ``l1``, ``max`` or ``minmax``: of the copies that differences are made
+        from; stored relevance stays raw.
+    layout, scale, samples
+        See `lrpdyn.observations.load_observations`.
+    pattern
+        Only files whose name matches this glob.
+    device
+        ``auto``, ``cpu``, ``cuda`` or ``mps``.
+    batch_size
+        Observations that are explained at once. Part of the question: last bits depend on it.
+    overwrite
+        Delete a run of another question (only files that lrpdyn wrote).
+    skip_bad
+        Go on without checkpoints that cannot be read.
+    trust
+        Unpickle checkpoints that are more than weights, which can run code.
+    quiet
+        No progress bar.
+
+    Returns
+    -------
+    Run
+        The finished run.
+
+    Raises
+    ------
+    LrpdynError
+        What cannot be done, in one line; what was computed is kept.
+    """
+    _check_choices(contrast, normalize, batch_size)
+    chosen_rule = parse_rule(rule)
+    listing = discover(
+        checkpoints, pattern=pattern, trust=trust, progress=_bar("reading headers", quiet)
+    )
+    _check_listing(listing, str(checkpoints), skip_bad)
+    first = listing.checkpoints[0]
+    resolved = resolve(arch, dict(arch_args or {}), first.header, str(first.path))
+    with _one_thread():
+        model = explanation.make_model(resolved, head, _device(device), batch_size)
+        given = _as_list(observations)
+        shape = first.header.hints.get("observation_shape")
+        expected = explanation.expected_observations(model, shape)
+        loaded = load_observations(given, expected, layout=layout, scale=scale, samples=samples)
+        _load_first(model, listing, skip_bad=skip_bad, trust=trust)
+        outputs = explanation.compare_outputs(model, loaded.values)
+        units = explanation.outputs_of(model, loaded.values[:1]).shape[1]
+        asked = parse_target(str(target), len(loaded.values), units)
+        job = Job(listing, model, chosen_rule, loaded, contrast, asked, normalize, Path(out),
+                  skip_bad, trust, quiet)  # fmt: skip
+        manifest = _manifest(job, pattern, outputs)
+        previous = _previous(job, manifest, overwrite=overwrite)
+        if previous is not None and _is_finished(job, previous):
+            return store.Run(job.folder, previous)
+        fixed = _fixed(job, previous)
+        manifest["target"]["values"] = None if fixed.target is None else fixed.target.tolist()
+        if fixed.runner_up is not None:
+            manifest["target"]["runner_up"] = fixed.runner_up.tolist()
+        _begin(job, manifest)
+        records, dynamics = _explain_all(job, fixed)
+        write_results(job.folder, manifest, records, dynamics, listing.bad)
+    return store.open_run(job.folder)
+
+
+def _check_choices(contrast: str, normalize: str, batch_size: int) -> None:
+    if contrast not in CONTRASTS:
+        raise UsageError(f"contrast '{contrast}': expected one of {', '.join(CONTRASTS)}")
+    if normalize not in NORMALISATIONS:
+        raise UsageError(f"normalize '{normalize}': expected one of {', '.join(NORMALISATIONS)}")
+    if batch_size < 1:
+        raise UsageError(f"batch_size {batch_size}: expected 1 or more")
+
+
+def _check_listing(listing: Listing, where: str, skip_bad: bool) -> None:
+    if listing.bad and not skip_bad:
+        reasons = "; ".join(entry.reason for entry in listing.bad[:5])
+        more = f"; and {len(listing.bad) - 5} more" if len(listing.bad) > 5 else ""
+        total = len(listing.bad) + len(listing.checkpoints)
+        raise CheckpointError(f"{len(listing.bad)} of {total} checkpoints cannot be used: {reasons}{more}")
+    found = len(listing.checkpoints)
+    if found < 2:
+        others = [f"{entry.path.name} ({entry.reason})" for entry in listing.left_out[:3]]
+        left = f"; left out: {', '.join(others)}" if others else ""
+        raise CheckpointError(
+            f"{where}: found {found} checkpoint{'s' * (found != 1)}, expected two or more, whose steps "
+            f"differ{left}; lrpdyn inspect lists every entry"
+        )
+
+
+def _as_list(observations: Any) -> list[Any]:
+    if isinstance(observations, str | Path | np.ndarray):
+        return [observations]
+    return list(observations)
+
+
+def _device(name: str) -> str:
+    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if name == "auto":
+        return next(kind for kind in ("cuda", "mps", "cpu") if available[kind])
+    if not available.get(name.partition(":")[0], False):
+        here = ", ".join(kind for kind, there in available.items() if there)
+        raise UsageError(f"--device {name}: not available here; expected auto, {here}")
+    return name
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Use one intra-op thread: sums then do not depend on the number of cores."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _bar(what: str, quiet: bool) -> Any:
+    """Return a wrapper that shows progress on stderr, on a terminal only."""
+    return lambda entries: tqdm(entries, desc=what, disable=True if quiet else None, leave=False)
+
+
+def _load_first(model: Model, listing: Listing, *, skip_bad: bool, trust: bool) -> None:
+    for checkpoint in listing.checkpoints:
+        try:
+            explanation.load(model, checkpoint, trust=trust)
+            return
+        except (CheckpointError, ArchitectureError):
+            if not skip_bad:
+                raise
+    raise CheckpointError("no checkpoint can be loaded; lrpdyn inspect says why")
+
+
+def _manifest(job: Job, pattern: str | None, outputs: Mapping[str, float]) -> dict[str, Any]:
+    values = job.observations.values
+    architecture = job.model.resolved.architecture.name
+    return {
+        "schema": store.SCHEMA,
+        "lrpdyn": lrpdyn.__version__,
+        "command": shlex.join(sys.argv),
+        "rule": {
+            "name": job.rule.name,
+            "parameters": dict(job.rule.parameters),
+            "layers": layer_rules(job.model.explained, job.rule),
+        },
+        "architecture": {"name": architecture, "arguments": job.model.resolved.arguments},
+        "head": job.model.head,
+        "contrast": job.contrast,
+        "target": {"policy": job.target.policy, "values": None},
+        "normalize": job.normalisation,
+        "unit": job.listing.unit,
+        "observations": {
+            "files": list(job.observations.files),
+            "sha256": hashlib.sha256(values.tobytes()).hexdigest(),
+            "shape": list(values.shape),
+            "layout": job.observations.layout,
+            "scale": job.observations.scale,
+        },
+        "selection": {"pattern": pattern},
+        "batch_size": job.model.batch_size,
+        "checkpoints": [
+            {"index": index, "step": c.step, "path": str(c.path), "format": c.format,
+             "sha256": None, "status": "pending", "reason": None}
+            for index, c in enumerate(job.listing.checkpoints)
+        ],
+        "checks": {"outputs": dict(outputs)},
+        "environment": {
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "numpy": np.__version__,
+            "platform": platform.platform(),
+            "device": str(job.model.device),
+            "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        },
+    }  # fmt: skip
+
+
+def _question(manifest: Mapping[str, Any], *, given_values: bool) -> dict[str, Any]:
+    """Return the parts of a manifest that make the question, by the option that sets them."""
+    target = manifest["target"]
+    return {
+        "rule": (manifest["rule"]["name"], manifest["rule"]["parameters"]),
+        "architecture": _plain(manifest["architecture"]),
+        "head": manifest["head"],
+        "contrast": manifest["contrast"],
+        "target": (target["policy"], target["values"] if given_values else None),
+        "normalize": manifest["normalize"],
+        "observations": manifest["observations"]["sha256"][:12],
+        "pattern": manifest["selection"]["pattern"],
+        "batch size": manifest["batch_size"],
+    }
+
+
+def _plain(value: Any) -> Any:
+    """Return `value` as it comes back from JSON, where a tuple is a list."""
+    return json.loads(json.dumps(value, default=str))
+
+
+def _previous(job: Job, manifest: dict[str, Any], *, overwrite: bool) -> dict[str, Any] | None:
+    """Return the manifest of the run that is gone on with, or None for a new one.
+
+    Raises
+    ------
+    RunError
+        The folder holds another question, or files that are no run.
+    """
+    folder = job.folder
+    if folder.exists() and not folder.is_dir():
+        raise RunError(f"{folder}: is a file, expected a run folder; choose another with -o")
+    if not (folder / store.MANIFEST).exists():
+        strangers = [p for p in folder.glob("*") if not p.name.startswith(".")]
+        if strangers and not overwrite:
+            raise RunError(
+                f"{folder}: is not empty and holds no run of lrpdyn ({strangers[0].name}, ...); choose "
+                "another with -o"
+            )
+        return None
+    if overwrite:
+        store.clear_run(folder)
+        return None
+    previous = store.read_manifest(folder)
+    given = job.target.values is not None
+    if given:
+        manifest["target"]["values"] = job.target.values.tolist()  # type: ignore[union-attr]
+    old, new = _question(previous, given_values=given), _question(manifest, given_values=given)
+    differing = [f"{name} ({old[name]} there, {new[name]} here)" for name in old if old[name] != new[name]]
+    if differing:
+        raise RunError(
+            f"{folder}: holds a run of another question: {'; '.join(differing)}; replace it with "
+            "--overwrite, or choose another folder with -o"
+        )
+    return previous
+
+
+def _is_finished(job: Job, previous: Mapping[str, Any]) -> bool:
+    """Tell whether everything that is asked for is there already."""
+    done = {entry["step"]: entry for entry in previous["checkpoints"]}
+    steps = [checkpoint.step for checkpoint in job.listing.checkpoints]
+    if any(step not in done or done[step]["status"] == "pending" for step in steps):
+        return False
+    _check_unchanged(job, store.read_journal(job.folder))
+    listed = {entry.step for entry in job.listing.bad} | set(steps)
+    there = all((job.folder / name).exists() for name in store.RESULTS)
+    maps = all(
+        store.relevance_path(job.folder, step).exists() for step in steps if done[step]["status"] == "done"
+    )
+    return there and maps and all(step in listed for step in done)
+
+
+def _fixed(job: Job, previous: Mapping[str, Any] | None) -> Fixed:
+    """Return the targets that are held fixed; those of a run that is gone on with must stay."""
+    if not job.target.needs_outputs(job.contrast):
+        return fix_targets(job.target, job.contrast, ())
+    stored = (previous or {}).get("target", {})
+    same = previous is not None and [c["step"] for c in previous["checkpoints"]] == [
+        c.step for c in job.listing.checkpoints
+    ]
+    if same and stored.get("values") is not None:
+        runner_up = stored.get("runner_up")
+        return Fixed(np.array(stored["values"]), None if runner_up is None else np.array(runner_up))
+    ordered = list(job.listing.checkpoints)
+    if job.target.policy == "final":
+        ordered.reverse()
+    fixed = fix_targets(job.target, job.contrast, _outputs(job, ordered))
+    if stored.get("values") is not None:
+        _check_same_targets(job, stored["values"], fixed)
+    return fixed
+
+
+def _check_same_targets(job: Job, stored: list[int], fixed: Fixed) -> None:
+    assert fixed.target is not None
+    differing = [n for n, (a, b) in enumerate(zip(stored, fixed.target, strict=True)) if a != b]
+    if differing:
+        raise RunError(
+            f"{job.folder}: with the new checkpoints --target {job.target.policy} would choose other "
+            f"units for samples {', '.join(map(str, differing[:20]))}; hold the run's own with --target "
+            f"FILE.npy (target.values in {store.MANIFEST}) and -o, or start again with --overwrite"
+        )
+
+
+def _outputs(job: Job, ordered: Iterable[Checkpoint]) -> Iterator[NDArray[np.float64]]:
+    wrapped = _bar("choosing targets", job.quiet)(ordered) if job.target.policy != "final" else ordered
+    for checkpoint in wrapped:
+        try:
+            explanation.load(job.model, checkpoint, trust=job.trust)
+        except (CheckpointError, ArchitectureError):
+            if not job.skip_bad:
+                raise
+            continue
+        yield explanation.outputs_of(job.model, job.observations.values)
+
+
+def _begin(job: Job, manifest: Mapping[str, Any]) -> None:
+    """Make the folder ready: no left-overs, the observations and a manifest of what is asked."""
+    for path in store.leftovers(job.folder):
+        path.unlink(missing_ok=True)
+    store.save_array(job.folder / "observations.npy", job.observations.values)
+    store.save_json(job.folder / store.MANIFEST, manifest)
+
+
+def _check_unchanged(job: Job, journal: list[dict[str, Any]]) -> None:
+    """Raise RunError where a checkpoint that was explained is another file now, or is gone."""
+    now = {checkpoint.step: checkpoint for checkpoint in job.listing.checkpoints}
+    for record in journal:
+        checkpoint = now.get(record["step"])
+        if checkpoint is None:
+            raise RunError(
+                f"{job.folder}: step {record['step']} was explained from {record['path']}, which is not "
+                "among the checkpoints now; bring it back, or start again with --overwrite or -o"
+            )
+        status = checkpoint.path.stat()
+        if [status.st_size, status.st_mtime_ns] == [record["size"], record["modified"]]:
+            continue
+        if digest(checkpoint.path, checkpoint.format) != record["sha256"]:
+            raise RunError(
+                f"{checkpoint.path}: changed since step {record['step']} was explained; start again with "
+                "--overwrite, or choose another folder with -o"
+            )
+
+
+def _explain_all(job: Job, fixed: Fixed) -> tuple[list[Record], Dynamics]:
+    """Explain what the journal does not hold yet; add every step to the sums, in order."""
+    journal = store.read_journal(job.folder)
+    _check_unchanged(job, journal)
+    done = {record["step"]: record for record in journal}
+    dynamics = Dynamics(job.observations.values.shape, job.normalisation)
+    records: list[Record] = []
+    for checkpoint in _bar("explaining", job.quiet)(job.listing.checkpoints):
+        try:
+            facts, maps = _recalled(job, done.get(checkpoint.step)) or _explained(job, checkpoint, fixed)
+        except (CheckpointError, ArchitectureError) as error:
+            if not job.skip_bad:
+                raise
+            records.append(Record.bad(checkpoint, str(error)))
+            continue
+        measures, transition = dynamics.add(checkpoint.step, maps)
+        records.append(Record(facts, measures, transition))
+    return records, dynamics
+
+
+def _recalled(
+    job: Job, record: dict[str, Any] | None
+) -> tuple[dict[str, Any], NDArray[np.float32]] | None:
+    """Return a step that was explained before, with its maps, if its file is whole."""
+    if record is None:
+        return None
+    try:
+        maps = np.load(store.relevance_path(job.folder, record["step"]), allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None
+    if maps.shape != job.observations.values.shape or maps.dtype != np.float32:
+        return None
+    return record, maps
+
+
+def _explained(
+    job: Job, checkpoint: Checkpoint, fixed: Fixed
+) -> tuple[dict[str, Any], NDArray[np.float32]]:
+    """Explain one checkpoint and store it: first its relevance, then its line in the journal."""
+    status = checkpoint.path.stat()
+    sha256 = explanation.load(job.model, checkpoint, trust=job.trust)
+    found = explanation.explain(
+        job.model, job.rule, job.observations.values, job.contrast, fixed.target, fixed.runner_up
+    )
+    store.save_array(store.relevance_path(job.folder, checkpoint.step), found.relevance)
+    finite = np.isfinite(found.score)
+    facts = {
+        "step": checkpoint.step,
+        "path": str(checkpoint.path),
+        "format": checkpoint.format,
+        "sha256": sha256,
+        "size": status.st_size,
+        "modified": status.st_mtime_ns,
+        "status": "done" if found.finite else "not_finite",
+        "reason": None if found.finite else "its outputs or relevance hold NaN or infinity",
+        "score": [float(s) if ok else None for s, ok in zip(found.score, finite, strict=True)],
+        "target": [int(t) if ok else None for t, ok in zip(found.target, finite, strict=True)],
+        "argmax": [int(a) if ok else None for a, ok in zip(found.argmax, finite, strict=True)],
+    }
+    store.append_journal(job.folder, facts)
+    return facts, found.relevance
+
