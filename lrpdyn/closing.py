@@ -37,7 +37,9 @@ def _question(run: Run) -> str:
     if manifest["head"] == "value":
         asked, against = "the state's value", ""
     flips = int(np.count_nonzero(transitions["argmax_changed"]))
-    return f"{asked}{against}; the preference changes in {flips:,} of {len(transitions):,} transitions"
+    return (
+        f"{asked}{against}; the preference changes in {flips:,} of {len(transitions):,} transitions"
+    )
 
 
 def _sign(run: Run) -> str:

@@ -107,7 +107,9 @@ def scale_share(before: Array, after: Array) -> Array:
     gram[:, 0, 1] = gram[:, 1, 0] = (one * two).sum(axis=1)
     values, vectors = np.linalg.eigh(gram)
     first = vectors[:, :, 1]  # right singular vector; u = [R, R'] v / sigma
-    along = first[:, 0] * (one * difference).sum(axis=1) + first[:, 1] * (two * difference).sum(axis=1)
+    along = first[:, 0] * (one * difference).sum(axis=1) + first[:, 1] * (two * difference).sum(
+        axis=1
+    )
     length = (difference * difference).sum(axis=1)
     possible = (length > 0) & (values[:, 1] > 0)
     denominator = np.where(possible, values[:, 1] * length, 1.0)

@@ -62,7 +62,9 @@ def make_model(resolved: Resolved, head: str | None, device: str, batch_size: in
 def expected_observations(model: Model, shape: tuple[int, ...] | None) -> Expected:
     """Return what the first layer with weights takes, and how pixels are scaled."""
     preprocessing = model.resolved.architecture.preprocessing
-    layers = (layer for layer in layers_of(model.explained).values() if isinstance(layer, LINEAR_LAYERS))
+    layers = (
+        layer for layer in layers_of(model.explained).values() if isinstance(layer, LINEAR_LAYERS)
+    )
     first = next(layers, None)
     if first is None:
         raise ArchitectureError(

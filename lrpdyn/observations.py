@@ -73,7 +73,9 @@ def load_observations(
         A file cannot be read, or its shape, range or values do not fit the network.
     """
     arrays, files = _read_all(sources)
-    arranged = [_arrange(array, name, expected, layout) for array, name in zip(arrays, files, strict=True)]
+    arranged = [
+        _arrange(array, name, expected, layout) for array, name in zip(arrays, files, strict=True)
+    ]
     shapes = {values.shape[1:] for values, _ in arranged}
     if len(shapes) > 1:
         raise ObservationError(f"observations differ in shape: {', '.join(map(str, shapes))}")
@@ -132,7 +134,9 @@ def _read_all(
 def _read(path: Path) -> NDArray[Any]:
     suffix = path.suffix.lower()
     if suffix not in IMAGES + ARRAYS:
-        raise ObservationError(f"{path}: expected a .npy, .npz, .png or .jpg file, or a folder of them")
+        raise ObservationError(
+            f"{path}: expected a .npy, .npz, .png or .jpg file, or a folder of them"
+        )
     try:
         if suffix in IMAGES:
             from PIL import Image
@@ -146,7 +150,9 @@ def _read(path: Path) -> NDArray[Any]:
         with loaded:
             names = loaded.files
             if len(names) != 1:
-                raise ObservationError(f"{path}: holds {len(names)} arrays, expected one: {names[:6]}")
+                raise ObservationError(
+                    f"{path}: holds {len(names)} arrays, expected one: {names[:6]}"
+                )
             return np.asarray(loaded[names[0]])
     except FileNotFoundError as error:
         raise ObservationError(f"{path}: no such file") from error
@@ -156,7 +162,9 @@ def _read(path: Path) -> NDArray[Any]:
 
 def _checked(array: NDArray[Any], where: str) -> NDArray[Any]:
     if array.dtype.kind not in "uifb" or array.size == 0:
-        raise ObservationError(f"{where}: expected numbers, found {array.dtype} of shape {array.shape}")
+        raise ObservationError(
+            f"{where}: expected numbers, found {array.dtype} of shape {array.shape}"
+        )
     return array
 
 
@@ -261,7 +269,9 @@ def _check_range(values: NDArray[np.float32], expected: Expected) -> None:
     low, high = expected.range
     least, most = float(values.min()), float(values.max())
     if least < low or most > high:
-        hint = "--scale 255 if they are pixels of 0..255" if high == 1 else "--scale none to keep them"
+        hint = (
+            "--scale 255 if they are pixels of 0..255" if high == 1 else "--scale none to keep them"
+        )
     elif high == 255 and values.dtype.kind == "f" and 0 < most <= 1:
         hint = "--scale 0.00392156862745098 (1/255) if they are pixels divided by 255"
     else:

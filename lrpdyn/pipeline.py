@@ -178,7 +178,9 @@ def _check_listing(listing: Listing, where: str, skip_bad: bool) -> None:
         reasons = "; ".join(entry.reason for entry in listing.bad[:5])
         more = f"; and {len(listing.bad) - 5} more" if len(listing.bad) > 5 else ""
         total = len(listing.bad) + len(listing.checkpoints)
-        raise CheckpointError(f"{len(listing.bad)} of {total} checkpoints cannot be used: {reasons}{more}")
+        raise CheckpointError(
+            f"{len(listing.bad)} of {total} checkpoints cannot be used: {reasons}{more}"
+        )
     found = len(listing.checkpoints)
     if found < 2:
         others = [f"{entry.path.name} ({entry.reason})" for entry in listing.left_out[:3]]
@@ -196,7 +198,11 @@ def _as_list(observations: Any) -> list[Any]:
 
 
 def _device(name: str) -> str:
-    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    available = {
+        "cpu": True,
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+    }
     if name == "auto":
         return next(kind for kind in ("cuda", "mps", "cpu") if available[kind])
     if not available.get(name.partition(":")[0], False):
@@ -324,7 +330,9 @@ def _previous(job: Job, manifest: dict[str, Any], *, overwrite: bool) -> dict[st
     if given:
         manifest["target"]["values"] = job.target.values.tolist()  # type: ignore[union-attr]
     old, new = _question(previous, given_values=given), _question(manifest, given_values=given)
-    differing = [f"{name} ({old[name]} there, {new[name]} here)" for name in old if old[name] != new[name]]
+    differing = [
+        f"{name} ({old[name]} there, {new[name]} here)" for name in old if old[name] != new[name]
+    ]
     if differing:
         raise RunError(
             f"{folder}: holds a run of another question: {'; '.join(differing)}; replace it with "
@@ -343,7 +351,9 @@ def _is_finished(job: Job, previous: Mapping[str, Any]) -> bool:
     listed = {entry.step for entry in job.listing.bad} | set(steps)
     there = all((job.folder / name).exists() for name in store.RESULTS)
     maps = all(
-        store.relevance_path(job.folder, step).exists() for step in steps if done[step]["status"] == "done"
+        store.relevance_path(job.folder, step).exists()
+        for step in steps
+        if done[step]["status"] == "done"
     )
     return there and maps and all(step in listed for step in done)
 
@@ -380,7 +390,9 @@ def _check_same_targets(job: Job, stored: list[int], fixed: Fixed) -> None:
 
 
 def _outputs(job: Job, ordered: Iterable[Checkpoint]) -> Iterator[NDArray[np.float64]]:
-    wrapped = _bar("choosing targets", job.quiet)(ordered) if job.target.policy != "final" else ordered
+    wrapped = (
+        _bar("choosing targets", job.quiet)(ordered) if job.target.policy != "final" else ordered
+    )
     for checkpoint in wrapped:
         try:
             explanation.load(job.model, checkpoint, trust=job.trust)
@@ -428,7 +440,9 @@ def _explain_all(job: Job, fixed: Fixed) -> tuple[list[Record], Dynamics]:
     records: list[Record] = []
     for checkpoint in _bar("explaining", job.quiet)(job.listing.checkpoints):
         try:
-            facts, maps = _recalled(job, done.get(checkpoint.step)) or _explained(job, checkpoint, fixed)
+            facts, maps = _recalled(job, done.get(checkpoint.step)) or _explained(
+                job, checkpoint, fixed
+            )
         except (CheckpointError, ArchitectureError) as error:
             if not job.skip_bad:
                 raise
@@ -480,4 +494,3 @@ def _explained(
     }
     store.append_journal(job.folder, facts)
     return facts, found.relevance
-

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,9 @@ def write_results(
     entries = [{key: record.facts[key] for key in _ENTRY} for record in records]
     entries = sorted([*entries, *skipped], key=_by_step)
     manifest["checkpoints"] = [{"index": index, **entry} for index, entry in enumerate(entries)]
-    gaps = [entry["step"] for entry in entries if entry["status"] == "bad" and entry["step"] is not None]
+    gaps = [
+        entry["step"] for entry in entries if entry["status"] == "bad" and entry["step"] is not None
+    ]
     for name in ("dynamics", "net_change", "mean_relevance"):
         store.save_array(folder / f"{name}.npy", getattr(dynamics, name))
     explained = [record for record in records if record.measures is not None]
@@ -88,7 +91,7 @@ def _steps(records: Sequence[Record]) -> Steps:
 
 def _changes(records: Sequence[Record], gaps: Sequence[int], *, flip_is_cause: bool) -> Changes:
     """Gather the transitions; the record before a transition's own is the step it starts from."""
-    pairs = [(a, b) for a, b in zip(records, records[1:], strict=False) if b.transition is not None]
+    pairs = [(a, b) for a, b in pairwise(records) if b.transition is not None]
     moves = [b.transition for _, b in pairs if b.transition is not None]
     samples = len(records[0].facts["score"])
 
@@ -110,7 +113,9 @@ def _changes(records: Sequence[Record], gaps: Sequence[int], *, flip_is_cause: b
         argmax_after=stacked([b.facts["argmax"] for _, b in pairs], np.int64),
         vanished_before=stacked([gone(a) for a, _ in pairs], np.bool_),
         vanished_after=stacked([gone(b) for _, b in pairs], np.bool_),
-        step_gap=np.array([any(a < g < b for g in gaps) for a, b in steps.tolist()], dtype=np.bool_),
+        step_gap=np.array(
+            [any(a < g < b for g in gaps) for a, b in steps.tolist()], dtype=np.bool_
+        ),
         flip_is_cause=flip_is_cause,
     )
 

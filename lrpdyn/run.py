@@ -44,7 +44,9 @@ def whole_file(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+        descriptor, temporary = tempfile.mkstemp(
+            prefix=f".{path.name}.", suffix=".tmp", dir=path.parent
+        )
         options = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
         with os.fdopen(descriptor, mode, **options) as file:  # type: ignore[call-overload]
             yield file
@@ -165,12 +167,16 @@ def read_manifest(run: Path) -> dict[str, Any]:
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise RunError(f"{run}: holds no run of lrpdyn; make one with lrpdyn compute -o {run}") from error
+        raise RunError(
+            f"{run}: holds no run of lrpdyn; make one with lrpdyn compute -o {run}"
+        ) from error
     except (OSError, ValueError) as error:
         raise RunError(f"{path}: cannot be read ({error}); compute the run again") from error
     if not isinstance(manifest, dict) or manifest.get("schema") != SCHEMA:
         found = manifest.get("schema") if isinstance(manifest, dict) else None
-        raise RunError(f"{path}: schema {found}, this version reads {SCHEMA}; install a newer lrpdyn")
+        raise RunError(
+            f"{path}: schema {found}, this version reads {SCHEMA}; install a newer lrpdyn"
+        )
     return manifest
 
 
@@ -204,7 +210,8 @@ def _read_table(path: Path) -> Table:
         with path.open(encoding="utf-8", newline="") as file:
             header, *rows = csv.reader(file)
         kinds = [
-            (name, "i8" if name in _INTEGERS else "?" if name in _TRUTHS else "f8") for name in header
+            (name, "i8" if name in _INTEGERS else "?" if name in _TRUTHS else "f8")
+            for name in header
         ]
         table = np.empty(len(rows), dtype=kinds)
         for position, (name, kind) in enumerate(kinds):

@@ -58,7 +58,9 @@ def parse_target(text: str, samples: int, units: int) -> Target:
     else:
         raise UsageError(f"--target {text}: expected argmax, modal, final, an integer or FILE.npy")
     if values.min() < 0 or values.max() >= units:
-        raise UsageError(f"--target {text}: expected units from 0 to {units - 1}, found {values.max()}")
+        raise UsageError(
+            f"--target {text}: expected units from 0 to {units - 1}, found {values.max()}"
+        )
     return Target(text, values)
 
 
@@ -72,7 +74,7 @@ def _read_values(path: Path, samples: int) -> Integers:
             f"--target {path}: expected {samples} integers, one a sample, found {values.dtype} of "
             f"shape {values.shape}"
         )
-    return values.astype(np.int64)
+    return np.asarray(values, dtype=np.int64)
 
 
 def contrasted(outputs: Outputs, contrast: str) -> Outputs:
@@ -80,10 +82,12 @@ def contrasted(outputs: Outputs, contrast: str) -> Outputs:
     if outputs.shape[1] == 1 or contrast == "none":
         return outputs
     if contrast == "mean":
-        return outputs - outputs.mean(axis=1, keepdims=True)
+        centred: Outputs = outputs - outputs.mean(axis=1, keepdims=True)
+        return centred
     best = np.sort(outputs, axis=1)
     is_best = np.arange(outputs.shape[1]) == outputs.argmax(axis=1)[:, None]
-    return outputs - np.where(is_best, best[:, -2:-1], best[:, -1:])
+    best_other: Outputs = np.where(is_best, best[:, -2:-1], best[:, -1:])
+    return outputs - best_other
 
 
 def fix_targets(target: Target, contrast: str, outputs: Iterable[Outputs]) -> Fixed:

@@ -34,7 +34,9 @@ def activation(name: str) -> nn.Module:
     return kind()
 
 
-def perceptron(sizes: list[int], function: str, *, ends_in_activation: bool = False) -> nn.Sequential:
+def perceptron(
+    sizes: list[int], function: str, *, ends_in_activation: bool = False
+) -> nn.Sequential:
     """Return Linear layers of `sizes` (inputs first) with an activation after each but the last."""
     layers: list[nn.Module] = []
     for inputs, outputs in zip(sizes, sizes[1:], strict=False):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from lrpdyn.checkpoints.model import Shapes
 from torch import nn
+
+from lrpdyn.checkpoints.model import Shapes
 
 
 def convolutions(channels: int) -> list[nn.Module]:

@@ -115,8 +115,8 @@ def resolve(name: str | None, given: Arguments, header: Header, where: str) -> R
     """
     if name is not None:
         architecture = _named(name)
-        recognised = architecture.recognise(header.shapes, header.hints) or {}
-        resolved = Resolved(_as_hinted(architecture, header), {**recognised, **given})
+        read = architecture.recognise(header.shapes, header.hints) or {}
+        resolved = Resolved(_as_hinted(architecture, header), {**read, **given})
         check_fit(resolved, header.shapes, where)
         return resolved
     nearest: ArchitectureError | None = None

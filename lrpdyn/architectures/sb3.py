@@ -131,7 +131,9 @@ def _activation(hints: Mapping[str, Any]) -> Arguments:
     return {"activation": hints["activation"].lower()} if "activation" in hints else {}
 
 
-def _recognise_actor_critic(shapes: Shapes, hints: Mapping[str, Any], *, images: bool) -> Arguments | None:
+def _recognise_actor_critic(
+    shapes: Shapes, hints: Mapping[str, Any], *, images: bool
+) -> Arguments | None:
     if "action_net.weight" not in shapes or "value_net.weight" not in shapes:
         return None
     found = _features(shapes, "features_extractor")

@@ -10,6 +10,7 @@ import hashlib
 import json
 import re
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,7 +55,9 @@ def find_reader(path: Path) -> Reader | None:
         with path.open("rb") as file:
             head = file.read(64)
         if not head:
-            raise CheckpointError(f"{path}: is empty; copy it again, or go on without it (--skip-bad)")
+            raise CheckpointError(
+                f"{path}: is empty; copy it again, or go on without it (--skip-bad)"
+            )
         members = _members(path) if head.startswith(_ZIP) else []
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be opened: {error.strerror}") from error
@@ -66,7 +69,9 @@ def read_header(path: Path, format: str, *, trust: bool = False) -> Header:
     return _reader(format).header(path, trust)
 
 
-def read_weights(path: Path, format: str, *, trust: bool = False) -> tuple[Mapping[str, Tensor], str]:
+def read_weights(
+    path: Path, format: str, *, trust: bool = False
+) -> tuple[Mapping[str, Tensor], str]:
     """Return the weights by key, and the SHA-256 of the bytes that hold them.
 
     Raises
@@ -103,7 +108,7 @@ def _read_member(path: Path, name: str) -> bytes:
     try:
         with zipfile.ZipFile(path) as archive:
             return archive.read(name)
-    except (zipfile.BadZipFile, zipfile.zlib.error, EOFError, RuntimeError, NotImplementedError,
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError,
             OSError, KeyError) as error:  # fmt: skip
         raise CheckpointError(
             f"{path}: member {name} cannot be read ({error}); copy the file again, "
@@ -128,7 +133,11 @@ def _sb3_header(path: Path, trust: bool) -> Header:
         ) from error
     _, shapes = _shapes(_read_member(path, _POLICY), path, trust)
     steps = data.get("num_timesteps") if isinstance(data, dict) else None
-    step = StepCandidate(steps, "steps", "num_timesteps") if _is_count(steps) else None
+    step = (
+        StepCandidate(steps, "steps", "num_timesteps")
+        if isinstance(steps, int) and _is_count(steps)
+        else None
+    )
     return Header(shapes, step=step, hints=_sb3_hints(data if step else {}))
 
 
@@ -154,7 +163,11 @@ def _torch_header(path: Path, trust: bool) -> Header:
     step = epoch = None
     if isinstance(found, Mapping):
         step = next(
-            (StepCandidate(found[key], "steps", key) for key in _STEP_KEYS if _is_count(found.get(key))),
+            (
+                StepCandidate(found[key], "steps", key)
+                for key in _STEP_KEYS
+                if _is_count(found.get(key))
+            ),
             None,
         )
         if _is_count(found.get("epoch")):

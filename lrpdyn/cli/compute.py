@@ -18,7 +18,9 @@ from lrpdyn.cli import options
 @click.option("--rule", default="zplus", show_default=True, help="NAME[:VALUE], see lrpdyn rules.")
 @click.option("--arch", help="A name (lrpdyn architectures), MODULE:CALLABLE or FILE.py:CALLABLE. "
               "Default: recognised from the weights.")  # fmt: skip
-@click.option("--arch-arg", "arch_arg", multiple=True, metavar="KEY=VALUE", help="Argument of --arch.")
+@click.option(
+    "--arch-arg", "arch_arg", multiple=True, metavar="KEY=VALUE", help="Argument of --arch."
+)
 @click.option("--head", help="Which output: policy, value, q, logits.")
 @click.option("--target", default="argmax", show_default=True,
               help="argmax, modal, final, a unit, or FILE.npy with a unit for each sample.")  # fmt: skip

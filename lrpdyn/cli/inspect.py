@@ -31,7 +31,8 @@ def command(checkpoints: str, pattern: str | None, form: str, trust: bool, quiet
     )
     rows = [_row(checkpoint) for checkpoint in listing.checkpoints]
     left_out = [
-        {"path": str(entry.path), "reason": entry.reason, "bad": entry.bad} for entry in listing.left_out
+        {"path": str(entry.path), "reason": entry.reason, "bad": entry.bad}
+        for entry in listing.left_out
     ]
     if form == "json":
         found = {"unit": listing.unit, "checkpoints": rows, "left_out": left_out}
@@ -46,7 +47,9 @@ def command(checkpoints: str, pattern: str | None, form: str, trust: bool, quiet
         )
     click.echo(f"{len(rows)} checkpoints, in {listing.unit}", err=True)
     for entry in left_out:
-        click.echo(f"{'bad' if entry['bad'] else 'left out'}: {entry['path']}: {entry['reason']}", err=True)
+        click.echo(
+            f"{'bad' if entry['bad'] else 'left out'}: {entry['path']}: {entry['reason']}", err=True
+        )
 
 
 def _row(checkpoint: Any) -> dict[str, Any]:

@@ -43,7 +43,9 @@ def trust(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def pattern(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add --pattern."""
-    return click.option("--pattern", metavar="GLOB", help="Only checkpoints whose name matches.")(function)
+    return click.option("--pattern", metavar="GLOB", help="Only checkpoints whose name matches.")(
+        function
+    )
 
 
 def output_format(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -91,7 +93,9 @@ def _read_config(ctx: click.Context, parameter: click.Parameter, value: str | No
             f"{value}: no option is called {', '.join(unknown)}; the keys are the options' names: "
             f"{', '.join(options)}"
         )
-    defaults = {str(options[key.replace("_", "-")].name): _text(item) for key, item in given.items()}
+    defaults = {
+        str(options[key.replace("_", "-")].name): _text(item) for key, item in given.items()
+    }
     ctx.default_map = {**(ctx.default_map or {}), **defaults}
 
 

@@ -18,7 +18,9 @@ _SEVERITIES = ("mild", "far", "pathology")
 @options.output_format(*RENDERERS)
 @click.option("--top", type=click.IntRange(min=1), help="Entries of a kind. Default: 10 in a table or "
               "Markdown, else all that are listed.")  # fmt: skip
-@click.option("--kind", default=",".join(KINDS), show_default=True, help="Which, with commas between.")
+@click.option(
+    "--kind", default=",".join(KINDS), show_default=True, help="Which, with commas between."
+)
 @click.option("--fail-on", metavar="WHAT", help="Exit 4 if there is any: mild, far, pathology.")
 @options.verbosity
 def command(

@@ -27,7 +27,7 @@ class _Explained(nn.Module):
         output: Tensor = self.network(x)
         return output
 
-    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
         return {}
 
     def load_state_dict(self, *args: Any, **kwargs: Any) -> Any:
@@ -167,4 +167,3 @@ def _relevance_of_units(network: nn.Module, rule: Rule, x: Tensor, unit: Tensor)
         x.detach().clone().requires_grad_(), target=unit
     )
     return explained.detach()
-

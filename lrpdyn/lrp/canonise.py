@@ -89,7 +89,9 @@ class _Tracer(fx.Tracer):
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         if super().is_leaf_module(m, module_qualified_name):
             return True
-        return any(isinstance(m, kind) and type(m).forward is kind.forward for kind in _KNOWN_MODULES)
+        return any(
+            isinstance(m, kind) and type(m).forward is kind.forward for kind in _KNOWN_MODULES
+        )
 
 
 def canonise(network: nn.Module) -> fx.GraphModule:
@@ -105,6 +107,8 @@ def canonise(network: nn.Module) -> fx.GraphModule:
         rule is defined for; the message names the node and the line of its source.
     """
     network.eval()
+    if _Tracer().is_leaf_module(network, ""):
+        network = nn.Sequential(network)
     try:
         graph = _Tracer().trace(network)
     except Exception as error:  # tracing runs the user's forward, which may raise anything
@@ -174,7 +178,9 @@ class _Rewriting:
     def _is_dropped(self, node: fx.Node) -> bool:
         if node.op == "call_module":
             return isinstance(self.modules[str(node.target)], _DROPPED_MODULES)
-        return node.target in (_DROPPED_FUNCTIONS if node.op == "call_function" else _DROPPED_METHODS)
+        return node.target in (
+            _DROPPED_FUNCTIONS if node.op == "call_function" else _DROPPED_METHODS
+        )
 
     def _layer(self, node: fx.Node, source: fx.Node) -> nn.Module:
         if node.op == "call_module":

@@ -32,7 +32,8 @@ class _Call(nn.Module):
         self._function = (function,)
 
     def forward(self, x: Tensor, *arguments: object, **options: object) -> Tensor:
-        return self._function[0](x, *arguments, **options)
+        output: Tensor = self._function[0](x, *arguments, **options)
+        return output
 
 
 class Elementwise(_Call):
@@ -64,7 +65,7 @@ def apply_linear(layer: nn.Module, x: Tensor, weight: Tensor, bias: Tensor | Non
             weight,
             bias,
             layer.stride,
-            layer.padding,
+            layer.padding,  # type: ignore[arg-type]  # text is refused by the constructor
             layer.output_padding,
             layer.groups,
             layer.dilation,

@@ -133,7 +133,7 @@ def gamma(call: Call, relevance: Tensor, *, gamma: float = 0.25) -> Tensor:
     lowered = weight + gamma * weight.clamp(max=0)
     raised_bias = None if bias is None else bias + gamma * bias.clamp(min=0)
     lowered_bias = None if bias is None else bias + gamma * bias.clamp(max=0)
-    shares = []
+    shares: list[Tensor] = []
     for chosen, terms in (
         (call.output > 0, _signed_terms(call, raised, lowered, raised_bias)),
         (call.output < 0, _signed_terms(call, lowered, raised, lowered_bias)),
@@ -255,7 +255,7 @@ class _Propagate(torch.autograd.Function):
         return shared, None, None
 
 
-class AttachedRule(PropagationRule):
+class AttachedRule(PropagationRule):  # type: ignore[misc]  # Captum is not typed here
     """A rule on one layer, in the form that Captum's ``LRP`` calls.
 
     Captum makes one forward pass with `forward_hook_weights` and a second with the other two hooks;

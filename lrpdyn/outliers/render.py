@@ -15,6 +15,8 @@ KINDS = ("steps", "samples", "pixels", "cells")
 WHERE = ("step", "from_step", "to_step", "sample", "row", "column")
 COLUMNS = ("kind", "rank", *WHERE, "value", "fence_mild", "fence_far", "severity", "causes")
 Report = Mapping[str, Any]
+#: So many of a kind are shown where fewer, or none, lie beyond a fence.
+_SHOWN = 3
 
 
 def read_report(run: Path) -> dict[str, Any]:
@@ -113,12 +115,15 @@ def _readable(
     lines: list[str] = []
     if report["pathologies"]:
         total = report["totals"]["pathologies"]["values"]
-        lines.append(f"{heading}pathologies: {total} (wrong by their own criterion, no fence needed)")
+        lines.append(
+            f"{heading}pathologies: {total} (wrong by their own criterion, no fence needed)"
+        )
         rows = [_row(entry) for entry in report["pathologies"][:top]]
         lines += ["", *draw([["where", "value", "beyond", "severity", "why"], *rows]), ""]
     for kind in kinds:
         lines.append(heading + summary(report, kind))
-        shown = [e for e in report[kind] if e["severity"] != "none" or e["fence_mild"] is None][:top]
+        beyond = sum(entry["severity"] != "none" for entry in report[kind])
+        shown = report[kind][: min(top, max(beyond, _SHOWN))]
         if shown:
             table = [["where", "value", "beyond", "severity", "why"], *map(_row, shown)]
             lines += ["", *draw(table)]
@@ -172,7 +177,10 @@ def _cause(cause: Mapping[str, Any]) -> str:
 def _aligned(table: list[list[str]]) -> list[str]:
     widths = [max(len(row[i]) for row in table) for i in range(len(table[0]) - 1)]
     return [
-        "  " + "  ".join([*(cell.ljust(w) for cell, w in zip(row, widths, strict=False)), row[-1]]).rstrip()
+        "  "
+        + "  ".join(
+            [*(cell.ljust(w) for cell, w in zip(row, widths, strict=False)), row[-1]]
+        ).rstrip()
         for row in table
     ]
 

@@ -48,7 +48,8 @@ def vanished(score: NDArray[np.float64], relevance_l1: NDArray[np.float64]) -> N
     """Tell where relevance is gone (below 1e-6 of the score) though the score is not zero."""
     with np.errstate(invalid="ignore"):
         gone = relevance_l1 <= _NEAR_ZERO * np.abs(score)
-    return gone & (score != 0) & np.isfinite(score)
+    found: NDArray[np.bool_] = gone & (score != 0) & np.isfinite(score)
+    return found
 
 
 def build_report(steps: Steps, changes: Changes, dynamics: NDArray[np.float32]) -> dict[str, Any]:
@@ -177,7 +178,9 @@ def _cause(name: str, share: float | None, evidence: str) -> dict[str, Any]:
 def _pathologies(steps: Steps) -> list[dict[str, Any]]:
     """Return what is wrong whether or not a fence is crossed: not finite, or vanished."""
     listed = [
-        _pathology({"step": int(steps.steps[i])}, None, "not_finite", "NaN or infinity in its outputs")
+        _pathology(
+            {"step": int(steps.steps[i])}, None, "not_finite", "NaN or infinity in its outputs"
+        )
         for i in np.flatnonzero(~steps.finite)
     ]
     gone = vanished(steps.score, steps.relevance_l1) & steps.finite[:, None]

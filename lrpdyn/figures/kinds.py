@@ -1,0 +1,76 @@
+"""The figures of a run by name: what of the run each one shows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from lrpdyn.errors import UsageError
+from lrpdyn.figures.distribution import Population, draw_distribution
+from lrpdyn.figures.filmstrip import draw_filmstrip
+from lrpdyn.figures.heatmap import draw_heatmap
+from lrpdyn.outliers.render import place
+from lrpdyn.run import Run
+
+KINDS = ("dynamics", "filmstrip", "distribution")
+
+
+def draw(run: Run, kind: str, sample: int = 0) -> Path:
+    """Draw one kind of figure into the run folder; return its path.
+
+    Raises
+    ------
+    UsageError
+        The run has no such sample.
+    """
+    if not 0 <= sample < len(run.observations):
+        raise UsageError(f"--sample {sample}: the run has samples 0 to {len(run.observations) - 1}")
+    about = {"rule": run.manifest["rule"]["name"], "question": run.question}
+    folder = run.path / "figures"
+    folder.mkdir(exist_ok=True)
+    if kind == "dynamics":
+        path = folder / "dynamics.png"
+        draw_heatmap(
+            path,
+            run.observations,
+            run.dynamics,
+            steps=run.steps,
+            unit=run.manifest["unit"],
+            **about,
+        )
+    elif kind == "filmstrip":
+        path = folder / f"filmstrip_sample{sample}.png"
+        maps = run.relevance
+        draw_filmstrip(
+            path,
+            run.observations[sample],
+            run.steps,
+            lambda step: maps[step][sample],
+            sample=sample,
+            **about,
+        )
+    else:
+        path = folder / "distribution.png"
+        draw_distribution(path, _populations(run), **about)
+    return path
+
+
+def _populations(run: Run) -> list[Population]:
+    import numpy as np
+
+    change = run.transitions["change"].reshape(-1, len(run.observations))
+    pixels = run.dynamics.sum(axis=1) if run.dynamics.ndim == 4 else run.dynamics
+    values = {
+        "steps": np.median(change, axis=1) if change.size else change.ravel(),
+        "samples": change.sum(axis=0),
+        "pixels": pixels.ravel(),
+        "cells": change.ravel(),
+    }
+    return [_population(name, of_kind, run.outliers) for name, of_kind in values.items()]
+
+
+def _population(name: str, values: Any, report: dict[str, Any]) -> Population:
+    strongest = [entry for entry in report[name] if entry["severity"] != "none"][:5]
+    labels = [(entry["value"], place(entry["where"])) for entry in strongest]
+    total = report["totals"][name]
+    return Population(name, values, total["fence_mild"], total["fence_far"], labels)

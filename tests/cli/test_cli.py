@@ -1,0 +1,163 @@
+"""The commands as a user runs them: whole processes, outputs, exit codes."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+
+def lrpdyn(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-W", "error", "-m", "lrpdyn", *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def folder(
+    ppo_folder: Path, images: NDArray[np.uint8], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A folder in which the three commands of the README were run, with nothing else said."""
+    folder = tmp_path_factory.mktemp("user")
+    np.save(folder / "obs.npy", images)
+    result = lrpdyn("compute", ppo_folder, "obs.npy", "--rule", "zplus", cwd=folder)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout == "lrpdyn-run\n"
+    assert "question  action preferred at each step, minus the mean" in result.stderr
+    assert "negative scores 0 of 16; vanished 0" in result.stderr
+    return folder
+
+
+def test_plot_draws_every_kind(folder: Path) -> None:
+    result = lrpdyn("plot", cwd=folder)
+    assert result.returncode == 0, result.stderr
+    paths = result.stdout.split()
+    assert [Path(path).name for path in paths] == [
+        "dynamics.png", "filmstrip_sample0.png", "distribution.png",
+    ]  # fmt: skip
+    for path in paths:
+        with Image.open(folder / path) as picture:
+            assert min(picture.size) > 200
+    again = (folder / paths[1]).read_bytes()
+    lrpdyn("plot", "--kind", "filmstrip", cwd=folder)
+    assert (folder / paths[1]).read_bytes() == again
+
+
+def test_outliers_in_every_format(folder: Path) -> None:
+    stored = json.loads((folder / "lrpdyn-run" / "outliers.json").read_text())
+    assert json.loads(lrpdyn("outliers", "--format", "json", cwd=folder).stdout) == stored
+    lines = list(
+        csv.DictReader(io.StringIO(lrpdyn("outliers", "--format", "csv", cwd=folder).stdout))
+    )
+    assert len(lines) == sum(len(stored[kind]) for kind in ("steps", "samples", "pixels", "cells"))
+    (strongest,) = (row for row in lines if (row["kind"], row["rank"]) == ("pixels", "1"))
+    assert float(strongest["value"]) == stored["pixels"][0]["value"]
+    assert strongest["row"] == str(stored["pixels"][0]["where"]["row"])
+    table = lrpdyn("outliers", "--kind", "cells", "--top", "2", cwd=folder).stdout
+    assert table.startswith("cells: 12 values")
+    assert "too few or too alike for a fence: ranked only" in table
+    assert table.count("->") >= 2
+    markdown = lrpdyn("outliers", "--format", "markdown", "--kind", "cells", cwd=folder).stdout
+    assert "| where | value |" in markdown
+
+
+def test_asked_again(folder: Path, ppo_folder: Path) -> None:
+    result = lrpdyn("compute", ppo_folder, "obs.npy", cwd=folder)
+    assert result.returncode == 0
+    assert "is finished: 4 steps; nothing to do" in result.stderr
+
+
+def test_inspect_and_lists(folder: Path, ppo_folder: Path) -> None:
+    found = json.loads(lrpdyn("inspect", ppo_folder, "--format", "json", cwd=folder).stdout)
+    assert [row["step"] for row in found["checkpoints"]] == [0, 16, 32, 48]
+    assert {row["architecture"] for row in found["checkpoints"]} == {"sb3-cnn"}
+    assert "num_timesteps" in lrpdyn("inspect", ppo_folder, cwd=folder).stdout
+    rules = json.loads(lrpdyn("rules", "--format", "json", cwd=folder).stdout)
+    assert [rule["name"] for rule in rules] == ["zplus", "epsilon", "gamma"]
+    assert "cleanrl-ppo-atari" in lrpdyn("architectures", cwd=folder).stdout
+
+
+def test_config_file(folder: Path, ppo_folder: Path) -> None:
+    (folder / "a.toml").write_text('rule = "gamma:0.5"\nout = "from-config"\nskip-bad = true\n')
+    result = lrpdyn(
+        "compute", ppo_folder, "obs.npy", "--config", "a.toml", "--rule", "gamma", cwd=folder
+    )
+    assert result.returncode == 0, result.stderr
+    manifest = json.loads((folder / "from-config" / "manifest.json").read_text())
+    assert manifest["rule"]["parameters"] == {"gamma": 0.25}
+    (folder / "b.toml").write_text("roole = 1\n")
+    assert (
+        "roole" in lrpdyn("compute", ppo_folder, "obs.npy", "--config", "b.toml", cwd=folder).stderr
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (["compute"], 2, "CHECKPOINTS"),
+        (["compute", "nowhere", "obs.npy"], 1, "no such folder"),
+        (["compute", "{ckpts}", "nothing.npy", "-o", "x"], 1, "no such file"),
+        (
+            ["compute", "{ckpts}", "obs.npy", "-o", "x", "--rule", "zpluss"],
+            2,
+            "epsilon, gamma, zplus",
+        ),
+        (["compute", "{ckpts}", "obs.npy", "--rule", "epsilon"], 1, "another question"),
+        (["compute", "{ckpts}", "obs.npy", "-o", "x", "--arch", "none"], 2, "no architecture"),
+        (["compute", "{ckpts}", "obs.npy", "-o", "/proc/x"], 1, "cannot be written"),
+        (["outliers", "nowhere"], 1, "holds no finished run"),
+        (["outliers", "--kind", "pixel"], 2, "expected steps"),
+        (["outliers", "--fail-on", "pathology"], 0, ""),
+        (["plot", "nowhere"], 1, "holds no run"),
+        (["plot", "--sample", "4"], 2, "samples 0 to 3"),
+        (["frobnicate"], 2, "No such command"),
+    ],
+)
+def test_wrong_input_is_one_line_with_its_exit_code(
+    folder: Path, ppo_folder: Path, arguments: list[str], code: int, says: str
+) -> None:
+    filled = [argument.format(ckpts=ppo_folder) for argument in arguments]
+    result = lrpdyn(*filled, cwd=folder)
+    assert result.returncode == code, result.stderr
+    assert says in result.stderr
+    assert "Traceback" not in result.stderr
+    errors = [line for line in result.stderr.splitlines() if line.startswith("Error")]
+    assert len(errors) == (1 if code else 0)
+
+
+def test_fail_on_finds_what_it_looks_for(folder: Path) -> None:
+    report = folder / "lrpdyn-run" / "outliers.json"
+    content = json.loads(report.read_text())
+    other = folder / "other"
+    other.mkdir()
+    content["totals"]["cells"]["far"] = 1
+    (other / "outliers.json").write_text(json.dumps(content))
+    assert lrpdyn("outliers", "other", "--fail-on", "far", cwd=folder).returncode == 4
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["compute", "--help"], ["plot"], ["outliers"]])
+def test_light_commands_load_no_torch(folder: Path, arguments: list[str]) -> None:
+    code = (
+        "import sys, lrpdyn.cli.main as m\n"
+        f"sys.argv = ['lrpdyn', *{arguments!r}]\n"
+        "try:\n    m.main()\nexcept SystemExit as e:\n    assert not e.code, e.code\n"
+        "heavy = {'torch', 'captum', 'scipy'} & set(sys.modules)\n"
+        f"heavy |= set() if 'plot' in {arguments!r} else {{'numpy', 'matplotlib'}} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stderr
+
+
+def test_importing_the_package_loads_no_torch() -> None:
+    code = "import lrpdyn, sys; assert 'torch' not in sys.modules; assert callable(lrpdyn.open_run)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,55 @@
+"""Real checkpoints, saved by the real framework, shared by the tests."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+
+@pytest.fixture(scope="session")
+def ppo_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Checkpoints of a short real PPO run on images, as Stable-Baselines3's callback saves them."""
+    folder = tmp_path_factory.mktemp("ppo")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # gymnasium and Stable-Baselines3 warn about each other
+        from stable_baselines3 import PPO
+        from stable_baselines3.common.callbacks import CheckpointCallback
+        from stable_baselines3.common.envs import FakeImageEnv
+
+        env = FakeImageEnv(screen_height=84, screen_width=84, n_channels=4, channel_first=True)
+        model = PPO("CnnPolicy", env, n_steps=16, batch_size=16, n_epochs=1, seed=0, device="cpu")
+        model.save(folder / "rl_model_0_steps.zip")
+        model.learn(48, callback=CheckpointCallback(16, str(folder)))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def images() -> NDArray[np.uint8]:
+    """Four frame stacks, uint8 (4, 4, 84, 84)."""
+    generator = np.random.default_rng(0)
+    frames = generator.integers(0, 256, size=(4, 4, 84, 84), dtype=np.uint8)
+    frames[:, :, 40:, :] //= 4
+    return frames
+
+
+@pytest.fixture
+def mlp_folder(tmp_path: Path) -> Path:
+    """Five state dicts of a small MLP, saved out of order."""
+    folder = tmp_path / "mlp"
+    folder.mkdir()
+    torch.manual_seed(0)
+    for step in (10, 2, 30, 4, 20):
+        network = torch.nn.Sequential(torch.nn.Linear(6, 8), torch.nn.Tanh(), torch.nn.Linear(8, 3))
+        torch.save(network.state_dict(), folder / f"net_{step}.pt")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def vectors() -> NDArray[np.float32]:
+    """Five flat observations of both signs, (5, 6)."""
+    return np.random.default_rng(1).normal(size=(5, 6)).astype(np.float32)
