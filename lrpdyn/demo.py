@@ -157,8 +157,7 @@ def act(network: CatchNetwork, observations: Pixels, dice: Generator | None = No
 
 def catch_rate(player: Player, seed: int) -> float:
     """Return the share of 1,000 games, the same for every player, in which `player` catches."""
-    rewards = play(player, EVALUATION_GAMES, default_rng([seed, 1]))[2]
-    return float((rewards > 0).mean())
+    return float((play(player, EVALUATION_GAMES, default_rng([seed, 1]))[2] > 0).mean())
 
 
 def train(
@@ -186,7 +185,8 @@ def train(
         `seed` is negative or `checkpoints` below 2.
     """
     if seed < 0 or checkpoints < 2:
-        raise UsageError(f"demo: expected seed >= 0, checkpoints >= 2, found {seed}, {checkpoints}")
+        found = f"found seed {seed} and {checkpoints} checkpoints"
+        raise UsageError(f"demo: {found}: choose a seed from 0 on, and 2 or more checkpoints")
     _claim(directory)
     updates = (checkpoints - 1) * UPDATES_PER_CHECKPOINT
     threads = torch.get_num_threads()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from itertools import pairwise
+from typing import Any, ClassVar
 
 from torch import nn
 
@@ -39,7 +40,7 @@ def perceptron(
 ) -> nn.Sequential:
     """Return Linear layers of `sizes` (inputs first) with an activation after each but the last."""
     layers: list[nn.Module] = []
-    for inputs, outputs in zip(sizes, sizes[1:], strict=False):
+    for inputs, outputs in pairwise(sizes):
         layers += [nn.Linear(inputs, outputs), activation(function)]
     return nn.Sequential(*(layers if ends_in_activation else layers[:-1]))
 
@@ -59,7 +60,7 @@ def chain_sizes(shapes: Shapes, prefix: str) -> list[int] | None:
 class MLP(nn.Module):
     """One perceptron for each prefix of the state dict's keys."""
 
-    _HEADS = {"actor": "policy", "critic": "value"}
+    _HEADS: ClassVar[dict[str, str]] = {"actor": "policy", "critic": "value"}
 
     def __init__(self, layers: dict[str, list[int]], activation: str | None = None) -> None:
         super().__init__()

@@ -220,7 +220,8 @@ def _module(place: str) -> Any:
                 sys.path.insert(0, os.getcwd())
             return importlib.import_module(place)
         specification = importlib.util.spec_from_file_location(Path(place).stem, place)
-        assert specification is not None and specification.loader is not None
+        if specification is None or specification.loader is None:
+            raise ImportError("not a Python file")
         module = importlib.util.module_from_spec(specification)
         specification.loader.exec_module(module)
         return module

@@ -133,12 +133,10 @@ def _sb3_header(path: Path, trust: bool) -> Header:
         ) from error
     _, shapes = _shapes(_read_member(path, _POLICY), path, trust)
     steps = data.get("num_timesteps") if isinstance(data, dict) else None
-    step = (
-        StepCandidate(steps, "steps", "num_timesteps")
-        if isinstance(steps, int) and _is_count(steps)
-        else None
-    )
-    return Header(shapes, step=step, hints=_sb3_hints(data if step else {}))
+    step = None
+    if isinstance(steps, int) and _is_count(steps):
+        step = StepCandidate(steps, "steps", "num_timesteps")
+    return Header(shapes, step=step, hints=_sb3_hints(data if isinstance(data, dict) else {}))
 
 
 def _sb3_hints(data: Mapping[str, Any]) -> dict[str, Any]:

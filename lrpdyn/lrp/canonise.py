@@ -89,8 +89,10 @@ class _Tracer(fx.Tracer):
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         if super().is_leaf_module(m, module_qualified_name):
             return True
+        forward = getattr(type(m), "forward", None)
         return any(
-            isinstance(m, kind) and type(m).forward is kind.forward for kind in _KNOWN_MODULES
+            isinstance(m, kind) and forward is getattr(kind, "forward", None)
+            for kind in _KNOWN_MODULES
         )
 
 

@@ -57,7 +57,8 @@ def apply_linear(layer: nn.Module, x: Tensor, weight: Tensor, bias: Tensor | Non
     if isinstance(layer, nn.Linear):
         return F.linear(x, weight, bias)
     if isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Conv3d):
-        return layer._conv_forward(x, weight, bias)
+        convolved: Tensor = layer._conv_forward(x, weight, bias)
+        return convolved
     if isinstance(layer, nn.ConvTranspose1d | nn.ConvTranspose2d | nn.ConvTranspose3d):
         functions = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}
         return functions[len(layer.kernel_size)](

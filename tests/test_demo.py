@@ -1,0 +1,293 @@
+"""The game is what it is said to be, and the agent learns it the same way every time."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from lrpdyn import demo
+from lrpdyn.demo import LEFT, RIGHT, STAY, CatchNetwork, Demo, Games
+from lrpdyn.errors import RunError, UsageError
+
+STEPS_PER_CHECKPOINT = 3456
+
+
+def game(row: int, column: int, velocity: int, paddle: int) -> Games:
+    """Return one game."""
+    values = [np.array([value], dtype=np.int64) for value in (row, column, velocity, paddle)]
+    return Games(*values, np.zeros((1, 2, 24, 24), dtype=np.uint8))
+
+
+def moved(start: Games, action: int) -> tuple[Games, float]:
+    """Return one game after one move, and its reward."""
+    games, rewards = demo.advance(start, np.array([action]))
+    return games, float(rewards[0])
+
+
+def ball_at(picture: np.ndarray) -> tuple[int, int]:
+    """Return row and column of the ball's left upper corner, read from a picture."""
+    rows, columns = np.nonzero(picture[:22] == 255)
+    assert len(rows) == 4
+    return int(rows.min()), int(columns.min())
+
+
+def weights_of(path: Path) -> dict[str, torch.Tensor]:
+    """Return the state dict in a checkpoint."""
+    return torch.load(path, weights_only=True)["state_dict"]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Demo:
+    """Return a short training run, a quarter of the full one."""
+    return demo.train(tmp_path_factory.mktemp("demo") / "new" / "folder", seed=0, checkpoints=6)
+
+
+@pytest.mark.parametrize(
+    ("column", "velocity", "next_column", "next_velocity"),
+    [
+        (10, 3, 13, 3),
+        (10, -1, 9, -1),
+        (2, -3, 3, 3),
+        (1, -1, 2, 1),
+        (4, -3, 1, -3),
+        (20, 3, 19, -3),
+        (21, 2, 19, -2),
+        (18, 3, 21, 3),
+    ],
+)
+def test_ball_falls_obliquely_and_bounces_off_the_walls(
+    column: int, velocity: int, next_column: int, next_velocity: int
+) -> None:
+    after, reward = moved(game(6, column, velocity, 9), STAY)
+    assert (after.row[0], after.column[0], after.velocity[0]) == (8, next_column, next_velocity)
+    assert reward == 0
+
+
+@pytest.mark.parametrize("paddle", [1, 7, 18])
+def test_ball_is_caught_where_any_of_it_is_on_the_paddle(paddle: int) -> None:
+    for landing in range(2, 21):
+        on_paddle = {landing, landing + 1} & set(range(paddle, paddle + 5))
+        _, reward = moved(game(18, landing - 1, 1, paddle), STAY)
+        assert reward == (1 if on_paddle else -1)
+
+
+def test_paddle_moves_before_the_ball_lands() -> None:
+    assert moved(game(18, 13, 1, 9), STAY)[1] == -1
+    assert moved(game(18, 13, 1, 9), RIGHT)[1] == 1
+
+
+@pytest.mark.parametrize(
+    ("action", "places"), [(LEFT, [3, 1, 1, 1]), (STAY, [5] * 4), (RIGHT, [7, 9, 11, 13])]
+)
+def test_paddle_moves_two_columns(action: int, places: list[int]) -> None:
+    games, found = game(2, 5, 1, 5), []
+    for _ in places:
+        games, _ = moved(games, action)
+        found.append(games.paddle[0])
+    assert found == places
+
+
+@pytest.mark.parametrize(("action", "last"), [(LEFT, 1), (RIGHT, 18)])
+def test_paddle_and_ball_never_leave_the_walls(action: int, last: int) -> None:
+    games = demo.new_games(500, np.random.default_rng(0))
+    for _ in range(demo.MOVES):
+        games, _ = demo.advance(games, np.full(500, action))
+        pictures = games.observations[:, 1]
+        assert (pictures[:, 0] == 96).all()
+        assert (pictures[:, :, [0, 23]] == 96).all()
+        assert ((pictures == 255).sum(axis=(1, 2)) == 4 + 10).all()
+    assert (games.paddle == last).all()
+
+
+def test_picture_shows_walls_ball_and_paddle() -> None:
+    after, _ = moved(game(6, 10, 3, 5), RIGHT)
+    expected = np.zeros((24, 24), dtype=np.uint8)
+    expected[0] = 96
+    expected[:, 0] = expected[:, 23] = 96
+    expected[8:10, 13:15] = 255
+    expected[22:24, 7:12] = 255
+    np.testing.assert_array_equal(after.observations[0, 1], expected)
+
+
+def test_new_games_begin_at_the_top_with_one_picture_twice() -> None:
+    games = demo.new_games(2000, np.random.default_rng(0))
+    assert set(games.row) == {2}
+    assert set(games.column) == set(range(1, 22))
+    assert set(games.velocity) == {-3, -2, -1, 1, 2, 3}
+    np.testing.assert_array_equal(games.observations[:, 0], games.observations[:, 1])
+
+
+def test_every_game_ends_with_its_last_move_and_shows_the_picture_before() -> None:
+    always_left = lambda observations: np.full(len(observations), LEFT)  # noqa: E731
+    states, actions, rewards = demo.play(always_left, 50, np.random.default_rng(1))
+    assert [set(games.row) for games in states] == [{row} for row in range(2, 20, 2)]
+    assert actions.shape == (9, 50)
+    assert set(rewards) == {-1, 1}
+    for before, after in zip(states[:-1], states[1:], strict=True):
+        np.testing.assert_array_equal(after.observations[:, 0], before.observations[:, 1])
+
+
+def test_two_pictures_are_needed_and_enough() -> None:
+    """Who knows where the ball will land catches every one, who only follows it does not."""
+    start = demo.new_games(2000, np.random.default_rng(2))
+    landing = start
+    for _ in range(demo.MOVES):
+        landing, _ = demo.advance(landing, np.full(2000, STAY))
+    rates = {}
+    for name in ("follow", "foresee"):
+        games = start
+        for _ in range(demo.MOVES):
+            aim = games.column if name == "follow" else landing.column
+            distance = aim - games.paddle - 1.5
+            actions = np.where(np.abs(distance) <= 1, STAY, np.where(distance < 0, LEFT, RIGHT))
+            games, rewards = demo.advance(games, actions)
+        rates[name] = (rewards > 0).mean()
+    assert rates["foresee"] == 1
+    assert rates["follow"] < 0.8
+
+
+def test_drawn_actions_follow_the_policy() -> None:
+    network = CatchNetwork()
+    with torch.no_grad():
+        network.policy.weight.zero_()
+        network.policy.bias.copy_(torch.tensor([0.2, 0.5, 0.3]).log())
+    seen = np.zeros((20000, 2, 24, 24), dtype=np.uint8)
+    drawn = demo.act(network, seen, np.random.default_rng(0))
+    np.testing.assert_allclose(np.bincount(drawn) / len(drawn), [0.2, 0.5, 0.3], atol=0.015)
+    assert set(demo.act(network, seen)) == {STAY}
+
+
+def test_training_beats_random_play(trained: Demo) -> None:
+    assert 0.25 <= trained.random_catch_rate <= 0.35
+    assert trained.final_catch_rate > trained.random_catch_rate + 0.15
+
+
+def test_reported_rate_is_that_of_the_last_checkpoint(trained: Demo) -> None:
+    network = CatchNetwork()
+    network.load_state_dict(
+        weights_of(trained.checkpoints / f"catch_{trained.steps[-1]}_steps.pt"), strict=True
+    )
+    rate = demo.catch_rate(lambda seen: demo.act(network, seen), seed=0)
+    assert rate == pytest.approx(trained.final_catch_rate, abs=0.002)
+
+
+def test_checkpoints_are_evenly_spaced_from_before_training(trained: Demo) -> None:
+    assert trained.steps == tuple(STEPS_PER_CHECKPOINT * index for index in range(6))
+    names = {path.name for path in trained.checkpoints.iterdir()}
+    assert names == {f"catch_{step}_steps.pt" for step in trained.steps}
+    for step in trained.steps:
+        path = trained.checkpoints / f"catch_{step}_steps.pt"
+        assert torch.load(path, weights_only=True)["step"] == step
+        assert all(weight.is_contiguous() for weight in weights_of(path).values())
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        untrained = CatchNetwork().state_dict()
+    first = weights_of(trained.checkpoints / "catch_0_steps.pt")
+    assert all(torch.equal(first[name], weight) for name, weight in untrained.items())
+    assert trained.seconds > 0
+
+
+def test_every_checkpoint_differs_from_the_one_before(trained: Demo) -> None:
+    states = [weights_of(trained.checkpoints / f"catch_{step}_steps.pt") for step in trained.steps]
+    for before, after in zip(states[:-1], states[1:], strict=True):
+        assert not any(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_observations_are_four_different_states(trained: Demo) -> None:
+    observations = np.load(trained.observations)
+    assert observations.shape == (4, 2, 24, 24)
+    assert observations.dtype == np.uint8
+    before, after = ([ball_at(pictures[i]) for pictures in observations] for i in (0, 1))
+    assert [row for row, _ in after] == [6, 10, 14, 18]
+    assert [row for row, _ in before] == [4, 8, 12, 16]
+    ways = [int(np.sign(new[1] - old[1])) for old, new in zip(before, after, strict=True)]
+    assert ways == [1, -1, -1, 1]
+    assert [column < 11 for _, column in after] == [True, False, True, False]
+
+
+def test_nothing_else_is_left_in_the_folder(trained: Demo) -> None:
+    directory = trained.checkpoints.parent
+    assert {path.name for path in directory.iterdir()} == {"checkpoints", "observations.npy"}
+    assert trained.observations == directory / "observations.npy"
+
+
+def test_same_seed_gives_same_bytes_and_global_state_is_given_back(tmp_path: Path) -> None:
+    contents = []
+    threads = torch.get_num_threads()
+    calls: list[tuple[int, int, float]] = []
+    try:
+        for name, seed, wanted_threads in (("a", 3, 1), ("b", 3, 2), ("c", 4, 1)):
+            torch.set_num_threads(wanted_threads)
+            torch.rand(1)
+            np.random.rand(1)
+            torch_state, numpy_state = torch.get_rng_state(), np.random.get_state()[1].copy()
+            done = demo.train(
+                tmp_path / name, seed, lambda *values: calls.append(values), checkpoints=2
+            )
+            assert torch.equal(torch.get_rng_state(), torch_state)
+            np.testing.assert_array_equal(np.random.get_state()[1], numpy_state)
+            assert torch.get_num_threads() == wanted_threads
+            files = sorted((tmp_path / name).rglob("*.*"))
+            contents.append([file.read_bytes() for file in files if file.is_file()])
+            assert len(contents[-1]) == 3
+            assert done.steps == (0, STEPS_PER_CHECKPOINT)
+    finally:
+        torch.set_num_threads(threads)
+    assert contents[0] == contents[1]
+    assert all(one != other for one, other in zip(contents[0], contents[2], strict=True))
+    assert [call[:2] for call in calls[:4]] == [
+        (864 * update, STEPS_PER_CHECKPOINT) for update in (1, 2, 3, 4)
+    ]
+    assert all(0 < rate < 1 for _, _, rate in calls)
+
+
+def test_used_folder_is_refused_and_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("keep")
+    with pytest.raises(RunError, match=re.escape(f"{tmp_path}: expected an empty folder")):
+        demo.train(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("keep")
+    for directory in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(RunError, match="cannot be made"):
+            demo.train(directory)
+
+
+@pytest.mark.parametrize(("seed", "checkpoints"), [(-1, 2), (0, 1)])
+def test_impossible_requests_are_refused(tmp_path: Path, seed: int, checkpoints: int) -> None:
+    with pytest.raises(UsageError, match=f"seed {seed} and {checkpoints} checkpoints"):
+        demo.train(tmp_path / "new", seed, checkpoints=checkpoints)
+    assert not (tmp_path / "new").exists()
+
+
+def test_stopping_leaves_no_files_and_gives_threads_back(tmp_path: Path) -> None:
+    threads = torch.get_num_threads()
+
+    def stop(done: int, total: int, rate: float) -> None:
+        raise KeyboardInterrupt
+
+    try:
+        torch.set_num_threads(2)
+        with pytest.raises(KeyboardInterrupt):
+            demo.train(tmp_path, progress=stop, checkpoints=2)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(threads)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_folder_that_vanishes_is_reported(tmp_path: Path) -> None:
+    directory = tmp_path / "new"
+
+    def remove(done: int, total: int, rate: float) -> None:
+        if done == total:
+            directory.rmdir()
+
+    with pytest.raises(RunError, match="cannot be written"):
+        demo.train(directory, progress=remove, checkpoints=2)
