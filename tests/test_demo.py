@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -42,8 +43,8 @@ def weights_of(path: Path) -> dict[str, torch.Tensor]:
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Demo:
-    """Return a short training run, a quarter of the full one."""
-    return demo.train(tmp_path_factory.mktemp("demo") / "new" / "folder", seed=0, checkpoints=6)
+    """Return a short training run, a fifth of the full one."""
+    return demo.train(tmp_path_factory.mktemp("demo") / "new" / "folder", seed=0, checkpoints=5)
 
 
 @pytest.mark.parametrize(
@@ -122,12 +123,14 @@ def test_new_games_begin_at_the_top_with_one_picture_twice() -> None:
 
 
 def test_every_game_ends_with_its_last_move_and_shows_the_picture_before() -> None:
-    always_left = lambda observations: np.full(len(observations), LEFT)  # noqa: E731
+    def always_left(observations: np.ndarray) -> np.ndarray:
+        return np.full(len(observations), LEFT)
+
     states, actions, rewards = demo.play(always_left, 50, np.random.default_rng(1))
     assert [set(games.row) for games in states] == [{row} for row in range(2, 20, 2)]
     assert actions.shape == (9, 50)
     assert set(rewards) == {-1, 1}
-    for before, after in zip(states[:-1], states[1:], strict=True):
+    for before, after in pairwise(states):
         np.testing.assert_array_equal(after.observations[:, 0], before.observations[:, 1])
 
 
@@ -155,9 +158,9 @@ def test_drawn_actions_follow_the_policy() -> None:
     with torch.no_grad():
         network.policy.weight.zero_()
         network.policy.bias.copy_(torch.tensor([0.2, 0.5, 0.3]).log())
-    seen = np.zeros((20000, 2, 24, 24), dtype=np.uint8)
+    seen = np.zeros((4000, 2, 24, 24), dtype=np.uint8)
     drawn = demo.act(network, seen, np.random.default_rng(0))
-    np.testing.assert_allclose(np.bincount(drawn) / len(drawn), [0.2, 0.5, 0.3], atol=0.015)
+    np.testing.assert_allclose(np.bincount(drawn) / len(drawn), [0.2, 0.5, 0.3], atol=0.03)
     assert set(demo.act(network, seen)) == {STAY}
 
 
@@ -176,7 +179,7 @@ def test_reported_rate_is_that_of_the_last_checkpoint(trained: Demo) -> None:
 
 
 def test_checkpoints_are_evenly_spaced_from_before_training(trained: Demo) -> None:
-    assert trained.steps == tuple(STEPS_PER_CHECKPOINT * index for index in range(6))
+    assert trained.steps == tuple(STEPS_PER_CHECKPOINT * index for index in range(5))
     names = {path.name for path in trained.checkpoints.iterdir()}
     assert names == {f"catch_{step}_steps.pt" for step in trained.steps}
     for step in trained.steps:
@@ -193,7 +196,7 @@ def test_checkpoints_are_evenly_spaced_from_before_training(trained: Demo) -> No
 
 def test_every_checkpoint_differs_from_the_one_before(trained: Demo) -> None:
     states = [weights_of(trained.checkpoints / f"catch_{step}_steps.pt") for step in trained.steps]
-    for before, after in zip(states[:-1], states[1:], strict=True):
+    for before, after in pairwise(states):
         assert not any(torch.equal(before[name], after[name]) for name in before)
 
 
