@@ -47,7 +47,7 @@ def _sign(run: Run) -> str:
     maps, negative, gone = checks["maps"], checks["negative_scores"], checks["vanished"]
     line = f"negative scores {negative:,} of {maps:,}; vanished {gone:,}"
     if run.manifest["rule"]["name"] == "zplus" and negative:
-        line += "; z-plus shows evidence for a negative score as if it were against: see --target argmax"
+        line += "; z-plus gives a negative score to the evidence for the unit, none to what is against it"
     if gone:
         line += "; a vanished map shows nothing though its score is not zero"
     return line

@@ -26,6 +26,10 @@ def draw(run: Run, kind: str, sample: int = 0) -> Path:
     if not 0 <= sample < len(run.observations):
         raise UsageError(f"--sample {sample}: the run has samples 0 to {len(run.observations) - 1}")
     about = {"rule": run.manifest["rule"]["name"], "question": run.question}
+    normalised = run.manifest["normalize"]
+    value_unit = (
+        "units of the score" if normalised == "none" else f"relevance normalised by {normalised}"
+    )
     folder = run.path / "figures"
     folder.mkdir(exist_ok=True)
     if kind == "dynamics":
@@ -36,6 +40,7 @@ def draw(run: Run, kind: str, sample: int = 0) -> Path:
             run.dynamics,
             steps=run.steps,
             unit=run.manifest["unit"],
+            value_unit=value_unit,
             **about,
         )
     elif kind == "filmstrip":
@@ -47,11 +52,12 @@ def draw(run: Run, kind: str, sample: int = 0) -> Path:
             run.steps,
             lambda step: maps[step][sample],
             sample=sample,
+            unit=run.manifest["unit"],
             **about,
         )
     else:
         path = folder / "distribution.png"
-        draw_distribution(path, _populations(run), **about)
+        draw_distribution(path, _populations(run), value_unit=value_unit, **about)
     return path
 
 

@@ -128,9 +128,15 @@ def relevance(network: fx.GraphModule, rule: Rule, x: Tensor, rows: Tensor) -> T
     ArchitectureError
         The outputs do not come from a Linear layer and the rows ask for more than one of them.
     """
+    units = _single_units(rows)
+    if units is not None:
+        return _relevance_of_units(network, rule, x, units)
     name = output_layer(network)
     if name is None:
-        return _relevance_of_units(network, rule, x, _single_units(rows))
+        raise ArchitectureError(
+            "a contrast is folded into the last Linear layer, but this network's outputs come from "
+            "another kind of layer; explain the plain output with --contrast none"
+        )
     head = network.get_submodule(name)
     assert isinstance(head, nn.Linear)
     scores, unit = torch.unique(rows, dim=0, return_inverse=True)
@@ -150,13 +156,11 @@ def _folded(head: nn.Linear, rows: Tensor) -> nn.Linear:
     return folded
 
 
-def _single_units(rows: Tensor) -> Tensor:
-    if bool(((rows != 0).sum(dim=1) != 1).any()):
-        raise ArchitectureError(
-            "a contrast is folded into the last Linear layer, but this network's outputs come from "
-            "another kind of layer; explain the plain output with --contrast none"
-        )
-    return rows.argmax(dim=1)
+def _single_units(rows: Tensor) -> Tensor | None:
+    """Return the unit of each row, where every row is one plain output, else None."""
+    largest, units = rows.max(dim=1)
+    plain = (largest == 1) & ((rows != 0).sum(dim=1) == 1)
+    return units if bool(plain.all()) else None
 
 
 def _relevance_of_units(network: nn.Module, rule: Rule, x: Tensor, unit: Tensor) -> Tensor:

@@ -139,7 +139,7 @@ def test_observed_values_stand_beside_few_features(tmp_path: Path, saved: list[F
 
 
 @pytest.mark.parametrize("shape", [(3, 8, 8), (4,)])
-@pytest.mark.parametrize("value", [0.0, np.nan, np.inf, 1e-44, 3e38])
+@pytest.mark.parametrize("value", [0.0, np.nan, np.inf, 3e38])
 def test_odd_values_neither_fail_nor_warn(
     tmp_path: Path, shape: tuple[int, ...], value: float
 ) -> None:

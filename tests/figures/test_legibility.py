@@ -68,10 +68,10 @@ CASES: dict[str, tuple[Callable[[], None], float | None]] = {
     "strip 24, one transition": (lambda: _filmstrip((1, 24, 24), [0, 10], LENGTHY), 7.2),
     "strip, two transitions": (lambda: _filmstrip((1, 24, 24), [0, 9, 20], PLAIN, dpi=99), 7.2),
     "strip, close steps": (lambda: _filmstrip((1, 84, 84), CLOSE_STEPS, PLAIN), None),
-    "strip, many": (lambda: _filmstrip((1, 24, 24), CLOSE_STEPS, PLAIN, count=12), None),
+    "strip, many": (lambda: _filmstrip((1, 24, 24), CLOSE_STEPS, PLAIN, count=10), None),
     "flat strip 4": (lambda: _filmstrip((4,), STEPS, LENGTHY), 7.2),
     "flat strip 128": (lambda: _filmstrip((128,), STEPS, PLAIN), 7.2),
-    "flat strip, many": (lambda: _filmstrip((40,), CLOSE_STEPS, PLAIN, count=12), None),
+    "flat strip, many": (lambda: _filmstrip((40,), CLOSE_STEPS, PLAIN, count=10), None),
     "distribution": (lambda: _distribution(PLAIN, 150), 3.5),
     "distribution, long words": (lambda: _distribution(LENGTHY, 90), 3.5),
 }
