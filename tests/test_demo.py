@@ -19,8 +19,8 @@ STEPS_PER_CHECKPOINT = 3456
 
 def game(row: int, column: int, velocity: int, paddle: int) -> Games:
     """Return one game."""
-    pictures = np.zeros((1, 2, 24, 24), dtype=np.uint8)
-    return Games(*map(np.atleast_1d, (row, column, velocity, paddle)), observations=pictures)
+    state = np.array([[row], [column], [velocity], [paddle]])
+    return Games(state[0], state[1], state[2], state[3], np.zeros((1, 2, 24, 24), dtype=np.uint8))
 
 
 def moved(start: Games, action: int) -> tuple[Games, float]:
@@ -83,7 +83,8 @@ def test_ball_is_caught_where_any_of_it_is_on_the_paddle(paddle: int) -> None:
         _, reward = moved(game(18, landing - 1, 1, paddle), STAY)
         assert reward == (1 if on_paddle else -1)
     # The paddle's move counts before the ball is judged.
-    assert moved(game(18, 13, 1, 9), RIGHT)[1] == 1
+    assert [moved(game(18, 13, 1, 9), action)[1] for action in (STAY, RIGHT)] == [-1, 1]
+    assert [moved(game(18, 7, -1, 8), action)[1] for action in (STAY, LEFT)] == [-1, 1]
 
 
 @pytest.mark.parametrize(
@@ -176,17 +177,15 @@ def test_training_beats_random_play(trained: Demo) -> None:
 
 def test_reported_rate_is_that_of_the_last_checkpoint(trained: Demo) -> None:
     network = CatchNetwork()
-    network.load_state_dict(
-        weights_of(trained.checkpoints / f"catch_{trained.steps[-1]}_steps.pt"), strict=True
-    )
+    last = trained.checkpoints / f"catch_{trained.steps[-1]}_steps.pt"
+    network.load_state_dict(weights_of(last))
     rate = demo.catch_rate(lambda seen: demo.act(network, seen), seed=0)
     assert rate == pytest.approx(trained.final_catch_rate, abs=0.002)
 
 
 def test_checkpoints_are_evenly_spaced_from_before_training(trained: Demo) -> None:
     assert trained.steps == tuple(STEPS_PER_CHECKPOINT * index for index in range(5))
-    names = {path.name for path in trained.checkpoints.iterdir()}
-    assert names == {f"catch_{step}_steps.pt" for step in trained.steps}
+    assert len(list(trained.checkpoints.iterdir())) == 5
     states = []
     for step in trained.steps:
         path = trained.checkpoints / f"catch_{step}_steps.pt"
@@ -281,13 +280,9 @@ def test_stopping_leaves_no_files_and_gives_threads_back(tmp_path: Path, few_gam
     def stop(done: int, total: int, rate: float) -> None:
         raise KeyboardInterrupt
 
-    try:
-        torch.set_num_threads(2)
-        with pytest.raises(KeyboardInterrupt):
-            demo.train(tmp_path, progress=stop, checkpoints=2)
-        assert torch.get_num_threads() == 2
-    finally:
-        torch.set_num_threads(threads)
+    with pytest.raises(KeyboardInterrupt):
+        demo.train(tmp_path, progress=stop, checkpoints=2)
+    assert torch.get_num_threads() == threads
     assert list(tmp_path.iterdir()) == []
 
 

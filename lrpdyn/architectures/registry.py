@@ -115,8 +115,13 @@ def resolve(name: str | None, given: Arguments, header: Header, where: str) -> R
     """
     if name is not None:
         architecture = _named(name)
-        read = architecture.recognise(header.shapes, header.hints) or {}
-        resolved = Resolved(_as_hinted(architecture, header), {**read, **given})
+        read = architecture.recognise(header.shapes, header.hints)
+        if read is None and architecture.recognise is not never and not given:
+            raise ArchitectureError(
+                f"{where}: these are not the weights of architecture {name}: {_seen(header.shapes)}; "
+                "leave --arch out to have it recognised, or give another"
+            )
+        resolved = Resolved(_as_hinted(architecture, header), {**(read or {}), **given})
         check_fit(resolved, header.shapes, where)
         return resolved
     nearest: ArchitectureError | None = None
@@ -131,10 +136,8 @@ def resolve(name: str | None, given: Arguments, header: Header, where: str) -> R
         nearest = nearest or _misfit(resolved, differing, where)
     if nearest is not None:
         raise nearest
-    seen = ", ".join(f"{key} {shape}" for key, shape in list(header.shapes.items())[:10])
-    more = f" and {len(header.shapes) - 10} more" if len(header.shapes) > 10 else ""
     raise ArchitectureError(
-        f"{where}: no registered architecture has these weights: {seen}{more}; give your own with "
+        f"{where}: no registered architecture has these weights: {_seen(header.shapes)}; give your own with "
         "--arch FILE.py:CALLABLE (a function or class that returns the torch.nn.Module)"
     )
 
@@ -182,6 +185,12 @@ def path_of(network: nn.Module, head: str | None) -> tuple[str, nn.Module]:
         raise UsageError(f"--head {chosen}: the network's heads are {', '.join(heads)}")
     path = getattr(network, "path", None)
     return chosen, network if path is None else path(chosen)
+
+
+def _seen(shapes: Shapes) -> str:
+    """Return the first ten keys with their shapes."""
+    seen = ", ".join(f"{key} {shape}" for key, shape in list(shapes.items())[:10])
+    return f"{seen} and {len(shapes) - 10} more" if len(shapes) > 10 else seen
 
 
 def _as_hinted(architecture: Architecture, header: Header) -> Architecture:

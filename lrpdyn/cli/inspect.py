@@ -47,9 +47,8 @@ def command(checkpoints: str, pattern: str | None, form: str, trust: bool, quiet
         )
     click.echo(f"{len(rows)} checkpoints, in {listing.unit}", err=True)
     for entry in left_out:
-        click.echo(
-            f"{'bad' if entry['bad'] else 'left out'}: {entry['path']}: {entry['reason']}", err=True
-        )
+        reason = str(entry["reason"]).removeprefix(f"{entry['path']}: ")
+        click.echo(f"{'bad' if entry['bad'] else 'left out'}: {entry['path']}: {reason}", err=True)
 
 
 def _row(checkpoint: Any) -> dict[str, Any]:

@@ -149,6 +149,12 @@ def test_misfit_lists_keys_with_both_shapes() -> None:
         resolve(None, {}, Header(found), "here")
 
 
+def test_named_architecture_of_other_weights() -> None:
+    found = Header(shapes(nn.Sequential(nn.Linear(4, 2))))
+    with pytest.raises(ArchitectureError, match=r"not the weights of .*0.weight \(2, 4\)"):
+        resolve("cleanrl-ppo-atari", {}, found, "here")
+
+
 def test_unknown_weights_show_what_was_seen() -> None:
     with pytest.raises(ArchitectureError, match=r"strange \(3, 4, 5\).*--arch FILE.py:CALLABLE"):
         resolve(None, {}, Header({"strange": (3, 4, 5)}), "here")

@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import json
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -130,6 +132,26 @@ def test_wrong_input_is_one_line_with_its_exit_code(
     assert "Traceback" not in result.stderr
     errors = [line for line in result.stderr.splitlines() if line.startswith("Error")]
     assert len(errors) == (1 if code else 0)
+
+
+def test_stopped_by_sigterm(folder: Path, ppo_folder: Path) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "lrpdyn",
+        "compute",
+        str(ppo_folder),
+        "obs.npy",
+        "-o",
+        "stopped",
+    ]
+    with subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True) as process:
+        while not (folder / "stopped" / "manifest.json").exists() and process.poll() is None:
+            time.sleep(0.001)
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate()
+    assert process.returncode == 143
+    assert "the same command goes on" in errors
 
 
 def test_fail_on_finds_what_it_looks_for(folder: Path) -> None:
