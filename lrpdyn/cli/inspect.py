@@ -46,6 +46,9 @@ def command(checkpoints: str, pattern: str | None, form: str, trust: bool, quiet
             f"step from {row['step_source']}{also}"
         )
     click.echo(f"{len(rows)} checkpoints, in {listing.unit}", err=True)
+    problems = [row["problem"] for row in rows if row["problem"]]
+    if problems:
+        click.echo(f"{len(problems)} of unknown architecture, first: {problems[0]}", err=True)
     for entry in left_out:
         reason = str(entry["reason"]).removeprefix(f"{entry['path']}: ")
         click.echo(f"{'bad' if entry['bad'] else 'left out'}: {entry['path']}: {reason}", err=True)
@@ -55,15 +58,17 @@ def _row(checkpoint: Any) -> dict[str, Any]:
     from lrpdyn.architectures.registry import resolve
     from lrpdyn.errors import ArchitectureError
 
+    problem = None
     try:
         architecture = resolve(None, {}, checkpoint.header, checkpoint.path.name).architecture.name
     except ArchitectureError as error:
-        architecture = f"unknown ({error})"
+        architecture, problem = "unknown", str(error)
     return {
         "step": checkpoint.step,
         "path": str(checkpoint.path),
         "format": checkpoint.format,
         "architecture": architecture,
+        "problem": problem,
         "step_source": checkpoint.step_source,
         "aliases": [str(path) for path in checkpoint.aliases],
     }
