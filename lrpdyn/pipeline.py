@@ -316,7 +316,7 @@ def _previous(job: Job, manifest: dict[str, Any], *, overwrite: bool) -> dict[st
         raise RunError(f"{folder}: is a file, expected a run folder; choose another with -o")
     if not (folder / store.MANIFEST).exists():
         strangers = [p for p in folder.glob("*") if not p.name.startswith(".")]
-        if strangers and not overwrite:
+        if strangers:
             raise RunError(
                 f"{folder}: is not empty and holds no run of lrpdyn ({strangers[0].name}, ...); choose "
                 "another with -o"
@@ -407,8 +407,9 @@ def _begin(job: Job, manifest: Mapping[str, Any]) -> None:
     """Make the folder ready: no left-overs, the observations and a manifest of what is asked."""
     for path in store.leftovers(job.folder):
         path.unlink(missing_ok=True)
-    store.save_array(job.folder / "observations.npy", job.observations.values)
+    # The manifest comes first: what is killed right after it is known to be a run.
     store.save_json(job.folder / store.MANIFEST, manifest)
+    store.save_array(job.folder / "observations.npy", job.observations.values)
 
 
 def _check_unchanged(job: Job, journal: list[dict[str, Any]]) -> None:

@@ -182,10 +182,12 @@ def read_manifest(run: Path) -> dict[str, Any]:
 
 def clear_run(run: Path) -> None:
     """Delete the files that lrpdyn wrote into `run`, and nothing else."""
-    written = [run / name for name in (*RESULTS, MANIFEST, JOURNAL)]
-    written += sorted((run / "relevance").glob("step_*.npy"))
-    written += sorted((run / "figures").glob("*.png"))
-    for path in (*written, *leftovers(run)):
+    written = [run / JOURNAL, *(run / name for name in RESULTS)]
+    written += sorted((run / "relevance").glob(f"step_{'[0-9]' * 12}.npy"))
+    written += sorted((run / "figures").glob("filmstrip_sample*.png"))
+    written.append(run / "figures" / "distribution.png")
+    # The manifest goes last: until then the folder is known to be a run.
+    for path in (*written, *leftovers(run), run / MANIFEST):
         path.unlink(missing_ok=True)
 
 

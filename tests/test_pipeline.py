@@ -140,9 +140,11 @@ def test_another_question_is_refused(mlp_folder: Path, vectors: Vectors, tmp_pat
     with pytest.raises(RunError, match="observations"):
         mlp_run(mlp_folder, vectors[:3], out)
     (out / "mine.txt").write_text("keep me")
+    (out / "figures" / "mine.png").write_text("and me")
     run = mlp_run(mlp_folder, vectors, out, rule="epsilon", overwrite=True)
     assert run.manifest["rule"]["name"] == "epsilon"
     assert (out / "mine.txt").read_text() == "keep me"
+    assert (out / "figures" / "mine.png").read_text() == "and me"
 
 
 def test_changed_checkpoint_is_refused(mlp_folder: Path, vectors: Vectors, tmp_path: Path) -> None:
@@ -262,8 +264,9 @@ def test_refusals(mlp_folder: Path, vectors: Vectors, tmp_path: Path) -> None:
             mlp_run(folder, observations, out, **options)
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "a.txt").write_text("mine")
-    with pytest.raises(RunError, match="holds no run"):
-        mlp_run(mlp_folder, vectors, tmp_path / "full")
+    for overwrite in (False, True):
+        with pytest.raises(RunError, match="holds no run"):
+            mlp_run(mlp_folder, vectors, tmp_path / "full", overwrite=overwrite)
     (tmp_path / "file").write_text("mine")
     with pytest.raises(RunError, match="is a file"):
         mlp_run(mlp_folder, vectors, tmp_path / "file")

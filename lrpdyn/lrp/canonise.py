@@ -114,8 +114,9 @@ def canonise(network: nn.Module) -> fx.GraphModule:
     try:
         graph = _Tracer().trace(network)
     except Exception as error:  # tracing runs the user's forward, which may raise anything
+        reason = (str(error) or type(error).__name__).splitlines()[0]
         raise ArchitectureError(
-            f"{type(network).__name__} cannot be traced ({str(error).splitlines()[0]}): a network "
+            f"{type(network).__name__} cannot be traced ({reason}): a network "
             "that branches on data, or is scripted, has no fixed sequence of layers to explain"
         ) from error
     return _Rewriting(network, graph).result()

@@ -87,6 +87,11 @@ class Branching(nn.Module):
         return x if x.sum() > 0 else -x
 
 
+class Silent(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        raise NotImplementedError
+
+
 class Residual(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -123,6 +128,7 @@ class Paired(nn.Module):
     ("network", "says"),
     [
         (Branching(), "cannot be traced"),
+        (Silent(), "NotImplementedError"),
         (Residual(), "joins two branches"),
         (Softmaxed(), "softmax"),
         (Doubled(), "takes 2 inputs"),
