@@ -2,22 +2,49 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from lrpdyn.outliers.render import KINDS, summary
 from lrpdyn.run import Run
 
 _UNITS = {"policy": "action", "q": "action", "logits": "class"}
+#: Maps whose cosine is above the first hardly depend on what was changed, above the second partly.
+HARDLY, PARTLY = 0.9, 0.6
+#: Above this cosine a map is mostly what random weights draw, however alike these are.
+MOSTLY_RANDOM = 0.8
+#: What sum|R| / |score| usually is: each rule lets terms of both signs cancel more or less.
+_NORMAL = {
+    "zplus": "1, less what biases take",
+    "alphabeta": "alpha + beta in each layer, 3 and more",
+    "gamma": "2 to 6",
+    "epsilon": "100 and more, for terms cancel",
+    "lrp0": "100 and more, for terms cancel",
+    "norm": "100 and more, for terms cancel",
+    "zbox": "1, less what biases take",
+    "wsquare": "1",
+    "flat": "1",
+    "epsilon-plus": "1 to 10",
+    "epsilon-plus-flat": "1 to 10",
+    "epsilon-gamma-box": "2 to 50",
+}
 
 
 def closing_lines(run: Run) -> list[str]:
-    """Return the lines on a finished run: question, sign, dynamics, outliers."""
-    return [
-        f"question  {_question(run)}",
-        f"sign      {_sign(run)}",
-        f"dynamics  {_dynamics(run)}",
-        *(f"outliers  {summary(run.outliers, kind)}" for kind in KINDS),
+    """Return the lines on a finished run, each with the word that it is about."""
+    lines = [
+        ("question", _question(run)),
+        ("explained", "; ".join(run.manifest["rule"].get("notes", ()))),
+        ("sign", _sign(run)),
+        ("sums", _sums(run)),
+        *_dependence(run),
+        ("dynamics", _dynamics(run)),
+        *(("outliers", summary(run.outliers, kind)) for kind in KINDS),
+        ("note", _note(run)),
+        ("warning", _warning(run)),
     ]
+    return [f"{word:<9} {text}" for word, text in lines if text]
 
 
 def _question(run: Run) -> str:
@@ -45,12 +72,81 @@ def _question(run: Run) -> str:
 def _sign(run: Run) -> str:
     checks = run.manifest["checks"]
     maps, negative, gone = checks["maps"], checks["negative_scores"], checks["vanished"]
-    line = f"negative scores {negative:,} of {maps:,}; vanished {gone:,}"
+    line = f"negative scores {negative:,} of {maps:,}; weak support {checks['weak_support']:,}; "
+    line += f"vanished {gone:,}"
     if run.manifest["rule"]["name"] == "zplus" and negative:
         line += "; z-plus gives a negative score to the evidence for the unit, none to what is against it"
     if gone:
         line += "; a vanished map shows nothing though its score is not zero"
     return line
+
+
+def _sums(run: Run) -> str:
+    checks = run.manifest["checks"]
+    total, size = checks["relevance_sum_to_score"], checks["relevance_l1_to_score"]
+    if total is None or size is None:
+        return ""
+    normal = _NORMAL.get(run.manifest["rule"]["name"])
+    usual = f" (normal for this rule: {normal})" if normal else ""
+    return (
+        f"sum(R)/score {_short(total['median'])} ({_short(total['least'])} to "
+        f"{_short(total['most'])}); sum|R|/|score| {_short(size['median'])}{usual}; largest "
+        f"difference in outputs {checks['outputs']['largest_difference']:.1g}"
+    )
+
+
+def _dependence(run: Run) -> list[tuple[str, str]]:
+    """Return what the maps of the last step that was checked depend on."""
+    found = run.manifest["checks"].get("dependence")
+    if not found:
+        return []
+    last = found[-1]
+    unit = _UNITS.get(run.manifest["head"], "unit")
+    parts = []
+    best = last["best_to_worst"]["median"]
+    if best is not None:
+        parts.append(f"on the {unit}: {_much(best)} (cosine best to worst {_short(best)})")
+    upper = last["upper_layers"]["median"]
+    if upper is not None:
+        parts.append(f"on the upper layers: {_much(upper)} ({_short(upper)})")
+    return [("depends", "; ".join(parts)), ("random", _random(last))]
+
+
+def _random(last: dict[str, Any]) -> str:
+    to_random, among = last["random"]["median"], last["random_to_random"]
+    if to_random is None:
+        return ""
+    line = f"similarity to random networks {_short(to_random)}"
+    if among["median"] is None:
+        return f"{line}; give --baseline random:2 or more to see how alike random networks are"
+    line += f", random to random {_short(among['median'])}"
+    if among["median"] < PARTLY / 2:
+        return f"{line}: random networks are as unlike each other, so that this tells nothing"
+    if told_apart(last):
+        return f"{line}: told apart"
+    return f"{line}: not told apart; read shares relative to random"
+
+
+def told_apart(last: dict[str, Any]) -> bool:
+    """Tell whether maps are less like those of random networks than these are like each other.
+
+    They must lie below nearly all similarities among random networks, and be mostly something
+    else: of a map that is still alike at `MOSTLY_RANDOM`, the greater part is what random weights
+    draw too.
+    """
+    to_random, among = last["random"]["median"], last["random_to_random"]["low"]
+    if to_random is None or among is None:
+        return False
+    return bool(to_random < among and to_random < MOSTLY_RANDOM)
+
+
+def _much(cosine: float) -> str:
+    return "hardly" if cosine > HARDLY else "partly" if cosine > PARTLY else "clearly"
+
+
+def _short(value: float) -> str:
+    """Return two digits after the point, and no more than three that matter."""
+    return f"{value:.2f}" if abs(value) < 10 else f"{value:,.0f}"
 
 
 def _dynamics(run: Run) -> str:
@@ -62,3 +158,35 @@ def _dynamics(run: Run) -> str:
     alike = float(np.dot(dynamics, mean)) / length
     net = 100 * float(run.net_change.sum(dtype=np.float64)) / total
     return f"{alike:.3f} alike to mean |R|; {net:.0f} % of the path is net change"
+
+
+def _note(run: Run) -> str:
+    """Say which rule to try where the maps do not answer the question."""
+    rule = run.manifest["rule"]["name"]
+    found = run.manifest["checks"].get("dependence")
+    best = found[-1]["best_to_worst"]["median"] if found else None
+    upper = found[-1]["upper_layers"]["median"] if found else None
+    unit = _UNITS.get(run.manifest["head"], "unit")
+    if any(value is not None and value > HARDLY for value in (best, upper)):
+        what = "z-plus shows" if rule == "zplus" else f"{rule} shows here"
+        images = len(run.manifest["observations"]["shape"]) == 4
+        layers = "the convolutions respond" if images else "the lower layers respond"
+        return f"{what} what {layers} to, not why this {unit}: see --rule gamma"
+    if rule in ("epsilon", "lrp0", "norm"):
+        return f"{rule} is noisy, for terms of both signs cancel: see --rule gamma"
+    return ""
+
+
+def _warning(run: Run) -> str:
+    stock = run.manifest["checks"].get("stock")
+    if stock is None:
+        return ""
+    cosine = "" if stock["cosine"] is None else f", cosine {stock['cosine']:.2f}"
+    line = (
+        f"{run.manifest['rule']['name']} differs from the exact rule, {stock['exact_rule']}, by "
+        f"{stock['largest_difference']:.2g} of the largest relevance{cosine}"
+    )
+    if stock["largest_difference"] < 1e-3:
+        return f"{line}: here both are right"
+    why = f": {'; '.join(stock['reasons'])}" if stock["reasons"] else ""
+    return f"{line}{why}"

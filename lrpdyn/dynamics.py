@@ -116,6 +116,15 @@ def scale_share(before: Array, after: Array) -> Array:
     return np.where(possible, np.clip(along**2 / denominator, 0.0, 1.0), np.nan)
 
 
+def cosines(one: NDArray[np.floating], two: NDArray[np.floating]) -> Array:
+    """Return the cosine of each sample's two maps, (N,); NaN where one is zero or not finite."""
+    a, b = _rows(one), _rows(two)
+    length = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    usable = np.isfinite(length) & (length > 0)
+    product = np.where(usable, (a * b).sum(axis=1), np.nan)
+    return product / np.where(usable, length, 1.0)
+
+
 class Dynamics:
     """Sums over the steps added so far; `add` each step once, in order."""
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,59 +14,144 @@ from torch import Tensor, fx, nn
 from lrpdyn.architectures.registry import Resolved, load_weights, path_of
 from lrpdyn.checkpoints.model import Checkpoint
 from lrpdyn.checkpoints.readers import read_weights
-from lrpdyn.errors import ArchitectureError, ObservationError
-from lrpdyn.lrp.attribution import contrast_rows, layers_of, relevance
-from lrpdyn.lrp.canonise import canonise
-from lrpdyn.lrp.layers import LINEAR_LAYERS
-from lrpdyn.lrp.rules import Rule
+from lrpdyn.dynamics import cosines
+from lrpdyn.errors import ArchitectureError, ObservationError, UsageError
+from lrpdyn.held import Held
+from lrpdyn.lrp import attribution
+from lrpdyn.lrp.attribution import contrast_rows
+from lrpdyn.lrp.canonise import Canonised, canonise_fully
+from lrpdyn.lrp.composites import Bounds, Composite, Plan, layers_of, make_plan, parse_composite
+from lrpdyn.lrp.layers import Weighted
+from lrpdyn.lrp.registry import STOCK
+from lrpdyn.lrp.stock import explain_with_stock_rule, reasons
 from lrpdyn.observations import Expected
 
 #: The network as loaded and as explained may differ by this share of the largest output.
 LARGEST_DIFFERENCE = 1e-4
+Integers = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Model:
-    """A network, and the canonised path to one of its heads, which shares its weights."""
+    """A network, and the canonised path to one of its heads, which shares its weights.
+
+    `plan` is the rule of each layer; it is empty until the observations are known, and where one of
+    Captum's own rules is asked for. `held` are the values of the other inputs, by sample, of a
+    network with several.
+    """
 
     resolved: Resolved
     network: nn.Module
     path: nn.Module
-    explained: fx.GraphModule
+    canonised: Canonised
+    composite: Composite
+    plan: Plan
     head: str
     device: torch.device
     batch_size: int
+    held: Held = field(default_factory=dict)
+
+    @property
+    def explained(self) -> fx.GraphModule:
+        """The network that is explained."""
+        return self.canonised.explained
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """What one checkpoint gives for N samples; `score` is NaN where an output is not finite."""
+    """What one checkpoint gives for N samples; `score` is NaN where an output is not finite.
+
+    `outputs` (N, units) are those of the explained network, `support` (N,) what speaks for the
+    score in the last layer.
+    """
 
     relevance: NDArray[np.float32]
     score: NDArray[np.float64]
-    target: NDArray[np.int64]
-    argmax: NDArray[np.int64]
+    target: Integers
+    argmax: Integers
+    support: NDArray[np.float64]
+    outputs: NDArray[np.float64]
 
     @property
     def finite(self) -> bool:
         return bool(np.isfinite(self.score).all() and np.isfinite(self.relevance).all())
 
 
-def make_model(resolved: Resolved, head: str | None, device: str, batch_size: int) -> Model:
+@dataclass(frozen=True)
+class Question:
+    """Which score is explained.
+
+    `targets` (N,) None means the unit that the network prefers; `runner_up` (N,) is the unit that
+    the contrast of this name subtracts where it is held fixed.
+    """
+
+    contrast: str
+    targets: Integers | None = None
+    runner_up: Integers | None = None
+
+    def part(self, chosen: slice) -> Question:
+        """Return the question of some samples."""
+        targets = None if self.targets is None else self.targets[chosen]
+        runner_up = None if self.runner_up is None else self.runner_up[chosen]
+        return Question(self.contrast, targets, runner_up)
+
+
+def make_model(
+    resolved: Resolved, head: str | None, device: str, batch_size: int, composite: Composite
+) -> Model:
     """Build the network and canonise the path to `head`."""
     chosen = torch.device(device)
     network = resolved.build().to(chosen)
     name, path = path_of(network, head)
-    return Model(resolved, network, path.eval(), canonise(path), name, chosen, batch_size)
+    canonised = canonise_fully(path.eval(), composite.claims)
+    return Model(resolved, network, path, canonised, composite, {}, name, chosen, batch_size)
+
+
+def with_held(model: Model, held: Held, chosen: Sequence[int]) -> Model:
+    """Return the model with the other inputs' values of the samples that were chosen."""
+    return replace(model, held={name: values[list(chosen)] for name, values in held.items()})
+
+
+def with_plan(model: Model, observations: NDArray[np.float32], bounds: Bounds | None) -> Model:
+    """Return the model with the rule of each layer.
+
+    `bounds` are the least and the largest value that observations can have, where that is known.
+
+    Raises
+    ------
+    UsageError
+        A rule does not fit a layer, or observations lie outside of the bounds of ``zbox``.
+    """
+    if model.composite.name in STOCK:
+        return model
+    for assignment in model.composite.assignments:
+        if assignment.rule.name == "zbox":
+            _check_box(assignment.rule.parameters, observations)
+    example = next(_batches(model, observations[:1]))
+    return replace(model, plan=make_plan(model.explained, model.composite, example, bounds))
+
+
+def _check_box(parameters: Mapping[str, Any], observations: NDArray[np.float32]) -> None:
+    low, high = parameters["low"], parameters["high"]
+    if low is None or high is None:
+        return
+    shape = (1, -1, *[1] * (observations.ndim - 2))
+    lowest = np.reshape(low, shape) if isinstance(low, tuple) else low
+    highest = np.reshape(high, shape) if isinstance(high, tuple) else high
+    if (observations < lowest).any() or (observations > highest).any():
+        raise UsageError(
+            f"rule zbox:{low},{high}: the observations lie in {observations.min():g}.."
+            f"{observations.max():g}, as the network takes them; its bounds must hold them"
+        )
 
 
 def expected_observations(model: Model, shape: tuple[int, ...] | None) -> Expected:
     """Return what the first layer with weights takes, and how pixels are scaled."""
     preprocessing = model.resolved.architecture.preprocessing
-    layers = (
-        layer for layer in layers_of(model.explained).values() if isinstance(layer, LINEAR_LAYERS)
+    weighted = (
+        layer.module for layer in layers_of(model.explained).values() if isinstance(layer, Weighted)
     )
-    first = next(layers, None)
+    first = next(weighted, None)
     if first is None:
         raise ArchitectureError(
             f"architecture {model.resolved.architecture.name}: head {model.head} has no linear layer"
@@ -107,20 +193,46 @@ def compare_outputs(model: Model, observations: NDArray[np.float32]) -> dict[str
                 f"observations of shape {shape} do not fit architecture "
                 f"{model.resolved.architecture.name}: {str(error).splitlines()[0]}"
             ) from error
-        explained = model.explained(x)
+        reference = model.canonised.reference(x)
+        differences = [_difference(loaded, reference)]
+        if model.canonised.unfolded is not model.canonised.explained:
+            differences.append(_difference(model.canonised.unfolded(x), model.explained(x)))
     if loaded.ndim != 2:
         raise ArchitectureError(
             f"architecture {model.resolved.architecture.name}: expected outputs (N, units), found "
             f"{tuple(loaded.shape)} for {tuple(x.shape)}"
         )
-    difference = float((loaded - explained).abs().max())
-    largest = float(loaded.abs().max())
-    if difference > LARGEST_DIFFERENCE * largest:
+    difference, largest = max(differences, key=lambda pair: pair[0] / max(pair[1], 1e-30))
+    if not difference <= LARGEST_DIFFERENCE * largest:
         raise ArchitectureError(
             f"the network as explained differs from the network as loaded by {difference:.3g} (largest "
             f"output {largest:.3g}); its relevance would be wrong"
         )
     return {"largest_difference": difference, "largest_output": largest}
+
+
+def _difference(expected: Tensor, found: Tensor) -> tuple[float, float]:
+    """Return the largest difference and the largest entry; what is not finite is passed over."""
+    if expected.shape != found.shape:
+        return float("inf"), 0.0
+    finite = torch.isfinite(expected)
+    if not bool(finite.any()):
+        return 0.0, 0.0
+    difference = (expected - found)[finite].abs().max()
+    return float(difference), float(expected[finite].abs().max())
+
+
+def preferred(model: Model, x: Tensor, outputs: Tensor) -> Tensor:
+    """Return the unit that the network as loaded prefers, (N,).
+
+    Where an expectation over a softmax is explained at the logits, it is the expectation that
+    decides what the agent does.
+    """
+    if model.canonised.reference is model.canonised.unfolded:
+        return outputs.argmax(dim=1)
+    with torch.no_grad():
+        chosen: Tensor = model.canonised.reference(x).argmax(dim=1)
+    return chosen
 
 
 def outputs_of(model: Model, observations: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -130,54 +242,90 @@ def outputs_of(model: Model, observations: NDArray[np.float32]) -> NDArray[np.fl
     return torch.cat(outputs).double().cpu().numpy()
 
 
-def explain(
-    model: Model,
-    rule: Rule,
-    observations: NDArray[np.float32],
-    contrast: str,
-    targets: NDArray[np.int64] | None,
-    runner_up: NDArray[np.int64] | None,
-) -> Explanation:
-    """Explain each sample's score at the weights that are loaded.
-
-    `targets` (N,) None means the preferred unit; `runner_up` (N,) is the unit that the contrast of
-    this name subtracts where it is held fixed.
-    """
+def explain(model: Model, observations: NDArray[np.float32], question: Question) -> Explanation:
+    """Explain each sample's score at the weights that are loaded."""
     parts = []
     start = 0
     for x in _batches(model, observations):
         chosen = slice(start, start + len(x))
         start += len(x)
-        fixed = None if targets is None else _tensor(targets[chosen], model)
-        second = None if runner_up is None else _tensor(runner_up[chosen], model)
-        parts.append(_explain_batch(model, rule, x, contrast, fixed, second))
+        parts.append(_explain_batch(model, x, question.part(chosen)))
     return Explanation(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
-def _explain_batch(
-    model: Model,
-    rule: Rule,
-    x: Tensor,
-    contrast: str,
-    fixed: Tensor | None,
-    runner_up: Tensor | None,
-) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
-    with torch.no_grad():
-        outputs = model.explained(x)
-    argmax = outputs.argmax(dim=1)
-    target = argmax if fixed is None else fixed
-    rows = contrast_rows(outputs, target, contrast, runner_up)
-    score = (rows.double() * outputs.double()).sum(dim=1)
-    if bool(torch.isfinite(outputs).all()):
-        maps = relevance(model.explained, rule, x, rows)
-    else:
-        maps = torch.full_like(x, torch.nan)
+def _explain_batch(model: Model, x: Tensor, question: Question) -> tuple[NDArray[Any], ...]:
+    chosen: dict[str, Tensor] = {}
+
+    def choose(outputs: Tensor) -> Tensor:
+        argmax = preferred(model, x, outputs)
+        target = argmax if question.targets is None else _tensor(question.targets, model)
+        second = None if question.runner_up is None else _tensor(question.runner_up, model)
+        rows = contrast_rows(outputs, target, question.contrast, second)
+        chosen.update(argmax=argmax, target=target, rows=rows)
+        if not bool(torch.isfinite(outputs).all()):
+            raise _NotFiniteError(outputs)
+        return rows
+
+    try:
+        outputs, maps, support = explain_rows(model, x, choose)
+    except _NotFiniteError as stopped:
+        outputs = stopped.outputs
+        maps, support = torch.full_like(x, torch.nan), torch.full_like(outputs[:, 0], torch.nan)
+    score = (chosen["rows"].double() * outputs.double()).sum(dim=1)
     return (
         maps.float().cpu().numpy(),
         score.cpu().numpy(),
-        target.cpu().numpy(),
-        argmax.cpu().numpy(),
+        chosen["target"].cpu().numpy(),
+        chosen["argmax"].cpu().numpy(),
+        support.double().cpu().numpy(),
+        outputs.double().cpu().numpy(),
     )
+
+
+class _NotFiniteError(Exception):
+    """The outputs hold NaN or infinity: there is no score to explain."""
+
+    def __init__(self, outputs: Tensor) -> None:
+        super().__init__()
+        self.outputs = outputs
+
+
+def explain_rows(
+    model: Model, x: Tensor, choose: Callable[[Tensor], Tensor]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return outputs (N, K), relevance and support (N,) of a batch, under the model's rule."""
+    if model.composite.name in STOCK:
+        outputs, maps = explain_with_stock_rule(
+            model.path, model.explained, model.composite.name, x, choose
+        )
+        return outputs, maps, torch.full_like(outputs[:, 0], torch.nan)
+    found = attribution.explain(model.explained, model.plan, x, choose)
+    return found.outputs, found.relevance, found.support
+
+
+def stock_deviation(
+    model: Model, observations: NDArray[np.float32], question: Question
+) -> dict[str, Any]:
+    """Return how far Captum's own rule is from the exact one on the first batch, and why.
+
+    ``largest_difference`` is the largest difference over the largest relevance, ``cosine`` the least
+    cosine of a sample's two maps.
+    """
+    exact_rule = STOCK[model.composite.name]
+    x = next(_batches(model, observations))
+    shown = observations[: len(x)]
+    asked = question.part(slice(0, len(x)))
+    stock = explain(model, shown, asked).relevance
+    exact_model = with_plan(replace(model, composite=parse_composite(exact_rule)), shown, None)
+    exact = explain(exact_model, shown, asked).relevance
+    difference = np.abs(stock - exact).max() / max(float(np.abs(exact).max()), 1e-30)
+    alike = cosines(stock, exact)
+    return {
+        "exact_rule": exact_rule,
+        "largest_difference": float(difference),
+        "cosine": None if np.isnan(alike).all() else float(np.nanmin(alike)),
+        "reasons": reasons(model.explained, x),
+    }
 
 
 def _tensor(values: NDArray[np.int64], model: Model) -> Tensor:
@@ -188,4 +336,8 @@ def _batches(model: Model, observations: NDArray[np.float32]) -> Iterator[Tensor
     dtype = next(model.network.parameters()).dtype
     for start in range(0, len(observations), model.batch_size):
         batch = torch.from_numpy(observations[start : start + model.batch_size])
+        for name, values in model.held.items():
+            part = torch.from_numpy(values[start : start + len(batch)])
+            # The canonised network shares the buffer: its content changes, not the buffer.
+            getattr(model.path, f"held_{name}").data = part.to(model.device, dtype)
         yield batch.to(model.device, dtype)

@@ -36,12 +36,18 @@ class Expected:
 
 @dataclass(frozen=True)
 class Observations:
-    """`values` is (N, C, H, W) or (N, F), float32; the rest says where it came from."""
+    """`values` is (N, C, H, W) or (N, F), float32; the rest says where it came from.
+
+    `pixels` tells that they were bytes, 0 to 255 before they were divided by `scale`; `chosen` are
+    their numbers among all that were read.
+    """
 
     values: NDArray[np.float32]
     files: tuple[str, ...]
     layout: str
     scale: float
+    pixels: bool = False
+    chosen: tuple[int, ...] = ()
 
 
 def load_observations(
@@ -83,7 +89,8 @@ def load_observations(
     if len(kinds) > 1:
         raise ObservationError(f"observations differ in type: {', '.join(map(str, kinds))}")
     values = np.concatenate([values for values, _ in arranged])
-    values = values[_chosen(samples, len(values))]
+    chosen = _chosen(samples, len(values))
+    values = values[chosen]
     divisor = _divisor(values, expected, scale)
     scaled = values.astype(np.float32)
     if divisor != 1:
@@ -98,7 +105,8 @@ def load_observations(
             f"observations have shape {scaled.shape[1:]} for each sample; the checkpoint says that "
             f"the network was trained on {expected.shape}"
         )
-    return Observations(np.ascontiguousarray(scaled), tuple(files), arranged[0][1], divisor)
+    return Observations(np.ascontiguousarray(scaled), tuple(files), arranged[0][1], divisor,
+                        values.dtype == np.uint8, tuple(chosen))  # fmt: skip
 
 
 def _shapes_of(shape: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:

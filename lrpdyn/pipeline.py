@@ -22,15 +22,19 @@ from tqdm import tqdm
 import lrpdyn
 from lrpdyn import explanation
 from lrpdyn import run as store
-from lrpdyn.architectures.registry import resolve
+from lrpdyn.architectures.registry import Resolved, named, resolve
 from lrpdyn.checkpoints.discovery import discover
 from lrpdyn.checkpoints.model import Checkpoint, Listing
 from lrpdyn.checkpoints.readers import digest
+from lrpdyn.dependence import DEFAULT as DEFAULT_BASELINE
+from lrpdyn.dependence import dependence, parse_baseline
 from lrpdyn.dynamics import NORMALISATIONS, Dynamics
 from lrpdyn.errors import ArchitectureError, CheckpointError, RunError, UsageError
-from lrpdyn.explanation import Model
-from lrpdyn.lrp.attribution import layer_rules
-from lrpdyn.lrp.rules import Rule, parse_rule
+from lrpdyn.explanation import Model, Question
+from lrpdyn.held import Held, notes, split_inputs
+from lrpdyn.lrp.composites import Bounds, Composite, layers_of, parse_composite, unused
+from lrpdyn.lrp.layers import Weighted
+from lrpdyn.lrp.registry import STOCK
 from lrpdyn.observations import Observations, load_observations
 from lrpdyn.results import Record, write_results
 from lrpdyn.targets import CONTRASTS, Fixed, Target, fix_targets, parse_target
@@ -44,11 +48,12 @@ class Job:
 
     listing: Listing
     model: Model
-    rule: Rule
+    rule: Composite
     observations: Observations
     contrast: str
     target: Target
     normalisation: str
+    baseline: str
     folder: Path
     skip_bad: bool
     trust: bool
@@ -67,6 +72,7 @@ def compute(
     target: str | int = "argmax",
     contrast: str = "mean",
     normalize: str = "none",
+    baseline: str = DEFAULT_BASELINE,
     layout: str | None = None,
     scale: str | float | None = None,
     samples: str | Sequence[int] | None = None,
@@ -90,7 +96,7 @@ def compute(
     out
         The run folder. A run that was interrupted goes on; one of another question is refused.
     rule
-        ``NAME[:VALUE]``, see ``lrpdyn rules``.
+        ``NAME[:VALUE]``, a composite's name, or a rules file ``FILE.toml``; see ``lrpdyn rules``.
     arch, arch_args
         A registered name, ``MODULE:CALLABLE`` or ``FILE.py:CALLABLE``, and its arguments;
         recognised from the weights where not given.
@@ -103,6 +109,9 @@ def compute(
     normalize
         ``none``, ``sum``, ``l1``, ``max`` or ``minmax``: of the copies that differences are made
         from; stored relevance stays raw.
+    baseline
+        ``random:K`` compares the maps of the first, middle and last step with those of K freshly
+        initialised networks; ``none`` does not.
     layout, scale, samples
         See `lrpdyn.observations.load_observations`.
     pattern
@@ -131,7 +140,10 @@ def compute(
         What cannot be done, in one line; what was computed is kept.
     """
     _check_choices(contrast, normalize, batch_size)
-    chosen_rule = parse_rule(rule)
+    if arch is not None:
+        named(arch)  # a file of the user's may register rules too
+    composite = parse_composite(rule)
+    networks = parse_baseline(baseline)
     listing = discover(
         checkpoints, pattern=pattern, trust=trust, progress=_bar("reading headers", quiet)
     )
@@ -139,18 +151,20 @@ def compute(
     first = listing.checkpoints[0]
     resolved = resolve(arch, dict(arch_args or {}), first.header, str(first.path))
     with _one_thread():
-        model = explanation.make_model(resolved, head, _device(device), batch_size)
-        given = _as_list(observations)
+        model = explanation.make_model(resolved, head, _device(device), batch_size, composite)
+        given, held = split_inputs(_as_list(observations), model.path)
         shape = first.header.hints.get("observation_shape")
         expected = explanation.expected_observations(model, shape)
         loaded = load_observations(given, expected, layout=layout, scale=scale, samples=samples)
+        model = explanation.with_held(model, held, loaded.chosen)
         _load_first(model, listing, skip_bad=skip_bad, trust=trust)
-        outputs = explanation.compare_outputs(model, loaded.values)
+        checks: dict[str, Any] = {"outputs": explanation.compare_outputs(model, loaded.values)}
+        model = explanation.with_plan(model, loaded.values, _bounds(resolved, loaded))
         units = explanation.outputs_of(model, loaded.values[:1]).shape[1]
         asked = parse_target(str(target), len(loaded.values), units)
-        job = Job(listing, model, chosen_rule, loaded, contrast, asked, normalize, Path(out),
-                  skip_bad, trust, quiet)  # fmt: skip
-        manifest = _manifest(job, pattern, outputs)
+        job = Job(listing, model, composite, loaded, contrast, asked, normalize, baseline,
+                  Path(out), skip_bad, trust, quiet)  # fmt: skip
+        manifest = _manifest(job, pattern, checks)
         previous = _previous(job, manifest, overwrite=overwrite)
         if previous is not None and _is_finished(job, previous):
             return store.Run(job.folder, previous)
@@ -159,7 +173,14 @@ def compute(
         if fixed.runner_up is not None:
             manifest["target"]["runner_up"] = fixed.runner_up.tolist()
         _begin(job, manifest)
-        records, dynamics = _explain_all(job, fixed)
+        question = Question(contrast, fixed.target, fixed.runner_up)
+        if composite.name in STOCK:
+            manifest["checks"]["stock"] = explanation.stock_deviation(
+                model, loaded.values, question
+            )
+        records, dynamics = _explain_all(job, question)
+        if networks:
+            manifest["checks"]["dependence"] = _dependence(job, question, records, networks)
         write_results(job.folder, manifest, records, dynamics, listing.bad)
     return store.open_run(job.folder)
 
@@ -192,7 +213,7 @@ def _check_listing(listing: Listing, where: str, skip_bad: bool) -> None:
 
 
 def _as_list(observations: Any) -> list[Any]:
-    if isinstance(observations, str | Path | np.ndarray):
+    if isinstance(observations, str | Path | np.ndarray | Mapping):
         return [observations]
     return list(observations)
 
@@ -238,7 +259,30 @@ def _load_first(model: Model, listing: Listing, *, skip_bad: bool, trust: bool) 
     raise CheckpointError("no checkpoint can be loaded; lrpdyn inspect says why")
 
 
-def _manifest(job: Job, pattern: str | None, outputs: Mapping[str, float]) -> dict[str, Any]:
+def _bounds(resolved: Resolved, loaded: Observations) -> Bounds | None:
+    """Return the least and the largest value that observations can have, where it is known."""
+    if resolved.architecture.preprocessing.expected is not None:
+        return resolved.architecture.preprocessing.expected
+    return (0.0, 255.0 / loaded.scale) if loaded.pixels else None
+
+
+def _dependence(
+    job: Job, question: Question, records: Sequence[Record], networks: int
+) -> list[dict[str, Any]]:
+    """Return what the maps of the first, the middle and the last finite step depend on."""
+    done = [record.facts["step"] for record in records if record.facts["status"] == "done"]
+    chosen = sorted({done[0], done[len(done) // 2], done[-1]}) if done else []
+    found = []
+    for checkpoint in _bar("checking", job.quiet)(
+        [c for c in job.listing.checkpoints if c.step in chosen]
+    ):
+        explanation.load(job.model, checkpoint, trust=job.trust)
+        values = dependence(job.model, job.observations.values, question, networks)
+        found.append({"step": checkpoint.step, **values})
+    return found
+
+
+def _manifest(job: Job, pattern: str | None, checks: Mapping[str, Any]) -> dict[str, Any]:
     values = job.observations.values
     architecture = job.model.resolved.architecture.name
     return {
@@ -248,17 +292,23 @@ def _manifest(job: Job, pattern: str | None, outputs: Mapping[str, float]) -> di
         "rule": {
             "name": job.rule.name,
             "parameters": dict(job.rule.parameters),
-            "layers": layer_rules(job.model.explained, job.rule),
+            "layers": _layer_rules(job),
+            "notes": [
+                *job.model.canonised.notes,
+                *notes(job.model.path, job.model.held),
+                *unused(job.rule, job.model.explained),
+            ],
         },
         "architecture": {"name": architecture, "arguments": job.model.resolved.arguments},
         "head": job.model.head,
         "contrast": job.contrast,
         "target": {"policy": job.target.policy, "values": None},
         "normalize": job.normalisation,
+        "baseline": job.baseline,
         "unit": job.listing.unit,
         "observations": {
             "files": list(job.observations.files),
-            "sha256": hashlib.sha256(values.tobytes()).hexdigest(),
+            "sha256": _digest(values, job.model.held),
             "shape": list(values.shape),
             "layout": job.observations.layout,
             "scale": job.observations.scale,
@@ -270,7 +320,7 @@ def _manifest(job: Job, pattern: str | None, outputs: Mapping[str, float]) -> di
              "sha256": None, "status": "pending", "reason": None}
             for index, c in enumerate(job.listing.checkpoints)
         ],
-        "checks": {"outputs": dict(outputs)},
+        "checks": dict(checks),
         "environment": {
             "python": platform.python_version(),
             "torch": torch.__version__,
@@ -282,16 +332,31 @@ def _manifest(job: Job, pattern: str | None, outputs: Mapping[str, float]) -> di
     }  # fmt: skip
 
 
+def _layer_rules(job: Job) -> dict[str, str]:
+    if job.rule.name in STOCK:
+        weighted = layers_of(job.model.explained).items()
+        return {name: job.rule.name for name, layer in weighted if isinstance(layer, Weighted)}
+    return {name: rule.text for name, rule in job.model.plan.items()}
+
+
+def _digest(values: NDArray[np.float32], held: Held) -> str:
+    digest = hashlib.sha256(values.tobytes())
+    for name in sorted(held):
+        digest.update(name.encode() + held[name].tobytes())
+    return digest.hexdigest()
+
+
 def _question(manifest: Mapping[str, Any], *, given_values: bool) -> dict[str, Any]:
     """Return the parts of a manifest that make the question, by the option that sets them."""
     target = manifest["target"]
     return {
-        "rule": (manifest["rule"]["name"], manifest["rule"]["parameters"]),
+        "rule": _plain((manifest["rule"]["name"], manifest["rule"]["parameters"])),
         "architecture": _plain(manifest["architecture"]),
         "head": manifest["head"],
         "contrast": manifest["contrast"],
         "target": (target["policy"], target["values"] if given_values else None),
         "normalize": manifest["normalize"],
+        "baseline": manifest["baseline"],
         "observations": manifest["observations"]["sha256"][:12],
         "pattern": manifest["selection"]["pattern"],
         "batch size": manifest["batch_size"],
@@ -432,7 +497,7 @@ def _check_unchanged(job: Job, journal: list[dict[str, Any]]) -> None:
             )
 
 
-def _explain_all(job: Job, fixed: Fixed) -> tuple[list[Record], Dynamics]:
+def _explain_all(job: Job, question: Question) -> tuple[list[Record], Dynamics]:
     """Explain what the journal does not hold yet; add every step to the sums, in order."""
     journal = store.read_journal(job.folder)
     _check_unchanged(job, journal)
@@ -442,7 +507,7 @@ def _explain_all(job: Job, fixed: Fixed) -> tuple[list[Record], Dynamics]:
     for checkpoint in _bar("explaining", job.quiet)(job.listing.checkpoints):
         try:
             facts, maps = _recalled(job, done.get(checkpoint.step)) or _explained(
-                job, checkpoint, fixed
+                job, checkpoint, question
             )
         except (CheckpointError, ArchitectureError) as error:
             if not job.skip_bad:
@@ -470,14 +535,12 @@ def _recalled(
 
 
 def _explained(
-    job: Job, checkpoint: Checkpoint, fixed: Fixed
+    job: Job, checkpoint: Checkpoint, question: Question
 ) -> tuple[dict[str, Any], NDArray[np.float32]]:
     """Explain one checkpoint and store it: first its relevance, then its line in the journal."""
     status = checkpoint.path.stat()
     sha256 = explanation.load(job.model, checkpoint, trust=job.trust)
-    found = explanation.explain(
-        job.model, job.rule, job.observations.values, job.contrast, fixed.target, fixed.runner_up
-    )
+    found = explanation.explain(job.model, job.observations.values, question)
     store.save_array(store.relevance_path(job.folder, checkpoint.step), found.relevance)
     finite = np.isfinite(found.score)
     facts = {
@@ -492,6 +555,7 @@ def _explained(
         "score": [float(s) if ok else None for s, ok in zip(found.score, finite, strict=True)],
         "target": [int(t) if ok else None for t, ok in zip(found.target, finite, strict=True)],
         "argmax": [int(a) if ok else None for a, ok in zip(found.argmax, finite, strict=True)],
+        "support": [float(v) if np.isfinite(v) else None for v in found.support],
     }
     store.append_journal(job.folder, facts)
     return facts, found.relevance

@@ -19,6 +19,8 @@ from lrpdyn.figures.kinds import draw
 from lrpdyn.outliers.render import as_csv
 from lrpdyn.outliers.report import Changes, Steps, build_report, vanished
 
+#: What speaks for a score in the last layer is weak below this share of the score.
+WEAK_SUPPORT = 0.1
 _ENTRY = ("step", "path", "format", "sha256", "status", "reason")
 
 
@@ -144,11 +146,13 @@ def _checks(steps: Steps, records: Sequence[Record]) -> dict[str, Any]:
     sums = np.stack([r.measures.relevance_sum for r in records if r.measures is not None])
     usable = steps.finite[:, None] & (steps.score != 0) & np.isfinite(steps.score)
     score = steps.score[usable]
+    support = np.stack([_numbers(record.facts["support"]) for record in records])
     return {
         "relevance_sum_to_score": _spread(sums[usable] / score),
         "relevance_l1_to_score": _spread(steps.relevance_l1[usable] / np.abs(score)),
         "maps": int(steps.finite.sum()) * steps.score.shape[1],
         "negative_scores": int((score < 0).sum()),
+        "weak_support": int(((support < WEAK_SUPPORT * np.abs(steps.score)) & usable).sum()),
         "vanished": int((vanished(steps.score, steps.relevance_l1) & steps.finite[:, None]).sum()),
     }
 

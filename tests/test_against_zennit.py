@@ -19,7 +19,7 @@ from lrpdyn.checkpoints.discovery import discover
 from lrpdyn.checkpoints.readers import read_weights
 from lrpdyn.lrp.attribution import contrast_rows, relevance
 from lrpdyn.lrp.canonise import canonise
-from lrpdyn.lrp.rules import parse_rule
+from lrpdyn.lrp.composites import make_plan, parse_composite
 
 RULES = {"zplus": ZPlus, "epsilon": lambda: Epsilon(1e-6), "gamma": lambda: Gamma(0.25)}
 
@@ -98,8 +98,9 @@ def test_every_step_equals_zennit(
         network = resolved.build().double()
         load_weights(network, weights, resolved, str(path))
         canonised = canonise(network.path("policy"))
+        plan = make_plan(canonised, parse_composite(rule))
         rows = contrast_rows(canonised(x64).detach(), target, contrast)
-        assert error(relevance(canonised, parse_rule(rule), x64, rows), exact) <= 1e-10
+        assert error(relevance(canonised, plan, x64, rows), exact) <= 1e-10
 
 
 def test_dynamics_equal_numpy_over_the_stored_maps(

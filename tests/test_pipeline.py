@@ -50,6 +50,7 @@ def test_run_folder_is_as_promised(mlp_folder: Path, vectors: Vectors, tmp_path:
         "name": "gamma",
         "parameters": {"gamma": 0.5},
         "layers": manifest["rule"]["layers"],
+        "notes": [],
     }
     assert sorted(manifest["rule"]["layers"].values()) == [
         "gamma:0.5",
@@ -254,7 +255,7 @@ def test_refusals(mlp_folder: Path, vectors: Vectors, tmp_path: Path) -> None:
     for folder, observations, options, kind, says in [
         (empty, vectors, {}, CheckpointError, "found 0 checkpoints"),
         (mlp_folder, vectors[:, :4], {}, ObservationError, "6 entries"),
-        (mlp_folder, vectors, {"rule": "zpluss"}, UsageError, "epsilon, gamma, zplus"),
+        (mlp_folder, vectors, {"rule": "zpluss"}, UsageError, "did you mean zplus"),
         (mlp_folder, vectors, {"target": "9"}, UsageError, "units from 0 to 2"),
         (mlp_folder, vectors, {"head": "q"}, UsageError, "heads are logits"),
         (mlp_folder, vectors, {"device": "tpu"}, UsageError, "--device tpu"),

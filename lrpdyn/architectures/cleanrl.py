@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from lrpdyn.architectures.model import INSIDE, Architecture, Arguments
 from lrpdyn.architectures.nature_cnn import channels_of, convolutions
+from lrpdyn.architectures.orthogonal import orthogonal
 from lrpdyn.checkpoints.model import Shapes
 
 
@@ -31,6 +32,10 @@ class ActorCritic(nn.Module):
         self.network = nn.Sequential(*convolutions(channels), *linear)
         self.actor = nn.Linear(features, actions)
         self.critic = nn.Linear(features, 1)
+
+    def initialise(self) -> None:
+        """Begin as CleanRL does (``layer_init``)."""
+        orthogonal(self, {"actor": 0.01, "critic": 1.0})
 
     def path(self, head: str) -> nn.Module:
         """Return the layers from the observation to the outputs of `head`."""
@@ -56,7 +61,7 @@ class QNetwork(nn.Module):
 def _recognise(shapes: Shapes, hints: Mapping[str, Any], *, last: str) -> Arguments | None:
     channels = channels_of(shapes, "network.0")
     linear, output = shapes.get("network.7.weight"), shapes.get(f"{last}.weight")
-    if channels is None or linear is None or output is None:
+    if channels is None or linear is None or output is None or "atoms" in shapes:
         return None
     features, convolved = linear
     return {

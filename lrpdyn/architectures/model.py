@@ -43,7 +43,9 @@ class Architecture:
     factory
         Gives the network for keyword arguments. The network may have ``heads``, a tuple of names
         (the first is the default), and ``path(head)``, which gives the module from observation to
-        the outputs (N, units) of that head; otherwise its only head is ``logits``.
+        the outputs (N, units) of that head; otherwise its only head is ``logits``. It may have
+        ``initialise()``, which gives it the weights that training begins with, where they differ
+        from those of its construction.
     recognise
         Reads the arguments from the shapes of a state dict and the hints of its file; None where
         the weights are not of this architecture.

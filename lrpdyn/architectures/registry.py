@@ -3,26 +3,40 @@
 from __future__ import annotations
 
 import ast
-import importlib
-import importlib.util
-import os
-import sys
+import functools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from lrpdyn.architectures import catch, cleanrl, mlp, sb3
+from lrpdyn.architectures import (
+    catch,
+    cifar_cnn,
+    cleanrl,
+    cleanrl_distributional,
+    cleanrl_procgen,
+    mlp,
+    pfrl,
+    sample_factory,
+    sb3,
+    sb3_contrib,
+    sb3_multi_input,
+    tianshou,
+    tianshou_actor_critic,
+    torchvision_models,
+)
+from lrpdyn.architectures.entry_points import load_entry_points
 from lrpdyn.architectures.model import (
+    INSIDE,
     UNKNOWN,
     Architecture,
     Arguments,
     Preprocessing,
     never,
 )
+from lrpdyn.architectures.own import own_architecture
 from lrpdyn.checkpoints.model import Header, Shapes
 from lrpdyn.errors import ArchitectureError, UsageError
 
@@ -30,11 +44,32 @@ ARCHITECTURES: dict[str, Architecture] = {
     architecture.name: architecture
     for architecture in (
         *sb3.ARCHITECTURES,
+        *sb3_contrib.ARCHITECTURES,
+        *sb3_multi_input.ARCHITECTURES,
         *cleanrl.ARCHITECTURES,
+        *cleanrl_distributional.ARCHITECTURES,
+        *cleanrl_procgen.ARCHITECTURES,
+        sample_factory.ARCHITECTURE,
+        *tianshou.ARCHITECTURES,
+        *tianshou_actor_critic.ARCHITECTURES,
+        *pfrl.ARCHITECTURES,
+        cifar_cnn.ARCHITECTURE,
+        *torchvision_models.ARCHITECTURES,
         catch.ARCHITECTURE,
         mlp.ARCHITECTURE,
     )
 }
+
+
+@functools.cache
+def _load_entry_points() -> None:
+    load_entry_points(_register)
+
+
+def architectures() -> dict[str, Architecture]:
+    """Return the registered architectures by name, those of other packages included."""
+    _load_entry_points()
+    return ARCHITECTURES
 
 
 @dataclass(frozen=True)
@@ -84,9 +119,13 @@ def register_architecture(
     ValueError
         The name is taken.
     """
-    if name in ARCHITECTURES:
-        raise ValueError(f"an architecture is called '{name}' already")
-    ARCHITECTURES[name] = Architecture(name, factory, recognise, preprocessing, source)
+    _register(Architecture(name, factory, recognise, preprocessing, source))
+
+
+def _register(architecture: Architecture) -> None:
+    if architecture.name in ARCHITECTURES:
+        raise ValueError(f"an architecture is called '{architecture.name}' already")
+    ARCHITECTURES[architecture.name] = architecture
 
 
 def parse_arguments(pairs: tuple[str, ...]) -> Arguments:
@@ -106,6 +145,9 @@ def parse_arguments(pairs: tuple[str, ...]) -> Arguments:
 def resolve(name: str | None, given: Arguments, header: Header, where: str) -> Resolved:
     """Return the architecture called `name`, or the one whose weights these are.
 
+    What the user gives counts as a hint of the file too: weights that tell too little alone are then
+    recognised.
+
     Raises
     ------
     UsageError
@@ -113,9 +155,10 @@ def resolve(name: str | None, given: Arguments, header: Header, where: str) -> R
     ArchitectureError
         No architecture fits the weights; the message shows what was seen.
     """
+    hints = {**header.hints, **given}
     if name is not None:
-        architecture = _named(name)
-        read = architecture.recognise(header.shapes, header.hints)
+        architecture = named(name)
+        read = architecture.recognise(header.shapes, hints)
         if read is None and architecture.recognise is not never and not given:
             raise ArchitectureError(
                 f"{where}: these are not the weights of architecture {name}: {_seen(header.shapes)}; "
@@ -124,21 +167,29 @@ def resolve(name: str | None, given: Arguments, header: Header, where: str) -> R
         resolved = Resolved(_as_hinted(architecture, header), {**(read or {}), **given})
         check_fit(resolved, header.shapes, where)
         return resolved
+    unbuilt: ArchitectureError | None = None
     nearest: ArchitectureError | None = None
-    for architecture in ARCHITECTURES.values():
-        recognised = architecture.recognise(header.shapes, header.hints)
+    for architecture in architectures().values():
+        recognised = architecture.recognise(header.shapes, hints)
         if recognised is None:
             continue
         resolved = Resolved(_as_hinted(architecture, header), {**recognised, **given})
-        differing = _differing(_shapes_of(resolved), header.shapes)
+        try:
+            differing = _differing(_shapes_of(resolved), header.shapes)
+        except ArchitectureError as error:  # an argument is missing, or is not one of its own
+            unbuilt = unbuilt or error
+            continue
         if not differing:
             return resolved
         nearest = nearest or _misfit(resolved, differing, where)
+    if unbuilt is not None:
+        raise unbuilt
     if nearest is not None:
         raise nearest
     raise ArchitectureError(
         f"{where}: no registered architecture has these weights: {_seen(header.shapes)}; give your own with "
-        "--arch FILE.py:CALLABLE (a function or class that returns the torch.nn.Module)"
+        "--arch FILE.py:CALLABLE (a function or class that returns the torch.nn.Module), or one of "
+        "torchvision's with --arch torchvision:NAME"
     )
 
 
@@ -196,46 +247,29 @@ def _seen(shapes: Shapes) -> str:
 def _as_hinted(architecture: Architecture, header: Header) -> Architecture:
     """Respect ``normalize_images=False``: the network then saw pixels of 0..255."""
     if header.hints.get("normalize_images") is False and architecture.preprocessing.expected:
-        unscaled = Preprocessing(1.0, (0.0, 255.0))
-        return Architecture(
-            architecture.name,
-            architecture.factory,
-            architecture.recognise,
-            unscaled,
-            architecture.source,
-        )
+        return replace(architecture, preprocessing=INSIDE)
     return architecture
 
 
-def _named(name: str) -> Architecture:
-    if name in ARCHITECTURES:
-        return ARCHITECTURES[name]
+def named(name: str) -> Architecture:
+    """Return the architecture that ``--arch`` names.
+
+    Raises
+    ------
+    UsageError
+        There is none, or the user's module cannot be imported.
+    """
+    registered = architectures()
+    if name in registered:
+        return registered[name]
+    if name.startswith(torchvision_models.PREFIX):
+        return torchvision_models.named(name)
     if ":" not in name:
         raise UsageError(
-            f"no architecture is called '{name}'; expected {', '.join(ARCHITECTURES)}, or your own "
-            "as MODULE:CALLABLE or FILE.py:CALLABLE"
+            f"no architecture is called '{name}'; expected {', '.join(registered)}, another of "
+            "torchvision's as torchvision:NAME, or your own as MODULE:CALLABLE or FILE.py:CALLABLE"
         )
-    place, _, attribute = name.rpartition(":")
-    factory = getattr(_module(place), attribute, None)
-    if not callable(factory):
-        raise UsageError(f"--arch {name}: {place} has nothing to call named '{attribute}'")
-    return Architecture(name, factory, never, UNKNOWN, place)
-
-
-def _module(place: str) -> Any:
-    try:
-        if not place.endswith(".py"):
-            if os.getcwd() not in sys.path:
-                sys.path.insert(0, os.getcwd())
-            return importlib.import_module(place)
-        specification = importlib.util.spec_from_file_location(Path(place).stem, place)
-        if specification is None or specification.loader is None:
-            raise ImportError("not a Python file")
-        module = importlib.util.module_from_spec(specification)
-        specification.loader.exec_module(module)
-        return module
-    except (ImportError, OSError, SyntaxError) as error:
-        raise UsageError(f"--arch: {place} cannot be imported: {error}") from error
+    return own_architecture(name)
 
 
 def _shapes_of(resolved: Resolved) -> dict[str, tuple[int, ...]]:

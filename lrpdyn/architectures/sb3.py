@@ -7,25 +7,31 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from lrpdyn.architectures.mlp import chain_sizes, perceptron
 from lrpdyn.architectures.model import OUTSIDE, Architecture, Arguments, Preprocessing
 from lrpdyn.architectures.nature_cnn import channels_of, convolutions
+from lrpdyn.architectures.orthogonal import orthogonal
 from lrpdyn.checkpoints.model import Shapes
 
 _SOURCE = "stable_baselines3.common.policies, stable_baselines3.dqn.policies"
 #: Stable-Baselines3 divides images by 255 and nothing else.
-_FLAT = Preprocessing(1.0)
+FLAT = Preprocessing(1.0)
+EXTRACTORS = ("features_extractor", "pi_features_extractor", "vf_features_extractor")
 
 
-class _Extractor(nn.Module):
+class Extractor(nn.Module):
     """Stable-Baselines3's NatureCNN: ``cnn`` and ``linear``."""
 
     def __init__(self, channels: int, convolved: int, features: int) -> None:
         super().__init__()
         self.cnn = nn.Sequential(*convolutions(channels))
         self.linear = nn.Sequential(nn.Linear(convolved, features), nn.ReLU())
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the features (N, features) of images (N, C, H, W)."""
+        return self.linear(self.cnn(x))  # type: ignore[no-any-return]
 
 
 class ActorCritic(nn.Module):
@@ -60,7 +66,7 @@ class ActorCritic(nn.Module):
     ) -> None:
         super().__init__()
         for name in extractors:
-            self.add_module(name, _Extractor(channels, convolved, features))
+            self.add_module(name, Extractor(channels, convolved, features))
         layers = {"shared_net": shared, "policy_net": policy, "value_net": value}
         if any(layers.values()):
             self.mlp_extractor = nn.Module()
@@ -73,23 +79,47 @@ class ActorCritic(nn.Module):
         if log_std:
             self.log_std = nn.Parameter(torch.zeros(actions))
 
+    def initialise(self) -> None:
+        """Begin as Stable-Baselines3 does (``ortho_init``)."""
+        orthogonal(self, {"action_net": 0.01, "value_net": 1.0})
+
     def path(self, head: str) -> nn.Module:
         """Return the layers from the observation to the outputs of `head`."""
+        extractor = self.extractor(head)
+        first = [nn.Flatten()] if extractor is None else [extractor.cnn, extractor.linear]
+        return nn.Sequential(*first, *self.after_features(head))
+
+    def extractor(self, head: str) -> nn.Module | None:
+        """Return the feature extractor of `head`, None where observations are flat."""
         own = {"policy": "pi", "value": "vf"}[head] + "_features_extractor"
-        extractor = getattr(self, own, getattr(self, "features_extractor", None))
-        layers = [nn.Flatten()] if extractor is None else [extractor.cnn, extractor.linear]
+        found: nn.Module | None = getattr(self, own, getattr(self, "features_extractor", None))
+        return found
+
+    def after_features(self, head: str) -> list[nn.Module]:
+        """Return the layers from the features to the outputs of `head`."""
+        layers: list[nn.Module] = []
         if hasattr(self, "mlp_extractor"):
             chains = (self.mlp_extractor.shared_net, getattr(self.mlp_extractor, f"{head}_net"))
             layers += [chain for chain in chains if isinstance(chain, nn.Sequential)]
-        return nn.Sequential(*layers, self.action_net if head == "policy" else self.value_net)
+        return [*layers, self.action_net if head == "policy" else self.value_net]
 
 
-class _QNetwork(nn.Module):
-    def __init__(self, layers: list[int], activation: str, channels: int, convolved: int) -> None:
+class ValueNetwork(nn.Module):
+    """``features_extractor``, for images, and a perceptron called `name` as the network itself."""
+
+    def __init__(
+        self, name: str, layers: list[int], activation: str, channels: int, convolved: int
+    ) -> None:
         super().__init__()
         if channels:
-            self.features_extractor = _Extractor(channels, convolved, layers[0])
-        self.q_net = perceptron(layers, activation)
+            self.features_extractor = Extractor(channels, convolved, layers[0])
+        self.add_module(name, perceptron(layers, activation))
+
+    def path(self, name: str) -> list[nn.Module]:
+        """Return the layers from the observation to the outputs."""
+        extractor = getattr(self, "features_extractor", None)
+        layers = [nn.Flatten()] if extractor is None else [extractor.cnn, extractor.linear]
+        return [*layers, self.get_submodule(name)]
 
 
 class DQN(nn.Module):
@@ -101,33 +131,38 @@ class DQN(nn.Module):
         self, layers: list[int], activation: str = "relu", channels: int = 0, convolved: int = 0
     ) -> None:
         super().__init__()
-        self.q_net = _QNetwork(layers, activation, channels, convolved)
-        self.q_net_target = _QNetwork(layers, activation, channels, convolved)
+        self.q_net = ValueNetwork("q_net", layers, activation, channels, convolved)
+        self.q_net_target = ValueNetwork("q_net", layers, activation, channels, convolved)
 
     def path(self, head: str) -> nn.Module:
         """Return the layers from the observation to the Q values."""
-        extractor = getattr(self.q_net, "features_extractor", None)
-        layers = [nn.Flatten()] if extractor is None else [extractor.cnn, extractor.linear]
-        return nn.Sequential(*layers, self.q_net.q_net)
+        return nn.Sequential(*self.q_net.path("q_net"))
 
 
 @dataclass(frozen=True)
-class _Features:
+class Features:
     """The arguments of an extractor, and how many features it gives."""
 
     arguments: Arguments
     features: int | None
 
 
-def _features(shapes: Shapes, extractor: str) -> _Features:
+def features_of(shapes: Shapes, extractor: str) -> Features:
+    """Return what the weights tell of the NatureCNN called `extractor`."""
     channels = channels_of(shapes, f"{extractor}.cnn.0")
     linear = shapes.get(f"{extractor}.linear.0.weight")
     if channels is None or linear is None:
-        return _Features({}, None)
-    return _Features({"channels": channels, "convolved": linear[1]}, linear[0])
+        return Features({}, None)
+    return Features({"channels": channels, "convolved": linear[1]}, linear[0])
 
 
-def _activation(hints: Mapping[str, Any]) -> Arguments:
+def has_other_extractor(shapes: Shapes, found: Features) -> bool:
+    """Tell whether there is a feature extractor with weights that is no NatureCNN."""
+    return found.features is None and any("features_extractor." in key for key in shapes)
+
+
+def activation_of(hints: Mapping[str, Any]) -> Arguments:
+    """Return the activation as an argument, where the file tells it."""
     return {"activation": hints["activation"].lower()} if "activation" in hints else {}
 
 
@@ -136,23 +171,28 @@ def _recognise_actor_critic(
 ) -> Arguments | None:
     if "action_net.weight" not in shapes or "value_net.weight" not in shapes:
         return None
-    found = _features(shapes, "features_extractor")
-    if (found.features is not None) != images:
+    found = features_of(shapes, "features_extractor")
+    if (found.features is not None) != images or has_other_extractor(shapes, found):
         return None
+    extractors = [name for name in EXTRACTORS if f"{name}.linear.0.weight" in shapes]
+    return {
+        **layer_arguments(shapes, hints),
+        **({"extractors": extractors, **found.arguments} if images else {}),
+    }
+
+
+def layer_arguments(shapes: Shapes, hints: Mapping[str, Any]) -> Arguments:
+    """Return the arguments for what follows the features of an actor-critic policy."""
     actions, inputs = shapes["action_net.weight"]
     chains = {
         name: chain_sizes(shapes, f"mlp_extractor.{name}_net") or []
         for name in ("shared", "policy", "value")
     }
     starts = [sizes[0] for sizes in chains.values() if sizes]
-    features = found.features if found.features is not None else (starts or [inputs])[0]
-    names = ("features_extractor", "pi_features_extractor", "vf_features_extractor")
-    extractors = [name for name in names if f"{name}.linear.0.weight" in shapes]
     return {
         "actions": actions,
-        "features": features,
-        **_activation(hints),
-        **({"extractors": extractors, **found.arguments} if images else {}),
+        "features": (starts or [inputs])[0],
+        **activation_of(hints),
         **{name: sizes for name, sizes in chains.items() if sizes},
         **({"log_std": True} if "log_std" in shapes else {}),
     }
@@ -160,10 +200,12 @@ def _recognise_actor_critic(
 
 def _recognise_dqn(shapes: Shapes, hints: Mapping[str, Any], *, images: bool) -> Arguments | None:
     layers = chain_sizes(shapes, "q_net.q_net")
-    found = _features(shapes, "q_net.features_extractor")
+    found = features_of(shapes, "q_net.features_extractor")
     if layers is None or (found.features is not None) != images:
         return None
-    return {"layers": layers, **_activation(hints), **found.arguments}
+    if has_other_extractor(shapes, found):
+        return None
+    return {"layers": layers, **activation_of(hints), **found.arguments}
 
 
 ARCHITECTURES = (
@@ -178,7 +220,7 @@ ARCHITECTURES = (
         "sb3-mlp",
         ActorCritic,
         lambda shapes, hints: _recognise_actor_critic(shapes, hints, images=False),
-        _FLAT,
+        FLAT,
         _SOURCE,
     ),
     Architecture(
@@ -192,7 +234,7 @@ ARCHITECTURES = (
         "sb3-dqn-mlp",
         DQN,
         lambda shapes, hints: _recognise_dqn(shapes, hints, images=False),
-        _FLAT,
+        FLAT,
         _SOURCE,
     ),
 )

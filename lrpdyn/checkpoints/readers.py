@@ -147,7 +147,15 @@ def _sb3_hints(data: Mapping[str, Any]) -> dict[str, Any]:
         hints["activation"] = activation[1]
     if options.get("normalize_images") is False:
         hints["normalize_images"] = False
+    actions = data.get("action_space")
+    counts = {
+        "n_quantiles": data.get("n_quantiles"),
+        "n_actions": actions.get("n") if isinstance(actions, dict) else None,
+    }
+    hints |= {name: int(n) for name, n in counts.items() if n is not None and str(n).isdecimal()}
     space = data.get("observation_space")
+    if isinstance(space, dict) and isinstance(space.get("spaces"), str):
+        hints["observation_spaces"] = space["spaces"]
     shape = space.get("_shape") if isinstance(space, dict) else None
     if isinstance(shape, str):
         shape = [int(number) for number in re.findall(r"\d+", shape)]

@@ -13,7 +13,7 @@ from lrpdyn.cli import options
 @options.output_format("table", "json")
 def command(form: str) -> None:
     """List the architectures that --arch takes and that are recognised from the weights."""
-    from lrpdyn.architectures.registry import ARCHITECTURES
+    from lrpdyn.architectures.registry import architectures
 
     rows = [
         {
@@ -21,10 +21,14 @@ def command(form: str) -> None:
             "heads": list(getattr(architecture.factory, "heads", ("logits",))),
             "source": architecture.source,
         }
-        for architecture in ARCHITECTURES.values()
+        for architecture in architectures().values()
     ]
     if form == "json":
         click.echo(json.dumps(rows, indent=1))
         return
+    width = max(len(str(row["name"])) for row in rows)
     for row in rows:
-        click.echo(f"{row['name']:<18}  heads {', '.join(row['heads']):<14}  {row['source']}")
+        click.echo(f"{row['name']:<{width}}  heads {', '.join(row['heads']):<14}  {row['source']}")
+    click.echo(
+        f"{'torchvision:NAME':<{width}}  heads {'logits':<14}  any of torchvision's classifiers"
+    )

@@ -15,7 +15,8 @@ from lrpdyn.cli import options
 @click.argument("checkpoints")
 @click.argument("observations", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("-o", "--out", default=options.DEFAULT_RUN, show_default=True, help="The run folder.")
-@click.option("--rule", default="zplus", show_default=True, help="NAME[:VALUE], see lrpdyn rules.")
+@click.option("--rule", default="zplus", show_default=True,
+              help="NAME[:VALUE], a composite, or FILE.toml; see lrpdyn rules.")  # fmt: skip
 @click.option("--arch", help="A name (lrpdyn architectures), MODULE:CALLABLE or FILE.py:CALLABLE. "
               "Default: recognised from the weights.")  # fmt: skip
 @click.option(
@@ -28,6 +29,8 @@ from lrpdyn.cli import options
               show_default=True, help="What is subtracted from the target's output.")  # fmt: skip
 @click.option("--normalize", type=click.Choice(["none", "sum", "l1", "max", "minmax"]), default="none",
               show_default=True, help="Of each map, before differences are taken.")  # fmt: skip
+@click.option("--baseline", default="random:2", show_default=True, metavar="none|random[:K]",
+              help="Compare with K freshly initialised networks.")  # fmt: skip
 @click.option("--layout", type=click.Choice(["NCHW", "NHWC", "CHW", "HWC", "NHW", "HW", "NF", "F"]),
               help="Of the observation files. Default: told from the network.")  # fmt: skip
 @click.option("--scale", help="What observations are divided by, or none.")

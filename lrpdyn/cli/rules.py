@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import click
 
@@ -12,22 +13,41 @@ from lrpdyn.cli import options
 @click.command("rules", short_help="List the propagation rules.")
 @options.output_format("table", "json")
 def command(form: str) -> None:
-    """List the rules that --rule takes: name, parameters with their defaults, source."""
-    from lrpdyn.lrp.rules import RULES
-
-    rules = [
-        {
-            "name": name,
-            "parameters": dict(rule.parameters),
-            "summary": (rule.function.__doc__ or "").splitlines()[0],
-            "source": rule.source,
-        }
-        for name, rule in RULES.items()
-    ]
+    """List what --rule takes: rules and composites, with parameters and their defaults, and source."""
+    rows = _rows()
     if form == "json":
-        click.echo(json.dumps(rules, indent=1))
+        click.echo(json.dumps(rows, indent=1))
         return
-    for rule in rules:
-        values = ",".join(f"{key}={value:g}" for key, value in rule["parameters"].items())  # type: ignore[attr-defined]
-        called = f"{rule['name']}:{values}" if values else str(rule["name"])
-        click.echo(f"{called:<22}  {rule['summary']}  [{rule['source']}]")
+    width = max(len(row["use"]) for row in rows)
+    for row in rows:
+        source = f"  [{row['source']}]" if row["source"] else ""
+        click.echo(f"{row['use']:<{width}}  {row['summary']}{source}")
+    click.echo(
+        f"{'FILE.toml':<{width}}  a rule for each layer, by name, type, first, last: see configs/"
+    )
+
+
+def _rows() -> list[dict[str, Any]]:
+    from lrpdyn.lrp.composites import COMPOSITES
+    from lrpdyn.lrp.registry import ALIASES, STOCK, rule_definitions
+
+    rows = [
+        {"name": name, "kind": "rule", "use": _use(name, rule.parameters),
+         "parameters": dict(rule.parameters), "summary": rule.summary, "source": rule.source}
+        for name, rule in rule_definitions().items()
+    ]  # fmt: skip
+    rows += [_row(name, "alias", f"the same as {of}", "") for name, of in ALIASES.items()]
+    rows += [_row(name, "composite", *about) for name, about in COMPOSITES.items()]
+    stock = "Captum's own rule as it is; often wrong: {} is exact"
+    rows += [_row(name, "captum", stock.format(of), "captum.attr") for name, of in STOCK.items()]
+    return rows
+
+
+def _row(name: str, kind: str, summary: str, source: str) -> dict[str, Any]:
+    return {"name": name, "kind": kind, "use": name, "parameters": {}, "summary": summary,
+            "source": source}  # fmt: skip
+
+
+def _use(name: str, parameters: Any) -> str:
+    values = [key.upper() if value is None else f"{value:g}" for key, value in parameters.items()]
+    return f"{name}:{','.join(values)}" if values else name

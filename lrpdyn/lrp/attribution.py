@@ -2,64 +2,55 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from captum.attr import LRP
+from captum.attr._utils.lrp_rules import PropagationRule
 from torch import Tensor, fx, nn
 
-from lrpdyn.errors import ArchitectureError
-from lrpdyn.lrp.rules import AttachedRule, Rule, rule_of_layer
+from lrpdyn.lrp import rules
+from lrpdyn.lrp.composites import LayerRule, Plan, layers_of
+from lrpdyn.lrp.layers import Layer, Weighted, remembering
+from lrpdyn.lrp.rules import Call, Shared
+
+#: The layer that makes scores of outputs where these do not come from a Linear layer.
+CONTRAST = "contrast"
 
 
-class _Explained(nn.Module):
-    """The network as Captum sees it.
+@dataclass(frozen=True)
+class Explained:
+    """What a batch of N samples gives.
 
-    Captum saves and restores all weights around each call, since its own rules change them. Ours
-    do not, so there is nothing to save and the copies would only cost time.
+    Parameters
+    ----------
+    outputs
+        (N, K), the plain outputs.
+    relevance
+        The shape of the observations.
+    support
+        (N,), what speaks for the score in the last layer, sum over j of max(0, a_j w_j); NaN where
+        the last layer is not linear.
+    layers
+        What each layer did, by name, where it was asked for.
     """
 
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, x: Tensor) -> Tensor:
-        output: Tensor = self.network(x)
-        return output
-
-    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
-        return {}
-
-    def load_state_dict(self, *args: Any, **kwargs: Any) -> Any:
-        return None
+    outputs: Tensor
+    relevance: Tensor
+    support: Tensor
+    layers: Mapping[str, Propagated]
 
 
-def layers_of(network: nn.Module) -> dict[str, nn.Module]:
-    """Return the leaf modules of a canonised network by name, in order of their call."""
-    modules = dict(network.named_modules())
-    if isinstance(network, fx.GraphModule):
-        return {
-            str(node.target): modules[str(node.target)]
-            for node in network.graph.nodes
-            if node.op == "call_module"
-        }
-    return {name: module for name, module in modules.items() if not list(module.children())}
+@dataclass(frozen=True)
+class Propagated:
+    """What one layer did: its call, and the relevance of its output and of its inputs."""
 
-
-def layer_rules(network: fx.GraphModule, rule: Rule) -> dict[str, str]:
-    """Return the name of the rule that each layer gets."""
-    return {name: rule_of_layer(layer, rule)[0] for name, layer in layers_of(network).items()}
-
-
-def output_layer(network: fx.GraphModule) -> str | None:
-    """Return the name of the Linear layer that gives the outputs, or None if something else does."""
-    (output,) = (node for node in network.graph.nodes if node.op == "output")
-    last = output.args[0]
-    if isinstance(last, fx.Node) and last.op == "call_module":
-        name = str(last.target)
-        if isinstance(network.get_submodule(name), nn.Linear):
-            return name
-    return None
+    rule: str
+    call: Call
+    relevance_output: Tensor
+    relevance_inputs: tuple[Tensor, ...]
 
 
 def contrast_rows(
@@ -100,18 +91,31 @@ def contrast_rows(
     return rows
 
 
-def relevance(network: fx.GraphModule, rule: Rule, x: Tensor, rows: Tensor) -> Tensor:
+def output_layer(network: fx.GraphModule) -> str | None:
+    """Return the name of the Linear layer that gives the outputs, or None if something else does."""
+    (output,) = (node for node in network.graph.nodes if node.op == "output")
+    last = output.args[0]
+    if isinstance(last, fx.Node) and last.op == "call_module":
+        name = str(last.target)
+        layer = network.get_submodule(name)
+        if isinstance(layer, Weighted) and isinstance(layer.module, nn.Linear):
+            return name
+    return None
+
+
+def relevance(network: fx.GraphModule, plan: Plan, x: Tensor, rows: Tensor) -> Tensor:
     """Return the relevance of each entry of `x` for each sample's score.
 
     The contrast is folded into the last linear layer (rows @ W, rows @ b), so that the score is a
-    unit of a network like any other and every rule stays what it is.
+    unit of a network like any other and every rule stays what it is. Where the outputs do not come
+    from a Linear layer, the contrast is one more layer, in which each output gets what it adds.
 
     Parameters
     ----------
     network
         A canonised network (`lrpdyn.lrp.canonise.canonise`), whose outputs are (N, K).
-    rule
-        The rule of its linear layers.
+    plan
+        The rule of each of its layers (`lrpdyn.lrp.composites.make_plan`).
     x
         (N, ...), the observations, in the dtype and on the device of the network.
     rows
@@ -122,38 +126,105 @@ def relevance(network: fx.GraphModule, rule: Rule, x: Tensor, rows: Tensor) -> T
     Tensor
         The shape of `x`, in units of the score: it sums to the score up to what biases and
         stabilisers absorb.
-
-    Raises
-    ------
-    ArchitectureError
-        The outputs do not come from a Linear layer and the rows ask for more than one of them.
     """
-    units = _single_units(rows)
-    if units is not None:
-        return _relevance_of_units(network, rule, x, units)
-    name = output_layer(network)
-    if name is None:
-        raise ArchitectureError(
-            "a contrast is folded into the last Linear layer, but this network's outputs come from "
-            "another kind of layer; explain the plain output with --contrast none"
-        )
+    return explain(network, plan, x, lambda outputs: rows).relevance
+
+
+def explain(
+    network: fx.GraphModule,
+    plan: Plan,
+    x: Tensor,
+    choose: Callable[[Tensor], Tensor],
+    *,
+    keep: bool = False,
+) -> Explained:
+    """Explain the scores that `choose` makes of the outputs (N, K), as rows (N, K).
+
+    See `relevance`. One forward pass serves the outputs and the explanation. With `keep` the
+    result holds what every layer did.
+    """
+    with remembering(layers_of(network).values()):
+        with torch.no_grad():
+            outputs: Tensor = network(x)
+        rows = choose(outputs)
+        name = output_layer(network)
+        if _single_units(rows) is None and name is None:
+            return _with_added_layer(network, plan, x, outputs, rows, keep=keep)
+        if name is None:
+            found, done = _run(_Scores(network), layers_of(network), plan, x, rows, keep)
+            return Explained(outputs, found, torch.full_like(outputs[:, 0], torch.nan), done)
+        return _through_head(network, plan, x, outputs, rows, name, keep=keep)
+
+
+def _through_head(
+    network: fx.GraphModule,
+    plan: Plan,
+    x: Tensor,
+    outputs: Tensor,
+    rows: Tensor,
+    name: str,
+    *,
+    keep: bool,
+) -> Explained:
+    """Explain with the last Linear layer made to give each different score."""
     head = network.get_submodule(name)
-    assert isinstance(head, nn.Linear)
+    assert isinstance(head, Weighted)
+    hidden = _input_of(network, name, x)
     scores, unit = torch.unique(rows, dim=0, return_inverse=True)
-    network.set_submodule(name, _folded(head, scores))
+    folded = _folded(head, scores)
+    network.set_submodule(name, folded)
+    seeds = torch.eye(len(scores), dtype=rows.dtype, device=rows.device)[unit]
     try:
-        return _relevance_of_units(network, rule, x, unit)
+        found, done = _run(_Scores(network), layers_of(network), plan, x, seeds, keep)
     finally:
         network.set_submodule(name, head)
+    return Explained(outputs, found, _support(hidden, folded.weights()[0][unit]), done)
 
 
-def _folded(head: nn.Linear, rows: Tensor) -> nn.Linear:
-    # On "meta" nothing is allocated or initialised, and no random number is drawn.
-    folded = nn.Linear(head.in_features, len(rows), bias=head.bias is not None, device="meta")
-    folded.weight = nn.Parameter(rows @ head.weight.detach(), requires_grad=False)
-    if head.bias is not None:
-        folded.bias = nn.Parameter(rows @ head.bias.detach(), requires_grad=False)
+def _input_of(network: fx.GraphModule, name: str, x: Tensor) -> Tensor:
+    caught: list[Tensor] = []
+    layer = network.get_submodule(name)
+    handle = layer.register_forward_pre_hook(lambda module, inputs: caught.append(inputs[0]))
+    try:
+        with torch.no_grad():
+            network(x)
+    finally:
+        handle.remove()
+    return caught[0]
+
+
+def _with_added_layer(
+    network: fx.GraphModule, plan: Plan, x: Tensor, outputs: Tensor, rows: Tensor, *, keep: bool
+) -> Explained:
+    """Explain with one more layer that makes the scores of the outputs."""
+    scores, unit = torch.unique(rows, dim=0, return_inverse=True)
+    contrast = Weighted(_as_linear(scores, None))
+    layers = {**layers_of(network), CONTRAST: contrast}
+    whole = {**plan, CONTRAST: LayerRule("lrp0", rules.lrp0)}
+    seeds = torch.eye(len(scores), dtype=rows.dtype, device=rows.device)[unit]
+    found, done = _run(_Scores(network, contrast), layers, whole, x, seeds, keep)
+    return Explained(outputs, found, _support(outputs, rows), done)
+
+
+def _support(hidden: Tensor, weight: Tensor) -> Tensor:
+    """Return what speaks for each score in the last layer: sum over j of max(0, a_j w_j)."""
+    return (hidden * weight).clamp(min=0).sum(dim=1)
+
+
+def _folded(head: Weighted, rows: Tensor) -> Weighted:
+    weight, bias = head.weights()
+    folded = Weighted(_as_linear(rows @ weight, None if bias is None else rows @ bias))
+    folded.sees_observation = head.sees_observation
     return folded
+
+
+def _as_linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:
+    # On "meta" nothing is allocated or initialised, and no random number is drawn.
+    linear = nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None, device="meta")
+    linear.weight = nn.Parameter(weight, requires_grad=False)
+    if bias is not None:
+        linear.bias = nn.Parameter(bias, requires_grad=False)
+    return linear
 
 
 def _single_units(rows: Tensor) -> Tensor | None:
@@ -163,11 +234,116 @@ def _single_units(rows: Tensor) -> Tensor | None:
     return units if bool(plain.all()) else None
 
 
-def _relevance_of_units(network: nn.Module, rule: Rule, x: Tensor, unit: Tensor) -> Tensor:
+def _run(
+    network: _Scores,
+    layers: Mapping[str, Layer],
+    plan: Plan,
+    x: Tensor,
+    rows: Tensor,
+    keep: bool,
+) -> tuple[Tensor, dict[str, Propagated]]:
+    """Run Captum's LRP for one unit of each sample, which `rows` names."""
     # Captum deletes the rules after each call, and toggles requires_grad on what it is given.
-    for layer in layers_of(network).values():
-        layer.rule = AttachedRule(rule_of_layer(layer, rule)[1])  # type: ignore[assignment]
-    explained: Tensor = LRP(_Explained(network)).attribute(
-        x.detach().clone().requires_grad_(), target=unit
+    attached = {name: AttachedRule(plan[name], keep) for name in layers}
+    for name, layer in layers.items():
+        layer.rule = attached[name]  # type: ignore[assignment]
+    given = x.detach().clone().requires_grad_()
+    unit = rows.argmax(dim=1)
+    found: Tensor = LRP(network).attribute(given, target=unit)
+    if not keep:
+        return found.detach(), {}
+    with torch.no_grad():
+        score = network(x).gather(1, unit[:, None])[:, 0]
+    done = {name: rule.done for name, rule in attached.items() if rule.done is not None}
+    return found.detach(), {name: _in_units_of_score(what, score) for name, what in done.items()}
+
+
+def _in_units_of_score(what: Propagated, score: Tensor) -> Propagated:
+    """Return what a layer did for the score; Captum propagates 1 and multiplies at the end."""
+
+    def scaled(relevance: Tensor) -> Tensor:
+        return relevance * score.reshape(-1, *[1] * (relevance.ndim - 1))
+
+    return replace(
+        what,
+        relevance_output=scaled(what.relevance_output),
+        relevance_inputs=tuple(scaled(share) for share in what.relevance_inputs),
     )
-    return explained.detach()
+
+
+class _Scores(nn.Module):
+    """The network as Captum sees it, with a contrast of its outputs where one is added.
+
+    Captum saves and restores all weights around each call, since its own rules change them. Ours
+    do not, so there is nothing to save and the copies would only cost time.
+    """
+
+    def __init__(self, network: nn.Module, contrast: nn.Module | None = None) -> None:
+        super().__init__()
+        self.network, self.contrast = network, contrast
+
+    def forward(self, x: Tensor) -> Tensor:
+        output: Tensor = self.network(x)
+        return output if self.contrast is None else self.contrast(output)
+
+    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
+        return {}
+
+    def load_state_dict(self, *args: Any, **kwargs: Any) -> Any:
+        return None
+
+
+class _Propagate(torch.autograd.Function):
+    """Forward: a layer's output as it is. Backward: the rule, on relevance in place of gradients."""
+
+    @staticmethod
+    def forward(ctx: Any, attached: AttachedRule, call: Call, *inputs: Tensor) -> Tensor:
+        ctx.attached, ctx.call = attached, call
+        return call.output.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *relevance: Tensor) -> tuple[Tensor | None, ...]:
+        shared = ctx.attached.share(ctx.call, relevance[0])
+        constants = len(ctx.needs_input_grad) - 2 - len(shared)
+        return (None, None, *shared, *[None] * constants)
+
+
+class AttachedRule(PropagationRule):  # type: ignore[misc]  # Captum is not typed here
+    """A rule on one layer, in the form that Captum's ``LRP`` calls.
+
+    Captum makes one forward pass with `forward_hook_weights` and a second with the other two hooks;
+    the relevance of a layer's input and output is left where its layer attribution looks.
+    """
+
+    def __init__(self, rule: LayerRule, keep: bool = False) -> None:
+        self.rule, self.keep = rule, keep
+        self.done: Propagated | None = None
+
+    def share(self, call: Call, relevance: Tensor) -> tuple[Tensor, ...]:
+        """Return the relevance of each tensor that the layer takes."""
+        found: Shared = self.rule.function(call, relevance)
+        shared = found if isinstance(found, tuple) else (found,)
+        if self.keep:
+            self.done = Propagated(self.rule.text, call, relevance, shared)
+        device = call.output.device
+        self.relevance_output[device] = relevance
+        self.relevance_input[device] = shared[0] if len(shared) == 1 else list(shared)
+        return shared
+
+    def _manipulate_weights(self, module: nn.Module, inputs: Any, outputs: Any) -> None:
+        """Leave the weights alone: a rule works on copies."""
+
+    def forward_hook_weights(self, module: nn.Module, inputs: Any, outputs: Any) -> None:
+        """Keep nothing: the second pass sees the same activations as the first."""
+
+    def forward_pre_hook_activations(self, module: nn.Module, inputs: Any) -> Any:
+        """Leave the inputs alone, for the same reason."""
+        return inputs
+
+    def forward_hook(self, module: Layer, inputs: Any, outputs: Tensor) -> Tensor:
+        """Put the rule between this layer's output and what comes next."""
+        detached = tuple(x.detach() if isinstance(x, Tensor) else x for x in inputs)
+        tensors = [x for x in inputs if isinstance(x, Tensor) and x.is_floating_point()]
+        call = Call(module, detached, outputs.detach())
+        propagated: Tensor = _Propagate.apply(self, call, *tensors)  # type: ignore[no-untyped-call]
+        return propagated

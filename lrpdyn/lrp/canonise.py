@@ -1,9 +1,10 @@
-"""Bring a network into the form in which every rule is exact: one module for each call.
+"""Bring a network into the form in which every rule is exact: one layer for each call.
 
-torch.fx traces the network; functional operations become modules, a module that is called twice
-becomes two that share their parameters, dropout goes, constant scaling of the input becomes a
-layer that relevance passes through. What has no such form is refused by the name of its node: a
-functional operation that no rule sees would be silently wrong.
+torch.fx traces the network; functional operations become layers, a module that is called twice
+becomes two that share their parameters, dropout goes, BatchNorm is merged into the layer before
+it, branches that meet become a sum or a concatenation, constant scaling becomes a layer that
+relevance passes through. What has no such form is refused by the name of its node: a functional
+operation that no rule sees would be silently wrong.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ from __future__ import annotations
 import copy
 import functools
 import operator
-from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -20,87 +21,101 @@ import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
 from lrpdyn.errors import ArchitectureError
+from lrpdyn.lrp import operations as known
+from lrpdyn.lrp.folding import fold_head, without_dead_code
 from lrpdyn.lrp.layers import (
     LINEAR_LAYERS,
-    AveragePooling,
-    Elementwise,
-    MaximumPooling,
+    Concatenation,
+    Constant,
+    Layer,
+    Opaque,
     Rearrangement,
+    Scaling,
+    Softmax,
+    Sum,
+    Weighted,
+)
+from lrpdyn.lrp.refusals import refused
+from lrpdyn.lrp.softmax import without_softmax
+from lrpdyn.lrp.weights import (
+    merged_batch_norm,
+    normalisation_layer,
+    own_weights,
+    use_mean_weights,
+    weighted_function,
 )
 
-_ACTIVATION_MODULES = (
-    nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.PReLU, nn.RReLU, nn.ELU, nn.CELU, nn.SELU, nn.GELU,
-    nn.SiLU, nn.Mish, nn.Tanh, nn.Hardtanh, nn.Sigmoid, nn.Hardsigmoid, nn.LogSigmoid,
-    nn.Softplus, nn.Softsign, nn.Hardswish,
-)  # fmt: skip
-_KINDS: tuple[tuple[tuple[type[nn.Module], ...], type[nn.Module]], ...] = (
-    (_ACTIVATION_MODULES, Elementwise),
-    ((nn.Flatten, nn.Unflatten), Rearrangement),
-    ((nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d), MaximumPooling),
-    ((nn.AdaptiveMaxPool1d, nn.AdaptiveMaxPool2d, nn.AdaptiveMaxPool3d), MaximumPooling),
-    ((nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d), AveragePooling),
-    ((nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d), AveragePooling),
-)
-_DROPPED_MODULES = (
-    nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout,
-)  # fmt: skip
-_KNOWN_MODULES = (
-    *LINEAR_LAYERS, *_DROPPED_MODULES, *(kind for kinds, _ in _KINDS for kind in kinds),
-)  # fmt: skip
+#: Tells whether a module, by its name, is given a rule as a whole.
+Claims = Callable[[str, nn.Module], bool]
 
-_ACTIVATIONS = (
-    F.relu, F.relu6, F.leaky_relu, F.elu, F.celu, F.selu, F.gelu, F.silu, F.mish, F.hardtanh,
-    F.hardsigmoid, F.hardswish, F.softplus, F.softsign, F.logsigmoid, F.tanh, F.sigmoid,
-    torch.relu, torch.tanh, torch.sigmoid,
-)  # fmt: skip
-_FUNCTIONS: dict[Callable[..., Any], type[nn.Module]] = {
-    **dict.fromkeys(_ACTIVATIONS, Elementwise),
-    **dict.fromkeys(
-        (torch.flatten, torch.reshape, torch.permute, torch.transpose, torch.squeeze,
-         torch.unsqueeze, torch.movedim, operator.getitem),
-        Rearrangement,
-    ),
-    **dict.fromkeys((F.max_pool1d, F.max_pool2d, F.max_pool3d), MaximumPooling),
-    **dict.fromkeys(
-        (F.avg_pool1d, F.avg_pool2d, F.avg_pool3d, F.adaptive_avg_pool1d, F.adaptive_avg_pool2d,
-         F.adaptive_avg_pool3d),
-        AveragePooling,
-    ),
-}  # fmt: skip
-_METHODS: dict[str, type[nn.Module]] = {
-    **dict.fromkeys(("relu", "tanh", "sigmoid"), Elementwise),
-    **dict.fromkeys(
-        ("view", "reshape", "flatten", "permute", "transpose", "squeeze", "unsqueeze", "movedim"),
-        Rearrangement,
-    ),
-}
-_SCALINGS = (operator.mul, operator.truediv, torch.mul, torch.div)
-_SHIFTS = (operator.add, operator.sub, torch.add, torch.sub)
-_DROPPED_FUNCTIONS = (F.dropout, F.dropout2d, F.dropout3d, F.alpha_dropout)
-_DROPPED_METHODS = ("contiguous", "float", "double", "to", "type", "clone")
-_SHAPE_METHODS = ("size", "dim", "numel")
+
+@dataclass(frozen=True)
+class Canonised:
+    """A canonised network.
+
+    Parameters
+    ----------
+    explained
+        The network that is explained.
+    reference
+        The same layers with nothing left out, whose outputs are those of the network as loaded: it
+        has the softmax that `explained` goes without.
+    unfolded
+        `explained` before its last linear operations became one layer; the same outputs.
+    notes
+        What a user should know, in a sentence each.
+    """
+
+    explained: fx.GraphModule
+    reference: fx.GraphModule
+    unfolded: fx.GraphModule
+    notes: tuple[str, ...]
 
 
 class _Tracer(fx.Tracer):
     """Stop at the layers we know, also where a user's subclass keeps torch's own forward."""
 
     record_stack_traces = True
+    # A buffer that is read while tracing would stay what it was when other weights are loaded.
+    proxy_buffer_attributes = True
+
+    def __init__(self, claims: Claims) -> None:
+        super().__init__()
+        self.claims = claims
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        if super().is_leaf_module(m, module_qualified_name):
+        if "noisy_mean" in vars(m) or self.claims(module_qualified_name, m):
             return True
         forward = getattr(type(m), "forward", None)
-        return any(
+        if any(
             isinstance(m, kind) and forward is getattr(kind, "forward", None)
-            for kind in _KNOWN_MODULES
-        )
+            for kind in known.KNOWN_MODULES
+        ):
+            return True
+        return super().is_leaf_module(m, module_qualified_name)
 
 
-def canonise(network: nn.Module) -> fx.GraphModule:
-    """Return a network of one module for each call, which gives the same outputs.
+def _never(name: str, module: nn.Module) -> bool:
+    return False
+
+
+def canonise(network: nn.Module, claims: Claims = _never) -> fx.GraphModule:
+    """Return the network that is explained; see `canonise_fully`."""
+    return canonise_fully(network, claims).explained
+
+
+def canonise_fully(network: nn.Module, claims: Claims = _never) -> Canonised:
+    """Return networks of one layer for each call, which give the same outputs.
 
     Parameters of `network` are shared, so weights that are loaded into it in place, as
     ``load_state_dict`` does, are at once those of the result.
+
+    Parameters
+    ----------
+    network
+        Takes one tensor (N, ...) and gives (N, units).
+    claims
+        Tells which modules are given a rule as a whole, whatever is inside.
 
     Raises
     ------
@@ -109,35 +124,55 @@ def canonise(network: nn.Module) -> fx.GraphModule:
         rule is defined for; the message names the node and the line of its source.
     """
     network.eval()
-    if _Tracer().is_leaf_module(network, ""):
+    name = type(network).__name__
+    _refuse_scripted(network)
+    noisy = use_mean_weights(network)
+    tracer = _Tracer(claims)
+    if tracer.is_leaf_module(network, ""):
         network = nn.Sequential(network)
     try:
-        graph = _Tracer().trace(network)
+        graph = tracer.trace(network)
     except Exception as error:  # tracing runs the user's forward, which may raise anything
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise ArchitectureError(
-            f"{type(network).__name__} cannot be traced ({reason}): a network "
-            "that branches on data, or is scripted, has no fixed sequence of layers to explain"
+            f"{name} cannot be traced ({reason}): a network whose forward depends on the data has "
+            "no fixed sequence of layers to explain; give --arch one that does not branch, or "
+            "whose path(head) leaves that part out"
         ) from error
-    return _Rewriting(network, graph).result()
+    notes = [f"{', '.join(noisy)}: noisy layers by their mean weights"] if noisy else []
+    reference = _Rewriting(network, graph, name, claims).result()
+    unfolded, found = without_softmax(reference, name)
+    explained, folded = fold_head(unfolded)
+    return Canonised(explained, reference, unfolded, (*notes, *found, *folded))
+
+
+def _refuse_scripted(network: nn.Module) -> None:
+    for name, module in network.named_modules():
+        if isinstance(module, torch.jit.ScriptModule):
+            raise ArchitectureError(
+                f"{type(network).__name__}: '{name or 'the network'}' is a scripted module "
+                "(TorchScript), whose layers no rule can reach; build it as plain PyTorch, from the "
+                "class that it was scripted from"
+            )
 
 
 class _Rewriting:
-    """One pass over a traced graph that gives every operation on tensors a module of its own."""
+    """One pass over a traced graph that gives every operation on tensors a layer of its own."""
 
-    def __init__(self, network: nn.Module, graph: fx.Graph) -> None:
-        self.network, self.graph = network, graph
+    def __init__(self, network: nn.Module, graph: fx.Graph, name: str, claims: Claims) -> None:
+        self.network, self.graph, self.name, self.claims = network, graph, name, claims
         self.modules = dict(network.named_modules(remove_duplicate=False))
         self.root: dict[str, Any] = {}
         inputs = [node for node in graph.nodes if node.op == "placeholder"]
         if len(inputs) != 1:
             names = ", ".join(node.name for node in inputs)
             raise ArchitectureError(
-                f"{type(network).__name__}.forward takes {len(inputs)} inputs ({names}), expected "
-                "one tensor of observations"
+                f"{name}.forward takes {len(inputs)} inputs ({names}), expected one tensor of "
+                "observations; give the network a method path(head) that holds the others fixed"
             )
         self.tensors = set(inputs)
         self.raw = set(inputs)  # nodes whose entries are still entries of the observation
+        self.tuples: set[fx.Node] = set()
 
     def result(self) -> fx.GraphModule:
         for node in list(self.graph.nodes):
@@ -147,74 +182,222 @@ class _Rewriting:
                 self._check_output(node)
             elif node.op != "placeholder" and self._takes_tensor(node):
                 self._rewrite(node)
-        canonised = fx.GraphModule(self.root, self.graph)
-        canonised.graph.eliminate_dead_code()
-        canonised.recompile()
-        return canonised
+            elif node.op == "call_module":
+                constant = Constant(self.modules[str(node.target)].forward)
+                constant.called = self._called(node)
+                node.target = self._add(node, constant)
+        return without_dead_code(fx.GraphModule(self.root, self.graph))
 
     def _takes_tensor(self, node: fx.Node) -> bool:
         """Tell operations on activations from arithmetic on shapes, which stays as it is."""
-        shape = node.op == "call_method" and node.target in _SHAPE_METHODS
-        attribute = node.op == "call_function" and node.target is getattr
+        shape = node.op == "call_method" and node.target in known.SHAPE_METHODS
+        attribute = node.op == "call_function" and node.target in (getattr, len)
         return not shape and not attribute and any(n in self.tensors for n in node.all_input_nodes)
 
+    def _is_tensor(self, argument: Any) -> bool:
+        return isinstance(argument, fx.Node) and argument in self.tensors
+
     def _rewrite(self, node: fx.Node) -> None:
-        source = node.args[0] if node.args else None
-        if not (isinstance(source, fx.Node) and source in self.tensors):
-            raise self._refusal(node)
-        others = [n for n in node.all_input_nodes if n is not source]
-        if any(n in self.tensors for n in others):
-            raise self._refusal(node, "it joins two branches")
+        if node.op == "call_function" and node.target is operator.getitem:
+            source = node.args[0]
+            if source in self.tuples:
+                self._pick(node)
+                return
         if self._is_dropped(node):
+            source = node.args[0]
+            assert isinstance(source, fx.Node)
             node.replace_all_uses_with(source)
             self.graph.erase_node(node)
             return
-        layer = self._layer(node, source)
+        if self._is_merged(node):
+            return
+        if node.op != "call_module" and node.target in known.SPLITTING:
+            self.tuples.add(node)
+            self.tensors.add(node)
+            return
+        layer, inputs = self._layer(node)
+        self._replace(node, layer, inputs)
+
+    def _replace(self, node: fx.Node, layer: Layer, inputs: tuple[Any, ...]) -> None:
+        layer.called = self._called(node)
+        sources = [n for n in inputs if self._is_tensor(n)]
+        layer.sees_observation = all(n in self.raw for n in sources)
         with self.graph.inserting_before(node):
-            call = self.graph.call_module(self._add(node, layer), (source, *node.args[1:]))
+            call = self.graph.call_module(self._add(node, layer), inputs)
+        call.stack_trace = node.stack_trace
         self.tensors.add(call)
-        if source in self.raw and isinstance(layer, Elementwise | Rearrangement):
+        if layer.sees_observation and isinstance(layer, Scaling | Rearrangement):
             self.raw.add(call)
         node.replace_all_uses_with(call)
         self.graph.erase_node(node)
 
+    def _pick(self, node: fx.Node) -> None:
+        """Make one part of a split tensor a layer of its own."""
+        split = node.args[0]
+        assert isinstance(split, fx.Node)
+        source, *arguments = split.args
+        part = node.args[1]
+        if not isinstance(part, int) or self._nodes(arguments) or source not in self.tensors:
+            raise self._refusal(node)
+        function = self._function(split)
+
+        def picked(x: Tensor) -> Tensor:
+            chosen: Tensor = function(x, *arguments)[part]
+            return chosen
+
+        self._replace(node, Rearrangement(picked), (source,))
+        if not split.users:
+            self.graph.erase_node(split)
+
     def _is_dropped(self, node: fx.Node) -> bool:
         if node.op == "call_module":
-            return isinstance(self.modules[str(node.target)], _DROPPED_MODULES)
-        return node.target in (
-            _DROPPED_FUNCTIONS if node.op == "call_function" else _DROPPED_METHODS
+            return isinstance(self.modules[str(node.target)], known.DROPPED_MODULES)
+        if node.op == "call_method":
+            return node.target in known.DROPPED_METHODS
+        return (
+            node.target in known.DROPPED_FUNCTIONS
+            or getattr(node.target, "__name__", "") in known.DROPPED_NAMES
         )
 
-    def _layer(self, node: fx.Node, source: fx.Node) -> nn.Module:
+    def _layer(self, node: fx.Node) -> tuple[Layer, tuple[Any, ...]]:
+        """Return the layer that an operation becomes, and what it is called with."""
         if node.op == "call_module":
-            module = self.modules[str(node.target)]
-            if isinstance(module, LINEAR_LAYERS):
-                return _own_copy(module)
-            for kinds, layer in _KINDS:
-                if isinstance(module, kinds):
-                    return layer(_without_side_effects(module).forward)
+            return self._of_module(node)
+        if node.target in known.JOINING:
+            return self._concatenation(node)
+        branches = [n for n in node.args if self._is_tensor(n)]
+        if node.target in (*known.ADDING, *known.SUBTRACTING):
+            return self._sum(node, branches)
+        if len(branches) != 1 or any(self._is_tensor(n) for n in self._nodes(node.kwargs)):
+            raise self._refusal(
+                node, "it multiplies or mixes two branches that both depend on the observation"
+            )
+        if node.target in known.MULTIPLYING:
+            if not self._is_tensor(node.args[0]) and "div" in self._called(node):
+                raise self._refusal(node, "it divides by what depends on the observation")
+            others = [a for a in node.args if a is not branches[0]]
+            return Scaling(self._function(node)), (branches[0], *others)
+        if node.target in known.NEGATING:
+            return Scaling(torch.neg), node.args
+        if node.target in known.MATRIX_PRODUCTS or node.target in known.LINEAR_FUNCTIONS:
+            made = weighted_function(node, self.network)
+            if isinstance(made, str):
+                raise self._refusal(node, made)
+            return made, (branches[0],)
+        if not self._is_tensor(node.args[0]):
             raise self._refusal(node)
-        options = {key: value for key, value in node.kwargs.items() if key != "inplace"}
-        if any(isinstance(value, fx.Node) for value in options.values()):
-            raise self._refusal(node, "an option of it is computed from the data")
-        if node.op == "call_method":
-            kind = _METHODS.get(str(node.target))
-            function: Callable[..., Any] = functools.partial(_method, str(node.target))
-        else:
-            kind = self._kind_of_function(node, source)
-            function = node.target  # type: ignore[assignment]
+        return self._of_function(node)
+
+    def _of_function(self, node: fx.Node) -> tuple[Layer, tuple[Any, ...]]:
+        if node.target in known.SOFTMAX:
+            dim = node.kwargs.get("dim", node.args[1] if len(node.args) > 1 else None)
+            if not isinstance(dim, int):
+                raise self._refusal(node, "its dimension is not given")
+            return Softmax(self._function(node), dim), node.args
+        if node.target in (F.layer_norm, F.group_norm):
+            made = normalisation_layer(node, self.network)
+            if made is None:
+                raise self._refusal(node)
+            return made, (node.args[0],)
+        table: dict[Any, type[Layer]] = (
+            known.METHODS if node.op == "call_method" else known.FUNCTIONS  # type: ignore[assignment]
+        )
+        kind = table.get(node.target)
         if kind is None:
             raise self._refusal(node)
-        return kind(functools.partial(function, **options))
+        return kind(self._function(node)), self._arguments(node)  # type: ignore[call-arg]
 
-    def _kind_of_function(self, node: fx.Node, source: fx.Node) -> type[nn.Module] | None:
-        """Return the kind of layer; scaling is one anywhere, a shift only on the observation."""
+    def _of_module(self, node: fx.Node) -> tuple[Layer, tuple[Any, ...]]:
+        name = str(node.target)
+        module = self.modules[name]
+        source = node.args[0] if node.args else None
+        if source not in self.tensors or len(node.all_input_nodes) > 1:
+            raise self._refusal(node)
+        inputs = (source,)
+        if self.claims(name, module) and not isinstance(module, LINEAR_LAYERS):
+            return Opaque(module.forward), inputs
+        if isinstance(module, LINEAR_LAYERS) or "noisy_mean" in vars(module):
+            return own_weights(module), inputs
+        if isinstance(module, known.BATCH_NORMS) and module.running_mean is not None:
+            return Scaling(module.forward), inputs
+        if isinstance(module, known.NORMALISATIONS):
+            made = normalisation_layer(module, self.network)
+            if made is not None:
+                return made, inputs
+        if isinstance(module, known.SOFTMAX_MODULES):
+            dim = -3 if isinstance(module, nn.Softmax2d) else module.dim
+            if isinstance(dim, int):
+                return Softmax(module.forward, dim), inputs
+        for kinds, layer in known.MODULES:
+            if isinstance(module, kinds):
+                return layer(_without_side_effects(module).forward), inputs  # type: ignore[call-arg]
+        raise self._refusal(node)
+
+    def _is_merged(self, node: fx.Node) -> bool:
+        """Merge a BatchNorm into the linear layer before it, if nothing else uses its output."""
+        module = self.modules.get(str(node.target)) if node.op == "call_module" else None
+        if not isinstance(module, known.BATCH_NORMS) or module.running_mean is None:
+            return False
+        source = node.args[0]
+        if not isinstance(source, fx.Node) or len(source.users) > 1:
+            return False
+        before = self.root.get(str(source.target)) if source.op == "call_module" else None
+        if not isinstance(before, Weighted):
+            return False
+        merged = merged_batch_norm(before, module)
+        merged.called, merged.sees_observation = before.called, before.sees_observation
+        self.root[str(source.target)] = merged
+        node.replace_all_uses_with(source)
+        self.graph.erase_node(node)
+        return True
+
+    def _concatenation(self, node: fx.Node) -> tuple[Layer, tuple[Any, ...]]:
+        branches = node.args[0] if node.args else node.kwargs.get("tensors")
+        if not isinstance(branches, list | tuple):
+            raise self._refusal(node)
+        function, arguments = self._function(node, leave=("tensors",)), node.args[1:]
+        if self._nodes(arguments):
+            raise self._refusal(node, "its dimension is computed from the data")
+        return Concatenation(lambda *parts: function(list(parts), *arguments)), tuple(branches)
+
+    def _sum(self, node: fx.Node, branches: list[Any]) -> tuple[Layer, tuple[Any, ...]]:
+        if len(node.args) != 2 or node.kwargs.get("alpha", 1) != 1:
+            raise self._refusal(node)
+        if len(branches) == 1 and node.args[0] in self.raw:
+            # A shift of the observation, such as less its mean: entries keep their relevance.
+            return Scaling(self._function(node)), node.args
+        second = -1 if node.target in known.SUBTRACTING else 1
+        return Sum((1, second)), node.args
+
+    def _arguments(self, node: fx.Node) -> tuple[Any, ...]:
+        """Return the arguments less a positional ``inplace``, which would change the input."""
+        takes_inplace = (F.relu, F.relu6, F.leaky_relu, F.elu, F.silu, F.hardswish, F.hardsigmoid,
+                         F.mish, F.celu, F.selu, F.hardtanh)  # fmt: skip
+        if node.target in takes_inplace:
+            return tuple(a for a in node.args if a is not True and a is not False)
+        return node.args
+
+    def _function(self, node: fx.Node, leave: tuple[str, ...] = ()) -> Callable[..., Any]:
+        """Return the operation as a function of its positional arguments."""
+        omitted = ("inplace", "training", *leave)
+        options = {key: value for key, value in node.kwargs.items() if key not in omitted}
+        if self._nodes(options):
+            raise self._refusal(node, "an option of it is computed under way")
+        if node.op == "call_method":
+            name = str(node.target)
+            return functools.partial(_method, name.rstrip("_") or name, options)
         assert callable(node.target)
-        if node.target in _SCALINGS or (node.target in _SHIFTS and source in self.raw):
-            return Elementwise
-        return _FUNCTIONS.get(node.target)
+        plain = {operator.iadd: operator.add, operator.isub: operator.sub,
+                 operator.imul: operator.mul, operator.itruediv: operator.truediv}  # fmt: skip
+        return functools.partial(plain.get(node.target, node.target), **options)
 
-    def _add(self, node: fx.Node, layer: nn.Module) -> str:
+    @staticmethod
+    def _nodes(arguments: Any) -> list[fx.Node]:
+        found: list[fx.Node] = []
+        fx.node.map_arg(arguments, found.append)
+        return found
+
+    def _add(self, node: fx.Node, layer: Layer) -> str:
         """Store `layer` under the name that it has in the network, or its node's; return it."""
         stem = str(node.target) if node.op == "call_module" else node.name
         name, calls = stem, 1
@@ -225,39 +408,24 @@ class _Rewriting:
         return name
 
     def _check_output(self, node: fx.Node) -> None:
-        if not (isinstance(node.args[0], fx.Node) and node.args[0] in self.tensors):
+        if not (isinstance(node.args[0], fx.Node) and node.args[0] in self.tensors - self.tuples):
             raise ArchitectureError(
-                f"{type(self.network).__name__}.forward must return one tensor of outputs, "
-                f"(N, units); found {node.args[0]!r}. Give the network a method path(head) that "
-                "returns the module of one head"
+                f"{self.name}.forward must return one tensor of outputs, (N, units); found "
+                f"{node.args[0]!r}. Give the network a method path(head) that returns the module of "
+                "one head"
             )
 
-    def _refusal(self, node: fx.Node, why: str = "no rule is defined for it") -> ArchitectureError:
-        target = node.target
+    def _called(self, node: fx.Node) -> str:
         if node.op == "call_module":
-            what = type(self.modules[str(target)]).__name__
-        else:
-            what = str(getattr(target, "__name__", target))
-        where = _source_line(node)
-        return ArchitectureError(
-            f"{type(self.network).__name__}: '{node.name}' ({what}){where} cannot be explained: "
-            f"{why}; give --arch a network without it"
-        )
+            return type(self.modules[str(node.target)]).__name__
+        return str(getattr(node.target, "__name__", node.target))
+
+    def _refusal(self, node: fx.Node, why: str = "no rule is defined for it") -> ArchitectureError:
+        return refused(self.name, node, self._called(node), why)
 
 
-def _method(name: str, x: Tensor, *arguments: Any, **options: Any) -> Any:
+def _method(name: str, options: dict[str, Any], x: Tensor, *arguments: Any) -> Any:
     return getattr(x, name)(*arguments, **options)
-
-
-def _own_copy(module: nn.Module) -> nn.Module:
-    """Return a module with the same parameters and no hooks of the user's.
-
-    A copy for each call: Captum allows one call of a module, and tells layers apart by identity.
-    """
-    own = copy.copy(module)
-    for name in ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks"):
-        setattr(own, name, OrderedDict())
-    return own
 
 
 def _without_side_effects(module: nn.Module) -> nn.Module:
@@ -265,9 +433,3 @@ def _without_side_effects(module: nn.Module) -> nn.Module:
         module = copy.copy(module)
         module.inplace = False  # type: ignore[assignment]
     return module
-
-
-def _source_line(node: fx.Node) -> str:
-    lines = [line.strip() for line in (node.stack_trace or "").splitlines()]
-    places = [line for line in lines if line.startswith("File ")]
-    return f" at {places[-1].removeprefix('File ').partition(', in ')[0]}" if places else ""

@@ -1,74 +1,289 @@
-"""Modules that a canonised network is made of, beside torch's own linear layers.
+"""The layers that a canonised network is made of.
 
-Each is a leaf with one call, so that Captum finds it and a rule can be attached to it. They are
-not subclasses of ``nn.ReLU`` and the like: Captum replaces the rule of those by its own.
+Each is a leaf with one call, so that Captum finds it and a rule can be attached to it. They wrap
+torch's own layers and functions and are not subclasses of ``nn.ReLU`` and the like: Captum
+replaces the rule of those by its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+Weights = tuple[Tensor, Tensor | None]
+
+CONVOLUTIONS = (
+    nn.Conv1d, nn.Conv2d, nn.Conv3d,
+    nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d,
+)  # fmt: skip
 #: The layers that mix their inputs with weights; the chosen rule is theirs.
-LINEAR_LAYERS = (
-    nn.Linear,
-    nn.Conv1d,
-    nn.Conv2d,
-    nn.Conv3d,
-    nn.ConvTranspose1d,
-    nn.ConvTranspose2d,
-    nn.ConvTranspose3d,
-)
+LINEAR_LAYERS = (nn.Linear, *CONVOLUTIONS)
 
 
-class _Call(nn.Module):
-    """A module that calls a function; the function's own modules stay hidden from Captum."""
+class Layer(nn.Module):
+    """A layer of a canonised network.
+
+    Within `remembering` its output is computed once: Captum runs the network twice for each
+    explanation, and the target is chosen by a run before these.
+    """
+
+    #: What a rules file calls this kind of layer.
+    kind = "layer"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.memory: list[Tensor] | None = None
+        #: The class or function that it stands for, and whether its input is the observation,
+        #: moved and scaled at most.
+        self.called = ""
+        self.sees_observation = False
+
+    def compute(self, *inputs: Any) -> Tensor:
+        """Return the layer's output."""
+        raise NotImplementedError
+
+    def forward(self, *inputs: Any) -> Tensor:
+        """Return the layer's output, remembered or computed."""
+        if self.memory is None:
+            return self.compute(*inputs)
+        if not self.memory:
+            self.memory.append(self.compute(*inputs).detach())
+        return self.memory[0]
+
+
+@contextmanager
+def remembering(layers: Iterable[nn.Module]) -> Iterator[None]:
+    """Compute each layer once; every later call until the end gives the same output."""
+    chosen = [layer for layer in layers if isinstance(layer, Layer)]
+    for layer in chosen:
+        layer.memory = []
+    try:
+        yield
+    finally:
+        for layer in chosen:
+            layer.memory = None
+
+
+class Weighted(Layer):
+    """A linear layer: one of `LINEAR_LAYERS`, with its own weights or with derived ones.
+
+    Parameters
+    ----------
+    module
+        Gives the kind of layer and its settings (stride, padding, ...).
+    sources
+        Gives the tensors that the weights are made of; they are made anew only when one of these
+        has changed, as it does when a checkpoint is loaded.
+    derive
+        Gives weight and bias. The module's own where not given.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        sources: Callable[[], Iterable[Tensor]] | None = None,
+        derive: Callable[[], Weights] | None = None,
+    ) -> None:
+        super().__init__()
+        # A tuple keeps nn.Module from registering a wrapped module as a child.
+        self._module = (module,)
+        self.sources: Callable[[], Iterable[Tensor]] = sources or (
+            lambda: [*module.parameters(), *module.buffers()]
+        )
+        self._derive: Callable[[], Weights] = derive or (lambda: (module.weight, module.bias))  # type: ignore[assignment, return-value]
+        self._made: dict[str, Weights] = {}
+        self._state: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def module(self) -> nn.Module:
+        """The layer of torch that this one stands for."""
+        return self._module[0]
+
+    @property
+    def kind(self) -> str:  # type: ignore[override]
+        """``linear`` or ``convolution``."""
+        return "convolution" if isinstance(self.module, CONVOLUTIONS) else "linear"
+
+    def weights(
+        self, name: str = "", change: Callable[[Weights], Weights] | None = None
+    ) -> Weights:
+        """Return weight and bias, detached, changed by `change`; kept under `name`."""
+        # A tensor's version counts the changes in place, such as load_state_dict's.
+        state = tuple((tensor.data_ptr(), tensor._version) for tensor in self.sources())
+        if state != self._state:
+            self._made, self._state = {}, state
+        if name not in self._made:
+            weight, bias = self._derive() if change is None else change(self.weights())
+            self._made[name] = (weight.detach(), None if bias is None else bias.detach())
+        return self._made[name]
+
+    def apply_with(self, x: Tensor, weights: Weights) -> Tensor:
+        """Return what the layer would give for `x` with other weights."""
+        return apply_linear(self.module, x, *weights)
+
+    def compute(self, *inputs: Any) -> Tensor:
+        """Return the layer's output."""
+        (x,) = inputs
+        return self.apply_with(x, self.weights())
+
+
+class _Call(Layer):
+    """A layer that calls a function; the function's own modules stay hidden from Captum."""
 
     def __init__(self, function: Callable[..., Tensor]) -> None:
         super().__init__()
-        # A tuple keeps nn.Module from registering a wrapped module as a child.
         self._function = (function,)
 
-    def forward(self, x: Tensor, *arguments: object, **options: object) -> Tensor:
-        output: Tensor = self._function[0](x, *arguments, **options)
+    def compute(self, *inputs: Any) -> Tensor:
+        """Return what the function gives."""
+        output: Tensor = self._function[0](*inputs)
         return output
 
 
 class Elementwise(_Call):
-    """An activation, or scaling and shifting of the input by constants: relevance passes through."""
+    """An activation, or the observation shifted by constants: relevance passes through."""
+
+    kind = "activation"
+
+
+class Scaling(Elementwise):
+    """Entries scaled and shifted by constants, such as a BatchNorm that no layer can take in."""
+
+    kind = "scaling"
 
 
 class Rearrangement(_Call):
-    """Entries in another order or shape (flatten, view, permute): relevance goes back to its place."""
+    """Entries in another order or shape (flatten, view, padding): relevance goes to its place."""
+
+    kind = "rearrangement"
 
 
 class MaximumPooling(_Call):
     """The largest entry of a window: relevance goes to the winner, which torch's gradient names."""
 
+    kind = "max-pooling"
+
 
 class AveragePooling(_Call):
-    """The mean of a window: relevance is shared in proportion to the contributions."""
+    """A weighted mean or sum of entries (pooling, upsampling), with no negative weight."""
+
+    kind = "average-pooling"
 
 
-def apply_linear(layer: nn.Module, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """Return what `layer` would give for `x` with another weight and bias."""
-    if isinstance(layer, nn.Linear):
+class Sum(Layer):
+    """Branches added or subtracted, constants among them.
+
+    `signs` holds +1 or -1 for each branch.
+    """
+
+    kind = "sum"
+
+    def __init__(self, signs: tuple[int, ...]) -> None:
+        super().__init__()
+        self.signs = signs
+
+    def compute(self, *inputs: Any) -> Tensor:
+        """Return the signed sum."""
+        total, *others = self.contributions(*inputs)
+        for other in others:
+            total = total + other
+        summed: Tensor = total
+        return summed
+
+    def contributions(self, *inputs: Any) -> list[Any]:
+        """Return each branch with its sign."""
+        return [x if s > 0 else -x for s, x in zip(self.signs, inputs, strict=True)]
+
+
+class Concatenation(_Call):
+    """Branches side by side: relevance goes back to where each entry came from."""
+
+    kind = "concatenation"
+
+
+class Normalisation(_Call):
+    """LayerNorm, GroupNorm or InstanceNorm: a division by a scale that depends on the input.
+
+    Parameters
+    ----------
+    function
+        The layer's own forward pass.
+    grouped
+        Brings the input to a shape whose trailing dimensions are normalised together, and says how
+        many these are.
+    affine
+        Gives weight and bias in a shape that multiplies the input.
+    eps
+        What is added to the variance.
+    """
+
+    kind = "normalisation"
+
+    def __init__(
+        self,
+        function: Callable[..., Tensor],
+        grouped: Callable[[Tensor], tuple[Tensor, int]],
+        affine: Callable[[Tensor], tuple[Tensor | None, Tensor | None]],
+        eps: float,
+    ) -> None:
+        super().__init__(function)
+        self.grouped, self.affine, self.eps = grouped, affine, eps
+
+    def with_fixed_scale(self, x: Tensor) -> Tensor:
+        """Return the output with the scale held fixed, which makes the layer linear in `x`."""
+        groups, count = self.grouped(x)
+        dims = tuple(range(groups.ndim - count, groups.ndim))
+        variance = groups.detach().var(dim=dims, correction=0, keepdim=True)
+        centred = groups - groups.mean(dim=dims, keepdim=True)
+        scaled = (centred / (variance + self.eps).sqrt()).reshape(x.shape)
+        weight, bias = self.affine(x)
+        scaled = scaled if weight is None else scaled * weight.detach()
+        return scaled if bias is None else scaled + bias.detach()
+
+
+class Softmax(_Call):
+    """A softmax before the outputs; the network is explained without it, at the logits."""
+
+    kind = "softmax"
+
+    def __init__(self, function: Callable[..., Tensor], dim: int) -> None:
+        super().__init__(function)
+        self.dim = dim
+
+
+class Constant(_Call):
+    """A module of what is held fixed: no relevance comes here."""
+
+    kind = "constant"
+
+
+class Opaque(_Call):
+    """A module that the user gave a rule to by name or type; nothing is known of its inside."""
+
+    kind = "opaque"
+
+
+def apply_linear(module: nn.Module, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """Return what `module` would give for `x` with another weight and bias."""
+    if isinstance(module, nn.Linear):
         return F.linear(x, weight, bias)
-    if isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Conv3d):
-        convolved: Tensor = layer._conv_forward(x, weight, bias)
+    if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d):
+        convolved: Tensor = module._conv_forward(x, weight, bias)
         return convolved
-    if isinstance(layer, nn.ConvTranspose1d | nn.ConvTranspose2d | nn.ConvTranspose3d):
+    if isinstance(module, nn.ConvTranspose1d | nn.ConvTranspose2d | nn.ConvTranspose3d):
         functions = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}
-        return functions[len(layer.kernel_size)](
+        return functions[len(module.kernel_size)](
             x,
             weight,
             bias,
-            layer.stride,
-            layer.padding,  # type: ignore[arg-type]  # text is refused by the constructor
-            layer.output_padding,
-            layer.groups,
-            layer.dilation,
+            module.stride,
+            module.padding,  # type: ignore[arg-type]  # text is refused by the constructor
+            module.output_padding,
+            module.groups,
+            module.dilation,
         )
-    raise TypeError(f"{type(layer).__name__} is not a linear layer")
+    raise TypeError(f"{type(module).__name__} is not a linear layer")

@@ -1,93 +1,80 @@
 """Propagation rules: how a layer's relevance is shared among its inputs.
 
-A rule is a function ``(call, relevance, **parameters) -> relevance of the call's input``. Captum's
-``LRP.attribute`` runs it: `AttachedRule` hands it to one ``torch.autograd.Function`` whose
-backward pass is the rule. Weights are never changed in place. Captum's stock rules clamp the
-weights inside the layers and ignore the sign of the input, which is silently wrong for negative
-inputs and for biases; the rules here are exact for both.
+A rule is a function ``(call, relevance, **parameters) -> relevance of the call's input``; a layer
+that joins several branches gives a tuple, one for each. Weights are never changed in place.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from captum.attr._utils.lrp_rules import PropagationRule
-from torch import Tensor, nn
+from torch import Tensor
 
-from lrpdyn.errors import UsageError
-from lrpdyn.lrp.layers import (
-    LINEAR_LAYERS,
-    AveragePooling,
-    Elementwise,
-    MaximumPooling,
-    Rearrangement,
-    apply_linear,
-)
+from lrpdyn.errors import ArchitectureError
+from lrpdyn.lrp.layers import Layer, Normalisation, Sum, Weighted, Weights
 
 STABILISER = 1e-6
+Shared = Tensor | tuple[Tensor, ...]
+RuleFunction = Callable[..., Shared]
 
 
 @dataclass(frozen=True)
 class Call:
-    """One call of a layer: its input and output, and the arguments beside the input."""
+    """One call of a layer: its inputs (tensors and constants) and its output, all detached."""
 
-    layer: nn.Module
-    x: Tensor
+    layer: Layer
+    inputs: tuple[Any, ...]
     output: Tensor
-    arguments: tuple[Any, ...] = ()
 
     @property
-    def parameters(self) -> tuple[Tensor, Tensor | None]:
-        """Weight and bias of a linear layer, detached."""
-        weight, bias = self.layer.weight, self.layer.bias
-        assert isinstance(weight, Tensor)
-        return weight.detach(), bias.detach() if isinstance(bias, Tensor) else None
+    def x(self) -> Tensor:
+        """The first input, the only one of most layers."""
+        x: Tensor = self.inputs[0]
+        return x
 
-
-RuleFunction = Callable[..., Tensor]
+    @property
+    def linear(self) -> Weighted:
+        """The layer as a linear one."""
+        assert isinstance(self.layer, Weighted)
+        return self.layer
 
 
 def stabilise(z: Tensor, epsilon: float = STABILISER) -> Tensor:
     """Return z + epsilon sign(z) with sign(0) = +1, so that nothing is divided by zero."""
-    return z + ((z == 0).to(z) + z.sign()) * epsilon
+    return torch.where(z < 0, z - epsilon, z + epsilon)
 
 
 class _Term:
-    """One modified forward pass of a layer, kept for its gradient with respect to its input."""
+    """One modified forward pass of a layer, kept for its gradient with respect to its inputs."""
 
-    def __init__(self, function: Callable[[Tensor], Tensor], x: Tensor) -> None:
-        self._leaf = x.detach().requires_grad_()
+    def __init__(self, function: Callable[..., Tensor], *inputs: Any) -> None:
+        self._inputs = [
+            x.detach().requires_grad_() if isinstance(x, Tensor) and x.is_floating_point() else x
+            for x in inputs
+        ]
+        self._leaves = [x for x in self._inputs if isinstance(x, Tensor) and x.requires_grad]
         with torch.enable_grad():
-            self._output = function(self._leaf)
+            self._output = function(*self._inputs)
         self.output = self._output.detach()
 
-    def gradient(self, cotangent: Tensor) -> Tensor:
-        (gradient,) = torch.autograd.grad(self._output, self._leaf, cotangent)
-        return gradient
+    def gradients(self, cotangent: Tensor) -> tuple[Tensor, ...]:
+        return torch.autograd.grad(self._output, self._leaves, cotangent)
 
-    def contribution(self, cotangent: Tensor) -> Tensor:
-        """Return x times the gradient: the share of each input when outputs weigh `cotangent`."""
-        return self._leaf.detach() * self.gradient(cotangent)
-
-
-def _linear_term(call: Call, x: Tensor, weight: Tensor, bias: Tensor | None) -> _Term:
-    return _Term(lambda leaf: apply_linear(call.layer, leaf, weight, bias), x)
+    def contributions(self, cotangent: Tensor) -> tuple[Tensor, ...]:
+        """Return inputs times gradients: the share of each when outputs weigh `cotangent`."""
+        pairs = zip(self._leaves, self.gradients(cotangent), strict=True)
+        return tuple(leaf.detach() * gradient for leaf, gradient in pairs)
 
 
-def _signed_terms(
-    call: Call, positive: Tensor, negative: Tensor, bias: Tensor | None
-) -> list[_Term]:
-    """Return the passes of x+ with `positive` and of x- with `negative` weights.
+def _one_or_all(shares: tuple[Tensor, ...]) -> Shared:
+    return shares[0] if len(shares) == 1 else shares
 
-    Where x has no negative entry the second pass is exactly zero and is left out.
-    """
-    terms = [_linear_term(call, call.x.clamp(min=0), positive, bias)]
-    if bool((call.x < 0).any()):
-        terms.append(_linear_term(call, call.x.clamp(max=0), negative, None))
-    return terms
+
+def _linear_term(call: Call, x: Tensor, weights: Weights) -> _Term:
+    return _Term(lambda leaf: call.linear.apply_with(leaf, weights), x)
 
 
 def _total(tensors: list[Tensor]) -> Tensor:
@@ -97,28 +84,95 @@ def _total(tensors: list[Tensor]) -> Tensor:
     return total
 
 
-def epsilon(call: Call, relevance: Tensor, *, epsilon: float = STABILISER) -> Tensor:
+def _clamped(call: Call, *, positive: bool) -> Weights:
+    """Return the positive or the negative parts of weight and bias."""
+    bounds = {"min": 0.0} if positive else {"max": 0.0}
+
+    def clamp(weights: Weights) -> Weights:
+        weight, bias = weights
+        return weight.clamp(**bounds), None if bias is None else bias.clamp(**bounds)  # type: ignore[call-overload]
+
+    return call.linear.weights("positive" if positive else "negative", clamp)
+
+
+def _signed_terms(call: Call, of_positive: Weights, of_negative: Weights) -> list[_Term]:
+    """Return the passes of x+ and of x- with their weights; the bias is that of the first.
+
+    Where x has no negative entry the second pass is exactly zero and is left out.
+    """
+    if not bool((call.x < 0).any()):
+        return [_linear_term(call, call.x, of_positive)]
+    return [
+        _linear_term(call, call.x.clamp(min=0), of_positive),
+        _linear_term(call, call.x.clamp(max=0), (of_negative[0], None)),
+    ]
+
+
+def _share(terms: list[_Term], relevance: Tensor) -> Tensor:
+    """Share in proportion to the contributions that the terms hold."""
+    cotangent = relevance / stabilise(_total([term.output for term in terms]))
+    return _total([term.contributions(cotangent)[0] for term in terms])
+
+
+def lrp0(call: Call, relevance: Tensor) -> Tensor:
+    """Share in proportion to the contributions, with no stabiliser: R_i = sum_j x_i w_ij R_j / z_j.
+
+    Bach et al. 2015, "On pixel-wise explanations for non-linear classifier decisions by layer-wise
+    relevance propagation", eq. 56; z_j includes the bias. Where z_j is zero nothing is passed on.
+    """
+    term = _linear_term(call, call.x, call.linear.weights())
+    zero = term.output == 0
+    quotient = torch.where(zero, 0.0, relevance / torch.where(zero, 1.0, term.output))
+    return term.contributions(quotient)[0]
+
+
+def epsilon(call: Call, relevance: Tensor, *, epsilon: float = STABILISER) -> Shared:
     """Share in proportion to the contributions: R_i = sum_j x_i w_ij R_j / (z_j + eps sign z_j).
 
-    Bach et al. 2015, "On pixel-wise explanations for non-linear classifier decisions", eq. 58;
-    z_j includes the bias.
+    Bach et al. 2015, eq. 58; z_j includes the bias.
     """
-    term = _linear_term(call, call.x, *call.parameters)
-    return term.contribution(relevance / stabilise(term.output, epsilon))
+    if isinstance(call.layer, Weighted):
+        term = _linear_term(call, call.x, call.linear.weights())
+    else:
+        term = _Term(call.layer.compute, *call.inputs)
+    return _one_or_all(term.contributions(relevance / stabilise(term.output, epsilon)))
 
 
-def zplus(call: Call, relevance: Tensor) -> Tensor:
+def zplus(call: Call, relevance: Tensor) -> Shared:
     """Share among positive contributions alone: R_i = sum_j (x_i w_ij)+ R_j / (z_j+ + b_j+).
 
     Bach et al. 2015, eq. 60 with alpha = 1, beta = 0; Montavon et al. 2017, "Explaining nonlinear
     classification decisions with deep Taylor decomposition", eq. 15, for inputs of both signs.
     The positive part of the bias stays in the denominator.
     """
-    weight, bias = call.parameters
-    bias = None if bias is None else bias.clamp(min=0)
-    terms = _signed_terms(call, weight.clamp(min=0), weight.clamp(max=0), bias)
-    cotangent = relevance / stabilise(_total([term.output for term in terms]))
-    return _total([term.contribution(cotangent) for term in terms])
+    if isinstance(call.layer, Weighted):
+        terms = _signed_terms(call, _clamped(call, positive=True), _clamped(call, positive=False))
+        return _share(terms, relevance)
+    term = _Term(_positive_part(call.layer), *call.inputs)
+    return _one_or_all(term.contributions(relevance / stabilise(term.output)))
+
+
+def _positive_part(layer: Layer) -> Callable[..., Tensor]:
+    """Return the forward pass of the positive contributions of a layer without weights."""
+    if isinstance(layer, Sum):
+        return lambda *inputs: _total(
+            [torch.as_tensor(c).clamp(min=0) for c in layer.contributions(*inputs)]
+        )
+    return lambda x: layer.compute(x.clamp(min=0))
+
+
+def alphabeta(call: Call, relevance: Tensor, *, alpha: float = 2.0, beta: float = 1.0) -> Tensor:
+    """Weigh positive contributions by alpha and negative ones by -beta, alpha - beta = 1.
+
+    R_i = sum_j (alpha (x_i w_ij)+ / z_j+  -  beta (x_i w_ij)- / z_j-) R_j, the bias in z by its
+    sign. Bach et al. 2015, eq. 60.
+    """
+    positive, negative = _clamped(call, positive=True), _clamped(call, positive=False)
+    shared = alpha * _share(_signed_terms(call, positive, negative), relevance)
+    if beta == 0:
+        return shared
+    crossed = _signed_terms(call, (negative[0], negative[1]), (positive[0], None))
+    return shared - beta * _share(crossed, relevance)
 
 
 def gamma(call: Call, relevance: Tensor, *, gamma: float = 0.25) -> Tensor:
@@ -128,156 +182,116 @@ def gamma(call: Call, relevance: Tensor, *, gamma: float = 0.25) -> Tensor:
     to inputs and outputs of both signs by Andeol et al. 2021, "Learning domain invariant
     representations by joint Wasserstein distance minimization".
     """
-    weight, bias = call.parameters
-    raised = weight + gamma * weight.clamp(min=0)
-    lowered = weight + gamma * weight.clamp(max=0)
-    raised_bias = None if bias is None else bias + gamma * bias.clamp(min=0)
-    lowered_bias = None if bias is None else bias + gamma * bias.clamp(max=0)
+    raised = _favoured(call, gamma, positive=True)
+    lowered = _favoured(call, gamma, positive=False)
     shares: list[Tensor] = []
-    for chosen, terms in (
-        (call.output > 0, _signed_terms(call, raised, lowered, raised_bias)),
-        (call.output < 0, _signed_terms(call, lowered, raised, lowered_bias)),
+    for chosen, first, second in (
+        (call.output > 0, raised, lowered),
+        (call.output < 0, lowered, raised),
     ):
-        cotangent = chosen * relevance / stabilise(_total([term.output for term in terms]))
-        shares.extend(term.contribution(cotangent) for term in terms)
-    return _total(shares)
+        # Behind a ReLU the relevance of negative outputs is zero, and so is their whole share.
+        asked = torch.where(chosen, relevance, 0.0)
+        if bool((asked != 0).any()):
+            shares.append(_share(_signed_terms(call, first, second), asked))
+    return _total(shares) if shares else torch.zeros_like(call.x)
+
+
+def _favoured(call: Call, gamma: float, *, positive: bool) -> Weights:
+    """Return weight and bias with their positive or negative parts multiplied by 1 + gamma."""
+
+    def favour(weights: Weights) -> Weights:
+        def of(tensor: Tensor) -> Tensor:
+            part = tensor.clamp(min=0) if positive else tensor.clamp(max=0)
+            return tensor + gamma * part
+
+        weight, bias = weights
+        return of(weight), None if bias is None else of(bias)
+
+    return call.linear.weights(f"gamma {gamma} {positive}", favour)
+
+
+def zbox(call: Call, relevance: Tensor, *, low: Tensor, high: Tensor) -> Tensor:
+    """Share by the room that each entry has within its bounds [low, high] (z^B).
+
+    R_i = sum_j (x_i w_ij - l_i w_ij+ - h_i w_ij-) R_j / sum_i' (the same). Montavon et al. 2017,
+    eq. 14; bias terms as Zennit has them. For the layer that sees the observation.
+    """
+    low, high = (bound.to(call.x).expand_as(call.x) for bound in (low, high))
+    terms = [
+        _linear_term(call, call.x, call.linear.weights()),
+        _linear_term(call, low, _clamped(call, positive=True)),
+        _linear_term(call, high, _clamped(call, positive=False)),
+    ]
+    cotangent = relevance / stabilise(terms[0].output - terms[1].output - terms[2].output)
+    whole, of_low, of_high = (term.contributions(cotangent)[0] for term in terms)
+    return whole - of_low - of_high
+
+
+def wsquare(call: Call, relevance: Tensor) -> Tensor:
+    """Share by the squared weights, whatever the input is (w^2).
+
+    R_i = sum_j w_ij^2 R_j / (sum_i' w_i'j^2 + b_j^2). Montavon et al. 2017, eq. 12; with the
+    squared bias in the denominator, as Zennit has it.
+    """
+
+    def squared(weights: Weights) -> Weights:
+        return weights[0] ** 2, None if weights[1] is None else weights[1] ** 2
+
+    return _by_weights(call, relevance, call.linear.weights("squared", squared))
+
+
+def flat(call: Call, relevance: Tensor) -> Tensor:
+    """Share equally among all inputs of a unit, whatever they and the weights are.
+
+    Lapuschkin et al. 2019, "Unmasking Clever Hans predictors", supplement: w^2 with all weights 1
+    and no bias.
+    """
+    ones = call.linear.weights("ones", lambda weights: (torch.ones_like(weights[0]), None))
+    return _by_weights(call, relevance, ones)
+
+
+def _by_weights(call: Call, relevance: Tensor, weights: Weights) -> Tensor:
+    term = _linear_term(call, torch.ones_like(call.x), weights)
+    return term.gradients(relevance / stabilise(term.output))[0]
 
 
 def pass_through(call: Call, relevance: Tensor) -> Tensor:
-    """Give every entry the relevance of its own output (activations, scaling of the input)."""
+    """Give every entry the relevance of its own output (activations, scaling of the input).
+
+    Bach et al. 2015, sec. "Pixel-wise decomposition for multilayer networks".
+    """
+    if relevance.shape != call.x.shape:
+        raise ArchitectureError(
+            "rule pass gives each entry the relevance of its own output, but a layer that it was "
+            f"given to takes {tuple(call.x.shape)} and gives {tuple(call.output.shape)}; choose "
+            "another rule for that layer"
+        )
     return relevance
 
 
-def gradient(call: Call, relevance: Tensor) -> Tensor:
+def gradient(call: Call, relevance: Tensor) -> Shared:
     """Bring relevance back along the gradient of a layer that only moves or selects entries.
 
-    Exact for flatten, view and permute; for max-pooling it is "winner takes all".
+    Exact for flatten, view, permute and concatenation; for max-pooling it is "winner takes all".
     """
-    return _Term(lambda leaf: call.layer.forward(leaf, *call.arguments), call.x).gradient(relevance)
+    return _one_or_all(_Term(call.layer.compute, *call.inputs).gradients(relevance))
 
 
-def proportional(call: Call, relevance: Tensor) -> Tensor:
-    """Share in proportion to the contributions in a layer without weights (average pooling)."""
-    term = _Term(lambda leaf: call.layer.forward(leaf, *call.arguments), call.x)
-    return term.contribution(relevance / stabilise(term.output))
+def norm(call: Call, relevance: Tensor) -> Shared:
+    """Share in proportion to x times the gradient, in any layer: sums, averages, normalisation.
 
-
-@dataclass(frozen=True)
-class RuleDefinition:
-    """A registered rule of linear layers: its function and its parameters with their defaults."""
-
-    function: RuleFunction
-    parameters: Mapping[str, float]
-    source: str
-
-
-@dataclass(frozen=True)
-class Rule:
-    """A rule as the user asked for it, with every parameter filled in."""
-
-    name: str
-    parameters: Mapping[str, float]
-
-    def __str__(self) -> str:
-        """Return the form that ``--rule`` takes."""
-        values = ",".join(f"{value:g}" for value in self.parameters.values())
-        return f"{self.name}:{values}" if values else self.name
-
-
-RULES: dict[str, RuleDefinition] = {
-    "zplus": RuleDefinition(zplus, {}, "Bach et al. 2015, eq. 60; Montavon et al. 2017, eq. 15"),
-    "epsilon": RuleDefinition(epsilon, {"epsilon": STABILISER}, "Bach et al. 2015, eq. 58"),
-    "gamma": RuleDefinition(gamma, {"gamma": 0.25}, "Montavon et al. 2019; Andeol et al. 2021"),
-}
-
-_LAYER_RULES: tuple[tuple[type[nn.Module], str, RuleFunction], ...] = (
-    (Elementwise, "pass", pass_through),
-    (Rearrangement, "rearrange", gradient),
-    (MaximumPooling, "winner-takes-all", gradient),
-    (AveragePooling, "proportional", proportional),
-)
-
-
-def parse_rule(text: str) -> Rule:
-    """Read ``NAME[:VALUE[,VALUE...]]``.
-
-    Raises
-    ------
-    UsageError
-        The name is not registered, or the values are not numbers above 0, one for each parameter.
+    With epsilon's formula and stabiliser, Bach et al. 2015, eq. 58; a sum of branches shares by
+    what each branch adds.
     """
-    name, _, values = text.partition(":")
-    definition = RULES.get(name)
-    if definition is None:
-        raise UsageError(f"no rule is called '{name}'; the rules are: {', '.join(sorted(RULES))}")
-    given = [value for value in values.split(",") if value.strip()]
-    names = list(definition.parameters)
-    if len(given) > len(names):
-        takes = ", ".join(names) or "no parameter"
-        raise UsageError(f"rule '{text}': {name} takes {takes}, found {len(given)} values")
-    parameters = dict(definition.parameters)
-    for key, value in zip(names, given, strict=False):
-        try:
-            number = float(value)
-        except ValueError:
-            number = float("nan")
-        if not 0 <= number < float("inf"):
-            raise UsageError(f"rule '{text}': {key} must be a number of 0 or more, found '{value}'")
-        parameters[key] = number
-    return Rule(name, parameters)
+    return epsilon(call, relevance)
 
 
-def rule_of_layer(layer: nn.Module, rule: Rule) -> tuple[str, Callable[[Call, Tensor], Tensor]]:
-    """Return the name and the function of the rule that `layer` gets under `rule`."""
-    if isinstance(layer, LINEAR_LAYERS):
-        function = RULES[rule.name].function
-        return str(rule), lambda call, relevance: function(call, relevance, **rule.parameters)
-    for kind, name, function in _LAYER_RULES:
-        if isinstance(layer, kind):
-            return name, function
-    raise TypeError(f"a canonised network has no {type(layer).__name__}")
+def fixed_scale(call: Call, relevance: Tensor) -> Tensor:
+    """Share in a LayerNorm or GroupNorm whose scale is held fixed, which makes it linear.
 
-
-class _Propagate(torch.autograd.Function):
-    """Forward: a layer's output as it is. Backward: the rule, on relevance in place of gradients."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, attached: AttachedRule, call: Call) -> Tensor:
-        ctx.attached, ctx.call = attached, call
-        return call.output.clone()
-
-    @staticmethod
-    def backward(ctx: Any, *relevance: Tensor) -> tuple[Tensor, None, None]:
-        attached, call = ctx.attached, ctx.call
-        shared = attached.function(call, relevance[0])
-        attached.relevance_output[call.x.device] = relevance[0]
-        attached.relevance_input[call.x.device] = shared
-        return shared, None, None
-
-
-class AttachedRule(PropagationRule):  # type: ignore[misc]  # Captum is not typed here
-    """A rule on one layer, in the form that Captum's ``LRP`` calls.
-
-    Captum makes one forward pass with `forward_hook_weights` and a second with the other two hooks;
-    the relevance of a layer's input and output is left where its layer attribution looks.
+    Ali et al. 2022, "XAI for Transformers: better explanations through conservative propagation",
+    eq. 14, with the epsilon rule on the resulting linear map.
     """
-
-    def __init__(self, function: Callable[[Call, Tensor], Tensor]) -> None:
-        self.function = function
-
-    def _manipulate_weights(self, module: nn.Module, inputs: Any, outputs: Any) -> None:
-        """Leave the weights alone: a rule works on copies."""
-
-    def forward_hook_weights(self, module: nn.Module, inputs: Any, outputs: Any) -> None:
-        """Keep nothing: the second pass sees the same activations as the first."""
-
-    def forward_pre_hook_activations(self, module: nn.Module, inputs: Any) -> Any:
-        """Leave the inputs alone, for the same reason."""
-        return inputs
-
-    def forward_hook(self, module: nn.Module, inputs: Any, outputs: Tensor) -> Tensor:
-        """Put the rule between this layer's output and what comes next."""
-        x, *arguments = inputs
-        call = Call(module, x.detach(), outputs.detach(), tuple(arguments))
-        propagated: Tensor = _Propagate.apply(x, self, call)  # type: ignore[no-untyped-call]
-        return propagated
+    assert isinstance(call.layer, Normalisation)
+    term = _Term(call.layer.with_fixed_scale, call.x)
+    return term.contributions(relevance / stabilise(term.output))[0]

@@ -33,7 +33,7 @@ def folder(
     assert result.returncode == 0, result.stderr
     assert result.stdout == "lrpdyn-run\n"
     assert "question  action preferred at each step, minus the mean" in result.stderr
-    assert "negative scores 0 of 16; vanished 0" in result.stderr
+    assert "negative scores 0 of 16; weak support 0; vanished 0" in result.stderr
     return folder
 
 
@@ -82,7 +82,10 @@ def test_inspect_and_lists(folder: Path, ppo_folder: Path) -> None:
     assert {row["architecture"] for row in found["checkpoints"]} == {"sb3-cnn"}
     assert "num_timesteps" in lrpdyn("inspect", ppo_folder, cwd=folder).stdout
     rules = json.loads(lrpdyn("rules", "--format", "json", cwd=folder).stdout)
-    assert [rule["name"] for rule in rules] == ["zplus", "epsilon", "gamma"]
+    listed = {rule["name"]: rule for rule in rules}
+    assert {"zplus", "lrp0", "alpha2beta1", "epsilon-gamma-box", "captum:gamma"} <= set(listed)
+    assert listed["alphabeta"]["parameters"] == {"alpha": 2.0, "beta": 1.0}
+    assert all(rule["source"] and rule["summary"] for rule in rules if rule["kind"] == "rule")
     assert "cleanrl-ppo-atari" in lrpdyn("architectures", cwd=folder).stdout
 
 
@@ -109,7 +112,7 @@ def test_config_file(folder: Path, ppo_folder: Path) -> None:
         (
             ["compute", "{ckpts}", "obs.npy", "-o", "x", "--rule", "zpluss"],
             2,
-            "epsilon, gamma, zplus",
+            "did you mean zplus",
         ),
         (["compute", "{ckpts}", "obs.npy", "--rule", "epsilon"], 1, "another question"),
         (["compute", "{ckpts}", "obs.npy", "-o", "x", "--arch", "none"], 2, "no architecture"),

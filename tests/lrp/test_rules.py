@@ -1,68 +1,35 @@
-"""Every rule against a second formula: plain matrix algebra in float64."""
+"""Every rule on every linear layer: against plain matrix algebra and against Zennit, in float64."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from itertools import pairwise
+from typing import Any
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from zennit import rules as zennit_rules
 
-from lrpdyn.errors import UsageError
-from lrpdyn.lrp.attribution import contrast_rows, relevance
+from lrpdyn.errors import ArchitectureError
+from lrpdyn.lrp.attribution import contrast_rows, explain, relevance
 from lrpdyn.lrp.canonise import canonise
-from lrpdyn.lrp.rules import parse_rule
+from lrpdyn.lrp.composites import make_plan, parse_composite
+from tests.lrp.formulae import FORMULAE, HIGH, LOW, as_matrix, by_epsilon
 
-EPSILON = 1e-6
-
-
-def stab(z: Tensor) -> Tensor:
-    return torch.where(z >= 0, z + EPSILON, z - EPSILON)
-
-
-def shared(contributions: Tensor, denominator: Tensor, upper: Tensor) -> Tensor:
-    """Contributions (N, out, in), denominator and upper relevance (N, out)."""
-    return (contributions * (upper / stab(denominator))[:, :, None]).sum(1)
-
-
-def by_epsilon(w: Tensor, b: Tensor, x: Tensor, upper: Tensor) -> Tensor:
-    z = x[:, None, :] * w
-    return shared(z, z.sum(2) + b, upper)
-
-
-def by_zplus(w: Tensor, b: Tensor, x: Tensor, upper: Tensor) -> Tensor:
-    z = (x[:, None, :] * w).clamp(min=0)
-    return shared(z, z.sum(2) + b.clamp(min=0), upper)
-
-
-def by_gamma(w: Tensor, b: Tensor, x: Tensor, upper: Tensor, gamma: float = 0.25) -> Tensor:
-    z = x[:, None, :] * w
-    output = z.sum(2) + b
-    raised = z + gamma * z.clamp(min=0)
-    lowered = z + gamma * z.clamp(max=0)
-    up = shared(raised, raised.sum(2) + b + gamma * b.clamp(min=0), upper * (output > 0))
-    down = shared(lowered, lowered.sum(2) + b + gamma * b.clamp(max=0), upper * (output < 0))
-    return up + down
-
-
-FORMULAE: dict[str, Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]] = {
-    "epsilon": by_epsilon,
-    "zplus": by_zplus,
-    "gamma": by_gamma,
+ZENNIT = {
+    "epsilon": lambda: zennit_rules.Epsilon(1e-6),
+    "zplus": zennit_rules.ZPlus,
+    "alphabeta:3,2": lambda: zennit_rules.AlphaBeta(3, 2),
+    "alpha2beta1": lambda: zennit_rules.AlphaBeta(2, 1),
+    "alpha1beta0": lambda: zennit_rules.AlphaBeta(1, 0),
+    "gamma:0.5": lambda: zennit_rules.Gamma(0.5),
+    f"zbox:{LOW},{HIGH}": lambda: zennit_rules.ZBox(LOW, HIGH),
+    "wsquare": zennit_rules.WSquare,
+    "flat": zennit_rules.Flat,
+    "norm": zennit_rules.Norm,
 }
-
-
-def as_matrix(layer: nn.Module, shape: tuple[int, ...]) -> tuple[Tensor, Tensor]:
-    """Return the layer's matrix (out, in) and bias (out,), from what it does to unit vectors."""
-    size = torch.Size(shape).numel()
-    with torch.no_grad():
-        bias = layer(torch.zeros(1, *shape, dtype=torch.float64)).flatten()
-        units = torch.eye(size, dtype=torch.float64).reshape(size, *shape)
-        matrix = layer(units).flatten(1) - bias
-    return matrix.T, bias
 
 
 LAYERS = {
@@ -70,32 +37,67 @@ LAYERS = {
     "conv1d": (lambda bias: nn.Conv1d(2, 3, 3, bias=bias), (2, 9)),
     "conv2d": (lambda bias: nn.Conv2d(2, 4, 3, stride=2, padding=1, bias=bias), (2, 7, 7)),
     "conv2d-groups": (lambda bias: nn.Conv2d(4, 4, 2, groups=2, bias=bias), (4, 5, 5)),
-    "transposed": (lambda bias: nn.ConvTranspose2d(2, 3, 2, stride=2, bias=bias), (2, 3, 3)),
+    "conv3d": (lambda bias: nn.Conv3d(2, 3, 2, bias=bias), (2, 3, 3, 3)),
+    "transposed1d": (lambda bias: nn.ConvTranspose1d(2, 3, 2, bias=bias), (2, 4)),
+    "transposed2d": (lambda bias: nn.ConvTranspose2d(2, 3, 2, stride=2, bias=bias), (2, 3, 3)),
 }
+
+
+class Layer:
+    """One layer, its input, and the relevance of its output."""
+
+    def __init__(self, name: str, bias: bool, positive: bool) -> None:
+        make, shape = LAYERS[name]
+        torch.manual_seed(3)
+        self.layer = make(bias).double()
+        x = torch.randn(3, *shape, dtype=torch.float64).clamp(LOW, HIGH)
+        self.x = x.abs() if positive else x
+        self.upper = torch.randn(self.layer(self.x).shape, dtype=torch.float64)
+
+    def explained(self, rule: str) -> Tensor:
+        """Relevance of the input, asked of the rule itself for any relevance of the output."""
+        network = canonise(nn.Sequential(self.layer))
+        plan = make_plan(network, parse_composite(rule), self.x[:1])
+        (layer,) = network.children()
+        from lrpdyn.lrp.rules import Call
+
+        call = Call(layer, (self.x,), self.layer(self.x).detach())  # type: ignore[arg-type]
+        return plan["0"].function(call, self.upper)  # type: ignore[return-value]
+
+    def by_zennit(self, rule: Any) -> Tensor:
+        x = self.x.clone().requires_grad_()
+        handles = rule.register(self.layer)
+        (found,) = torch.autograd.grad(self.layer(x), x, self.upper)
+        handles.remove()
+        return found
 
 
 @pytest.mark.parametrize("rule", FORMULAE)
 @pytest.mark.parametrize("name", LAYERS)
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("positive", [True, False])
-def test_layer_follows_matrix_formula(rule: str, name: str, bias: bool, positive: bool) -> None:
-    make, shape = LAYERS[name]
-    torch.manual_seed(3)
-    layer = make(bias).double()
-    x = torch.randn(3, *shape, dtype=torch.float64)
-    x = x.abs() if positive else x
-    w, b = as_matrix(layer, shape)
-    head = nn.Linear(len(b), 2, bias=False).double()
-    network = canonise(nn.Sequential(layer, nn.Flatten(), head))
-    hidden = layer(x).flatten(1).detach()
-    rows = torch.tensor([[1.0, 0.0]] * 3, dtype=torch.float64)
-    found = relevance(network, parse_rule(rule), x, rows)
-    formula = FORMULAE[rule]
-    head_w = head.weight.detach()[:1]
-    score = hidden @ head_w.T
-    middle = formula(head_w, torch.zeros(1, dtype=torch.float64), hidden, score)
-    expected = formula(w, b, x.flatten(1), middle).reshape(x.shape)
-    torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-12)
+def test_layer_follows_matrix_formula_and_zennit(
+    rule: str, name: str, bias: bool, positive: bool
+) -> None:
+    case = Layer(name, bias, positive)
+    found = case.explained(rule)
+    w, b = as_matrix(case.layer, tuple(case.x.shape[1:]))
+    expected = FORMULAE[rule](w, b, case.x.flatten(1), case.upper.flatten(1)).reshape(found.shape)
+    torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10)
+    if rule in ZENNIT:
+        torch.testing.assert_close(found, case.by_zennit(ZENNIT[rule]()), rtol=1e-10, atol=1e-10)
+
+
+def one_unit(weight: list[float], bias: float) -> nn.Sequential:
+    layer = nn.Linear(len(weight), 1).double()
+    layer.weight.data = torch.tensor([weight]).double()
+    layer.bias.data = torch.tensor([bias]).double()
+    return nn.Sequential(layer)
+
+
+def relevance_of(network: nn.Module, rule: str, x: Tensor, rows: Tensor) -> Tensor:
+    canonised = canonise(network)
+    return relevance(canonised, make_plan(canonised, parse_composite(rule), x[:1]), x, rows)
 
 
 @pytest.mark.parametrize(
@@ -111,53 +113,105 @@ def test_layer_follows_matrix_formula(rule: str, name: str, bias: bool, positive
 def test_zplus_where_stock_captum_fails(
     weight: list[float], x: list[float], bias: float, expected: list[float]
 ) -> None:
-    layer = nn.Linear(3, 1)
-    layer.weight.data = torch.tensor([weight], dtype=torch.float32)
-    layer.bias.data = torch.tensor([bias], dtype=torch.float32)
-    found = relevance(
-        canonise(nn.Sequential(layer)),
-        parse_rule("zplus"),
-        torch.tensor([x], dtype=torch.float32),
-        torch.ones(1, 1),
+    found = relevance_of(
+        one_unit(weight, bias), "zplus", torch.tensor([x]).double(), torch.ones(1, 1).double()
     )
     assert found[0].tolist() == pytest.approx(expected, abs=0.005)
 
 
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [("alpha1beta0", [-1, 0]), ("alpha2beta1", [-2, 0.5]), ("zplus", [-1, 0])],
+)
+def test_hand_values_of_alphabeta(rule: str, expected: list[float]) -> None:
+    found = relevance_of(
+        one_unit([1, -1], -1), rule, torch.ones(1, 2).double(), torch.ones(1, 1).double()
+    )
+    assert found[0].tolist() == pytest.approx(expected, abs=1e-5)
+
+
+class Residual(nn.Module):
+    """A residual network without biases that begins each block with its ReLU."""
+
+    def __init__(self, width: int, blocks: int, generator: torch.Generator) -> None:
+        super().__init__()
+        self.first = nn.Linear(5, width, bias=False)
+        self.blocks = nn.ModuleList([nn.Linear(width, width, bias=False) for _ in range(blocks)])
+        self.last = nn.Linear(width, 3, bias=False)
+        for parameter in self.parameters():
+            parameter.data = torch.randn(parameter.shape, generator=generator)
+        self.double()
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.first(x)
+        for block in self.blocks:
+            x = x + block(torch.relu(x))
+        return self.last(torch.relu(x))
+
+
+@given(seed=st.integers(0, 10_000), blocks=st.integers(0, 3))
+@settings(max_examples=40, deadline=None)
+def test_lrp0_is_gradient_times_input_without_biases(seed: int, blocks: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    network = Residual(6, blocks, generator)
+    x = torch.randn(4, 5, generator=generator).double().requires_grad_()
+    (gradient,) = torch.autograd.grad(network(x)[:, 1].sum(), x)
+    canonised = canonise(network)
+    entries = [{"rule": "lrp0"}, {"rule": "epsilon:1e-13", "type": "sum"}]
+    plan = make_plan(canonised, composite_of(entries))
+    rows = torch.eye(3).double()[[1] * 4]
+    found = relevance(canonised, plan, x.detach(), rows)
+    expected = (gradient * x).detach()
+    torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6 * float(expected.abs().max()))
+
+
+def composite_of(entries: list[dict[str, Any]]) -> Any:
+    from lrpdyn.lrp.composites import Composite, assignment
+
+    return Composite("test", tuple(assignment(entry, "test") for entry in entries))
+
+
 @given(
     seed=st.integers(0, 10_000),
-    rule=st.sampled_from(["epsilon", "zplus", "gamma"]),
+    rule=st.sampled_from(
+        ["epsilon", "zplus", "gamma", "alpha2beta1", "wsquare", "flat", "epsilon-plus"]
+    ),
+    residual=st.booleans(),
     layers=st.integers(1, 3),
 )
-@settings(max_examples=40, deadline=None)
-def test_relevance_is_conserved_without_biases(seed: int, rule: str, layers: int) -> None:
+@settings(max_examples=80, deadline=None)
+def test_relevance_is_conserved_without_biases(
+    seed: int, rule: str, residual: bool, layers: int
+) -> None:
     generator = torch.Generator().manual_seed(seed)
-    sizes = [5, 6, 4, 7][: layers + 1]
-    modules: list[nn.Module] = []
-    for a, b in pairwise(sizes):
-        modules += [nn.Linear(a, b, bias=False), nn.ReLU()]
-    network = nn.Sequential(*modules[:-1]).double()
+    if residual:
+        network: nn.Module = Residual(6, layers, generator)
+    else:
+        sizes = [5, 6, 4, 7][: layers + 1]
+        modules: list[nn.Module] = []
+        for a, b in pairwise(sizes):
+            modules += [nn.Linear(a, b, bias=False), nn.ReLU()]
+        network = nn.Sequential(*modules[:-1]).double()
     for parameter in network.parameters():
-        # Away from zero, so that no sum is so small that the stabiliser absorbs a part of it.
-        parameter.data = torch.rand(parameter.shape, generator=generator).double() + 0.1
-    x = torch.rand(4, 5, generator=generator).double() + 0.1
+        # Mostly positive, and away from zero: no sum is so small that the stabiliser takes a part.
+        size = torch.rand(parameter.shape, generator=generator).double() + 0.3
+        negative = torch.rand(parameter.shape, generator=generator) < 0.1
+        parameter.data = torch.where(negative, -0.1 * size, size)
+    x = torch.rand(4, 5, generator=generator).double() + 0.3
     outputs = network(x).detach()
     target = torch.zeros(4, dtype=torch.long)
-    found = relevance(
-        canonise(network), parse_rule(rule), x, contrast_rows(outputs, target, "none")
-    )
-    torch.testing.assert_close(found.sum(1), outputs[:, 0], rtol=1e-4, atol=1e-6)
+    found = relevance_of(network, rule, x, contrast_rows(outputs, target, "none"))
+    absorbed = 1 if rule == "alpha2beta1" else 0  # where no contribution is negative, beta's share
+    if absorbed:
+        assert bool((found.sum(1) >= outputs[:, 0] * (1 - 1e-4)).all())
+    else:
+        torch.testing.assert_close(found.sum(1), outputs[:, 0], rtol=1e-4, atol=1e-6)
 
 
-def test_tiny_epsilon_is_gradient_times_input_without_biases() -> None:
-    torch.manual_seed(0)
-    network = nn.Sequential(
-        nn.Linear(6, 9, bias=False), nn.ReLU(), nn.Linear(9, 3, bias=False)
-    ).double()
-    x = torch.randn(5, 6, dtype=torch.float64, requires_grad=True)
-    (gradient,) = torch.autograd.grad(network(x)[:, 1].sum(), x)
-    rows = torch.eye(3, dtype=torch.float64)[[1] * 5]
-    found = relevance(canonise(network), parse_rule("epsilon:1e-14"), x.detach(), rows)
-    torch.testing.assert_close(found, (gradient * x).detach(), rtol=1e-8, atol=1e-10)
+def test_lrp0_passes_nothing_through_a_sum_of_zero() -> None:
+    network = one_unit([1, -1], 0)
+    found = relevance_of(network, "lrp0", torch.ones(1, 2).double(), torch.ones(1, 1).double())
+    assert found[0].tolist() == [0, 0]
 
 
 def test_contrast_is_a_difference_of_scores() -> None:
@@ -174,14 +228,61 @@ def test_contrast_is_a_difference_of_scores() -> None:
     assert (fixed * outputs).sum(1).tolist() == pytest.approx([3.0, 4.0])
 
 
-@pytest.mark.parametrize(
-    "text", ["zpluss", "zplus:1", "gamma:x", "epsilon:-1", "gamma:1,2", "gamma:nan"]
-)
-def test_wrong_rules_are_refused(text: str) -> None:
-    with pytest.raises(UsageError, match="rule"):
-        parse_rule(text)
+def test_contrast_of_outputs_that_no_linear_layer_gives() -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(
+        nn.Conv2d(1, 3, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+    ).double()
+    x = torch.rand(2, 1, 6, 6).double()
+    rows = contrast_rows(network(x).detach(), torch.tensor([0, 2]), "mean")
+    found = relevance_of(network, "epsilon", x, rows)
+    plain = [relevance_of(network, "epsilon", x, torch.eye(3).double()[[k, k]]) for k in range(3)]
+    expected = sum(rows[:, k, None, None, None] * plain[k] for k in range(3))
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-7)
 
 
-def test_rule_reads_back() -> None:
-    assert parse_rule("gamma:0.5").parameters == {"gamma": 0.5}
-    assert str(parse_rule("epsilon")) == "epsilon:1e-06"
+def test_support_is_what_speaks_for_the_score_in_the_last_layer() -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 3)).double()
+    x = torch.randn(5, 4).double()
+    canonised = canonise(network)
+    plan = make_plan(canonised, parse_composite("zplus"))
+    rows = contrast_rows(network(x).detach(), torch.tensor([0, 1, 2, 0, 1]), "mean")
+    found = explain(canonised, plan, x, lambda outputs: rows)
+    hidden = torch.relu(network[0](x))
+    expected = (hidden * (rows @ network[2].weight)).clamp(min=0).sum(1)
+    torch.testing.assert_close(found.support, expected.detach())
+    torch.testing.assert_close(found.outputs, network(x).detach())
+
+
+def test_what_each_layer_did_is_kept_where_it_is_asked_for() -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 3)).double()
+    x = torch.randn(2, 4).double()
+    canonised = canonise(network)
+    plan = make_plan(canonised, parse_composite("epsilon"))
+    rows = torch.eye(3).double()[[0, 1]]
+    found = explain(canonised, plan, x, lambda outputs: rows, keep=True)
+    assert list(found.layers) == ["0", "1", "2"]
+    first = found.layers["0"]
+    torch.testing.assert_close(first.relevance_inputs[0], found.relevance)
+    torch.testing.assert_close(first.call.x, x)
+    torch.testing.assert_close(first.relevance_output, found.layers["1"].relevance_inputs[0])
+    w, b = network[0].weight.detach(), network[0].bias.detach()
+    expected = by_epsilon(w, b, x, first.relevance_output)
+    torch.testing.assert_close(found.relevance, expected)
+    assert not explain(canonised, plan, x, lambda outputs: rows).layers
+
+
+def test_a_rule_that_raises_leaves_the_network_as_it_was() -> None:
+    torch.manual_seed(0)
+    network = canonise(nn.Sequential(nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 2)))
+    composite = composite_of([{"rule": "pass", "name": "0"}, {"rule": "epsilon"}])
+    plan = make_plan(network, composite)
+    x, rows = torch.randn(2, 4), torch.eye(2) - 0.5
+    before = network(x)
+    with pytest.raises(ArchitectureError, match=r"takes \(2, 4\) and gives \(2, 3\)"):
+        relevance(network, plan, x, rows)
+    torch.testing.assert_close(network(x), before)
+    good = make_plan(network, parse_composite("epsilon"))
+    assert relevance(network, good, x, rows).shape == x.shape

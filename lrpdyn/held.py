@@ -1,0 +1,105 @@
+"""Inputs beside the image that is explained: held fixed at what the user gives, or at zero."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from lrpdyn.errors import ObservationError
+
+Held = dict[str, NDArray[np.float32]]
+
+
+def split_inputs(sources: Sequence[Any], path: nn.Module) -> tuple[list[Any], Held]:
+    """Return what is explained, and the values of the inputs that `path` holds fixed.
+
+    A network with several inputs takes one ``.npz`` file, or a mapping, with an array for each by
+    name; those that are not in it are held at zero.
+
+    Parameters
+    ----------
+    sources
+        Files and arrays, as `lrpdyn.observations.load_observations` takes them.
+    path
+        May have ``held``, the sizes of the inputs that it holds fixed by name.
+
+    Raises
+    ------
+    ObservationError
+        An array does not have the size of its input, or none is the image.
+    """
+    sizes: Mapping[str, Any] = getattr(path, "held", {})
+    if not sizes or len(sources) != 1:
+        return list(sources), {}
+    arrays = _arrays(sources[0])
+    if arrays is None:
+        return list(sources), {}
+    explained = [name for name in arrays if name not in sizes]
+    if len(explained) != 1:
+        raise ObservationError(
+            f"{sources[0]}: expected one array beside {', '.join(sizes)}, the image; found "
+            f"{', '.join(explained) or 'none'}"
+        )
+    image = arrays[explained[0]]
+    held = {
+        name: _checked(arrays[name], name, size, len(image))
+        for name, size in sizes.items()
+        if name in arrays
+    }
+    return [image], held
+
+
+def _arrays(source: Any) -> dict[str, NDArray[Any]] | None:
+    """Return the arrays by name where the source holds more than one."""
+    if isinstance(source, Mapping):
+        return {str(name): np.asarray(array) for name, array in source.items()}
+    if not isinstance(source, str | Path) or Path(source).suffix.lower() != ".npz":
+        return None
+    try:
+        with np.load(source, allow_pickle=False) as file:
+            found = {name: file[name] for name in file.files}
+    except FileNotFoundError as error:
+        raise ObservationError(f"{source}: no such file") from error
+    except (OSError, ValueError, EOFError) as error:
+        raise ObservationError(f"{source}: cannot be read as observations: {error}") from error
+    return found if len(found) > 1 else None
+
+
+def _checked(array: NDArray[Any], name: str, size: Any, samples: int) -> NDArray[np.float32]:
+    """Return an input's values (N, features) or (N, C, H, W) as the network sees them."""
+    shape = size if isinstance(size, tuple) else (size,)
+    if isinstance(size, int) and array.ndim == 1 and array.dtype.kind in "ui" and size > 1:
+        if array.max(initial=0) >= size or array.min(initial=0) < 0:
+            raise ObservationError(f"input '{name}': expected 0 to {size - 1}, found {array.max()}")
+        array = np.eye(size, dtype=np.float32)[array]  # a Discrete input is one-hot in the network
+    flat = array.reshape(len(array), -1) if len(shape) == 1 else array
+    if flat.shape != (samples, *shape) or array.dtype.kind not in "uifb":
+        raise ObservationError(
+            f"input '{name}': expected shape {(samples, *shape)}, found {array.dtype} of shape "
+            f"{array.shape}"
+        )
+    values = flat.astype(np.float32)
+    if len(shape) == 3 and array.dtype == np.uint8:
+        values = values / np.float32(255)
+    if not np.isfinite(values).all():
+        raise ObservationError(f"input '{name}' holds NaN or infinity")
+    return values
+
+
+def notes(path: nn.Module, held: Held) -> list[str]:
+    """Return a sentence on the inputs that are held fixed."""
+    sizes: Mapping[str, Any] = getattr(path, "held", {})
+    zero = [name for name in sizes if name not in held]
+    found = []
+    if held:
+        found.append(f"inputs {', '.join(held)} held fixed at their values in each sample")
+    if zero:
+        found.append(
+            f"inputs {', '.join(zero)} held at zero: give them, with the image, as arrays of one .npz"
+        )
+    return found

@@ -1,0 +1,414 @@
+"""Which layer gets which rule: one rule for all, a composite by name, or a user's rules file."""
+
+from __future__ import annotations
+
+import functools
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+
+from lrpdyn.errors import UsageError
+from lrpdyn.lrp import rules
+from lrpdyn.lrp.layers import (
+    AveragePooling,
+    Concatenation,
+    Constant,
+    Elementwise,
+    Layer,
+    MaximumPooling,
+    Normalisation,
+    Rearrangement,
+    Sum,
+    Weighted,
+)
+from lrpdyn.lrp.registry import (
+    ALIASES,
+    RULES,
+    STOCK,
+    Rule,
+    make_rule,
+    parse_rule,
+    stock_rule,
+    unknown_rule,
+)
+from lrpdyn.lrp.rules import Call, Shared
+
+KINDS = ("linear", "convolution", "average-pooling", "max-pooling", "sum", "activation", "scaling",
+         "normalisation")  # fmt: skip
+_KEYS = ("rule", "name", "type", "first", "last")
+_WILDCARDS = "*?["
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """A rule, and the layers that it is for.
+
+    Parameters
+    ----------
+    rule
+        The rule.
+    name
+        A pattern of layer names, as ``manifest.json`` shows them.
+    type
+        One of `KINDS`, or the name of a class such as ``Conv2d``.
+    first, last
+        Only the first (last) of the layers that fit the rest, in order of their call.
+
+    Only linear layers are meant, unless `type` or the whole name of a layer says otherwise.
+    """
+
+    rule: Rule
+    name: str | None = None
+    type: str | None = None
+    first: bool = False
+    last: bool = False
+
+    @property
+    def whole_name(self) -> bool:
+        return self.name is not None and not any(c in self.name for c in _WILDCARDS)
+
+    def fits(self, name: str, layer: Layer) -> bool:
+        """Tell whether a layer is meant, whatever its place is."""
+        if self.name is not None and not fnmatchcase(name, self.name):
+            return False
+        if self.type is not None:
+            return self.type in (layer.kind, called(layer))
+        return isinstance(layer, Weighted) or self.whole_name
+
+
+@dataclass(frozen=True)
+class Composite:
+    """Assignments in order of precedence, under the name that the user gave."""
+
+    name: str
+    assignments: tuple[Assignment, ...]
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        """Return the form that ``--rule`` takes."""
+        if self.name in RULES:
+            return str(Rule(self.name, dict(self.parameters)))
+        return self.name
+
+    def claims(self, name: str, module: nn.Module) -> bool:
+        """Tell whether a module is given a rule as a whole, by its whole name or its class."""
+        return any(
+            (a.whole_name and a.name == name) or a.type == type(module).__name__
+            for a in self.assignments
+        )
+
+
+@dataclass(frozen=True)
+class LayerRule:
+    """The rule of one layer: how the manifest names it, and what it does."""
+
+    text: str
+    function: Callable[[Call, Tensor], Shared]
+
+
+Plan = dict[str, LayerRule]
+Bounds = tuple[float | tuple[float, ...], float | tuple[float, ...]]
+
+_DEFAULTS: tuple[tuple[type[nn.Module], str, Callable[[Call, Tensor], Shared]], ...] = (
+    (Elementwise, "pass", rules.pass_through),
+    (Rearrangement, "rearrange", rules.gradient),
+    (Concatenation, "rearrange", rules.gradient),
+    (MaximumPooling, "winner-takes-all", rules.gradient),
+    (AveragePooling, "norm", rules.norm),
+    (Sum, "norm", rules.norm),
+    (Normalisation, "fixed-scale", rules.fixed_scale),
+    (Constant, "held fixed", rules.pass_through),
+)
+_NAMED: dict[str, tuple[dict[str, Any], ...]] = {
+    "epsilon-plus": (
+        {"rule": "zplus", "type": "convolution"},
+        {"rule": "epsilon"},
+    ),
+    "epsilon-plus-flat": (
+        {"rule": "flat", "first": True},
+        {"rule": "zplus", "type": "convolution"},
+        {"rule": "epsilon"},
+    ),
+    "epsilon-alpha2-beta1": (
+        {"rule": "alpha2beta1", "type": "convolution"},
+        {"rule": "epsilon"},
+    ),
+    "epsilon-alpha2-beta1-flat": (
+        {"rule": "flat", "first": True},
+        {"rule": "alpha2beta1", "type": "convolution"},
+        {"rule": "epsilon"},
+    ),
+    "epsilon-gamma-box": (
+        {"rule": "zbox", "type": "convolution", "first": True},
+        {"rule": "gamma", "type": "convolution"},
+        {"rule": "epsilon"},
+    ),
+}
+#: The composites by name: what each does, in a line, and where it comes from.
+COMPOSITES: dict[str, tuple[str, str]] = {
+    "epsilon-plus": ("zplus in convolutions, epsilon in Linear layers", "Kohlbrenner et al. 2020"),
+    "epsilon-plus-flat": ("epsilon-plus, with flat in the first layer", "Kohlbrenner et al. 2020"),
+    "epsilon-alpha2-beta1": (
+        "alphabeta:2,1 in convolutions, epsilon in Linear layers", "Kohlbrenner et al. 2020",
+    ),
+    "epsilon-alpha2-beta1-flat": (
+        "epsilon-alpha2-beta1, with flat in the first layer", "Kohlbrenner et al. 2020",
+    ),
+    "epsilon-gamma-box": (
+        "zbox in the first convolution, gamma:0.25 in the others, epsilon in Linear layers; "
+        "bounds as zbox:LOW,HIGH takes them", "Montavon et al. 2019; Anders et al. 2021",
+    ),
+}  # fmt: skip
+
+
+def called(layer: Layer) -> str:
+    """Return the name of the class or function that a layer stands for."""
+    return type(layer.module).__name__ if isinstance(layer, Weighted) else layer.called
+
+
+def parse_composite(text: str) -> Composite:
+    """Read what ``--rule`` takes: NAME[:VALUES], a composite's name, or FILE.toml.
+
+    Raises
+    ------
+    UsageError
+        There is no such rule or file, or its values do not fit.
+    """
+    if text.endswith(".toml"):
+        return _from_file(Path(text))
+    stock = stock_rule(text)
+    if stock is not None:
+        return Composite(stock, ())
+    name, _, values = text.partition(":")
+    if name in _NAMED:
+        return _named(name, values)
+    plain, _, _ = ALIASES.get(text, text).partition(":")
+    try:
+        rule = parse_rule(text)
+    except UsageError as error:
+        if plain in RULES:
+            raise
+        raise unknown_rule(plain, (*COMPOSITES, *STOCK, "FILE.toml")) from error
+    if plain == "zbox":
+        # Its bounds are those of the observation: deep Taylor decomposition has z+ above it.
+        above = Assignment(make_rule("zplus", {}))
+        return Composite("zbox", (Assignment(rule, first=True), above), rule.parameters)
+    if plain == "pass":
+        raise UsageError(
+            "rule pass is for single layers: give it in a rules file, --rule FILE.toml"
+        )
+    return Composite(plain, (Assignment(rule),), rule.parameters)
+
+
+def _named(name: str, values: str) -> Composite:
+    entries = [dict(entry) for entry in _NAMED[name]]
+    parameters: dict[str, Any] = {}
+    if values:
+        if entries[0]["rule"] != "zbox":
+            raise UsageError(f"rule '{name}:{values}': {name} takes no parameter")
+        entries[0]["rule"] = f"zbox:{values}"
+    assignments = tuple(assignment(entry, name) for entry in entries)
+    if values:
+        parameters = dict(assignments[0].rule.parameters)
+    return Composite(name, assignments, parameters)
+
+
+def _from_file(path: Path) -> Composite:
+    try:
+        with path.open("rb") as file:
+            found = tomllib.load(file)
+    except FileNotFoundError as error:
+        raise UsageError(f"--rule {path}: no such file") from error
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"--rule {path}: cannot be read as TOML: {error}") from error
+    entries = found.get("layers")
+    if set(found) != {"layers"} or not isinstance(entries, list) or not entries:
+        raise UsageError(
+            f"--rule {path}: expected tables [[layers]], each with a rule and any of name, type, "
+            f"first, last; found {', '.join(found) or 'nothing'}"
+        )
+    assignments = tuple(
+        assignment(entry, f"{path}, [[layers]] {number}")
+        for number, entry in enumerate(entries, start=1)
+    )
+    return Composite(str(path), assignments, {"layers": entries})
+
+
+def assignment(entry: Any, where: str) -> Assignment:
+    """Read one table of a rules file; `where` names it in errors.
+
+    Raises
+    ------
+    UsageError
+        It has no rule, or a key or value that makes no sense.
+    """
+    if not isinstance(entry, Mapping) or not isinstance(entry.get("rule"), str):
+        raise UsageError(f'--rule {where}: expected rule = "NAME[:VALUES]"')
+    given = dict(entry)
+    text = given.pop("rule")
+    place = {key: given.pop(key) for key in _KEYS if key in given}
+    for key, kind in (("name", str), ("type", str), ("first", bool), ("last", bool)):
+        if key in place and not isinstance(place[key], kind):
+            raise UsageError(
+                f"--rule {where}: {key} must be {'text' if kind is str else 'true or false'}, "
+                f"found {place[key]!r}"
+            )
+    if text.startswith("captum:"):
+        raise UsageError(f"--rule {where}: {text} is for the whole network: --rule {text}")
+    try:
+        # Bounds for each channel are easier to read as a list: low = [0, 0, 0].
+        rule = make_rule(text, given) if given else parse_rule(text)
+    except UsageError as error:
+        raise UsageError(f"--rule {where}: {error}") from error
+    return Assignment(rule, **place)
+
+
+def layers_of(network: fx.GraphModule) -> dict[str, Layer]:
+    """Return the layers of a canonised network by name, in order of their call."""
+    return {
+        str(node.target): network.get_submodule(str(node.target))  # type: ignore[misc]
+        for node in network.graph.nodes
+        if node.op == "call_module"
+    }
+
+
+def make_plan(
+    network: fx.GraphModule,
+    composite: Composite,
+    example: Tensor | None = None,
+    bounds: Bounds | None = None,
+) -> Plan:
+    """Return the rule of each layer of a canonised network.
+
+    Parameters
+    ----------
+    network
+        The canonised network.
+    composite
+        Which rule is for which layers.
+    example
+        One observation, (1, ...), whose shape ``zbox`` needs.
+    bounds
+        The least and the largest value that observations can have, for all channels or for each;
+        for ``zbox`` without bounds of its own.
+
+    Raises
+    ------
+    UsageError
+        A linear layer is left without a rule, or a rule is given to a layer that it is not for.
+    """
+    layers = layers_of(network)
+    places = {id(a): _places(a, layers) for a in composite.assignments}
+    plan: Plan = {}
+    for name, layer in layers.items():
+        chosen = next((a for a in composite.assignments if name in places[id(a)]), None)
+        plan[name] = (
+            _default(name, layer, composite)
+            if chosen is None
+            else _given(network, name, layer, chosen, example, bounds)
+        )
+    return plan
+
+
+def unused(composite: Composite, network: fx.GraphModule) -> list[str]:
+    """Return a sentence for each entry of a rules file that no layer fits."""
+    layers = layers_of(network)
+    return [
+        f"[[layers]] {number} of {composite.name} ({a.rule}) fits no layer of this network"
+        for number, a in enumerate(composite.assignments, start=1)
+        if composite.name.endswith(".toml") and not _places(a, layers)
+    ]
+
+
+def _places(assignment: Assignment, layers: Mapping[str, Layer]) -> Sequence[str]:
+    fitting = [name for name, layer in layers.items() if assignment.fits(name, layer)]
+    if assignment.first or assignment.last:
+        ends = [fitting[0]] if assignment.first and fitting else []
+        return [*ends, *([fitting[-1]] if assignment.last and fitting else [])]
+    return fitting
+
+
+def _default(name: str, layer: Layer, composite: Composite) -> LayerRule:
+    for kind, text, function in _DEFAULTS:
+        if isinstance(layer, kind):
+            return LayerRule(text, function)
+    raise UsageError(
+        f"--rule {composite.name}: no entry is for layer '{name}' ({called(layer)}); add one "
+        'without name and type at the end, such as rule = "epsilon"'
+    )
+
+
+def _given(
+    network: fx.GraphModule,
+    name: str,
+    layer: Layer,
+    assignment: Assignment,
+    example: Tensor | None,
+    bounds: Bounds | None,
+) -> LayerRule:
+    rule = assignment.rule
+    definition = RULES[rule.name]
+    if layer.kind not in definition.kinds:
+        raise UsageError(
+            f"rule {rule} is for {', '.join(definition.kinds)} layers; it was given to '{name}' "
+            f"({called(layer)}, {layer.kind})"
+        )
+    if rule.name == "zbox":
+        low, high = _bounds_at(network, name, layer, rule, example, bounds)
+        return LayerRule(str(rule), functools.partial(definition.function, low=low, high=high))
+    return LayerRule(str(rule), functools.partial(definition.function, **rule.parameters))
+
+
+def _bounds_at(
+    network: fx.GraphModule,
+    name: str,
+    layer: Layer,
+    rule: Rule,
+    example: Tensor | None,
+    bounds: Bounds | None,
+) -> tuple[Tensor, Tensor]:
+    """Return the bounds of the layer's input: those of the observation, scaled as it is."""
+    if not layer.sees_observation:
+        raise UsageError(
+            f"rule zbox is for the layer that sees the observation; '{name}' sees what other "
+            "layers made of it"
+        )
+    low, high = rule.parameters["low"], rule.parameters["high"]
+    if low is None or high is None:
+        if bounds is None:
+            raise UsageError(
+                "rule zbox: the range of this network's observations is not known; give it, in the "
+                "units that the network takes: zbox:LOW,HIGH, such as zbox:0,1"
+            )
+        low, high = bounds
+    if example is None:
+        raise ValueError("zbox needs an example of the observations")
+    ends = [_filled(example, low), _filled(example, high)]
+    caught: list[Tensor] = []
+    handle = layer.register_forward_pre_hook(lambda module, inputs: caught.append(inputs[0]))
+    try:
+        with torch.no_grad():
+            for end in ends:
+                network(end)
+    finally:
+        handle.remove()
+    return torch.minimum(*caught), torch.maximum(*caught)
+
+
+def _filled(example: Tensor, value: float | tuple[float, ...]) -> Tensor:
+    """Return `value`, or one for each channel, in the shape of `example`."""
+    if isinstance(value, tuple):
+        if example.ndim < 3 or len(value) != example.shape[1]:
+            raise UsageError(
+                f"rule zbox: found {len(value)} bounds, one for each channel, for observations of "
+                f"shape {tuple(example.shape[1:])}"
+            )
+        shape = (1, len(value), *[1] * (example.ndim - 2))
+        return torch.tensor(value).to(example).reshape(shape).expand_as(example)
+    return torch.full_like(example, value)

@@ -1,0 +1,292 @@
+"""The rules by name: what ``--rule`` takes, with parameters and their defaults."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from importlib.metadata import entry_points
+
+from lrpdyn.errors import UsageError
+from lrpdyn.lrp import rules
+from lrpdyn.lrp.rules import STABILISER, RuleFunction
+
+#: A number, one number for each channel, or None: told by the architecture's preprocessing.
+Value = float | tuple[float, ...] | None
+Parameters = Mapping[str, Value]
+
+LINEAR = ("linear", "convolution")
+ANY = ("linear", "convolution", "average-pooling", "max-pooling", "sum", "activation", "scaling",
+       "normalisation", "opaque")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class RuleDefinition:
+    """A registered rule.
+
+    Parameters
+    ----------
+    function
+        Called with (call, relevance, **parameters).
+    parameters
+        Names with their defaults.
+    source
+        Paper and equation.
+    kinds
+        The kinds of layers (`lrpdyn.lrp.layers`) that it can be given to.
+    check
+        Raises UsageError where the values make no sense together.
+    """
+
+    function: RuleFunction
+    parameters: Parameters
+    source: str
+    kinds: tuple[str, ...] = LINEAR
+    check: Callable[[Parameters], None] | None = None
+
+    @property
+    def summary(self) -> str:
+        """The first line of the function's docstring."""
+        return (inspect.getdoc(self.function) or "").partition("\n")[0]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A rule as the user asked for it, with every parameter filled in."""
+
+    name: str
+    parameters: Parameters
+
+    def __str__(self) -> str:
+        """Return the form that ``--rule`` takes."""
+        values = [_text(value) for value in self.parameters.values() if value is not None]
+        return f"{self.name}:{','.join(values)}" if values else self.name
+
+
+def _text(value: float | tuple[float, ...]) -> str:
+    if isinstance(value, tuple):
+        return "/".join(f"{entry:g}" for entry in value)
+    return f"{value:g}"
+
+
+def _check_alphabeta(parameters: Parameters) -> None:
+    alpha, beta = parameters["alpha"], parameters["beta"]
+    assert isinstance(alpha, float | int)
+    assert isinstance(beta, float | int)
+    if abs(alpha - beta - 1) > 1e-9:
+        raise UsageError(
+            f"rule alphabeta:{alpha:g},{beta:g}: alpha - beta must be 1, found {alpha - beta:g}; "
+            "otherwise relevance is not conserved"
+        )
+
+
+def _check_box(parameters: Parameters) -> None:
+    low, high = parameters["low"], parameters["high"]
+    if (low is None) != (high is None):
+        raise UsageError("rule zbox: expected both bounds, zbox:LOW,HIGH, or none")
+    if low is None or high is None:
+        return
+    lows, highs = (v if isinstance(v, tuple) else (v,) for v in (low, high))
+    if len(lows) != len(highs) and 1 not in (len(lows), len(highs)):
+        raise UsageError(f"rule zbox: found {len(lows)} lower and {len(highs)} upper bounds")
+    pairs = zip(lows * (len(highs) if len(lows) == 1 else 1),
+                highs * (len(lows) if len(highs) == 1 else 1), strict=True)  # fmt: skip
+    if any(a >= b for a, b in pairs):
+        raise UsageError("rule zbox: each lower bound must lie below its upper one")
+
+
+RULES: dict[str, RuleDefinition] = {
+    "zplus": RuleDefinition(
+        rules.zplus, {}, "Bach et al. 2015, eq. 60; Montavon et al. 2017, eq. 15",
+        (*LINEAR, "average-pooling", "sum"),
+    ),
+    "epsilon": RuleDefinition(
+        rules.epsilon, {"epsilon": STABILISER}, "Bach et al. 2015, eq. 58",
+        (*LINEAR, "average-pooling", "sum"),
+    ),
+    "gamma": RuleDefinition(
+        rules.gamma, {"gamma": 0.25}, "Montavon et al. 2019, sec. 10.2.3; Andeol et al. 2021"
+    ),
+    "lrp0": RuleDefinition(rules.lrp0, {}, "Bach et al. 2015, eq. 56"),
+    "alphabeta": RuleDefinition(
+        rules.alphabeta, {"alpha": 2.0, "beta": 1.0}, "Bach et al. 2015, eq. 60",
+        check=_check_alphabeta,
+    ),
+    "zbox": RuleDefinition(
+        rules.zbox, {"low": None, "high": None}, "Montavon et al. 2017, eq. 14", check=_check_box
+    ),
+    "wsquare": RuleDefinition(rules.wsquare, {}, "Montavon et al. 2017, eq. 12"),
+    "flat": RuleDefinition(rules.flat, {}, "Lapuschkin et al. 2019, supplement"),
+    "pass": RuleDefinition(rules.pass_through, {}, "Bach et al. 2015", ANY),
+    "norm": RuleDefinition(rules.norm, {}, "Bach et al. 2015, eq. 58", ANY),
+}  # fmt: skip
+#: Names that stand for a rule with its parameters.
+ALIASES = {"alpha2beta1": "alphabeta:2,1", "alpha1beta0": "alphabeta:1,0"}
+#: Captum's own rules, as they are, and the rule here that does exactly what the name says.
+STOCK = {
+    "captum:alpha1beta0": "zplus",
+    "captum:epsilon": "epsilon:1e-9",
+    "captum:gamma": "gamma:0.25",
+}
+
+_ENTRY_POINTS = "lrpdyn.rules"
+_loaded_entry_points = False
+
+
+def register_rule(
+    name: str,
+    function: RuleFunction,
+    *,
+    parameters: Mapping[str, float] | None = None,
+    source: str = "",
+    kinds: tuple[str, ...] = ANY,
+) -> None:
+    """Make `name` known to ``--rule`` and to rules files.
+
+    Parameters
+    ----------
+    name
+        What ``--rule`` takes; letters, digits and hyphens.
+    function
+        Called with (call, relevance, **parameters): `lrpdyn.lrp.rules.Call` has the layer, its
+        inputs and output; relevance has the shape of the output. Gives the relevance of the input,
+        in its shape, or one for each input of a layer that joins branches.
+    parameters
+        Names with their defaults, in the order in which ``--rule NAME:VALUE,VALUE`` gives them.
+    source
+        Paper and equation, shown by ``lrpdyn rules``.
+    kinds
+        The kinds of layers that it can be given to.
+
+    Raises
+    ------
+    ValueError
+        The name is taken.
+    """
+    there = RULES.get(name)
+    if name in ALIASES or (there is not None and not _same_source(there.function, function)):
+        raise ValueError(f"a rule is called '{name}' already")
+    RULES[name] = RuleDefinition(function, dict(parameters or {}), source, kinds)
+
+
+def _same_source(one: RuleFunction, two: RuleFunction) -> bool:
+    """Tell whether a file that registers a rule was merely run again."""
+    return (
+        inspect.isfunction(one)
+        and inspect.isfunction(two)
+        and (one.__qualname__, one.__code__.co_filename)
+        == (two.__qualname__, two.__code__.co_filename)
+    )
+
+
+def rule_definitions() -> dict[str, RuleDefinition]:
+    """Return all rules by name, those of installed packages included.
+
+    An entry point of the group ``lrpdyn.rules`` is called without arguments and registers.
+    """
+    global _loaded_entry_points
+    if not _loaded_entry_points:
+        _loaded_entry_points = True
+        for point in entry_points(group=_ENTRY_POINTS):
+            point.load()()
+    return RULES
+
+
+def _definition(name: str) -> RuleDefinition | None:
+    # Installed packages are looked at only for a name that is not known.
+    return RULES.get(name) or rule_definitions().get(name)
+
+
+def stock_rule(text: str) -> str | None:
+    """Return the name of Captum's own rule that is asked for, or None where it is none of them.
+
+    Raises
+    ------
+    UsageError
+        The prefix is ``captum:`` and the rest is not known.
+    """
+    if not text.startswith("captum:"):
+        return None
+    if text not in STOCK:
+        raise UsageError(f"--rule {text}: expected one of {', '.join(STOCK)}")
+    return text
+
+
+def unknown_rule(name: str, others: tuple[str, ...] = ()) -> UsageError:
+    """Return the error for a name that nothing is registered under."""
+    known = sorted({*RULES, *ALIASES, *others})
+    near = get_close_matches(name, known, n=1)
+    hint = f" (did you mean {near[0]}?)" if near else ""
+    return UsageError(f"no rule is called '{name}'{hint}; the rules are: {', '.join(known)}")
+
+
+def parse_rule(text: str) -> Rule:
+    """Read ``NAME[:VALUE[,VALUE...]]``; a value for each channel is written ``A/B/C``.
+
+    Raises
+    ------
+    UsageError
+        The name is not registered, or the values do not fit it.
+    """
+    text = ALIASES.get(text, text)
+    name, _, values = text.partition(":")
+    definition = _definition(name)
+    if definition is None:
+        raise unknown_rule(name)
+    given = [value for value in values.split(",") if value.strip()]
+    return make_rule(name, dict(zip(_names(definition, given, text), given, strict=True)))
+
+
+def _names(definition: RuleDefinition, given: list[str], text: str) -> list[str]:
+    names = list(definition.parameters)
+    if len(given) > len(names):
+        takes = ", ".join(names) or "no parameter"
+        raise UsageError(
+            f"rule '{text}': {text.partition(':')[0]} takes {takes}, found {len(given)} values"
+        )
+    return names[: len(given)]
+
+
+def make_rule(name: str, given: Mapping[str, object]) -> Rule:
+    """Return the rule called `name` with the parameters that are given, numbers or text.
+
+    Raises
+    ------
+    UsageError
+        A parameter is not known, or its value makes no sense.
+    """
+    definition = _definition(name)
+    if definition is None:
+        raise unknown_rule(name)
+    unknown = [key for key in given if key not in definition.parameters]
+    if unknown:
+        takes = ", ".join(definition.parameters) or "no parameter"
+        raise UsageError(f"rule {name} takes {takes}, found {', '.join(unknown)}")
+    parameters = {**definition.parameters}
+    for key, value in given.items():
+        parameters[key] = _value(name, key, value)
+    if parameters.get("epsilon") == 0:
+        raise UsageError("rule epsilon: epsilon must be above 0; lrp0 is the rule without it")
+    if definition.check is not None:
+        definition.check(parameters)
+    return Rule(name, parameters)
+
+
+def _value(rule: str, key: str, value: object) -> Value:
+    signed = key in ("low", "high")
+    entries = value.split("/") if isinstance(value, str) else value
+    many = isinstance(entries, list | tuple)
+    numbers = []
+    for entry in entries if isinstance(entries, list | tuple) else [entries]:
+        try:
+            number = float(entry)  # type: ignore[arg-type]
+        except (TypeError, ValueError):
+            number = float("nan")
+        if not (-float("inf") if signed else 0) <= number < float("inf") or number == -float("inf"):
+            least = "a number" if signed else "a number of 0 or more"
+            raise UsageError(f"rule '{rule}': {key} must be {least}, found '{value}'")
+        numbers.append(number)
+    if many and len(numbers) > 1 and not signed:
+        raise UsageError(f"rule '{rule}': {key} takes one number, found '{value}'")
+    return tuple(numbers) if len(numbers) > 1 else numbers[0]

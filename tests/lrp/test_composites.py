@@ -1,0 +1,249 @@
+"""What ``--rule`` takes, and which layer then gets which rule."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+import lrpdyn
+from lrpdyn.errors import UsageError
+from lrpdyn.lrp.attribution import relevance
+from lrpdyn.lrp.canonise import canonise
+from lrpdyn.lrp.composites import COMPOSITES, make_plan, parse_composite, unused
+from lrpdyn.lrp.registry import RULES, parse_rule
+from lrpdyn.lrp.rules import Call
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+
+
+def convolutional() -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3), nn.ReLU(), nn.AvgPool2d(2), nn.Flatten(),
+        nn.Linear(16, 8), nn.ReLU(), nn.Linear(8, 5),
+    )  # fmt: skip
+
+
+X = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+
+
+def texts(rule: str, bounds: tuple[float, float] | None = (0, 1)) -> dict[str, str]:
+    plan = make_plan(canonise(convolutional()), parse_composite(rule), X[:1], bounds)
+    return {name: plan[name].text for name in ("0", "2", "6", "8")}
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [
+        ("gamma", ["gamma:0.25"] * 4),
+        ("alpha2beta1", ["alphabeta:2,1"] * 4),
+        ("zbox", ["zbox", "zplus", "zplus", "zplus"]),
+        ("epsilon-plus", ["zplus", "zplus", "epsilon:1e-06", "epsilon:1e-06"]),
+        ("epsilon-plus-flat", ["flat", "zplus", "epsilon:1e-06", "epsilon:1e-06"]),
+        ("epsilon-alpha2-beta1", ["alphabeta:2,1", "alphabeta:2,1", "epsilon:1e-06", "epsilon:1e-06"]),
+        ("epsilon-alpha2-beta1-flat", ["flat", "alphabeta:2,1", "epsilon:1e-06", "epsilon:1e-06"]),
+        ("epsilon-gamma-box", ["zbox", "gamma:0.25", "epsilon:1e-06", "epsilon:1e-06"]),
+        ("epsilon-gamma-box:0,1", ["zbox:0,1", "gamma:0.25", "epsilon:1e-06", "epsilon:1e-06"]),
+    ],
+)  # fmt: skip
+def test_layers_get_their_rules(rule: str, expected: list[str]) -> None:
+    assert list(texts(rule).values()) == expected
+
+
+def test_every_composite_is_described() -> None:
+    for name in COMPOSITES:
+        assert len(parse_composite(name).assignments) > 1
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("zpluss", "did you mean zplus"),
+        ("epsilon-pluss", "did you mean epsilon-plus"),
+        ("zplus:1", "takes no parameter"),
+        ("gamma:x", "must be a number of 0 or more"),
+        ("epsilon:-1", "must be a number of 0 or more"),
+        ("epsilon:0", "lrp0"),
+        ("gamma:1,2", "found 2 values"),
+        ("gamma:nan", "must be a number"),
+        ("alphabeta:2,2", "alpha - beta must be 1"),
+        ("zbox:1", "both bounds"),
+        ("zbox:1,0", "below its upper"),
+        ("zbox:0/0/0,1/1", "3 lower and 2 upper"),
+        ("epsilon-plus:1", "takes no parameter"),
+        ("pass", "rules file"),
+        ("captum:zplus", "captum:alpha1beta0"),
+        ("absent.toml", "no such file"),
+    ],
+)
+def test_wrong_rules_are_refused(text: str, says: str) -> None:
+    with pytest.raises(UsageError, match=says):
+        parse_composite(text)
+
+
+def test_rule_reads_back() -> None:
+    assert parse_rule("gamma:0.5").parameters == {"gamma": 0.5}
+    for text in ("gamma:0.5", "zbox:0/0/0,1/2/1", "alphabeta:2,1", "zplus", "epsilon-plus"):
+        assert str(parse_composite(text)) == text
+
+
+def test_box_is_the_range_of_the_observation_scaled_as_it_is() -> None:
+    torch.manual_seed(0)
+
+    class Scaled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = convolutional()
+            self.register_buffer("mean", torch.tensor([0.1, 0.2, 0.3]).reshape(1, 3, 1, 1))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.inner((x / 255 - self.mean) / 0.5)
+
+    network = Scaled().double()
+    pixels = (255 * X).double().round()
+    inside = canonise(network)
+    rows = torch.eye(5).double()[[0, 3]]
+    found = relevance(inside, make_plan(inside, parse_composite("zbox"), pixels[:1], (0.0, 255.0)),
+                      pixels, rows)  # fmt: skip
+    outside = canonise(network.inner)
+    mean = torch.tensor([0.1, 0.2, 0.3])
+    low, high = ((end - mean) / 0.5 for end in (0, 1))
+    bounds = (tuple(low.tolist()), tuple(high.tolist()))
+    scaled = (pixels / 255 - network.mean) / 0.5
+    expected = relevance(outside, make_plan(outside, parse_composite("zbox"), scaled[:1], bounds),
+                         scaled, rows)  # fmt: skip
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-8)
+    text = "zbox:" + ",".join("/".join(map(str, b.tolist())) for b in (low, high))
+    by_name = make_plan(outside, parse_composite(text), scaled[:1])
+    torch.testing.assert_close(relevance(outside, by_name, scaled, rows), expected)
+
+
+def test_box_without_a_known_range_is_refused() -> None:
+    with pytest.raises(UsageError, match="range of this network's observations is not known"):
+        texts("zbox", bounds=None)
+    assert texts("zbox:0,1", bounds=None)["0"] == "zbox:0,1"
+
+
+def in_file(folder: Path, text: str) -> str:
+    path = folder / "mine.toml"
+    path.write_text(text)
+    return str(path)
+
+
+def test_rules_file(tmp_path: Path) -> None:
+    name = in_file(
+        tmp_path,
+        """
+        [[layers]]
+        rule = "zbox"
+        low = [0, 0, 0]
+        high = [1, 1, 1]
+        first = true
+        [[layers]]
+        type = "Conv2d"
+        rule = "gamma:0.1"
+        [[layers]]
+        last = true
+        rule = "lrp0"
+        [[layers]]
+        type = "average-pooling"
+        rule = "zplus"
+        [[layers]]
+        name = "6*"
+        rule = "epsilon"
+        epsilon = 0.25
+        [[layers]]
+        name = "nowhere"
+        rule = "flat"
+        """,
+    )
+    composite = parse_composite(name)
+    network = canonise(convolutional(), composite.claims)
+    plan = make_plan(network, composite, X[:1])
+    assert {name: rule.text for name, rule in plan.items()} == {
+        "0": "zbox:0/0/0,1/1/1", "1": "pass", "2": "gamma:0.1", "3": "pass", "4": "zplus",
+        "5": "rearrange", "6": "epsilon:0.25", "7": "pass", "8": "lrp0",
+    }  # fmt: skip
+    assert unused(composite, network) == [
+        f"[[layers]] 6 of {name} (flat) fits no layer of this network"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "expected tables"),
+        ("layers = 3", "expected tables"),
+        ("[[layers]]\nname = 'a'", "expected rule"),
+        ("[[layers]]\nrule = 'gamma'\nfirst = 'yes'", "first must be true or false"),
+        ("[[layers]]\nrule = 'gammma'", "did you mean gamma"),
+        ("[[layers]]\nrule = 'gamma'\nepsilon = 1", "gamma takes gamma, found epsilon"),
+        ("[[layers]]\nrule = 'captum:gamma'", "whole network"),
+        ("[[layers", "cannot be read as TOML"),
+    ],
+)
+def test_wrong_rules_files_are_refused(tmp_path: Path, text: str, says: str) -> None:
+    with pytest.raises(UsageError, match=says):
+        parse_composite(in_file(tmp_path, text))
+
+
+def test_layers_that_a_file_leaves_out_or_misfits(tmp_path: Path) -> None:
+    network = canonise(convolutional())
+    left_out = parse_composite(in_file(tmp_path, "[[layers]]\nrule='gamma'\ntype='convolution'"))
+    with pytest.raises(UsageError, match=r"no entry is for layer '6' \(Linear\)"):
+        make_plan(network, left_out)
+    misfit = parse_composite(
+        in_file(tmp_path, "[[layers]]\nrule='gamma'\ntype='AvgPool2d'\n[[layers]]\nrule='zplus'")
+    )
+    with pytest.raises(UsageError, match=r"given to '4' \(AvgPool2d, average-pooling\)"):
+        make_plan(network, misfit)
+    later = parse_composite(
+        in_file(tmp_path, "[[layers]]\nrule='zbox:0,1'\nname='2'\n[[layers]]\nrule='zplus'")
+    )
+    with pytest.raises(UsageError, match="'2' sees what other layers made of it"):
+        make_plan(network, later, X[:1])
+
+
+@pytest.mark.parametrize("name", [path.name for path in CONFIGS.glob("rules-*.toml")])
+def test_shipped_rules_files_fit_a_convolutional_network(name: str) -> None:
+    composite = parse_composite(str(CONFIGS / name))
+    plan = make_plan(canonise(convolutional()), composite, X[:1], (0, 1))
+    assert len({rule.text for rule in plan.values()}) > 2
+
+
+@pytest.fixture
+def halving() -> Iterator[str]:
+    def half(call: Call, relevance: Tensor, *, share: float) -> Tensor:
+        """Give every input the same share."""
+        return torch.ones_like(call.x) * relevance.sum(1, keepdim=True) * share
+
+    lrpdyn.register_rule("half", half, parameters={"share": 0.5}, source="here")
+    yield "half"
+    del RULES["half"]
+
+
+class Strange(nn.Module):
+    """A module that nothing is known of."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * torch.softmax(x, dim=1)
+
+
+def test_own_rule_for_a_module_that_is_refused_otherwise(tmp_path: Path, halving: str) -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Linear(4, 3), Strange(), nn.Linear(3, 2)).double()
+    text = f"[[layers]]\ntype='Strange'\nrule='{halving}:0.25'\n[[layers]]\nrule='epsilon'"
+    composite = parse_composite(in_file(tmp_path, text))
+    canonised = canonise(network, composite.claims)
+    x = torch.rand(2, 4).double()
+    torch.testing.assert_close(canonised(x), network(x))
+    plan = make_plan(canonised, composite)
+    assert plan["1"].text == "half:0.25"
+    found = relevance(canonised, plan, x, torch.eye(2).double())
+    assert np.isfinite(found.numpy()).all()
+    with pytest.raises(ValueError, match="already"):
+        lrpdyn.register_rule("zplus", lambda call, relevance: relevance)
