@@ -14,20 +14,11 @@ _UNITS = {"policy": "action", "q": "action", "logits": "class"}
 HARDLY, PARTLY = 0.9, 0.6
 #: Above this cosine a map is mostly what random weights draw, however alike these are.
 MOSTLY_RANDOM = 0.8
-#: What sum|R| / |score| usually is: each rule lets terms of both signs cancel more or less.
+#: What sum|R| / |score| usually is, where a rule alone tells.
 _NORMAL = {
-    "zplus": "1, less what biases take",
-    "alphabeta": "alpha + beta in each layer, 3 and more",
-    "gamma": "2 to 6",
-    "epsilon": "100 and more, for terms cancel",
-    "lrp0": "100 and more, for terms cancel",
-    "norm": "100 and more, for terms cancel",
-    "zbox": "1, less what biases take",
-    "wsquare": "1",
-    "flat": "1",
-    "epsilon-plus": "1 to 10",
-    "epsilon-plus-flat": "1 to 10",
-    "epsilon-gamma-box": "2 to 50",
+    **dict.fromkeys(("zplus", "zbox", "wsquare", "flat"), "1, less what biases take"),
+    **dict.fromkeys(("epsilon", "lrp0", "norm"), "100 and more, for terms of both signs cancel"),
+    "gamma": "1 to 6",
 }
 
 

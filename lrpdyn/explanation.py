@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -22,7 +22,7 @@ from lrpdyn.lrp.attribution import contrast_rows
 from lrpdyn.lrp.canonise import Canonised, canonise_fully
 from lrpdyn.lrp.composites import Bounds, Composite, Plan, layers_of, make_plan, parse_composite
 from lrpdyn.lrp.layers import Weighted
-from lrpdyn.lrp.registry import STOCK
+from lrpdyn.lrp.registry import STOCK, Rule
 from lrpdyn.lrp.stock import explain_with_stock_rule, reasons
 from lrpdyn.observations import Expected
 
@@ -126,13 +126,13 @@ def with_plan(model: Model, observations: NDArray[np.float32], bounds: Bounds | 
         return model
     for assignment in model.composite.assignments:
         if assignment.rule.name == "zbox":
-            _check_box(assignment.rule.parameters, observations)
+            _check_box(assignment.rule, observations)
     example = next(_batches(model, observations[:1]))
     return replace(model, plan=make_plan(model.explained, model.composite, example, bounds))
 
 
-def _check_box(parameters: Mapping[str, Any], observations: NDArray[np.float32]) -> None:
-    low, high = parameters["low"], parameters["high"]
+def _check_box(rule: Rule, observations: NDArray[np.float32]) -> None:
+    low, high = rule.parameters["low"], rule.parameters["high"]
     if low is None or high is None:
         return
     shape = (1, -1, *[1] * (observations.ndim - 2))
@@ -140,7 +140,7 @@ def _check_box(parameters: Mapping[str, Any], observations: NDArray[np.float32])
     highest = np.reshape(high, shape) if isinstance(high, tuple) else high
     if (observations < lowest).any() or (observations > highest).any():
         raise UsageError(
-            f"rule zbox:{low},{high}: the observations lie in {observations.min():g}.."
+            f"rule {rule}: the observations lie in {observations.min():g}.."
             f"{observations.max():g}, as the network takes them; its bounds must hold them"
         )
 

@@ -11,8 +11,9 @@ from captum.attr import LRP
 from captum.attr._utils.lrp_rules import PropagationRule
 from torch import Tensor, fx, nn
 
+from lrpdyn.errors import ArchitectureError
 from lrpdyn.lrp import rules
-from lrpdyn.lrp.composites import LayerRule, Plan, layers_of
+from lrpdyn.lrp.composites import LayerRule, Plan, called, layers_of
 from lrpdyn.lrp.layers import Layer, Weighted, remembering
 from lrpdyn.lrp.rules import Call, Shared
 
@@ -323,6 +324,12 @@ class AttachedRule(PropagationRule):  # type: ignore[misc]  # Captum is not type
         """Return the relevance of each tensor that the layer takes."""
         found: Shared = self.rule.function(call, relevance)
         shared = found if isinstance(found, tuple) else (found,)
+        taken = [x.shape for x in call.inputs if isinstance(x, Tensor)]
+        if any(share.shape != shape for share, shape in zip(shared, taken, strict=False)):
+            raise ArchitectureError(
+                f"rule {self.rule.text}: gave relevance of shape {tuple(shared[0].shape)} for the input "
+                f"of {called(call.layer)}, expected {tuple(taken[0])}"
+            )
         if self.keep:
             self.done = Propagated(self.rule.text, call, relevance, shared)
         device = call.output.device

@@ -35,7 +35,7 @@ from lrpdyn.lrp.layers import (
     Sum,
     Weighted,
 )
-from lrpdyn.lrp.refusals import refused
+from lrpdyn.lrp.refusals import line_of, refused
 from lrpdyn.lrp.softmax import without_softmax
 from lrpdyn.lrp.weights import (
     merged_batch_norm,
@@ -135,8 +135,8 @@ def canonise_fully(network: nn.Module, claims: Claims = _never) -> Canonised:
     except Exception as error:  # tracing runs the user's forward, which may raise anything
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise ArchitectureError(
-            f"{name} cannot be traced ({reason}): a network whose forward depends on the data has "
-            "no fixed sequence of layers to explain; give --arch one that does not branch, or "
+            f"{name} cannot be traced ({reason}){line_of(error)}: a network whose forward depends on "
+            "the data has no fixed sequence of layers to explain; give --arch one that does not branch, or "
             "whose path(head) leaves that part out"
         ) from error
     notes = [f"{', '.join(noisy)}: noisy layers by their mean weights"] if noisy else []

@@ -14,6 +14,8 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lrpdyn.errors import ArchitectureError
+
 Weights = tuple[Tensor, Tensor | None]
 
 CONVOLUTIONS = (
@@ -265,6 +267,16 @@ class Opaque(_Call):
     """A module that the user gave a rule to by name or type; nothing is known of its inside."""
 
     kind = "opaque"
+
+    def compute(self, *inputs: Any) -> Tensor:
+        """Return what the module gives, which must be one tensor."""
+        output = super().compute(*inputs)
+        if not isinstance(output, Tensor):
+            raise ArchitectureError(
+                f"{self.called}: gives a {type(output).__name__}, expected one tensor; wrap it in a "
+                "module that returns the tensor alone, and give that one the rule"
+            )
+        return output
 
 
 def apply_linear(module: nn.Module, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

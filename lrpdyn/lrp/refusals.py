@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import traceback
 
 import torch
 from torch import fx
@@ -10,6 +11,7 @@ from torch import fx
 from lrpdyn.errors import ArchitectureError
 
 _TORCH = os.path.dirname(torch.__file__)
+_HERE = os.path.dirname(__file__)
 _WAY_OUT = (
     "explain another head or target, give --arch a network without it, or give the module a rule "
     "of your own with lrpdyn.register_rule and a rules file (--rule FILE.toml)"
@@ -21,6 +23,13 @@ def refused(network: str, node: fx.Node, what: str, why: str) -> ArchitectureErr
     return ArchitectureError(
         f"{network}: '{node.name}' ({what}){_source_line(node)} cannot be explained: {why}; {_WAY_OUT}"
     )
+
+
+def line_of(error: BaseException) -> str:
+    """Return where in the user's own code an exception came from, such as ``at "net.py", line 3``."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if not frame.filename.startswith((_TORCH, _HERE, "<"))]
+    return f' at "{own[-1].filename}", line {own[-1].lineno}' if own else ""
 
 
 def _source_line(node: fx.Node) -> str:

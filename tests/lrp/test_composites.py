@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 import lrpdyn
-from lrpdyn.errors import UsageError
+from lrpdyn.errors import ArchitectureError, UsageError
 from lrpdyn.lrp.attribution import relevance
 from lrpdyn.lrp.canonise import canonise
 from lrpdyn.lrp.composites import COMPOSITES, make_plan, parse_composite, unused
@@ -247,3 +247,33 @@ def test_own_rule_for_a_module_that_is_refused_otherwise(tmp_path: Path, halving
     assert np.isfinite(found.numpy()).all()
     with pytest.raises(ValueError, match="already"):
         lrpdyn.register_rule("zplus", lambda call, relevance: relevance)
+
+
+class Pair(nn.Module):
+    """A module that gives more than a tensor."""
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return x, x
+
+
+def test_what_a_rule_of_ones_own_gives_is_checked(tmp_path: Path) -> None:
+    x, rows = torch.rand(2, 4), torch.eye(2)
+    text = "[[layers]]\ntype='Pair'\nrule='norm'\n[[layers]]\nrule='zplus'"
+    composite = parse_composite(in_file(tmp_path, text))
+    with pytest.raises(ArchitectureError, match="Pair: gives a tuple, expected one tensor"):
+        canonise(nn.Sequential(Pair(), First(), nn.Linear(4, 2)), composite.claims)(x)
+    lrpdyn.register_rule("short", lambda call, relevance: relevance[:, :1])
+    try:
+        network = canonise(nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2)))
+        plan = make_plan(network, parse_composite("short"))
+        with pytest.raises(
+            ArchitectureError, match=r"short: gave relevance of shape \(2, 1\).*Linear"
+        ):
+            relevance(network, plan, x, rows)
+    finally:
+        del RULES["short"]
+
+
+class First(nn.Module):
+    def forward(self, pair: tuple[Tensor, Tensor]) -> Tensor:
+        return pair[0]
