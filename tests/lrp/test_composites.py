@@ -122,6 +122,24 @@ def test_box_is_the_range_of_the_observation_scaled_as_it_is() -> None:
     torch.testing.assert_close(relevance(outside, by_name, scaled, rows), expected)
 
 
+def test_box_of_an_inverted_observation_has_its_bounds_in_order() -> None:
+    class Inverted(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = convolutional()
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.inner(-x)
+
+    torch.manual_seed(0)
+    network = Inverted().double()
+    x, rows = X.double(), torch.eye(5).double()[[0, 3]]
+    inside, outside = canonise(network), canonise(network.inner)
+    found = relevance(inside, make_plan(inside, parse_composite("zbox:0,2"), x[:1]), x, rows)
+    plan = make_plan(outside, parse_composite("zbox:-2,0"), x[:1])
+    torch.testing.assert_close(found, relevance(outside, plan, -x, rows))
+
+
 def test_box_without_a_known_range_is_refused() -> None:
     with pytest.raises(UsageError, match="range of this network's observations is not known"):
         texts("zbox", bounds=None)
