@@ -63,7 +63,11 @@ def test_zplus_hardly_depends_on_what_is_above_fixed_convolutions() -> None:
     assert found["random"] > 0.95
     assert found["random_to_random"] > 0.95
     assert found["upper_layers"] > 0.95
-    # The worst unit's score is negative and so is its map: in shares of the score they are alike.
+
+
+def test_best_and_worst_are_compared_in_shares_of_the_score() -> None:
+    # The worst unit's score is negative and so is its map, which shows the same places.
+    found = medians(dependence(model_of(Network, "zplus"), X, QUESTION, 1))
     assert found["best_to_worst"] > 0.9
 
 
