@@ -238,8 +238,8 @@ def preferred(model: Model, x: Tensor, outputs: Tensor) -> Tensor:
 def outputs_of(model: Model, observations: NDArray[np.float32]) -> NDArray[np.float64]:
     """Return the plain outputs of the head, (N, units)."""
     with torch.no_grad():
-        outputs = [model.explained(x) for x in _batches(model, observations)]
-    return torch.cat(outputs).double().cpu().numpy()
+        outputs = [model.explained(x).cpu() for x in _batches(model, observations)]
+    return torch.cat(outputs).double().numpy()
 
 
 def explain(model: Model, observations: NDArray[np.float32], question: Question) -> Explanation:
@@ -271,14 +271,14 @@ def _explain_batch(model: Model, x: Tensor, question: Question) -> tuple[NDArray
     except _NotFiniteError as stopped:
         outputs = stopped.outputs
         maps, support = torch.full_like(x, torch.nan), torch.full_like(outputs[:, 0], torch.nan)
-    score = (chosen["rows"].double() * outputs.double()).sum(dim=1)
+    score = (chosen["rows"].cpu().double() * outputs.cpu().double()).sum(dim=1)
     return (
         maps.float().cpu().numpy(),
-        score.cpu().numpy(),
+        score.numpy(),
         chosen["target"].cpu().numpy(),
         chosen["argmax"].cpu().numpy(),
-        support.double().cpu().numpy(),
-        outputs.double().cpu().numpy(),
+        support.cpu().double().numpy(),
+        outputs.cpu().double().numpy(),
     )
 
 

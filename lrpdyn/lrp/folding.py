@@ -160,7 +160,7 @@ def _run_on_units(
         if node.op == "get_attr":
             held = operator.attrgetter(str(node.target))(network)
             return (
-                held.double().cpu()
+                held.cpu().double()
                 if isinstance(held, Tensor) and held.is_floating_point()
                 else held
             )
@@ -172,7 +172,7 @@ def _run_on_units(
             layer = network.get_submodule(str(node.target))
             if isinstance(layer, Weighted):
                 weight, bias = layer.weights()
-                exact = weight.double().cpu(), None if bias is None else bias.double().cpu()
+                exact = weight.cpu().double(), None if bias is None else bias.cpu().double()
                 return layer.apply_with(args[0], exact)  # type: ignore[index, arg-type]
             return layer(*args)  # type: ignore[misc]
         if node.op == "call_method":
