@@ -7,7 +7,7 @@ saliency maps"; Sixt et al. 2020, "When explanations lie".
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import combinations
@@ -119,7 +119,7 @@ def upper_layers(model: Model) -> list[str]:
 
 
 def dependence(
-    model: Model, observations: Observations, question: Question, networks: int
+    model: Model, observations: Observations, question: Question, fresh: Sequence[Weights]
 ) -> dict[str, Any]:
     """Return what the maps at the weights that are loaded depend on.
 
@@ -131,8 +131,9 @@ def dependence(
         (N, ...); the first `MOST_OBSERVATIONS` are looked at.
     question
         The run's; where it holds no target fixed, that of the step is held for random networks.
-    networks
-        The number of random networks.
+    fresh
+        The weights of K random networks (`random_weights`), and one set more, whose upper layers are
+        those that take the place of the model's.
 
     Returns
     -------
@@ -148,12 +149,11 @@ def dependence(
     own = explain(model, shown, asked)
     fixed = Question(question.contrast, own.target, asked.runner_up)
     randoms = []
-    for seed in range(networks):
-        with holding(model, random_weights(model, seed)):
+    for weights in fresh[:-1]:
+        with holding(model, weights):
             randoms.append(explain(model, shown, fixed).relevance)
     upper = set(upper_layers(model))
-    fresh = {key: value for key, value in random_weights(model, networks).items() if key in upper}
-    with holding(model, fresh):
+    with holding(model, {key: value for key, value in fresh[-1].items() if key in upper}):
         without = explain(model, shown, fixed).relevance
     to_random = [np.abs(cosines(own.relevance, other)) for other in randoms]
     among = [np.abs(cosines(a, b)) for a, b in combinations(randoms, 2)]

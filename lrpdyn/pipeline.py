@@ -27,7 +27,7 @@ from lrpdyn.checkpoints.discovery import discover
 from lrpdyn.checkpoints.model import Checkpoint, Listing
 from lrpdyn.checkpoints.readers import digest
 from lrpdyn.dependence import DEFAULT as DEFAULT_BASELINE
-from lrpdyn.dependence import dependence, parse_baseline
+from lrpdyn.dependence import dependence, parse_baseline, random_weights
 from lrpdyn.dynamics import NORMALISATIONS, Dynamics
 from lrpdyn.errors import ArchitectureError, CheckpointError, RunError, UsageError
 from lrpdyn.explanation import Model, Question
@@ -272,12 +272,13 @@ def _dependence(
     """Return what the maps of the first, the middle and the last finite step depend on."""
     done = [record.facts["step"] for record in records if record.facts["status"] == "done"]
     chosen = sorted({done[0], done[len(done) // 2], done[-1]}) if done else []
+    fresh = [random_weights(job.model, seed) for seed in range(networks + 1)]
     found = []
     for checkpoint in _bar("checking", job.quiet)(
         [c for c in job.listing.checkpoints if c.step in chosen]
     ):
         explanation.load(job.model, checkpoint, trust=job.trust)
-        values = dependence(job.model, job.observations.values, question, networks)
+        values = dependence(job.model, job.observations.values, question, fresh)
         found.append({"step": checkpoint.step, **values})
     return found
 

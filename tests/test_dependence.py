@@ -54,12 +54,17 @@ def model_of(factory: type[nn.Module], rule: str) -> Model:
     return with_plan(model, X, None)
 
 
+def depends(model: Model, networks: int) -> dict[str, Any]:
+    fresh = [random_weights(model, seed) for seed in range(networks + 1)]
+    return dependence(model, X, QUESTION, fresh)
+
+
 def medians(found: dict[str, Any]) -> dict[str, float]:
     return {name: values["median"] for name, values in found.items()}
 
 
 def test_zplus_hardly_depends_on_what_is_above_fixed_convolutions() -> None:
-    found = medians(dependence(model_of(Fixed, "zplus"), X, QUESTION, 2))
+    found = medians(depends(model_of(Fixed, "zplus"), 2))
     assert found["random"] > 0.95
     assert found["random_to_random"] > 0.95
     assert found["upper_layers"] > 0.95
@@ -67,12 +72,12 @@ def test_zplus_hardly_depends_on_what_is_above_fixed_convolutions() -> None:
 
 def test_best_and_worst_are_compared_in_shares_of_the_score() -> None:
     # Flat shows the same shares for any unit; the worst one's score and map are negative.
-    found = medians(dependence(model_of(Network, "flat"), X, QUESTION, 1))
+    found = medians(depends(model_of(Network, "flat"), 1))
     assert found["best_to_worst"] > 0.9
 
 
 def test_epsilon_depends_on_everything() -> None:
-    found = medians(dependence(model_of(Network, "epsilon"), X, QUESTION, 3))
+    found = medians(depends(model_of(Network, "epsilon"), 3))
     assert all(value < 0.9 for value in found.values())
 
 
@@ -80,12 +85,12 @@ def test_model_and_random_state_are_as_they_were_and_numbers_repeat() -> None:
     model = model_of(Network, "zplus")
     before = {key: value.clone() for key, value in model.network.state_dict().items()}
     state = torch.random.get_rng_state()
-    first = dependence(model, X, QUESTION, 2)
+    first = depends(model, 2)
     assert torch.equal(torch.random.get_rng_state(), state)
     for key, value in model.network.state_dict().items():
         assert torch.equal(value, before[key])
     torch.manual_seed(99)
-    assert dependence(model, X, QUESTION, 2) == first
+    assert depends(model, 2) == first
 
 
 def test_cosines_are_those_of_maps_made_by_hand() -> None:
@@ -100,7 +105,7 @@ def test_cosines_are_those_of_maps_made_by_hand() -> None:
     cosine = np.abs((flat * flat_random).sum(1)) / (
         np.linalg.norm(flat, axis=1) * np.linalg.norm(flat_random, axis=1)
     )
-    found = dependence(model, X, QUESTION, 1)
+    found = depends(model, 1)
     assert found["random"]["median"] == pytest.approx(np.median(cosine), rel=1e-6)
     assert found["random_to_random"]["median"] is None
 

@@ -35,7 +35,7 @@ from lrpdyn.lrp.layers import (
     Sum,
     Weighted,
 )
-from lrpdyn.lrp.refusals import line_of, refused
+from lrpdyn.lrp.refusals import LINE, calling_line, line_of, refused
 from lrpdyn.lrp.softmax import without_softmax
 from lrpdyn.lrp.weights import (
     merged_batch_norm,
@@ -75,13 +75,18 @@ class Canonised:
 class _Tracer(fx.Tracer):
     """Stop at the layers we know, also where a user's subclass keeps torch's own forward."""
 
-    record_stack_traces = True
     # A buffer that is read while tracing would stay what it was when other weights are loaded.
     proxy_buffer_attributes = True
 
     def __init__(self, claims: Claims) -> None:
         super().__init__()
         self.claims = claims
+
+    def create_node(self, *args: Any, **kwargs: Any) -> fx.Node:
+        # torch's own record of the stack imports its compiler, which takes longer than tracing.
+        node = super().create_node(*args, **kwargs)
+        node.meta[LINE] = calling_line()
+        return node
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         if "noisy_mean" in vars(m) or self.claims(module_qualified_name, m):
@@ -224,7 +229,7 @@ class _Rewriting:
         layer.sees_observation = all(n in self.raw for n in sources)
         with self.graph.inserting_before(node):
             call = self.graph.call_module(self._add(node, layer), inputs)
-        call.stack_trace = node.stack_trace
+        call.meta[LINE] = node.meta.get(LINE, "")
         self.tensors.add(call)
         if layer.sees_observation and isinstance(layer, Scaling | Rearrangement):
             self.raw.add(call)

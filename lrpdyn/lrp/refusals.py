@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import traceback
 
@@ -10,6 +11,8 @@ from torch import fx
 
 from lrpdyn.errors import ArchitectureError
 
+#: Where a traced node keeps the line that it came from.
+LINE = "lrpdyn line"
 _TORCH = os.path.dirname(torch.__file__)
 _HERE = os.path.dirname(__file__)
 _WAY_OUT = (
@@ -21,7 +24,7 @@ _WAY_OUT = (
 def refused(network: str, node: fx.Node, what: str, why: str) -> ArchitectureError:
     """Return the error on a node of `network` that stands for `what`."""
     return ArchitectureError(
-        f"{network}: '{node.name}' ({what}){_source_line(node)} cannot be explained: {why}; {_WAY_OUT}"
+        f"{network}: '{node.name}' ({what}){node.meta.get(LINE, '')} cannot be explained: {why}; {_WAY_OUT}"
     )
 
 
@@ -32,8 +35,14 @@ def line_of(error: BaseException) -> str:
     return f' at "{own[-1].filename}", line {own[-1].lineno}' if own else ""
 
 
-def _source_line(node: fx.Node) -> str:
-    lines = [line.strip() for line in (node.stack_trace or "").splitlines()]
-    # The tracer's own frames lie above and below the user's.
-    places = [line for line in lines if line.startswith("File ") and _TORCH not in line]
-    return f" at {places[-1].removeprefix('File ').partition(', in ')[0]}" if places else ""
+def calling_line() -> str:
+    """Return the line of the user's code that is being traced, empty where it is torch's own."""
+    frame = inspect.currentframe()
+    while frame is not None:
+        file = frame.f_code.co_filename
+        if file.startswith(_HERE) and frame.f_code.co_name == "canonise_fully":
+            return ""
+        if not file.startswith((_TORCH, _HERE, "<")):
+            return f' at "{file}", line {frame.f_lineno}'
+        frame = frame.f_back
+    return ""
