@@ -17,12 +17,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lrpdyn.dynamics import cosines
 from lrpdyn.errors import UsageError
 from lrpdyn.explanation import Explanation, Model, Question, explain
 from lrpdyn.lrp.composites import layers_of
 from lrpdyn.lrp.layers import CONVOLUTIONS, Weighted
 from lrpdyn.lrp.operations import BATCH_NORMS
+from lrpdyn.measures import cosines
 
 Observations = NDArray[np.float32]
 Weights = dict[str, torch.Tensor]

@@ -14,7 +14,6 @@ from torch import Tensor, fx, nn
 from lrpdyn.architectures.registry import Resolved, load_weights, path_of
 from lrpdyn.checkpoints.model import Checkpoint
 from lrpdyn.checkpoints.readers import read_weights
-from lrpdyn.dynamics import cosines
 from lrpdyn.errors import ArchitectureError, ObservationError, UsageError
 from lrpdyn.held import Held
 from lrpdyn.lrp import attribution
@@ -24,6 +23,7 @@ from lrpdyn.lrp.composites import Bounds, Composite, Plan, layers_of, make_plan,
 from lrpdyn.lrp.layers import Weighted
 from lrpdyn.lrp.registry import STOCK, Rule
 from lrpdyn.lrp.stock import explain_with_stock_rule, reasons
+from lrpdyn.measures import cosines
 from lrpdyn.observations import Expected
 
 #: The network as loaded and as explained may differ by this share of the largest output.
@@ -127,7 +127,7 @@ def with_plan(model: Model, observations: NDArray[np.float32], bounds: Bounds | 
     for assignment in model.composite.assignments:
         if assignment.rule.name == "zbox":
             _check_box(assignment.rule, observations)
-    example = next(_batches(model, observations[:1]))
+    example = next(batches(model, observations[:1]))
     return replace(model, plan=make_plan(model.explained, model.composite, example, bounds))
 
 
@@ -183,7 +183,7 @@ def compare_outputs(model: Model, observations: NDArray[np.float32]) -> dict[str
     ArchitectureError
         The outputs are not (N, units), or the two networks differ.
     """
-    x = next(_batches(model, observations))
+    x = next(batches(model, observations))
     shape = tuple(x.shape[1:])
     with torch.no_grad():
         try:
@@ -238,7 +238,7 @@ def preferred(model: Model, x: Tensor, outputs: Tensor) -> Tensor:
 def outputs_of(model: Model, observations: NDArray[np.float32]) -> NDArray[np.float64]:
     """Return the plain outputs of the head, (N, units)."""
     with torch.no_grad():
-        outputs = [model.explained(x).cpu() for x in _batches(model, observations)]
+        outputs = [model.explained(x).cpu() for x in batches(model, observations)]
     return torch.cat(outputs).double().numpy()
 
 
@@ -246,7 +246,7 @@ def explain(model: Model, observations: NDArray[np.float32], question: Question)
     """Explain each sample's score at the weights that are loaded."""
     parts = []
     start = 0
-    for x in _batches(model, observations):
+    for x in batches(model, observations):
         chosen = slice(start, start + len(x))
         start += len(x)
         parts.append(_explain_batch(model, x, question.part(chosen)))
@@ -312,7 +312,7 @@ def stock_deviation(
     cosine of a sample's two maps.
     """
     exact_rule = STOCK[model.composite.name]
-    x = next(_batches(model, observations))
+    x = next(batches(model, observations))
     shown = observations[: len(x)]
     asked = question.part(slice(0, len(x)))
     stock = explain(model, shown, asked).relevance
@@ -332,7 +332,8 @@ def _tensor(values: NDArray[np.int64], model: Model) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(values)).to(model.device)
 
 
-def _batches(model: Model, observations: NDArray[np.float32]) -> Iterator[Tensor]:
+def batches(model: Model, observations: NDArray[np.float32]) -> Iterator[Tensor]:
+    """Yield the observations as the network takes them, and hold its other inputs at theirs."""
     dtype = next(model.network.parameters()).dtype
     for start in range(0, len(observations), model.batch_size):
         batch = torch.from_numpy(observations[start : start + model.batch_size])

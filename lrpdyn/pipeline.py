@@ -26,20 +26,29 @@ from lrpdyn.architectures.registry import Resolved, named, resolve
 from lrpdyn.checkpoints.discovery import discover
 from lrpdyn.checkpoints.model import Checkpoint, Listing
 from lrpdyn.checkpoints.readers import digest
+from lrpdyn.curves import Curve, beside, read_curve
 from lrpdyn.dependence import DEFAULT as DEFAULT_BASELINE
-from lrpdyn.dependence import dependence, parse_baseline, random_weights
-from lrpdyn.dynamics import NORMALISATIONS, Dynamics
+from lrpdyn.dependence import dependence, holding, parse_baseline, random_weights
+from lrpdyn.dynamics import Dynamics
 from lrpdyn.errors import ArchitectureError, CheckpointError, RunError, UsageError
+from lrpdyn.evidence.painting import agreement
+from lrpdyn.evidence.step import StepEvidence
 from lrpdyn.explanation import Model, Question
 from lrpdyn.held import Held, notes, split_inputs
 from lrpdyn.lrp.composites import Bounds, Composite, layers_of, parse_composite, unused
 from lrpdyn.lrp.layers import Weighted
 from lrpdyn.lrp.registry import STOCK
+from lrpdyn.measures import NORMALISATIONS
 from lrpdyn.observations import Observations, load_observations
-from lrpdyn.results import Record, write_results
+from lrpdyn.phases import outline
+from lrpdyn.records import Record
+from lrpdyn.regions import Painting, modal_value, read_regions, shares
+from lrpdyn.results import write_results
 from lrpdyn.targets import CONTRASTS, Fixed, Target, fix_targets, parse_target
 
 BATCH_SIZE = 64
+#: Samples whose patches are painted over to see what the maps are worth.
+AGREEMENT_SAMPLES = 16
 
 
 @dataclass(frozen=True)
@@ -58,6 +67,8 @@ class Job:
     skip_bad: bool
     trust: bool
     quiet: bool
+    fill: float
+    painting: Painting | None
 
 
 def compute(
@@ -79,6 +90,9 @@ def compute(
     pattern: str | None = None,
     device: str = "auto",
     batch_size: int = BATCH_SIZE,
+    regions: str | Path | None = None,
+    fill: float | None = None,
+    curve: str | None = None,
     overwrite: bool = False,
     skip_bad: bool = False,
     trust: bool = False,
@@ -120,6 +134,15 @@ def compute(
         ``auto``, ``cpu``, ``cuda`` or ``mps``.
     batch_size
         Observations that are explained at once. Part of the question: last bits depend on it.
+    regions
+        A file of named parts of the observations (`lrpdyn.regions.read_regions`), whose share of the
+        relevance and whose effect on the prediction are then measured. No part of the question.
+    fill
+        What a region (or a patch, where no regions are given) is painted with, in units of the
+        observation files; their modal value where not given.
+    curve
+        ``FILE:COLUMN``, a training curve to hold the run against (`lrpdyn.curves.read_curve`); its
+        correlations are kept in the outlier report. No part of the question.
     overwrite
         Delete a run of another question (only files that lrpdyn wrote).
     skip_bad
@@ -144,6 +167,7 @@ def compute(
         named(arch)  # a file of the user's may register rules too
     composite = parse_composite(rule)
     networks = parse_baseline(baseline)
+    drawn = None if curve is None else read_curve(curve)
     listing = discover(
         checkpoints, pattern=pattern, trust=trust, progress=_bar("reading headers", quiet)
     )
@@ -162,12 +186,16 @@ def compute(
         model = explanation.with_plan(model, loaded.values, _bounds(resolved, loaded))
         units = explanation.outputs_of(model, loaded.values[:1]).shape[1]
         asked = parse_target(str(target), len(loaded.values), units)
+        paint = modal_value(loaded.values) if fill is None else fill / loaded.scale
+        painting = None
+        if regions is not None:
+            painting = Painting(read_regions(regions, loaded.values.shape), paint)
         job = Job(listing, model, composite, loaded, contrast, asked, normalize, baseline,
-                  Path(out), skip_bad, trust, quiet)  # fmt: skip
+                  Path(out), skip_bad, trust, quiet, paint, painting)  # fmt: skip
         manifest = _manifest(job, pattern, checks)
         previous = _previous(job, manifest, overwrite=overwrite)
         if previous is not None and _is_finished(job, previous):
-            return store.Run(job.folder, previous)
+            return _beside(store.Run(job.folder, previous), drawn)
         fixed = _fixed(job, previous)
         manifest["target"]["values"] = None if fixed.target is None else fixed.target.tolist()
         if fixed.runner_up is not None:
@@ -181,8 +209,59 @@ def compute(
         records, dynamics = _explain_all(job, question)
         if networks:
             manifest["checks"]["dependence"] = _dependence(job, question, records, networks)
-        write_results(job.folder, manifest, records, dynamics, listing.bad)
-    return store.open_run(job.folder)
+        agreed = None if painting else _agreement(job, question, records)
+        of_random = _random_shares(job, question, networks)
+        write_results(
+            job.folder, manifest, records, dynamics, listing.bad, painting, of_random, agreed
+        )
+    return _beside(store.open_run(job.folder), drawn)
+
+
+def _beside(run: store.Run, curve: Curve | None) -> store.Run:
+    """Hold a finished run against a training curve, where one is given."""
+    if curve is None:
+        return run
+    report = {**run.outliers, "curve": beside(run, curve)}
+    store.save_json(run.path / "outliers.json", report)
+    return store.open_run(run.path)
+
+
+def _random_shares(job: Job, question: Question, networks: int) -> NDArray[np.float64] | None:
+    """Return the share of each region in the maps of random networks, their mean, (R, N)."""
+    if job.painting is None or networks == 0:
+        return None
+    found = []
+    for seed in range(networks):
+        with holding(job.model, random_weights(job.model, seed)):
+            maps = explanation.explain(job.model, job.observations.values, question).relevance
+        found.append(shares(maps, job.painting.regions))
+    mean: NDArray[np.float64] = np.mean(found, axis=0)
+    return mean
+
+
+def _agreement(job: Job, question: Question, records: Sequence[Record]) -> dict[str, Any]:
+    """Tell, at the first, middle and last finite step, if maps rank patches as painting them does."""
+    finite = [record for record in records if record.facts["status"] == "done"]
+    chosen = sorted({0, len(finite) // 2, len(finite) - 1}) if finite else []
+    values = job.observations.values
+    samples = (
+        np.linspace(0, len(values) - 1, min(len(values), AGREEMENT_SAMPLES)).round().astype(int)
+    )
+    checkpoints = {checkpoint.step: checkpoint for checkpoint in job.listing.checkpoints}
+    found = []
+    for place in chosen:
+        facts = finite[place].facts
+        maps = np.load(store.relevance_path(job.folder, facts["step"]), allow_pickle=False)
+        try:
+            explanation.load(job.model, checkpoints[facts["step"]], trust=job.trust)
+        except (CheckpointError, ArchitectureError):
+            continue  # gone since it was explained: what it would tell is unavailable
+        second = None if question.runner_up is None else question.runner_up[samples]
+        asked = Question(question.contrast, np.array(facts["target"])[samples], second)
+        few = explanation.with_held(job.model, job.model.held, samples.tolist())
+        agreed = agreement(few, values[samples], maps[samples], job.fill, asked)
+        found.append({"step": facts["step"], **agreed})
+    return {"rule": job.rule.name, "fill": job.fill, "steps": found}
 
 
 def _check_choices(contrast: str, normalize: str, batch_size: int) -> None:
@@ -316,6 +395,10 @@ def _manifest(job: Job, pattern: str | None, checks: Mapping[str, Any]) -> dict[
         },
         "selection": {"pattern": pattern},
         "batch_size": job.model.batch_size,
+        "regions": None if job.painting is None else {
+            "names": list(job.painting.regions.names), "fill": job.painting.fill,
+            "key": job.painting.key,
+        },
         "checkpoints": [
             {"index": index, "step": c.step, "path": str(c.path), "format": c.format,
              "sha256": None, "status": "pending", "reason": None}
@@ -414,6 +497,9 @@ def _is_finished(job: Job, previous: Mapping[str, Any]) -> bool:
     if any(step not in done or done[step]["status"] == "pending" for step in steps):
         return False
     _check_unchanged(job, store.read_journal(job.folder))
+    painted = (previous.get("regions") or {}).get("key")
+    if job.painting is not None and job.painting.key != painted:
+        return False
     listed = {entry.step for entry in job.listing.bad} | set(steps)
     there = all((job.folder / name).exists() for name in store.RESULTS)
     maps = all(
@@ -503,28 +589,50 @@ def _explain_all(job: Job, question: Question) -> tuple[list[Record], Dynamics]:
     journal = store.read_journal(job.folder)
     _check_unchanged(job, journal)
     done = {record["step"]: record for record in journal}
-    dynamics = Dynamics(job.observations.values.shape, job.normalisation)
+    values = job.observations.values
+    dynamics = Dynamics(values.shape, job.normalisation)
+    evidence = StepEvidence(job.model, values, job.painting, trust=job.trust)
     records: list[Record] = []
+    before: Checkpoint | None = None
     for checkpoint in _bar("explaining", job.quiet)(job.listing.checkpoints):
         try:
             facts, maps = _recalled(job, done.get(checkpoint.step)) or _explained(
-                job, checkpoint, question
+                job, checkpoint, question, evidence, before
             )
+            if facts["evidence"]["key"] != evidence.key(before):
+                facts = _looked_at_again(job, checkpoint, facts, evidence, before)
         except (CheckpointError, ArchitectureError) as error:
             if not job.skip_bad:
                 raise
             records.append(Record.bad(checkpoint, str(error)))
             continue
         measures, transition = dynamics.add(checkpoint.step, maps)
-        records.append(Record(facts, measures, transition))
+        parts = None if job.painting is None else shares(maps, job.painting.regions)
+        records.append(Record(facts, measures, transition, parts, outline(maps)))
+        before = checkpoint
     return records, dynamics
+
+
+def _looked_at_again(
+    job: Job,
+    checkpoint: Checkpoint,
+    facts: dict[str, Any],
+    evidence: StepEvidence,
+    before: Checkpoint | None,
+) -> dict[str, Any]:
+    """Return the record of a step whose maps stand, with evidence that fits what is asked now."""
+    evidence.hold(before)
+    explanation.load(job.model, checkpoint, trust=job.trust)
+    renewed = {**facts, "evidence": evidence.gather(checkpoint.step, before)}
+    store.append_journal(job.folder, renewed)
+    return renewed
 
 
 def _recalled(
     job: Job, record: dict[str, Any] | None
 ) -> tuple[dict[str, Any], NDArray[np.float32]] | None:
     """Return a step that was explained before, with its maps, if its file is whole."""
-    if record is None:
+    if record is None or "evidence" not in record:
         return None
     try:
         maps = np.load(store.relevance_path(job.folder, record["step"]), allow_pickle=False)
@@ -536,10 +644,15 @@ def _recalled(
 
 
 def _explained(
-    job: Job, checkpoint: Checkpoint, question: Question
+    job: Job,
+    checkpoint: Checkpoint,
+    question: Question,
+    evidence: StepEvidence,
+    before: Checkpoint | None,
 ) -> tuple[dict[str, Any], NDArray[np.float32]]:
     """Explain one checkpoint and store it: first its relevance, then its line in the journal."""
     status = checkpoint.path.stat()
+    evidence.hold(before)
     sha256 = explanation.load(job.model, checkpoint, trust=job.trust)
     found = explanation.explain(job.model, job.observations.values, question)
     store.save_array(store.relevance_path(job.folder, checkpoint.step), found.relevance)
@@ -557,6 +670,9 @@ def _explained(
         "target": [int(t) if ok else None for t, ok in zip(found.target, finite, strict=True)],
         "argmax": [int(a) if ok else None for a, ok in zip(found.argmax, finite, strict=True)],
         "support": [float(v) if np.isfinite(v) else None for v in found.support],
+        "outputs": [[float(o) if np.isfinite(o) else None for o in row] for row in found.outputs],
+        "relevance_finite": bool(np.isfinite(found.relevance).all()),
+        "evidence": evidence.gather(checkpoint.step, before),
     }
     store.append_journal(job.folder, facts)
     return facts, found.relevance

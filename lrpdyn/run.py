@@ -21,15 +21,14 @@ from lrpdyn.errors import RunError
 
 SCHEMA = 1
 MANIFEST, JOURNAL = "manifest.json", "journal.jsonl"
-METRICS = ("step", "sample", "target", "score", "argmax", "relevance_sum", "relevance_l1",
-           "entropy", "distance_from_first")  # fmt: skip
-TRANSITIONS = ("from_step", "to_step", "sample", "change", "score_change", "scale_share",
-               "argmax_changed", "step_gap")  # fmt: skip
 _INTEGERS = {"step", "sample", "target", "argmax", "from_step", "to_step"}
-_TRUTHS = {"argmax_changed", "step_gap"}
+_TRUTHS = {"argmax_changed", "step_gap", "from_step_zero"}
+#: The maps over all steps, each a .npy file.
+MAPS = ("dynamics", "net_change", "mean_relevance", "directness", "relative_dynamics",
+        "pixel_entropy")  # fmt: skip
 #: What a finished run holds, beside its manifest, journal and relevance.
-RESULTS = ("observations.npy", "dynamics.npy", "net_change.npy", "mean_relevance.npy", "metrics.csv",
-           "transitions.csv", "outliers.json", "outliers.csv", "figures/dynamics.png")  # fmt: skip
+RESULTS = ("observations.npy", *(f"{name}.npy" for name in MAPS), "metrics.csv", "transitions.csv",
+           "outliers.json", "outliers.csv", "figures/dynamics.png")  # fmt: skip
 
 
 @contextlib.contextmanager
@@ -297,6 +296,21 @@ class Run:
     def mean_relevance(self) -> NDArray[np.float32]:
         """Mean over steps of |R_i|."""
         return _read_array(self.path / "mean_relevance.npy")
+
+    @cached_property
+    def directness(self) -> NDArray[np.float32]:
+        """Net change over Dynamics; 0 where nothing changed."""
+        return _read_array(self.path / "directness.npy")
+
+    @cached_property
+    def relative_dynamics(self) -> NDArray[np.float32]:
+        """Dynamics over sum |R_i|, of channel-summed pixels (N, H, W) or (N, F)."""
+        return _read_array(self.path / "relative_dynamics.npy")
+
+    @cached_property
+    def pixel_entropy(self) -> NDArray[np.float32]:
+        """Entropy of each pixel over the steps, (N, H, W) or (N, F); NaN without relevance."""
+        return _read_array(self.path / "pixel_entropy.npy")
 
     @cached_property
     def metrics(self) -> Table:

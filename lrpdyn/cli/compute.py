@@ -39,6 +39,11 @@ from lrpdyn.cli import options
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or mps.")
 @click.option("--batch-size", type=click.IntRange(min=1), default=64, show_default=True,
               help="Observations that are explained at once.")  # fmt: skip
+@click.option("--regions", type=click.Path(path_type=Path), help="Parts of the observations whose share "
+              "and effect are measured: a PNG of labelled colours, an .npz of masks.")  # fmt: skip
+@click.option("--fill", type=float, help="What a region is painted with, as in the observation files. "
+              "Default: their most frequent value.")  # fmt: skip
+@options.curve
 @click.option("--overwrite", is_flag=True, help="Replace a run of another question.")
 @click.option("--skip-bad", is_flag=True, help="Go on without checkpoints that cannot be read.")
 @options.trust

@@ -48,6 +48,16 @@ def pattern(function: Callable[..., Any]) -> Callable[..., Any]:
     )
 
 
+def curve(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add --curve."""
+    return click.option(
+        "--curve",
+        metavar="FILE:COLUMN",
+        help="A training curve to hold the run against: progress.csv, monitor.csv, evaluations.npz, "
+        "a CSV with steps, TensorBoard events.",
+    )(function)
+
+
 def output_format(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Add --format with a choice of `names`, the first being the default."""
     return click.option(

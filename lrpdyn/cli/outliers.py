@@ -22,9 +22,16 @@ _SEVERITIES = ("mild", "far", "pathology")
     "--kind", default=",".join(KINDS), show_default=True, help="Which, with commas between."
 )
 @click.option("--fail-on", metavar="WHAT", help="Exit 4 if there is any: mild, far, pathology.")
+@options.curve
 @options.verbosity
 def command(
-    run: Path, form: str, top: int | None, kind: str, fail_on: str | None, quiet: bool
+    run: Path,
+    form: str,
+    top: int | None,
+    kind: str,
+    fail_on: str | None,
+    curve: str | None,
+    quiet: bool,
 ) -> int:
     """Print the outlier report that compute made of RUN."""
     kinds = [name.strip() for name in kind.split(",")]
@@ -36,5 +43,10 @@ def command(
         if given not in known:
             raise UsageError(f"{name} {given}: expected {', '.join(known)}")
     report = read_report(run)
+    if curve is not None:
+        from lrpdyn.curves import beside, read_curve
+        from lrpdyn.run import open_run
+
+        report["curve"] = beside(open_run(run), read_curve(curve))
     click.echo(RENDERERS[form](report, kinds, top))
     return 4 if any(found(report, severity) for severity in wanted) else 0

@@ -65,11 +65,10 @@ def _populations(run: Run) -> list[Population]:
     import numpy as np
 
     change = run.transitions["change"].reshape(-1, len(run.observations))
-    pixels = run.dynamics.sum(axis=1) if run.dynamics.ndim == 4 else run.dynamics
     values = {
         "steps": np.median(change, axis=1) if change.size else change.ravel(),
         "samples": change.sum(axis=0),
-        "pixels": pixels.ravel(),
+        "pixels": run.relative_dynamics.ravel(),
         "cells": change.ravel(),
     }
     return [_population(name, of_kind, run.outliers) for name, of_kind in values.items()]

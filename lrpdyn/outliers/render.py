@@ -10,13 +10,20 @@ from pathlib import Path
 from typing import Any
 
 from lrpdyn.errors import RunError
+from lrpdyn.outliers.advice import MEANING
+from lrpdyn.outliers.context import context
 
 KINDS = ("steps", "samples", "pixels", "cells")
 WHERE = ("step", "from_step", "to_step", "sample", "row", "column")
-COLUMNS = ("kind", "rank", *WHERE, "value", "fence_mild", "fence_far", "severity", "causes")
+COLUMNS = ("kind", "rank", *WHERE, "value", "fence_mild", "fence_far", "severity", "causes", "tail",
+           "form", "evidence")  # fmt: skip
 Report = Mapping[str, Any]
 #: So many of a kind are shown where fewer, or none, lie beyond a fence.
 _SHOWN = 3
+#: Positive values that a fence needs, as `lrpdyn.outliers.fences` has it; that module loads NumPy.
+_FEWEST = 20
+#: Causes that a row of a table has, and the share from which one is told there.
+_TOLD, _LEAST_SHARE = 4, 0.1
 
 
 def read_report(run: Path) -> dict[str, Any]:
@@ -81,10 +88,12 @@ def as_csv(report: Report, kinds: Sequence[str], top: int | None) -> str:
 
 def _csv_row(kind: str, rank: int, entry: Mapping[str, Any]) -> list[Any]:
     places = [entry["where"].get(name, "") for name in WHERE]
-    fences = ["" if entry[key] is None else entry[key] for key in ("fence_mild", "fence_far")]
-    value = "" if entry["value"] is None else entry["value"]
+    numbers = [entry.get(key) for key in ("value", "fence_mild", "fence_far")]
     causes = " ".join(cause["cause"] for cause in entry["causes"])
-    return [kind, rank, *places, value, *fences, entry["severity"], causes]
+    evidence = "; ".join(in_words(cause) for cause in entry["causes"])
+    last = [entry.get("tail"), entry.get("form"), evidence]
+    row = [kind, rank, *places, *numbers, entry["severity"], causes, *last]
+    return ["" if cell is None else cell for cell in row]
 
 
 def as_table(report: Report, kinds: Sequence[str], top: int | None) -> str:
@@ -112,23 +121,69 @@ def _readable(
     draw: Callable[[list[list[str]]], list[str]],
     heading: str,
 ) -> str:
-    lines: list[str] = []
-    if report["pathologies"]:
-        total = report["totals"]["pathologies"]["values"]
-        lines.append(
-            f"{heading}pathologies: {total} (wrong by their own criterion, no fence needed)"
-        )
-        rows = [_row(entry) for entry in report["pathologies"][:top]]
-        lines += ["", *draw([["where", "value", "beyond", "severity", "why"], *rows]), ""]
+    lines = _pathologies(report, top, draw, heading)
+    shown = list(report["pathologies"][:top])
     for kind in kinds:
         lines.append(heading + summary(report, kind))
         beyond = sum(entry["severity"] != "none" for entry in report[kind])
-        shown = report[kind][: min(top, max(beyond, _SHOWN))]
-        if shown:
-            table = [["where", "value", "beyond", "severity", "why"], *map(_row, shown)]
+        chosen = report[kind][: min(top, max(beyond, _SHOWN))]
+        shown += chosen
+        if chosen:
+            table = [["where", "value", "beyond", "severity", "why"], *map(_row, chosen)]
             lines += ["", *draw(table)]
+        lines += _shifts(report) if kind == "steps" else []
         lines.append("")
-    return "\n".join(lines).rstrip("\n")
+    lines += context(report, draw, heading)
+    return "\n".join([*lines, *_advice(report, shown, draw, heading)]).rstrip("\n")
+
+
+def _pathologies(
+    report: Report, top: int, draw: Callable[[list[list[str]]], list[str]], heading: str
+) -> list[str]:
+    """Return the lines on what is wrong by itself, one row for all samples of a step and cause."""
+    total = report["totals"]["pathologies"]["values"]
+    if not total:
+        return []
+    groups: dict[tuple[int, str], list[Mapping[str, Any]]] = {}
+    for entry in report["pathologies"]:
+        name = entry["causes"][0]["cause"]
+        groups.setdefault((entry["where"]["step"], name), []).append(entry)
+    rows = []
+    for (step, name), members in list(groups.items())[:top]:
+        samples = [entry["where"]["sample"] for entry in members if "sample" in entry["where"]]
+        which = ", ".join(map(str, sorted(samples)[:6])) + (", ..." if len(samples) > 6 else "")
+        count = f"{len(samples)}: {which}" if samples else "all"
+        rows.append([f"step {step:,}", name, count, members[0]["causes"][0]["evidence"]])
+    begin = f"{heading}pathologies: {total:,} (wrong by their own criterion, no fence needed)"
+    more = [f"  and {len(groups) - top} more: --top"] if len(groups) > top else []
+    return [begin, "", *draw([["where", "what", "samples", "why"], *rows]), *more, ""]
+
+
+def _shifts(report: Report) -> list[str]:
+    return [
+        f"  from step {shift['step']:,} on changes are {shift['after'] / shift['before']:.3g} times as "
+        f"large as before ({shift['before']:.3g} -> {shift['after']:.3g}): a shift, not a spike"
+        for shift in report.get("shifts", ())
+        if shift["before"]
+    ]
+
+
+def _advice(
+    report: Report,
+    shown: Sequence[Mapping[str, Any]],
+    draw: Callable[[list[list[str]]], list[str]],
+    heading: str,
+) -> list[str]:
+    """Return what to do next, by cause, for the causes that are shown."""
+    named = {cause["cause"] for entry in shown for cause in _told(entry)}
+    chosen = [
+        [name, f"{MEANING[name]}. {advice}"]
+        for name, advice in report.get("advice", {}).items()
+        if name in named
+    ]
+    if not chosen:
+        return []
+    return [f"{heading}what to do next", "", *draw([["cause", "meaning and advice"], *chosen])]
 
 
 def summary(report: Report, kind: str) -> str:
@@ -138,7 +193,12 @@ def summary(report: Report, kind: str) -> str:
     if total["zeros"]:
         begin += f" ({100 * total['zeros']:.3g} % zero)"
     if total["fence_far"] is None:
-        return f"{begin}, too few or too alike for a fence: ranked only"
+        if total["values"] * (1 - total["zeros"]) < _FEWEST:
+            return f"{begin}, too few to say which is unusual (20 are needed): ranked only"
+        return f"{begin}, too alike for a fence: ranked only"
+    if total.get("window"):
+        around = f"the {total['window']} transitions around it"
+        return f"{begin}, {total['far']:,} far and {total['mild']:,} mild beside {around}"
     return (
         f"{begin}, {total['far']:,} far (above {total['fence_far']:.4g}), "
         f"{total['mild']:,} mild (above {total['fence_mild']:.4g})"
@@ -148,9 +208,18 @@ def summary(report: Report, kind: str) -> str:
 def _row(entry: Mapping[str, Any]) -> list[str]:
     value, fence = entry["value"], entry["fence_far"]
     beyond = f"{value / fence:.2f} x far" if fence and value is not None else ""
-    why = "; ".join(_cause(cause) for cause in entry["causes"])
+    why = "; ".join(in_words(cause) for cause in _told(entry))
     number = "" if value is None else f"{value:.4g}"
-    return [place(entry["where"]), number, beyond, entry["severity"], why]
+    severity = entry["severity"]
+    if severity != "none" and entry.get("form"):
+        severity += f" {entry['form']}"
+    return [place(entry["where"]), number, beyond, severity, why]
+
+
+def _told(entry: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the causes that a table has room for."""
+    large = [c for c in entry["causes"] if c["share"] is None or c["share"] >= _LEAST_SHARE]
+    return large[:_TOLD]
 
 
 def place(where: Mapping[str, int]) -> str:
@@ -169,7 +238,8 @@ def place(where: Mapping[str, int]) -> str:
     return ", ".join(words)
 
 
-def _cause(cause: Mapping[str, Any]) -> str:
+def in_words(cause: Mapping[str, Any]) -> str:
+    """Return one cause with its share and its evidence."""
     share = "" if cause["share"] is None else f" {100 * cause['share']:.0f} %"
     return f"{cause['cause']}{share} ({cause['evidence']})"
 

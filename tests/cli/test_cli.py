@@ -58,13 +58,18 @@ def test_outliers_in_every_format(folder: Path) -> None:
     lines = list(
         csv.DictReader(io.StringIO(lrpdyn("outliers", "--format", "csv", cwd=folder).stdout))
     )
-    assert len(lines) == sum(len(stored[kind]) for kind in ("steps", "samples", "pixels", "cells"))
+    kinds = ("pathologies", "steps", "samples", "pixels", "cells")
+    assert len(lines) == sum(len(stored[kind]) for kind in kinds)
     (strongest,) = (row for row in lines if (row["kind"], row["rank"]) == ("pixels", "1"))
     assert float(strongest["value"]) == stored["pixels"][0]["value"]
     assert strongest["row"] == str(stored["pixels"][0]["where"]["row"])
     table = lrpdyn("outliers", "--kind", "cells", "--top", "2", cwd=folder).stdout
-    assert table.startswith("cells: 12 values")
-    assert "too few or too alike for a fence: ranked only" in table
+    # The callback saves at 16 steps before the first update, which is what the network was at 0.
+    assert "duplicate_checkpoint" in table.splitlines()[3]
+    assert "all weights are those of step 0" in table
+    assert "cells: 12 values (33.3 % zero)" in table
+    assert "Training stood still, or a file was copied" in table
+    assert "too few to say which is unusual (20 are needed): ranked only" in table
     assert table.count("->") >= 2
     markdown = lrpdyn("outliers", "--format", "markdown", "--kind", "cells", cwd=folder).stdout
     assert "| where | value |" in markdown
@@ -119,7 +124,7 @@ def test_config_file(folder: Path, ppo_folder: Path) -> None:
         (["compute", "{ckpts}", "obs.npy", "-o", "/proc/x"], 1, "cannot be written"),
         (["outliers", "nowhere"], 1, "holds no finished run"),
         (["outliers", "--kind", "pixel"], 2, "expected steps"),
-        (["outliers", "--fail-on", "pathology"], 0, ""),
+        (["outliers", "--fail-on", "far"], 0, ""),
         (["plot", "nowhere"], 1, "holds no run"),
         (["plot", "--sample", "4"], 2, "samples 0 to 3"),
         (["frobnicate"], 2, "No such command"),
@@ -165,6 +170,7 @@ def test_fail_on_finds_what_it_looks_for(folder: Path) -> None:
     content["totals"]["cells"]["far"] = 1
     (other / "outliers.json").write_text(json.dumps(content))
     assert lrpdyn("outliers", "other", "--fail-on", "far", cwd=folder).returncode == 4
+    assert lrpdyn("outliers", "--fail-on", "pathology", cwd=folder).returncode == 4
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["compute", "--help"], ["plot"], ["outliers"]])

@@ -1,0 +1,94 @@
+"""Dead units: what a layer passes on to no observation, told by one forward pass."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+
+from lrpdyn.lrp.composites import layers_of
+from lrpdyn.lrp.layers import Elementwise, Layer, Scaling, Weighted
+
+#: A unit is dead where the slope of its activation is below this for every sample.
+SMALLEST_SLOPE = 0.01
+
+
+def activation_layers(network: fx.GraphModule) -> dict[str, str]:
+    """Return the activations that follow a linear layer: activation -> linear layer.
+
+    What comes before the first linear layer scales the observation and has no units.
+    """
+    modules = layers_of(network)
+    found: dict[str, str] = {}
+    source: dict[fx.Node, str] = {}
+    for node in network.graph.nodes:
+        if node.op != "call_module":
+            continue
+        name = str(node.target)
+        inputs = [source[parent] for parent in node.all_input_nodes if parent in source]
+        layer = modules[name]
+        if isinstance(layer, Weighted):
+            source[node] = name
+        elif inputs:
+            source[node] = inputs[0]
+            if isinstance(layer, Elementwise) and not isinstance(layer, Scaling):
+                # After a sum of branches, one layer may come before several activations.
+                found[name] = inputs[0] if inputs[0] not in found.values() else name
+    return found
+
+
+class _Slopes:
+    """For each unit of an activation, the largest slope over the samples so far."""
+
+    def __init__(self) -> None:
+        self.largest: Tensor | None = None
+
+    def __call__(self, module: Layer, inputs: Any, output: Tensor) -> None:
+        leaf = inputs[0].detach().clone().requires_grad_()
+        with torch.enable_grad():
+            (slope,) = torch.autograd.grad(module.compute(leaf, *inputs[1:]).sum(), leaf)
+        # A unit is a channel: what it does at one place it does at all.
+        places = slope.abs().flatten(2).amax(dim=2) if slope.ndim > 2 else slope.abs()
+        most = places.amax(dim=0)
+        self.largest = most if self.largest is None else torch.maximum(self.largest, most)
+
+    @property
+    def dead(self) -> float:
+        assert self.largest is not None
+        return float((self.largest < SMALLEST_SLOPE).double().mean())
+
+
+@contextmanager
+def _hooked(network: fx.GraphModule, hooks: Mapping[str, Any]) -> Iterator[None]:
+    handles = [
+        network.get_submodule(name).register_forward_hook(hook) for name, hook in hooks.items()
+    ]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def dead_units(network: fx.GraphModule, batches: Iterator[Tensor]) -> dict[str, float]:
+    """Return, by layer, the share of its units that no observation moves.
+
+    A unit is dead where the slope of the activation that follows is below .01 for every sample (a
+    ReLU below zero, a saturated tanh); a channel counts as one unit, dead where it is at every place.
+
+    Parameters
+    ----------
+    network
+        Canonised, with the weights of the step.
+    batches
+        The observations as the network takes them.
+    """
+    names = activation_layers(network)
+    slopes = {name: _Slopes() for name in names}
+    with _hooked(network, slopes), torch.no_grad():
+        for x in batches:
+            network(x)
+    return {names[name]: hook.dead for name, hook in slopes.items()}

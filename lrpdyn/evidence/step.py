@@ -1,0 +1,126 @@
+"""What is kept of every step beside its maps: cheap facts, gathered while its weights are loaded."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from lrpdyn import explanation
+from lrpdyn.checkpoints.model import Checkpoint
+from lrpdyn.errors import ArchitectureError, CheckpointError
+from lrpdyn.evidence.activity import dead_units
+from lrpdyn.evidence.painting import region_effects
+from lrpdyn.evidence.weights import (
+    Weights,
+    copied,
+    layers_with_weights,
+    not_finite,
+    relative_changes,
+)
+from lrpdyn.explanation import Model, batches
+from lrpdyn.lrp.composites import layers_of
+from lrpdyn.lrp.layers import Weighted
+from lrpdyn.regions import Painting
+
+
+def layer_names(model: Model) -> dict[str, str]:
+    """Return the name in the checkpoint of each canonised layer that has weights of its own."""
+    owners = {
+        id(module.weight): name
+        for name, module in model.network.named_modules()
+        if isinstance(getattr(module, "weight", None), nn.Parameter)
+    }
+    found = {}
+    for name, layer in layers_of(model.explained).items():
+        sources = layer.sources() if isinstance(layer, Weighted) else ()
+        owned = (owners[id(tensor)] for tensor in sources if id(tensor) in owners)
+        found[name] = next(owned, name)
+    return found
+
+
+class WeightHistory:
+    """The weights of the checkpoint before the one that is loaded."""
+
+    def __init__(self, model: Model, *, trust: bool) -> None:
+        self._model, self._trust = model, trust
+        self._step: int | None = None
+        self._weights: Weights | None = None
+
+    def hold(self, before: Checkpoint | None) -> None:
+        """Have the weights of `before` at hand; loads them where another run explained it."""
+        if before is None:
+            self._step = self._weights = None
+        elif before.step != self._step:
+            self._step, self._weights = before.step, None
+            try:
+                explanation.load(self._model, before, trust=self._trust)
+            except (CheckpointError, ArchitectureError):
+                return  # it was there when it was explained; what it would tell is unavailable
+            self._weights = copied(self._loaded())
+
+    def advance(self, step: int) -> dict[str, Any]:
+        """Compare the loaded weights, those of `step`, with the ones held; hold them from now on.
+
+        Returns
+        -------
+        dict
+            ``from_step``, None at the first; ``change`` by layer, ||difference|| / ||before||, None
+            where the checkpoint before is gone.
+        """
+        loaded = self._loaded()
+        change = None if self._weights is None else relative_changes(self._weights, loaded)
+        found = {"from_step": self._step, "change": change}
+        self._step, self._weights = step, copied(loaded)
+        return found
+
+    def _loaded(self) -> Weights:
+        return layers_with_weights(self._model.network, self._model.path)
+
+
+class StepEvidence:
+    """Gathers, at each step, what is kept beside its maps: plain data for its line of the journal."""
+
+    def __init__(
+        self,
+        model: Model,
+        observations: NDArray[np.float32],
+        painting: Painting | None,
+        *,
+        trust: bool,
+    ) -> None:
+        self._model, self._observations, self._painting = model, observations, painting
+        self._history = WeightHistory(model, trust=trust)
+
+    def key(self, before: Checkpoint | None) -> list[Any]:
+        """Return what the evidence of a step depends on beside the question of the run."""
+        painted = None if self._painting is None else self._painting.key
+        return [None if before is None else before.step, painted]
+
+    def hold(self, before: Checkpoint | None) -> None:
+        """Call this before the weights of the step are loaded, with the checkpoint before it."""
+        self._history.hold(before)
+
+    def gather(self, step: int, before: Checkpoint | None) -> dict[str, Any]:
+        """Return the evidence of `step`, whose weights are loaded.
+
+        ``dead`` by layer, ``weights_not_finite``, ``weights`` (`WeightHistory.advance`), and where
+        regions are given their ``effects``, a list for each region.
+        """
+        model, observations = self._model, self._observations
+        broken = not_finite(layers_with_weights(model.network, model.path))
+        found: dict[str, Any] = {"dead": {}, "weights_not_finite": broken}
+        if not broken:
+            names = layer_names(model)
+            dead = dead_units(model.explained, batches(model, observations))
+            found["dead"] = {names[layer]: share for layer, share in dead.items()}
+        found["weights"] = self._history.advance(step)
+        if self._painting is not None and not broken:
+            effects = region_effects(model, observations, self._painting)
+            found["effects"] = [
+                [float(e) if math.isfinite(e) else None for e in of_region] for of_region in effects
+            ]
+        return {"key": self.key(before), **found}

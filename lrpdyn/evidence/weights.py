@@ -1,0 +1,69 @@
+"""How far each layer's weights moved between two checkpoints, and which of them are not finite."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+Weights = Mapping[str, tuple[Tensor, ...]]
+
+
+def layers_with_weights(network: nn.Module, path: nn.Module) -> dict[str, tuple[Tensor, ...]]:
+    """Return the weights of each layer that the path to the head goes through.
+
+    Parameters
+    ----------
+    network
+        The whole network, whose names the layers get: those of the checkpoint.
+    path
+        The module from the observation to the outputs, made of layers of `network`.
+
+    Returns
+    -------
+    dict
+        By layer, its parameters and buffers (a BatchNorm's statistics), not copied.
+    """
+    used = {id(tensor) for tensor in (*path.parameters(), *path.buffers())}
+    found: dict[str, tuple[Tensor, ...]] = {}
+    for name, module in network.named_modules():
+        own = (*module.named_parameters(recurse=False), *module.named_buffers(recurse=False))
+        tensors = tuple(tensor.detach() for _, tensor in own if id(tensor) in used)
+        if tensors:
+            found[name or "weights"] = tensors
+    return found
+
+
+def copied(weights: Weights) -> dict[str, tuple[Tensor, ...]]:
+    """Return a copy that stays as it is when another checkpoint is loaded."""
+    return {name: tuple(tensor.clone() for tensor in own) for name, own in weights.items()}
+
+
+def relative_changes(before: Weights, after: Weights) -> dict[str, float | None]:
+    """Return ||after - before|| / ||before|| of each layer, weights and bias as one vector.
+
+    None where that is not a finite number: a layer that was zero, or NaN in its weights.
+    """
+    found: dict[str, float | None] = {}
+    for name, own in after.items():
+        difference = _norm([new - old for old, new in zip(before[name], own, strict=True)])
+        length = _norm(list(before[name]))
+        share = difference / length if length > 0 else (0.0 if difference == 0 else float("inf"))
+        found[name] = share if share < float("inf") else None
+    return found
+
+
+def not_finite(weights: Weights) -> list[str]:
+    """Return the layers whose weights hold NaN or infinity."""
+    return [
+        name
+        for name, own in weights.items()
+        if not all(bool(torch.isfinite(tensor).all()) for tensor in own)
+    ]
+
+
+def _norm(tensors: list[Tensor]) -> float:
+    lengths = [float(torch.linalg.vector_norm(tensor.double())) for tensor in tensors]
+    return math.hypot(*lengths)

@@ -1,0 +1,174 @@
+"""What is measured of one map, and of two: NumPy alone, in float64, one sample at a time.
+
+Every measure takes maps (N, C, H, W) or (N, F) and returns a value for each of the N samples. Their
+formulae are in ``docs/measures.md``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lrpdyn.errors import UsageError
+
+Array = NDArray[np.float64]
+
+NORMALISATIONS = ("none", "sum", "l1", "max", "minmax")
+#: Above this, sum(R) is so much smaller than sum|R| that dividing by it magnifies noise.
+LARGEST_KAPPA = 3.0
+
+
+def rows(maps: NDArray[Any]) -> Array:
+    """Return maps as (N, entries), float64."""
+    return np.asarray(maps.reshape(len(maps), -1), dtype=np.float64)
+
+
+def pixels(maps: NDArray[Any]) -> NDArray[Any]:
+    """Return maps summed over channels, (N, H, W); features (N, F) are pixels already."""
+    return maps.sum(axis=1) if maps.ndim == 4 else maps
+
+
+def normalise(maps: NDArray[np.floating], how: str) -> Array:
+    """Return maps (N, ...) as float64, each sample normalised on its own.
+
+    ``none``: as they are; ``sum``: by their sum; ``l1``: by the sum of absolute values; ``max``: by
+    the largest absolute value; ``minmax``: to 0..1. An all-zero map stays zero.
+
+    Raises
+    ------
+    UsageError
+        ``sum`` is asked for and sum|R| is more than three times |sum R| in some sample.
+    """
+    if how == "none":
+        return np.asarray(maps, dtype=np.float64)
+    values = rows(maps)
+    total = np.abs(values).sum(axis=1)
+    if how == "sum":
+        divisor = values.sum(axis=1)
+        if bool((total > LARGEST_KAPPA * np.abs(divisor)).any()):
+            raise UsageError(
+                "--normalize sum: relevance of both signs nearly cancels in some maps (sum|R| is more "
+                f"than {LARGEST_KAPPA:g} times |sum R|), so that dividing by the sum magnifies noise; "
+                "use --normalize l1"
+            )
+    elif how == "l1":
+        divisor = total
+    elif how == "max":
+        divisor = np.abs(values).max(axis=1)
+    else:
+        values = np.where((total > 0)[:, None], values - values.min(axis=1, keepdims=True), 0.0)
+        divisor = values.max(axis=1)
+    scaled = values / np.where(divisor == 0, 1.0, divisor)[:, None]
+    return scaled.reshape(maps.shape)
+
+
+def entropy(maps: NDArray[np.floating]) -> Array:
+    """Return -sum q ln q over pixels, q = |R| summed over channels over its total; NaN if zero."""
+    weights = rows(pixels(np.abs(np.asarray(maps, dtype=np.float64))))
+    total = weights.sum(axis=1, keepdims=True)
+    q = weights / np.where(total == 0, 1.0, total)
+    logarithm = np.log(np.where(q > 0, q, 1.0))
+    return np.where(total[:, 0] > 0, np.abs((q * logarithm).sum(axis=1)), np.nan)
+
+
+def _products(one: Array, other: Array) -> Array:
+    """Return the inner product of each row."""
+    found: Array = np.einsum("ij,ij->i", one, other)
+    return found
+
+
+def _common_direction(before: Array, after: Array) -> tuple[Array, Array, Array, Array]:
+    """Return (a, b), the squared first singular value and u . (R' - R) of [R, R'].
+
+    The first left singular vector is u = (a R + b R') / sigma; the last value is without its sigma.
+    """
+    difference = after - before
+    gram = np.empty((len(before), 2, 2))
+    gram[:, 0, 0] = _products(before, before)
+    gram[:, 1, 1] = _products(after, after)
+    gram[:, 0, 1] = gram[:, 1, 0] = _products(before, after)
+    values, vectors = np.linalg.eigh(gram)
+    a, b = vectors[:, 0, 1], vectors[:, 1, 1]
+    along = a * _products(before, difference) + b * _products(after, difference)
+    return a, b, values[:, 1], along
+
+
+def split_change(before: NDArray[Any], after: NDArray[Any]) -> tuple[Array, Array]:
+    """Split each sample's change R' - R into scale and shape, which add up to it entry by entry.
+
+    Scale is the part along the direction common to both maps: with u the first left singular vector
+    of the two-column matrix [R, R'], scale = u u'(R' - R). Shape is the rest, at right angles to it.
+
+    Returns
+    -------
+    scale, shape
+        Of the shape of the maps, in units of the relevance.
+    """
+    one, two = rows(before), rows(after)
+    a, b, squared, along = _common_direction(one, two)
+    factor = along / np.where(squared > 0, squared, 1.0)
+    scale = factor[:, None] * (a[:, None] * one + b[:, None] * two)
+    return scale.reshape(before.shape), (two - one - scale).reshape(before.shape)
+
+
+def scale_share(before: NDArray[Any], after: NDArray[Any]) -> Array:
+    """Return |scale|^2 / |R' - R|^2 of `split_change`; the rest is shape. NaN if nothing changed."""
+    one, two = rows(before), rows(after)
+    _, _, squared, along = _common_direction(one, two)
+    difference = two - one
+    length = _products(difference, difference)
+    possible = (length > 0) & (squared > 0)
+    # One after the other: the product of two small squares may be below the smallest float.
+    share = (along / np.where(possible, squared, 1.0)) * (along / np.where(possible, length, 1.0))
+    return np.where(possible, np.clip(share, 0.0, 1.0), np.nan)
+
+
+def cosines(one: NDArray[np.floating], two: NDArray[np.floating]) -> Array:
+    """Return the cosine of each sample's two maps, (N,); NaN where one is zero or not finite."""
+    a, b = rows(one), rows(two)
+    lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    usable = np.isfinite(lengths) & (lengths > 0)
+    products = np.where(usable, _products(a, b), np.nan) / np.where(usable, lengths, 1.0)
+    return np.clip(products, -1.0, 1.0)
+
+
+def ranks(values: Array) -> Array:
+    """Return the ranks of each row of (N, entries), from 0; ties share the mean of their ranks."""
+    order = np.argsort(values, axis=1, kind="stable")
+    ordered = np.take_along_axis(values, order, axis=1)
+    place = np.arange(values.shape[1])
+    begins = np.ones(values.shape, dtype=bool)
+    begins[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
+    ends = np.roll(begins, -1, axis=1)
+    first = np.maximum.accumulate(np.where(begins, place, 0), axis=1)
+    backwards = np.where(ends, place, place[-1])[:, ::-1]
+    last = np.minimum.accumulate(backwards, axis=1)[:, ::-1]
+    result = np.empty(values.shape)
+    np.put_along_axis(result, order, (first + last) / 2, axis=1)
+    return result
+
+
+def centred_ranks(maps: NDArray[Any]) -> Array:
+    """Return the ranks of each sample's channel-summed pixels less their mean, (N, pixels)."""
+    found = ranks(rows(pixels(maps)))
+    centred: Array = found - (found.shape[1] - 1) / 2
+    return centred
+
+
+def gives_probabilities(head: str, units: int, *, continuous: bool) -> bool:
+    """Tell whether a head's outputs are logits of a distribution over its units.
+
+    `continuous` says that a policy's outputs are the means of a Gaussian.
+    """
+    return head in ("policy", "logits") and units > 1 and not continuous
+
+
+def predictions(outputs: Array, *, probabilities: bool) -> Array:
+    """Return what a head predicts, (..., K): the softmax of logits, or the outputs themselves."""
+    if not probabilities:
+        return outputs
+    raised: Array = np.exp(outputs - outputs.max(axis=-1, keepdims=True))
+    shares: Array = raised / raised.sum(axis=-1, keepdims=True)
+    return shares

@@ -1,0 +1,116 @@
+"""What is known of a run when its outliers are looked for: plain arrays by step and by transition."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+Truths = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Question:
+    """What was asked, as far as the causes depend on it.
+
+    `last_rule` is the rule of the last layer as the manifest writes it, `target` the target policy.
+    """
+
+    last_rule: str
+    target: str
+
+    @property
+    def follows_preference(self) -> bool:
+        """Tell whether the explained unit changes with the preferred one."""
+        return self.target == "argmax"
+
+    @property
+    def gives_only_support(self) -> bool:
+        """Tell whether the last layer's rule shares a score among what speaks for it alone."""
+        return self.last_rule in ("zplus", "alphabeta:1,0")
+
+
+@dataclass(frozen=True)
+class Steps:
+    """S steps of N samples.
+
+    Attributes
+    ----------
+    step
+        (S,), rising.
+    score, relevance_sum, relevance_l1
+        (S, N); NaN where not finite.
+    support
+        (S, N): sum of the positive contributions to the last layer over |score|; NaN where unknown.
+    argmax
+        (S, N); -1 where not finite.
+    finite
+        (S,).
+    broken
+        For each step, where NaN or infinity is: names of layers, "outputs", "relevance"; else empty.
+    weight_layers, weight_change
+        L names and (S, L): ||difference to the checkpoint before|| / ||before||; NaN where unknown.
+    activity_layers, dead
+        A names and (S, A): share of the units that no sample moves; NaN where unknown.
+    """
+
+    step: Integers
+    score: Floats
+    relevance_sum: Floats
+    relevance_l1: Floats
+    support: Floats
+    argmax: Integers
+    finite: Truths
+    broken: tuple[tuple[str, ...], ...]
+    weight_layers: tuple[str, ...]
+    weight_change: Floats
+    activity_layers: tuple[str, ...]
+    dead: Floats
+
+
+@dataclass(frozen=True)
+class Changes:
+    """T transitions of N samples.
+
+    Attributes
+    ----------
+    before, after
+        (T,): the places in `Steps` that a transition leads from and to.
+    change, scale_share
+        (T, N); the share is NaN where nothing changed.
+    left_out
+        (T,): whether a checkpoint in between could not be used.
+    """
+
+    before: Integers
+    after: Integers
+    change: Floats
+    scale_share: Floats
+    left_out: Truths
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """What is known of each pixel of each sample, (N, H, W) or (N, F).
+
+    `relative` is Dynamics over sum |R_i|; `path` is Dynamics; `largest` is the largest of its
+    differences and `largest_at` the transition in which it was.
+    """
+
+    relative: Floats
+    path: Floats
+    largest: Floats
+    largest_at: Integers
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """All of a run that its outlier report is made from."""
+
+    question: Question
+    steps: Steps
+    changes: Changes
+    pixels: Pixels

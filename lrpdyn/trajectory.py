@@ -1,0 +1,84 @@
+"""What a run looks at over training: phases, and regions with their shares and effects, as data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from lrpdyn.curves import rank_correlation
+from lrpdyn.outliers.facts import Floats
+from lrpdyn.phases import find_phases
+from lrpdyn.records import Record, numbers
+from lrpdyn.regions import Regions
+
+
+def trajectory(records: Sequence[Record], regions: Regions | None) -> dict[str, Any]:
+    """Return the sections ``phases`` and ``regions`` of the outlier report.
+
+    Parameters
+    ----------
+    records
+        Of the steps that could be loaded, in order; those that are not finite are left out.
+    regions
+        None where none are given: phases are then of the L1-normalised maps.
+    """
+    finite = [record for record in records if record.facts["status"] == "done"]
+    steps = np.array([record.facts["step"] for record in finite], dtype=np.int64)
+    if regions is None:
+        vectors = np.array([record.outline for record in finite])
+        vectors = vectors[np.isfinite(vectors).all(axis=1)] if len(vectors) else vectors
+        phases = find_phases(vectors).as_data(steps)
+        return {"phases": {"of": "L1-normalised maps", **phases}, "regions": None}
+    shares = np.array([_means(record.shares) for record in finite])
+    effects = np.array([_means(_effects(record)) for record in finite])
+    phases = find_phases(_alike(np.hstack([shares, effects]))).as_data(steps)
+    return {
+        "phases": {"of": "shares and effects of regions", **phases},
+        "regions": _regions(regions, steps.tolist(), shares, effects),
+    }
+
+
+def _effects(record: Record) -> Floats:
+    found = record.facts["evidence"].get("effects")
+    return np.full_like(record.shares, np.nan) if found is None else numbers(found)
+
+
+def _means(values: Floats | None) -> Floats:
+    """Return the mean over the samples that hold a region, (R,): few may depend on an object."""
+    assert values is not None
+    finite = [row[np.isfinite(row)] for row in values]
+    return np.array([row.mean() if len(row) else np.nan for row in finite])
+
+
+def _alike(columns: Floats) -> Floats:
+    """Bring columns to the same variance: shares and effects have units of their own."""
+    spread = columns.std(axis=0)
+    return columns / np.where(spread > 0, spread, 1.0)
+
+
+def _regions(
+    regions: Regions, steps: list[int], shares: Floats, effects: Floats
+) -> Mapping[str, Any]:
+    """Return the trajectory of each region, and how well shares and effects agree.
+
+    ``agreement`` of a region is the rank correlation over steps of its share with its effect; of all,
+    the median over steps of the rank correlation over regions (three or more).
+    """
+    of_steps = [rank_correlation(s, e) for s, e in zip(shares, effects, strict=True)]
+    known = [value for value in of_steps if value is not None and len(regions.names) > 2]
+    return {
+        "steps": steps,
+        "names": list(regions.names),
+        "share": _plain(shares.T),
+        "effect": _plain(effects.T),
+        "agreement": [
+            rank_correlation(shares[:, r], effects[:, r]) for r in range(len(regions.names))
+        ],
+        "agreement_over_regions": float(np.median(known)) if known else None,
+    }
+
+
+def _plain(values: Floats) -> list[list[float | None]]:
+    return [[float(v) if np.isfinite(v) else None for v in row] for row in values]
