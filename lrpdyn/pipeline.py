@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import platform
@@ -31,6 +32,7 @@ from lrpdyn.dependence import DEFAULT as DEFAULT_BASELINE
 from lrpdyn.dependence import dependence, holding, parse_baseline, random_weights
 from lrpdyn.dynamics import Dynamics
 from lrpdyn.errors import ArchitectureError, CheckpointError, RunError, UsageError
+from lrpdyn.evidence.closer import SecondLook, stored_maps
 from lrpdyn.evidence.painting import agreement
 from lrpdyn.evidence.step import StepEvidence
 from lrpdyn.explanation import Model, Question
@@ -212,8 +214,9 @@ def compute(
         agreed = None if painting else _agreement(job, question, records)
         of_random = _random_shares(job, question, networks)
         write_results(
-            job.folder, manifest, records, dynamics, listing.bad, painting, of_random, agreed
-        )
+            job.folder, manifest, records, dynamics, listing.bad, painting, of_random, agreed,
+            _second_look(job, question, records),
+        )  # fmt: skip
     return _beside(store.open_run(job.folder), drawn)
 
 
@@ -237,6 +240,25 @@ def _random_shares(job: Job, question: Question, networks: int) -> NDArray[np.fl
         found.append(shares(maps, job.painting.regions))
     mean: NDArray[np.float64] = np.mean(found, axis=0)
     return mean
+
+
+def _second_look(job: Job, question: Question, records: Sequence[Record]) -> SecondLook:
+    """Return what loads the checkpoints of flagged steps once more."""
+    targets = {
+        record.facts["step"]: np.array(record.facts["target"], dtype=np.int64)
+        for record in records
+        if record.facts["status"] == "done"
+    }
+    return SecondLook(
+        job.model,
+        job.observations.values,
+        question,
+        job.normalisation,
+        {checkpoint.step: checkpoint for checkpoint in job.listing.checkpoints},
+        targets,
+        stored_maps(functools.partial(store.relevance_path, job.folder)),
+        trust=job.trust,
+    )
 
 
 def _agreement(job: Job, question: Question, records: Sequence[Record]) -> dict[str, Any]:

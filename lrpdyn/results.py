@@ -17,7 +17,7 @@ from lrpdyn.figures.kinds import draw
 from lrpdyn.outliers.criteria import WEAK_SUPPORT, vanished
 from lrpdyn.outliers.facts import Steps
 from lrpdyn.outliers.render import KINDS, as_csv
-from lrpdyn.outliers.report import build_report
+from lrpdyn.outliers.report import LookCloser, build_report
 from lrpdyn.records import Record, numbers, prediction_changes, run_facts
 from lrpdyn.regions import Painting
 from lrpdyn.tables import TRANSITIONS, metric_columns, metric_rows, transition_rows
@@ -35,6 +35,7 @@ def write_results(
     painting: Painting | None,
     random_shares: NDArray[np.float64] | None,
     agreement: dict[str, Any] | None,
+    look_closer: LookCloser,
 ) -> None:
     """Write sums, tables, the outlier report, the heatmap, and last the manifest."""
     skipped = [{"step": entry.step, "path": str(entry.path), "format": None, "sha256": None,
@@ -62,7 +63,7 @@ def write_results(
         folder / "transitions.csv", TRANSITIONS, transition_rows(explained, facts, moved)
     )
     report = {
-        **build_report(facts, {}),
+        **build_report(facts, look_closer),
         **trajectory(explained, regions),
         "agreement": agreement,
     }

@@ -15,13 +15,12 @@ import numpy as np
 
 from lrpdyn.outliers import criteria
 from lrpdyn.outliers.advice import CAUSES
-from lrpdyn.outliers.facts import Floats, RunFacts, Truths
+from lrpdyn.outliers.facts import UNAVAILABLE, Floats, RunFacts, Truths
 
 #: The share of a change that a cause of an aggregate has to be present in to be told.
 TOLD = 0.05
 #: A score that changed by less than this factor did not grow.
 GROWTH = 1.1
-_UNAVAILABLE = "unavailable"
 
 
 @dataclass(frozen=True)
@@ -183,17 +182,16 @@ def _at_cell(known: Criteria, name: str, transition: int, sample: int) -> tuple[
         text = f"unit {one} -> {two}"
         if evidence is None:
             return None, text
-        if evidence == _UNAVAILABLE:
+        if evidence == UNAVAILABLE:
             return None, f"{text}; how much of it goes away with the old target: unavailable"
         return evidence, f"{text}; this share of the change goes away when {one} is kept"
     if name == "conservation_failure":
         lost = criteria.loss(steps)
         usual = float(np.nanmedian(lost))
         seen = [f"{100 * lost[end, sample]:.3g} %" for end in ends]
-        return (
-            None,
-            f"|score - sum R| / |score| is {' -> '.join(seen)}, usually {100 * usual:.3g} %",
-        )
+        text = f"|score - sum R| / |score| is {' -> '.join(seen)}, usually {100 * usual:.3g} %"
+        worst = max(ends, key=lambda end: float(np.nan_to_num(lost[end, sample])))
+        return None, text + _by_layer(known, worst, name, sample)
     if name == "negative_score":
         weakest = min((steps.support[end, sample] for end in ends), default=np.nan)
         weak = ", weak" if weakest < criteria.WEAK_SUPPORT else ""
@@ -237,11 +235,18 @@ def vanishing(known: Criteria, step: int, sample: int) -> str:
     steps = known.facts.steps
     size, score = steps.relevance_l1[step, sample], steps.score[step, sample]
     text = f"step {steps.step[step]:,}: sum|R| is {size:.3g}, the score {score:.3g}"
-    found = known.layers.get((step, "vanished_relevance"))
+    return text + _by_layer(known, step, "vanished_relevance", sample)
+
+
+def _by_layer(known: Criteria, step: int, name: str, sample: int) -> str:
+    """Return what the layers tell of a cause at a step, to be added to its evidence."""
+    found = known.layers.get((step, name))
     if found is None:
-        return text
-    where = found["samples"].get(sample, _UNAVAILABLE)
-    return f"{text}; {where}" if where != _UNAVAILABLE else f"{text}; by layer: unavailable"
+        return ""
+    if found.get("gone"):
+        return f"; by layer: {UNAVAILABLE}"
+    where = found["samples"].get(sample)
+    return "" if where is None else f"; {where}"
 
 
 def instability(known: Criteria, step: int, sample: int) -> str:
@@ -253,13 +258,7 @@ def instability(known: Criteria, step: int, sample: int) -> str:
         text += (
             f": what speaks for the score of {steps.score[step, sample]:.3g} is {support:.2g} of it"
         )
-    found = known.layers.get((step, "unstable_denominator"))
-    if found is None:
-        return text
-    where = found["samples"].get(sample)
-    if where is None:
-        return text
-    return f"{text}; by layer: unavailable" if where == _UNAVAILABLE else f"{text}; {where}"
+    return text + _by_layer(known, step, "unstable_denominator", sample)
 
 
 def of_many(known: Criteria, cells: tuple[Any, Any], what: str) -> list[dict[str, Any]]:

@@ -12,6 +12,10 @@ Integers = NDArray[np.int64]
 Truths = NDArray[np.bool_]
 
 
+#: What is said of evidence whose checkpoint is gone.
+UNAVAILABLE = "unavailable"
+
+
 @dataclass(frozen=True)
 class Question:
     """What was asked, as far as the causes depend on it.
@@ -114,3 +118,16 @@ class RunFacts:
     steps: Steps
     changes: Changes
     pixels: Pixels
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which steps a report wants evidence by layer of.
+
+    `places` in `Steps`; `usual` are places spread over the run, which tell what is usual; `flips`
+    has, by transition, the samples whose preferred unit changed.
+    """
+
+    places: tuple[int, ...]
+    usual: tuple[int, ...]
+    flips: dict[int, tuple[int, ...]]

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
 from lrpdyn.outliers.advice import ADVICE, CAUSES
 from lrpdyn.outliers.causes import Criteria, cause, of_cell, of_many
-from lrpdyn.outliers.facts import Changes, RunFacts, Steps
+from lrpdyn.outliers.facts import Changes, RunFacts, Steps, Wanted
 from lrpdyn.outliers.pathologies import pathologies
 from lrpdyn.outliers.population import LISTED, Population, entries, population, totals
 from lrpdyn.outliers.shifts import find_shifts, form
+from lrpdyn.outliers.wanted import wanted
 
 Evidence = Mapping[tuple[int, str], Mapping[str, Any]]
+LookCloser = Callable[[RunFacts, Wanted], Evidence]
 
 
 def populations(facts: RunFacts) -> dict[str, Population]:
@@ -43,15 +45,17 @@ def populations(facts: RunFacts) -> dict[str, Population]:
     }
 
 
-def build_report(facts: RunFacts, layers: Evidence | None = None) -> dict[str, Any]:
+def build_report(facts: RunFacts, look_closer: LookCloser | None = None) -> dict[str, Any]:
     """Return the report as the plain data of ``outliers.json``.
 
-    `layers` is the evidence by layer of flagged steps, where it was gathered: by the place of the
-    step and the cause.
+    `look_closer` gathers evidence by layer of flagged steps; without it there is none.
     """
-    known = Criteria(facts, layers or {})
+    known = Criteria(facts, {})
     by_kind = populations(facts)
     listed = {kind: entries(of) for kind, of in by_kind.items()}
+    if look_closer is not None and facts.changes.change.size:
+        asked = wanted(known, by_kind, {kind: places for kind, (_, places) in listed.items()})
+        known = Criteria(facts, look_closer(facts, asked))
     changes = facts.changes
     samples = changes.change.shape[1]
     for found, place in zip(*listed["cells"], strict=True):

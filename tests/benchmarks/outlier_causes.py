@@ -40,6 +40,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.optimize import nnls
 from torch import Tensor
 
 import lrpdyn
@@ -136,10 +137,10 @@ def weak_denominator(run: Run) -> None:
     features = run.forward(run.step)["features"]
     score = np.abs(run.forward(run.step)["policy"][:, 0])
     weight = run.state["policy.weight"].clone()
-    # The unit of the last layer that is most alike for all samples carries the little that is left.
-    spread = features.std(axis=0) / np.where(features.min(axis=0) > 0, features.mean(axis=0), 1e-9)
-    unit = int(np.where(features.min(axis=0) > 0, spread, np.inf).argmin())
-    weight[0, unit] = 1e-3 * float(np.median(score)) / float(np.median(features[:, unit]))
+    # Weights of 0 or more that leave each sample, as nearly as may be, what it is to be left.
+    little, _ = nnls(features, 1e-3 * score)
+    positive = torch.from_numpy(little).float()
+    weight[0] = torch.where(positive > 0, positive, weight[0])
     run.state["policy.weight"] = weight
 
 
