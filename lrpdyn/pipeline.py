@@ -276,7 +276,7 @@ def _agreement(job: Job, question: Question, records: Sequence[Record]) -> dict[
         maps = np.load(store.relevance_path(job.folder, facts["step"]), allow_pickle=False)
         try:
             explanation.load(job.model, checkpoints[facts["step"]], trust=job.trust)
-        except (CheckpointError, ArchitectureError):
+        except (CheckpointError, ArchitectureError, OSError):
             continue  # gone since it was explained: what it would tell is unavailable
         second = None if question.runner_up is None else question.runner_up[samples]
         asked = Question(question.contrast, np.array(facts["target"])[samples], second)

@@ -14,7 +14,7 @@ import click
 from lrpdyn import __version__
 from lrpdyn.errors import LrpdynError
 
-_COMMANDS = ("compute", "plot", "outliers", "inspect", "demo", "rules", "architectures")
+_COMMANDS = ("compute", "plot", "outliers", "compare", "inspect", "demo", "rules", "architectures")
 _STOPPED = "Stopped. What is finished is kept: the same command goes on from there."
 
 

@@ -58,7 +58,7 @@ class WeightHistory:
             self._step, self._weights = before.step, None
             try:
                 explanation.load(self._model, before, trust=self._trust)
-            except (CheckpointError, ArchitectureError):
+            except (CheckpointError, ArchitectureError, OSError):
                 return  # it was there when it was explained; what it would tell is unavailable
             self._weights = copied(self._loaded())
 

@@ -1,0 +1,68 @@
+"""A made-up run, calm but for what a test plants in it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from lrpdyn.outliers.facts import Changes, Pixels, Question, RunFacts, Steps
+
+
+def calm_run(steps: int = 41, samples: int = 8, seed: int = 0) -> RunFacts:
+    """Return a run whose relevance is its score, shared among four pixels."""
+    generator = np.random.default_rng(seed)
+    step = 100 * np.arange(steps)
+    score = 2 + 0.1 * generator.standard_normal((steps, samples)).cumsum(axis=0) * 0.1
+    transitions = steps - 1
+    change = 0.1 * generator.lognormal(sigma=0.3, size=(transitions, samples))
+    return RunFacts(
+        Question("zplus", "argmax"),
+        Steps(
+            step=step,
+            score=score,
+            relevance_sum=0.97 * score,
+            relevance_l1=0.97 * score,
+            support=np.full((steps, samples), 1.5),
+            argmax=np.zeros((steps, samples), dtype=np.int64),
+            finite=np.ones(steps, dtype=bool),
+            broken=((),) * steps,
+            weight_layers=("first", "last"),
+            weight_change=np.vstack(
+                [[np.nan] * 2, 0.02 * generator.lognormal(sigma=0.1, size=(transitions, 2))]
+            ),
+            activity_layers=("first",),
+            dead=np.full((steps, 1), 0.4),
+        ),
+        Changes(
+            before=np.arange(transitions),
+            after=np.arange(1, steps),
+            change=change,
+            scale_share=np.full((transitions, samples), 0.2),
+            left_out=np.zeros(transitions, dtype=bool),
+        ),
+        Pixels(
+            relative=generator.uniform(0.1, 0.2, (samples, 2, 2)),
+            path=np.ones((samples, 2, 2)),
+            largest=np.full((samples, 2, 2), 0.05),
+            largest_at=np.zeros((samples, 2, 2), dtype=np.int64),
+        ),
+    )
+
+
+def with_steps(facts: RunFacts, **values: Any) -> RunFacts:
+    """Return a run with other facts by step."""
+    return replace(facts, steps=replace(facts.steps, **values))
+
+
+def with_changes(facts: RunFacts, **values: Any) -> RunFacts:
+    """Return a run with other facts by transition."""
+    return replace(facts, changes=replace(facts.changes, **values))
+
+
+def spiked(facts: RunFacts, transition: int, sample: int | None = None, by: float = 30) -> RunFacts:
+    """Return a run in which the change of one transition (of one sample) is many times as large."""
+    change = facts.changes.change.copy()
+    change[transition, slice(None) if sample is None else sample] *= by
+    return with_changes(facts, change=change)
