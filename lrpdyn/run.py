@@ -184,7 +184,7 @@ def clear_run(run: Path) -> None:
     written = [run / JOURNAL, *(run / name for name in RESULTS)]
     written += sorted((run / "relevance").glob(f"step_{'[0-9]' * 12}.npy"))
     written += sorted((run / "figures").glob("filmstrip_sample*.png"))
-    written.append(run / "figures" / "distribution.png")
+    written += [run / "figures" / f"{kind}.png" for kind in ("distribution", "trajectory")]
     # The manifest goes last: until then the folder is known to be a run.
     for path in (*written, *leftovers(run), run / MANIFEST):
         path.unlink(missing_ok=True)

@@ -58,7 +58,7 @@ class _Slopes:
     @property
     def dead(self) -> float:
         assert self.largest is not None
-        return float((self.largest < SMALLEST_SLOPE).double().mean())
+        return float((self.largest < SMALLEST_SLOPE).cpu().double().mean())
 
 
 @contextmanager

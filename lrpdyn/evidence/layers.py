@@ -19,8 +19,9 @@ from lrpdyn.outliers.criteria import VANISHED
 
 Floats = NDArray[np.float64]
 
-#: A denominator is next to nothing below this share of the root mean square of its layer's outputs.
-SMALL = 1e-3
+#: A denominator is next to nothing below this share of the root mean square of its layer's outputs,
+#: if it carries at least so many times as much relevance: a small unit of little relevance is sound.
+SMALL, CARRIED = 1e-3, 10.0
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Trace:
         (K, N): sum R of its inputs over sum R of its output; NaN where that is zero.
     small
         (K, N): the share of |R| that came through a denominator of less than a thousandth of the
-        root mean square of the layer's outputs; NaN for a rule or a layer that does not divide so.
+        root mean square of the layer's outputs, and of less than a tenth of the relevance; NaN for a rule or a layer that does not divide so.
     """
 
     layers: tuple[str, ...]
@@ -103,17 +104,17 @@ def _columns(
 ) -> Floats:
     """Return a value for each layer and sample, (K, N), put together from batches."""
     rows = [torch.cat([of(part[layer]) for part in parts]) for layer in layers]
-    found: Floats = torch.stack(rows).double().cpu().numpy()
+    found: Floats = torch.stack(rows).double().numpy()
     return found
 
 
 def _size(relevance: Tensor) -> Tensor:
-    return relevance.double().abs().flatten(1).sum(dim=1)
+    return relevance.cpu().double().abs().flatten(1).sum(dim=1)
 
 
 def _kept(done: Propagated) -> Tensor:
-    came = done.relevance_output.double().flatten(1).sum(dim=1)
-    went = sum(share.double().flatten(1).sum(dim=1) for share in done.relevance_inputs)
+    came = done.relevance_output.cpu().double().flatten(1).sum(dim=1)
+    went = sum(share.cpu().double().flatten(1).sum(dim=1) for share in done.relevance_inputs)
     assert isinstance(went, Tensor)
     return torch.where(came != 0, went / torch.where(came != 0, came, 1.0), torch.nan)
 
@@ -121,13 +122,14 @@ def _kept(done: Propagated) -> Tensor:
 def small_share(done: Propagated) -> Tensor:
     """Return the share of a layer's |R| that is divided by next to nothing, (N,)."""
     found = denominators(done)
-    size = done.relevance_output.double().abs().flatten(1)
+    size = done.relevance_output.cpu().double().abs().flatten(1)
     if found is None:
         return torch.full_like(size[:, 0], torch.nan)
-    outputs = done.call.output.double()
+    outputs = done.call.output.cpu().double()
     # Over all samples: of a layer with one output a sample's own mean says nothing.
     usual = outputs.square().mean().sqrt()
-    small = (found.double().abs() < SMALL * usual).flatten(1)
+    divisor = found.cpu().double().abs().flatten(1)
+    small = (divisor < SMALL * usual) & (size > CARRIED * divisor)
     total = size.sum(dim=1)
     return (size * small).sum(dim=1) / torch.where(total > 0, total, 1.0)
 

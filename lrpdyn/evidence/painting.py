@@ -146,5 +146,5 @@ def _gradient(
         assert unit is not None
         rows = contrast_rows(found.detach(), unit, asked.contrast, second)
         (slope,) = torch.autograd.grad((rows * found).sum(), leaf)
-        parts.append(slope.double().cpu().numpy())
+        parts.append(slope.cpu().double().numpy())
     return np.concatenate(parts)

@@ -65,5 +65,5 @@ def not_finite(weights: Weights) -> list[str]:
 
 
 def _norm(tensors: list[Tensor]) -> float:
-    lengths = [float(torch.linalg.vector_norm(tensor.double())) for tensor in tensors]
+    lengths = [float(torch.linalg.vector_norm(tensor.cpu().double())) for tensor in tensors]
     return math.hypot(*lengths)

@@ -14,18 +14,17 @@ from lrpdyn.outliers.fences import fences
 
 #: Relevance below this share of the score has vanished.
 VANISHED = 1e-6
-#: Support of the last layer below which a score is carried by a denominator next to nothing.
+#: A score is carried by next to nothing where the denominator at the last layer is this share of it.
 UNSTABLE_SUPPORT = 0.01
-#: Relevance that has to come through a denominator, as a share of the score, to be carried by it.
-LEAST_PASSED = 0.1
 #: Support below which a negative score under z-plus is called weak.
 WEAK_SUPPORT = 0.1
 #: A score below this share of the run's median |score| is near zero.
 NEAR_ZERO = 0.01
 #: A loss of relevance below this share of the score is never called a failure.
 LEAST_LOSS = 0.1
-#: A layer is dead where this much more of its units than usual is, or all of them.
-DEAD_RISE = 0.3
+#: A layer is dead where less than this share of the units that usually live is left, or none. (In
+#: sound runs it fell to .39 of the usual.)
+LEAST_ALIVE = 1 / 3
 #: A layer's change of weights has to be this many times its usual one to be a jump.
 JUMP = 3.0
 #: The same where there are too few values for a fence.
@@ -48,12 +47,13 @@ def unstable(steps: Steps, question: Question) -> Truths:
     """Tell where z-plus divides a score by contributions that are next to nothing, (S, N)."""
     if not question.gives_only_support:
         return np.zeros(steps.score.shape, dtype=bool)
-    # Where a bias makes up for the contributions, it absorbs the relevance, and nothing is unstable.
-    with np.errstate(invalid="ignore"):
-        passed = steps.relevance_l1 > LEAST_PASSED * np.abs(steps.score)
-        # A score that is next to nothing itself may be divided by what it likes.
-        weak: Truths = (steps.support < UNSTABLE_SUPPORT) & passed & ~near_zero(steps)
-    return weak
+    # A bias is part of the denominator, not of the support, and keeps its part of the relevance: what
+    # comes through is the share that the support has of the denominator.
+    with np.errstate(invalid="ignore", divide="ignore"):
+        passed = steps.relevance_l1 / np.abs(steps.score)
+        weak: Truths = steps.support < UNSTABLE_SUPPORT * passed
+    # A score that is next to nothing itself may be divided by what it likes.
+    return weak & ~near_zero(steps)
 
 
 def near_zero(steps: Steps) -> Truths:
@@ -103,12 +103,12 @@ def duplicates(steps: Steps) -> Truths:
 
 
 def dead(steps: Steps) -> Truths:
-    """Tell which layers are dead, (S, A): all their units are, or .3 more of them than usual."""
+    """Tell which layers are dead, (S, A): less than a third of what usually lives is left."""
     if steps.dead.size == 0:
         return np.zeros(steps.dead.shape, dtype=bool)
     known = np.isfinite(steps.dead)
     usual = np.nanmedian(np.where(known.any(axis=0), steps.dead, 0.0), axis=0)
-    found: Truths = (steps.dead == 1) | (steps.dead - usual > DEAD_RISE)
+    found: Truths = (steps.dead == 1) | (1 - steps.dead < LEAST_ALIVE * (1 - usual))
     return found & known
 
 

@@ -266,8 +266,8 @@ def planted_places(plant: Plant, run: Run) -> set[Place]:
     if not plant.of_sample:
         return set(places)
     every = {(*place, n) for place in places for n in range(SAMPLES)}
-    if plant.cause in ("action_flip", "score_crosses_zero"):
-        # What was planted is a preference, or a shift: where it came about, the outputs tell.
+    if plant.cause in ("action_flip", "score_crosses_zero", "unstable_denominator"):
+        # What was planted is a preference, a shift, or weights: where it came about, torch tells.
         return {place for place in every if happened(plant.cause, run, place, plant.options)}
     return every
 
@@ -306,7 +306,7 @@ def shows_nothing(cause: str, run: Run, step: int, sample: int, options: Mapping
     if cause == "negative_score":
         return score < 0
     support = float(parts.clip(min=0).sum() + max(bias[unit], 0.0)) / abs(score)
-    return support < 0.01 if cause == "unstable_denominator" else float(parts.max()) <= 1e-6
+    return 0 < support < 0.01 if cause == "unstable_denominator" else float(parts.max()) <= 1e-6
 
 
 def named(entry: Mapping[str, Any]) -> Iterator[str]:

@@ -42,7 +42,7 @@ def test_plot_draws_every_kind(folder: Path) -> None:
     assert result.returncode == 0, result.stderr
     paths = result.stdout.split()
     assert [Path(path).name for path in paths] == [
-        "dynamics.png", "filmstrip_sample0.png", "distribution.png",
+        "dynamics.png", "filmstrip_sample0.png", "distribution.png", "trajectory.png",
     ]  # fmt: skip
     for path in paths:
         with Image.open(folder / path) as picture:
