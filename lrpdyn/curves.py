@@ -214,7 +214,7 @@ def series_of(run: Any) -> tuple[NDArray[np.int64], dict[str, Floats]]:
     """
     metrics, transitions = run.metrics, run.transitions
     steps, places = np.unique(metrics["step"], return_inverse=True)
-    names = [n for n in metrics.dtype.names if n.startswith(("share_per_", "effect_"))]
+    names = [n for n in metrics.dtype.names if n.startswith(("share_per_random_", "effect_"))]
     found = {}
     ends = np.searchsorted(steps, transitions["to_step"])
     for name in ("change", "change_per_unit", "prediction_change"):

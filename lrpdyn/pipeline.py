@@ -40,10 +40,10 @@ from lrpdyn.held import Held, notes, split_inputs
 from lrpdyn.lrp.composites import Bounds, Composite, layers_of, parse_composite, unused
 from lrpdyn.lrp.layers import Weighted
 from lrpdyn.lrp.registry import STOCK
-from lrpdyn.measures import NORMALISATIONS
+from lrpdyn.measures import NORMALISATIONS, entropy
 from lrpdyn.observations import Observations, load_observations
 from lrpdyn.phases import outline
-from lrpdyn.records import Record
+from lrpdyn.records import OfRandom, Record
 from lrpdyn.regions import Painting, modal_value, read_regions, shares
 from lrpdyn.results import write_results
 from lrpdyn.targets import CONTRASTS, Fixed, Target, fix_targets, parse_target
@@ -212,7 +212,7 @@ def compute(
         if networks:
             manifest["checks"]["dependence"] = _dependence(job, question, records, networks)
         agreed = None if painting else _agreement(job, question, records)
-        of_random = _random_shares(job, question, networks)
+        of_random = _of_random_networks(job, question, networks)
         write_results(
             job.folder, manifest, records, dynamics, listing.bad, painting, of_random, agreed,
             _second_look(job, question, records),
@@ -229,17 +229,18 @@ def _beside(run: store.Run, curve: Curve | None) -> store.Run:
     return store.open_run(run.path)
 
 
-def _random_shares(job: Job, question: Question, networks: int) -> NDArray[np.float64] | None:
-    """Return the share of each region in the maps of random networks, their mean, (R, N)."""
-    if job.painting is None or networks == 0:
+def _of_random_networks(job: Job, question: Question, networks: int) -> OfRandom | None:
+    """Return what the maps of random networks measure, means over the networks."""
+    if networks == 0:
         return None
-    found = []
+    entropies, parts = [], []
     for seed in range(networks):
         with holding(job.model, random_weights(job.model, seed)):
             maps = explanation.explain(job.model, job.observations.values, question).relevance
-        found.append(shares(maps, job.painting.regions))
-    mean: NDArray[np.float64] = np.mean(found, axis=0)
-    return mean
+        entropies.append(entropy(maps))
+        if job.painting is not None:
+            parts.append(shares(maps, job.painting.regions))
+    return OfRandom(np.mean(entropies, axis=0), np.mean(parts, axis=0) if parts else None)
 
 
 def _second_look(job: Job, question: Question, records: Sequence[Record]) -> SecondLook:

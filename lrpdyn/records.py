@@ -44,6 +44,17 @@ class Record:
         return self.measures
 
 
+@dataclass(frozen=True)
+class OfRandom:
+    """What the maps of random networks measure, means over the networks.
+
+    `entropy` is (N,), `shares` of regions (R, N), None where there are no regions.
+    """
+
+    entropy: Floats
+    shares: Floats | None
+
+
 def numbers(values: Sequence[Any]) -> Floats:
     """Return plain data as float64; None becomes NaN."""
     found: Floats = np.array(values, dtype=np.float64)

@@ -18,7 +18,7 @@ from lrpdyn.outliers.criteria import WEAK_SUPPORT, vanished
 from lrpdyn.outliers.facts import Steps
 from lrpdyn.outliers.render import KINDS, as_csv
 from lrpdyn.outliers.report import LookCloser, build_report
-from lrpdyn.records import Record, numbers, prediction_changes, run_facts
+from lrpdyn.records import OfRandom, Record, numbers, prediction_changes, run_facts
 from lrpdyn.regions import Painting
 from lrpdyn.tables import TRANSITIONS, metric_columns, metric_rows, transition_rows
 from lrpdyn.trajectory import trajectory
@@ -33,7 +33,7 @@ def write_results(
     dynamics: Dynamics,
     bad: Sequence[LeftOut],
     painting: Painting | None,
-    random_shares: NDArray[np.float64] | None,
+    of_random: OfRandom | None,
     agreement: dict[str, Any] | None,
     look_closer: LookCloser,
 ) -> None:
@@ -56,7 +56,7 @@ def write_results(
     store.save_table(
         folder / "metrics.csv",
         metric_columns(regions),
-        metric_rows(explained, areas, random_shares),
+        metric_rows(explained, areas, of_random),
     )
     moved = prediction_changes(explained, manifest, facts)
     store.save_table(

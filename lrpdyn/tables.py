@@ -9,12 +9,12 @@ import numpy as np
 
 from lrpdyn.outliers import criteria
 from lrpdyn.outliers.facts import Floats, RunFacts
-from lrpdyn.records import Record, numbers
+from lrpdyn.records import OfRandom, Record, numbers
 from lrpdyn.regions import Regions
 
 METRICS = ("step", "sample", "target", "score", "argmax", "relevance_sum", "relevance_l1",
            "entropy", "distance_from_first", "distance_from_first_l1", "from_step_zero",
-           "support")  # fmt: skip
+           "support", "entropy_random")  # fmt: skip
 TRANSITIONS = ("from_step", "to_step", "sample", "change", "score_change", "scale_share",
                "argmax_changed", "step_gap", "shape_share", "prediction_change", "cosine",
                "rank_similarity", "change_per_unit")  # fmt: skip
@@ -29,13 +29,15 @@ def metric_columns(regions: Regions | None) -> tuple[str, ...]:
 
 
 def metric_rows(
-    records: Sequence[Record], areas: Floats | None, random_shares: Floats | None
+    records: Sequence[Record], areas: Floats | None, of_random: OfRandom | None
 ) -> Iterator[list[Any]]:
     """Yield the rows of metrics.csv.
 
-    `areas` (R, N) is each region's share of the entries, `random_shares` (R, N) its share of the
-    relevance of random networks; None where there are no regions, or no random networks.
+    `areas` (R, N) is each region's share of the entries; None where there are no regions.
     """
+    samples = len(records[0].facts["score"])
+    random = np.full(samples, np.nan) if of_random is None else of_random.entropy
+    random_shares = None if of_random is None else of_random.shares
     for record in records:
         measures, facts = record.explained, record.facts
         support = numbers(facts["support"])
@@ -44,7 +46,7 @@ def metric_rows(
             yield [facts["step"], n, facts["target"][n], score, facts["argmax"][n],
                    measures.relevance_sum[n], measures.relevance_l1[n], measures.entropy[n],
                    measures.distance_from_first[n], measures.distance_from_first_l1[n],
-                   measures.from_step_zero, abs(support[n] / score) if score else None,
+                   measures.from_step_zero, abs(support[n] / score) if score else None, random[n],
                    *of_regions[:, n]]  # fmt: skip
 
 

@@ -60,6 +60,9 @@ def test_the_tables_hold_what_they_say(
         divergence = sum((p * np.log(p / middle)).sum(axis=1) for p in (one, other)) / 2
         np.testing.assert_allclose(own["effect_left"], np.sqrt(divergence), rtol=1e-3, atol=1e-5)
     assert np.isfinite(metrics["share_per_random_left"]).all()
+    first, last = (metrics["entropy_random"][metrics["step"] == step] for step in (2, 30))
+    np.testing.assert_array_equal(first, last)
+    assert ((first > 0) & (first < np.log(6))).all()
     assert not metrics["from_step_zero"].any()
     gap = transitions["to_step"] - transitions["from_step"]
     np.testing.assert_allclose(transitions["change_per_unit"], transitions["change"] / gap)

@@ -38,7 +38,8 @@ class Trace:
         (K, N): sum R of its inputs over sum R of its output; NaN where that is zero.
     small
         (K, N): the share of |R| that came through a denominator of less than a thousandth of the
-        root mean square of the layer's outputs, and of less than a tenth of the relevance; NaN for a rule or a layer that does not divide so.
+        root mean square of the layer's outputs, and of less than a tenth of the relevance; NaN for
+        a rule or a layer that does not divide so.
     """
 
     layers: tuple[str, ...]
