@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lrpdyn.measures import Array, centred_ranks, cosines, entropy, normalise, pixels, rows
+from lrpdyn.measures import scale_factor as factor_of_scale
 from lrpdyn.measures import scale_share as share_of_scale
 
 #: Where a pixel's sum |R_i| is below this share of its sample's largest, it has no relative dynamics.
@@ -39,6 +40,7 @@ class Transition:
     to_step: int
     change: Array
     scale_share: Array
+    scale_factor: Array
     cosine: Array
     rank_similarity: Array
 
@@ -119,6 +121,7 @@ class Dynamics:
             to_step=now.step,
             change=rows(difference).sum(axis=1),
             scale_share=share_of_scale(before.maps, now.maps),
+            scale_factor=factor_of_scale(before.maps, now.maps),
             cosine=cosines(rows(pixels(before.maps)), rows(pixels(now.maps))),
             rank_similarity=cosines(before.ranks, now.ranks),
         )

@@ -125,6 +125,16 @@ def scale_share(before: NDArray[Any], after: NDArray[Any]) -> Array:
     return np.where(possible, np.clip(share, 0.0, 1.0), np.nan)
 
 
+def scale_factor(before: NDArray[Any], after: NDArray[Any]) -> Array:
+    """Return u . R' / u . R along the common direction of `split_change`; NaN where u . R is zero.
+
+    By how much the map grew; negative where it turned round.
+    """
+    a, b, _, _ = _common_direction(rows(before), rows(after))
+    # (a, b) is an eigenvector of the Gram matrix of R and R', so that u . R and u . R' are as a and b.
+    return np.where(np.abs(a) > 1e-12, b / np.where(np.abs(a) > 1e-12, a, 1.0), np.nan)
+
+
 def cosines(one: NDArray[np.floating], two: NDArray[np.floating]) -> Array:
     """Return the cosine of each sample's two maps, (N,); NaN where one is zero or not finite."""
     a, b = rows(one), rows(two)

@@ -176,6 +176,7 @@ def _changes(records: Sequence[Record], gaps: Sequence[int]) -> Changes:
         after=before + 1,
         change=stacked([transition.change for _, transition in pairs]),
         scale_share=stacked([transition.scale_share for _, transition in pairs]),
+        scale_factor=stacked([transition.scale_factor for _, transition in pairs]),
         left_out=np.array(
             [any(t.from_step < gap < t.to_step for gap in gaps) for _, t in pairs],
             dtype=np.bool_,

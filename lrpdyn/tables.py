@@ -17,7 +17,7 @@ METRICS = ("step", "sample", "target", "score", "argmax", "relevance_sum", "rele
            "support", "entropy_random")  # fmt: skip
 TRANSITIONS = ("from_step", "to_step", "sample", "change", "score_change", "scale_share",
                "argmax_changed", "step_gap", "shape_share", "prediction_change", "cosine",
-               "rank_similarity", "change_per_unit")  # fmt: skip
+               "rank_similarity", "change_per_unit", "scale_factor")  # fmt: skip
 #: For each region, the columns that metrics.csv ends with.
 OF_REGION = ("share", "share_per_area", "share_per_random", "effect")
 
@@ -85,4 +85,4 @@ def transition_rows(
                    score_change[t, n], transition.scale_share[n], flips[t, n],
                    changes.left_out[t], 1 - transition.scale_share[n], prediction_change[t, n],
                    transition.cosine[n], transition.rank_similarity[n],
-                   transition.change[n] / length]  # fmt: skip
+                   transition.change[n] / length, transition.scale_factor[n]]  # fmt: skip

@@ -19,6 +19,7 @@ from lrpdyn.measures import (
     pixels,
     predictions,
     ranks,
+    scale_factor,
     scale_share,
     split_change,
 )
@@ -55,6 +56,20 @@ def test_scale_lies_along_the_first_left_singular_vector(maps: np.ndarray) -> No
             continue  # the first singular vector is then not unique, or hardly
         expected = u[:, 0] * (u[:, 0] @ (after[n] - before[n]))
         np.testing.assert_allclose(scale[n], expected, atol=1e-6)
+
+
+@given(arrays(np.float64, (2, 3, 6), elements=numbers))
+@settings(max_examples=60, deadline=None)
+def test_scale_factor_is_of_the_projections(maps: np.ndarray) -> None:
+    before, after = maps
+    factor = scale_factor(before, after)
+    for n in range(3):
+        u, values, _ = np.linalg.svd(np.stack([before[n], after[n]], axis=1), full_matrices=False)
+        if np.isclose(values[0], values[1], rtol=1e-3) or abs(u[:, 0] @ before[n]) < 1e-6:
+            continue
+        expected = (u[:, 0] @ after[n]) / (u[:, 0] @ before[n])
+        assert factor[n] == pytest.approx(expected, rel=1e-6, abs=1e-9)
+    np.testing.assert_allclose(scale_factor(before + 200, -3 * (before + 200)), -3)
 
 
 def test_pure_growth_is_all_scale_and_shares_of_small_maps_are_no_zero() -> None:

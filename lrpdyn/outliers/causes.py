@@ -116,13 +116,27 @@ class Criteria:
         }
 
     @cached_property
+    def turned(self) -> Truths:
+        """Where a map turned round although the sign of its score stayed, (T, N)."""
+        changes, score = self.facts.changes, self.facts.steps.score
+        same = score[changes.before] * score[changes.after] > 0
+        found: Truths = (changes.scale_factor < 0) & same
+        return found
+
+    @cached_property
+    def growth(self) -> Floats:
+        """The share of each change that is growth: scale, unless the map turned round, (T, N)."""
+        changes = self.facts.changes
+        return np.where(self.turned, 0.0, changes.scale_share)
+
+    @cached_property
     def grew(self) -> Truths:
-        """Where most of a change is along the common direction and the score changed, (T, N)."""
+        """Where most of a change is growth, and the score changed as well, (T, N)."""
         changes, score = self.facts.changes, np.abs(self.facts.steps.score)
         before, after = score[changes.before], score[changes.after]
         with np.errstate(divide="ignore", invalid="ignore"):
             factor = np.maximum(after / before, before / after)
-        found: Truths = (changes.scale_share >= 0.5) & ~(factor < GROWTH)
+        found: Truths = (self.growth >= 0.5) & ~(factor < GROWTH)
         return found
 
     @cached_property
@@ -139,24 +153,33 @@ def cause(name: str, share: float | None, evidence: str) -> dict[str, Any]:
 
 def of_cell(known: Criteria, transition: int, sample: int) -> list[dict[str, Any]]:
     """Return what is known of the change of one sample in one transition."""
-    changes = known.facts.changes
     found = [
         cause(name, *_at_cell(known, name, transition, sample))
         for name, mask in known.masks.items()
         if mask[transition, sample]
     ]
-    share = float(changes.scale_share[transition, sample])
-    if np.isfinite(share):
-        score = known.facts.steps.score[:, sample]
-        growth = _growth(score[changes.before[transition]], score[changes.after[transition]])
-        split = [
-            cause("score_growth", share, growth),
-            cause("shape_change", 1 - share, "the explanation itself moved"),
-        ]
-        found += sorted(split, key=lambda entry: -entry["share"])
+    found += _split(known, transition, sample)
     if not known.explained[transition, sample]:
         found.append(cause("unexplained", None, "none of the known causes is present"))
     return found
+
+
+def _split(known: Criteria, transition: int, sample: int) -> list[dict[str, Any]]:
+    """Return how much of a change is growth, and how much a change of shape, the larger first."""
+    changes, score = known.facts.changes, known.facts.steps.score[:, sample]
+    share = float(known.growth[transition, sample])
+    if not np.isfinite(share):
+        return []
+    growth = _growth(score[changes.before[transition]], score[changes.after[transition]])
+    if known.turned[transition, sample]:
+        factor = changes.scale_factor[transition, sample]
+        text = f"the map turned round, x {factor:.3g} along its own direction, at {growth}"
+        return [cause("shape_change", 1.0, text)]
+    split = [
+        cause("score_growth", share, growth),
+        cause("shape_change", 1 - share, "the explanation itself moved"),
+    ]
+    return sorted(split, key=lambda entry: -entry["share"])
 
 
 def _growth(before: float, after: float) -> str:
@@ -293,7 +316,7 @@ def of_many(known: Criteria, cells: tuple[Any, Any], what: str) -> list[dict[str
         if what == "samples" and name in ("weight_jump", "dead_layer", "step_gap"):
             text = of_transition(known, name, int(cells[0]))
         found.append(cause(name, share, text))
-    scale = known.facts.changes.scale_share[cells]
+    scale = known.growth[cells]
     split = float((np.nan_to_num(scale) * change).sum()) / total
     shares = [
         cause("score_growth", split, f"mean over its {what}"),

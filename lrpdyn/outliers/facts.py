@@ -83,8 +83,9 @@ class Changes:
     ----------
     before, after
         (T,): the places in `Steps` that a transition leads from and to.
-    change, scale_share
-        (T, N); the share is NaN where nothing changed.
+    change, scale_share, scale_factor
+        (T, N); the share is NaN where nothing changed. The factor is that of the map along the
+        direction common to both, negative where it turned round.
     left_out
         (T,): whether a checkpoint in between could not be used.
     """
@@ -93,6 +94,7 @@ class Changes:
     after: Integers
     change: Floats
     scale_share: Floats
+    scale_factor: Floats
     left_out: Truths
 
 

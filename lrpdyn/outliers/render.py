@@ -213,6 +213,8 @@ def _row(entry: Mapping[str, Any]) -> list[str]:
     severity = entry["severity"]
     if severity != "none" and entry.get("form"):
         severity += f" {entry['form']}"
+    if entry.get("severity_per_unit", entry["severity"]) != entry["severity"]:
+        severity += f" ({entry['severity_per_unit']} per unit of step)"
     return [place(entry["where"]), number, beyond, severity, why]
 
 

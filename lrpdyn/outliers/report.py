@@ -15,6 +15,8 @@ from lrpdyn.outliers.population import LISTED, Population, entries, population, 
 from lrpdyn.outliers.shifts import find_shifts, form
 from lrpdyn.outliers.wanted import wanted
 
+#: Transitions whose lengths differ by more than this factor are also compared per unit of step.
+VARIES = 1.2
 Evidence = Mapping[tuple[int, str], Mapping[str, Any]]
 LookCloser = Callable[[RunFacts, Wanted], Evidence]
 
@@ -64,6 +66,7 @@ def build_report(facts: RunFacts, look_closer: LookCloser | None = None) -> dict
         found["causes"] = of_many(known, (slice(None), place), "transitions")
     for found, place in zip(*listed["pixels"], strict=True):
         found["causes"] = _of_pixel(known, place)
+    _per_unit(known, by_kind, listed)
     shifts = _of_steps(known, by_kind["steps"], *listed["steps"])
     wrong = pathologies(known)
     named = {c["cause"] for of, _ in listed.values() for one in of for c in one["causes"]}
@@ -88,6 +91,24 @@ def build_report(facts: RunFacts, look_closer: LookCloser | None = None) -> dict
         "shifts": shifts,
         "advice": {name: ADVICE[name] for name in CAUSES if name in named},
     }
+
+
+def _per_unit(
+    known: Criteria,
+    by_kind: Mapping[str, Population],
+    listed: Mapping[str, tuple[list[dict[str, Any]], list[int]]],
+) -> None:
+    """Say of steps and cells how far out they are per unit of step, where spacing varies."""
+    lengths = known.lengths
+    if not lengths.size or lengths.max() <= VARIES * lengths.min():
+        return
+    for kind in ("steps", "cells"):
+        of, (found, places) = by_kind[kind], listed[kind]
+        shape = (-1, *(1,) * (of.values.ndim - 1))
+        again = population(of.values / lengths.reshape(shape), of.where, rolls=True)
+        severities = np.where(again.is_far, "far", np.where(again.is_mild, "mild", "none")).ravel()
+        for one, place in zip(found, places, strict=True):
+            one["severity_per_unit"] = str(severities[place])
 
 
 def _of_steps(

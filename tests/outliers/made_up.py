@@ -40,6 +40,7 @@ def calm_run(steps: int = 41, samples: int = 8, seed: int = 0) -> RunFacts:
             after=np.arange(1, steps),
             change=change,
             scale_share=np.full((transitions, samples), 0.2),
+            scale_factor=np.ones((transitions, samples)),
             left_out=np.zeros(transitions, dtype=bool),
         ),
         Pixels(

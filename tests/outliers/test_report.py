@@ -67,6 +67,19 @@ def test_growth_explains_only_where_the_score_grew(calm: RunFacts) -> None:
     assert "x 3" in evidence(grown, "score_growth") or "x 2.9" in evidence(grown, "score_growth")
 
 
+def test_a_map_that_turned_round_did_not_grow(calm: RunFacts) -> None:
+    share, factor = calm.changes.scale_share.copy(), calm.changes.scale_factor.copy()
+    share[20, 3], factor[20, 3] = 0.97, -1.2
+    score = calm.steps.score.copy()
+    score[21, 3] *= 1.3
+    facts = with_steps(calm, score=score, relevance_sum=0.97 * score)
+    entry = build_report(spiked(with_changes(facts, scale_share=share, scale_factor=factor), 20, 3))
+    strongest = entry["cells"][0]
+    assert names(strongest) == ["shape_change", "unexplained"]
+    assert strongest["causes"][0]["share"] == 1
+    assert "turned round, x -1.2" in evidence(strongest, "shape_change")
+
+
 def test_vanished_relevance_is_told_with_or_without_a_fence(calm: RunFacts) -> None:
     sums = calm.steps.relevance_l1.copy()
     sums[21, 3] = 0
@@ -133,6 +146,16 @@ def test_a_long_way_is_no_jump_but_a_gap(calm: RunFacts) -> None:
     assert [(e["where"]["from_step"], e["where"]["to_step"]) for e in gaps] == [(2000, 3000)]
     assert evidence(gaps[0], "step_gap") == "10 times the usual distance"
     assert "weight_jump" not in set(everywhere(report))
+
+
+def test_a_long_way_is_also_told_per_unit_of_step(calm: RunFacts) -> None:
+    step = calm.steps.step.copy()
+    step[21:] += 1900
+    facts = with_steps(spiked(calm, 20, by=20), step=step)
+    strongest = build_report(facts)["steps"][0]
+    assert strongest["where"] == {"from_step": 2000, "to_step": 4000}
+    assert (strongest["severity"], strongest["severity_per_unit"]) == ("far", "none")
+    assert "severity_per_unit" not in build_report(spiked(calm, 20))["steps"][0]
 
 
 def test_duplicates_dead_layers_and_broken_steps(calm: RunFacts) -> None:
