@@ -29,7 +29,7 @@ from lrpdyn.checkpoints.model import Checkpoint, Listing
 from lrpdyn.checkpoints.readers import digest
 from lrpdyn.curves import Curve, beside, read_curve
 from lrpdyn.dependence import DEFAULT as DEFAULT_BASELINE
-from lrpdyn.dependence import dependence, holding, parse_baseline, random_weights
+from lrpdyn.dependence import Weights, dependence, holding, parse_baseline, random_weights
 from lrpdyn.dynamics import Dynamics
 from lrpdyn.errors import ArchitectureError, CheckpointError, RunError, UsageError
 from lrpdyn.evidence.closer import SecondLook, stored_maps
@@ -209,10 +209,11 @@ def compute(
                 model, loaded.values, question
             )
         records, dynamics = _explain_all(job, question)
+        fresh = [random_weights(model, seed) for seed in range(networks + 1)] if networks else []
         if networks:
-            manifest["checks"]["dependence"] = _dependence(job, question, records, networks)
+            manifest["checks"]["dependence"] = _dependence(job, question, records, fresh)
         agreed = None if painting else _agreement(job, question, records)
-        of_random = _of_random_networks(job, question, networks)
+        of_random = _of_random_networks(job, question, fresh[:networks])
         write_results(
             job.folder, manifest, records, dynamics, listing.bad, painting, of_random, agreed,
             _second_look(job, question, records),
@@ -229,13 +230,15 @@ def _beside(run: store.Run, curve: Curve | None) -> store.Run:
     return store.open_run(run.path)
 
 
-def _of_random_networks(job: Job, question: Question, networks: int) -> OfRandom | None:
+def _of_random_networks(
+    job: Job, question: Question, networks: Sequence[Weights]
+) -> OfRandom | None:
     """Return what the maps of random networks measure, means over the networks."""
-    if networks == 0:
+    if not networks:
         return None
     entropies, parts = [], []
-    for seed in range(networks):
-        with holding(job.model, random_weights(job.model, seed)):
+    for weights in networks:
+        with holding(job.model, weights):
             maps = explanation.explain(job.model, job.observations.values, question).relevance
         entropies.append(entropy(maps))
         if job.painting is not None:
@@ -369,12 +372,11 @@ def _bounds(resolved: Resolved, loaded: Observations) -> Bounds | None:
 
 
 def _dependence(
-    job: Job, question: Question, records: Sequence[Record], networks: int
+    job: Job, question: Question, records: Sequence[Record], fresh: Sequence[Weights]
 ) -> list[dict[str, Any]]:
     """Return what the maps of the first, the middle and the last finite step depend on."""
     done = [record.facts["step"] for record in records if record.facts["status"] == "done"]
     chosen = sorted({done[0], done[len(done) // 2], done[-1]}) if done else []
-    fresh = [random_weights(job.model, seed) for seed in range(networks + 1)]
     found = []
     for checkpoint in _bar("checking", job.quiet)(
         [c for c in job.listing.checkpoints if c.step in chosen]
