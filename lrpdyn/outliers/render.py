@@ -153,7 +153,8 @@ def _pathologies(
         samples = [entry["where"]["sample"] for entry in members if "sample" in entry["where"]]
         which = ", ".join(map(str, sorted(samples)[:6])) + (", ..." if len(samples) > 6 else "")
         count = f"{len(samples)}: {which}" if samples else "all"
-        rows.append([f"step {step:,}", name, count, members[0]["causes"][0]["evidence"]])
+        why = members[0]["causes"][0]["evidence"].removeprefix(f"step {step:,}: ")
+        rows.append([f"step {step:,}", name, count, why])
     begin = f"{heading}pathologies: {total:,} (wrong by their own criterion, no fence needed)"
     more = [f"  and {len(groups) - top} more: --top"] if len(groups) > top else []
     return [begin, "", *draw([["where", "what", "samples", "why"], *rows]), *more, ""]

@@ -142,6 +142,37 @@ def test_wrong_input_is_one_line_with_its_exit_code(
     assert len(errors) == (1 if code else 0)
 
 
+def test_regions_curve_and_compare(folder: Path, ppo_folder: Path) -> None:
+    masks = np.zeros((84, 84), dtype=bool)
+    masks[40:] = True
+    np.savez(folder / "masks.npz", lower=masks)
+    (folder / "log.csv").write_text("step,reward\n0,1\n16,2\n32,4\n48,3\n")
+    result = lrpdyn(
+        "compute", ppo_folder, "obs.npy", "--rule", "gamma", "-o", "other-rule",
+        "--regions", "masks.npz", "--fill", "0", "--curve", "log.csv:reward", cwd=folder,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    table = lrpdyn("outliers", "other-rule", "--kind", "cells", cwd=folder).stdout
+    assert "regions: share of sum|R|, effect of painting over" in table
+    assert "beside log.csv:reward" in table
+    assert "effect_lower" in table
+    given = lrpdyn("outliers", "--kind", "cells", "--curve", "log.csv:reward", cwd=folder).stdout
+    assert "beside log.csv:reward" in given
+    assert "agreement of zplus with painting patches over: step 0:" in given
+    wrong = lrpdyn("outliers", "--curve", "log.csv:loss", cwd=folder)
+    assert (wrong.returncode, "it has step, reward" in wrong.stderr) == (2, True)
+    compared = lrpdyn("compare", "lrpdyn-run", "other-rule", "--format", "json", cwd=folder)
+    assert [run["rule"] for run in json.loads(compared.stdout)["runs"]] == ["zplus", "gamma:0.25"]
+    assert (
+        "duplicate_checkpoint" in lrpdyn("compare", "lrpdyn-run", "other-rule", cwd=folder).stdout
+    )
+    assert lrpdyn("compare", "lrpdyn-run", cwd=folder).returncode == 2
+    assert (
+        lrpdyn("compute", ppo_folder, "obs.npy", "--regions", "none.npz", cwd=folder).returncode
+        == 1
+    )
+
+
 def test_stopped_by_sigterm(folder: Path, ppo_folder: Path) -> None:
     command = [
         sys.executable,
@@ -173,14 +204,24 @@ def test_fail_on_finds_what_it_looks_for(folder: Path) -> None:
     assert lrpdyn("outliers", "--fail-on", "pathology", cwd=folder).returncode == 4
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["compute", "--help"], ["plot"], ["outliers"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--help"],
+        ["compute", "--help"],
+        ["plot"],
+        ["outliers"],
+        ["compare", "lrpdyn-run", "lrpdyn-run"],
+    ],
+)
 def test_light_commands_load_no_torch(folder: Path, arguments: list[str]) -> None:
     code = (
         "import sys, lrpdyn.cli.main as m\n"
         f"sys.argv = ['lrpdyn', *{arguments!r}]\n"
         "try:\n    m.main()\nexcept SystemExit as e:\n    assert not e.code, e.code\n"
         "heavy = {'torch', 'captum', 'scipy'} & set(sys.modules)\n"
-        f"heavy |= set() if 'plot' in {arguments!r} else {{'numpy', 'matplotlib'}} & set(sys.modules)\n"
+        f"arrays = {{'plot', 'compare'}} & set({arguments!r})\n"
+        "heavy |= set() if arrays else {'numpy', 'matplotlib'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )
     result = subprocess.run(

@@ -1,0 +1,116 @@
+"""The report as a person reads it, and as scripts do."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lrpdyn.outliers.facts import RunFacts
+from lrpdyn.outliers.render import KINDS, as_csv, as_json, as_markdown, as_table, found, summary
+from lrpdyn.outliers.report import build_report
+from tests.outliers.made_up import calm_run, spiked, with_steps
+
+
+@pytest.fixture
+def report(calm: RunFacts) -> dict[str, Any]:
+    sums = calm.steps.relevance_l1.copy()
+    sums[21, 2:6] = 0
+    facts = with_steps(calm, relevance_l1=sums, relevance_sum=sums)
+    made = build_report(spiked(facts, 10, 3))
+    return {**made, "phases": None, "regions": None, "agreement": None}
+
+
+def test_a_row_says_where_how_far_and_why(report: dict[str, Any]) -> None:
+    lines = as_table(report, ["cells"], 1).splitlines()
+    assert lines[0] == "pathologies: 4 (wrong by their own criterion, no fence needed)"
+    # One row for all samples of a step.
+    (row,) = (line for line in lines if "vanished_relevance " in line and "4: 2, 3, 4, 5" in line)
+    assert "step 2,100" in row
+    assert "sum|R| is 0" in row
+    assert row.count("step 2,100") == 1
+    (row,) = (line for line in lines if "1,000 -> 1,100, sample 3" in line)
+    assert " x far  far " in row
+    assert "shape_change 80 % (the explanation itself moved)" in row
+    assert "unexplained (none of the known causes is present)" in row
+    told = lines[lines.index("what to do next") :]
+    assert any("unexplained" in line and "no known cause was found." in line for line in told)
+    assert any("vanished_relevance" in line and "--rule gamma" in line for line in told)
+    assert not any("weight_jump" in line for line in told)
+
+
+def test_csv_has_a_row_for_each_entry(report: dict[str, Any]) -> None:
+    rows = list(csv.DictReader(io.StringIO(as_csv(report, KINDS, None))))
+    assert len(rows) == 4 + sum(len(report[kind]) for kind in KINDS)
+    (strongest,) = (row for row in rows if (row["kind"], row["rank"]) == ("cells", "1"))
+    assert float(strongest["value"]) == report["cells"][0]["value"]
+    assert float(strongest["tail"]) > 3
+    assert strongest["causes"] == "shape_change score_growth unexplained"
+    assert next(row["form"] for row in rows if row["kind"] == "steps") in ("spike", "shift")
+    assert len(as_csv(report, ["cells"], 2).splitlines()) == 1 + 2 + 2
+
+
+def test_json_is_the_stored_report_less_what_was_not_asked_for(report: dict[str, Any]) -> None:
+    assert json.loads(as_json(report, KINDS, None)) == report
+    cut = json.loads(as_json(report, ["cells"], 2))
+    assert len(cut["cells"]) == 2
+    assert "steps" not in cut
+
+
+def test_markdown_is_piped(report: dict[str, Any]) -> None:
+    text = as_markdown(report, ["cells"], 1)
+    assert "## pathologies: 4" in text
+    assert "| where | value | beyond | severity | why |" in text
+    assert "## what to do next" in text
+
+
+def test_summaries_say_why_there_is_no_fence() -> None:
+    few = build_report(calm_run(5, 3))
+    assert "too few to say which is unusual" in summary(few, "cells")
+    alike = calm_run()
+    same = build_report(spiked(alike, 0, by=1))
+    same["totals"]["cells"]["fence_far"] = None
+    assert "too alike for a fence" in summary(same, "cells")
+    long = build_report(calm_run(151))
+    assert "beside the 50 transitions around it" in summary(long, "steps")
+
+
+def test_what_is_looked_for(report: dict[str, Any], calm: RunFacts) -> None:
+    assert found(report, "pathology")
+    assert found(report, "far")
+    assert found(report, "mild")
+    assert not found(build_report(calm), "pathology")
+
+
+def test_phases_regions_agreement_and_curve_are_told(report: dict[str, Any]) -> None:
+    told = {
+        **report,
+        "phases": {"of": "maps", "borders": [{"step": 300, "sure": 0.93}], "explained": 0.6, "why": ""},
+        "regions": {
+            "steps": [0, 100, 200], "names": ["ball"], "share": [[0.01, None, 0.02]],
+            "effect": [[0.1, 0.2, None]], "agreement": [0.5], "agreement_over_regions": None,
+        },
+        "agreement": {"rule": "gamma", "steps": [{"step": 0, "rule": 0.31, "gradient": None}]},
+        "curve": {"source": "log.csv:r", "series": [
+            {"series": "change", "steps": 40, "rank_correlation": -0.4, "p": 0.25}]},
+    }  # fmt: skip
+    text = as_table(told, ["cells"], 1)
+    assert "a new one begins at 300 (93 % sure); they describe 60 % of the variation" in text
+    assert "1.0%, 0.1" in text
+    assert "step 0: +0.31 (gradient x input -)" in text
+    assert "beside log.csv:r" in text
+    assert "-0.40" in text
+
+
+def test_shifts_are_told() -> None:
+    facts = calm_run(61)
+    change = facts.changes.change
+    change[45:] *= 6
+    text = as_table({**build_report(facts)}, ["steps"], 3)
+    assert "from step 4,500 on changes are" in text
+    assert "a shift, not a spike" in text
+    assert np.isfinite(change).all()
