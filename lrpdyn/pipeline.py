@@ -29,28 +29,26 @@ from lrpdyn.checkpoints.model import Checkpoint, Listing
 from lrpdyn.checkpoints.readers import digest
 from lrpdyn.curves import Curve, beside, read_curve
 from lrpdyn.dependence import DEFAULT as DEFAULT_BASELINE
-from lrpdyn.dependence import Weights, dependence, holding, parse_baseline, random_weights
+from lrpdyn.dependence import Weights, dependence, parse_baseline, random_weights
 from lrpdyn.dynamics import Dynamics
 from lrpdyn.errors import ArchitectureError, CheckpointError, RunError, UsageError
 from lrpdyn.evidence.closer import SecondLook, stored_maps
-from lrpdyn.evidence.painting import agreement
+from lrpdyn.evidence.random_networks import measure_random
 from lrpdyn.evidence.step import StepEvidence
 from lrpdyn.explanation import Model, Question
 from lrpdyn.held import Held, notes, split_inputs
 from lrpdyn.lrp.composites import Bounds, Composite, layers_of, parse_composite, unused
 from lrpdyn.lrp.layers import Weighted
 from lrpdyn.lrp.registry import STOCK
-from lrpdyn.measures import NORMALISATIONS, entropy
+from lrpdyn.measures import NORMALISATIONS
 from lrpdyn.observations import Observations, load_observations
 from lrpdyn.phases import outline
-from lrpdyn.records import OfRandom, Record
+from lrpdyn.records import Record
 from lrpdyn.regions import Painting, modal_value, read_regions, shares
 from lrpdyn.results import write_results
 from lrpdyn.targets import CONTRASTS, Fixed, Target, fix_targets, parse_target
 
 BATCH_SIZE = 64
-#: Samples whose patches are painted over to see what the maps are worth.
-AGREEMENT_SAMPLES = 16
 
 
 @dataclass(frozen=True)
@@ -212,11 +210,13 @@ def compute(
         fresh = [random_weights(model, seed) for seed in range(networks + 1)] if networks else []
         if networks:
             manifest["checks"]["dependence"] = _dependence(job, question, records, fresh)
-        agreed = None if painting else _agreement(job, question, records)
-        of_random = _of_random_networks(job, question, fresh[:networks])
+        regions_of = None if painting is None else painting.regions
+        of_random = measure_random(model, loaded.values, question, fresh[:networks], regions_of)
+        look = _second_look(job, question, records)
+        agreed = None if painting else look.agreement(paint)
         write_results(
             job.folder, manifest, records, dynamics, listing.bad, painting, of_random, agreed,
-            _second_look(job, question, records),
+            look,
         )  # fmt: skip
     return _beside(store.open_run(job.folder), drawn)
 
@@ -228,22 +228,6 @@ def _beside(run: store.Run, curve: Curve | None) -> store.Run:
     report = {**run.outliers, "curve": beside(run, curve)}
     store.save_json(run.path / "outliers.json", report)
     return store.open_run(run.path)
-
-
-def _of_random_networks(
-    job: Job, question: Question, networks: Sequence[Weights]
-) -> OfRandom | None:
-    """Return what the maps of random networks measure, means over the networks."""
-    if not networks:
-        return None
-    entropies, parts = [], []
-    for weights in networks:
-        with holding(job.model, weights):
-            maps = explanation.explain(job.model, job.observations.values, question).relevance
-        entropies.append(entropy(maps))
-        if job.painting is not None:
-            parts.append(shares(maps, job.painting.regions))
-    return OfRandom(np.mean(entropies, axis=0), np.mean(parts, axis=0) if parts else None)
 
 
 def _second_look(job: Job, question: Question, records: Sequence[Record]) -> SecondLook:
@@ -263,31 +247,6 @@ def _second_look(job: Job, question: Question, records: Sequence[Record]) -> Sec
         stored_maps(functools.partial(store.relevance_path, job.folder)),
         trust=job.trust,
     )
-
-
-def _agreement(job: Job, question: Question, records: Sequence[Record]) -> dict[str, Any]:
-    """Tell, at the first, middle and last finite step, if maps rank patches as painting them does."""
-    finite = [record for record in records if record.facts["status"] == "done"]
-    chosen = sorted({0, len(finite) // 2, len(finite) - 1}) if finite else []
-    values = job.observations.values
-    samples = (
-        np.linspace(0, len(values) - 1, min(len(values), AGREEMENT_SAMPLES)).round().astype(int)
-    )
-    checkpoints = {checkpoint.step: checkpoint for checkpoint in job.listing.checkpoints}
-    found = []
-    for place in chosen:
-        facts = finite[place].facts
-        maps = np.load(store.relevance_path(job.folder, facts["step"]), allow_pickle=False)
-        try:
-            explanation.load(job.model, checkpoints[facts["step"]], trust=job.trust)
-        except (CheckpointError, ArchitectureError, OSError):
-            continue  # gone since it was explained: what it would tell is unavailable
-        second = None if question.runner_up is None else question.runner_up[samples]
-        asked = Question(question.contrast, np.array(facts["target"])[samples], second)
-        few = explanation.with_held(job.model, job.model.held, samples.tolist())
-        agreed = agreement(few, values[samples], maps[samples], job.fill, asked)
-        found.append({"step": facts["step"], **agreed})
-    return {"rule": job.rule.name, "fill": job.fill, "steps": found}
 
 
 def _check_choices(contrast: str, normalize: str, batch_size: int) -> None:

@@ -13,6 +13,7 @@ from lrpdyn import explanation
 from lrpdyn.checkpoints.model import Checkpoint
 from lrpdyn.errors import ArchitectureError, CheckpointError
 from lrpdyn.evidence.layers import Trace, trace
+from lrpdyn.evidence.painting import agreement
 from lrpdyn.explanation import Model, Question
 from lrpdyn.lrp.registry import STOCK
 from lrpdyn.measures import normalise, rows
@@ -22,6 +23,8 @@ Evidence = dict[tuple[int, str], dict[str, Any]]
 #: The share of |R| through small denominators from which they are called unstable, and how many times
 #: the run's usual share it has to be.
 LEAST_UNSTABLE, TIMES_USUAL = 0.1, 10.0
+#: Samples whose patches are painted over to see what the maps are worth.
+AGREEMENT_SAMPLES = 16
 
 
 class SecondLook:
@@ -69,6 +72,28 @@ class SecondLook:
             }
         return found
 
+    def agreement(self, fill: float) -> dict[str, Any]:
+        """Tell, at the first, middle and last step, if maps rank patches as painting them does.
+
+        Of up to 16 samples, spread over all; see `lrpdyn.evidence.painting.agreement`. A step whose
+        checkpoint is gone is left out.
+        """
+        steps = sorted(self._targets)
+        samples = _spread(len(self._observations), AGREEMENT_SAMPLES)
+        model = explanation.with_held(self._model, self._model.held, samples)
+        runner_up = self._question.runner_up
+        found = []
+        for step in (
+            steps[place] for place in sorted({0, len(steps) // 2, len(steps) - 1}) if steps
+        ):
+            if not self._load(step):
+                continue
+            second = None if runner_up is None else runner_up[samples]
+            asked = Question(self._question.contrast, self._targets[step][samples], second)
+            shown, maps = self._observations[samples], self._maps(step)[samples]
+            found.append({"step": step, **agreement(model, shown, maps, fill, asked)})
+        return {"rule": self._model.composite.name, "fill": fill, "steps": found}
+
     def _load(self, step: int) -> bool:
         try:
             explanation.load(self._model, self._checkpoints[step], trust=self._trust)
@@ -99,6 +124,12 @@ class SecondLook:
         )
         change, without = np.abs(two - one).sum(axis=1), np.abs(held - one).sum(axis=1)
         return {n: float(1 - without[n] / change[n]) if change[n] > 0 else None for n in samples}
+
+
+def _spread(count: int, most: int) -> list[int]:
+    """Return up to `most` of `count` places, spread over all of them."""
+    places: list[int] = np.linspace(0, count - 1, min(count, most)).round().astype(int).tolist()
+    return places
 
 
 def _usual(traces: list[Trace | None]) -> float:
