@@ -25,7 +25,8 @@ from lrpdyn import run as store
 from lrpdyn.architectures.registry import Resolved, named, resolve
 from lrpdyn.checkpoints.discovery import discover
 from lrpdyn.checkpoints.model import Checkpoint, Listing
-from lrpdyn.checkpoints.readers import digest
+from lrpdyn.checkpoints.readers import digest, stamp
+from lrpdyn.checkpoints.selection import Selection
 from lrpdyn.dependence import DEFAULT as DEFAULT_BASELINE
 from lrpdyn.dependence import dependence, parse_baseline, random_weights
 from lrpdyn.dynamics import NORMALISATIONS, Dynamics
@@ -40,6 +41,12 @@ from lrpdyn.results import Record, write_results
 from lrpdyn.targets import CONTRASTS, Fixed, Target, fix_targets, parse_target
 
 BATCH_SIZE = 64
+#: So many bad checkpoints are told with their reasons.
+_MOST_BAD = 20
+#: What decides which steps are explained, and from which weights, with what holds where it is not
+#: said.
+_SELECTION = {"pattern": None, "since": None, "until": None, "every": None, "limit": None,
+              "weights": "model", "prefix": None}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -76,7 +83,20 @@ def compute(
     layout: str | None = None,
     scale: str | float | None = None,
     samples: str | Sequence[int] | None = None,
+    stack: int | None = None,
+    stack_order: str = "oldest",
+    mean: Any = None,
+    std: Any = None,
+    statistics: str | Path | None = None,
+    select: str | None = None,
+    seed: int = 0,
     pattern: str | None = None,
+    since: int | None = None,
+    until: int | None = None,
+    every: int | None = None,
+    limit: int | None = None,
+    weights: str = "model",
+    prefix: str | None = None,
     device: str = "auto",
     batch_size: int = BATCH_SIZE,
     overwrite: bool = False,
@@ -112,10 +132,13 @@ def compute(
     baseline
         ``random:K`` compares the maps of the first, middle and last step with those of K freshly
         initialised networks; ``none`` does not.
-    layout, scale, samples
+    layout, scale, samples, stack, stack_order, mean, std, statistics, select, seed
         See `lrpdyn.observations.load_observations`.
-    pattern
-        Only files whose name matches this glob.
+    pattern, since, until, every, limit, weights
+        Which checkpoints, and which of their weights; see
+        `lrpdyn.checkpoints.selection.Selection`.
+    prefix
+        Only weights whose key begins with this, which is taken off.
     device
         ``auto``, ``cpu``, ``cuda`` or ``mps``.
     batch_size
@@ -144,18 +167,22 @@ def compute(
         named(arch)  # a file of the user's may register rules too
     composite = parse_composite(rule)
     networks = parse_baseline(baseline)
+    selection = Selection(pattern, since, until, every, limit, weights)
     listing = discover(
-        checkpoints, pattern=pattern, trust=trust, progress=_bar("reading headers", quiet)
+        checkpoints, selection=selection, trust=trust, progress=_bar("reading headers", quiet)
     )
     _check_listing(listing, str(checkpoints), skip_bad)
     first = listing.checkpoints[0]
-    resolved = resolve(arch, dict(arch_args or {}), first.header, str(first.path))
+    resolved = resolve(arch, dict(arch_args or {}), first.header, str(first.path), prefix)
+    _say([*listing.notes, *_notes(resolved, first)], quiet)
     with _one_thread():
         model = explanation.make_model(resolved, head, _device(device), batch_size, composite)
         given, held = split_inputs(_as_list(observations), model.path)
         shape = first.header.hints.get("observation_shape")
         expected = explanation.expected_observations(model, shape)
-        loaded = load_observations(given, expected, layout=layout, scale=scale, samples=samples)
+        loaded = load_observations(given, expected, layout=layout, scale=scale, samples=samples,
+                                   stack=stack, stack_order=stack_order, mean=mean, std=std,
+                                   statistics=statistics, select=select, seed=seed, trust=trust)  # fmt: skip
         model = explanation.with_held(model, held, loaded.chosen)
         _load_first(model, listing, skip_bad=skip_bad, trust=trust)
         checks: dict[str, Any] = {"outputs": explanation.compare_outputs(model, loaded.values)}
@@ -164,7 +191,7 @@ def compute(
         asked = parse_target(str(target), len(loaded.values), units)
         job = Job(listing, model, composite, loaded, contrast, asked, normalize, baseline,
                   Path(out), skip_bad, trust, quiet)  # fmt: skip
-        manifest = _manifest(job, pattern, checks)
+        manifest = _manifest(job, {**selection.as_dict(), "prefix": prefix}, checks)
         previous = _previous(job, manifest, overwrite=overwrite)
         if previous is not None and _is_finished(job, previous):
             return store.Run(job.folder, previous)
@@ -181,6 +208,7 @@ def compute(
         records, dynamics = _explain_all(job, question)
         if networks:
             manifest["checks"]["dependence"] = _dependence(job, question, records, networks)
+        manifest["weights"]["same"] = _same_weights(listing, records)
         write_results(job.folder, manifest, records, dynamics, listing.bad)
     return store.open_run(job.folder)
 
@@ -196,11 +224,13 @@ def _check_choices(contrast: str, normalize: str, batch_size: int) -> None:
 
 def _check_listing(listing: Listing, where: str, skip_bad: bool) -> None:
     if listing.bad and not skip_bad:
-        reasons = "; ".join(entry.reason for entry in listing.bad[:5])
-        more = f"; and {len(listing.bad) - 5} more" if len(listing.bad) > 5 else ""
+        reasons = "; ".join(entry.reason for entry in listing.bad[:_MOST_BAD])
+        beyond = len(listing.bad) - _MOST_BAD
+        more = f"; and {beyond} more, see lrpdyn inspect" if beyond > 0 else ""
         total = len(listing.bad) + len(listing.checkpoints)
         raise CheckpointError(
-            f"{len(listing.bad)} of {total} checkpoints cannot be used: {reasons}{more}"
+            f"{len(listing.bad)} of {total} checkpoints cannot be used: {reasons}{more} (--skip-bad goes "
+            "on without them)"
         )
     found = len(listing.checkpoints)
     if found < 2:
@@ -283,7 +313,45 @@ def _dependence(
     return found
 
 
-def _manifest(job: Job, pattern: str | None, checks: Mapping[str, Any]) -> dict[str, Any]:
+def _say(lines: Iterable[str], quiet: bool) -> None:
+    """Write notes to stderr; what is trusted to run is told even to those who want quiet."""
+    for line in lines:
+        if not quiet or line.startswith("trusted"):
+            print(f"note      {line}", file=sys.stderr)
+
+
+def _notes(resolved: Resolved, first: Checkpoint) -> list[str]:
+    """Say which architecture and which keys were taken, where others were possible."""
+    notes = []
+    name = resolved.architecture.name
+    if resolved.also:
+        notes.append(
+            f"architecture {name} is taken, the first that fits; so would {', '.join(resolved.also)} "
+            "(--arch NAME)"
+        )
+    unused = resolved.mapping.unused(first.header.shapes)
+    if unused:
+        more = f" and {len(unused) - 3} more" if len(unused) > 3 else ""
+        notes.append(
+            f"weights under '{resolved.mapping.prefix}' are architecture {name}; not used: "
+            f"{', '.join(unused[:3])}{more}"
+        )
+    return notes
+
+
+def _same_weights(listing: Listing, records: Iterable[Record]) -> list[list[int]]:
+    """Return the groups of steps that hold the same weights: a training that stood still."""
+    steps: dict[str, list[int]] = {}
+    for record in records:
+        if record.facts["sha256"] is not None:
+            steps.setdefault(record.facts["sha256"], []).append(record.facts["step"])
+    groups = {tuple(group) for group in steps.values() if len(group) > 1}
+    return [list(group) for group in sorted(groups | set(listing.same))]
+
+
+def _manifest(
+    job: Job, selection: Mapping[str, Any], checks: Mapping[str, Any]
+) -> dict[str, Any]:
     values = job.observations.values
     architecture = job.model.resolved.architecture.name
     return {
@@ -313,8 +381,13 @@ def _manifest(job: Job, pattern: str | None, checks: Mapping[str, Any]) -> dict[
             "shape": list(values.shape),
             "layout": job.observations.layout,
             "scale": job.observations.scale,
+            **job.observations.preparation,
         },
-        "selection": {"pattern": pattern},
+        "selection": dict(selection),
+        "weights": {
+            "in_file": job.listing.checkpoints[0].header.weights,
+            "keys": job.model.resolved.mapping.as_dict(),
+        },
         "batch_size": job.model.batch_size,
         "checkpoints": [
             {"index": index, "step": c.step, "path": str(c.path), "format": c.format,
@@ -359,7 +432,7 @@ def _question(manifest: Mapping[str, Any], *, given_values: bool) -> dict[str, A
         "normalize": manifest["normalize"],
         "baseline": manifest["baseline"],
         "observations": manifest["observations"]["sha256"][:12],
-        "pattern": manifest["selection"]["pattern"],
+        **{name: manifest["selection"].get(name, usual) for name, usual in _SELECTION.items()},
         "batch size": manifest["batch_size"],
     }
 
@@ -488,8 +561,7 @@ def _check_unchanged(job: Job, journal: list[dict[str, Any]]) -> None:
                 f"{job.folder}: step {record['step']} was explained from {record['path']}, which is not "
                 "among the checkpoints now; bring it back, or start again with --overwrite or -o"
             )
-        status = checkpoint.path.stat()
-        if [status.st_size, status.st_mtime_ns] == [record["size"], record["modified"]]:
+        if list(stamp(checkpoint.path, checkpoint.format)) == [record["size"], record["modified"]]:
             continue
         if digest(checkpoint.path, checkpoint.format) != record["sha256"]:
             raise RunError(
@@ -539,7 +611,7 @@ def _explained(
     job: Job, checkpoint: Checkpoint, question: Question
 ) -> tuple[dict[str, Any], NDArray[np.float32]]:
     """Explain one checkpoint and store it: first its relevance, then its line in the journal."""
-    status = checkpoint.path.stat()
+    size, modified = stamp(checkpoint.path, checkpoint.format)
     sha256 = explanation.load(job.model, checkpoint, trust=job.trust)
     found = explanation.explain(job.model, job.observations.values, question)
     store.save_array(store.relevance_path(job.folder, checkpoint.step), found.relevance)
@@ -549,8 +621,8 @@ def _explained(
         "path": str(checkpoint.path),
         "format": checkpoint.format,
         "sha256": sha256,
-        "size": status.st_size,
-        "modified": status.st_mtime_ns,
+        "size": size,
+        "modified": modified,
         "status": "done" if found.finite else "not_finite",
         "reason": None if found.finite else "its outputs or relevance hold NaN or infinity",
         "score": [float(s) if ok else None for s, ok in zip(found.score, finite, strict=True)],

@@ -86,11 +86,11 @@ def test_left_out_with_a_reason(mlp_folder: Path) -> None:
     (mlp_folder / ".hidden").write_text("x")
     (mlp_folder / "logs").mkdir()
     listing = discover(mlp_folder)
-    reasons = {entry.path.name: entry.reason for entry in listing.left_out}
+    reasons = {e.path.name: e.reason.removeprefix(f"{e.path}: ") for e in listing.left_out}
     assert reasons == {
         "optimizer.pt": "an optimizer state",
         "best.pt": "no step in the file or its name",
-        "progress.csv": "holds no checkpoint of a known format",
+        "progress.csv": "is a text file",
         ".hidden": "a hidden or temporary file",
         "logs": "a folder",
     }
