@@ -88,7 +88,8 @@ def discover(
             notes.append(f"the checkpoints are in {deeper}")
             where = _entries(str(deeper))
             found, left_out = _look_at_all(where, chosen, trust, progress)
-    left_out = [_judged(entry, found, chosen) for entry in left_out]
+    named_alike = {template(entry.path.name) for entry in found}
+    left_out = [_judged(entry, named_alike, chosen) for entry in left_out]
     ordered, others, unit = order(found, where.name, chosen.weights)
     taken, not_taken = chosen.choose(ordered)
     executed = sorted({name for entry in taken for name in entry.header.executes})
@@ -192,10 +193,11 @@ def _is_numbered(path: Path) -> bool:
     return any(char.isdigit() for char in path.name)
 
 
-def _judged(entry: LeftOut, found: list[Found], selection: Selection) -> LeftOut:
+def _judged(entry: LeftOut, named_alike: set[str], selection: Selection) -> LeftOut:
     """Call what is named like the checkpoints but cannot be read bad, and give it their step."""
-    alike = template(entry.path.name) in {template(other.path.name) for other in found}
-    if not (entry.bad or (alike and entry.reason == _UNKNOWN)):
+    if not entry.bad and entry.reason != _UNKNOWN:
+        return entry
+    if not entry.bad and template(entry.path.name) not in named_alike:
         return entry
     candidates = step_candidates(entry.path.stem, Header({}))
     step = next((candidates[source].value for source in SOURCES if source in candidates), None)

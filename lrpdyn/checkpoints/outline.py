@@ -7,6 +7,7 @@ looked at, whoever made it, and without the framework that saved it.
 
 from __future__ import annotations
 
+import math
 import pickletools
 import struct
 from collections.abc import Callable
@@ -56,7 +57,7 @@ class TensorOutline:
     @property
     def size(self) -> int:
         """Bytes that its entries take."""
-        return int(np.prod(self.shape, dtype=object)) * ITEM_SIZES.get(self.storage.kind, 1)
+        return math.prod(self.shape) * ITEM_SIZES.get(self.storage.kind, 1)
 
 
 @dataclass(eq=False)
