@@ -53,6 +53,18 @@ class Statistics:
             found = np.clip(found, -self.clip, self.clip)
         return found.astype(np.float32)
 
+    def bounds(self, low: float, high: float) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+        """Return what `low` and `high` become in each channel, or None where it differs within."""
+        shapes = (self.mean.shape, self.deviation.shape)
+        if any(shape and shape[1:] != (1, 1) for shape in shapes):
+            return None
+        ends = [
+            np.atleast_1d((value - self.mean) / self.deviation).ravel() for value in (low, high)
+        ]
+        if self.clip is not None:
+            ends = [np.clip(end, -self.clip, self.clip) for end in ends]
+        return tuple(ends[0].tolist()), tuple(ends[1].tolist())
+
 
 def from_options(mean: Any, std: Any, channels: int | None) -> Statistics | None:
     """Return what ``--mean`` and ``--std`` say: numbers (one, or one a channel) or .npy files.

@@ -42,7 +42,8 @@ class Observations:
     """`values` is (N, C, H, W) or (N, F), float32; the rest says where it came from.
 
     `pixels` tells that they were bytes, 0 to 255 before they were divided by `scale`; `chosen` are
-    their numbers among all that were read; `preparation` says what else was done to them.
+    their numbers among all that were read; `normalisation` was applied after the division, and
+    `preparation` says what was done besides.
     """
 
     values: NDArray[np.float32]
@@ -51,6 +52,7 @@ class Observations:
     scale: float
     pixels: bool = False
     chosen: tuple[int, ...] = ()
+    normalisation: Statistics | None = None
     preparation: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -139,12 +141,12 @@ def load_observations(
         scaled = normalisation.apply(scaled)
     preparation = {
         "stack": stack, "stack_order": stack_order, "select": select,
-        "seed": seed if select else None, "samples": None if select is samples is None else chosen,
+        "seed": seed if select else None, "samples": chosen if select or samples else None,
         "mean": _plain(mean), "std": _plain(std), "statistics": _plain(statistics),
     }  # fmt: skip
     return Observations(
         np.ascontiguousarray(scaled), tuple(files), arranged[0][1], divisor,
-        values.dtype == np.uint8, tuple(chosen), preparation,
+        values.dtype == np.uint8, tuple(chosen), normalisation, preparation,
     )  # fmt: skip
 
 

@@ -291,9 +291,10 @@ def _load_first(model: Model, listing: Listing, *, skip_bad: bool, trust: bool) 
 
 def _bounds(resolved: Resolved, loaded: Observations) -> Bounds | None:
     """Return the least and the largest value that observations can have, where it is known."""
-    if resolved.architecture.preprocessing.expected is not None:
-        return resolved.architecture.preprocessing.expected
-    return (0.0, 255.0 / loaded.scale) if loaded.pixels else None
+    pixels = (0.0, 255.0 / loaded.scale) if loaded.pixels else None
+    if loaded.normalisation is not None:
+        return None if pixels is None else loaded.normalisation.bounds(*pixels)
+    return resolved.architecture.preprocessing.expected or pixels
 
 
 def _dependence(
@@ -349,9 +350,7 @@ def _same_weights(listing: Listing, records: Iterable[Record]) -> list[list[int]
     return [list(group) for group in sorted(groups | set(listing.same))]
 
 
-def _manifest(
-    job: Job, selection: Mapping[str, Any], checks: Mapping[str, Any]
-) -> dict[str, Any]:
+def _manifest(job: Job, selection: Mapping[str, Any], checks: Mapping[str, Any]) -> dict[str, Any]:
     values = job.observations.values
     architecture = job.model.resolved.architecture.name
     return {

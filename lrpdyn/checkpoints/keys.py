@@ -68,9 +68,10 @@ def candidates(shapes: Shapes, *, whole: bool) -> Iterator[KeyMapping]:
     part of an unknown network is taken for the whole of a known one.
     """
     plain = KeyMapping()
-    yield plain
     if plain.apply(shapes).keys() != shapes.keys():
+        # A layer may be called so by its author, and what it wraps is then another network.
         yield IDENTITY
+    yield plain
     names = list(plain.apply(shapes))
     used = [name for name in names if not _BESIDE.fullmatch(name)] if whole else names
     for prefix in _prefixes(used):

@@ -8,6 +8,7 @@ Run by name, a number of files for each kind of container (10,000 where not give
 from __future__ import annotations
 
 import io
+import json
 import os
 import pickle
 import resource
@@ -56,7 +57,9 @@ class Canary:
 def corpus(kind: str, canary: Path) -> list[bytes]:
     """Return whole files of a kind of container, one of them with a canary where it can have one."""
     torch.manual_seed(0)
-    network = torch.nn.Sequential(torch.nn.Conv2d(2, 3, 3), torch.nn.Flatten(), torch.nn.Linear(3, 2))
+    network = torch.nn.Sequential(
+        torch.nn.Conv2d(2, 3, 3), torch.nn.Flatten(), torch.nn.Linear(3, 2)
+    )
     optimizer = torch.optim.Adam(network.parameters())
     nested = {"state_dict": network.state_dict(), "optimizer": optimizer.state_dict(), "epoch": 3}
     evil = {"state_dict": network.state_dict(), "extra": Canary(str(canary))}
@@ -85,13 +88,13 @@ def _stable_baselines(policy: bytes) -> bytes:
 
 
 def _safetensors(weights: dict[str, torch.Tensor]) -> bytes:
-    header, data = [], b""
+    header, data = {}, b""
     for key, value in weights.items():
         raw = value.numpy().tobytes()
-        shape = list(value.shape)
-        header.append(f'"{key}":{{"dtype":"F32","shape":{shape},"data_offsets":[{len(data)},{len(data) + len(raw)}]}}')  # fmt: skip
+        ends = [len(data), len(data) + len(raw)]
+        header[key] = {"dtype": "F32", "shape": list(value.shape), "data_offsets": ends}
         data += raw
-    text = ("{" + ",".join(header) + "}").encode()
+    text = json.dumps(header).encode()
     return struct.pack("<Q", len(text)) + text + data
 
 
@@ -201,9 +204,7 @@ def campaign(kind: str, files: int, number: int, folder: Path) -> Look:
     @seed(number)
     @settings(max_examples=files, database=None, deadline=None,
               suppress_health_check=list(HealthCheck), phases=(Phase.generate, Phase.shrink))  # fmt: skip
-    @given(
-        st.sampled_from(originals), st.lists(MUTATION, min_size=1, max_size=8), st.booleans()
-    )
+    @given(st.sampled_from(originals), st.lists(MUTATION, min_size=1, max_size=8), st.booleans())
     def run(original: bytes, mutations: list[tuple[str, float, int, bytes]], inside: bool) -> None:
         change = mutate_inside if inside and kind == "zip" else mutate
         read(change(original, mutations))
@@ -221,8 +222,9 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             look = campaign(kind, files, number, Path(folder))
         told = ", ".join(f"{count:,} {what}" for what, count in look.outcomes.most_common())
-        print(f"{kind}: {sum(look.outcomes.values()):,} files (seed {number}): {told}; slowest "
-              f"{look.slowest:.2f} s, memory +{look.memory / 2**20:.0f} MiB, no code run", flush=True)  # fmt: skip
+        count = sum(look.outcomes.values())
+        print(f"{kind}: {count:,} files (seed {number}): {told}")
+        print(f"  slowest {look.slowest:.2f} s, memory +{look.memory / 2**20:.0f} MiB, no code run")
 
 
 if __name__ == "__main__":
