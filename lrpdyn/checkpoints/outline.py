@@ -111,6 +111,10 @@ def outline(file: Any) -> Outline:
     return Outline(machine.root, frozenset(machine.names), tuple(machine.storages.values()))
 
 
+#: Names of Python 2, which protocol 2 still writes.
+_PYTHON_2 = {"__builtin__": "builtins", "copy_reg": "copyreg"}
+
+
 class _Mark:
     pass
 
@@ -215,7 +219,7 @@ class _Machine:
         self._push_name(module, name)
 
     def _push_name(self, module: str, name: str) -> None:
-        full = f"{module}.{name}"
+        full = f"{_PYTHON_2.get(module, module)}.{name}"
         self.names.add(full)
         self.stack.append(Opaque(full))
 
