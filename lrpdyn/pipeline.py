@@ -229,8 +229,7 @@ def _check_listing(listing: Listing, where: str, skip_bad: bool) -> None:
         more = f"; and {beyond} more, see lrpdyn inspect" if beyond > 0 else ""
         total = len(listing.bad) + len(listing.checkpoints)
         raise CheckpointError(
-            f"{len(listing.bad)} of {total} checkpoints cannot be used: {reasons}{more} (--skip-bad goes "
-            "on without them)"
+            f"{len(listing.bad)} of {total} checkpoints cannot be used: {reasons}{more}"
         )
     found = len(listing.checkpoints)
     if found < 2:

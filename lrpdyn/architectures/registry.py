@@ -225,7 +225,7 @@ def _resolve_named(
             continue
         resolved = Resolved(_as_hinted(architecture, header), {**(read or {}), **given}, mapping)
         differing = _differing(expected if fixed else _shapes_of(resolved), shapes)
-        if not differing and not mapping.prefix:
+        if not differing and (not mapping.prefix or len({m.prefix for m in proposed}) == 1):
             return resolved
         if not differing:
             fitting.append(resolved)

@@ -204,7 +204,9 @@ def _judged(entry: LeftOut, named_alike: set[str], selection: Selection) -> Left
     outside = None if step is None else selection.outside(step)
     if outside is not None:
         return LeftOut(entry.path, outside, step=step)
-    return LeftOut(entry.path, entry.reason, bad=True, step=step)
+    # A bad entry's reason is read alone, in the error that lists them all.
+    reason = entry.reason.removeprefix(f"{entry.path}: ")
+    return LeftOut(entry.path, f"{entry.path}: {reason}", bad=True, step=step)
 
 
 def _sharing_shapes(

@@ -52,9 +52,9 @@ def accelerate(path: Path) -> Inside | None:
 
 
 def pfrl(path: Path) -> Inside | None:
-    """PFRL: ``model.pt`` beside ``optimizer.pt``."""
-    model = path / "model.pt"
-    return Inside((model,)) if model.is_file() else None
+    """PFRL: a file for each of an agent's parts; ``model.pt`` or ``policy.pt`` acts."""
+    parts = (path / "model.pt", path / "policy.pt")
+    return next((Inside((part,)) for part in parts if part.is_file()), None)
 
 
 def rllib(path: Path) -> Inside | None:

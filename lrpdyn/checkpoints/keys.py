@@ -40,13 +40,14 @@ class KeyMapping:
         return name.removeprefix(self.prefix) if name.startswith(self.prefix) else None
 
     def apply(self, entries: Mapping[str, _T]) -> dict[str, _T]:
-        """Return `entries` by the network's names; two keys that become one stay as they are."""
+        """Return `entries` by the network's names; as they are where two of those would be one."""
         found: dict[str, _T] = {}
         for key, value in entries.items():
             name = self.rename(key)
-            if name is None:
-                continue
-            found[key if name in found else name] = value
+            if name in found:
+                return dict(entries)
+            if name is not None:
+                found[name] = value
         return found
 
     def unused(self, keys: Iterable[str]) -> list[str]:

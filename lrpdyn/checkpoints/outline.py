@@ -432,6 +432,7 @@ _KNOWN: dict[str, Callable[..., Any]] = {
     "collections.Counter": _mapping,
     "builtins.dict": _mapping,
     "_codecs.encode": _encoded,
+    "builtins.bytes": lambda text=b"", *rest: _bytes(text, *rest),
     "builtins.bytearray": lambda text=b"", *rest: _bytes(text, *rest),
     **{f"{package}.multiarray._reconstruct": _array for package in ("numpy.core", "numpy._core")},
     **{f"{package}.multiarray.scalar": _scalar for package in ("numpy.core", "numpy._core")},

@@ -78,7 +78,8 @@ def follow(found: Any, path: str) -> Any:
 
 
 def is_state_dict(found: Any) -> bool:
-    """Tell whether `found` maps names to tensors (a module's extra state may be among them)."""
+    """Tell whether `found` maps names to tensors, a module's extra state and Tianshou's optimizers
+    among them."""
     if not isinstance(found, Mapping) or not found:
         return False
     tensors = 0
@@ -87,7 +88,7 @@ def is_state_dict(found: Any) -> bool:
             return False
         if hasattr(value, "shape"):
             tensors += 1
-        elif not key.endswith("_extra_state"):
+        elif not key.endswith("_extra_state") and key != "_optimizers":
             return False
     return tensors > 0
 

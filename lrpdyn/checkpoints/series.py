@@ -101,39 +101,39 @@ def _with_usable_numbers(found: Sequence[Found]) -> list[Found]:
 
 def _steps(numbered: Sequence[Found], where: str) -> dict[Path, StepCandidate]:
     """Return the step of each entry, all from one source or at least in one unit."""
-    for source in SOURCES:
-        values = [
-            entry.candidates[source].value for entry in numbered if source in entry.candidates
-        ]
-        varied = len(set(values)) > 1 or len(numbered) == 1
-        if len(values) == len(numbered) and varied:
+    for source in SOURCES[:-1]:
+        if _tells_all(source, numbered):
             return {entry.path: entry.candidates[source] for entry in numbered}
     for sources in (("file", "label"), ("file epoch", "epoch")):
         steps = {entry.path: _first(entry, sources) for entry in numbered}
         if len({step.value for step in steps.values() if step}) > 1 and all(steps.values()):
             return {path: step for path, step in steps.items() if step is not None}
-    return _commonest(numbered, where)
+    _check_units(numbered, where)
+    source = max(SOURCES, key=lambda source: (_count(source, numbered), -SOURCES.index(source)))
+    return {e.path: e.candidates[source] for e in numbered if source in e.candidates}
 
 
-def _commonest(numbered: Sequence[Found], where: str) -> dict[Path, StepCandidate]:
-    def usable(source: str) -> int:
-        values = [
-            entry.candidates[source].value for entry in numbered if source in entry.candidates
-        ]
-        return len(values) if len(set(values)) > 1 else 0
+def _tells_all(source: str, numbered: Sequence[Found]) -> bool:
+    everything = all(source in entry.candidates for entry in numbered)
+    return everything and (_count(source, numbered) > 0 or len(numbered) == 1)
 
-    source = max(SOURCES, key=lambda source: (usable(source), -SOURCES.index(source)))
-    steps = {e.path: e.candidates[source] for e in numbered if source in e.candidates}
-    unit = next(iter(steps.values())).unit if steps else "steps"
-    others = [entry for entry in numbered if entry.path not in steps]
-    for entry in others:
-        known = {candidate.unit for name, candidate in entry.candidates.items() if name != "number"}
-        if known and unit not in known and source != "number":
-            raise CheckpointError(
-                f"{where}: steps in different units: {next(iter(steps)).name} in {unit}, "
-                f"{entry.path.name} in {known.pop()}; choose one kind with --pattern"
-            )
-    return steps
+
+def _count(source: str, numbered: Sequence[Found]) -> int:
+    """Return how many entries have a step from `source`; none if it is always the same."""
+    values = [entry.candidates[source].value for entry in numbered if source in entry.candidates]
+    return len(values) if len(set(values)) > 1 else 0
+
+
+def _check_units(numbered: Sequence[Found], where: str) -> None:
+    """Raise CheckpointError where some entries have epochs only and others steps only."""
+    only: dict[str, Found] = {}
+    for entry in numbered:
+        units = {number.unit for name, number in entry.candidates.items() if name != "number"}
+        if len(units) == 1:
+            only.setdefault(units.pop(), entry)
+    if len(only) > 1:
+        told = ", ".join(f"{entry.path.name} in {unit}" for unit, entry in sorted(only.items()))
+        raise CheckpointError(f"{where}: steps in different units: {told}; choose with --pattern")
 
 
 def _first(entry: Found, sources: Iterable[str]) -> StepCandidate | None:

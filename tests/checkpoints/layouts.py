@@ -306,9 +306,11 @@ def fairseq(folder: Path, series: Series) -> dict[str, str]:
 def tianshou(folder: Path, series: Series) -> dict[str, str]:
     for epoch, weights in series.items():
         saved = {
-            "model": {**under("policy.model.", weights), **under("model_old.", weights)},
-            "optim": adam(weights),
-        }
+            "model": {
+                **under("policy.model.", weights), **under("model_old.module.", weights),
+                "_optimizers": [adam(weights)],
+            },
+        }  # fmt: skip
         torch.save(saved, folder / f"checkpoint_{epoch}.pth")
     return {}
 

@@ -32,9 +32,7 @@ def test_layout(name: str, tmp_path: Path) -> None:
     assert beside.items() <= reasons.items()
     for checkpoint, weights in zip(listing.checkpoints, series.values(), strict=True):
         resolved = resolve(architecture(), {}, checkpoint.header, name)
-        found, digest = read_weights(
-            checkpoint.path, checkpoint.format, weights=checkpoint.weights
-        )
+        found, digest = read_weights(checkpoint.path, checkpoint.format, weights=checkpoint.weights)
         assert len(digest) == 64
         network = Net()
         load_weights(network, found, resolved, name)
