@@ -39,6 +39,7 @@ from lrpdyn.lrp.registry import STOCK
 from lrpdyn.observations import Observations, load_observations
 from lrpdyn.results import Record, write_results
 from lrpdyn.targets import CONTRASTS, Fixed, Target, fix_targets, parse_target
+from lrpdyn.text import printable
 
 BATCH_SIZE = 64
 #: So many bad checkpoints are told with their reasons.
@@ -317,7 +318,7 @@ def _say(lines: Iterable[str], quiet: bool) -> None:
     """Write notes to stderr; what is trusted to run is told even to those who want quiet."""
     for line in lines:
         if not quiet or line.startswith("trusted"):
-            print(f"note      {line}", file=sys.stderr)
+            print(printable(f"note      {line}"), file=sys.stderr)
 
 
 def _notes(resolved: Resolved, first: Checkpoint) -> list[str]:

@@ -48,7 +48,10 @@ def weights_of(path: Path, choice: Choice) -> Mapping[str, Tensor]:
     """Read the arrays of a pickle as tensors."""
     _, weights = locate(read_pickle(path, trust=choice.trust), choice.weights, str(path))
     try:
-        return {key: torch.from_numpy(value.copy()) for key, value in _arrays(weights).items()}
+        return {
+            key: torch.from_numpy(value.astype(value.dtype.newbyteorder("=")))
+            for key, value in _arrays(weights).items()
+        }
     except TypeError as error:
         raise CheckpointError(f"{path}: holds an array that torch has no type for") from error
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import re
 import stat
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,18 +21,21 @@ Progress = Callable[[list[Path]], Iterable[Path]]
 
 _UNKNOWN = "holds no checkpoint of a known format"
 _FOLDER = "a folder"
-#: What lies beside checkpoints, by its name; its content would not always tell it from weights.
-_BESIDE = (
+#: What is not worth reading, by its name: it is large, or still being written.
+_UNREAD = (
     (re.compile(r"replay_?buffer"), "a replay buffer"),
     (re.compile(r"vec_?normalize"), "the running statistics of observations"),
+    (re.compile(r"[_.-](temp|tmp|part|partial|incomplete|lock)$"), "a hidden or temporary file"),
+)
+#: What a file is that is named so and holds no weights of a network.
+_BESIDE = (
     (re.compile(r"(^|[_.-])(optimi[sz]er|optim)s?([_.-]|$)"), "an optimizer state"),
     (re.compile(r"(^|[_.-])(lr_)?scheduler([_.-]|$)"), "a scheduler state"),
     (re.compile(r"(^|[_.-])(rng_state|random_states?)([_.-]|$)"), "a random number state"),
     (
-        re.compile(r"(^|[_.-])(training_args|scaler|grad_scaler|sampler)([_.-]|$)"),
+        re.compile(r"(^|[_.-])(training_args|(grad_)?scaler|sampler)([_.-]|$)"),
         "a trainer's settings",
     ),
-    (re.compile(r"[_.-](temp|tmp|part|partial|incomplete|lock)$"), "a hidden or temporary file"),
 )
 _TEMPORARY = (".tmp", "~", ".swp")
 _MOST_FOLDERS = 1000
@@ -58,7 +61,7 @@ def discover(
 ) -> Listing:
     """Return the checkpoints of a folder (or glob) in order of their training step.
 
-    A folder that holds none is entered where just one folder in it does.
+    A folder that holds no series is entered where just one folder in it does.
 
     Parameters
     ----------
@@ -82,7 +85,7 @@ def discover(
     where = _entries(str(checkpoints))
     found, left_out = _look_at_all(where, chosen, trust, progress)
     notes: list[str] = []
-    if not found and not any(entry.bad for entry in left_out) and where.root is not None:
+    if len(found) < 2 and not any(entry.bad for entry in left_out) and where.root is not None:
         deeper = _deeper(where.root, chosen, trust)
         if deeper is not None:
             notes.append(f"the checkpoints are in {deeper}")
@@ -153,6 +156,9 @@ def _look_at(path: Path, root: Path | None, selection: Selection, trust: bool) -
     except OptimizerStateError:
         return LeftOut(path, "an optimizer state")
     except CheckpointError as error:
+        beside = _named_as(path, _BESIDE)
+        if beside is not None:
+            return LeftOut(path, beside)
         bad = path.suffix in SUFFIXES or (is_folder and _is_numbered(path))
         return LeftOut(path, str(error), bad=bad)
     return Found(path, reader.format, header, _candidates(path, header, in_glob=root is None))
@@ -175,9 +181,13 @@ def _left_out_unread(path: Path, root: Path | None, trust: bool) -> str | None:
         return "a link to nothing"
     if not stat.S_ISDIR(mode) and not stat.S_ISREG(mode):
         return "no plain file"
+    return _named_as(path, _UNREAD)
+
+
+def _named_as(path: Path, kinds: Sequence[tuple[re.Pattern[str], str]]) -> str | None:
     lowered = path.name.lower()
     stem = lowered.rpartition(".")[0] or lowered
-    return next((what for named, what in _BESIDE if named.search(stem)), None)
+    return next((what for named, what in kinds if named.search(stem)), None)
 
 
 def _candidates(path: Path, header: Header, *, in_glob: bool) -> dict[str, StepCandidate]:
@@ -233,7 +243,7 @@ def _deeper(root: Path, selection: Selection, trust: bool) -> Path | None:
         if holding:
             names = ", ".join(map(str, holding[:5])) + " ..." * (len(holding) > 5)
             raise CheckpointError(
-                f"{root}: holds no checkpoints itself, but several folders of them: {names}; give one"
+                f"{root}: holds no series itself, but several folders of them: {names}; give one"
             )
     return None
 

@@ -119,7 +119,8 @@ def weights_of(
             raise _refused(names, where)
         if not names:
             _check_weights(_chosen(look.found.root, header.weights, where), look, where)
-    loaded = _load(source, look.found, where, trust=trust)
+    # What names nothing dangerous is never run, trusted or not.
+    loaded = _load(source, look.found, where, trust=bool(names))
     chosen = _state_of(follow(_state_of(loaded), header.weights))
     return {key: value for key, value in chosen.items() if isinstance(value, Tensor)}
 
@@ -181,6 +182,11 @@ def _load(source: Path | bytes, found: Outline, where: str, *, trust: bool) -> A
         blocked = _BLOCKED.search(str(error))
         if blocked and not trust:
             raise _refused((blocked[1],), where) from error
+        if "Unsupported operand" in str(error):
+            raise CheckpointError(
+                f"{where}: was saved with another pickle_protocol than torch's own, 2, which its "
+                "restricted reader does not know; save it again without that option"
+            ) from error
         raise CheckpointError(
             f"{where}: cannot be read, damaged or cut short ({first_line(error)}); copy it again, or "
             "go on without it (--skip-bad)"

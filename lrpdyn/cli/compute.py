@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from lrpdyn.cli import options
-from lrpdyn.cli.text import printable
+from lrpdyn.text import printable
 
 
 @click.command("compute", short_help="Explain every checkpoint and write a run folder.")

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from lrpdyn.cli import options
-from lrpdyn.cli.text import printable
+from lrpdyn.text import printable
 
 #: So many entries that are left out for one reason are listed, then they are counted.
 _MOST_ALIKE = 10

@@ -12,8 +12,8 @@ from typing import Any
 import click
 
 from lrpdyn import __version__
-from lrpdyn.cli.text import printable
 from lrpdyn.errors import LrpdynError
+from lrpdyn.text import printable
 
 _COMMANDS = ("compute", "plot", "outliers", "inspect", "demo", "rules", "architectures")
 _STOPPED = "Stopped. What is finished is kept: the same command goes on from there."

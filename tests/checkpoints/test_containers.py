@@ -120,3 +120,17 @@ def test_shapes_beyond_their_storage_are_refused(tmp_path: Path) -> None:
     torch.save({"weight": wide}, tmp_path / "net_1.pt")
     with pytest.raises(CheckpointError, match="only 4 bytes"):
         read_header(tmp_path / "net_1.pt", "torch")
+
+
+@pytest.mark.parametrize("protocol", [3, 4, 5])
+def test_other_pickle_protocols(tmp_path: Path, protocol: int) -> None:
+    torch.save(states((1,))[1], tmp_path / "net_1.pt", pickle_protocol=protocol)
+    header = read_header(tmp_path / "net_1.pt", "torch")
+    assert header.shapes["head.bias"] == (3,)
+    try:
+        weights, _ = read_weights(tmp_path / "net_1.pt", "torch")
+    except CheckpointError as error:
+        assert protocol > 3
+        assert "pickle_protocol" in str(error)  # noqa: PT017
+    else:
+        assert torch.equal(weights["head.bias"], states((1,))[1]["head.bias"])

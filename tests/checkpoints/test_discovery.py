@@ -98,6 +98,17 @@ def test_left_out_with_a_reason(mlp_folder: Path) -> None:
     assert len(listing.checkpoints) == 5
 
 
+def test_a_network_is_read_whatever_its_name_says(tmp_path: Path) -> None:
+    for step in (1, 2):
+        weights = {"0.weight": torch.full((2, 2), float(step))}
+        torch.save(weights, tmp_path / f"adam_optimizer_{step}.pt")
+    (tmp_path / "rng_state.pth").write_bytes(b"broken")
+    listing = discover(tmp_path)
+    assert [checkpoint.step for checkpoint in listing.checkpoints] == [1, 2]
+    assert [entry.reason for entry in listing.left_out] == ["a random number state"]
+    assert listing.bad == ()
+
+
 def test_damaged_files_are_bad_and_keep_their_step(mlp_folder: Path, ppo_folder: Path) -> None:
     whole = (mlp_folder / "net_2.pt").read_bytes()
     (mlp_folder / "net_5.pt").write_bytes(whole[: len(whole) // 2])

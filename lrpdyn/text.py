@@ -1,4 +1,4 @@
-"""Text for a terminal."""
+"""Text for a terminal, made of what strangers wrote."""
 
 from __future__ import annotations
 
