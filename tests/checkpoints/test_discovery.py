@@ -67,6 +67,11 @@ def test_state_dicts_bare_and_nested(tmp_path: Path, key: str | None, legacy: bo
         ("model_epoch_12", "epoch", 12),
         ("agent-2024-05-01-300", "number", 300),
         ("ppo_loss=3.210_40", "number", 40),
+        ("100k", "label", 100_000),
+        ("ppo-2.5M", "label", 2_500_000),
+        ("500_checkpoint", "label", 500),
+        ("a1b2c3d4e5_7", "number", 7),
+        ("PongNoFrameskip-v4", None, None),
         ("best", None, None),
     ],
 )
