@@ -168,7 +168,9 @@ def expected_observations(model: Model, shape: tuple[int, ...] | None) -> Expect
 
 def load(model: Model, checkpoint: Checkpoint, *, trust: bool) -> str:
     """Load a checkpoint's weights into the model; return their SHA-256."""
-    weights, sha256 = read_weights(checkpoint.path, checkpoint.format, trust=trust)
+    weights, sha256 = read_weights(
+        checkpoint.path, checkpoint.format, trust=trust, weights=checkpoint.weights
+    )
     load_weights(model.network, weights, model.resolved, str(checkpoint.path))
     return sha256
 

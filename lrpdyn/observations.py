@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lrpdyn.errors import ObservationError, UsageError
+from lrpdyn.observation_choice import choose
+from lrpdyn.observation_stacks import grey, in_order, merged, stack_frames, together
+from lrpdyn.observation_statistics import Statistics, from_file, from_options, imagenet
 
 IMAGES = (".png", ".jpg", ".jpeg")
 ARRAYS = (".npy", ".npz")
-LAYOUTS = ("NCHW", "NHWC", "CHW", "HWC", "NHW", "HW", "NF", "F")
+LAYOUTS = ("NCHW", "NHWC", "CHW", "HWC", "NHW", "HW", "NF", "F", "NKHWC", "NKCHW")
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,8 @@ class Observations:
     """`values` is (N, C, H, W) or (N, F), float32; the rest says where it came from.
 
     `pixels` tells that they were bytes, 0 to 255 before they were divided by `scale`; `chosen` are
-    their numbers among all that were read.
+    their numbers among all that were read; `normalisation` was applied after the division, and
+    `preparation` says what was done besides.
     """
 
     values: NDArray[np.float32]
@@ -48,6 +52,8 @@ class Observations:
     scale: float
     pixels: bool = False
     chosen: tuple[int, ...] = ()
+    normalisation: Statistics | None = None
+    preparation: Mapping[str, Any] = field(default_factory=dict)
 
 
 def load_observations(
@@ -57,30 +63,53 @@ def load_observations(
     layout: str | None = None,
     scale: str | float | None = None,
     samples: str | Sequence[int] | None = None,
+    stack: int | None = None,
+    stack_order: str = "oldest",
+    mean: Any = None,
+    std: Any = None,
+    statistics: str | Path | None = None,
+    select: str | None = None,
+    seed: int = 0,
+    trust: bool = False,
 ) -> Observations:
-    """Read, arrange, scale and choose observations.
+    """Read, arrange, choose, scale and normalise observations.
 
     Parameters
     ----------
     sources
-        Files (.npy, .npz, .png, .jpg), folders of them, or arrays.
+        Files (.npy, .npz or ``FILE.npz:KEY``, .png, .jpg), folders of them, or arrays.
     expected
         What the network takes.
     layout
         One of `LAYOUTS`; told from the network's channels where not given.
     scale
-        What the observations are divided by, or ``none``; told by the architecture for uint8.
+        What the observations are divided by, ``none``, or ``imagenet``; told by the architecture
+        for uint8.
     samples
         ``0,3,7`` or ``0-3``; all where not given.
+    stack
+        The sources hold single frames: make each run of so many into one observation.
+    stack_order
+        ``newest`` turns the frames of each stack round; the network gets ``oldest`` first.
+    mean, std
+        Subtracted, and divided by, after `scale`: one number, one a channel, or a .npy file.
+    statistics
+        A file of running means and variances, applied instead: a checkpoint of sample-factory, or
+        ``vecnormalize.pkl`` (with `trust`).
+    select, seed
+        ``spread:K`` or ``random:K``; see `lrpdyn.observation_choice.choose`.
+    trust
+        Believe a ``vecnormalize.pkl``.
 
     Raises
     ------
     ObservationError
         A file cannot be read, or its shape, range or values do not fit the network.
     """
-    arrays, files = _read_all(sources)
+    arrays, files = _read_all(sources, stack, expected.channels)
     arranged = [
-        _arrange(array, name, expected, layout) for array, name in zip(arrays, files, strict=True)
+        _arrange(array, name, expected, layout if stack is None else "NCHW")
+        for array, name in zip(arrays, files, strict=True)
     ]
     shapes = {values.shape[1:] for values, _ in arranged}
     if len(shapes) > 1:
@@ -89,24 +118,55 @@ def load_observations(
     if len(kinds) > 1:
         raise ObservationError(f"observations differ in type: {', '.join(map(str, kinds))}")
     values = np.concatenate([values for values, _ in arranged])
-    chosen = _chosen(samples, len(values))
-    values = values[chosen]
-    divisor = _divisor(values, expected, scale)
+    chosen = choose(values, samples, select, seed)
+    values = in_order(values[chosen], stack_order) if values.ndim == 4 else values[chosen]
+    normalisation = _statistics(expected, scale, mean, std, statistics, trust)
+    divisor = _divisor(values, expected, scale, normalisation)
     scaled = values.astype(np.float32)
     if divisor != 1:
         scaled = scaled / np.float32(divisor)
     if not np.isfinite(scaled).all():
         sample = int(np.argwhere(~np.isfinite(scaled))[0][0])
         raise ObservationError(f"observations hold NaN or infinity, first in sample {sample}")
-    if scale is None:
+    if str(scale) == "imagenet":
+        _check_range(scaled, Expected(range=(0.0, 1.0)))
+    elif scale is None and normalisation is None:
         _check_range(scaled, expected)
     if expected.shape is not None and scaled.shape[1:] not in _shapes_of(expected.shape):
         raise ObservationError(
             f"observations have shape {scaled.shape[1:]} for each sample; the checkpoint says that "
             f"the network was trained on {expected.shape}"
         )
-    return Observations(np.ascontiguousarray(scaled), tuple(files), arranged[0][1], divisor,
-                        values.dtype == np.uint8, tuple(chosen))  # fmt: skip
+    if normalisation is not None:
+        scaled = normalisation.apply(scaled)
+    preparation = {
+        "stack": stack, "stack_order": stack_order, "select": select,
+        "seed": seed if select else None, "samples": chosen if select or samples else None,
+        "mean": _plain(mean), "std": _plain(std), "statistics": _plain(statistics),
+    }  # fmt: skip
+    return Observations(
+        np.ascontiguousarray(scaled), tuple(files), arranged[0][1], divisor,
+        values.dtype == np.uint8, tuple(chosen), normalisation, preparation,
+    )  # fmt: skip
+
+
+def _plain(value: Any) -> str | None:
+    return None if value is None else str(value)
+
+
+def _statistics(
+    expected: Expected, scale: Any, mean: Any, std: Any, statistics: Any, trust: bool
+) -> Statistics | None:
+    given = from_options(mean, std, expected.channels)
+    if str(scale) == "imagenet":
+        if given is not None or statistics is not None:
+            raise UsageError("--scale imagenet sets mean and deviation: leave the others out")
+        return imagenet(expected.channels)
+    if statistics is None:
+        return given
+    if given is not None:
+        raise UsageError("--statistics, and --mean or --std: give one of them")
+    return from_file(Path(statistics), trust=trust)
 
 
 def _shapes_of(shape: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
@@ -115,31 +175,63 @@ def _shapes_of(shape: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
 
 
 def _read_all(
-    sources: Sequence[str | Path | NDArray[Any]],
+    sources: Sequence[str | Path | NDArray[Any]], stack: int | None, channels: int | None
 ) -> tuple[list[NDArray[Any]], list[str]]:
     arrays: list[NDArray[Any]] = []
     files: list[str] = []
+    loose: list[Path] = []
     for source in sources:
         if isinstance(source, np.ndarray):
             arrays.append(_checked(source, "the array"))
             files.append("<array>")
             continue
         path = Path(source)
-        if path.is_dir():
-            inside = sorted(p for p in path.iterdir() if p.suffix.lower() in IMAGES + ARRAYS)
-            if not inside:
-                raise ObservationError(f"{path}: holds no .npy, .npz, .png or .jpg file")
+        inside = _inside(path) if path.is_dir() else [path]
+        pictures = [file for file in inside if file.suffix.lower() in IMAGES]
+        if stack is not None and pictures and not path.is_dir():
+            loose += pictures
+        elif stack is not None and pictures:
+            arrays.append(_frames(pictures, str(path)))
+            files.append(str(path))
         else:
-            inside = [path]
-        for file in inside:
-            arrays.append(_checked(_read(file), str(file)))
-            files.append(str(file))
+            for file in inside:
+                arrays.append(_checked(_read(file), str(file)))
+                files.append(str(file))
+    if loose:
+        arrays.append(_frames(loose, str(loose[0])))
+        files.append(", ".join(map(str, loose)))
     if not arrays:
         raise ObservationError("no observations given")
-    return arrays, files
+    if stack is None:
+        return arrays, files
+    if stack < 1:
+        raise UsageError(f"--stack {stack}: expected 1 or more")
+    stacked = []
+    for array, name in zip(arrays, files, strict=True):
+        plain = grey(array, name) if channels == stack else array
+        stacked.append(stack_frames(plain, stack, name))
+    return stacked, files
+
+
+def _inside(folder: Path) -> list[Path]:
+    """Return the files of a folder, frame_9 before frame_10."""
+    found = [path for path in folder.iterdir() if path.suffix.lower() in IMAGES + ARRAYS]
+    if not found:
+        raise ObservationError(f"{folder}: holds no .npy, .npz, .png or .jpg file")
+    return sorted(found, key=lambda path: (_natural(path.name), path.name))
+
+
+def _natural(name: str) -> list[tuple[int, int, str]]:
+    parts = re.split(r"([0-9]+)", name)
+    return [(1, int(part), "") if part.isdecimal() else (0, 0, part) for part in parts if part]
+
+
+def _frames(files: Sequence[Path], where: str) -> NDArray[Any]:
+    return together([_checked(_read(file), str(file)) for file in files], where)
 
 
 def _read(path: Path) -> NDArray[Any]:
+    path, key = _with_key(path)
     suffix = path.suffix.lower()
     if suffix not in IMAGES + ARRAYS:
         raise ObservationError(
@@ -152,20 +244,38 @@ def _read(path: Path) -> NDArray[Any]:
             with Image.open(path) as image:
                 plain = image if image.mode in ("L", "RGB", "RGBA") else image.convert("RGB")
                 return np.asarray(plain)
-        loaded = np.load(path, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return loaded
-        with loaded:
-            names = loaded.files
-            if len(names) != 1:
-                raise ObservationError(
-                    f"{path}: holds {len(names)} arrays, expected one: {names[:6]}"
-                )
-            return np.asarray(loaded[names[0]])
+        if suffix == ".npz":
+            return _member(path, key)
+        loaded: NDArray[Any] = np.load(path, allow_pickle=False)
+        return loaded
     except FileNotFoundError as error:
         raise ObservationError(f"{path}: no such file") from error
-    except (OSError, ValueError, EOFError, SyntaxError) as error:
+    except (OSError, ValueError, EOFError, SyntaxError, KeyError, MemoryError) as error:
         raise ObservationError(f"{path}: cannot be read as observations: {error}") from error
+
+
+def _with_key(path: Path) -> tuple[Path, str | None]:
+    """Split ``FILE.npz:KEY``."""
+    name, separator, key = str(path).rpartition(".npz:")
+    return (Path(f"{name}.npz"), key) if separator and not path.exists() else (path, None)
+
+
+def _member(path: Path, key: str | None) -> NDArray[Any]:
+    """Return an array of a .npz: the one called `key`, or its only one."""
+    loaded = np.load(path, allow_pickle=False)
+    if isinstance(loaded, np.ndarray):
+        return loaded
+    with loaded:
+        names = loaded.files
+        if key is None and len(names) == 1:
+            key = names[0]
+        if key not in names:
+            said = f"none called {key}" if key else "more than one"
+            raise ObservationError(
+                f"{path}: holds the arrays {', '.join(names[:10]) or '(none)'}, and {said}; say which "
+                f"as {path.name}:{names[0] if names else 'KEY'}"
+            )
+        return np.asarray(loaded[key])
 
 
 def _checked(array: NDArray[Any], where: str) -> NDArray[Any]:
@@ -180,6 +290,10 @@ def _arrange(
     array: NDArray[Any], where: str, expected: Expected, layout: str | None
 ) -> tuple[NDArray[Any], str]:
     """Return the array as (N, C, H, W) or (N, F), and the layout that it had."""
+    if array.ndim == 5 and expected.channels is not None and layout in (None, "NKHWC", "NKCHW"):
+        stacks = merged(array, expected.channels)
+        if stacks is not None and layout in (None, stacks[1]):
+            return stacks
     candidates = [layout] if layout else _possible(array.shape, expected)
     fits = {name: values for name in candidates if (values := _as(array, name)) is not None}
     if layout and not fits:
@@ -232,25 +346,16 @@ def _as(array: NDArray[Any], layout: str) -> NDArray[Any] | None:
     return np.moveaxis(array, -1, 1) if layout == "NHWC" else array
 
 
-def _chosen(samples: str | Sequence[int] | None, count: int) -> list[int]:
-    if samples is None:
-        return list(range(count))
-    indices: list[int] = []
-    for part in samples.split(",") if isinstance(samples, str) else map(str, samples):
-        found = re.fullmatch(r"\s*(\d+)(?:-(\d+))?\s*", part)
-        if found is None:
-            raise UsageError(f"--samples {samples}: expected numbers such as 0,3,7 or 0-3")
-        indices += range(int(found[1]), int(found[2] or found[1]) + 1)
-    wrong = [index for index in indices if index >= count]
-    if wrong or not indices or len(set(indices)) < len(indices):
-        raise UsageError(
-            f"--samples {samples}: expected different numbers from 0 to {count - 1}, for there are "
-            f"{count} observations"
-        )
-    return indices
-
-
-def _divisor(values: NDArray[Any], expected: Expected, scale: str | float | None) -> float:
+def _divisor(
+    values: NDArray[Any],
+    expected: Expected,
+    scale: str | float | None,
+    normalisation: Statistics | None,
+) -> float:
+    if str(scale) == "imagenet":
+        return 255.0 if values.dtype == np.uint8 else 1.0
+    if scale is None and normalisation is not None and normalisation.raw:
+        return 1.0
     if scale is not None:
         if str(scale) == "none":
             return 1.0
@@ -259,7 +364,9 @@ def _divisor(values: NDArray[Any], expected: Expected, scale: str | float | None
         except ValueError:
             divisor = 0.0
         if not 0 < divisor < float("inf"):
-            raise UsageError(f"--scale {scale}: expected a number above 0, such as 255, or none")
+            raise UsageError(
+                f"--scale {scale}: expected a number above 0, such as 255, or none or imagenet"
+            )
         return divisor
     if values.dtype != np.uint8:
         return 1.0

@@ -26,7 +26,8 @@ from lrpdyn import run as store
 from lrpdyn.architectures.registry import Resolved, named, resolve
 from lrpdyn.checkpoints.discovery import discover
 from lrpdyn.checkpoints.model import Checkpoint, Listing
-from lrpdyn.checkpoints.readers import digest
+from lrpdyn.checkpoints.readers import digest, stamp
+from lrpdyn.checkpoints.selection import Selection
 from lrpdyn.curves import Curve, beside, read_curve
 from lrpdyn.dependence import DEFAULT as DEFAULT_BASELINE
 from lrpdyn.dependence import Weights, dependence, parse_baseline, random_weights
@@ -47,8 +48,15 @@ from lrpdyn.records import Record
 from lrpdyn.regions import Painting, modal_value, read_regions, shares
 from lrpdyn.results import write_results
 from lrpdyn.targets import CONTRASTS, Fixed, Target, fix_targets, parse_target
+from lrpdyn.text import printable
 
 BATCH_SIZE = 64
+#: So many bad checkpoints are told with their reasons.
+_MOST_BAD = 20
+#: What decides which steps are explained, and from which weights, with what holds where it is not
+#: said.
+_SELECTION = {"pattern": None, "since": None, "until": None, "every": None, "limit": None,
+              "weights": "model", "prefix": None}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -87,7 +95,20 @@ def compute(
     layout: str | None = None,
     scale: str | float | None = None,
     samples: str | Sequence[int] | None = None,
+    stack: int | None = None,
+    stack_order: str = "oldest",
+    mean: Any = None,
+    std: Any = None,
+    statistics: str | Path | None = None,
+    select: str | None = None,
+    seed: int = 0,
     pattern: str | None = None,
+    since: int | None = None,
+    until: int | None = None,
+    every: int | None = None,
+    limit: int | None = None,
+    weights: str = "model",
+    prefix: str | None = None,
     device: str = "auto",
     batch_size: int = BATCH_SIZE,
     regions: str | Path | None = None,
@@ -126,10 +147,13 @@ def compute(
     baseline
         ``random:K`` compares the maps of the first, middle and last step with those of K freshly
         initialised networks; ``none`` does not.
-    layout, scale, samples
+    layout, scale, samples, stack, stack_order, mean, std, statistics, select, seed
         See `lrpdyn.observations.load_observations`.
-    pattern
-        Only files whose name matches this glob.
+    pattern, since, until, every, limit, weights
+        Which checkpoints, and which of their weights; see
+        `lrpdyn.checkpoints.selection.Selection`.
+    prefix
+        Only weights whose key begins with this, which is taken off.
     device
         ``auto``, ``cpu``, ``cuda`` or ``mps``.
     batch_size
@@ -168,31 +192,35 @@ def compute(
     composite = parse_composite(rule)
     networks = parse_baseline(baseline)
     drawn = None if curve is None else read_curve(curve)
+    selection = Selection(pattern, since, until, every, limit, weights)
     listing = discover(
-        checkpoints, pattern=pattern, trust=trust, progress=_bar("reading headers", quiet)
+        checkpoints, selection=selection, trust=trust, progress=_bar("reading headers", quiet)
     )
     _check_listing(listing, str(checkpoints), skip_bad)
     first = listing.checkpoints[0]
-    resolved = resolve(arch, dict(arch_args or {}), first.header, str(first.path))
+    resolved = resolve(arch, dict(arch_args or {}), first.header, str(first.path), prefix)
+    _say([*listing.notes, *_notes(resolved, first)], quiet)
     with _one_thread():
         model = explanation.make_model(resolved, head, _device(device), batch_size, composite)
         given, held = split_inputs(_as_list(observations), model.path)
         shape = first.header.hints.get("observation_shape")
         expected = explanation.expected_observations(model, shape)
-        loaded = load_observations(given, expected, layout=layout, scale=scale, samples=samples)
+        loaded = load_observations(given, expected, layout=layout, scale=scale, samples=samples,
+                                   stack=stack, stack_order=stack_order, mean=mean, std=std,
+                                   statistics=statistics, select=select, seed=seed, trust=trust)  # fmt: skip
         model = explanation.with_held(model, held, loaded.chosen)
         _load_first(model, listing, skip_bad=skip_bad, trust=trust)
         checks: dict[str, Any] = {"outputs": explanation.compare_outputs(model, loaded.values)}
         model = explanation.with_plan(model, loaded.values, _bounds(resolved, loaded))
         units = explanation.outputs_of(model, loaded.values[:1]).shape[1]
         asked = parse_target(str(target), len(loaded.values), units)
-        paint = modal_value(loaded.values) if fill is None else fill / loaded.scale
+        paint = modal_value(loaded.values) if fill is None else _scaled(fill, loaded)
         painting = None
         if regions is not None:
             painting = Painting(read_regions(regions, loaded.values.shape), paint)
         job = Job(listing, model, composite, loaded, contrast, asked, normalize, baseline,
                   Path(out), skip_bad, trust, quiet, paint, painting)  # fmt: skip
-        manifest = _manifest(job, pattern, checks)
+        manifest = _manifest(job, {**selection.as_dict(), "prefix": prefix}, checks)
         previous = _previous(job, manifest, overwrite=overwrite)
         if previous is not None and _is_finished(job, previous):
             return _beside(store.Run(job.folder, previous), drawn)
@@ -210,6 +238,7 @@ def compute(
         fresh = [random_weights(model, seed) for seed in range(networks + 1)] if networks else []
         if networks:
             manifest["checks"]["dependence"] = _dependence(job, question, records, fresh)
+        manifest["weights"]["same"] = _same_weights(listing, records)
         regions_of = None if painting is None else painting.regions
         of_random = measure_random(model, loaded.values, question, fresh[:networks], regions_of)
         look = _second_look(job, question, records)
@@ -260,8 +289,9 @@ def _check_choices(contrast: str, normalize: str, batch_size: int) -> None:
 
 def _check_listing(listing: Listing, where: str, skip_bad: bool) -> None:
     if listing.bad and not skip_bad:
-        reasons = "; ".join(entry.reason for entry in listing.bad[:5])
-        more = f"; and {len(listing.bad) - 5} more" if len(listing.bad) > 5 else ""
+        reasons = "; ".join(entry.reason for entry in listing.bad[:_MOST_BAD])
+        beyond = len(listing.bad) - _MOST_BAD
+        more = f"; and {beyond} more, see lrpdyn inspect" if beyond > 0 else ""
         total = len(listing.bad) + len(listing.checkpoints)
         raise CheckpointError(
             f"{len(listing.bad)} of {total} checkpoints cannot be used: {reasons}{more}"
@@ -325,9 +355,27 @@ def _load_first(model: Model, listing: Listing, *, skip_bad: bool, trust: bool) 
 
 def _bounds(resolved: Resolved, loaded: Observations) -> Bounds | None:
     """Return the least and the largest value that observations can have, where it is known."""
-    if resolved.architecture.preprocessing.expected is not None:
-        return resolved.architecture.preprocessing.expected
-    return (0.0, 255.0 / loaded.scale) if loaded.pixels else None
+    pixels = (0.0, 255.0 / loaded.scale) if loaded.pixels else None
+    if loaded.normalisation is not None:
+        ends = None if pixels is None else loaded.normalisation.bounds(*pixels)
+        if ends is None or len(ends[0]) > 1:
+            return ends
+        return ends[0][0], ends[1][0]
+    return resolved.architecture.preprocessing.expected or pixels
+
+
+def _scaled(fill: float, loaded: Observations) -> float:
+    """Return a value of the observation files as the network takes it."""
+    value = fill / loaded.scale
+    if loaded.normalisation is None:
+        return value
+    ends = loaded.normalisation.bounds(value, value)
+    if ends is None or len(set(ends[0])) > 1:
+        raise UsageError(
+            "--fill: normalised by a mean and deviation for each channel or pixel, one value is "
+            "another in each; leave --fill out, and the observations' modal value is taken"
+        )
+    return ends[0][0]
 
 
 def _dependence(
@@ -346,7 +394,43 @@ def _dependence(
     return found
 
 
-def _manifest(job: Job, pattern: str | None, checks: Mapping[str, Any]) -> dict[str, Any]:
+def _say(lines: Iterable[str], quiet: bool) -> None:
+    """Write notes to stderr; what is trusted to run is told even to those who want quiet."""
+    for line in lines:
+        if not quiet or line.startswith("trusted"):
+            print(printable(f"note      {line}"), file=sys.stderr)
+
+
+def _notes(resolved: Resolved, first: Checkpoint) -> list[str]:
+    """Say which architecture and which keys were taken, where others were possible."""
+    notes = []
+    name = resolved.architecture.name
+    if resolved.also:
+        notes.append(
+            f"architecture {name} is taken, the first that fits; so would {', '.join(resolved.also)} "
+            "(--arch NAME)"
+        )
+    unused = resolved.mapping.unused(first.header.shapes)
+    if unused:
+        more = f" and {len(unused) - 3} more" if len(unused) > 3 else ""
+        notes.append(
+            f"weights under '{resolved.mapping.prefix}' are architecture {name}; not used: "
+            f"{', '.join(unused[:3])}{more}"
+        )
+    return notes
+
+
+def _same_weights(listing: Listing, records: Iterable[Record]) -> list[list[int]]:
+    """Return the groups of steps that hold the same weights: a training that stood still."""
+    steps: dict[str, list[int]] = {}
+    for record in records:
+        if record.facts["sha256"] is not None:
+            steps.setdefault(record.facts["sha256"], []).append(record.facts["step"])
+    groups = {tuple(group) for group in steps.values() if len(group) > 1}
+    return [list(group) for group in sorted(groups | set(listing.same))]
+
+
+def _manifest(job: Job, selection: Mapping[str, Any], checks: Mapping[str, Any]) -> dict[str, Any]:
     values = job.observations.values
     architecture = job.model.resolved.architecture.name
     return {
@@ -376,8 +460,13 @@ def _manifest(job: Job, pattern: str | None, checks: Mapping[str, Any]) -> dict[
             "shape": list(values.shape),
             "layout": job.observations.layout,
             "scale": job.observations.scale,
+            **job.observations.preparation,
         },
-        "selection": {"pattern": pattern},
+        "selection": dict(selection),
+        "weights": {
+            "in_file": job.listing.checkpoints[0].header.weights,
+            "keys": job.model.resolved.mapping.as_dict(),
+        },
         "batch_size": job.model.batch_size,
         "regions": None if job.painting is None else {
             "names": list(job.painting.regions.names), "fill": job.painting.fill,
@@ -426,7 +515,7 @@ def _question(manifest: Mapping[str, Any], *, given_values: bool) -> dict[str, A
         "normalize": manifest["normalize"],
         "baseline": manifest["baseline"],
         "observations": manifest["observations"]["sha256"][:12],
-        "pattern": manifest["selection"]["pattern"],
+        **{name: manifest["selection"].get(name, usual) for name, usual in _SELECTION.items()},
         "batch size": manifest["batch_size"],
     }
 
@@ -558,8 +647,7 @@ def _check_unchanged(job: Job, journal: list[dict[str, Any]]) -> None:
                 f"{job.folder}: step {record['step']} was explained from {record['path']}, which is not "
                 "among the checkpoints now; bring it back, or start again with --overwrite or -o"
             )
-        status = checkpoint.path.stat()
-        if [status.st_size, status.st_mtime_ns] == [record["size"], record["modified"]]:
+        if list(stamp(checkpoint.path, checkpoint.format)) == [record["size"], record["modified"]]:
             continue
         if digest(checkpoint.path, checkpoint.format) != record["sha256"]:
             raise RunError(
@@ -635,7 +723,7 @@ def _explained(
     before: Checkpoint | None,
 ) -> tuple[dict[str, Any], NDArray[np.float32]]:
     """Explain one checkpoint and store it: first its relevance, then its line in the journal."""
-    status = checkpoint.path.stat()
+    size, modified = stamp(checkpoint.path, checkpoint.format)
     evidence.hold(before)
     sha256 = explanation.load(job.model, checkpoint, trust=job.trust)
     found = explanation.explain(job.model, job.observations.values, question)
@@ -646,8 +734,8 @@ def _explained(
         "path": str(checkpoint.path),
         "format": checkpoint.format,
         "sha256": sha256,
-        "size": status.st_size,
-        "modified": status.st_mtime_ns,
+        "size": size,
+        "modified": modified,
         "status": "done" if found.finite else "not_finite",
         "reason": None if found.finite else "its outputs or relevance hold NaN or infinity",
         "score": [float(s) if ok else None for s, ok in zip(found.score, finite, strict=True)],

@@ -37,6 +37,7 @@ from lrpdyn.architectures.model import (
     never,
 )
 from lrpdyn.architectures.own import own_architecture
+from lrpdyn.checkpoints.keys import IDENTITY, KeyMapping, candidates, is_copy
 from lrpdyn.checkpoints.model import Header, Shapes
 from lrpdyn.errors import ArchitectureError, UsageError
 
@@ -74,10 +75,15 @@ def architectures() -> dict[str, Architecture]:
 
 @dataclass(frozen=True)
 class Resolved:
-    """An architecture with its arguments filled in."""
+    """An architecture with its arguments filled in, and how keys of the weights become its own.
+
+    `also` names others whose keys and shapes fit too.
+    """
 
     architecture: Architecture
     arguments: Arguments
+    mapping: KeyMapping = IDENTITY
+    also: tuple[str, ...] = ()
 
     def build(self) -> nn.Module:
         """Return a new network.
@@ -142,11 +148,14 @@ def parse_arguments(pairs: tuple[str, ...]) -> Arguments:
     return arguments
 
 
-def resolve(name: str | None, given: Arguments, header: Header, where: str) -> Resolved:
+def resolve(
+    name: str | None, given: Arguments, header: Header, where: str, prefix: str | None = None
+) -> Resolved:
     """Return the architecture called `name`, or the one whose weights these are.
 
     What the user gives counts as a hint of the file too: weights that tell too little alone are then
-    recognised.
+    recognised. Wrappers in keys (``module.``, ``_orig_mod.``) are taken off, and a prefix where keys
+    and shapes then fit exactly; `prefix` says which.
 
     Raises
     ------
@@ -155,49 +164,95 @@ def resolve(name: str | None, given: Arguments, header: Header, where: str) -> R
     ArchitectureError
         No architecture fits the weights; the message shows what was seen.
     """
-    hints = {**header.hints, **given}
+    proposed = (
+        list(candidates(header.shapes, whole=name is None))
+        if prefix is None
+        else [KeyMapping(prefix=prefix), KeyMapping(wrappers=False, prefix=prefix)]
+    )
     if name is not None:
-        architecture = named(name)
-        read = architecture.recognise(header.shapes, hints)
-        if read is None and architecture.recognise is not never and not given:
-            raise ArchitectureError(
-                f"{where}: these are not the weights of architecture {name}: {_seen(header.shapes)}; "
-                "leave --arch out to have it recognised, or give another"
-            )
-        resolved = Resolved(_as_hinted(architecture, header), {**(read or {}), **given})
-        check_fit(resolved, header.shapes, where)
-        return resolved
+        return _resolve_named(named(name), given, header, where, proposed)
     unbuilt: ArchitectureError | None = None
     nearest: ArchitectureError | None = None
-    for architecture in architectures().values():
-        recognised = architecture.recognise(header.shapes, hints)
-        if recognised is None:
-            continue
-        resolved = Resolved(_as_hinted(architecture, header), {**recognised, **given})
-        try:
-            differing = _differing(_shapes_of(resolved), header.shapes)
-        except ArchitectureError as error:  # an argument is missing, or is not one of its own
-            unbuilt = unbuilt or error
-            continue
-        if not differing:
-            return resolved
-        nearest = nearest or _misfit(resolved, differing, where)
+    for mapping in proposed:
+        fitting: list[Resolved] = []
+        shapes = mapping.apply(header.shapes)
+        for architecture in architectures().values():
+            recognised = _recognised(architecture, shapes, {**header.hints, **given})
+            if recognised is None:
+                continue
+            arguments = {**recognised, **given}
+            resolved = Resolved(_as_hinted(architecture, header), arguments, mapping)
+            try:
+                differing = _differing(_shapes_of(resolved), shapes)
+            except ArchitectureError as error:  # an argument is missing, or is not one of its own
+                unbuilt = unbuilt or error
+                continue
+            if not differing:
+                fitting.append(resolved)
+            else:
+                nearest = nearest or _misfit(resolved, differing, where)
+        if fitting:
+            others = tuple(resolved.architecture.name for resolved in fitting[1:])
+            return replace(fitting[0], also=others)
     if unbuilt is not None:
         raise unbuilt
     if nearest is not None:
         raise nearest
     raise ArchitectureError(
         f"{where}: no registered architecture has these weights: {_seen(header.shapes)}; give your own with "
-        "--arch FILE.py:CALLABLE (a function or class that returns the torch.nn.Module), or one of "
-        "torchvision's with --arch torchvision:NAME"
+        "--arch FILE.py:CALLABLE (a function or class that returns the torch.nn.Module; lrpdyn "
+        "architectures --template prints one to fill in), or one of torchvision's with --arch "
+        "torchvision:NAME"
     )
 
 
-def check_fit(resolved: Resolved, shapes: Shapes, where: str) -> None:
-    """Raise ArchitectureError, with the differing keys, unless keys and shapes are the same."""
-    differing = _differing(_shapes_of(resolved), shapes)
-    if differing:
-        raise _misfit(resolved, differing, where)
+def _resolve_named(
+    architecture: Architecture,
+    given: Arguments,
+    header: Header,
+    where: str,
+    proposed: list[KeyMapping],
+) -> Resolved:
+    """Return the first proposed mapping by which `architecture` fits; copies of it come last."""
+    nearest: ArchitectureError | None = None
+    fixed = architecture.recognise is never
+    expected = _shapes_of(Resolved(architecture, given)) if fixed else {}
+    fitting: list[Resolved] = []
+    for mapping in proposed:
+        shapes = mapping.apply(header.shapes)
+        read = None if fixed else _recognised(architecture, shapes, {**header.hints, **given})
+        if read is None and not fixed and not given:
+            continue
+        resolved = Resolved(_as_hinted(architecture, header), {**(read or {}), **given}, mapping)
+        differing = _differing(expected if fixed else _shapes_of(resolved), shapes)
+        if not differing and (not mapping.prefix or len({m.prefix for m in proposed}) == 1):
+            return resolved
+        if not differing:
+            fitting.append(resolved)
+        nearest = nearest or _misfit(resolved, differing, where)
+    own = [resolved for resolved in fitting if not is_copy(resolved.mapping.prefix)] or fitting
+    if len(own) > 1:
+        prefixes = ", ".join(resolved.mapping.prefix for resolved in own[:6])
+        raise ArchitectureError(
+            f"{where}: the weights fit architecture {architecture.name} under several prefixes, "
+            f"{prefixes}; choose one with --prefix"
+        )
+    if own:
+        return own[0]
+    raise nearest or ArchitectureError(
+        f"{where}: these are not the weights of architecture {architecture.name}: "
+        f"{_seen(header.shapes)}; leave --arch out to have it recognised, or give another"
+    )
+
+
+def _recognised(
+    architecture: Architecture, shapes: Shapes, hints: Mapping[str, Any]
+) -> Arguments | None:
+    try:
+        return architecture.recognise(shapes, hints)
+    except (IndexError, KeyError, ValueError, TypeError):
+        # A key of this architecture with a shape that no weight of it can have.
+        return None
 
 
 def load_weights(
@@ -210,11 +265,12 @@ def load_weights(
     ArchitectureError
         Keys or shapes differ.
     """
+    mapped = resolved.mapping.apply(weights)
     expected = {key: tuple(value.shape) for key, value in network.state_dict().items()}
-    differing = _differing(expected, {key: tuple(value.shape) for key, value in weights.items()})
+    differing = _differing(expected, {key: tuple(value.shape) for key, value in mapped.items()})
     if differing:
         raise _misfit(resolved, differing, where)
-    network.load_state_dict(weights)
+    network.load_state_dict(mapped)
 
 
 def heads_of(network: nn.Module) -> tuple[str, ...]:
@@ -274,8 +330,14 @@ def named(name: str) -> Architecture:
 
 def _shapes_of(resolved: Resolved) -> dict[str, tuple[int, ...]]:
     # On "meta" nothing is allocated or initialised, however large the network is.
-    with torch.device("meta"):
-        return {key: tuple(value.shape) for key, value in resolved.build().state_dict().items()}
+    try:
+        with torch.device("meta"):
+            return {key: tuple(value.shape) for key, value in resolved.build().state_dict().items()}
+    except (RuntimeError, OverflowError, MemoryError) as error:
+        raise ArchitectureError(
+            f"architecture {resolved.architecture.name} cannot be built with {resolved.arguments}: "
+            f"{str(error).splitlines()[0]}"
+        ) from error
 
 
 def _differing(expected: Shapes, found: Shapes) -> list[str]:

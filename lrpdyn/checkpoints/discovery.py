@@ -2,29 +2,53 @@
 
 from __future__ import annotations
 
-import fnmatch
 import glob
-import os
-from collections import Counter
-from collections.abc import Callable, Iterable
+import re
+import stat
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lrpdyn.checkpoints.model import Checkpoint, Header, LeftOut, Listing, StepCandidate
+from lrpdyn.checkpoints.model import Header, LeftOut, Listing, Shapes, StepCandidate
 from lrpdyn.checkpoints.payload import OptimizerStateError
-from lrpdyn.checkpoints.readers import SUFFIXES, digest, find_reader, read_header
+from lrpdyn.checkpoints.readers import SUFFIXES, find_reader, read_header
+from lrpdyn.checkpoints.selection import Selection
+from lrpdyn.checkpoints.series import Found, order, same_weights
 from lrpdyn.checkpoints.steps import SOURCES, step_candidates, template
 from lrpdyn.errors import CheckpointError
 
+Progress = Callable[[list[Path]], Iterable[Path]]
+
 _UNKNOWN = "holds no checkpoint of a known format"
+_FOLDER = "a folder"
+#: What is not worth reading, by its name: it is large, or still being written.
+_UNREAD = (
+    (re.compile(r"replay_?buffer"), "a replay buffer"),
+    (re.compile(r"vec_?normalize"), "the running statistics of observations"),
+    (re.compile(r"[_.-](temp|tmp|part|partial|incomplete|lock)$"), "a hidden or temporary file"),
+)
+#: What a file is that is named so and holds no weights of a network.
+_BESIDE = (
+    (re.compile(r"(^|[_.-])(optimi[sz]er|optim)s?([_.-]|$)"), "an optimizer state"),
+    (re.compile(r"(^|[_.-])(lr_)?scheduler([_.-]|$)"), "a scheduler state"),
+    (re.compile(r"(^|[_.-])(rng_state|random_states?)([_.-]|$)"), "a random number state"),
+    (
+        re.compile(r"(^|[_.-])(training_args|(grad_)?scaler|sampler)([_.-]|$)"),
+        "a trainer's settings",
+    ),
+)
+_TEMPORARY = (".tmp", "~", ".swp")
+_MOST_FOLDERS = 1000
+_DEEPEST = 3
 
 
 @dataclass(frozen=True)
-class _Found:
-    path: Path
-    format: str
-    header: Header
-    candidates: dict[str, StepCandidate]
+class _Where:
+    """What was asked for, the entries found there, and the folder that links must not leave."""
+
+    name: str
+    entries: list[Path]
+    root: Path | None
 
 
 def discover(
@@ -32,18 +56,23 @@ def discover(
     *,
     pattern: str | None = None,
     trust: bool = False,
-    progress: Callable[[list[Path]], Iterable[Path]] = iter,
+    selection: Selection | None = None,
+    progress: Progress = iter,
 ) -> Listing:
     """Return the checkpoints of a folder (or glob) in order of their training step.
+
+    A folder that holds no series is entered where just one folder in it does.
 
     Parameters
     ----------
     checkpoints
         A folder, or a glob such as ``runs/*.zip``.
     pattern
-        Keep only file names that match this glob.
+        Keep only file names that match this glob (short for a `selection`).
     trust
-        Unpickle files that are more than weights.
+        Unpickle files that are more than weights, and follow links that leave the folder.
+    selection
+        Which of the checkpoints, and which of their weights.
     progress
         Wraps the list of paths while they are read.
 
@@ -52,131 +81,177 @@ def discover(
     CheckpointError
         The folder does not exist, holds several series, or two checkpoints at one step.
     """
-    found: list[_Found] = []
-    left_out: list[LeftOut] = []
-    for path in progress(_entries(str(checkpoints))):
-        entry = _look_at(path, pattern, trust)
-        if isinstance(entry, LeftOut):
-            left_out.append(entry)
-        else:
-            found.append(entry)
-    source = _common_source(found)
-    series = [entry for entry in found if source in entry.candidates]
-    left_out = [_judged(entry, found) for entry in left_out]
-    left_out += [
-        LeftOut(entry.path, "no step in the file or its name")
-        for entry in found
-        if source not in entry.candidates
-    ]
-    _check_one_series(series)
-    ordered = sorted(series, key=lambda entry: (entry.candidates[source].value, str(entry.path)))
-    units = {entry.candidates[source].unit for entry in series}
+    chosen = selection or Selection(pattern=pattern)
+    where = _entries(str(checkpoints))
+    found, left_out = _look_at_all(where, chosen, trust, progress)
+    notes: list[str] = []
+    if len(found) < 2 and not any(entry.bad for entry in left_out) and where.root is not None:
+        deeper = _deeper(where.root, chosen, trust)
+        if deeper is not None:
+            notes.append(f"the checkpoints are in {deeper}")
+            where = _entries(str(deeper))
+            found, left_out = _look_at_all(where, chosen, trust, progress)
+    named_alike = {template(entry.path.name) for entry in found}
+    left_out = [_judged(entry, named_alike, chosen) for entry in left_out]
+    ordered, others, unit = order(found, where.name, chosen.weights)
+    taken, not_taken = chosen.choose(ordered)
+    executed = sorted({name for entry in taken for name in entry.header.executes})
+    if executed:
+        notes.append(f"trusted: reading these checkpoints runs {', '.join(executed)}")
+    everything = [*left_out, *others, *not_taken]
     return Listing(
-        tuple(_without_aliases([_checkpoint(entry, source) for entry in ordered])),
-        tuple(sorted(left_out, key=lambda entry: str(entry.path))),
-        units.pop() if units else "steps",
+        taken,
+        tuple(sorted(everything, key=lambda entry: str(entry.path))),
+        unit,
+        tuple(notes),
+        tuple(same_weights(taken)),
     )
 
 
-def _judged(entry: LeftOut, found: list[_Found]) -> LeftOut:
-    """Call what is named like the checkpoints but cannot be read bad, and give it their step."""
-    alike = template(entry.path.name) in {template(other.path.name) for other in found}
-    if not (entry.bad or (alike and entry.reason == _UNKNOWN)):
-        return entry
-    candidates = step_candidates(entry.path.stem, Header({}))
-    step = next((candidates[source].value for source in SOURCES if source in candidates), None)
-    return LeftOut(entry.path, entry.reason, bad=True, step=step)
-
-
-def _entries(where: str) -> list[Path]:
+def _entries(where: str) -> _Where:
     folder = Path(where)
     try:
         if folder.is_dir():
-            return sorted(folder.iterdir())
-    except OSError as error:
-        raise CheckpointError(f"{where}: cannot be listed: {error.strerror}") from error
-    if folder.is_file():
-        raise CheckpointError(
-            f"{where}: is a file; expected the folder that holds the checkpoints, or a glob in quotes"
-        )
-    paths = sorted(map(Path, glob.glob(where)))
+            return _Where(where, sorted(folder.iterdir()), folder)
+        if folder.is_file():
+            raise CheckpointError(
+                f"{where}: is a file; expected the folder that holds the checkpoints, or a glob in quotes"
+            )
+        paths = sorted(map(Path, glob.glob(where)))
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise CheckpointError(f"{where}: cannot be listed: {reason}") from error
     if not paths:
         raise CheckpointError(f"{where}: no such folder, and no file matches it as a glob")
-    return paths
+    return _Where(where, paths, None)
 
 
-def _look_at(path: Path, pattern: str | None, trust: bool) -> _Found | LeftOut:
-    if pattern is not None and not fnmatch.fnmatch(path.name, pattern):
-        return LeftOut(path, f"does not match --pattern {pattern}")
-    if path.name.startswith(".") or path.name.endswith((".tmp", "~")):
-        return LeftOut(path, "a hidden or temporary file")
-    if path.is_dir():
-        return LeftOut(path, "a folder")
+def _look_at_all(
+    where: _Where, selection: Selection, trust: bool, progress: Progress
+) -> tuple[list[Found], list[LeftOut]]:
+    found: list[Found] = []
+    left_out: list[LeftOut] = []
+    tables: dict[tuple[tuple[str, tuple[int, ...]], ...], Shapes] = {}
+    for path in progress(where.entries):
+        entry = _look_at(path, where.root, selection, trust)
+        if isinstance(entry, LeftOut):
+            left_out.append(entry)
+        else:
+            found.append(_sharing_shapes(entry, tables))
+    return found, left_out
+
+
+def _look_at(path: Path, root: Path | None, selection: Selection, trust: bool) -> Found | LeftOut:
+    if not selection.matches(path):
+        return LeftOut(path, f"does not match --pattern {selection.pattern}")
+    reason = _left_out_unread(path, root, trust)
+    if reason is not None:
+        return LeftOut(path, reason)
+    is_folder = path.is_dir()
     try:
         reader = find_reader(path)
         if reader is None:
-            return LeftOut(path, _UNKNOWN)
-        header = read_header(path, reader.format, trust=trust)
+            return LeftOut(path, _FOLDER if is_folder else _UNKNOWN)
+        header = read_header(path, reader.format, trust=trust, weights=selection.weights)
     except OptimizerStateError:
         return LeftOut(path, "an optimizer state")
     except CheckpointError as error:
-        return LeftOut(path, str(error), bad=path.suffix in SUFFIXES)
-    return _Found(path, reader.format, header, step_candidates(path.stem, header))
+        beside = _named_as(path, _BESIDE)
+        if beside is not None:
+            return LeftOut(path, beside)
+        bad = path.suffix in SUFFIXES or (is_folder and _is_numbered(path))
+        return LeftOut(path, str(error), bad=bad)
+    return Found(path, reader.format, header, _candidates(path, header, in_glob=root is None))
 
 
-def _common_source(found: list[_Found]) -> str:
-    """Return the source of steps that most files share, and by which they differ.
-
-    One source for the whole series, so that no epoch stands between steps.
-    """
-
-    def usable(source: str) -> int:
-        values = [entry.candidates[source].value for entry in found if source in entry.candidates]
-        return len(values) if len(set(values)) > 1 or len(found) == 1 else 0
-
-    return max(SOURCES, key=lambda source: (usable(source), -SOURCES.index(source)))
-
-
-def _check_one_series(series: list[_Found]) -> None:
-    templates = Counter(template(entry.path.name) for entry in series)
-    several = [f"{name} ({count} files)" for name, count in templates.items() if count > 1]
-    if len(several) > 1:
-        raise CheckpointError(
-            f"{series[0].path.parent}: holds several series: {', '.join(several)}; choose one with "
-            "--pattern"
-        )
+def _left_out_unread(path: Path, root: Path | None, trust: bool) -> str | None:
+    """Return why an entry is left out before it is opened, or None if it is to be read."""
+    if path.name.startswith(".") or path.name.endswith(_TEMPORARY):
+        return "a hidden or temporary file"
+    try:
+        if path.is_symlink():
+            target = path.resolve()
+            if not target.exists():
+                return "a link to nothing"
+            inside = root is None or target.is_relative_to(root.resolve())
+            if not inside and not trust:
+                return f"a link that leaves the folder, to {target}; give that folder, or --trust"
+        mode = path.stat().st_mode
+    except (OSError, RuntimeError):
+        return "a link to nothing"
+    if not stat.S_ISDIR(mode) and not stat.S_ISREG(mode):
+        return "no plain file"
+    return _named_as(path, _UNREAD)
 
 
-def _checkpoint(entry: _Found, source: str) -> Checkpoint:
-    candidate = entry.candidates[source]
-    return Checkpoint(candidate.value, entry.path, entry.format, candidate.source, entry.header)
+def _named_as(path: Path, kinds: Sequence[tuple[re.Pattern[str], str]]) -> str | None:
+    lowered = path.name.lower()
+    stem = lowered.rpartition(".")[0] or lowered
+    return next((what for named, what in kinds if named.search(stem)), None)
 
 
-def _without_aliases(ordered: list[Checkpoint]) -> list[Checkpoint]:
-    """Make one entry of files that hold the same weights at one step; refuse different ones."""
-    chosen: list[Checkpoint] = []
-    for checkpoint in ordered:
-        last = chosen[-1] if chosen else None
-        if last is None or last.step != checkpoint.step:
-            chosen.append(_sharing_shapes(checkpoint, last))
-        elif _same_weights(last, checkpoint):
-            chosen[-1] = replace(last, aliases=(*last.aliases, checkpoint.path))
-        else:
-            raise CheckpointError(
-                f"{last.path} and {checkpoint.path}: two different checkpoints at step "
-                f"{last.step}; choose with --pattern"
-            )
-    return chosen
+def _candidates(path: Path, header: Header, *, in_glob: bool) -> dict[str, StepCandidate]:
+    """Return the numbers that may be the step; ``runs/*/model.pt`` tells it by its folders."""
+    name = path.name if path.is_dir() else path.stem
+    found = step_candidates(name.removesuffix(".pth"), header)
+    if not found and in_glob:
+        found = step_candidates(path.parent.name, header)
+    return found
 
 
-def _sharing_shapes(checkpoint: Checkpoint, last: Checkpoint | None) -> Checkpoint:
+def _is_numbered(path: Path) -> bool:
+    return any(char.isdigit() for char in path.name)
+
+
+def _judged(entry: LeftOut, named_alike: set[str], selection: Selection) -> LeftOut:
+    """Call what is named like the checkpoints but cannot be read bad, and give it their step."""
+    if not entry.bad and entry.reason != _UNKNOWN:
+        return entry
+    if not entry.bad and template(entry.path.name) not in named_alike:
+        return entry
+    candidates = step_candidates(entry.path.stem, Header({}))
+    step = next((candidates[source].value for source in SOURCES if source in candidates), None)
+    outside = None if step is None else selection.outside(step)
+    if outside is not None:
+        return LeftOut(entry.path, outside, step=step)
+    # A bad entry's reason is read alone, in the error that lists them all.
+    reason = entry.reason.removeprefix(f"{entry.path}: ")
+    return LeftOut(entry.path, f"{entry.path}: {reason}", bad=True, step=step)
+
+
+def _sharing_shapes(
+    entry: Found, tables: dict[tuple[tuple[str, tuple[int, ...]], ...], Shapes]
+) -> Found:
     """Keep one table of shapes for a series of thousands of checkpoints."""
-    if last is None or last.header.shapes != checkpoint.header.shapes:
-        return checkpoint
-    return replace(checkpoint, header=replace(checkpoint.header, shapes=last.header.shapes))
+    table = tables.setdefault(tuple(entry.header.shapes.items()), entry.header.shapes)
+    return replace(entry, header=replace(entry.header, shapes=table))
 
 
-def _same_weights(one: Checkpoint, other: Checkpoint) -> bool:
-    if os.path.samefile(one.path, other.path):
-        return True
-    return digest(one.path, one.format) == digest(other.path, other.format)
+def _deeper(root: Path, selection: Selection, trust: bool) -> Path | None:
+    """Return the one folder below `root` that holds a series, at the least depth, if any does."""
+    level = [root]
+    for _ in range(_DEEPEST):
+        level = [
+            inside
+            for folder in level
+            for inside in sorted(folder.iterdir())
+            if inside.is_dir() and not inside.is_symlink() and not inside.name.startswith(".")
+        ][:_MOST_FOLDERS]
+        holding = [folder for folder in level if _holds_series(folder, selection, trust)]
+        if len(holding) == 1:
+            return holding[0]
+        if holding:
+            names = ", ".join(map(str, holding[:5])) + " ..." * (len(holding) > 5)
+            raise CheckpointError(
+                f"{root}: holds no series itself, but several folders of them: {names}; give one"
+            )
+    return None
+
+
+def _holds_series(folder: Path, selection: Selection, trust: bool) -> bool:
+    try:
+        where = _entries(str(folder))
+    except CheckpointError:
+        return False
+    found, left_out = _look_at_all(where, selection, trust, iter)
+    return len(found) + sum(entry.bad for entry in left_out) > 1

@@ -24,13 +24,29 @@ class Header:
     """What a file tells without its weights being read.
 
     `shapes` has the shape of every weight by its key; `hints` what else is known of the network
-    (``activation``, ``observation_shape``, ``normalize_images``), as plain text and numbers.
+    (``activation``, ``observation_shape``, ``normalize_images``), as plain text and numbers;
+    `weights` where in the file the weights are (empty: it holds nothing else); `counter` the unit
+    of a number in the entry's name; `fingerprint` is equal for equal weights, where the container
+    keeps checksums; `executes` names what unpickling the file would call (only with trust).
     """
 
     shapes: Shapes
     step: StepCandidate | None = None
     epoch: StepCandidate | None = None
     hints: Mapping[str, Any] = field(default_factory=dict)
+    weights: str = ""
+    counter: str = "steps"
+    fingerprint: str | None = None
+    executes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which weights of a file are read (``model``, ``ema``, or where they are), and how far its
+    maker is trusted."""
+
+    weights: str = "model"
+    trust: bool = False
 
 
 @dataclass(frozen=True)
@@ -43,6 +59,7 @@ class Checkpoint:
     step_source: str
     header: Header
     aliases: tuple[Path, ...] = ()
+    weights: str = "model"
 
 
 @dataclass(frozen=True)
@@ -60,11 +77,17 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class Listing:
-    """Every entry of a folder: the series in order of training, and what was left out."""
+    """Every entry of a folder: the series in order of training, and what was left out.
+
+    `notes` are for the user; `same` groups the steps that hold the same weights, as far as the
+    containers' checksums tell.
+    """
 
     checkpoints: tuple[Checkpoint, ...]
     left_out: tuple[LeftOut, ...]
     unit: str
+    notes: tuple[str, ...] = ()
+    same: tuple[tuple[int, ...], ...] = ()
 
     @property
     def bad(self) -> tuple[LeftOut, ...]:

@@ -1,95 +1,192 @@
-"""Read what ``torch.save`` wrote: weights only, unless the user trusts the file."""
+"""Where in a saved object the weights of the network are, and what else tells of the training.
+
+All functions take the object itself or its outline: what counts as a tensor is what has a shape.
+"""
 
 from __future__ import annotations
 
-import io
-import pickle
-import re
-import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-import torch
-from torch import Tensor, nn
-
+from lrpdyn.checkpoints.model import StepCandidate
+from lrpdyn.checkpoints.outline import Opaque
 from lrpdyn.errors import CheckpointError
 
-_NESTED = ("state_dict", "model_state_dict", "model")
-_BLOCKED = re.compile(r"GLOBAL (\S+)")
+#: Where frameworks keep the weights beside other things, the surest first.
+_USUAL = ("state_dict", "model_state_dict", "model", "model_weights", "module", "network", "net",
+          "weights", "params")  # fmt: skip
+_AVERAGED = ("state_dict_ema", "model_ema", "ema_state_dict", "model_ema_state_dict", "ema_model",
+             "ema", "ema_weights")  # fmt: skip
+_STEPS = ("global_step", "num_timesteps", "total_timesteps", "env_steps", "env_step", "timestep",
+          "timesteps", "step", "steps", "total_steps", "num_updates", "iteration", "iter", "frames",
+          "train_step")  # fmt: skip
+_EPOCHS = ("epoch", "epochs")
+_DEEPEST = 3
 
 
 class OptimizerStateError(CheckpointError):
     """The file holds an optimizer state and no network."""
 
 
-def load_object(payload: bytes, where: str, *, trust: bool, device: str = "cpu") -> Any:
-    """Unpickle `payload` with torch's restricted unpickler (or, trusted, with pickle).
+def locate(found: Any, weights: str, where: str) -> tuple[str, Mapping[str, Any]]:
+    """Return where the weights are in `found` (``model/actor``; empty: it is them), and them.
 
-    On ``device="meta"`` tensors have shapes and no storage.
+    Parameters
+    ----------
+    found
+        What was saved.
+    weights
+        ``model``, ``ema``, or a path such as ``actor``, ``0`` or ``nets/actor``.
+    where
+        The file, for messages.
 
     Raises
     ------
     CheckpointError
-        The bytes are damaged, or want to run code that is not known to be harmless.
+        There are no such weights; the message says what there is.
     """
-    try:
-        return torch.load(io.BytesIO(payload), map_location=device, weights_only=not trust)
-    except pickle.UnpicklingError as error:
-        raise _refused(error, where) from error
-    except (RuntimeError, EOFError, KeyError, ValueError, IndexError, TypeError, OSError,
-            AttributeError, ImportError, zipfile.BadZipFile) as error:  # fmt: skip
-        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+    if weights == "ema":
+        return _averaged(found, where)
+    if weights != "model":
+        return _named(found, weights, where)
+    if is_state_dict(found):
+        return "", found
+    if is_optimizer(found):
+        raise OptimizerStateError(f"{where}: holds an optimizer state, no weights of a network")
+    inside = dict(_inside(found, ""))
+    for name in _USUAL:
+        for path in inside:
+            if path == name or path.endswith(f"/{name}"):
+                return path, inside[path]
+    if isinstance(found, list | tuple) and "0" in inside:
+        return "0", inside["0"]  # CleanRL's DDPG and TD3: the actor, then its critics.
+    plain = [path for path in inside if path.rpartition("/")[2] not in _AVERAGED]
+    if len(plain) == 1:
+        return plain[0], inside[plain[0]]
+    if plain:
         raise CheckpointError(
-            f"{where}: cannot be read, damaged or cut short ({first[:160]}); copy it again, "
-            "or go on without it (--skip-bad)"
-        ) from error
-
-
-def _refused(error: pickle.UnpicklingError, where: str) -> CheckpointError:
-    blocked = _BLOCKED.search(str(error))
-    if blocked is None:
-        return CheckpointError(
-            f"{where}: cannot be read: not what torch.save writes, or damaged; copy it again, "
-            "or go on without it (--skip-bad)"
+            f"{where}: holds several sets of weights, {_listed(plain)}; choose with --weights NAME"
         )
-    return CheckpointError(
-        f"{where}: refused: it is a pickle that wants to use {blocked[1]}, which can run code; "
-        "save the state_dict alone, or give --trust if you trust whoever made this file"
-    )
+    raise CheckpointError(f"{where}: no weights found: {described(found)}")
 
 
-def find_state_dict(found: Any, where: str) -> Mapping[str, Tensor]:
-    """Return the weights by key: the object itself, or one level down.
+def follow(found: Any, path: str) -> Any:
+    """Return what is at a `path` of `found`."""
+    for key in filter(None, path.split("/")):
+        found = found[int(key)] if isinstance(found, list | tuple) else found[key]
+    return found
 
-    Raises
-    ------
-    CheckpointError
-        The object holds no weights; the message says what it holds.
-    """
-    if isinstance(found, nn.Module):
-        return found.state_dict()
+
+def is_state_dict(found: Any) -> bool:
+    """Tell whether `found` maps names to tensors, a module's extra state and Tianshou's optimizers
+    among them."""
+    if not isinstance(found, Mapping) or not found:
+        return False
+    tensors = 0
+    for key, value in found.items():
+        if not isinstance(key, str):
+            return False
+        if hasattr(value, "shape"):
+            tensors += 1
+        elif not key.endswith("_extra_state") and key != "_optimizers":
+            return False
+    return tensors > 0
+
+
+def is_optimizer(found: Any) -> bool:
+    """Tell whether `found` is the state of a torch optimizer."""
+    return isinstance(found, Mapping) and "param_groups" in found and "state" in found
+
+
+def described(found: Any) -> str:
+    """Say what `found` is, for a message."""
+    if isinstance(found, Opaque):
+        return f"expected a state dict, found an object of {found.name}"
     if isinstance(found, Mapping):
-        if "param_groups" in found and "state" in found:
-            raise OptimizerStateError(f"{where}: holds an optimizer state, no weights of a network")
-        for candidate in (found, *(found.get(key) for key in _NESTED)):
-            if isinstance(candidate, nn.Module):
-                return candidate.state_dict()
-            if _is_state_dict(candidate):
-                return candidate  # type: ignore[return-value]  # _is_state_dict has looked
-        keys = ", ".join(map(repr, list(found)[:6])) or "nothing"
-        raise CheckpointError(
-            f"{where}: no weights found; expected a state dict, or one under "
-            f"{', '.join(_NESTED)}; found keys {keys}"
-        )
+        keys = ", ".join(repr(key)[:60] for key in list(found)[:6]) or "nothing"
+        return f"expected a state dict, or one under {', '.join(_USUAL[:4])}; found keys {keys}"
+    return f"expected a state dict, found a {type(found).__name__}"
+
+
+def step_of(found: Any) -> StepCandidate | None:
+    """Return the step that a saved object tells of."""
+    for place in (found, _get(found, "meta"), _get(found, "extra_state")):
+        for key in _STEPS:
+            if is_count(value := _get(place, key)):
+                return StepCandidate(value, "steps", key)
+    history = _get(found, "optimizer_history")  # fairseq
+    if isinstance(history, list) and history and is_count(_get(history[-1], "num_updates")):
+        return StepCandidate(history[-1]["num_updates"], "steps", "num_updates")
+    return None
+
+
+def epoch_of(found: Any) -> StepCandidate | None:
+    """Return the epoch that a saved object tells of."""
+    for place in (found, _get(found, "meta")):
+        for key in _EPOCHS:
+            if is_count(value := _get(place, key)):
+                return StepCandidate(value, "epochs", key)
+    return None
+
+
+def is_count(value: Any) -> bool:
+    """Tell whether `value` is a number that can be a step."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 62
+
+
+def _get(found: Any, key: str) -> Any:
+    return found.get(key) if isinstance(found, Mapping) else None
+
+
+def _averaged(found: Any, where: str) -> tuple[str, Mapping[str, Any]]:
+    inside = dict(_inside(found, ""))
+    for name in _AVERAGED:
+        for path in inside:
+            if name in path.split("/"):
+                return path, inside[path]
     raise CheckpointError(
-        f"{where}: no weights found; expected a state dict, found a {type(found).__name__}"
+        f"{where}: holds no averaged weights, expected them under {_listed(_AVERAGED)}; found "
+        f"{_listed(inside) or 'none at all'}; leave --weights out, or give one of these"
     )
 
 
-def _is_state_dict(candidate: Any) -> bool:
-    return (
-        isinstance(candidate, Mapping)
-        and len(candidate) > 0
-        and all(isinstance(key, str) for key in candidate)
-        and all(isinstance(value, Tensor) for value in candidate.values())
+def _named(found: Any, weights: str, where: str) -> tuple[str, Mapping[str, Any]]:
+    try:
+        chosen = follow(found, weights)
+    except (KeyError, IndexError, ValueError, TypeError):
+        chosen = None
+    if is_state_dict(chosen):
+        return weights, chosen
+    inside = list(dict(_inside(found, "")))
+    raise CheckpointError(
+        f"{where}: holds no weights called {weights}; expected one of "
+        f"{_listed(inside) or 'its sets of weights, but there is one only'}"
     )
+
+
+def _inside(found: Any, path: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Walk over the state dicts in `found`, those that are less deep first."""
+    level = [(path, found)]
+    for _ in range(_DEEPEST):
+        deeper: list[tuple[str, Any]] = []
+        for place, value in level:
+            for key, item in _children(value):
+                name = f"{place}/{key}" if place else key
+                if is_state_dict(item):
+                    yield name, item
+                elif not is_optimizer(item):
+                    deeper.append((name, item))
+        level = deeper[:1000]
+
+
+def _children(found: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(found, Mapping):
+        yield from ((key, value) for key, value in found.items() if isinstance(key, str))
+    elif isinstance(found, list | tuple) and len(found) <= 100:
+        yield from ((str(number), value) for number, value in enumerate(found))
+
+
+def _listed(names: Any) -> str:
+    names = list(names)
+    more = f" and {len(names) - 6} more" if len(names) > 6 else ""
+    return ", ".join(names[:6]) + more

@@ -8,12 +8,16 @@ from lrpdyn.checkpoints.model import Header, StepCandidate
 
 _LABELLED = (
     (re.compile(r"(?:global_?|env_?|time_?)?(?:steps?|iter(?:ation)?s?|frames?)[=_-]?(\d+)", re.I), "steps"),
+    (re.compile(r"^(\d+)_(?:checkpoint|except|finish)$"), "steps"),  # PFRL
     (re.compile(r"(\d+)[_-]?(?:env_?|time_?)?(?:steps?|iter(?:ation)?s?|frames?)(?![a-z])", re.I), "steps"),
 )  # fmt: skip
 _EPOCH = re.compile(r"(?:epochs?|ep)[=_-]?(\d+)|(\d+)[_-]?epochs?(?![a-z])", re.I)
+#: Names of the model hub: 100k, 1mm, 2.5M.
+_ROUND = re.compile(r"(?<![a-z\d.])(\d+(?:\.\d+)?)(k|mm|m|b)(?![a-z\d])", re.I)
+_FACTORS = {"k": 10**3, "m": 10**6, "mm": 10**6, "b": 10**9}
 #: What looks like a step and is none: versions, metrics, decimals, dates and hashes.
 _NOISE = re.compile(
-    r"-v\d+|[a-z_]+=-?\d+\.\d+|\d+\.\d+|\d{4}-\d\d-\d\d(?:[T_-]\d\d[-_:]?\d\d[-_:]?\d\d)?"
+    r"-v\d+|[a-z_]+=-?\d+\.\d+|\d+\.\d+(?!\d*[kmb]\b)|\d{4}-\d\d-\d\d(?:[T_-]\d\d[-_:]?\d\d[-_:]?\d\d)?"
     r"|(?=[0-9a-f]*[a-f])(?=[0-9a-f]*\d)\b[0-9a-f]{7,}\b",
     re.I,
 )
@@ -35,15 +39,20 @@ def step_candidates(stem: str, header: Header) -> dict[str, StepCandidate]:
         if labelled:
             found["label"] = StepCandidate(int(labelled[1]), unit, "name")
             break
+    rounded = _ROUND.search(stem)
+    if rounded and "label" not in found:
+        value = round(float(rounded[1]) * _FACTORS[rounded[2].lower()])
+        found["label"] = StepCandidate(value, "steps", "name")
     epoch = _EPOCH.search(cleaned)
     if epoch:
         found["epoch"] = StepCandidate(int(epoch[1] or epoch[2]), "epochs", "name")
     numbers = re.findall(r"\d+", cleaned)
     if numbers:
-        found["number"] = StepCandidate(int(numbers[-1]), "steps", "name (last number)")
-    return found
+        found["number"] = StepCandidate(int(numbers[-1]), header.counter, "name (last number)")
+    return {source: number for source, number in found.items() if number.value < 1 << 62}
 
 
 def template(name: str) -> str:
-    """Return `name` with every number replaced by ``#``: files of one series share it."""
-    return re.sub(r"\d+", "#", name)
+    """Return `name` without metrics and with ``#`` for numbers: files of one series share it."""
+    plain = _NOISE.sub("~", re.sub(r"-v\d+(?=\.|$)", "", name))
+    return re.sub(r"\d+", "#", plain)

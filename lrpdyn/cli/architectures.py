@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib.resources import files
 
 import click
 
@@ -11,8 +12,12 @@ from lrpdyn.cli import options
 
 @click.command("architectures", short_help="List the registered architectures.")
 @options.output_format("table", "json")
-def command(form: str) -> None:
+@click.option("--template", is_flag=True, help="Print a Python file for a network of your own.")
+def command(form: str, template: bool) -> None:
     """List the architectures that --arch takes and that are recognised from the weights."""
+    if template:
+        click.echo(files("lrpdyn.architectures").joinpath("template.py").read_text(), nl=False)
+        return
     from lrpdyn.architectures.registry import architectures
 
     rows = [

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from lrpdyn.cli import options
+from lrpdyn.text import printable
 
 
 @click.command("compute", short_help="Explain every checkpoint and write a run folder.")
@@ -31,11 +32,39 @@ from lrpdyn.cli import options
               show_default=True, help="Of each map, before differences are taken.")  # fmt: skip
 @click.option("--baseline", default="random:2", show_default=True, metavar="none|random[:K]",
               help="Compare with K freshly initialised networks.")  # fmt: skip
-@click.option("--layout", type=click.Choice(["NCHW", "NHWC", "CHW", "HWC", "NHW", "HW", "NF", "F"]),
+@click.option("--layout", type=click.Choice(
+              ["NCHW", "NHWC", "CHW", "HWC", "NHW", "HW", "NF", "F", "NKHWC", "NKCHW"]),
               help="Of the observation files. Default: told from the network.")  # fmt: skip
-@click.option("--scale", help="What observations are divided by, or none.")
+@click.option("--scale", help="What observations are divided by, none, or imagenet.")
+@click.option("--mean", help="Subtracted after --scale: a number, one a channel, or FILE.npy.")
+@click.option("--std", help="Divided by after --mean: the same.")
+@click.option(
+    "--statistics",
+    metavar="FILE",
+    help="Running mean and variance of a sample-factory checkpoint or vecnormalize.pkl.",
+)
+@click.option(
+    "--stack",
+    type=click.IntRange(min=1),
+    metavar="K",
+    help="Make each K successive frames into one observation.",
+)
+@click.option(
+    "--stack-order",
+    type=click.Choice(["oldest", "newest"]),
+    default="oldest",
+    show_default=True,
+    help="newest turns the frames of each stack round.",
+)
 @click.option("--samples", help="Which observations, such as 0,3,7 or 0-3.")
-@options.pattern
+@click.option(
+    "--select", metavar="spread:K|random:K", help="K observations that differ most, or K at random."
+)
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of --select."
+)
+@options.selection
+@click.option("--prefix", help="Only weights whose key begins so, which is taken off.")  # fmt: skip
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or mps.")
 @click.option("--batch-size", type=click.IntRange(min=1), default=64, show_default=True,
               help="Observations that are explained at once.")  # fmt: skip
@@ -70,9 +99,12 @@ def command(checkpoints: str, observations: tuple[Path, ...], **given: Any) -> i
         for line in closing_lines(run):
             click.echo(line, err=True)
     for entry in skipped:
-        click.echo(f"skipped   {entry['reason']}", err=True)
+        click.echo(printable(f"skipped   {entry['reason']}"), err=True)
     for entry in run.manifest["checkpoints"]:
         if entry["status"] == "not_finite":
             click.echo(f"warning   step {entry['step']:,}: {entry['reason']}", err=True)
+    for steps in run.manifest.get("weights", {}).get("same", []):
+        listed = ", ".join(f"{step:,}" for step in steps[:6]) + " ..." * (len(steps) > 6)
+        click.echo(f"warning   steps {listed} hold the same weights", err=True)
     click.echo(str(run.path))
     return 3 if skipped else 0

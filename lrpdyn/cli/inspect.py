@@ -3,72 +3,121 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
 
 from lrpdyn.cli import options
+from lrpdyn.text import printable
+
+#: So many entries that are left out for one reason are listed, then they are counted.
+_MOST_ALIKE = 10
 
 
 @click.command("inspect", short_help="List what a folder of checkpoints holds.")
 @click.argument("checkpoints")
-@options.pattern
+@options.selection
 @options.output_format("table", "json")
 @options.trust
 @options.verbosity
-def command(checkpoints: str, pattern: str | None, form: str, trust: bool, quiet: bool) -> None:
+def command(checkpoints: str, form: str, trust: bool, quiet: bool, **selection: Any) -> None:
     """List every entry of CHECKPOINTS in order: its step and where that came from, its format and
     architecture, or why it is left out. Nothing is explained."""
     from tqdm import tqdm
 
     from lrpdyn.checkpoints.discovery import discover
+    from lrpdyn.checkpoints.selection import Selection
 
     listing = discover(
         checkpoints,
-        pattern=pattern,
+        selection=Selection(**selection),
         trust=trust,
         progress=lambda paths: tqdm(paths, disable=True if quiet else None, leave=False),
     )
-    rows = [_row(checkpoint) for checkpoint in listing.checkpoints]
+    row = _describer()
+    rows = [row(checkpoint) for checkpoint in listing.checkpoints]
     left_out = [
         {"path": str(entry.path), "reason": entry.reason, "bad": entry.bad}
         for entry in listing.left_out
     ]
     if form == "json":
-        found = {"unit": listing.unit, "checkpoints": rows, "left_out": left_out}
+        found = {"unit": listing.unit, "checkpoints": rows, "left_out": left_out,
+                 "notes": list(listing.notes), "same_weights": list(listing.same)}  # fmt: skip
         click.echo(json.dumps(found, indent=1))
         return
-    width = max([len(f"{row['step']:,}") for row in rows], default=0)
-    for row in rows:
-        also = f"  (also {', '.join(row['aliases'])})" if row["aliases"] else ""
-        click.echo(
-            f"{row['step']:>{width},}  {row['path']}  {row['format']}  {row['architecture']}  "
-            f"step from {row['step_source']}{also}"
-        )
+    _print_table(rows)
     click.echo(f"{len(rows)} checkpoints, in {listing.unit}", err=True)
     problems = [row["problem"] for row in rows if row["problem"]]
     if problems:
-        click.echo(f"{len(problems)} of unknown architecture, first: {problems[0]}", err=True)
+        click.echo(
+            f"{len(problems)} of unknown architecture, first: {printable(problems[0])}", err=True
+        )
+    for note in listing.notes:
+        click.echo(f"note: {printable(note)}", err=True)
+    for steps in listing.same:
+        listed = ", ".join(f"{step:,}" for step in steps[:6]) + " ..." * (len(steps) > 6)
+        click.echo(f"warning: steps {listed} hold the same weights", err=True)
+    _print_left_out(left_out)
+
+
+def _print_table(rows: Sequence[dict[str, Any]]) -> None:
+    width = max([len(f"{row['step']:,}") for row in rows], default=0)
+    for row in rows:
+        also = f"  (also {', '.join(row['aliases'])})" if row["aliases"] else ""
+        within = f"  weights {row['weights']}" if row["weights"] else ""
+        line = (
+            f"{row['step']:>{width},}  {row['path']}  {row['format']}  {row['architecture']}  "
+            f"step from {row['step_source']}{within}{also}"
+        )
+        click.echo(printable(line))
+
+
+def _print_left_out(left_out: Sequence[dict[str, Any]]) -> None:
+    said: Counter[str] = Counter()
     for entry in left_out:
         reason = str(entry["reason"]).removeprefix(f"{entry['path']}: ")
-        click.echo(f"{'bad' if entry['bad'] else 'left out'}: {entry['path']}: {reason}", err=True)
+        said[reason] += 1
+        if entry["bad"] or said[reason] <= _MOST_ALIKE:
+            kind = "bad" if entry["bad"] else "left out"
+            click.echo(printable(f"{kind}: {entry['path']}: {reason}"), err=True)
+    for reason, count in said.items():
+        bad = sum(entry["bad"] for entry in left_out if str(entry["reason"]).endswith(reason))
+        if count - bad > _MOST_ALIKE:
+            click.echo(printable(f"left out: {count - bad - _MOST_ALIKE} more: {reason}"), err=True)
 
 
-def _row(checkpoint: Any) -> dict[str, Any]:
+def _describer() -> Callable[[Any], dict[str, Any]]:
+    """Return a function that makes a row of a checkpoint; alike ones are recognised once."""
     from lrpdyn.architectures.registry import resolve
     from lrpdyn.errors import ArchitectureError
 
-    problem = None
-    try:
-        architecture = resolve(None, {}, checkpoint.header, checkpoint.path.name).architecture.name
-    except ArchitectureError as error:
-        architecture, problem = "unknown", str(error)
-    return {
-        "step": checkpoint.step,
-        "path": str(checkpoint.path),
-        "format": checkpoint.format,
-        "architecture": architecture,
-        "problem": problem,
-        "step_source": checkpoint.step_source,
-        "aliases": [str(path) for path in checkpoint.aliases],
-    }
+    known: dict[tuple[int, str], tuple[str, str | None]] = {}
+
+    def architecture(checkpoint: Any) -> tuple[str, str | None]:
+        try:
+            resolved = resolve(None, {}, checkpoint.header, checkpoint.path.name)
+        except ArchitectureError as error:
+            return "unknown", str(error)
+        return resolved.architecture.name, None
+
+    def row(checkpoint: Any) -> dict[str, Any]:
+        header = checkpoint.header
+        # Tables of shapes are shared by a series, and live as long as its listing.
+        key = (id(header.shapes), repr(header.hints))
+        if key not in known:
+            known[key] = architecture(checkpoint)
+        name, problem = known[key]
+        return {
+            "step": checkpoint.step,
+            "path": str(checkpoint.path),
+            "format": checkpoint.format,
+            "architecture": name,
+            "problem": problem,
+            "step_source": checkpoint.step_source,
+            "aliases": [str(path) for path in checkpoint.aliases],
+            "weights": header.weights,
+        }
+
+    return row

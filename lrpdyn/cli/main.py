@@ -13,6 +13,7 @@ import click
 
 from lrpdyn import __version__
 from lrpdyn.errors import LrpdynError
+from lrpdyn.text import printable
 
 _COMMANDS = ("compute", "plot", "outliers", "compare", "inspect", "demo", "rules", "architectures")
 _STOPPED = "Stopped. What is finished is kept: the same command goes on from there."
@@ -71,14 +72,9 @@ def _run(settings: dict[str, int]) -> int:
     except LrpdynError as error:
         if settings["verbose"] >= 2:
             traceback.print_exc()
-        click.echo(f"Error: {_one_line(str(error))}", err=True)
+        click.echo(f"Error: {printable(str(error))}", err=True)
         return error.exit_code
     except BrokenPipeError:
         # The reader of our output is gone (lrpdyn outliers | head): nothing is wrong.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-
-
-def _one_line(text: str) -> str:
-    """Return `text` on one line, with control characters (of a file's name, say) made visible."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in " ".join(text.splitlines()))

@@ -41,11 +41,22 @@ def trust(function: Callable[..., Any]) -> Callable[..., Any]:
     )(function)
 
 
-def pattern(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add --pattern."""
-    return click.option("--pattern", metavar="GLOB", help="Only checkpoints whose name matches.")(
-        function
-    )
+def selection(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that choose checkpoints, and the weights in them."""
+    step = click.IntRange(min=0)
+    for option in reversed((
+        click.option("--pattern", metavar="GLOB", help="Only checkpoints whose name matches."),
+        click.option("--since", type=step, help="Only steps from this one on."),
+        click.option("--until", type=step, help="Only steps up to this one."),
+        click.option("--every", type=click.IntRange(min=1), metavar="N",
+                     help="Of these, the first, then each N-th."),
+        click.option("--limit", type=click.IntRange(min=2), metavar="N",
+                     help="Of these, N evenly spaced, the first and the last among them."),
+        click.option("--weights", default="model", show_default=True, metavar="NAME",
+                     help="model, ema (averaged weights), or where in the file they are, as actor."),
+    )):  # fmt: skip
+        function = option(function)
+    return function
 
 
 def curve(function: Callable[..., Any]) -> Callable[..., Any]:

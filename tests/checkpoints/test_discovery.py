@@ -67,6 +67,11 @@ def test_state_dicts_bare_and_nested(tmp_path: Path, key: str | None, legacy: bo
         ("model_epoch_12", "epoch", 12),
         ("agent-2024-05-01-300", "number", 300),
         ("ppo_loss=3.210_40", "number", 40),
+        ("100k", "label", 100_000),
+        ("ppo-2.5M", "label", 2_500_000),
+        ("500_checkpoint", "label", 500),
+        ("a1b2c3d4e5_7", "number", 7),
+        ("PongNoFrameskip-v4", None, None),
         ("best", None, None),
     ],
 )
@@ -86,16 +91,27 @@ def test_left_out_with_a_reason(mlp_folder: Path) -> None:
     (mlp_folder / ".hidden").write_text("x")
     (mlp_folder / "logs").mkdir()
     listing = discover(mlp_folder)
-    reasons = {entry.path.name: entry.reason for entry in listing.left_out}
+    reasons = {e.path.name: e.reason.removeprefix(f"{e.path}: ") for e in listing.left_out}
     assert reasons == {
         "optimizer.pt": "an optimizer state",
         "best.pt": "no step in the file or its name",
-        "progress.csv": "holds no checkpoint of a known format",
+        "progress.csv": "is a text file",
         ".hidden": "a hidden or temporary file",
         "logs": "a folder",
     }
     assert not listing.bad
     assert len(listing.checkpoints) == 5
+
+
+def test_a_network_is_read_whatever_its_name_says(tmp_path: Path) -> None:
+    for step in (1, 2):
+        weights = {"0.weight": torch.full((2, 2), float(step))}
+        torch.save(weights, tmp_path / f"adam_optimizer_{step}.pt")
+    (tmp_path / "rng_state.pth").write_bytes(b"broken")
+    listing = discover(tmp_path)
+    assert [checkpoint.step for checkpoint in listing.checkpoints] == [1, 2]
+    assert [entry.reason for entry in listing.left_out] == ["a random number state"]
+    assert listing.bad == ()
 
 
 def test_damaged_files_are_bad_and_keep_their_step(mlp_folder: Path, ppo_folder: Path) -> None:

@@ -1,0 +1,216 @@
+"""Parts of files, and zip archives whose makers are not trusted: read in place, never unpacked."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import struct
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lrpdyn.errors import CheckpointError
+
+ZIP = b"PK\x03\x04"
+
+_CHUNK = 1 << 20
+#: Weights hardly compress; a member that unpacks to more than this is made to fill the memory.
+_LARGEST_RATIO = 100
+_ALWAYS_ALLOWED = 1 << 20
+_LOCAL_HEADER = struct.Struct("<4s5H3I2H")
+#: What Python's zipfile raises on hostile directories, besides BadZipFile.
+_ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, KeyError, IndexError,
+               struct.error, NotImplementedError, OverflowError, RuntimeError)  # fmt: skip
+
+
+class _Range(io.RawIOBase):
+    """The bytes from `start` on, `size` many, of an open file."""
+
+    def __init__(self, file: io.IOBase, start: int, size: int) -> None:
+        super().__init__()
+        self._file: Any = file
+        self._start, self._size, self._at = start, size, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
+        if base + offset < 0:
+            raise ValueError("seek before the start")
+        self._at = base + offset
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        wanted = max(0, min(len(buffer), self._size - self._at))
+        self._file.seek(self._start + self._at)
+        found = self._file.read(wanted) or b""
+        buffer[: len(found)] = found
+        self._at += len(found)
+        return len(found)
+
+
+class Part(io.BufferedReader):
+    """A range of a file, as a file of its own.
+
+    `read` never asks for more than is there: a length that a hostile file states must not decide
+    how much memory is taken.
+    """
+
+    def __init__(self, file: io.IOBase, start: int, size: int) -> None:
+        super().__init__(_Range(file, start, size))
+        self.size = size
+
+    def read(self, size: int | None = -1) -> bytes:
+        if size is None or size < 0 or size > io.DEFAULT_BUFFER_SIZE:
+            left = max(0, self.size - self.tell())
+            size = left if size is None or size < 0 else min(size, left)
+        return super().read(size)
+
+
+@dataclass(frozen=True)
+class Archive:
+    """A zip archive: its members by name, and the file that they are in."""
+
+    where: str
+    file: Part
+    members: dict[str, zipfile.ZipInfo]
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.members
+
+    def read(self, name: str, limit: int) -> bytes:
+        """Return a member of at most `limit` bytes.
+
+        Raises
+        ------
+        CheckpointError
+            It is not there, is damaged, or unpacks to more than it may.
+        """
+        part = self.part(name)
+        if part.size > limit:
+            raise CheckpointError(
+                f"{self.where}: member {name} has {part.size:,} bytes, expected at most {limit:,}; "
+                "this is no checkpoint of a known format"
+            )
+        return part.read()
+
+    def part(self, name: str) -> Part:
+        """Return a member as a file; one that is stored is read in place."""
+        info = self.members.get(name)
+        if info is None:
+            raise CheckpointError(f"{self.where}: has no member {name}")
+        try:
+            if info.compress_type == zipfile.ZIP_STORED:
+                return self._stored(info)
+            if info.file_size > _LARGEST_RATIO * info.compress_size + _ALWAYS_ALLOWED:
+                raise CheckpointError(
+                    f"{self.where}: member {name} unpacks from {info.compress_size:,} to "
+                    f"{info.file_size:,} bytes: refused, made to fill the memory"
+                )
+            with zipfile.ZipFile(self.file) as archive, archive.open(info) as member:
+                payload = _at_most(member, info.file_size)
+        except _ZIP_ERRORS as error:
+            raise self._damaged(name, error) from error
+        return Part(io.BytesIO(payload), 0, len(payload))
+
+    def _stored(self, info: zipfile.ZipInfo) -> Part:
+        self.file.seek(info.header_offset)
+        header = self.file.read(_LOCAL_HEADER.size)
+        if len(header) < _LOCAL_HEADER.size or not header.startswith(ZIP):
+            raise zipfile.BadZipFile("no member where the directory says")
+        name_size, extra_size = _LOCAL_HEADER.unpack(header)[-2:]
+        start = info.header_offset + _LOCAL_HEADER.size + name_size + extra_size
+        if info.flag_bits & 1:
+            raise zipfile.BadZipFile("it is encrypted")
+        if start + info.file_size > self.file.size:
+            raise zipfile.BadZipFile("it reaches beyond the end of the file")
+        return Part(self.file, start, info.file_size)
+
+    def _damaged(self, name: str, error: Exception) -> CheckpointError:
+        return CheckpointError(
+            f"{self.where}: member {name} cannot be read ({first_line(error)}); copy the file again, "
+            "or go on without it (--skip-bad)"
+        )
+
+
+def open_archive(file: Part, where: str) -> Archive:
+    """Read the directory of a zip archive.
+
+    Raises
+    ------
+    CheckpointError
+        It has no directory, or one that contradicts itself.
+    """
+    try:
+        with zipfile.ZipFile(file) as archive:
+            infos = archive.infolist()
+    except _ZIP_ERRORS as error:
+        raise CheckpointError(
+            f"{where}: is a zip without its end, cut short or still being written; copy it again, "
+            "or go on without it (--skip-bad)"
+        ) from error
+    members = {info.filename: info for info in infos}
+    if len(members) < len(infos):
+        # Readers disagree on which of two they take: what was checked may not be what is loaded.
+        raise CheckpointError(
+            f"{where}: is a zip that holds several members of one name; refused, save it again"
+        )
+    return Archive(where, file, members)
+
+
+@contextmanager
+def open_file(path: Path) -> Iterator[Part]:
+    """Open a file for reading.
+
+    Raises
+    ------
+    CheckpointError
+        It cannot be opened or read.
+    """
+    try:
+        with path.open("rb", buffering=0) as file:
+            yield Part(file, 0, file.seek(0, io.SEEK_END))
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read: {error.strerror or error}") from error
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes."""
+    digest = hashlib.sha256()
+    for chunk in chunks(path):
+        digest.update(chunk)
+    return digest.hexdigest()
+
+
+def chunks(path: Path) -> Iterator[bytes]:
+    """Read a file piece by piece."""
+    try:
+        with path.open("rb") as file:
+            yield from iter(lambda: file.read(_CHUNK), b"")
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def first_line(error: Exception) -> str:
+    """Return an error's first line, or its type where it says nothing."""
+    return (str(error).splitlines() or [""])[0][:160] or type(error).__name__
+
+
+def _at_most(member: Any, size: int) -> bytes:
+    """Read `size` bytes; a member that unpacks to another number is damaged."""
+    read: Callable[[int], bytes] = member.read
+    payload = read(size + 1)
+    if len(payload) != size:
+        raise zipfile.BadZipFile("it does not have the size that the directory says")
+    return payload

@@ -1,0 +1,163 @@
+"""One series: units, sources of steps, ties, copies, and what was chosen of it."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lrpdyn.checkpoints.discovery import discover
+from lrpdyn.checkpoints.selection import Selection, evenly
+from lrpdyn.errors import CheckpointError, UsageError
+from tests.checkpoints.networks import own, states
+
+WEIGHTS = states(tuple(range(1, 13)))
+
+
+def save(folder: Path, name: str, number: int, **told: Any) -> None:
+    weights = own(WEIGHTS[number])
+    torch.save({"state_dict": weights, **told} if told else weights, folder / name)
+
+
+def steps(folder: Path, **options: Any) -> list[int]:
+    selection = Selection(**options)
+    return [checkpoint.step for checkpoint in discover(folder, selection=selection).checkpoints]
+
+
+def left_out(folder: Path, **options: Any) -> dict[str, str]:
+    listing = discover(folder, selection=Selection(**options))
+    return {entry.path.name: entry.reason for entry in listing.left_out}
+
+
+def test_what_the_file_tells_wins_over_its_name(tmp_path: Path) -> None:
+    for number, told in ((1, 300), (2, 200), (3, 100)):
+        save(tmp_path, f"net_step{number}.pt", number, global_step=told)
+    assert steps(tmp_path) == [100, 200, 300]
+
+
+def test_a_step_that_never_changes_tells_nothing(tmp_path: Path) -> None:
+    for number in (1, 2, 3):
+        save(tmp_path, f"net_{number}.pt", number, step=0, epoch=number)
+    listing = discover(tmp_path)
+    assert (listing.unit, [c.step for c in listing.checkpoints]) == ("epochs", [1, 2, 3])
+
+
+def test_units_are_not_mixed(tmp_path: Path) -> None:
+    for number in (1, 2):
+        save(tmp_path, f"epoch_{number}.pth", number)
+        save(tmp_path, f"iter_{number}000.pth", number + 2)
+    with pytest.raises(
+        CheckpointError, match=r"different units: epoch_1.* in epochs, iter_.* in steps"
+    ):
+        discover(tmp_path)
+    assert steps(tmp_path, pattern="iter_*") == [1000, 2000]
+
+
+def test_units_that_the_files_reconcile(tmp_path: Path) -> None:
+    for number in (1, 2):
+        save(tmp_path, f"epoch_{number}.pth", number, meta={"iter": 500 * number, "epoch": number})
+    save(tmp_path, "iter_1500.pth", 3, meta={"iter": 1500, "epoch": 2})
+    assert steps(tmp_path) == [500, 1000, 1500]
+
+
+def test_best_and_last_are_placed_by_what_they_hold(tmp_path: Path) -> None:
+    for number in (1, 2, 3):
+        save(tmp_path, f"net_{number}00.pt", number, global_step=100 * number)
+    save(tmp_path, "best.pt", 4, global_step=250)
+    save(tmp_path, "last.pt", 3, global_step=300)
+    listing = discover(tmp_path)
+    assert [checkpoint.step for checkpoint in listing.checkpoints] == [100, 200, 250, 300]
+    assert listing.checkpoints[-1].aliases == (tmp_path / "last.pt",)
+
+
+def test_a_copy_with_other_weights_gives_way_to_the_numbered_file(tmp_path: Path) -> None:
+    for number in (1, 2):
+        save(tmp_path, f"net_{number}.pt", number, global_step=number)
+    save(tmp_path, "final.pt", 5, global_step=2)
+    assert steps(tmp_path) == [1, 2]
+    assert left_out(tmp_path) == {"final.pt": "net_2.pt is at its step, 2"}
+
+
+def test_a_number_that_no_other_file_varies_is_no_step(tmp_path: Path) -> None:
+    for number in (1, 2):
+        save(tmp_path, f"net_{number}.pt", number)
+    save(tmp_path, "resnet50.pt", 3)
+    assert steps(tmp_path) == [1, 2]
+    assert left_out(tmp_path) == {"resnet50.pt": "no step in the file or its name"}
+
+
+def test_links_and_equal_weights_are_one_entry(tmp_path: Path) -> None:
+    for number in (1, 2):
+        save(tmp_path, f"net_{number}.pt", number)
+    (tmp_path / "net_02.pt").hardlink_to(tmp_path / "net_2.pt")
+    (tmp_path / "net_002.pt").symlink_to("net_2.pt")
+    last = discover(tmp_path).checkpoints[-1]
+    names = sorted(path.name for path in (last.path, *last.aliases))
+    assert names == ["net_002.pt", "net_02.pt", "net_2.pt"]
+
+
+def test_equal_weights_at_different_steps_are_kept_and_told(tmp_path: Path) -> None:
+    for number, weights in ((1, 1), (2, 2), (3, 2), (4, 2), (5, 3)):
+        save(tmp_path, f"net_{number}.pt", weights)
+    listing = discover(tmp_path)
+    assert len(listing.checkpoints) == 5
+    assert listing.same == ((2, 3, 4),)
+
+
+def test_folders_of_a_glob_tell_the_step(tmp_path: Path) -> None:
+    for number in (1, 2, 10):
+        (tmp_path / f"step_{number}").mkdir()
+        save(tmp_path / f"step_{number}", "model.pt", number)
+    found = discover(str(tmp_path / "*/model.pt"))
+    assert [checkpoint.step for checkpoint in found.checkpoints] == [1, 2, 10]
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, list(range(1, 13))),
+        ({"since": 3, "until": 9}, list(range(3, 10))),
+        ({"every": 5}, [1, 6, 11]),
+        ({"limit": 3}, [1, 7, 12]),
+        ({"limit": 2}, [1, 12]),
+        ({"since": 2, "every": 2, "limit": 3}, [2, 8, 12]),
+        ({"pattern": "net_1*"}, [1, 10, 11, 12]),
+        ({"limit": 50}, list(range(1, 13))),
+    ],
+)
+def test_selection(tmp_path: Path, options: dict[str, Any], expected: list[int]) -> None:
+    for number in range(1, 13):
+        save(tmp_path, f"net_{number}.pt", number)
+    assert steps(tmp_path, **options) == expected
+    assert len(left_out(tmp_path, **options)) == 12 - len(expected)
+
+
+@given(st.integers(1, 300), st.integers(2, 50))
+def test_evenly_keeps_first_and_last_and_spaces_the_rest(length: int, count: int) -> None:
+    places = evenly(range(length), count)
+    assert len(places) == min(length, count)
+    assert (places[0], places[-1]) == (0, length - 1)
+    gaps = {b - a for a, b in pairwise(places)}
+    assert len(gaps) <= 2
+    assert not gaps or max(gaps) - min(gaps) <= 1
+
+
+@pytest.mark.parametrize(
+    "options", [{"every": 0}, {"limit": 1}, {"since": 5, "until": 4}, {"weights": ""}]
+)
+def test_selections_that_make_no_sense(options: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match="--"):
+        Selection(**options)
+
+
+def test_bad_files_outside_of_the_selection_do_not_matter(tmp_path: Path) -> None:
+    for number in (1, 2, 3):
+        save(tmp_path, f"net_{number}.pt", number)
+    (tmp_path / "net_9.pt").write_bytes(b"")
+    assert [entry.step for entry in discover(tmp_path).bad] == [9]
+    assert discover(tmp_path, selection=Selection(until=5)).bad == ()
