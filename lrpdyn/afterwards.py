@@ -1,0 +1,63 @@
+"""What is looked at once all steps are explained: what the maps depend on, what stands out."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from lrpdyn import explanation
+from lrpdyn import run as store
+from lrpdyn.checkpoints.model import Listing
+from lrpdyn.dependence import Weights, dependence
+from lrpdyn.evidence.closer import SecondLook, stored_maps
+from lrpdyn.explanation import Question
+from lrpdyn.job import Job, progress_bar
+from lrpdyn.records import Record
+
+
+def dependence_checks(
+    job: Job, question: Question, records: Sequence[Record], fresh: Sequence[Weights]
+) -> list[dict[str, Any]]:
+    """Return what the maps of the first, the middle and the last finite step depend on."""
+    done = [record.facts["step"] for record in records if record.facts["status"] == "done"]
+    chosen = sorted({done[0], done[len(done) // 2], done[-1]}) if done else []
+    found = []
+    for checkpoint in progress_bar("checking", job.quiet)(
+        [c for c in job.listing.checkpoints if c.step in chosen]
+    ):
+        explanation.load(job.model, checkpoint, trust=job.trust)
+        values = dependence(job.model, job.observations.values, question, fresh)
+        found.append({"step": checkpoint.step, **values})
+    return found
+
+
+def second_look(job: Job, question: Question, records: Sequence[Record]) -> SecondLook:
+    """Return what loads the checkpoints of flagged steps once more."""
+    targets = {
+        record.facts["step"]: np.array(record.facts["target"], dtype=np.int64)
+        for record in records
+        if record.facts["status"] == "done"
+    }
+    return SecondLook(
+        job.model,
+        job.observations.values,
+        question,
+        job.normalisation,
+        {checkpoint.step: checkpoint for checkpoint in job.listing.checkpoints},
+        targets,
+        stored_maps(functools.partial(store.relevance_path, job.folder)),
+        trust=job.trust,
+    )
+
+
+def same_weights(listing: Listing, records: Iterable[Record]) -> list[list[int]]:
+    """Return the groups of steps that hold the same weights: a training that stood still."""
+    steps: dict[str, list[int]] = {}
+    for record in records:
+        if record.facts["sha256"] is not None:
+            steps.setdefault(record.facts["sha256"], []).append(record.facts["step"])
+    groups = {tuple(group) for group in steps.values() if len(group) > 1}
+    return [list(group) for group in sorted(groups | set(listing.same))]

@@ -1,0 +1,257 @@
+"""The question that a run answers: its manifest, and whether a folder holds the same one."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import shlex
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+import lrpdyn
+from lrpdyn import explanation
+from lrpdyn import run as store
+from lrpdyn.checkpoints.model import Checkpoint
+from lrpdyn.checkpoints.readers import digest, stamp
+from lrpdyn.errors import ArchitectureError, CheckpointError, RunError
+from lrpdyn.held import Held, notes
+from lrpdyn.job import Job, progress_bar
+from lrpdyn.lrp.composites import layers_of, unused
+from lrpdyn.lrp.layers import Weighted
+from lrpdyn.lrp.registry import STOCK
+from lrpdyn.targets import Fixed, fix_targets
+
+#: What decides which steps are explained, and from which weights, with what holds where it is not
+#: said.
+_SELECTION = {"pattern": None, "since": None, "until": None, "every": None, "limit": None,
+              "weights": "model", "prefix": None}  # fmt: skip
+
+
+def make_manifest(
+    job: Job, selection: Mapping[str, Any], checks: Mapping[str, Any]
+) -> dict[str, Any]:
+    values = job.observations.values
+    architecture = job.model.resolved.architecture.name
+    return {
+        "schema": store.SCHEMA,
+        "lrpdyn": lrpdyn.__version__,
+        "command": shlex.join(sys.argv),
+        "rule": {
+            "name": job.rule.name,
+            "parameters": dict(job.rule.parameters),
+            "layers": _layer_rules(job),
+            "notes": [
+                *job.model.canonised.notes,
+                *notes(job.model.path, job.model.held),
+                *unused(job.rule, job.model.explained),
+            ],
+        },
+        "architecture": {"name": architecture, "arguments": job.model.resolved.arguments},
+        "head": job.model.head,
+        "contrast": job.contrast,
+        "target": {"policy": job.target.policy, "values": None},
+        "normalize": job.normalisation,
+        "baseline": job.baseline,
+        "unit": job.listing.unit,
+        "observations": {
+            "files": list(job.observations.files),
+            "sha256": _digest(values, job.model.held),
+            "shape": list(values.shape),
+            "layout": job.observations.layout,
+            "scale": job.observations.scale,
+            **job.observations.preparation,
+        },
+        "selection": dict(selection),
+        "weights": {
+            "in_file": job.listing.checkpoints[0].header.weights,
+            "keys": job.model.resolved.mapping.as_dict(),
+        },
+        "batch_size": job.model.batch_size,
+        "regions": None if job.painting is None else {
+            "names": list(job.painting.regions.names), "fill": job.painting.fill,
+            "key": job.painting.key,
+        },
+        "checkpoints": [
+            {"index": index, "step": c.step, "path": str(c.path), "format": c.format,
+             "sha256": None, "status": "pending", "reason": None}
+            for index, c in enumerate(job.listing.checkpoints)
+        ],
+        "checks": dict(checks),
+        "environment": {
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "numpy": np.__version__,
+            "platform": platform.platform(),
+            "device": str(job.model.device),
+            "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        },
+    }  # fmt: skip
+
+
+def _layer_rules(job: Job) -> dict[str, str]:
+    if job.rule.name in STOCK:
+        weighted = layers_of(job.model.explained).items()
+        return {name: job.rule.name for name, layer in weighted if isinstance(layer, Weighted)}
+    return {name: rule.text for name, rule in job.model.plan.items()}
+
+
+def _digest(values: NDArray[np.float32], held: Held) -> str:
+    digest = hashlib.sha256(values.tobytes())
+    for name in sorted(held):
+        digest.update(name.encode() + held[name].tobytes())
+    return digest.hexdigest()
+
+
+def _question(manifest: Mapping[str, Any], *, given_values: bool) -> dict[str, Any]:
+    """Return the parts of a manifest that make the question, by the option that sets them."""
+    target = manifest["target"]
+    return {
+        "rule": _plain((manifest["rule"]["name"], manifest["rule"]["parameters"])),
+        "architecture": _plain(manifest["architecture"]),
+        "head": manifest["head"],
+        "contrast": manifest["contrast"],
+        "target": (target["policy"], target["values"] if given_values else None),
+        "normalize": manifest["normalize"],
+        "baseline": manifest["baseline"],
+        "observations": manifest["observations"]["sha256"][:12],
+        **{name: manifest["selection"].get(name, usual) for name, usual in _SELECTION.items()},
+        "batch size": manifest["batch_size"],
+    }
+
+
+def _plain(value: Any) -> Any:
+    """Return `value` as it comes back from JSON, where a tuple is a list."""
+    return json.loads(json.dumps(value, default=str))
+
+
+def previous_manifest(
+    job: Job, manifest: dict[str, Any], *, overwrite: bool
+) -> dict[str, Any] | None:
+    """Return the manifest of the run that is gone on with, or None for a new one.
+
+    Raises
+    ------
+    RunError
+        The folder holds another question, or files that are no run.
+    """
+    folder = job.folder
+    if folder.exists() and not folder.is_dir():
+        raise RunError(f"{folder}: is a file, expected a run folder; choose another with -o")
+    if not (folder / store.MANIFEST).exists():
+        strangers = [p for p in folder.glob("*") if not p.name.startswith(".")]
+        if strangers:
+            raise RunError(
+                f"{folder}: is not empty and holds no run of lrpdyn ({strangers[0].name}, ...); choose "
+                "another with -o"
+            )
+        return None
+    if overwrite:
+        store.clear_run(folder)
+        return None
+    previous = store.read_manifest(folder)
+    given = job.target.values is not None
+    if given:
+        manifest["target"]["values"] = job.target.values.tolist()  # type: ignore[union-attr]
+    old, new = _question(previous, given_values=given), _question(manifest, given_values=given)
+    differing = [
+        f"{name} ({old[name]} there, {new[name]} here)" for name in old if old[name] != new[name]
+    ]
+    if differing:
+        raise RunError(
+            f"{folder}: holds a run of another question: {'; '.join(differing)}; replace it with "
+            "--overwrite, or choose another folder with -o"
+        )
+    return previous
+
+
+def is_finished(job: Job, previous: Mapping[str, Any]) -> bool:
+    """Tell whether everything that is asked for is there already."""
+    done = {entry["step"]: entry for entry in previous["checkpoints"]}
+    steps = [checkpoint.step for checkpoint in job.listing.checkpoints]
+    if any(step not in done or done[step]["status"] == "pending" for step in steps):
+        return False
+    check_unchanged(job, store.read_journal(job.folder))
+    painted = (previous.get("regions") or {}).get("key")
+    if job.painting is not None and job.painting.key != painted:
+        return False
+    listed = {entry.step for entry in job.listing.bad} | set(steps)
+    there = all((job.folder / name).exists() for name in store.RESULTS)
+    maps = all(
+        store.relevance_path(job.folder, step).exists()
+        for step in steps
+        if done[step]["status"] == "done"
+    )
+    return there and maps and all(step in listed for step in done)
+
+
+def fixed_targets(job: Job, previous: Mapping[str, Any] | None) -> Fixed:
+    """Return the targets that are held fixed; those of a run that is gone on with must stay."""
+    if not job.target.needs_outputs(job.contrast):
+        return fix_targets(job.target, job.contrast, ())
+    stored = (previous or {}).get("target", {})
+    same = previous is not None and [c["step"] for c in previous["checkpoints"]] == [
+        c.step for c in job.listing.checkpoints
+    ]
+    if same and stored.get("values") is not None:
+        runner_up = stored.get("runner_up")
+        return Fixed(np.array(stored["values"]), None if runner_up is None else np.array(runner_up))
+    ordered = list(job.listing.checkpoints)
+    if job.target.policy == "final":
+        ordered.reverse()
+    fixed = fix_targets(job.target, job.contrast, _outputs(job, ordered))
+    if stored.get("values") is not None:
+        _check_same_targets(job, stored["values"], fixed)
+    return fixed
+
+
+def _check_same_targets(job: Job, stored: list[int], fixed: Fixed) -> None:
+    assert fixed.target is not None
+    differing = [n for n, (a, b) in enumerate(zip(stored, fixed.target, strict=True)) if a != b]
+    if differing:
+        raise RunError(
+            f"{job.folder}: with the new checkpoints --target {job.target.policy} would choose other "
+            f"units for samples {', '.join(map(str, differing[:20]))}; hold the run's own with --target "
+            f"FILE.npy (target.values in {store.MANIFEST}) and -o, or start again with --overwrite"
+        )
+
+
+def _outputs(job: Job, ordered: Iterable[Checkpoint]) -> Iterator[NDArray[np.float64]]:
+    wrapped = (
+        progress_bar("choosing targets", job.quiet)(ordered)
+        if job.target.policy != "final"
+        else ordered
+    )
+    for checkpoint in wrapped:
+        try:
+            explanation.load(job.model, checkpoint, trust=job.trust)
+        except (CheckpointError, ArchitectureError):
+            if not job.skip_bad:
+                raise
+            continue
+        yield explanation.outputs_of(job.model, job.observations.values)
+
+
+def check_unchanged(job: Job, journal: list[dict[str, Any]]) -> None:
+    """Raise RunError where a checkpoint that was explained is another file now, or is gone."""
+    now = {checkpoint.step: checkpoint for checkpoint in job.listing.checkpoints}
+    for record in journal:
+        checkpoint = now.get(record["step"])
+        if checkpoint is None:
+            raise RunError(
+                f"{job.folder}: step {record['step']} was explained from {record['path']}, which is not "
+                "among the checkpoints now; bring it back, or start again with --overwrite or -o"
+            )
+        if list(stamp(checkpoint.path, checkpoint.format)) == [record["size"], record["modified"]]:
+            continue
+        if digest(checkpoint.path, checkpoint.format) != record["sha256"]:
+            raise RunError(
+                f"{checkpoint.path}: changed since step {record['step']} was explained; start again with "
+                "--overwrite, or choose another folder with -o"
+            )
