@@ -37,6 +37,7 @@ from lrpdyn.results import write_results
 from lrpdyn.steps import begin, explain_all
 from lrpdyn.targets import CONTRASTS, parse_target
 from lrpdyn.text import printable
+from lrpdyn.workers import available
 
 BATCH_SIZE = 64
 #: So many bad checkpoints are told with their reasons.
@@ -74,6 +75,7 @@ def compute(
     weights: str = "model",
     prefix: str | None = None,
     device: str = "auto",
+    workers: int | None = None,
     batch_size: int = BATCH_SIZE,
     regions: str | Path | None = None,
     fill: float | None = None,
@@ -120,6 +122,9 @@ def compute(
         Only weights whose key begins with this, which is taken off.
     device
         ``auto``, ``cpu``, ``cuda`` or ``mps``.
+    workers
+        Processes that explain checkpoints, each with a core; all cores that this process may use
+        where not given, one on a GPU. Results are the same for any number.
     batch_size
         Observations that are explained at once. Part of the question: last bits depend on it.
     regions
@@ -201,7 +206,7 @@ def compute(
             manifest["checks"]["stock"] = explanation.stock_deviation(
                 model, loaded.values, question
             )
-        records, dynamics = explain_all(job, question)
+        records, dynamics = explain_all(job, question, _workers(workers, model))
         fresh = [random_weights(model, seed) for seed in range(networks + 1)] if networks else []
         if networks:
             manifest["checks"]["dependence"] = dependence_checks(job, question, records, fresh)
@@ -294,6 +299,15 @@ def _load_first(model: Model, listing: Listing, *, skip_bad: bool, trust: bool) 
             if not skip_bad:
                 raise
     raise CheckpointError("no checkpoint can be loaded; lrpdyn inspect says why")
+
+
+def _workers(asked: int | None, model: Model) -> int:
+    """Return the number of processes: those asked for, or what the machine has."""
+    if asked is not None and asked < 1:
+        raise UsageError(f"workers {asked}: expected 1 or more")
+    if model.device.type != "cpu":
+        return 1  # one process keeps a GPU busy, and one that uses it cannot be forked
+    return available() if asked is None or available() == 1 else asked
 
 
 def _bounds(resolved: Resolved, loaded: Observations) -> Bounds | None:

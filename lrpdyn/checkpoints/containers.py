@@ -35,6 +35,12 @@ class _Range(io.RawIOBase):
         self._file: Any = file
         self._start, self._size, self._at = start, size, 0
 
+    def whole(self) -> bytes:
+        """Return all bytes; nothing is copied on the way."""
+        self._file.seek(self._start)
+        found: bytes = self._file.read(self._size)
+        return found
+
     def readable(self) -> bool:
         return True
 
@@ -68,8 +74,13 @@ class Part(io.BufferedReader):
     """
 
     def __init__(self, file: io.IOBase, start: int, size: int) -> None:
-        super().__init__(_Range(file, start, size))
+        self._range = _Range(file, start, size)
+        super().__init__(self._range)
         self.size = size
+
+    def whole(self) -> bytes:
+        """Return all bytes, in one read."""
+        return self._range.whole()
 
     def read(self, size: int | None = -1) -> bytes:
         if size is None or size < 0 or size > io.DEFAULT_BUFFER_SIZE:

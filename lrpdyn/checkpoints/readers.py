@@ -47,7 +47,8 @@ class Entry:
 class Reader:
     """A checkpoint format: how it is recognised, what its header tells, what its weights are.
 
-    `files` are those that hold the weights; `digest` is the SHA-256 where that is not of them.
+    `files` are those that hold the weights; `digest` is the SHA-256 where that is not of
+    them, and `both` gives weights and digest where one read serves both.
     """
 
     format: str
@@ -56,6 +57,7 @@ class Reader:
     weights: Callable[[Path, Choice], Mapping[str, Tensor]]
     files: Callable[[Path], list[Path]] = lambda path: [path]
     digest: Callable[[Path], str] | None = None
+    both: Callable[[Path, Choice], tuple[Mapping[str, Tensor], str]] | None = None
 
 
 def find_reader(path: Path) -> Reader | None:
@@ -95,8 +97,10 @@ def read_weights(
     CheckpointError
         The file is damaged, or wants to run code and is not trusted.
     """
-    found = _reader(format).weights(path, Choice(weights, trust))
-    return found, digest(path, format)
+    reader, choice = _reader(format), Choice(weights, trust)
+    if reader.both is not None:
+        return reader.both(path, choice)
+    return reader.weights(path, choice), digest(path, format)
 
 
 def digest(path: Path, format: str) -> str:
@@ -180,6 +184,7 @@ READERS: tuple[Reader, ...] = (
         sb3.header_of,
         sb3.weights_of,
         digest=sb3.digest_of,
+        both=sb3.weights_and_digest_of,
     ),
     Reader("torch", _is_torch, _torch_header, _torch_weights),
     Reader(

@@ -40,20 +40,25 @@ def header_of(path: Path, choice: Choice) -> Header:
     return _with_data(header, data, str(path))
 
 
-def weights_of(path: Path, choice: Choice) -> Mapping[str, Tensor]:
-    """Read the weights of a zip's ``policy.pth``."""
+def weights_and_digest_of(path: Path, choice: Choice) -> tuple[Mapping[str, Tensor], str]:
+    """Read the weights of a zip's ``policy.pth``, and its SHA-256, in one go."""
     with open_file(path) as file:
         part = _policy(open_archive(file, str(path)))
         header = torchfile.header_of(part, str(path), choice)
-        part.seek(0)
-        payload = part.read()
-    return torchfile.weights_of(payload, str(path), header, trust=choice.trust)
+        payload = part.whole()
+    weights = torchfile.weights_of(payload, str(path), header, trust=choice.trust)
+    return weights, hashlib.sha256(payload).hexdigest()
+
+
+def weights_of(path: Path, choice: Choice) -> Mapping[str, Tensor]:
+    """Read the weights of a zip's ``policy.pth``."""
+    return weights_and_digest_of(path, choice)[0]
 
 
 def digest_of(path: Path) -> str:
     """Return the SHA-256 of a zip's ``policy.pth``."""
     with open_file(path) as file:
-        return hashlib.sha256(_policy(open_archive(file, str(path))).read()).hexdigest()
+        return hashlib.sha256(_policy(open_archive(file, str(path))).whole()).hexdigest()
 
 
 def folder_header_of(path: Path, choice: Choice) -> Header:

@@ -66,6 +66,8 @@ from lrpdyn.text import printable
 @options.selection
 @click.option("--prefix", help="Only weights whose key begins so, which is taken off.")  # fmt: skip
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or mps.")
+@click.option("--workers", type=click.IntRange(min=1),
+              help="Processes. Default: the cores given to this one.")  # fmt: skip
 @click.option("--batch-size", type=click.IntRange(min=1), default=64, show_default=True,
               help="Observations that are explained at once.")  # fmt: skip
 @click.option("--regions", type=click.Path(path_type=Path), help="Parts of the observations whose share "

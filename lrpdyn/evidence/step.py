@@ -16,10 +16,10 @@ from lrpdyn.evidence.activity import dead_units
 from lrpdyn.evidence.painting import region_effects
 from lrpdyn.evidence.weights import (
     Weights,
+    advance,
     copied,
     layers_with_weights,
     not_finite,
-    relative_changes,
 )
 from lrpdyn.explanation import Model, batches
 from lrpdyn.lrp.composites import layers_of
@@ -71,11 +71,13 @@ class WeightHistory:
             ``from_step``, None at the first; ``change`` by layer, ||difference|| / ||before||, None
             where the checkpoint before is gone.
         """
-        loaded = self._loaded()
-        change = None if self._weights is None else relative_changes(self._weights, loaded)
-        found = {"from_step": self._step, "change": change}
-        self._step, self._weights = step, copied(loaded)
-        return found
+        loaded, change, before = self._loaded(), None, self._step
+        if self._weights is None:
+            self._weights = copied(loaded)
+        else:
+            change = advance(self._weights, loaded)
+        self._step = step
+        return {"from_step": before, "change": change}
 
     def _loaded(self) -> Weights:
         return layers_with_weights(self._model.network, self._model.path)

@@ -6,6 +6,7 @@ that joins several branches gives a tuple, one for each. Weights are never chang
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -61,7 +62,10 @@ class _Term:
         self.output = self._output.detach()
 
     def gradients(self, cotangent: Tensor) -> tuple[Tensor, ...]:
-        return torch.autograd.grad(self._output, self._leaves, cotangent)
+        # Of a number: asked for a vector's, torch imports its symbolic shapes, for half a second.
+        with torch.enable_grad():
+            weighted = (self._output * cotangent).sum()
+        return torch.autograd.grad(weighted, self._leaves)
 
     def contributions(self, cotangent: Tensor) -> tuple[Tensor, ...]:
         """Return inputs times gradients: the share of each when outputs weigh `cotangent`."""
@@ -95,16 +99,24 @@ def _clamped(call: Call, *, positive: bool) -> Weights:
     return call.linear.weights("positive" if positive else "negative", clamp)
 
 
-def _signed_terms(call: Call, of_positive: Weights, of_negative: Weights) -> list[_Term]:
+def _clamped_parts(call: Call) -> tuple[Callable[[], Weights], Callable[[], Weights]]:
+    """Return what gives the positive, and what gives the negative parts."""
+    positive, negative = (functools.partial(_clamped, call, positive=p) for p in (True, False))
+    return positive, negative
+
+
+def _signed_terms(
+    call: Call, of_positive: Callable[[], Weights], of_negative: Callable[[], Weights]
+) -> list[_Term]:
     """Return the passes of x+ and of x- with their weights; the bias is that of the first.
 
-    Where x has no negative entry the second pass is exactly zero and is left out.
+    Where x has no negative entry the second pass is exactly zero and is left out, its weights too.
     """
     if not bool((call.x < 0).any()):
-        return [_linear_term(call, call.x, of_positive)]
+        return [_linear_term(call, call.x, of_positive())]
     return [
-        _linear_term(call, call.x.clamp(min=0), of_positive),
-        _linear_term(call, call.x.clamp(max=0), (of_negative[0], None)),
+        _linear_term(call, call.x.clamp(min=0), of_positive()),
+        _linear_term(call, call.x.clamp(max=0), (of_negative()[0], None)),
     ]
 
 
@@ -146,7 +158,8 @@ def zplus(call: Call, relevance: Tensor) -> Shared:
     The positive part of the bias stays in the denominator.
     """
     if isinstance(call.layer, Weighted):
-        terms = _signed_terms(call, _clamped(call, positive=True), _clamped(call, positive=False))
+        positive, negative = _clamped_parts(call)
+        terms = _signed_terms(call, positive, negative)
         return _share(terms, relevance)
     term = _Term(_positive_part(call.layer), *call.inputs)
     return _one_or_all(term.contributions(relevance / stabilise(term.output)))
@@ -167,11 +180,11 @@ def alphabeta(call: Call, relevance: Tensor, *, alpha: float = 2.0, beta: float 
     R_i = sum_j (alpha (x_i w_ij)+ / z_j+  -  beta (x_i w_ij)- / z_j-) R_j, the bias in z by its
     sign. Bach et al. 2015, eq. 60.
     """
-    positive, negative = _clamped(call, positive=True), _clamped(call, positive=False)
+    positive, negative = _clamped_parts(call)
     shared = alpha * _share(_signed_terms(call, positive, negative), relevance)
     if beta == 0:
         return shared
-    crossed = _signed_terms(call, (negative[0], negative[1]), (positive[0], None))
+    crossed = _signed_terms(call, negative, positive)
     return shared - beta * _share(crossed, relevance)
 
 
@@ -182,8 +195,8 @@ def gamma(call: Call, relevance: Tensor, *, gamma: float = 0.25) -> Tensor:
     to inputs and outputs of both signs by Andeol et al. 2021, "Learning domain invariant
     representations by joint Wasserstein distance minimization".
     """
-    raised = _favoured(call, gamma, positive=True)
-    lowered = _favoured(call, gamma, positive=False)
+    raised = functools.partial(_favoured, call, gamma, positive=True)
+    lowered = functools.partial(_favoured, call, gamma, positive=False)
     shares: list[Tensor] = []
     for chosen, first, second in (
         (call.output > 0, raised, lowered),

@@ -20,7 +20,7 @@ from lrpdyn.evidence.closer import SecondLook
 from lrpdyn.evidence.layers import denominators, trace
 from lrpdyn.evidence.painting import agreement, distance, effects, patch_masks
 from lrpdyn.evidence.step import StepEvidence, layer_names
-from lrpdyn.evidence.weights import layers_with_weights, not_finite, relative_changes
+from lrpdyn.evidence.weights import advance, copied, layers_with_weights, not_finite
 from lrpdyn.explanation import Model, Question, explain, make_model, with_plan
 from lrpdyn.lrp.attribution import explain as explain_rows
 from lrpdyn.lrp.composites import parse_composite
@@ -65,11 +65,11 @@ def test_weights_of_the_path_by_the_names_of_the_checkpoint(model: Model) -> Non
     assert set(weights) == {"body.0", "hidden.0", "policy"}
     assert set(layer_names(model).values()) >= {"body.0", "hidden.0", "policy"}
     before = {name: tuple(t.clone() for t in own) for name, own in weights.items()}
-    assert relative_changes(before, weights) == {"body.0": 0, "hidden.0": 0, "policy": 0}
+    assert advance(copied(before), weights) == {"body.0": 0, "hidden.0": 0, "policy": 0}
     with torch.no_grad():
         model.network.policy.weight.mul_(3)
         model.network.value.weight.mul_(3)
-    change = relative_changes(before, weights)
+    change = advance(copied(before), weights)
     weight, bias = before["policy"]
     expected = 2 * weight.norm() / torch.cat([weight.flatten(), bias]).norm()
     assert change["policy"] == pytest.approx(float(expected), rel=1e-6)
@@ -78,9 +78,9 @@ def test_weights_of_the_path_by_the_names_of_the_checkpoint(model: Model) -> Non
     with torch.no_grad():
         model.network.hidden[0].bias[2] = torch.inf
     assert not_finite(weights) == ["hidden.0"]
-    assert relative_changes(before, weights)["hidden.0"] is None
+    assert advance(copied(before), weights)["hidden.0"] is None
     zero = {name: tuple(torch.zeros_like(t) for t in own) for name, own in before.items()}
-    assert relative_changes(zero, before)["policy"] is None
+    assert advance(copied(zero), before)["policy"] is None
 
 
 def test_dead_units_are_channels_and_neurons_that_nothing_moves(

@@ -1,0 +1,99 @@
+"""Share work among processes; results come in the order of the work, however it is shared.
+
+Processes are forked after the imports and after the model is made: each has a copy of its own, and
+nothing is sent but the work and its results. Threads were slower: much of a step is Python.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import threading
+import time
+import warnings
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from typing import Any, TypeVar
+
+Work = TypeVar("Work")
+Result = TypeVar("Result")
+
+#: Pieces of work that are handed out ahead, for each worker.
+AHEAD = 2
+#: Seconds after which a worker notices that the process that it works for is gone.
+_WATCH = 0.2
+
+#: What a forked process inherits: functions with models in them cannot be sent to it.
+_inherited: list[Callable[[Any], Any]] = []
+
+
+def available() -> int:
+    """Return the number of cores that this process may use, 1 where processes cannot be forked."""
+    if "fork" not in multiprocessing.get_all_start_methods():
+        return 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def in_order(
+    function: Callable[[Work], Result], pieces: Iterable[Work], workers: int
+) -> Iterator[Result]:
+    """Yield the result of each piece, in order.
+
+    Parameters
+    ----------
+    function
+        Does one piece; results must be plain data. With more than one worker it runs in forked
+        processes, which see everything as it is at the first piece.
+    pieces
+        Taken as they are needed: the queue of what is handed out is bounded.
+    workers
+        The number of processes; 1 does the work here.
+    """
+    if workers <= 1:
+        yield from map(function, pieces)
+        return
+    _inherited.append(function)
+    parent = os.getpid()
+    pool = ProcessPoolExecutor(
+        workers,
+        mp_context=multiprocessing.get_context("fork"),
+        initializer=_begin,
+        initargs=(parent,),
+    )
+    waiting: deque[Future[Result]] = deque()
+    try:
+        for piece in pieces:
+            with warnings.catch_warnings():
+                # Python 3.12 warns of forking beside threads; those of torch are idle at one thread.
+                warnings.filterwarnings("ignore", ".*multi-threaded.*", DeprecationWarning)
+                waiting.append(pool.submit(_do, piece))
+            if len(waiting) >= AHEAD * workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        for future in waiting:
+            future.cancel()
+        pool.shutdown(wait=True, cancel_futures=True)
+        _inherited.remove(function)
+
+
+def _do(piece: Any) -> Any:
+    return _inherited[-1](piece)
+
+
+def _begin(parent: int) -> None:
+    """Leave signals to the parent, and end when it is gone without a word."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    threading.Thread(target=_watch, args=(parent,), daemon=True).start()
+
+
+def _watch(parent: int) -> None:
+    with contextlib.suppress(OSError):
+        while os.getppid() == parent:
+            time.sleep(_WATCH)
+    os._exit(1)
