@@ -168,7 +168,7 @@ def _has(run: Run, transitions: set[tuple[int, int]], where: dict[str, int]) -> 
 
 def _verdict(count: int, known: int) -> str:
     if known < 2:
-        return "in one run alone has such a place"
+        return "only one run has such a place"
     if count == known:
         return "in all: not an artefact of what differs"
     return "in one: an artefact of what differs, or by chance" if count == 1 else "in some"

@@ -78,11 +78,17 @@ def test_a_run_with_other_steps_is_compared_where_both_have_them(
     for step in range(20, 30):
         (fewer / f"net_{step}.pt").unlink()
     runs = [run(series, vectors, tmp_path / "all"), run(fewer, vectors, tmp_path / "few")]
+    # What is flagged at a step that only one run has says nothing about the other.
+    report = runs[0].outliers
+    report["steps"][0] |= {"where": {"from_step": 25, "to_step": 26}, "severity": "far"}
+    report["pathologies"] = [{**report["steps"][1], "where": {"step": 28}}]
     found = compare(runs)
     assert found.pairs[0]["cells"] == 19 * 5
     assert found.pairs[0]["change_rank"] == pytest.approx(1)
-    late = [one for one in found.outliers if one["where"].get("from_step", 0) >= 20]
+    late = [one for one in found.outliers if max(one["where"].values()) > 20]
+    assert len(late) >= 2
     assert all(one["severity"][1] is None for one in late)
+    assert all(one["verdict"] == "only one run has such a place" for one in late)
 
 
 def test_other_samples_are_refused(series: Path, vectors: Vectors, tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ FENCE_LINES: dict[str, Literal["--", "-"]] = {"mild fence": "--", "far fence": "
 WHAT_IS_COUNTED = {
     "steps": "change of a transition, median over samples",
     "samples": "change of a sample, sum over transitions",
-    "pixels": "relative dynamics of a pixel: dynamics over sum |R|, channels summed",
+    "pixels": "relative dynamics of a pixel",
     "cells": "change of one sample in one transition",
 }
 

@@ -19,7 +19,8 @@ What was written down before the first run:
   and a score that grew are right if the plain outputs of the network, computed anew by torch, say
   so; every other cause is wrong there. (Added after a first try of three runs, in which training
   itself had brought them about: a negative score, and what the last layer leaves of its support,
-  are right elsewhere if torch says so.)
+  are right elsewhere if torch says so. Where a denominator next to nothing came about torch tells
+  too: weights that leave each sample a thousandth do not always exist.)
 - ``score_growth`` and ``shape_change`` are shares of every change: they count as named where the
   share is at least one half. ``shape_change`` has no plant of its own and is not judged.
 - Far flags of clean runs: the share of their cells beyond the far fence, at most 2 %.
@@ -379,12 +380,13 @@ def count(plant: Plant | None, run: Run, report: Mapping[str, Any], counts: Coun
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--repeats", type=int, default=20)
+    parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--work", type=Path, default=Path("outlier-causes"))
     given = parser.parse_args()
     torch.set_num_threads(1)
     counts, far, cells = Counts(), 0, 0
     shares = []
-    for seed in range(given.repeats):
+    for done, seed in enumerate(range(given.first, given.first + given.repeats), start=1):
         folder = trained(given.work, seed)
         run = load(folder, seed)
         report, _ = explained(run, {})
@@ -397,7 +399,7 @@ def main() -> None:
             plant.plant(run)
             report, _ = explained(run, plant.options)
             count(plant, run, report, counts)
-        print(f"run {seed + 1} of {given.repeats}", flush=True)
+        print(f"run {done} of {given.repeats}", flush=True)
     print(f"\n{'cause':24}{'planted':>9}{'recall':>9}{'named':>9}{'precision':>11}")
     for cause in sorted({*counts.planted, *counts.named} - {"shape_change"}):
         planted, calls = counts.planted[cause], counts.named[cause]

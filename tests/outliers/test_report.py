@@ -180,6 +180,16 @@ def test_a_layer_that_is_usually_half_dead_is_healthy(calm: RunFacts) -> None:
     assert build_report(with_steps(calm, dead=dead))["pathologies"] == []
 
 
+@pytest.mark.parametrize(("usual", "found"), [(0.1, [0.75]), (0.7, [0.92])])
+def test_a_layer_is_dead_where_less_than_a_third_of_what_lives_is_left(
+    calm: RunFacts, usual: float, found: list[float]
+) -> None:
+    dead = np.full(calm.steps.dead.shape, usual)
+    dead[20:22, 0] = [1 - 0.36 * (1 - usual), found[0]]
+    wrong = build_report(with_steps(calm, dead=dead))["pathologies"]
+    assert [entry["value"] for entry in wrong] == found
+
+
 def test_a_flip_is_a_cause_only_where_the_question_follows_it(calm: RunFacts) -> None:
     argmax = calm.steps.argmax.copy()
     argmax[21:, 3] = 2
