@@ -95,16 +95,30 @@ def test_asked_again_and_gone_on_with(
 
     monkeypatch.setattr(pipeline.explanation, "explain", stops)
     with pytest.raises(KeyboardInterrupt):
-        mlp_run(mlp_folder, vectors, tmp_path / "run")
+        mlp_run(mlp_folder, vectors, tmp_path / "run", workers=1)
     with pytest.raises(RunError, match="not finished"):
         lrpdyn.open_run(tmp_path / "run")
     with (tmp_path / "run" / "journal.jsonl").open("a") as file:
         file.write("deadbeef {torn")
-    run = mlp_run(mlp_folder, vectors, tmp_path / "run")
+    run = mlp_run(mlp_folder, vectors, tmp_path / "run", workers=1)
     assert len(calls) == 6
     assert contents(run.path) == whole
-    mlp_run(mlp_folder, vectors, tmp_path / "run")
+    mlp_run(mlp_folder, vectors, tmp_path / "run", workers=1)
     assert len(calls) == 6
+
+
+@pytest.mark.parametrize("options", [{}, {"target": "modal", "rule": "gamma"}])
+def test_any_number_of_workers_gives_the_same_bytes(
+    mlp_folder: Path, vectors: Vectors, tmp_path: Path, options: dict[str, Any]
+) -> None:
+    torch.save({"not": "weights"}, mlp_folder / "net_7.pt")
+    one = mlp_run(mlp_folder, vectors, tmp_path / "1", workers=1, skip_bad=True, **options)
+    for workers in (2, 3):
+        run = mlp_run(
+            mlp_folder, vectors, tmp_path / str(workers), workers=workers, skip_bad=True, **options
+        )
+        assert contents(run.path) == contents(one.path)
+    assert [entry["status"] for entry in one.manifest["checkpoints"]].count("bad") == 1
 
 
 def test_killed_at_any_moment_gives_the_same_bytes(

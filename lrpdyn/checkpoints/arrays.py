@@ -13,8 +13,9 @@ from torch import Tensor
 from lrpdyn.checkpoints.containers import open_file
 from lrpdyn.checkpoints.globals import dangerous
 from lrpdyn.checkpoints.model import Choice, Header
-from lrpdyn.checkpoints.outline import ArrayOutline, DamagedPickleError, outline
+from lrpdyn.checkpoints.outline import DamagedPickleError, outline
 from lrpdyn.checkpoints.payload import epoch_of, locate, step_of
+from lrpdyn.checkpoints.pickled import ArrayOutline
 from lrpdyn.errors import CheckpointError
 
 _LARGEST = 1 << 32

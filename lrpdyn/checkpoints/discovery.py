@@ -152,6 +152,10 @@ def _look_at(path: Path, root: Path | None, selection: Selection, trust: bool) -
         reader = find_reader(path)
         if reader is None:
             return LeftOut(path, _FOLDER if is_folder else _UNKNOWN)
+        if is_folder and root is not None and not trust:
+            for file in reader.files(path):
+                if not file.resolve().is_relative_to(root.resolve()):
+                    return LeftOut(path, _leaves(file.resolve()))
         header = read_header(path, reader.format, trust=trust, weights=selection.weights)
     except OptimizerStateError:
         return LeftOut(path, "an optimizer state")
@@ -175,13 +179,17 @@ def _left_out_unread(path: Path, root: Path | None, trust: bool) -> str | None:
                 return "a link to nothing"
             inside = root is None or target.is_relative_to(root.resolve())
             if not inside and not trust:
-                return f"a link that leaves the folder, to {target}; give that folder, or --trust"
+                return _leaves(target)
         mode = path.stat().st_mode
     except (OSError, RuntimeError):
         return "a link to nothing"
     if not stat.S_ISDIR(mode) and not stat.S_ISREG(mode):
         return "no plain file"
     return _named_as(path, _UNREAD)
+
+
+def _leaves(target: Path) -> str:
+    return f"a link that leaves the folder, to {target}; give that folder, or --trust"
 
 
 def _named_as(path: Path, kinds: Sequence[tuple[re.Pattern[str], str]]) -> str | None:

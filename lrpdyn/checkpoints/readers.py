@@ -21,6 +21,7 @@ from lrpdyn.checkpoints import (
     sb3,
     signatures,
     torchfile,
+    torchlook,
     torchrl,
 )
 from lrpdyn.checkpoints.containers import ZIP, chunks, open_archive, open_file
@@ -146,7 +147,7 @@ def _folder(path: Path) -> Entry:
 
 
 def _is_torch(entry: Entry) -> bool:
-    return entry.head.startswith(torchfile.LEGACY) or any(
+    return entry.head.startswith(torchlook.LEGACY) or any(
         name.endswith("/data.pkl") for name in entry.members
     )
 

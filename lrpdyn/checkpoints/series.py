@@ -57,7 +57,7 @@ def order(
         if entry.path not in steps
     ]
     _check_one_series(series, where)
-    unit = next(iter(steps.values())).unit
+    unit = next((step.unit for step in steps.values()), "steps")
     checkpoints = [_checkpoint(entry, steps[entry.path], weights) for entry in series]
     checkpoints.sort(key=lambda checkpoint: (checkpoint.step, str(checkpoint.path)))
     ordered: list[Checkpoint] = []
@@ -114,14 +114,13 @@ def _steps(numbered: Sequence[Found], where: str) -> dict[Path, StepCandidate]:
 
 
 def _tells_all(source: str, numbered: Sequence[Found]) -> bool:
-    everything = all(source in entry.candidates for entry in numbered)
-    return everything and (_count(source, numbered) > 0 or len(numbered) == 1)
+    return _count(source, numbered) == len(numbered)
 
 
 def _count(source: str, numbered: Sequence[Found]) -> int:
-    """Return how many entries have a step from `source`; none if it is always the same."""
+    """Return how many entries have a step from `source`; none if several all have the same."""
     values = [entry.candidates[source].value for entry in numbered if source in entry.candidates]
-    return len(values) if len(set(values)) > 1 else 0
+    return len(values) if len(set(values)) > 1 or len(numbered) == 1 else 0
 
 
 def _check_units(numbered: Sequence[Found], where: str) -> None:

@@ -1,17 +1,12 @@
-"""Files of torch.save, zip or legacy: looked at without being unpickled, read as weights only."""
+"""Files of torch.save, zip or legacy: their headers, and their weights, read as weights only."""
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import io
 import re
-import struct
 import warnings
-import zlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -20,49 +15,20 @@ from torch import Tensor, nn
 
 from lrpdyn.checkpoints.containers import (
     ZIP,
-    Archive,
     Part,
     first_line,
-    open_archive,
     open_file,
 )
 from lrpdyn.checkpoints.globals import dangerous, stand_ins
 from lrpdyn.checkpoints.model import Choice, Header
-from lrpdyn.checkpoints.outline import (
-    DamagedPickleError,
-    Opaque,
-    Outline,
-    TensorOutline,
-    outline,
-)
+from lrpdyn.checkpoints.outline import Outline
 from lrpdyn.checkpoints.payload import epoch_of, follow, locate, step_of
+from lrpdyn.checkpoints.pickled import Opaque, TensorOutline
+from lrpdyn.checkpoints.torchlook import Look, check_sizes, check_weights, fingerprint, look_at
 from lrpdyn.errors import CheckpointError
 
-#: How torch.save began before version 1.6, and begins with _use_new_zipfile_serialization=False.
-LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
-
-_LARGEST_PICKLE = 1 << 28
-_CHUNK = 1 << 20
 _MODULE_PARTS = ("_parameters", "_buffers", "_modules")
-#: Tensors may share a storage (tied weights), but not make much of nothing.
-_MOST_SHARED = 8
 _BLOCKED = re.compile(r"GLOBAL (\S+)")
-
-
-@dataclass(frozen=True)
-class _Look:
-    """What a file holds: the outline of its object, and the members of its storages by key.
-
-    There are no members in legacy files, which keep no checksums either.
-    """
-
-    found: Outline
-    archive: Archive | None = None
-    members: Mapping[str, str] = field(default_factory=dict)
-
-    def checksum(self, key: str) -> int:
-        """Return a storage's CRC-32; 0 where torch was told not to compute it."""
-        return 0 if self.archive is None else self.archive.members[self.members[key]].CRC
 
 
 def state_of(file: Part, where: str, choice: Choice) -> Any:
@@ -73,7 +39,7 @@ def state_of(file: Part, where: str, choice: Choice) -> Any:
     CheckpointError
         It is damaged, or could run code and is not trusted.
     """
-    return _state(_look(file, where), choice, where)
+    return _state(look_at(file, where), choice, where)
 
 
 def header_of(file: Part, where: str, choice: Choice) -> Header:
@@ -84,17 +50,17 @@ def header_of(file: Part, where: str, choice: Choice) -> Header:
     CheckpointError
         It is damaged, holds no weights, or could run code and is not trusted.
     """
-    look = _look(file, where)
+    look = look_at(file, where)
     root = _state(look, choice, where)
     path, weights = locate(root, choice.weights, where)
     tensors = {key: value for key, value in weights.items() if isinstance(value, TensorOutline)}
-    _check_sizes(tensors, where)
+    check_sizes(tensors, where)
     return Header(
         shapes={key: value.shape for key, value in tensors.items()},
         step=step_of(root),
         epoch=epoch_of(root),
         weights=path,
-        fingerprint=_fingerprint(tensors, look),
+        fingerprint=fingerprint(tensors, look),
         executes=dangerous(look.found.names),
     )
 
@@ -112,14 +78,14 @@ def weights_of(
         It is damaged, or wants to run code and is not trusted.
     """
     with _opened(source) as file:
-        look = _look(file, where)
+        look = look_at(file, where)
         # Looked at again, and the checksums compared: the file may have changed since.
         names = dangerous(look.found.names)
         if names and not trust:
             raise _refused(names, where)
         # What is mapped is not checked by torch; what is in memory is.
         if not names and isinstance(source, Path):
-            _check_weights(_chosen(look.found.root, header.weights, where), look, where)
+            check_weights(_chosen(look.found.root, header.weights, where), look, where)
     # What names nothing dangerous is never run, trusted or not.
     loaded = _load(source, look.found, where, trust=bool(names))
     chosen = _state_of(follow(_state_of(loaded), header.weights))
@@ -147,10 +113,10 @@ def load_tensor(payload: bytes, where: str) -> Tensor:
         It is damaged, or no tensor.
     """
     with _opened(payload) as file:
-        look = _look(file, where)
+        look = look_at(file, where)
     if not isinstance(look.found.root, TensorOutline):
         raise CheckpointError(f"{where}: expected a tensor, found something else")
-    _check_sizes({"it": look.found.root}, where)
+    check_sizes({"it": look.found.root}, where)
     loaded = _load(payload, look.found, where, trust=False)
     if not isinstance(loaded, Tensor):
         raise CheckpointError(f"{where}: expected a tensor, found a {type(loaded).__name__}")
@@ -161,7 +127,7 @@ def plain_value(payload: bytes) -> Any:
     """Return the number or text that torch.save wrote, or None if it is anything else."""
     try:
         with _opened(payload) as file:
-            root = _look(file, "").found.root
+            root = look_at(file, "").found.root
     except CheckpointError:
         return None
     return root if isinstance(root, int | float | str) else None
@@ -210,83 +176,7 @@ def _begins_with_zip(source: Path | bytes) -> bool:
         return file.read(4) == ZIP
 
 
-def _look(file: Part, where: str) -> _Look:
-    file.seek(0)
-    try:
-        if file.read(4) == ZIP:
-            return _look_into_zip(open_archive(file, where), where)
-        return _look_into_legacy(file, where)
-    except DamagedPickleError as error:
-        raise CheckpointError(
-            f"{where}: cannot be read, damaged or cut short (its pickle: {first_line(error)}); copy it "
-            "again, or go on without it (--skip-bad)"
-        ) from error
-
-
-def _look_into_zip(archive: Archive, where: str) -> _Look:
-    pickled = next((name for name in archive.members if name.endswith("/data.pkl")), None)
-    if pickled is None:
-        raise CheckpointError(f"{where}: is a zip without the pickle that torch.save writes")
-    prefix = pickled.removesuffix("data.pkl")
-    if f"{prefix}constants.pkl" in archive:
-        raise CheckpointError(
-            f"{where}: is TorchScript, compiled code; save the module's state_dict with torch.save, or "
-            "leave the file out with --pattern"
-        )
-    payload = archive.read(pickled, _LARGEST_PICKLE)
-    _check_sum(zlib.crc32(payload), archive.members[pickled].CRC, pickled, where)
-    found = _followed(payload)
-    members: dict[str, str] = {}
-    for storage in found.storages:
-        name = f"{prefix}data/{storage.key}"
-        info = archive.members.get(name)
-        if info is None or info.file_size < storage.size:
-            raise CheckpointError(
-                f"{where}: is damaged: storage {storage.key} is missing or too short; copy it again, or "
-                "go on without it (--skip-bad)"
-            )
-        if info.compress_size != info.file_size:
-            raise CheckpointError(
-                f"{where}: is a torch file that something else has compressed; save it again with "
-                "torch.save"
-            )
-        if info.header_offset + info.file_size > archive.file.size:
-            raise CheckpointError(f"{where}: is damaged: member {name} reaches beyond its end")
-        members[storage.key] = name
-    return _Look(found, archive, members)
-
-
-@lru_cache(maxsize=4)
-def _followed(payload: bytes) -> Outline:
-    """Follow a pickle once: those of a whole series are often the same bytes."""
-    return outline(io.BytesIO(payload))
-
-
-def _look_into_legacy(file: Part, where: str) -> _Look:
-    """Follow magic number, protocol, system, object and keys; the storages lie behind them."""
-    file.seek(0)
-    for _ in range(3):
-        outline(file)
-    found = outline(file)
-    keys = outline(file).root
-    sizes = {storage.key: storage.size for storage in found.storages}
-    counts = {storage.key: storage.count for storage in found.storages}
-    if not isinstance(keys, list) or set(map(str, keys)) != set(sizes):
-        raise DamagedPickleError("its storages are not those of its tensors")
-    at = file.tell()
-    for key in map(str, keys):
-        file.seek(at)
-        stated = file.read(8)
-        at += 8 + sizes[key]
-        if len(stated) < 8 or at > file.size or struct.unpack("<q", stated)[0] != counts[key]:
-            raise CheckpointError(
-                f"{where}: is cut short: it ends within its weights; copy it again, or go on without it "
-                "(--skip-bad)"
-            )
-    return _Look(found)
-
-
-def _state(look: _Look, choice: Choice, where: str) -> Any:
+def _state(look: Look, choice: Choice, where: str) -> Any:
     root = _as_state(look.found.root, choice.trust, where)
     names = dangerous(look.found.names)
     if names and not choice.trust:
@@ -329,53 +219,6 @@ def _module_state(module: Opaque, prefix: str, depth: int = 0) -> Iterator[tuple
     for name, inner in modules.items():
         if _is_module(inner):
             yield from _module_state(inner, f"{prefix}{name}.", depth + 1)
-
-
-def _check_sizes(tensors: Mapping[str, TensorOutline], where: str) -> None:
-    storages = {tensor.storage.key: tensor.storage.size for tensor in tensors.values()}
-    for key, tensor in tensors.items():
-        if tensor.size > tensor.storage.size:
-            raise CheckpointError(
-                f"{where}: is damaged: {key} has shape {tensor.shape}, but its storage only "
-                f"{tensor.storage.size:,} bytes"
-            )
-    if (
-        sum(tensor.size for tensor in tensors.values())
-        > _MOST_SHARED * sum(storages.values()) + 1024
-    ):
-        raise CheckpointError(f"{where}: its tensors share a storage too many times; refused")
-
-
-def _fingerprint(tensors: Mapping[str, TensorOutline], look: _Look) -> str | None:
-    """Return what is equal for equal weights; nothing is read but the directory's checksums."""
-    parts = [
-        (key, tensor.shape, tensor.offset, look.checksum(tensor.storage.key))
-        for key, tensor in tensors.items()
-    ]
-    if any(checksum == 0 for *_, checksum in parts):
-        return None
-    return hashlib.sha256(repr(parts).encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def _check_weights(tensors: Mapping[str, TensorOutline], look: _Look, where: str) -> None:
-    """Compare the weights' bytes with their checksums."""
-    if look.archive is None:
-        return
-    for key in dict.fromkeys(tensor.storage.key for tensor in tensors.values()):
-        name = look.members[key]
-        part = look.archive.part(name)
-        found = 0
-        for chunk in iter(lambda part=part: part.read(_CHUNK), b""):  # type: ignore[misc]
-            found = zlib.crc32(chunk, found)
-        _check_sum(found, look.checksum(key), name, where)
-
-
-def _check_sum(found: int, stated: int, name: str, where: str) -> None:
-    if stated not in (0, found):
-        raise CheckpointError(
-            f"{where}: is damaged: the checksum of {name} does not fit; copy it again, or go on without "
-            "it (--skip-bad)"
-        )
 
 
 def _refused(names: tuple[str, ...], where: str) -> CheckpointError:

@@ -13,8 +13,8 @@ from torch import Tensor
 from lrpdyn.checkpoints import torchfile
 from lrpdyn.checkpoints.containers import open_file
 from lrpdyn.checkpoints.model import Choice, Header
-from lrpdyn.checkpoints.outline import TensorOutline
 from lrpdyn.checkpoints.payload import epoch_of, locate, step_of
+from lrpdyn.checkpoints.pickled import TensorOutline
 from lrpdyn.checkpoints.rawtensors import RawTensor, is_shape, read_all
 from lrpdyn.errors import CheckpointError
 

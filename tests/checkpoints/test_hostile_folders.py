@@ -39,6 +39,15 @@ def test_links_that_leave_the_folder_are_left_out(tmp_path: Path) -> None:
     assert steps == [3, 7, 20, 100]
 
 
+def test_links_inside_of_a_checkpoint_folder_do_not_leave_either(tmp_path: Path) -> None:
+    for step, weights in states().items():
+        (tmp_path / f"ckpts/{step}_checkpoint").mkdir(parents=True)
+        torch.save(weights, tmp_path / f"{step}.pt")
+        (tmp_path / f"ckpts/{step}_checkpoint/model.pt").symlink_to(f"../../{step}.pt")
+    assert all("leaves the folder" in reason for reason in reasons(tmp_path / "ckpts").values())
+    assert len(discover(tmp_path / "ckpts", trust=True).checkpoints) == 3
+
+
 def test_pipes_are_not_opened(tmp_path: Path) -> None:
     series(tmp_path / "ckpts")
     os.mkfifo(tmp_path / "ckpts/net_5.pt")

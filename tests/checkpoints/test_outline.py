@@ -16,13 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lrpdyn.checkpoints.globals import dangerous
-from lrpdyn.checkpoints.outline import (
-    ArrayOutline,
-    DamagedPickleError,
-    Opaque,
-    TensorOutline,
-    outline,
-)
+from lrpdyn.checkpoints.outline import DamagedPickleError, outline
+from lrpdyn.checkpoints.pickled import ArrayOutline, Opaque, TensorOutline
 
 PLAIN = st.recursive(
     st.none()

@@ -91,6 +91,20 @@ def test_a_number_that_no_other_file_varies_is_no_step(tmp_path: Path) -> None:
     assert left_out(tmp_path) == {"resnet50.pt": "no step in the file or its name"}
 
 
+def test_series_of_one_or_of_one_step(tmp_path: Path) -> None:
+    save(tmp_path, "net_7.pt", 1)
+    assert steps(tmp_path) == [7]
+    (tmp_path / "net_7.pt").unlink()
+    for number in (1, 2):
+        save(tmp_path, f"a{number}.pt", number, step=5)
+    assert steps(tmp_path) == [1, 2]
+    for number in (1, 2):
+        (tmp_path / f"a{number}.pt").unlink()
+        save(tmp_path, "xy"[number - 1] + ".pt", number, step=5)
+    with pytest.raises(CheckpointError, match="two different checkpoints at step 5"):
+        discover(tmp_path)
+
+
 def test_links_and_equal_weights_are_one_entry(tmp_path: Path) -> None:
     for number in (1, 2):
         save(tmp_path, f"net_{number}.pt", number)
