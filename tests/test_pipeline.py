@@ -225,7 +225,7 @@ def test_wrong_shape_under_way_keeps_what_is_done(
 ) -> None:
     torch.save(torch.nn.Linear(6, 3).state_dict(), mlp_folder / "net_20.pt")
     with pytest.raises(LrpdynError, match=r"net_20.pt.*0.weight expected \(8, 6\)"):
-        mlp_run(mlp_folder, vectors, tmp_path / "run")
+        mlp_run(mlp_folder, vectors, tmp_path / "run", workers=1)
     assert len(list((tmp_path / "run" / "relevance").glob("*.npy"))) == 3
 
 

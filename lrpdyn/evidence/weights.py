@@ -26,7 +26,9 @@ def layers_with_weights(network: nn.Module, path: nn.Module) -> dict[str, tuple[
     dict
         By layer, its parameters and buffers (a BatchNorm's statistics), not copied.
     """
-    used = {id(tensor) for tensor in (*path.parameters(), *path.buffers())}
+    # What is no part of a checkpoint, such as an input that is held fixed, is no weight.
+    stored = {id(tensor) for tensor in network.state_dict(keep_vars=True).values()}
+    used = {id(tensor) for tensor in (*path.parameters(), *path.buffers())} & stored
     found: dict[str, tuple[Tensor, ...]] = {}
     for name, module in network.named_modules():
         own = (*module.named_parameters(recurse=False), *module.named_buffers(recurse=False))
