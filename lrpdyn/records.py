@@ -126,7 +126,7 @@ def _steps(records: Sequence[Record]) -> Steps:
             dtype=np.int64,
         ),
         finite=np.array([record.facts["status"] == "done" for record in records]),
-        broken=tuple(_broken(record) for record in records),
+        broken=tuple(broken_places(record) for record in records),
         weight_layers=weight_layers,
         weight_change=_column([one["weights"]["change"] for one in found], weight_layers),
         activity_layers=activity_layers,
@@ -134,7 +134,7 @@ def _steps(records: Sequence[Record]) -> Steps:
     )
 
 
-def _broken(record: Record) -> tuple[str, ...]:
+def broken_places(record: Record) -> tuple[str, ...]:
     """Return where NaN or infinity is, the cause before what follows from it."""
     facts = record.facts
     if facts["status"] == "done":

@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 from lrpdyn import run as store
 from lrpdyn.checkpoints.model import LeftOut
 from lrpdyn.dynamics import Dynamics
+from lrpdyn.errors import CheckpointError
 from lrpdyn.figures.kinds import draw
 from lrpdyn.outliers.criteria import WEAK_SUPPORT, vanished
 from lrpdyn.outliers.facts import Steps
 from lrpdyn.outliers.render import KINDS, as_csv
 from lrpdyn.outliers.report import LookCloser, build_report
-from lrpdyn.records import OfRandom, Record, numbers, prediction_changes, run_facts
+from lrpdyn.records import OfRandom, Record, broken_places, numbers, prediction_changes, run_facts
 from lrpdyn.regions import Painting
 from lrpdyn.tables import TRANSITIONS, metric_columns, metric_rows, transition_rows
 from lrpdyn.trajectory import trajectory
@@ -37,7 +38,17 @@ def write_results(
     agreement: dict[str, Any] | None,
     look_closer: LookCloser,
 ) -> None:
-    """Write sums, tables, the outlier report, the heatmap, and last the manifest."""
+    """Write sums, tables, the outlier report, the heatmap, and last the manifest.
+
+    Raises
+    ------
+    CheckpointError
+        No step is finite: there is nothing to write about.
+    """
+    if not any(record.facts["status"] == "done" for record in records):
+        broken = [record for record in records if record.facts["status"] == "not_finite"]
+        where = f": NaN or infinity in {', '.join(broken_places(broken[0]))}" if broken else ""
+        raise CheckpointError(f"none of {len(records)} checkpoints is finite{where}")
     skipped = [{"step": entry.step, "path": str(entry.path), "format": None, "sha256": None,
                 "status": "bad", "reason": entry.reason} for entry in bad]  # fmt: skip
     entries = [{key: record.facts[key] for key in _ENTRY} for record in records]
@@ -64,7 +75,7 @@ def write_results(
     )
     report = {
         **build_report(facts, look_closer),
-        **trajectory(explained, regions),
+        **trajectory(explained, regions, manifest["rule"]["name"]),
         "agreement": agreement,
     }
     store.save_json(folder / "outliers.json", report)

@@ -14,7 +14,7 @@ from lrpdyn.records import Record, numbers
 from lrpdyn.regions import Regions
 
 
-def trajectory(records: Sequence[Record], regions: Regions | None) -> dict[str, Any]:
+def trajectory(records: Sequence[Record], regions: Regions | None, rule: str) -> dict[str, Any]:
     """Return the sections ``phases`` and ``regions`` of the outlier report.
 
     Parameters
@@ -23,6 +23,8 @@ def trajectory(records: Sequence[Record], regions: Regions | None) -> dict[str, 
         Of the steps that could be loaded, in order; those that are not finite are left out.
     regions
         None where none are given: phases are then of the L1-normalised maps.
+    rule
+        The name of the rule, beside which agreement is told.
     """
     finite = [record for record in records if record.facts["status"] == "done"]
     steps = np.array([record.facts["step"] for record in finite], dtype=np.int64)
@@ -36,7 +38,7 @@ def trajectory(records: Sequence[Record], regions: Regions | None) -> dict[str, 
     phases = find_phases(_alike(np.hstack([shares, effects]))).as_data(steps)
     return {
         "phases": {"of": "shares and effects of regions", **phases},
-        "regions": _regions(regions, steps.tolist(), shares, effects),
+        "regions": {"rule": rule, **_regions(regions, steps.tolist(), shares, effects)},
     }
 
 

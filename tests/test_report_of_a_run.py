@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 import lrpdyn
+from lrpdyn.errors import CheckpointError
 from lrpdyn.measures import predictions
 from lrpdyn.regions import read_regions, shares
 
@@ -114,6 +115,25 @@ def test_a_curve_is_kept_in_the_report(mlp_folder: Path, vectors: Vectors, tmp_p
     again = run(mlp_folder, vectors, tmp_path / "run", curve=f"{other}:loss")
     assert again.outliers["curve"]["source"] == "other.csv:loss"
     assert (found.path / "metrics.csv").stat().st_mtime_ns == stamp
+
+
+def test_a_run_with_one_finite_step_has_a_report_and_one_with_none_is_refused(
+    mlp_folder: Path, vectors: Vectors, tmp_path: Path, masks: Path
+) -> None:
+    series = sorted(mlp_folder.iterdir())
+    for path in series[1:]:
+        weights = torch.load(path, weights_only=True)
+        weights["2.weight"][0, 0] = float("inf")
+        torch.save(weights, path)
+    for name, options in (("plain", {}), ("regions", {"regions": masks})):
+        found = run(mlp_folder, vectors, tmp_path / name, **options)
+        told = [entry["causes"][0] for entry in found.outliers["pathologies"]]
+        assert [cause["cause"] for cause in told] == ["not_finite"] * 4
+        assert "the weights of 2" in told[0]["evidence"]
+        assert found.outliers["cells"] == []
+    series[0].unlink()
+    with pytest.raises(CheckpointError, match=r"none of 4 checkpoints is finite: .*weights of 2"):
+        run(mlp_folder, vectors, tmp_path / "none")
 
 
 def test_vanished_relevance_is_told_by_layer_and_rule(vectors: Vectors, tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ ADVICE = {
     "unstable_denominator": "Do not compare sizes at these steps: explain another target (--target "
     "argmax) or use another rule (--rule gamma).",
     "duplicate_checkpoint": "Training stood still, or a file was copied: look at how the checkpoint "
-    "was saved, or leave it out with --select.",
+    "was saved, or leave it out with --pattern.",
     "dead_layer": "Look at the checkpoint's learning rate and at the scale of its inputs: the layer "
     "passes hardly anything on.",
     "weight_jump": "Look at the training log between the two checkpoints: learning rate, gradient "
@@ -62,5 +62,5 @@ ADVICE = {
     "score_growth": "Normalise each map (--normalize l1) to see what changed beside the size.",
     "shape_change": "Look at the maps of both steps (lrpdyn plot --kind filmstrip --sample N).",
     "unexplained": "Look at both checkpoints and their maps; more checkpoints in between, or other "
-    "samples, may tell.",
+    "samples (--samples), may tell.",
 }

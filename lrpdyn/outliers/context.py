@@ -53,7 +53,8 @@ def _regions(regions: Mapping[str, Any] | None, draw: Draw, heading: str) -> lis
         f"{heading}regions: share of sum|R|, effect of painting over (means over samples)",
         "",
         *draw([head, *rows]),
-        f"  rank agreement of shares and effects over regions, median over steps: {over}",
+        f"  rank agreement of shares under {regions['rule']} with effects, over regions, median over "
+        f"steps: {over}",
         "",
     ]
 

@@ -91,6 +91,7 @@ def test_phases_regions_agreement_and_curve_are_told(report: dict[str, Any]) -> 
         **report,
         "phases": {"of": "maps", "borders": [{"step": 300, "sure": 0.93}], "explained": 0.6, "why": ""},
         "regions": {
+            "rule": "gamma",
             "steps": [0, 100, 200], "names": ["ball"], "share": [[0.01, None, 0.02]],
             "effect": [[0.1, 0.2, None]], "agreement": [0.5], "agreement_over_regions": None,
         },
