@@ -16,7 +16,10 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from typing import Any, TypeVar
+
+from lrpdyn.errors import RunError
 
 Work = TypeVar("Work")
 Result = TypeVar("Result")
@@ -51,6 +54,11 @@ def in_order(
         Taken as they are needed: the queue of what is handed out is bounded.
     workers
         The number of processes; 1 does the work here.
+
+    Raises
+    ------
+    RunError
+        A worker was killed.
     """
     if workers <= 1:
         yield from map(function, pieces)
@@ -74,6 +82,11 @@ def in_order(
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+    except BrokenProcessPool as error:
+        raise RunError(
+            "a worker process ended without a word, killed or out of memory; what is finished is kept: "
+            "the same command goes on, with --workers 1 or a smaller --batch-size if memory was short"
+        ) from error
     finally:
         for future in waiting:
             future.cancel()

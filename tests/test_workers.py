@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from lrpdyn.errors import CheckpointError
+from lrpdyn.errors import CheckpointError, RunError
 from lrpdyn.workers import AHEAD, available, in_order
 
 pytestmark = pytest.mark.skipif(available() == 1 and os.name == "nt", reason="no fork")
@@ -59,6 +59,17 @@ def test_an_error_comes_in_its_place() -> None:
     assert [next(results) for _ in range(3)] == [0, 1, 2]
     with pytest.raises(CheckpointError, match="step 3: cannot be read"):
         next(results)
+
+
+def killed(number: int) -> int:
+    if number == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number
+
+
+def test_a_worker_that_is_killed_is_told_of() -> None:
+    with pytest.raises(RunError, match="killed or out of memory.*--workers 1"):
+        list(in_order(killed, range(8), 2))
 
 
 def test_what_is_there_at_the_first_piece_need_not_be_sent() -> None:
