@@ -68,7 +68,7 @@ def killed(number: int) -> int:
 
 
 def test_a_worker_that_is_killed_is_told_of() -> None:
-    with pytest.raises(RunError, match="killed or out of memory.*--workers 1"):
+    with pytest.raises(RunError, match=r"killed or out of memory.*--workers 1"):
         list(in_order(killed, range(8), 2))
 
 
