@@ -83,8 +83,7 @@ def weights_of(
         names = dangerous(look.found.names)
         if names and not trust:
             raise _refused(names, where)
-        # What is mapped is not checked by torch; what is in memory is.
-        if not names and isinstance(source, Path):
+        if not names:
             check_weights(_chosen(look.found.root, header.weights, where), look, where)
     # What names nothing dangerous is never run, trusted or not.
     loaded = _load(source, look.found, where, trust=bool(names))

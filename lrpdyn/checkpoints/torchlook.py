@@ -20,6 +20,8 @@ LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 
 _LARGEST_PICKLE = 1 << 28
 _CHUNK = 1 << 20
+#: Up to this many bytes a storage is read in one go, which copies less.
+_AT_ONCE = 1 << 26
 #: Tensors may share a storage (tied weights), but not make much of nothing.
 _MOST_SHARED = 8
 
@@ -151,15 +153,18 @@ def fingerprint(tensors: Mapping[str, TensorOutline], look: Look) -> str | None:
 
 
 def check_weights(tensors: Mapping[str, TensorOutline], look: Look, where: str) -> None:
-    """Compare the weights' bytes with their checksums: a mapped file is not checked by torch."""
+    """Compare the weights' bytes with their checksums, which torch does not do."""
     if look.archive is None:
         return
     for key in dict.fromkeys(tensor.storage.key for tensor in tensors.values()):
         name = look.members[key]
         part = look.archive.part(name)
         found = 0
-        for chunk in iter(lambda part=part: part.read(_CHUNK), b""):  # type: ignore[misc]
-            found = zlib.crc32(chunk, found)
+        if part.size <= _AT_ONCE:
+            found = zlib.crc32(part.whole())
+        else:
+            for chunk in iter(lambda part=part: part.read(_CHUNK), b""):  # type: ignore[misc]
+                found = zlib.crc32(chunk, found)
         _check_sum(found, look.checksum(key), name, where)
 
 

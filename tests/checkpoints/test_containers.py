@@ -107,6 +107,23 @@ def test_a_flipped_bit_in_the_weights_is_found(tmp_path: Path) -> None:
         read_weights(path, "torch")
 
 
+def test_a_byte_that_fell_over_within_a_zip_of_stable_baselines3_is_noticed(
+    ppo_folder: Path, tmp_path: Path
+) -> None:
+    source = ppo_folder / "rl_model_0_steps.zip"
+    content = bytearray(source.read_bytes())
+    with zipfile.ZipFile(source) as outer:
+        policy = outer.read("policy.pth")
+    with zipfile.ZipFile(io.BytesIO(policy)) as inner:
+        largest = max(inner.infolist(), key=lambda info: info.file_size)
+    place = content.find(policy[:64]) + largest.header_offset + largest.file_size // 2
+    content[place] ^= 1
+    path = tmp_path / "rl_model_0_steps.zip"
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match="checksum of archive/data/"):
+        read_weights(path, "sb3-zip")
+
+
 def test_files_without_checksums_are_read(tmp_path: Path) -> None:
     torch.serialization.set_crc32_options(False)
     try:
