@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 
 from lrpdyn.errors import UsageError
 from lrpdyn.explanation import Explanation, Model, Question, explain
-from lrpdyn.lrp.composites import layers_of
 from lrpdyn.lrp.layers import CONVOLUTIONS, Weighted
 from lrpdyn.lrp.operations import BATCH_NORMS
+from lrpdyn.lrp.plan import layers_of
 from lrpdyn.measures import cosines
 
 Observations = NDArray[np.float32]

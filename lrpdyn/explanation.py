@@ -19,8 +19,9 @@ from lrpdyn.held import Held
 from lrpdyn.lrp import attribution
 from lrpdyn.lrp.attribution import contrast_rows
 from lrpdyn.lrp.canonise import Canonised, canonise_fully
-from lrpdyn.lrp.composites import Bounds, Composite, Plan, layers_of, make_plan, parse_composite
+from lrpdyn.lrp.composites import Composite, parse_composite
 from lrpdyn.lrp.layers import Weighted
+from lrpdyn.lrp.plan import Bounds, Plan, layers_of, make_plan
 from lrpdyn.lrp.registry import STOCK, Rule
 from lrpdyn.lrp.stock import explain_with_stock_rule, reasons
 from lrpdyn.measures import cosines

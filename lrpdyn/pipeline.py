@@ -27,7 +27,8 @@ from lrpdyn.evidence.random_networks import measure_random
 from lrpdyn.explanation import Model, Question
 from lrpdyn.held import split_inputs
 from lrpdyn.job import Job, progress_bar
-from lrpdyn.lrp.composites import Bounds, parse_composite
+from lrpdyn.lrp.composites import parse_composite
+from lrpdyn.lrp.plan import Bounds
 from lrpdyn.lrp.registry import STOCK
 from lrpdyn.measures import NORMALISATIONS
 from lrpdyn.observations import Observations, load_observations

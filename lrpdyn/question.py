@@ -23,8 +23,8 @@ from lrpdyn.checkpoints.readers import digest, stamp
 from lrpdyn.errors import ArchitectureError, CheckpointError, RunError
 from lrpdyn.held import Held, notes
 from lrpdyn.job import Job, progress_bar
-from lrpdyn.lrp.composites import layers_of, unused
 from lrpdyn.lrp.layers import Weighted
+from lrpdyn.lrp.plan import layers_of, unused
 from lrpdyn.lrp.registry import STOCK
 from lrpdyn.targets import Fixed, fix_targets
 

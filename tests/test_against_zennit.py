@@ -19,7 +19,8 @@ from lrpdyn.checkpoints.discovery import discover
 from lrpdyn.checkpoints.readers import read_weights
 from lrpdyn.lrp.attribution import contrast_rows, relevance
 from lrpdyn.lrp.canonise import canonise
-from lrpdyn.lrp.composites import make_plan, parse_composite
+from lrpdyn.lrp.composites import parse_composite
+from lrpdyn.lrp.plan import make_plan
 
 RULES = {"zplus": ZPlus, "epsilon": lambda: Epsilon(1e-6), "gamma": lambda: Gamma(0.25)}
 

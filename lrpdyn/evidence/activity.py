@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from lrpdyn.lrp.composites import layers_of
 from lrpdyn.lrp.layers import Elementwise, Layer, Scaling, Weighted
+from lrpdyn.lrp.plan import layers_of
 
 #: A unit is dead where the slope of its activation is below this for every sample.
 SMALLEST_SLOPE = 0.01

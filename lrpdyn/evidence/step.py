@@ -22,8 +22,8 @@ from lrpdyn.evidence.weights import (
     not_finite,
 )
 from lrpdyn.explanation import Model, batches
-from lrpdyn.lrp.composites import layers_of
 from lrpdyn.lrp.layers import Weighted
+from lrpdyn.lrp.plan import layers_of
 from lrpdyn.regions import Painting
 
 

@@ -13,8 +13,9 @@ from torch import Tensor, fx, nn
 
 from lrpdyn.errors import ArchitectureError
 from lrpdyn.lrp import rules
-from lrpdyn.lrp.composites import LayerRule, Plan, called, layers_of
+from lrpdyn.lrp.composites import called
 from lrpdyn.lrp.layers import Layer, Weighted, remembering
+from lrpdyn.lrp.plan import LayerRule, Plan, layers_of
 from lrpdyn.lrp.rules import Call, Shared
 
 #: The layer that makes scores of outputs where these do not come from a Linear layer.
@@ -116,7 +117,7 @@ def relevance(network: fx.GraphModule, plan: Plan, x: Tensor, rows: Tensor) -> T
     network
         A canonised network (`lrpdyn.lrp.canonise.canonise`), whose outputs are (N, K).
     plan
-        The rule of each of its layers (`lrpdyn.lrp.composites.make_plan`).
+        The rule of each of its layers (`lrpdyn.lrp.plan.make_plan`).
     x
         (N, ...), the observations, in the dtype and on the device of the network.
     rows

@@ -2,29 +2,18 @@
 
 from __future__ import annotations
 
-import functools
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor, fx, nn
+from torch import nn
 
 from lrpdyn.errors import UsageError
-from lrpdyn.lrp import rules
 from lrpdyn.lrp.layers import (
-    AveragePooling,
-    Concatenation,
-    Constant,
-    Elementwise,
     Layer,
-    MaximumPooling,
-    Normalisation,
-    Rearrangement,
-    Sum,
     Weighted,
 )
 from lrpdyn.lrp.registry import (
@@ -37,7 +26,6 @@ from lrpdyn.lrp.registry import (
     stock_rule,
     unknown_rule,
 )
-from lrpdyn.lrp.rules import Call, Shared
 
 KINDS = ("linear", "convolution", "average-pooling", "max-pooling", "sum", "activation", "scaling",
          "normalisation")  # fmt: skip
@@ -104,27 +92,6 @@ class Composite:
         )
 
 
-@dataclass(frozen=True)
-class LayerRule:
-    """The rule of one layer: how the manifest names it, and what it does."""
-
-    text: str
-    function: Callable[[Call, Tensor], Shared]
-
-
-Plan = dict[str, LayerRule]
-Bounds = tuple[float | tuple[float, ...], float | tuple[float, ...]]
-
-_DEFAULTS: tuple[tuple[type[nn.Module], str, Callable[[Call, Tensor], Shared]], ...] = (
-    (Elementwise, "pass", rules.pass_through),
-    (Rearrangement, "rearrange", rules.gradient),
-    (Concatenation, "rearrange", rules.gradient),
-    (MaximumPooling, "winner-takes-all", rules.gradient),
-    (AveragePooling, "norm", rules.norm),
-    (Sum, "norm", rules.norm),
-    (Normalisation, "fixed-scale", rules.fixed_scale),
-    (Constant, "held fixed", rules.pass_through),
-)
 _NAMED: dict[str, tuple[dict[str, Any], ...]] = {
     "epsilon-plus": (
         {"rule": "zplus", "type": "convolution"},
@@ -267,148 +234,3 @@ def assignment(entry: Any, where: str) -> Assignment:
     except UsageError as error:
         raise UsageError(f"--rule {where}: {error}") from error
     return Assignment(rule, **place)
-
-
-def layers_of(network: fx.GraphModule) -> dict[str, Layer]:
-    """Return the layers of a canonised network by name, in order of their call."""
-    return {
-        str(node.target): network.get_submodule(str(node.target))  # type: ignore[misc]
-        for node in network.graph.nodes
-        if node.op == "call_module"
-    }
-
-
-def make_plan(
-    network: fx.GraphModule,
-    composite: Composite,
-    example: Tensor | None = None,
-    bounds: Bounds | None = None,
-) -> Plan:
-    """Return the rule of each layer of a canonised network.
-
-    Parameters
-    ----------
-    network
-        The canonised network.
-    composite
-        Which rule is for which layers.
-    example
-        One observation, (1, ...), whose shape ``zbox`` needs.
-    bounds
-        The least and the largest value that observations can have, for all channels or for each;
-        for ``zbox`` without bounds of its own.
-
-    Raises
-    ------
-    UsageError
-        A linear layer is left without a rule, or a rule is given to a layer that it is not for.
-    """
-    layers = layers_of(network)
-    places = {id(a): _places(a, layers) for a in composite.assignments}
-    plan: Plan = {}
-    for name, layer in layers.items():
-        chosen = next((a for a in composite.assignments if name in places[id(a)]), None)
-        plan[name] = (
-            _default(name, layer, composite)
-            if chosen is None
-            else _given(network, name, layer, chosen, example, bounds)
-        )
-    return plan
-
-
-def unused(composite: Composite, network: fx.GraphModule) -> list[str]:
-    """Return a sentence for each entry of a rules file that no layer fits."""
-    layers = layers_of(network)
-    return [
-        f"[[layers]] {number} of {composite.name} ({a.rule}) fits no layer of this network"
-        for number, a in enumerate(composite.assignments, start=1)
-        if composite.name.endswith(".toml") and not _places(a, layers)
-    ]
-
-
-def _places(assignment: Assignment, layers: Mapping[str, Layer]) -> Sequence[str]:
-    fitting = [name for name, layer in layers.items() if assignment.fits(name, layer)]
-    if assignment.first or assignment.last:
-        ends = [fitting[0]] if assignment.first and fitting else []
-        return [*ends, *([fitting[-1]] if assignment.last and fitting else [])]
-    return fitting
-
-
-def _default(name: str, layer: Layer, composite: Composite) -> LayerRule:
-    for kind, text, function in _DEFAULTS:
-        if isinstance(layer, kind):
-            return LayerRule(text, function)
-    raise UsageError(
-        f"--rule {composite.name}: no entry is for layer '{name}' ({called(layer)}); add one "
-        'without name and type at the end, such as rule = "epsilon"'
-    )
-
-
-def _given(
-    network: fx.GraphModule,
-    name: str,
-    layer: Layer,
-    assignment: Assignment,
-    example: Tensor | None,
-    bounds: Bounds | None,
-) -> LayerRule:
-    rule = assignment.rule
-    definition = RULES[rule.name]
-    if layer.kind not in definition.kinds:
-        raise UsageError(
-            f"rule {rule} is for {', '.join(definition.kinds)} layers; it was given to '{name}' "
-            f"({called(layer)}, {layer.kind})"
-        )
-    if rule.name == "zbox":
-        low, high = _bounds_at(network, name, layer, rule, example, bounds)
-        return LayerRule(str(rule), functools.partial(definition.function, low=low, high=high))
-    return LayerRule(str(rule), functools.partial(definition.function, **rule.parameters))
-
-
-def _bounds_at(
-    network: fx.GraphModule,
-    name: str,
-    layer: Layer,
-    rule: Rule,
-    example: Tensor | None,
-    bounds: Bounds | None,
-) -> tuple[Tensor, Tensor]:
-    """Return the bounds of the layer's input: those of the observation, scaled as it is."""
-    if not layer.sees_observation:
-        raise UsageError(
-            f"rule zbox is for the layer that sees the observation; '{name}' sees what other "
-            "layers made of it"
-        )
-    low, high = rule.parameters["low"], rule.parameters["high"]
-    if low is None or high is None:
-        if bounds is None:
-            raise UsageError(
-                "rule zbox: the range of this network's observations is not known; give it, in the "
-                "units that the network takes: zbox:LOW,HIGH, such as zbox:0,1"
-            )
-        low, high = bounds
-    if example is None:
-        raise ValueError("zbox needs an example of the observations")
-    ends = [_filled(example, low), _filled(example, high)]
-    caught: list[Tensor] = []
-    handle = layer.register_forward_pre_hook(lambda module, inputs: caught.append(inputs[0]))
-    try:
-        with torch.no_grad():
-            for end in ends:
-                network(end)
-    finally:
-        handle.remove()
-    return torch.minimum(*caught), torch.maximum(*caught)
-
-
-def _filled(example: Tensor, value: float | tuple[float, ...]) -> Tensor:
-    """Return `value`, or one for each channel, in the shape of `example`."""
-    if isinstance(value, tuple):
-        if example.ndim < 3 or len(value) != example.shape[1]:
-            raise UsageError(
-                f"rule zbox: found {len(value)} bounds, one for each channel, for observations of "
-                f"shape {tuple(example.shape[1:])}"
-            )
-        shape = (1, len(value), *[1] * (example.ndim - 2))
-        return torch.tensor(value).to(example).reshape(shape).expand_as(example)
-    return torch.full_like(example, value)

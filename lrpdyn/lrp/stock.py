@@ -22,8 +22,8 @@ from torch import Tensor, fx, nn
 
 from lrpdyn.errors import ArchitectureError
 from lrpdyn.lrp.attribution import output_layer
-from lrpdyn.lrp.composites import layers_of
 from lrpdyn.lrp.layers import LINEAR_LAYERS, Concatenation, Sum, Weighted
+from lrpdyn.lrp.plan import layers_of
 from lrpdyn.lrp.registry import STOCK
 
 _RULES: dict[str, Callable[[], PropagationRule]] = {

@@ -22,7 +22,8 @@ from zennit.types import Activation, Convolution, Linear
 
 from lrpdyn.lrp.attribution import relevance
 from lrpdyn.lrp.canonise import canonise
-from lrpdyn.lrp.composites import make_plan, parse_composite
+from lrpdyn.lrp.composites import parse_composite
+from lrpdyn.lrp.plan import make_plan
 
 
 class Flatten(nn.Module):

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from lrpdyn.errors import ArchitectureError
 from lrpdyn.lrp.attribution import contrast_rows, relevance
 from lrpdyn.lrp.canonise import canonise, canonise_fully
-from lrpdyn.lrp.composites import layers_of, make_plan, parse_composite
+from lrpdyn.lrp.composites import parse_composite
 from lrpdyn.lrp.layers import Scaling
+from lrpdyn.lrp.plan import layers_of, make_plan
 
 
 class Functional(nn.Module):

@@ -14,7 +14,8 @@ import lrpdyn
 from lrpdyn.errors import ArchitectureError, UsageError
 from lrpdyn.lrp.attribution import relevance
 from lrpdyn.lrp.canonise import canonise
-from lrpdyn.lrp.composites import COMPOSITES, make_plan, parse_composite, unused
+from lrpdyn.lrp.composites import COMPOSITES, parse_composite
+from lrpdyn.lrp.plan import make_plan, unused
 from lrpdyn.lrp.registry import RULES, parse_rule
 from lrpdyn.lrp.rules import Call
 
