@@ -68,11 +68,7 @@ class _Tracer(fx.Tracer):
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         if "noisy_mean" in vars(m) or self.claims(module_qualified_name, m):
             return True
-        forward = getattr(type(m), "forward", None)
-        if any(
-            isinstance(m, kind) and forward is getattr(kind, "forward", None)
-            for kind in known.KNOWN_MODULES
-        ):
+        if known.is_known(m):
             return True
         return super().is_leaf_module(m, module_qualified_name)
 

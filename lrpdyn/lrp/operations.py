@@ -110,3 +110,12 @@ DROPPED_FUNCTIONS = (F.dropout, F.dropout1d, F.dropout2d, F.dropout3d, F.alpha_d
 DROPPED_NAMES = ("stochastic_depth", "drop_path")
 DROPPED_METHODS = ("contiguous", "float", "double", "to", "type", "clone", "type_as")
 SHAPE_METHODS = ("size", "dim", "numel", "__len__")
+
+
+def is_known(module: nn.Module) -> bool:
+    """Tell whether a module is one of torch's that become layers, and keeps torch's own forward."""
+    forward = getattr(type(module), "forward", None)
+    return any(
+        isinstance(module, kind) and forward is getattr(kind, "forward", None)
+        for kind in KNOWN_MODULES
+    )

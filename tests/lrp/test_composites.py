@@ -227,6 +227,13 @@ def test_layers_that_a_file_leaves_out_or_misfits(tmp_path: Path) -> None:
         make_plan(network, later, X[:1])
 
 
+def test_a_class_of_torch_named_in_a_file_stays_the_layer_that_it_is(tmp_path: Path) -> None:
+    text = "[[layers]]\ntype='AvgPool2d'\nrule='zplus'\n[[layers]]\ntype='Conv2d'\nrule='gamma'\n"
+    composite = parse_composite(in_file(tmp_path, text + "[[layers]]\nrule='epsilon'"))
+    plan = make_plan(canonise(convolutional(), composite.claims), composite)
+    assert [plan[name].text for name in ("0", "4", "6")] == ["gamma:0.25", "zplus", "epsilon:1e-06"]
+
+
 @pytest.mark.parametrize("name", [path.name for path in CONFIGS.glob("rules-*.toml")])
 def test_shipped_rules_files_fit_a_convolutional_network(name: str) -> None:
     composite = parse_composite(str(CONFIGS / name))
