@@ -85,7 +85,10 @@ def test_one_mapping_for_the_whole_run() -> None:
 
 def test_wrappers_that_come_later_in_a_run_are_no_other_mapping() -> None:
     resolved = resolve(architecture(), {}, header(dict(WEIGHTS)), "here")
-    load_weights(Net(), under("module.", WEIGHTS), resolved, "later.pt")
+    network = Net()
+    load_weights(network, under("module.", WEIGHTS), resolved, "later.pt")
+    for key, value in network.state_dict().items():
+        assert torch.equal(value, WEIGHTS[key])
 
 
 def test_keys_that_would_become_one_stay_apart() -> None:
