@@ -164,7 +164,8 @@ class _Worker:
         size, modified = stamp(checkpoint.path, checkpoint.format)
         self.evidence.hold(self.before)
         sha256 = explanation.load(job.model, checkpoint, trust=job.trust)
-        found = explanation.explain(job.model, job.observations.values, self.question)
+        with self.evidence.watching():
+            found = explanation.explain(job.model, job.observations.values, self.question)
         store.save_array(store.relevance_path(job.folder, checkpoint.step), found.relevance)
         finite = np.isfinite(found.score)
         return {
