@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -247,16 +247,28 @@ def outputs_of(model: Model, observations: NDArray[np.float32]) -> NDArray[np.fl
 
 def explain(model: Model, observations: NDArray[np.float32], question: Question) -> Explanation:
     """Explain each sample's score at the weights that are loaded."""
-    parts = []
+    return joined(list(explain_parts(model, observations, question)))
+
+
+def explain_parts(
+    model: Model, observations: NDArray[np.float32], question: Question
+) -> Iterator[Explanation]:
+    """Yield the explanation of one batch of samples after the other."""
     start = 0
     for x in batches(model, observations):
         chosen = slice(start, start + len(x))
         start += len(x)
-        parts.append(_explain_batch(model, x, question.part(chosen)))
-    return Explanation(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+        yield _explain_batch(model, x, question.part(chosen))
 
 
-def _explain_batch(model: Model, x: Tensor, question: Question) -> tuple[NDArray[Any], ...]:
+def joined(parts: Sequence[Explanation]) -> Explanation:
+    """Put the explanations of parts of the samples together."""
+    return Explanation(
+        *(np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(Explanation))
+    )
+
+
+def _explain_batch(model: Model, x: Tensor, question: Question) -> Explanation:
     chosen: dict[str, Tensor] = {}
 
     def choose(outputs: Tensor) -> Tensor:
@@ -275,7 +287,7 @@ def _explain_batch(model: Model, x: Tensor, question: Question) -> tuple[NDArray
         outputs = stopped.outputs
         maps, support = torch.full_like(x, torch.nan), torch.full_like(outputs[:, 0], torch.nan)
     score = (chosen["rows"].cpu().double() * outputs.cpu().double()).sum(dim=1)
-    return (
+    return Explanation(
         maps.float().cpu().numpy(),
         score.numpy(),
         chosen["target"].cpu().numpy(),
@@ -336,12 +348,27 @@ def _tensor(values: NDArray[np.int64], model: Model) -> Tensor:
 
 
 def batches(model: Model, observations: NDArray[np.float32]) -> Iterator[Tensor]:
-    """Yield the observations as the network takes them, and hold its other inputs at theirs."""
+    """Yield the observations as the network takes them, and hold its other inputs at theirs.
+
+    On a GPU the next batch is on its way while one is worked on.
+    """
     dtype = next(model.network.parameters()).dtype
-    for start in range(0, len(observations), model.batch_size):
+
+    def moved(start: int) -> Tensor:
         batch = torch.from_numpy(observations[start : start + model.batch_size])
+        if model.device.type == "cuda":
+            return batch.pin_memory().to(model.device, dtype, non_blocking=True)
+        return batch.to(model.device, dtype)
+
+    starts = range(0, len(observations), model.batch_size)
+    ahead = moved(0) if len(starts) else None
+    for start in starts:
+        assert ahead is not None
+        x = ahead
+        if start + model.batch_size < len(observations):
+            ahead = moved(start + model.batch_size)
         for name, values in model.held.items():
-            part = torch.from_numpy(values[start : start + len(batch)])
+            part = torch.from_numpy(values[start : start + len(x)])
             # The canonised network shares the buffer: its content changes, not the buffer.
             getattr(model.path, f"held_{name}").data = part.to(model.device, dtype)
-        yield batch.to(model.device, dtype)
+        yield x
