@@ -10,6 +10,7 @@ import numpy as np
 
 from lrpdyn import explanation
 from lrpdyn import run as store
+from lrpdyn.checked import checked_samples
 from lrpdyn.checkpoints.model import Listing
 from lrpdyn.dependence import Weights, dependence
 from lrpdyn.evidence.closer import SecondLook, stored_maps
@@ -21,16 +22,20 @@ from lrpdyn.records import Record
 def dependence_checks(
     job: Job, question: Question, records: Sequence[Record], fresh: Sequence[Weights]
 ) -> list[dict[str, Any]]:
-    """Return what the maps of the first, the middle and the last finite step depend on."""
+    """Return what the maps of the first, the middle and the last finite step depend on.
+
+    Of as many samples as ``samples`` says, see `lrpdyn.checked.checked_samples`.
+    """
     done = [record.facts["step"] for record in records if record.facts["status"] == "done"]
     chosen = sorted({done[0], done[len(done) // 2], done[-1]}) if done else []
+    samples = len(checked_samples(len(job.observations.values)))
     found = []
     for checkpoint in progress_bar("checking", job.quiet)(
         [c for c in job.listing.checkpoints if c.step in chosen]
     ):
         explanation.load(job.model, checkpoint, trust=job.trust)
         values = dependence(job.model, job.observations.values, question, fresh)
-        found.append({"step": checkpoint.step, **values})
+        found.append({"step": checkpoint.step, "samples": samples, **values})
     return found
 
 
