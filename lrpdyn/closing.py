@@ -100,6 +100,9 @@ def _dependence(run: Run) -> list[tuple[str, str]]:
     upper = last["upper_layers"]["median"]
     if upper is not None:
         parts.append(f"on the upper layers: {_much(upper)} ({_short(upper)})")
+    looked, of = last.get("samples"), run.manifest["observations"]["shape"][0]
+    if parts and looked is not None and looked < of:
+        parts.append(f"looked at in {looked} of {of:,} samples")
     return [("depends", "; ".join(parts)), ("random", _random(last))]
 
 

@@ -141,6 +141,12 @@ class Dynamics:
         self.steps += 1
         return measures, transition
 
+    def close(self) -> None:
+        """Give files and threads up; nothing can be read afterwards."""
+        self._shelf.close()
+        if self._pool is not None:
+            self._pool.shutdown()
+
     def each(self, function: Callable[[slice], Result]) -> Iterator[Result]:
         """Return what `function` gives for each piece of the samples, in order."""
         return (map if self._pool is None else self._pool.map)(function, self._pieces)

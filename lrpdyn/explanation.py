@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, fx, nn
 
 from lrpdyn.architectures.registry import Resolved, load_weights, path_of
+from lrpdyn.checked import checked_samples
 from lrpdyn.checkpoints.model import Checkpoint
 from lrpdyn.checkpoints.readers import read_weights
 from lrpdyn.errors import ArchitectureError, ObservationError, UsageError
@@ -90,7 +91,7 @@ class Question:
     targets: Integers | None = None
     runner_up: Integers | None = None
 
-    def part(self, chosen: slice) -> Question:
+    def part(self, chosen: slice | Sequence[int]) -> Question:
         """Return the question of some samples."""
         targets = None if self.targets is None else self.targets[chosen]
         runner_up = None if self.runner_up is None else self.runner_up[chosen]
@@ -176,8 +177,18 @@ def load(model: Model, checkpoint: Checkpoint, *, trust: bool) -> str:
     return sha256
 
 
+def chosen_samples(
+    model: Model, observations: NDArray[np.float32], question: Question, samples: Sequence[int]
+) -> tuple[Model, NDArray[np.float32], Question]:
+    """Return the model, the observations and the question of some samples alone."""
+    part = with_held(model, model.held, samples)
+    return part, observations[list(samples)], question.part(list(samples))
+
+
 def compare_outputs(model: Model, observations: NDArray[np.float32]) -> dict[str, float]:
     """Return the largest difference between the network as loaded and as explained.
+
+    Of `lrpdyn.checked.checked_samples`, as many as ``samples`` says.
 
     Raises
     ------
@@ -186,7 +197,25 @@ def compare_outputs(model: Model, observations: NDArray[np.float32]) -> dict[str
     ArchitectureError
         The outputs are not (N, units), or the two networks differ.
     """
-    x = next(batches(model, observations))
+    samples = checked_samples(len(observations))
+    checked = with_held(model, model.held, samples)
+    compared = [_compared(checked, x) for x in batches(checked, observations[samples])]
+    differences = [pair for pairs in compared for pair in pairs]
+    difference, largest = max(differences, key=lambda pair: pair[0] / max(pair[1], 1e-30))
+    if not difference <= LARGEST_DIFFERENCE * largest:
+        raise ArchitectureError(
+            f"the network as explained differs from the network as loaded by {difference:.3g} (largest "
+            f"output {largest:.3g}); its relevance would be wrong"
+        )
+    return {
+        "largest_difference": difference,
+        "largest_output": largest,
+        "samples": len(samples),
+    }
+
+
+def _compared(model: Model, x: Tensor) -> list[tuple[float, float]]:
+    """Return the differences between the forms of the network on a batch, each with its scale."""
     shape = tuple(x.shape[1:])
     with torch.no_grad():
         try:
@@ -205,13 +234,7 @@ def compare_outputs(model: Model, observations: NDArray[np.float32]) -> dict[str
             f"architecture {model.resolved.architecture.name}: expected outputs (N, units), found "
             f"{tuple(loaded.shape)} for {tuple(x.shape)}"
         )
-    difference, largest = max(differences, key=lambda pair: pair[0] / max(pair[1], 1e-30))
-    if not difference <= LARGEST_DIFFERENCE * largest:
-        raise ArchitectureError(
-            f"the network as explained differs from the network as loaded by {difference:.3g} (largest "
-            f"output {largest:.3g}); its relevance would be wrong"
-        )
-    return {"largest_difference": difference, "largest_output": largest}
+    return differences
 
 
 def _difference(expected: Tensor, found: Tensor) -> tuple[float, float]:
@@ -258,7 +281,7 @@ def explain_parts(
     for x in batches(model, observations):
         chosen = slice(start, start + len(x))
         start += len(x)
-        yield _explain_batch(model, x, question.part(chosen))
+        yield explain_batch(model, x, question.part(chosen))
 
 
 def joined(parts: Sequence[Explanation]) -> Explanation:
@@ -268,7 +291,8 @@ def joined(parts: Sequence[Explanation]) -> Explanation:
     )
 
 
-def _explain_batch(model: Model, x: Tensor, question: Question) -> Explanation:
+def explain_batch(model: Model, x: Tensor, question: Question) -> Explanation:
+    """Explain one batch of `batches`; the question is that of its samples."""
     chosen: dict[str, Tensor] = {}
 
     def choose(outputs: Tensor) -> Tensor:
@@ -321,17 +345,16 @@ def explain_rows(
 def stock_deviation(
     model: Model, observations: NDArray[np.float32], question: Question
 ) -> dict[str, Any]:
-    """Return how far Captum's own rule is from the exact one on the first batch, and why.
+    """Return how far Captum's own rule is from the exact one, and why.
 
     ``largest_difference`` is the largest difference over the largest relevance, ``cosine`` the least
-    cosine of a sample's two maps.
+    cosine of a sample's two maps, of as many samples as ``samples`` says.
     """
     exact_rule = STOCK[model.composite.name]
-    x = next(batches(model, observations))
-    shown = observations[: len(x)]
-    asked = question.part(slice(0, len(x)))
-    stock = explain(model, shown, asked).relevance
-    exact_model = with_plan(replace(model, composite=parse_composite(exact_rule)), shown, None)
+    samples = checked_samples(len(observations))
+    checked, shown, asked = chosen_samples(model, observations, question, samples)
+    stock = explain(checked, shown, asked).relevance
+    exact_model = with_plan(replace(checked, composite=parse_composite(exact_rule)), shown, None)
     exact = explain(exact_model, shown, asked).relevance
     difference = np.abs(stock - exact).max() / max(float(np.abs(exact).max()), 1e-30)
     alike = cosines(stock, exact)
@@ -339,12 +362,19 @@ def stock_deviation(
         "exact_rule": exact_rule,
         "largest_difference": float(difference),
         "cosine": None if np.isnan(alike).all() else float(np.nanmin(alike)),
-        "reasons": reasons(model.explained, x),
+        "samples": len(samples),
+        "reasons": reasons(model.explained, next(batches(checked, shown))),
     }
 
 
 def _tensor(values: NDArray[np.int64], model: Model) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(values)).to(model.device)
+
+
+def batch_slices(model: Model, count: int) -> Iterator[slice]:
+    """Yield which of `count` samples are explained at once: last bits depend on it."""
+    for start in range(0, count, model.batch_size):
+        yield slice(start, min(start + model.batch_size, count))
 
 
 def batches(model: Model, observations: NDArray[np.float32]) -> Iterator[Tensor]:
@@ -354,21 +384,19 @@ def batches(model: Model, observations: NDArray[np.float32]) -> Iterator[Tensor]
     """
     dtype = next(model.network.parameters()).dtype
 
-    def moved(start: int) -> Tensor:
-        batch = torch.from_numpy(observations[start : start + model.batch_size])
+    def moved(chosen: slice) -> Tensor:
+        batch = torch.from_numpy(observations[chosen])
         if model.device.type == "cuda":
             return batch.pin_memory().to(model.device, dtype, non_blocking=True)
         return batch.to(model.device, dtype)
 
-    starts = range(0, len(observations), model.batch_size)
-    ahead = moved(0) if len(starts) else None
-    for start in starts:
+    slices = list(batch_slices(model, len(observations)))
+    ahead = moved(slices[0]) if slices else None
+    for n, chosen in enumerate(slices):
         assert ahead is not None
-        x = ahead
-        if start + model.batch_size < len(observations):
-            ahead = moved(start + model.batch_size)
+        x, ahead = ahead, moved(slices[n + 1]) if n + 1 < len(slices) else None
         for name, values in model.held.items():
-            part = torch.from_numpy(values[start : start + len(x)])
+            part = torch.from_numpy(values[chosen])
             # The canonised network shares the buffer: its content changes, not the buffer.
             getattr(model.path, f"held_{name}").data = part.to(model.device, dtype)
         yield x

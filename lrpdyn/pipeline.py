@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -226,20 +226,24 @@ def compute(
         with times.of("explaining"):
             records, dynamics = explain_all(job, question, _workers(workers, model), times)
         fresh = [random_weights(model, seed) for seed in range(networks + 1)] if networks else []
-        with times.of("checks"):
-            if networks:
-                manifest["checks"]["dependence"] = dependence_checks(job, question, records, fresh)
-            manifest["weights"]["same"] = same_weights(listing, records)
-            regions_of = None if painting is None else painting.regions
-            of_random = measure_random(model, loaded.values, question, fresh[:networks], regions_of)
-            look = second_look(job, question, records)
-            agreed = None if painting else look.agreement(paint)
-        with times.of("tables, report and figure"):
-            write_results(
-                job.folder, manifest, records, dynamics, listing.bad, painting, of_random, agreed,
-                look,
-            )  # fmt: skip
-    storage.forget(job.folder, dynamics.needed)
+        with closing(dynamics):
+            with times.of("checks"):
+                if networks:
+                    checked = dependence_checks(job, question, records, fresh)
+                    manifest["checks"]["dependence"] = checked
+                manifest["weights"]["same"] = same_weights(listing, records)
+                regions_of = None if painting is None else painting.regions
+                of_random = measure_random(
+                    model, loaded.values, question, fresh[:networks], regions_of
+                )
+                look = second_look(job, question, records)
+                agreed = None if painting else look.agreement(paint)
+            with times.of("tables, report and figure"):
+                write_results(
+                    job.folder, manifest, records, dynamics, listing.bad, painting, of_random,
+                    agreed, look,
+                )  # fmt: skip
+    storage.finish(job.folder, dynamics.needed)
     if profile:
         print(table_of(times), file=sys.stderr)
     return _beside(store.open_run(job.folder), drawn)

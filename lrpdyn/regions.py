@@ -40,8 +40,8 @@ class Regions:
 
     def areas(self, shape: tuple[int, ...]) -> NDArray[np.float64]:
         """Return each region's share of the entries of each sample, (R, N)."""
-        masks = [self.of_sample(region, shape) for region in range(len(self.names))]
-        return np.stack([mask.reshape(len(mask), -1).mean(axis=1) for mask in masks])
+        masks = self.masks.reshape(*self.masks.shape[:2], -1)
+        return np.broadcast_to(masks.mean(axis=2), (len(self.names), shape[0]))
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ in a folder of their own until the sums have them.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,6 +103,12 @@ class Storage:
         """Delete the maps of steps that are not kept and not needed any more."""
         for step in steps if not self.whole else ():
             self.maps_path(folder, step).unlink(missing_ok=True)
+
+    def finish(self, folder: Path, needed: Iterable[int]) -> None:
+        """Delete the last maps that are not kept, and their folder."""
+        self.forget(folder, needed)
+        with contextlib.suppress(OSError):  # there was none, or something else lies in it
+            (folder / store.WORKING).rmdir()
 
 
 def _holds(path: Path, shape: tuple[int, ...], dtype: str) -> bool:

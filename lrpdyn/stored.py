@@ -98,6 +98,11 @@ class Shelf:
             file.truncate(samples * size)
             self._files[name] = file
 
+    def close(self) -> None:
+        """Give the files up."""
+        for file in self._files.values():
+            file.close()
+
     @contextmanager
     def taken(self, piece: slice, names: Sequence[str]) -> Iterator[dict[str, NDArray[Any]]]:
         """Give some arrays of a piece to change, and put them back; other pieces may be out too."""

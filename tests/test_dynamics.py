@@ -169,5 +169,6 @@ def test_many_samples_in_files_give_the_same(
             found = getattr(dynamics.of(piece), name)
             np.testing.assert_array_equal(found, getattr(whole.of(piece), name))
     assert dynamics.summary() == whole.summary()
+    dynamics.close()
     # Nothing is left behind: the files have no names.
     assert sorted(tmp_path.iterdir()) == sorted(files)

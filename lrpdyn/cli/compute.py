@@ -86,9 +86,9 @@ from lrpdyn.text import printable
 @click.option("--profile", is_flag=True, help="Say where the time went.")
 @options.config
 @options.verbosity
-@click.pass_context
+@click.pass_obj
 def command(
-    context: click.Context, checkpoints: str, observations: tuple[Path, ...], **given: Any
+    settings: Any, /, checkpoints: str, observations: tuple[Path, ...], **given: Any
 ) -> int:
     """Explain CHECKPOINTS (a folder, or a glob in quotes) on OBSERVATIONS and write a run folder.
 
@@ -102,7 +102,7 @@ def command(
     arguments = parse_arguments(given.pop("arch_arg"))
     quiet = given["quiet"]
     started = time.time()
-    verbose = isinstance(context.obj, dict) and context.obj["verbose"] > 0
+    verbose = isinstance(settings, dict) and settings["verbose"] > 0
     run = compute(checkpoints, observations, arch_args=arguments, verbose=verbose, **given)
     skipped = [entry for entry in run.manifest["checkpoints"] if entry["status"] == "bad"]
     if not quiet:
