@@ -21,6 +21,7 @@ from lrpdyn.phases import outline
 from lrpdyn.question import check_unchanged
 from lrpdyn.records import Record
 from lrpdyn.regions import shares
+from lrpdyn.streamed import pieces
 from lrpdyn.workers import in_order
 
 #: So many steps in a row go to one worker, at most.
@@ -33,7 +34,8 @@ def begin(job: Job, manifest: Mapping[str, Any]) -> None:
         path.unlink(missing_ok=True)
     # The manifest comes first: what is killed right after it is known to be a run.
     store.save_json(job.folder / store.MANIFEST, manifest)
-    store.save_array(job.folder / "observations.npy", job.observations.values)
+    values = job.observations.values
+    store.save_pieces(job.folder / "observations.npy", values.shape, np.float32, pieces(values))
 
 
 def explain_all(job: Job, question: Question, workers: int) -> tuple[list[Record], Dynamics]:
