@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from lrpdyn.cli import options
+from lrpdyn.cli.loading import loading
 from lrpdyn.text import printable
 
 
@@ -95,9 +96,10 @@ def command(
     OBSERVATIONS are .npy, .npz, .png or .jpg files, or folders of them. A run that was interrupted
     goes on with the same command. Prints the run folder; what it found goes to stderr.
     """
-    from lrpdyn.architectures.registry import parse_arguments
-    from lrpdyn.closing import closing_lines
-    from lrpdyn.pipeline import compute
+    with loading():
+        from lrpdyn.architectures.registry import parse_arguments
+        from lrpdyn.closing import closing_lines
+        from lrpdyn.pipeline import compute
 
     arguments = parse_arguments(given.pop("arch_arg"))
     quiet = given["quiet"]
