@@ -24,6 +24,7 @@ from lrpdyn.lrp.layers import CONVOLUTIONS, Weighted
 from lrpdyn.lrp.operations import BATCH_NORMS
 from lrpdyn.lrp.plan import layers_of
 from lrpdyn.measures import cosines
+from lrpdyn.streamed import Samples
 
 Observations = NDArray[np.float32]
 Weights = dict[str, torch.Tensor]
@@ -119,7 +120,7 @@ def upper_layers(model: Model) -> list[str]:
 
 
 def dependence(
-    model: Model, observations: Observations, question: Question, fresh: Sequence[Weights]
+    model: Model, observations: Samples, question: Question, fresh: Sequence[Weights]
 ) -> dict[str, Any]:
     """Return what the maps at the weights that are loaded depend on.
 

@@ -27,6 +27,7 @@ from lrpdyn.lrp.registry import STOCK, Rule
 from lrpdyn.lrp.stock import explain_with_stock_rule, reasons
 from lrpdyn.measures import cosines
 from lrpdyn.observations import Expected
+from lrpdyn.streamed import Samples, pieces
 
 #: The network as loaded and as explained may differ by this share of the largest output.
 LARGEST_DIFFERENCE = 1e-4
@@ -114,7 +115,7 @@ def with_held(model: Model, held: Held, chosen: Sequence[int]) -> Model:
     return replace(model, held={name: values[list(chosen)] for name, values in held.items()})
 
 
-def with_plan(model: Model, observations: NDArray[np.float32], bounds: Bounds | None) -> Model:
+def with_plan(model: Model, observations: Samples, bounds: Bounds | None) -> Model:
     """Return the model with the rule of each layer.
 
     `bounds` are the least and the largest value that observations can have, where that is known.
@@ -133,17 +134,22 @@ def with_plan(model: Model, observations: NDArray[np.float32], bounds: Bounds | 
     return replace(model, plan=make_plan(model.explained, model.composite, example, bounds))
 
 
-def _check_box(rule: Rule, observations: NDArray[np.float32]) -> None:
+def _check_box(rule: Rule, observations: Samples) -> None:
     low, high = rule.parameters["low"], rule.parameters["high"]
     if low is None or high is None:
         return
     shape = (1, -1, *[1] * (observations.ndim - 2))
     lowest = np.reshape(low, shape) if isinstance(low, tuple) else low
     highest = np.reshape(high, shape) if isinstance(high, tuple) else high
-    if (observations < lowest).any() or (observations > highest).any():
+    outside = [
+        bool((piece < lowest).any() or (piece > highest).any()) for piece in pieces(observations)
+    ]
+    if any(outside):
+        least = min(float(piece.min()) for piece in pieces(observations))
+        most = max(float(piece.max()) for piece in pieces(observations))
         raise UsageError(
-            f"rule {rule}: the observations lie in {observations.min():g}.."
-            f"{observations.max():g}, as the network takes them; its bounds must hold them"
+            f"rule {rule}: the observations lie in {least:g}.."
+            f"{most:g}, as the network takes them; its bounds must hold them"
         )
 
 
@@ -178,14 +184,14 @@ def load(model: Model, checkpoint: Checkpoint, *, trust: bool) -> str:
 
 
 def chosen_samples(
-    model: Model, observations: NDArray[np.float32], question: Question, samples: Sequence[int]
+    model: Model, observations: Samples, question: Question, samples: Sequence[int]
 ) -> tuple[Model, NDArray[np.float32], Question]:
     """Return the model, the observations and the question of some samples alone."""
     part = with_held(model, model.held, samples)
     return part, observations[list(samples)], question.part(list(samples))
 
 
-def compare_outputs(model: Model, observations: NDArray[np.float32]) -> dict[str, float]:
+def compare_outputs(model: Model, observations: Samples) -> dict[str, float]:
     """Return the largest difference between the network as loaded and as explained.
 
     Of `lrpdyn.checked.checked_samples`, as many as ``samples`` says.
@@ -261,21 +267,19 @@ def preferred(model: Model, x: Tensor, outputs: Tensor) -> Tensor:
     return chosen
 
 
-def outputs_of(model: Model, observations: NDArray[np.float32]) -> NDArray[np.float64]:
+def outputs_of(model: Model, observations: Samples) -> NDArray[np.float64]:
     """Return the plain outputs of the head, (N, units)."""
     with torch.no_grad():
         outputs = [model.explained(x).cpu() for x in batches(model, observations)]
     return torch.cat(outputs).double().numpy()
 
 
-def explain(model: Model, observations: NDArray[np.float32], question: Question) -> Explanation:
+def explain(model: Model, observations: Samples, question: Question) -> Explanation:
     """Explain each sample's score at the weights that are loaded."""
     return joined(list(explain_parts(model, observations, question)))
 
 
-def explain_parts(
-    model: Model, observations: NDArray[np.float32], question: Question
-) -> Iterator[Explanation]:
+def explain_parts(model: Model, observations: Samples, question: Question) -> Iterator[Explanation]:
     """Yield the explanation of one batch of samples after the other."""
     start = 0
     for x in batches(model, observations):
@@ -342,9 +346,7 @@ def explain_rows(
     return found.outputs, found.relevance, found.support
 
 
-def stock_deviation(
-    model: Model, observations: NDArray[np.float32], question: Question
-) -> dict[str, Any]:
+def stock_deviation(model: Model, observations: Samples, question: Question) -> dict[str, Any]:
     """Return how far Captum's own rule is from the exact one, and why.
 
     ``largest_difference`` is the largest difference over the largest relevance, ``cosine`` the least
@@ -377,7 +379,7 @@ def batch_slices(model: Model, count: int) -> Iterator[slice]:
         yield slice(start, min(start + model.batch_size, count))
 
 
-def batches(model: Model, observations: NDArray[np.float32]) -> Iterator[Tensor]:
+def batches(model: Model, observations: Samples) -> Iterator[Tensor]:
     """Yield the observations as the network takes them, and hold its other inputs at theirs.
 
     On a GPU the next batch is on its way while one is worked on.

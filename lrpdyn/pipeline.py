@@ -31,9 +31,10 @@ from lrpdyn.lrp.composites import parse_composite
 from lrpdyn.lrp.plan import Bounds
 from lrpdyn.lrp.registry import STOCK
 from lrpdyn.measures import NORMALISATIONS
+from lrpdyn.modal import modal_value
 from lrpdyn.observations import Observations, load_observations
 from lrpdyn.question import fixed_targets, is_finished, make_manifest, previous_manifest
-from lrpdyn.regions import Painting, modal_value, read_regions
+from lrpdyn.regions import Painting, read_regions
 from lrpdyn.results import write_results
 from lrpdyn.steps import begin, explain_all
 from lrpdyn.storage import Storage
@@ -196,7 +197,8 @@ def compute(
         expected = explanation.expected_observations(model, shape)
         loaded = load_observations(given, expected, layout=layout, scale=scale, samples=samples,
                                    stack=stack, stack_order=stack_order, mean=mean, std=std,
-                                   statistics=statistics, select=select, seed=seed, trust=trust)  # fmt: skip
+                                   statistics=statistics, select=select, seed=seed, trust=trust,
+                                   folder=store.nearest_folder(Path(out)))  # fmt: skip
         model = explanation.with_held(model, held, loaded.chosen)
         _load_first(model, listing, skip_bad=skip_bad, trust=trust)
         checks: dict[str, Any] = {"outputs": explanation.compare_outputs(model, loaded.values)}

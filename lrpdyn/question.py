@@ -27,6 +27,7 @@ from lrpdyn.lrp.layers import Weighted
 from lrpdyn.lrp.plan import layers_of, unused
 from lrpdyn.lrp.registry import STOCK
 from lrpdyn.storage import Storage
+from lrpdyn.streamed import Samples, pieces
 from lrpdyn.targets import Fixed, fix_targets
 
 #: What decides which steps are explained, and from which weights, with what holds where it is not
@@ -104,8 +105,10 @@ def _layer_rules(job: Job) -> dict[str, str]:
     return {name: rule.text for name, rule in job.model.plan.items()}
 
 
-def _digest(values: NDArray[np.float32], held: Held) -> str:
-    digest = hashlib.sha256(values.tobytes())
+def _digest(values: Samples, held: Held) -> str:
+    digest = hashlib.sha256()
+    for piece in pieces(values):
+        digest.update(piece.tobytes())
     for name in sorted(held):
         digest.update(name.encode() + held[name].tobytes())
     return digest.hexdigest()

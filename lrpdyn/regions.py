@@ -151,9 +151,3 @@ def shares(maps: NDArray[Any], regions: Regions) -> NDArray[np.float64]:
         for region in range(len(regions.names))
     ]
     return np.where(total > 0, np.stack(found) / safe, np.nan)
-
-
-def modal_value(observations: NDArray[np.float32]) -> float:
-    """Return the value that observations hold most often: the background, as a rule."""
-    values, counts = np.unique(observations, return_counts=True)
-    return float(values[counts.argmax()])

@@ -61,7 +61,7 @@ def write_results(
     of_pixels = (shape[0], *shape[2:]) if len(shape) == 4 else shape
     for name in store.MAPS:
         size = of_pixels if name in store.PIXEL_MAPS else shape
-        store.save_rows(folder / f"{name}.npy", size, np.float32, dynamics.map_of(name))
+        store.save_pieces(folder / f"{name}.npy", size, np.float32, dynamics.map_of(name))
     explained = [record for record in records if record.measures is not None]
     facts = run_facts(explained, manifest, dynamics, gaps)
     regions = None if painting is None else painting.regions

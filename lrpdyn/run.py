@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from lrpdyn.errors import RunError
 
@@ -79,16 +79,24 @@ def save_array(path: Path, array: NDArray[Any]) -> None:
         np.save(file, array, allow_pickle=False)
 
 
-def save_rows(
-    path: Path, shape: tuple[int, ...], dtype: Any, parts: Iterable[NDArray[Any]]
+def save_pieces(
+    path: Path, shape: tuple[int, ...], dtype: DTypeLike, parts: Iterable[NDArray[Any]]
 ) -> None:
-    """Write an array that comes in parts, one after the other, as .npy, whole or not at all."""
-    header = {"descr": np.lib.format.dtype_to_descr(np.dtype(dtype)), "fortran_order": False,
-              "shape": tuple(shape)}  # fmt: skip
+    """Write an array of `shape` as .npy that comes in parts of some samples each, in order."""
+    kind = np.dtype(dtype)
+    header = {
+        "descr": np.lib.format.dtype_to_descr(kind), "fortran_order": False, "shape": shape,
+    }  # fmt: skip
     with whole_file(path, "wb") as file:
         np.lib.format.write_array_header_1_0(file, header)
         for part in parts:
-            file.write(np.ascontiguousarray(part, dtype=dtype).data)
+            file.write(np.ascontiguousarray(part, dtype=kind).data)
+
+
+def nearest_folder(run: Path) -> Path | None:
+    """Return the folder nearest to a run that is there and can be written to."""
+    there = (folder for folder in (run, *run.absolute().parents) if folder.is_dir())
+    return next((folder for folder in there if os.access(folder, os.W_OK)), None)
 
 
 def save_json(path: Path, value: Any) -> None:
@@ -304,6 +312,10 @@ class Run:
     def relevance(self) -> Relevance:
         """Raw relevance by step, (N, C, H, W) or (N, F); (N, H, W) with ``--keep pixels``."""
         return Relevance(self.path, self.steps, self.manifest.get("stored", {}).get("keep", ""))
+
+    def mapped(self, name: str) -> NDArray[Any]:
+        """Return one of the run's arrays, such as "dynamics", of which only what is used is read."""
+        return _read_array(self.path / f"{name}.npy", mapped=True)
 
     @cached_property
     def observations(self) -> NDArray[np.float32]:

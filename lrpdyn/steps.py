@@ -24,6 +24,7 @@ from lrpdyn.question import check_unchanged
 from lrpdyn.records import Record
 from lrpdyn.regions import shares
 from lrpdyn.stored import Stored
+from lrpdyn.streamed import pieces
 from lrpdyn.times import Times
 from lrpdyn.workers import in_order
 
@@ -37,7 +38,8 @@ def begin(job: Job, manifest: Mapping[str, Any]) -> None:
         path.unlink(missing_ok=True)
     # The manifest comes first: what is killed right after it is known to be a run.
     store.save_json(job.folder / store.MANIFEST, manifest)
-    store.save_array(job.folder / "observations.npy", job.observations.values)
+    values = job.observations.values
+    store.save_pieces(job.folder / "observations.npy", values.shape, np.float32, pieces(values))
 
 
 def explain_all(

@@ -66,12 +66,12 @@ class Storage:
             The folder cannot be written, or relevance passes the end of float16.
         """
         path = self.maps_path(folder, step)
-        store.save_rows(path, shape, np.float32, maps)
+        store.save_pieces(path, shape, np.float32, maps)
         if self.whole or self.keep == "none":
             return
         stored = Stored(path)
         kept = (self._kept(stored[piece], step) for piece in pieces(shape))
-        store.save_rows(
+        store.save_pieces(
             store.relevance_path(folder, step), self.kept_shape(shape), np.dtype(self.dtype), kept
         )
 

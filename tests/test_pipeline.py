@@ -142,7 +142,7 @@ def test_killed_at_any_moment_gives_the_same_bytes(
 def test_later_checkpoints_go_on(mlp_folder: Path, vectors: Vectors, tmp_path: Path) -> None:
     late = mlp_folder / "net_30.pt"
     late.rename(tmp_path / "aside")
-    assert mlp_run(mlp_folder, vectors, tmp_path / "run").explained == (2, 4, 10, 20)
+    assert mlp_run(mlp_folder, vectors, tmp_path / "run").steps == (2, 4, 10, 20)
     (tmp_path / "aside").rename(late)
     run = mlp_run(mlp_folder, vectors, tmp_path / "run")
     assert run.steps == (2, 4, 10, 20, 30)

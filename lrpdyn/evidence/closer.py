@@ -22,6 +22,7 @@ from lrpdyn.explanation import Model, Question
 from lrpdyn.lrp.registry import STOCK
 from lrpdyn.measures import normalise, rows
 from lrpdyn.outliers.facts import UNAVAILABLE, RunFacts, Wanted
+from lrpdyn.streamed import Samples
 
 Maps = Callable[[int, Sequence[int]], NDArray[np.float32]]
 Evidence = dict[tuple[int, str], dict[str, Any]]
@@ -46,7 +47,7 @@ class SecondLook:
     def __init__(
         self,
         model: Model,
-        observations: NDArray[np.float32],
+        observations: Samples,
         question: Question,
         normalisation: str,
         checkpoints: Mapping[int, Checkpoint],

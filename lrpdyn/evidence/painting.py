@@ -13,6 +13,7 @@ from lrpdyn.explanation import Model, Question, batch_slices, batches, outputs_o
 from lrpdyn.lrp.attribution import contrast_rows
 from lrpdyn.measures import centred_ranks, cosines, gives_probabilities, predictions
 from lrpdyn.regions import Mask, Painting
+from lrpdyn.streamed import Samples
 
 #: The grid of patches has this many rows and columns.
 PATCHES = 7
@@ -60,9 +61,7 @@ def effects(
     return found
 
 
-def region_effects(
-    model: Model, observations: NDArray[np.float32], painting: Painting
-) -> NDArray[np.float64]:
+def region_effects(model: Model, observations: Samples, painting: Painting) -> NDArray[np.float64]:
     """Return the effect of each region on each sample, (R, N); painted a batch at a time."""
     found = []
     for chosen in batch_slices(model, len(observations)):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lrpdyn.dependence import Weights, holding
 from lrpdyn.explanation import Model, Question, batch_slices, chosen_samples, explain
@@ -13,11 +12,12 @@ from lrpdyn.measures import entropy
 from lrpdyn.outliers.facts import Floats
 from lrpdyn.records import OfRandom
 from lrpdyn.regions import Regions, shares
+from lrpdyn.streamed import Samples
 
 
 def measure_random(
     model: Model,
-    observations: NDArray[np.float32],
+    observations: Samples,
     question: Question,
     networks: Sequence[Weights],
     regions: Regions | None,
@@ -43,7 +43,7 @@ def measure_random(
 
 def _measure_batch(
     model: Model,
-    observations: NDArray[np.float32],
+    observations: Samples,
     question: Question,
     regions: Regions | None,
     chosen: slice,

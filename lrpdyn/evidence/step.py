@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from torch import nn
 
 from lrpdyn import explanation
@@ -28,6 +26,7 @@ from lrpdyn.explanation import Model, batches
 from lrpdyn.lrp.layers import Weighted
 from lrpdyn.lrp.plan import layers_of
 from lrpdyn.regions import Painting
+from lrpdyn.streamed import Samples
 
 
 def layer_names(model: Model) -> dict[str, str]:
@@ -93,7 +92,7 @@ class StepEvidence:
     def __init__(
         self,
         model: Model,
-        observations: NDArray[np.float32],
+        observations: Samples,
         painting: Painting | None,
         *,
         trust: bool,
