@@ -11,11 +11,15 @@ from lrpdyn.cli.loading import loading
 
 @pytest.mark.parametrize("enabled", [True, False])
 def test_collection_stops_and_is_as_it_was_afterwards(enabled: bool) -> None:
-    (gc.enable if enabled else gc.disable)()
-    try:
-        with pytest.raises(ZeroDivisionError), loading():
+    def fail() -> None:
+        with loading():
             assert not gc.isenabled()
             raise ZeroDivisionError
+
+    (gc.enable if enabled else gc.disable)()
+    try:
+        with pytest.raises(ZeroDivisionError):
+            fail()
         assert gc.isenabled() is enabled
     finally:
         gc.enable()
