@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from lrpdyn.cli import options
+from lrpdyn.cli.loading import loading
 from lrpdyn.text import printable
+
+if TYPE_CHECKING:
+    from lrpdyn.run import Run
 
 
 @click.command("compute", short_help="Explain every checkpoint and write a run folder.")
@@ -95,15 +99,29 @@ def command(
     OBSERVATIONS are .npy, .npz, .png or .jpg files, or folders of them. A run that was interrupted
     goes on with the same command. Prints the run folder; what it found goes to stderr.
     """
-    from lrpdyn.architectures.registry import parse_arguments
-    from lrpdyn.closing import closing_lines
-    from lrpdyn.pipeline import compute
+    from lrpdyn.asked import asked
 
-    arguments = parse_arguments(given.pop("arch_arg"))
-    quiet = given["quiet"]
-    started = time.time()
     verbose = isinstance(settings, dict) and settings["verbose"] > 0
-    run = compute(checkpoints, observations, arch_args=arguments, verbose=verbose, **given)
+    started = time.time()
+    question = asked(given["out"], [checkpoints, *observations], given)
+    # What is trusted to run is told each time; the others ask for more than the results.
+    full = verbose or given["trust"] or given["overwrite"] or given["profile"]
+    run = None if full else question.answer()
+    if run is None:
+        with loading():
+            from lrpdyn.architectures.registry import parse_arguments
+            from lrpdyn.pipeline import compute
+
+        arguments = parse_arguments(given.pop("arch_arg"))
+        run = compute(checkpoints, observations, arch_args=arguments, verbose=verbose, **given)
+        question.keep()
+    return _tell(run, started, quiet=given["quiet"])
+
+
+def _tell(run: Run, started: float, *, quiet: bool) -> int:
+    """Say what a run found, and return the exit code."""
+    from lrpdyn.closing import closing_lines
+
     skipped = [entry for entry in run.manifest["checkpoints"] if entry["status"] == "bad"]
     if not quiet:
         if (run.path / "manifest.json").stat().st_mtime < started:
