@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -276,16 +276,27 @@ def outputs_of(model: Model, observations: Samples) -> NDArray[np.float64]:
 
 def explain(model: Model, observations: Samples, question: Question) -> Explanation:
     """Explain each sample's score at the weights that are loaded."""
-    parts = []
+    return joined(list(explain_parts(model, observations, question)))
+
+
+def explain_parts(model: Model, observations: Samples, question: Question) -> Iterator[Explanation]:
+    """Yield the explanation of one batch of samples after the other."""
     start = 0
     for x in batches(model, observations):
         chosen = slice(start, start + len(x))
         start += len(x)
-        parts.append(_explain_batch(model, x, question.part(chosen)))
-    return Explanation(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+        yield explain_batch(model, x, question.part(chosen))
 
 
-def _explain_batch(model: Model, x: Tensor, question: Question) -> tuple[NDArray[Any], ...]:
+def joined(parts: Sequence[Explanation]) -> Explanation:
+    """Put the explanations of parts of the samples together."""
+    return Explanation(
+        *(np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(Explanation))
+    )
+
+
+def explain_batch(model: Model, x: Tensor, question: Question) -> Explanation:
+    """Explain one batch of `batches`; the question is that of its samples."""
     chosen: dict[str, Tensor] = {}
 
     def choose(outputs: Tensor) -> Tensor:
@@ -304,7 +315,7 @@ def _explain_batch(model: Model, x: Tensor, question: Question) -> tuple[NDArray
         outputs = stopped.outputs
         maps, support = torch.full_like(x, torch.nan), torch.full_like(outputs[:, 0], torch.nan)
     score = (chosen["rows"].cpu().double() * outputs.cpu().double()).sum(dim=1)
-    return (
+    return Explanation(
         maps.float().cpu().numpy(),
         score.numpy(),
         chosen["target"].cpu().numpy(),
@@ -369,12 +380,25 @@ def batch_slices(model: Model, count: int) -> Iterator[slice]:
 
 
 def batches(model: Model, observations: Samples) -> Iterator[Tensor]:
-    """Yield the observations as the network takes them, and hold its other inputs at theirs."""
+    """Yield the observations as the network takes them, and hold its other inputs at theirs.
+
+    On a GPU the next batch is on its way while one is worked on.
+    """
     dtype = next(model.network.parameters()).dtype
-    for chosen in batch_slices(model, len(observations)):
+
+    def moved(chosen: slice) -> Tensor:
         batch = torch.from_numpy(observations[chosen])
+        if model.device.type == "cuda":
+            return batch.pin_memory().to(model.device, dtype, non_blocking=True)
+        return batch.to(model.device, dtype)
+
+    slices = list(batch_slices(model, len(observations)))
+    ahead = moved(slices[0]) if slices else None
+    for n, chosen in enumerate(slices):
+        assert ahead is not None
+        x, ahead = ahead, moved(slices[n + 1]) if n + 1 < len(slices) else None
         for name, values in model.held.items():
             part = torch.from_numpy(values[chosen])
             # The canonised network shares the buffer: its content changes, not the buffer.
             getattr(model.path, f"held_{name}").data = part.to(model.device, dtype)
-        yield batch.to(model.device, dtype)
+        yield x

@@ -26,6 +26,7 @@ from lrpdyn.job import Job, progress_bar
 from lrpdyn.lrp.layers import Weighted
 from lrpdyn.lrp.plan import layers_of, unused
 from lrpdyn.lrp.registry import STOCK
+from lrpdyn.storage import Storage
 from lrpdyn.streamed import Samples, pieces
 from lrpdyn.targets import Fixed, fix_targets
 
@@ -75,6 +76,7 @@ def make_manifest(
             "keys": job.model.resolved.mapping.as_dict(),
         },
         "batch_size": job.model.batch_size,
+        "stored": job.storage.as_dict(),
         "regions": None if job.painting is None else {
             "names": list(job.painting.regions.names), "fill": job.painting.fill,
             "key": job.painting.key,
@@ -181,13 +183,15 @@ def is_finished(job: Job, previous: Mapping[str, Any]) -> bool:
     if any(step not in done or done[step]["status"] == "pending" for step in steps):
         return False
     check_unchanged(job, store.read_journal(job.folder))
+    if previous.get("stored", Storage().as_dict()) != job.storage.as_dict():
+        return False
     painted = (previous.get("regions") or {}).get("key")
     if job.painting is not None and job.painting.key != painted:
         return False
     listed = {entry.step for entry in job.listing.bad} | set(steps)
     there = all((job.folder / name).exists() for name in store.RESULTS)
     maps = all(
-        store.relevance_path(job.folder, step).exists()
+        job.storage.is_kept(job.folder, step, job.observations.values.shape)
         for step in steps
         if done[step]["status"] == "done"
     )

@@ -19,13 +19,13 @@ from lrpdyn.architectures.registry import Resolved
 from lrpdyn.checked import checked_samples
 from lrpdyn.checkpoints.model import Checkpoint, Header
 from lrpdyn.dependence import random_weights
-from lrpdyn.evidence.activity import activation_layers, dead_units
+from lrpdyn.evidence.activity import Activity, activation_layers, dead_units
 from lrpdyn.evidence.closer import SecondLook
 from lrpdyn.evidence.layers import denominators, trace
 from lrpdyn.evidence.painting import agreement, distance, effects, patch_masks, region_effects
 from lrpdyn.evidence.random_networks import measure_random
 from lrpdyn.evidence.step import StepEvidence, layer_names
-from lrpdyn.evidence.weights import advance, copied, layers_with_weights, not_finite
+from lrpdyn.evidence.weights import advance, copied, layers_with_weights, lengths, not_finite
 from lrpdyn.explanation import Model, Question, explain, make_model, with_plan
 from lrpdyn.lrp.attribution import explain as explain_rows
 from lrpdyn.lrp.composites import parse_composite
@@ -71,22 +71,30 @@ def test_weights_of_the_path_by_the_names_of_the_checkpoint(model: Model) -> Non
     assert set(weights) == {"body.0", "hidden.0", "policy"}
     assert set(layer_names(model).values()) >= {"body.0", "hidden.0", "policy"}
     before = {name: tuple(t.clone() for t in own) for name, own in weights.items()}
-    assert advance(copied(before), weights) == {"body.0": 0, "hidden.0": 0, "policy": 0}
+    assert advance(copied(before), weights, lengths(before)) == {
+        "body.0": 0,
+        "hidden.0": 0,
+        "policy": 0,
+    }
     with torch.no_grad():
         model.network.policy.weight.mul_(3)
         model.network.value.weight.mul_(3)
-    change = advance(copied(before), weights)
+    change = advance(copied(before), weights, lengths(before))
     weight, bias = before["policy"]
     expected = 2 * weight.norm() / torch.cat([weight.flatten(), bias]).norm()
     assert change["policy"] == pytest.approx(float(expected), rel=1e-6)
     assert change["body.0"] == 0
-    assert not_finite(weights) == []
+    assert not_finite(lengths(weights)) == []
+    with torch.no_grad():
+        model.network.hidden[0].bias[2] = 1e30  # its square is beyond float32
+    assert not_finite(lengths(weights)) == []
+    assert lengths(weights)["hidden.0"] == pytest.approx(1e30)
     with torch.no_grad():
         model.network.hidden[0].bias[2] = torch.inf
-    assert not_finite(weights) == ["hidden.0"]
-    assert advance(copied(before), weights)["hidden.0"] is None
+    assert not_finite(lengths(weights)) == ["hidden.0"]
+    assert advance(copied(before), weights, lengths(before))["hidden.0"] is None
     zero = {name: tuple(torch.zeros_like(t) for t in own) for name, own in before.items()}
-    assert advance(copied(zero), before)["policy"] is None
+    assert advance(copied(zero), before, lengths(zero))["policy"] is None
 
 
 def test_dead_units_are_channels_and_neurons_that_nothing_moves(
@@ -98,17 +106,24 @@ def test_dead_units_are_channels_and_neurons_that_nothing_moves(
     def dead() -> dict[str, float]:
         return {names[k]: v for k, v in dead_units(model.explained, iter([x[:2], x[2:]])).items()}
 
+    def watched() -> dict[str, float]:
+        activity = Activity(model.explained)
+        with activity.watching():
+            for part in (slice(0, 2), slice(2, None)):
+                explain(model, pictures[part], Question("mean"))
+        return {names[k]: v for k, v in (activity.dead() or {}).items()}
+
     assert dead() == {"body.0": 0, "hidden.0": 0}
     with torch.no_grad():
         model.network.body[0].bias[1] = -100  # below zero at every place
         model.network.hidden[0].bias[:3] = 50  # a tanh that is saturated
-    assert dead() == {"body.0": 0.25, "hidden.0": 0.5}
+    assert dead() == watched() == {"body.0": 0.25, "hidden.0": 0.5}
     with torch.no_grad():
         model.network.body[0].weight[2] = 0
         model.network.body[0].weight[2, 0, 1, 1] = 1
         model.network.body[0].bias[2] = -float(x[:, 0, 1:5, 1:5].max()) + 1e-4
     # One place of one sample is enough to be alive.
-    assert dead()["body.0"] == 0.25
+    assert dead()["body.0"] == watched()["body.0"] == 0.25
 
 
 def test_scaling_of_the_observation_is_no_activation() -> None:
