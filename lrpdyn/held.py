@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from lrpdyn.errors import ObservationError
+from lrpdyn.remote.path import as_path
 
 Held = dict[str, NDArray[np.float32]]
 
@@ -58,10 +59,10 @@ def _arrays(source: Any) -> dict[str, NDArray[Any]] | None:
     """Return the arrays by name where the source holds more than one."""
     if isinstance(source, Mapping):
         return {str(name): np.asarray(array) for name, array in source.items()}
-    if not isinstance(source, str | Path) or Path(source).suffix.lower() != ".npz":
+    if not isinstance(source, str | Path) or as_path(source).suffix.lower() != ".npz":
         return None
     try:
-        with np.load(source, allow_pickle=False) as file:
+        with np.load(as_path(source), allow_pickle=False) as file:
             found = {name: file[name] for name in file.files}
     except FileNotFoundError as error:
         raise ObservationError(f"{source}: no such file") from error

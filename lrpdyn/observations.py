@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from lrpdyn.errors import ObservationError, UsageError
 from lrpdyn.observation_choice import choose
 from lrpdyn.observation_stacks import grey, in_order, merged, stack_frames, together
 from lrpdyn.observation_statistics import Statistics, from_file, from_options, imagenet
+from lrpdyn.remote.path import as_path
 
 IMAGES = (".png", ".jpg", ".jpeg")
 ARRAYS = (".npy", ".npz")
@@ -185,8 +187,11 @@ def _read_all(
             arrays.append(_checked(source, "the array"))
             files.append("<array>")
             continue
-        path = Path(source)
-        inside = _inside(path) if path.is_dir() else [path]
+        path = as_path(source)
+        try:
+            inside = _inside(path) if path.is_dir() else [path]
+        except OSError as error:
+            raise ObservationError(f"{path}: cannot be read: {error.strerror}") from error
         pictures = [file for file in inside if file.suffix.lower() in IMAGES]
         if stack is not None and pictures and not path.is_dir():
             loose += pictures
@@ -241,7 +246,7 @@ def _read(path: Path) -> NDArray[Any]:
         if suffix in IMAGES:
             from PIL import Image
 
-            with Image.open(path) as image:
+            with Image.open(os.fspath(path)) as image:
                 plain = image if image.mode in ("L", "RGB", "RGBA") else image.convert("RGB")
                 return np.asarray(plain)
         if suffix == ".npz":
@@ -257,7 +262,7 @@ def _read(path: Path) -> NDArray[Any]:
 def _with_key(path: Path) -> tuple[Path, str | None]:
     """Split ``FILE.npz:KEY``."""
     name, separator, key = str(path).rpartition(".npz:")
-    return (Path(f"{name}.npz"), key) if separator and not path.exists() else (path, None)
+    return (as_path(f"{name}.npz"), key) if separator and not path.exists() else (path, None)
 
 
 def _member(path: Path, key: str | None) -> NDArray[Any]:

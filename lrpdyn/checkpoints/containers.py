@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import struct
 import zipfile
 import zlib
@@ -196,6 +197,20 @@ def open_file(path: Path) -> Iterator[Part]:
         raise CheckpointError(f"{path}: cannot be read: {error.strerror or error}") from error
 
 
+def on_disk(path: Path) -> str:
+    """Return where a file is for those who take no other: a remote one is copied first.
+
+    Raises
+    ------
+    CheckpointError
+        It cannot be copied.
+    """
+    try:
+        return os.fspath(path)
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read: {error.strerror or error}") from error
+
+
 def sha256_of(path: Path) -> str:
     """Return the SHA-256 of a file's bytes."""
     digest = hashlib.sha256()
@@ -207,7 +222,7 @@ def sha256_of(path: Path) -> str:
 def chunks(path: Path) -> Iterator[bytes]:
     """Read a file piece by piece."""
     try:
-        with path.open("rb") as file:
+        with open(on_disk(path), "rb") as file:
             yield from iter(lambda: file.read(_CHUNK), b"")
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from error

@@ -17,6 +17,7 @@ from lrpdyn.checkpoints.containers import (
     ZIP,
     Part,
     first_line,
+    on_disk,
     open_file,
 )
 from lrpdyn.checkpoints.globals import dangerous, stand_ins
@@ -134,7 +135,7 @@ def plain_value(payload: bytes) -> Any:
 
 def _load(source: Path | bytes, found: Outline, where: str, *, trust: bool) -> Any:
     is_zip = _begins_with_zip(source)
-    given: Any = io.BytesIO(source) if isinstance(source, bytes) else str(source)
+    given: Any = io.BytesIO(source) if isinstance(source, bytes) else on_disk(source)
     options: dict[str, Any] = {"mmap": True} if is_zip and isinstance(source, Path) else {}
     try:
         with (
