@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from lrpdyn import __version__
+from lrpdyn.cli import options
 from lrpdyn.errors import LrpdynError
 from lrpdyn.text import printable
 
@@ -30,6 +31,7 @@ class _LazyGroup(click.Group):
         if name not in _COMMANDS:
             return None
         command: click.Command = importlib.import_module(f"lrpdyn.cli.{name}").command
+        options.add_variables(command)
         return command
 
 
