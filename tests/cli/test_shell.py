@@ -141,8 +141,9 @@ def test_the_loop_over_rules_and_seeds(
     shutil.copytree(mlp_folder, trainings / "seed 0")
     np.save(tmp_path / "obs.npy", vectors)
     script = ROOT / "configs" / "batch" / "rules-and-seeds.sh"
-    told = {"RULES": "zplus nonsense gamma:0.25", "LRPDYN_COMPUTE_ARCH": "mlp", "LRPDYN_COMPUTE_BASELINE": "none",
-            "LRPDYN_COMPUTE_ARCH_ARG": "activation=tanh", "LRPDYN_COMPUTE_LIMIT": "3"}  # fmt: skip
+    told = {"RULES": "zplus nonsense gamma:0.25", "LRPDYN_COMPUTE_ARCH": "mlp",
+            "LRPDYN_COMPUTE_BASELINE": "none", "LRPDYN_COMPUTE_ARCH_ARG": "activation=tanh",
+            "LRPDYN_COMPUTE_LIMIT": "3"}  # fmt: skip
     done = subprocess.run(
         [script, trainings, tmp_path / "obs.npy", tmp_path / "runs"],
         env={**ENVIRONMENT, **told}, capture_output=True, text=True,
