@@ -76,16 +76,16 @@ def run_facts(
     gaps
         Steps of checkpoints that were left out.
     """
-    largest, largest_at = dynamics.largest
+    sums = dynamics.of(slice(0, dynamics.shape[0]))
     return RunFacts(
         Question(_last_rule(manifest), manifest["target"]["policy"]),
         _steps(records),
         _changes(records, gaps),
         Pixels(
-            dynamics.relative_dynamics.astype(np.float64),
-            pixels(dynamics.dynamics.astype(np.float64)),
-            largest,
-            largest_at,
+            sums.relative_dynamics.astype(np.float64),
+            pixels(sums.dynamics.astype(np.float64)),
+            sums.largest,
+            sums.largest_at.astype(np.int64),
         ),
     )
 

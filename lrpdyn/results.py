@@ -57,11 +57,13 @@ def write_results(
     gaps = [
         entry["step"] for entry in entries if entry["status"] == "bad" and entry["step"] is not None
     ]
+    shape = tuple(manifest["observations"]["shape"])
+    of_pixels = (shape[0], *shape[2:]) if len(shape) == 4 else shape
     for name in store.MAPS:
-        store.save_array(folder / f"{name}.npy", getattr(dynamics, name))
+        size = of_pixels if name in store.PIXEL_MAPS else shape
+        store.save_pieces(folder / f"{name}.npy", size, np.float32, dynamics.map_of(name))
     explained = [record for record in records if record.measures is not None]
     facts = run_facts(explained, manifest, dynamics, gaps)
-    shape = tuple(manifest["observations"]["shape"])
     regions = None if painting is None else painting.regions
     areas = None if regions is None else regions.areas(shape)
     store.save_table(

@@ -70,6 +70,11 @@ from lrpdyn.text import printable
               help="Processes. Default: the cores given to this one.")  # fmt: skip
 @click.option("--batch-size", type=click.IntRange(min=1), default=64, show_default=True,
               help="Observations that are explained at once.")  # fmt: skip
+@click.option("--keep", type=click.Choice(["relevance", "pixels", "none"]), default="relevance",
+              show_default=True, help="What is stored of each step: its maps, summed over channels, or "
+              "nothing but sums and tables.")  # fmt: skip
+@click.option("--dtype", type=click.Choice(["float32", "float16"]), default="float32",
+              show_default=True, help="Of what is stored.")  # fmt: skip
 @click.option("--regions", type=click.Path(path_type=Path), help="Parts of the observations whose share "
               "and effect are measured: a PNG of labelled colours, an .npz of masks.")  # fmt: skip
 @click.option("--fill", type=float, help="What a region is painted with, as in the observation files. "
@@ -78,9 +83,11 @@ from lrpdyn.text import printable
 @click.option("--overwrite", is_flag=True, help="Replace a run of another question.")
 @click.option("--skip-bad", is_flag=True, help="Go on without checkpoints that cannot be read.")
 @options.trust
+@click.option("--profile", is_flag=True, help="Say where the time went.")
 @options.config
 @options.verbosity
-def command(checkpoints: str, observations: tuple[str, ...], **given: Any) -> int:
+@click.pass_obj
+def command(settings: Any, /, checkpoints: str, observations: tuple[str, ...], **given: Any) -> int:
     """Explain CHECKPOINTS (a folder, or a glob in quotes) on OBSERVATIONS and write a run folder.
 
     OBSERVATIONS are .npy, .npz, .png or .jpg files, or folders of them. Both may be in a store:
@@ -94,7 +101,8 @@ def command(checkpoints: str, observations: tuple[str, ...], **given: Any) -> in
     arguments = parse_arguments(given.pop("arch_arg"))
     quiet = given["quiet"]
     started = time.time()
-    run = compute(checkpoints, observations, arch_args=arguments, **given)
+    verbose = isinstance(settings, dict) and settings["verbose"] > 0
+    run = compute(checkpoints, observations, arch_args=arguments, verbose=verbose, **given)
     skipped = [entry for entry in run.manifest["checkpoints"] if entry["status"] == "bad"]
     if not quiet:
         if (run.path / "manifest.json").stat().st_mtime < started:

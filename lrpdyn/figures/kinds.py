@@ -27,8 +27,9 @@ def draw(run: Run, kind: str, sample: int = 0, curve: Curve | None = None) -> Pa
     UsageError
         The run has no such sample.
     """
-    if not 0 <= sample < len(run.observations):
-        raise UsageError(f"--sample {sample}: the run has samples 0 to {len(run.observations) - 1}")
+    observations = run.mapped("observations")
+    if not 0 <= sample < len(observations):
+        raise UsageError(f"--sample {sample}: the run has samples 0 to {len(observations) - 1}")
     about = {"rule": run.manifest["rule"]["name"], "question": run.question}
     normalised = run.manifest["normalize"]
     value_unit = (
@@ -40,8 +41,8 @@ def draw(run: Run, kind: str, sample: int = 0, curve: Curve | None = None) -> Pa
         path = folder / "dynamics.png"
         draw_heatmap(
             path,
-            run.observations,
-            run.dynamics,
+            observations,
+            run.mapped("dynamics"),
             steps=run.steps,
             unit=run.manifest["unit"],
             value_unit=value_unit,
@@ -52,7 +53,7 @@ def draw(run: Run, kind: str, sample: int = 0, curve: Curve | None = None) -> Pa
         maps = run.relevance
         draw_filmstrip(
             path,
-            run.observations[sample],
+            observations[sample],
             run.steps,
             lambda step: maps[step][sample],
             sample=sample,
@@ -98,7 +99,7 @@ def _panels(run: Run, curve: Curve | None) -> list[Panel]:
 def _populations(run: Run) -> list[Population]:
     import numpy as np
 
-    change = run.transitions["change"].reshape(-1, len(run.observations))
+    change = run.transitions["change"].reshape(-1, len(run.mapped("observations")))
     values = {
         "steps": np.median(change, axis=1) if change.size else change.ravel(),
         "samples": change.sum(axis=0),

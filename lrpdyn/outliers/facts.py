@@ -127,9 +127,11 @@ class Wanted:
     """Which steps a report wants evidence by layer of.
 
     `places` in `Steps`; `usual` are places spread over the run, which tell what is usual; `flips`
-    has, by transition, the samples whose preferred unit changed.
+    has, by transition, the samples whose preferred unit changed, and `samples`, by place, those that
+    stand out there.
     """
 
     places: tuple[int, ...]
     usual: tuple[int, ...]
     flips: dict[int, tuple[int, ...]]
+    samples: dict[int, tuple[int, ...]]

@@ -11,6 +11,8 @@ from lrpdyn.outliers.fences import FEWEST_VALUES, Fences
 BEGIN = 0.9
 #: Severities end here: beyond it the fitted tail says nothing that a person could use.
 LARGEST = 300.0
+#: Of the logarithm of an interval over 15 orders of magnitude: down to the last bits of a number.
+_HALVINGS = 60
 
 
 def tail_severity(values: Floats, fence: Fences, of: Floats) -> Floats:
@@ -54,9 +56,25 @@ def tail_severity(values: Floats, fence: Fences, of: Floats) -> Floats:
 
 
 def _fit(excess: Floats) -> tuple[float, float]:
-    """Return shape (0 or more) and scale of the tail."""
-    from scipy.stats import genpareto
+    """Return shape (0 or more) and scale of the tail.
 
+    The likelihood has its peak in one number, the ratio of the two (Grimshaw 1993, "Computing maximum
+    likelihood estimates for the generalized Pareto distribution"): where its slope is zero, which
+    halving an interval finds. `scipy.stats` finds the same, and takes a second to be loaded.
+    """
     mean = float(excess.mean())
-    shape, _, scale = genpareto.fit(excess / mean, floc=0)
-    return (float(shape), float(scale) * mean) if shape > 0 else (0.0, mean)
+    values = excess / mean
+    if float((values**2).mean()) <= 2:  # the slope at 0: no heavier than an exponential
+        return 0.0, mean
+    low, high = 1e-6, 1e9
+    for _ in range(_HALVINGS):
+        middle = (low * high) ** 0.5
+        low, high = (middle, high) if _rises(middle, values) else (low, middle)
+    shape = float(np.log1p(low * values).mean())
+    return shape, shape / low * mean
+
+
+def _rises(ratio: float, values: Floats) -> bool:
+    """Tell whether the likelihood of a tail rises with the ratio of its shape to its scale."""
+    shape = np.log1p(ratio * values).mean()
+    return bool(ratio * (values / (1 + ratio * values)).mean() * (1 + 1 / shape) < 1)
