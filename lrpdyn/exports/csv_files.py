@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lrpdyn.exports.variables import dimensions_of
+from lrpdyn.exports.variables import dimensions_of, stored
 from lrpdyn.run import MAPS, Run, relevance_path, save_table
 
 _TABLES = ("metrics.csv", "transitions.csv", "outliers.csv")
@@ -21,18 +21,17 @@ def write_csv(run: Run, out: Path) -> None:
     out.mkdir(parents=True)
     for name in _TABLES:
         shutil.copy(run.path / name, out / name)
-    dimensions = dimensions_of(run)
-    flat = tuple(name for name in dimensions if name != "channel")
     for name in MAPS:
-        values = getattr(run, name)
-        places = dimensions if values.ndim == len(dimensions) else flat
-        save_table(out / f"{name}.csv", (*places, name), _rows(values))
-    for step in run.steps:
-        path = relevance_path(out, step).with_suffix(".csv")
-        save_table(path, (*dimensions, "relevance"), _rows(run.relevance[step]))
+        values = run.mapped(name)
+        save_table(out / f"{name}.csv", (*dimensions_of(values), name), _rows(values))
+    each = stored(run)
+    if each is not None:
+        for step in run.steps:
+            path = relevance_path(out, step).with_suffix(".csv")
+            save_table(path, (*each.dimensions, "relevance"), _rows(run.relevance[step]))
 
 
 def _rows(values: NDArray[Any]) -> Iterator[list[Any]]:
-    """Yield the place and the value of each entry; a float32 is written with the digits it has."""
+    """Yield the place and the value of each entry; written with the digits that its type has."""
     for place in np.ndindex(values.shape):
         yield [*place, float(str(values[place]))]

@@ -11,24 +11,24 @@ from xarray import Variable as Lazy
 from xarray.backends import BackendArray
 from xarray.core import indexing
 
-from lrpdyn.exports.variables import about, coordinates, dimensions_of, variables
+from lrpdyn.exports.variables import Stored, about, coordinates, stored, variables
 from lrpdyn.run import Run
 
 
 class _Relevance(BackendArray):
-    """The maps of all steps, (S, N, C, H, W) or (S, N, F), of which only what is asked for is read."""
+    """The maps of all steps, (S, N, ...), of which only what is asked for is read."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, each: Stored) -> None:
         self._run = run
-        self.shape = (len(run.steps), *run.observations.shape)
-        self.dtype = np.dtype(np.float32)
+        self.shape = (len(run.steps), *each.shape)
+        self.dtype = each.dtype
 
     def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
         return indexing.explicit_indexing_adapter(
             key, self.shape, indexing.IndexingSupport.BASIC, self._read
         )
 
-    def _read(self, key: tuple[int | slice, ...]) -> NDArray[np.float32]:
+    def _read(self, key: tuple[int | slice, ...]) -> NDArray[Any]:
         chosen, inside = key[0], key[1:]
         steps, maps = self._run.steps, self._run.relevance
         if isinstance(chosen, slice):
@@ -38,8 +38,7 @@ class _Relevance(BackendArray):
 
 def to_dataset(run: Run) -> Dataset:
     """Return a run as a Dataset; see `lrpdyn.run.Run.to_xarray`."""
-    relevance = Lazy(("step", *dimensions_of(run)), indexing.LazilyIndexedArray(_Relevance(run)))
-    small = {
+    found: dict[str, Any] = {
         name: (one.dimensions, one.values, dict(one.attributes))
         for name, one in variables(run).items()
     }
@@ -47,4 +46,8 @@ def to_dataset(run: Run) -> Dataset:
         name: (one.dimensions, one.values, dict(one.attributes))
         for name, one in coordinates(run).items()
     }
-    return Dataset({"relevance": relevance, **small}, along, about(run))
+    each = stored(run)
+    if each is not None:
+        values = indexing.LazilyIndexedArray(_Relevance(run, each))
+        found["relevance"] = Lazy(("step", *each.dimensions), values)
+    return Dataset(found, along, about(run))

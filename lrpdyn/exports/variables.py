@@ -23,17 +23,33 @@ class Variable:
     attributes: Mapping[str, str]
 
 
-def dimensions_of(run: Run) -> tuple[str, ...]:
-    """Return the dimensions of a map of relevance: of (N, C, H, W), or of (N, F)."""
-    if run.observations.ndim == 2:
-        return ("sample", "feature")
-    return ("sample", "channel", "row", "column")
+@dataclass(frozen=True)
+class Stored:
+    """What is stored of each step's relevance: the names of its dimensions, its shape and type."""
+
+    dimensions: tuple[str, ...]
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+
+def stored(run: Run) -> Stored | None:
+    """Return what is stored of each step; None where the run keeps nothing (``--keep none``)."""
+    if run.manifest.get("stored", {}).get("keep") == "none":
+        return None
+    first = run.relevance[run.steps[0]]
+    return Stored(dimensions_of(first), first.shape, first.dtype)
+
+
+def dimensions_of(values: NDArray[Any]) -> tuple[str, ...]:
+    """Return the names of the dimensions: of (N, C, H, W), of pixels (N, H, W), or of (N, F)."""
+    names = {2: ("feature",), 3: ("row", "column"), 4: ("channel", "row", "column")}
+    return ("sample", *names[values.ndim])
 
 
 def coordinates(run: Run) -> dict[str, Variable]:
     """Return the values along the dimensions: steps, samples, and where each transition is."""
     transitions = run.transitions
-    samples = len(run.observations)
+    samples = len(run.mapped("observations"))
     unit = {"units": str(run.manifest["unit"])}
     first = transitions[::samples]
     return {
@@ -45,13 +61,12 @@ def coordinates(run: Run) -> dict[str, Variable]:
 
 
 def variables(run: Run) -> dict[str, Variable]:
-    """Return the observations, the maps over all steps, and the columns of both tables."""
-    dimensions = dimensions_of(run)
-    flat = tuple(name for name in dimensions if name != "channel")
-    found = {"observations": Variable(dimensions, run.observations, {})}
-    for name in MAPS:
-        values = getattr(run, name)
-        found[name] = Variable(dimensions if values.ndim == len(dimensions) else flat, values, {})
+    """Return the observations, the maps over all steps, and the columns of both tables.
+
+    Arrays are mapped from their files: those of many samples need not fit into memory.
+    """
+    arrays = {name: run.mapped(name) for name in ("observations", *MAPS)}
+    found = {name: Variable(dimensions_of(one), one, {}) for name, one in arrays.items()}
     metrics = run.metrics[np.isin(run.metrics["step"], run.steps)]
     return {
         **found,
@@ -75,7 +90,7 @@ def about(run: Run) -> dict[str, str]:
 
 
 def _columns(table: NDArray[Any], run: Run, along: str) -> dict[str, Variable]:
-    samples = len(run.observations)
+    samples = len(run.mapped("observations"))
     return {
         name: Variable((along, "sample"), np.asarray(table[name]).reshape(-1, samples), {})
         for name in table.dtype.names or ()

@@ -40,16 +40,17 @@ def write_virelay(run: Run, out: Path) -> None:
     out.mkdir(parents=True)
     last = facts[run.steps[-1]]
     with h5py.File(out / _INPUT, "w") as file:
-        file["data"] = _pictures(run.observations)
+        _write_pictures(file, run.mapped("observations"))
         file["label"] = np.array(last["target"], dtype=np.uint16)
     units = range(len(last["outputs"][0]))
     labels = [{"index": n, "word_net_id": f"unit-{n}", "name": f"unit {n}"} for n in units]
     _write_json(out / _LABELS, labels)
-    shape = _as_images(run.observations).shape
     for step in run.steps:
         attributions = f"attribution_{step:012d}.h5"
+        maps = _as_images(run.relevance[step])
+        shape = maps.shape
         with h5py.File(out / attributions, "w") as file:
-            file["attribution"] = run.relevance[step].reshape(shape)
+            file.create_dataset("attribution", data=maps, dtype=np.float32)
             file["label"] = np.array(facts[step]["target"], dtype=np.uint16)
             file["prediction"] = np.array(facts[step]["outputs"], dtype=np.float32)
             file["index"] = np.arange(shape[0], dtype=np.uint32)
@@ -83,18 +84,22 @@ def _project(run: Run, step: int, attributions: str, shape: tuple[int, ...]) -> 
     }
 
 
-def _as_images(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return (N, C, H, W); flat samples as pictures of one row."""
-    return values[:, None, None, :] if values.ndim == 2 else values
+def _as_images(values: NDArray[Any]) -> NDArray[Any]:
+    """Return (N, C, H, W); of pixels as one channel, flat samples as pictures of one row."""
+    if values.ndim == 4:
+        return values
+    return values[:, None] if values.ndim == 3 else values[:, None, None, :]
 
 
-def _pictures(observations: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Return observations as ViRelAy shows them, (N, 3, H, W): of a stack, its newest frame."""
+def _write_pictures(file: Any, observations: NDArray[np.float32]) -> None:
+    """Write ``data``, observations as ViRelAy shows them, (N, 3, H, W): of a stack, the newest frame."""
     images = _as_images(observations)
-    shown = images if images.shape[1] == 3 else np.repeat(images[:, -1:], 3, axis=1)
-    low, high = min(0.0, float(shown.min())), max(1.0, float(shown.max()))
-    scaled: NDArray[np.uint8] = ((shown - low) * (255 / (high - low))).round().astype(np.uint8)
-    return scaled
+    images = images if images.shape[1] == 3 else images[:, -1:]
+    low, high = min(0.0, float(images.min())), max(1.0, float(images.max()))
+    shape = (len(images), 3, *images.shape[2:])
+    data = file.create_dataset("data", shape, np.uint8)
+    for n, image in enumerate(images):
+        data[n] = np.broadcast_to(((image - low) * (255 / (high - low))).round(), shape[1:])
 
 
 def _write_json(path: Path, value: Any) -> None:

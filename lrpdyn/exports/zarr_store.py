@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lrpdyn.exports.variables import about, coordinates, dimensions_of, variables
+from lrpdyn.exports.variables import about, coordinates, stored, variables
 from lrpdyn.run import Run
 
 _LARGEST_CHUNK = 1 << 24
@@ -29,17 +29,18 @@ def write_zarr(run: Run, out: Path) -> None:
             attributes=dict(one.attributes),
         )
         array[...] = one.values
-    shape = run.observations.shape
-    samples = max(1, min(shape[0], _LARGEST_CHUNK // (4 * int(np.prod(shape[1:])))))
-    relevance = group.create_array(
-        "relevance",
-        shape=(len(run.steps), *shape),
-        dtype=np.float32,
-        chunks=(1, samples, *shape[1:]),
-        dimension_names=("step", *dimensions_of(run)),
-    )
-    for place, step in enumerate(run.steps):
-        relevance[place] = run.relevance[step]
+    each = stored(run)
+    if each is not None:
+        samples = max(1, _LARGEST_CHUNK // (each.dtype.itemsize * int(np.prod(each.shape[1:]))))
+        relevance = group.create_array(
+            "relevance",
+            shape=(len(run.steps), *each.shape),
+            dtype=each.dtype,
+            chunks=(1, min(samples, each.shape[0]), *each.shape[1:]),
+            dimension_names=("step", *each.dimensions),
+        )
+        for place, step in enumerate(run.steps):
+            relevance[place] = run.relevance[step]
     with warnings.catch_warnings():
         # xarray looks for it and warns where it is missing; Zarr warns that it is young.
         warnings.filterwarnings("ignore", "Consolidated metadata is currently not part")

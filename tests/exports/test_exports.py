@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,13 +13,15 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+import torch
 import xarray
 from numpy.typing import NDArray
 
 import lrpdyn
-from lrpdyn.errors import ExportError
+from lrpdyn.errors import ExportError, RunError
 from lrpdyn.exports.formats import export
 from lrpdyn.run import read_journal
+from tests.checkpoints.networks import architecture, observations, states
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +96,7 @@ def test_hdf5_in_the_layout_of_virelay(image_run: lrpdyn.Run, tmp_path: Path) ->
         assert file["data"].dtype == np.uint8
         newest = (image_run.observations[:, -1] * 255).round()
         assert np.array_equal(file["data"][:, 0], newest)
+        assert np.array_equal(file["data"][:, 2], newest)
     labels = json.loads((out / "label-map.json").read_text())
     for step, path in zip(image_run.steps, projects, strict=True):
         project = json.loads(path.read_text())["project"]
@@ -177,3 +182,47 @@ def test_a_missing_package_is_named(
     monkeypatch.setitem(sys.modules, "zarr", None)
     with pytest.raises(ExportError, match=r"needs zarr, .*pip install 'lrpdyn\[export\]'"):
         export(flat_run, "zarr", tmp_path / "out")
+
+
+@pytest.mark.parametrize("keep", ["pixels", "none"])
+def test_what_a_run_keeps_less_of(keep: str, tmp_path: Path) -> None:
+    for step, weights in states().items():
+        (tmp_path / "ckpts").mkdir(exist_ok=True)
+        torch.save(weights, tmp_path / "ckpts" / f"net_{step}.pt")
+    run = lrpdyn.compute(
+        tmp_path / "ckpts", observations(), arch=architecture(), scale=255, keep=keep,
+        dtype="float16", baseline="none", out=tmp_path / "run", quiet=True,
+    )  # fmt: skip
+    dataset = run.to_xarray()
+    with xarray.open_zarr(export(run, "zarr"), chunks=None) as written:
+        assert set(written.variables) == set(dataset.variables)
+        assert ("relevance" in written) == (keep == "pixels")
+        if keep == "pixels":
+            assert written["relevance"].dims == ("step", "sample", "row", "column")
+            assert written["relevance"].dtype == np.float16
+            assert np.array_equal(written["relevance"][1], run.relevance[run.steps[1]])
+    csv_files = export(run, "csv")
+    assert (csv_files / "relevance").exists() == (keep == "pixels")
+    if keep == "none":
+        with pytest.raises(RunError, match="keeps no relevance"):
+            export(run, "hdf5")
+    else:
+        out = export(run, "hdf5")
+        with h5py.File(out / f"attribution_{run.steps[0]:012d}.h5") as file:
+            assert np.array_equal(file["attribution"][:, 0], run.relevance[run.steps[0]])
+
+
+def test_the_code_of_its_page_runs(
+    image_run: lrpdyn.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "export.md").read_text()
+    shutil.copytree(image_run.path, tmp_path / "lrpdyn-run")
+    monkeypatch.chdir(tmp_path)
+    export(lrpdyn.open_run(), "zarr")
+    found = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    assert len(found) == 2
+    for code in found:
+        names: dict[str, object] = {}
+        exec(code, names)
+        if "data" in names:
+            names["data"].close()  # type: ignore[attr-defined]
