@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -47,9 +48,13 @@ def test_threads_that_want_the_same_bytes_fetch_them_once(tmp_path: Path) -> Non
     source, cache = Source(), RangeCache(tmp_path, 1 << 30)
     together = threading.Barrier(8)
 
+    def slowly(start: int, end: int) -> tuple[int, bytes]:
+        time.sleep(0.05)  # as a network is, so that all of them come meanwhile
+        return source(start, end)
+
     def read() -> None:
         together.wait()
-        assert cache.read("file", 100, 9_000, source) == CONTENT[100:9_000]
+        assert cache.read("file", 100, 9_000, slowly) == CONTENT[100:9_000]
 
     threads = [threading.Thread(target=read) for _ in range(8)]
     for thread in threads:
