@@ -29,7 +29,7 @@ from lrpdyn.times import Times
 from lrpdyn.workers import in_order
 
 #: So many steps in a row go to one worker, at most.
-LARGEST_BLOCK = 8
+LARGEST_BLOCK = 16
 
 
 def begin(job: Job, manifest: Mapping[str, Any]) -> None:
@@ -65,16 +65,13 @@ def explain_all(
     with closing(explained), progress(len(checkpoints), job, times) as advance:
         for n, checkpoint in enumerate(checkpoints):
             if n in new:
-                with times.of("waiting for workers"):
-                    outcome = next(explained)
+                outcome = next(explained)
                 if isinstance(outcome, LrpdynError):
                     if not job.skip_bad:
                         raise outcome
                     records.append(Record.bad(checkpoint, str(outcome)))
                     advance()
                     continue
-                with times.of("journal"):
-                    store.append_journal(job.folder, outcome)
                 facts = outcome
             else:
                 facts = done[checkpoint.step]
@@ -137,8 +134,16 @@ def _explained(
     size = 1 if workers == 1 else min(LARGEST_BLOCK, -(-len(missing) // (4 * workers)))
     blocks = [missing[n : n + size] for n in range(0, len(missing), max(size, 1))]
     worker = _Worker(job, question)
-    for outcomes, seconds in in_order(worker, blocks, min(workers, len(blocks))):
+    results = in_order(worker, blocks, min(workers, len(blocks)))
+    while True:
+        with times.of("waiting for workers"):
+            found = next(results, None)
+        if found is None:
+            return
+        outcomes, seconds = found
         times.add(seconds)
+        with times.of("journal"):
+            store.append_journal(job.folder, *(one for one in outcomes if isinstance(one, dict)))
         yield from outcomes
 
 
