@@ -114,7 +114,9 @@ def command(
 
         arguments = parse_arguments(given.pop("arch_arg"))
         run = compute(checkpoints, observations, arch_args=arguments, verbose=verbose, **given)
+        code = _tell(run, started, quiet=given["quiet"])
         question.keep()
+        return code
     return _tell(run, started, quiet=given["quiet"])
 
 
