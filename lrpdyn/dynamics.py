@@ -22,7 +22,7 @@ from lrpdyn.measures import (
     Array,
     centred_ranks,
     cosines,
-    entropy,
+    entropy_of_sizes,
     normalise,
     pixels,
     rows,
@@ -161,34 +161,43 @@ class Dynamics:
         self, piece: slice, now: _Step
     ) -> tuple[tuple[Array, ...], tuple[Array, ...] | None]:
         """Add some samples; return the columns of their `Measures` and `Transition`."""
-        assert self._first is not None
         # In float64 from here on; what is made of it is not written to.
         exact = now.maps[piece].astype(np.float64)
+        size = np.abs(exact)
         maps = normalise(exact, self.normalisation)
-        first = exact if self._first is now else self._first.maps[piece].astype(np.float64)
+        magnitude = size if maps is exact else np.abs(maps)
         names = [*_SUMS, "ranks"]
         if not self._is_second or self._every_second is None:
             names.remove("coarse")
         with self._shelf.taken(piece, names) as sums:
-            of_pixels = pixels(np.abs(maps))
-            sums["magnitude"] += np.abs(maps)
+            sums["magnitude"] += magnitude
+            of_pixels = pixels(magnitude)
             sums["logarithms"] += of_pixels * np.log(np.where(of_pixels > 0, of_pixels, 1.0))
             if "coarse" in sums and self._every_second is not None:
-                sums["coarse"] += np.abs(maps - self._maps(self._every_second, piece))
+                sums["coarse"] += _apart(maps, self._maps(self._every_second, piece))
             ranks, change = centred_ranks(maps), None
             if self._previous is not None:
                 change = self._change(self._maps(self._previous, piece), maps, sums, ranks)
             sums["ranks"][...] = ranks
-        raw = rows(exact)
-        size = np.abs(raw).sum(axis=1)
         measures = (
-            raw.sum(axis=1),
-            size,
-            entropy(exact),
-            _distance(maps, normalise(first, self.normalisation)),
-            _distance(normalise(exact, "l1"), normalise(first, "l1")),
+            rows(exact).sum(axis=1),
+            rows(size).sum(axis=1),
+            entropy_of_sizes(pixels(size)),
+            *self._distances(exact, maps, piece, now),
         )
         return measures, change
+
+    def _distances(
+        self, exact: Array, maps: Array, piece: slice, now: _Step
+    ) -> tuple[Array, Array]:
+        """Return how far maps are from the first step's, and how far when both are L1-normalised."""
+        assert self._first is not None
+        if self._first is now:
+            return np.zeros(len(maps)), np.zeros(len(maps))
+        raw = self._first.maps[piece].astype(np.float64)
+        first = normalise(raw, self.normalisation)
+        apart = _apart(normalise(exact, "l1"), normalise(raw, "l1"))
+        return rows(_apart(maps, first)).sum(axis=1), rows(apart).sum(axis=1)
 
     def _maps(self, step: _Step, piece: slice) -> Array:
         return normalise(step.maps[piece].astype(np.float64), self.normalisation)
@@ -196,13 +205,14 @@ class Dynamics:
     def _change(
         self, before: Array, after: Array, sums: dict[str, NDArray[Any]], ranks: Array
     ) -> tuple[Array, ...]:
-        difference = np.abs(after - before)
+        change = after - before
+        share, factor = scale_of_change(before, after, change)
+        difference = np.abs(change, out=change)
         sums["total"] += difference
         of_pixels = pixels(difference)
         larger = of_pixels > sums["largest"]
         sums["largest"][larger] = of_pixels[larger]
         sums["largest_at"][larger] = self.transitions
-        share, factor = scale_of_change(before, after)
         return (
             rows(difference).sum(axis=1),
             share,
@@ -251,9 +261,10 @@ class Dynamics:
         }
 
 
-def _distance(one: Array, other: Array) -> Array:
-    found: Array = np.abs(rows(one) - rows(other)).sum(axis=1)
-    return found
+def _apart(one: Array, other: Array) -> Array:
+    """Return |one - other|."""
+    found: Array = one - other
+    return np.abs(found, out=found)
 
 
 def _joined(kind: Callable[..., Result], parts: Sequence[tuple[Array, ...]], *rest: Any) -> Result:

@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -115,6 +115,22 @@ def _with_key(path: Path) -> tuple[Path, str | None]:
     return (Path(f"{name}.npz"), key) if separator and not path.exists() else (path, None)
 
 
+def shapes_inside(path: Path) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of the arrays of a .npz by name, without reading them.
+
+    Raises
+    ------
+    ObservationError
+        It cannot be read.
+    """
+    found = {}
+    with _telling(path), zipfile.ZipFile(path) as archive:
+        for name in archive.namelist():
+            with archive.open(name) as file:
+                found[name.removesuffix(".npy")] = _outline(file).shape
+    return found
+
+
 def _picture(path: Path) -> Streamed:
     """Return a picture that is decoded whenever it is asked for."""
     from PIL import Image
@@ -129,7 +145,7 @@ def _picture(path: Path) -> Streamed:
     return Streamed(shape, np.uint8, decoded)
 
 
-def _outline(file: BinaryIO) -> Outline:
+def _outline(file: IO[bytes]) -> Outline:
     """Read the header of a .npy file, up to its first entry."""
     version = np.lib.format.read_magic(file)
     read = {
@@ -167,7 +183,7 @@ def _member(path: Path, key: str | None, folder: Path | None) -> Streamed:
                 f"as {path.name}:{names[0] if names else 'KEY'}"
             )
         with archive.open(archive.namelist()[names.index(key)]) as file:
-            outline = _outline(file)  # type: ignore[arg-type]
+            outline = _outline(file)
             if not outline.fortran and not outline.dtype.hasobject and outline.shape:
                 unpacked = kept(outline.shape, outline.dtype, _parts(file, outline), folder)
                 return unpacked if isinstance(unpacked, Streamed) else in_memory(unpacked)
