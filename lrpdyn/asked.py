@@ -26,6 +26,7 @@ from lrpdyn.errors import RunError
 #: Some disks tell times to two seconds: what changed just before may change again unseen.
 _SETTLED = 2.5
 _MOST_FILES = 200_000
+_RECORD = "asked"
 _NO_MATTER = ("out", "overwrite", "profile", "quiet", "workers")
 
 
@@ -43,21 +44,20 @@ class Asked:
     def answer(self) -> store.Run | None:
         """Return the run where it is finished, and nothing that matters has changed since."""
         try:
-            record = json.loads((self.out / store.ASKED).read_text(encoding="utf-8"))
-            if self.key is None or record != self._record():
-                return None
-            return store.open_run(self.out)
-        except (OSError, ValueError, RunError):
+            run = store.open_run(self.out)
+            found = run.manifest.get("environment", {}).get(_RECORD)
+            return run if self.key is not None and found == self._record() else None
+        except (OSError, RunError):
             return None
 
     def keep(self) -> None:
-        """Remember that the run is finished, as asked."""
+        """Remember in the manifest that the run is finished, as asked."""
         # A folder that cannot be written to, say, is looked at in full each time.
         with contextlib.suppress(OSError, RunError):
-            if self.key is None:
-                (self.out / store.ASKED).unlink(missing_ok=True)
-            else:
-                store.save_json(self.out / store.ASKED, self._record())
+            manifest, record = store.read_manifest(self.out), self._record()
+            if self.key is not None and manifest["environment"].get(_RECORD) != record:
+                manifest["environment"][_RECORD] = record
+                store.save_json(self.out / store.MANIFEST, manifest)
 
     def _record(self) -> dict[str, Any]:
         return {"lrpdyn": __version__, "asked": self.key, "results": _digest(_results(self.out))}
@@ -140,10 +140,13 @@ def _below(path: str, count: list[int]) -> Iterator[Any]:
 
 
 def _results(run: Path) -> list[Any]:
-    """Return sizes and times of the files of a run; a figure may have been drawn again, the same."""
+    """Return sizes and times of the files of a run, but its manifest, which is read.
+
+    A figure may have been drawn again, the same.
+    """
     maps = sorted(f"relevance/{path.name}" for path in (run / "relevance").glob("*"))
     found: list[Any] = []
-    for name in (store.MANIFEST, store.JOURNAL, *store.RESULTS, *maps):
+    for name in (store.JOURNAL, *store.RESULTS, *maps):
         status = os.stat(run / name)
         drawn = name.startswith("figures/")
         found.append((name, status.st_size, None if drawn else status.st_mtime_ns))

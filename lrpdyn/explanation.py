@@ -179,7 +179,7 @@ def load(model: Model, checkpoint: Checkpoint, *, trust: bool) -> str:
     weights, sha256 = read_weights(
         checkpoint.path, checkpoint.format, trust=trust, weights=checkpoint.weights
     )
-    load_weights(model.network, weights, model.resolved, str(checkpoint.path))
+    load_weights(model.network, weights, model.resolved, str(checkpoint.path), model.path)
     return sha256
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from xarray import Dataset
 
 SCHEMA = 1
-MANIFEST, JOURNAL, ASKED = "manifest.json", "journal.jsonl", "asked.json"
+MANIFEST, JOURNAL = "manifest.json", "journal.jsonl"
 #: Where maps lie that are not kept, until the sums have them.
 WORKING = ".maps"
 _INTEGERS = {"step", "sample", "target", "argmax", "from_step", "to_step"}
@@ -234,7 +234,7 @@ def read_manifest(run: Path) -> dict[str, Any]:
 
 def clear_run(run: Path) -> None:
     """Delete the files that lrpdyn wrote into `run`, and nothing else."""
-    written = [run / JOURNAL, run / ASKED, *(run / name for name in RESULTS)]
+    written = [run / JOURNAL, *(run / name for name in RESULTS)]
     written += sorted((run / "relevance").glob(f"step_{'[0-9]' * 12}.npy"))
     written += sorted((run / WORKING).glob(f"step_{'[0-9]' * 12}.npy"))
     written += sorted((run / "figures").glob("filmstrip_sample*.png"))

@@ -76,6 +76,11 @@ def replaced(path: Path) -> None:
     os.utime(path, (LONG_AGO, LONG_AGO))
 
 
+def edited(folder: Path, old: str, new: str) -> None:
+    manifest = folder / "run/manifest.json"
+    manifest.write_text(manifest.read_text().replace(old, new))
+
+
 CHANGES: dict[str, Callable[[Path], object]] = {
     "a new checkpoint": lambda f: shutil.copy2(f / "ckpts/net_4.pt", f / "ckpts/net_20.pt"),
     "a new file below": lambda f: shutil.copy2(f / "obs.npy", f / "ckpts/deeper/obs.npy"),
@@ -95,11 +100,9 @@ CHANGES: dict[str, Callable[[Path], object]] = {
     "a result is gone": lambda f: (f / "run/dynamics.npy").unlink(),
     "a result is another": lambda f: os.utime(f / "run/outliers.json"),
     "a figure is gone": lambda f: (f / "run/figures/dynamics.png").unlink(),
-    "the record is damaged": lambda f: (f / "run/asked.json").write_text("{"),
-    "the record is no record": lambda f: (f / "run/asked.json").write_text("[]"),
-    "the record is of another version": lambda f: (f / "run/asked.json").write_text(
-        (f / "run/asked.json").read_text().replace(lrpdyn.__version__, "0.0")
-    ),
+    "the manifest is damaged": lambda f: (f / "run/manifest.json").write_text("{"),
+    "the run is not finished": lambda f: edited(f, '"done"', '"pending"'),
+    "the run is of another version": lambda f: edited(f, lrpdyn.__version__, "0.0"),
 }  # fmt: skip
 
 
@@ -135,8 +138,10 @@ def test_another_folder_of_the_same_names_is_another(
 
 def test_what_may_still_change_unseen_is_not_remembered(copy: Path) -> None:
     (copy / "ckpts/net_4.pt").touch()
+    before = (copy / "run/manifest.json").read_bytes()
     question(copy).keep()
-    assert not (copy / "run/asked.json").exists()
+    assert (copy / "run/manifest.json").read_bytes() == before
+    assert question(copy).answer() is None
 
 
 def test_a_glob_is_what_it_matches(copy: Path) -> None:
@@ -150,7 +155,8 @@ def test_a_glob_is_what_it_matches(copy: Path) -> None:
     assert matched().answer() is None
 
 
-def test_a_run_that_is_replaced_is_forgotten(copy: Path) -> None:
-    lrpdyn.compute(copy / "ckpts", copy / "obs.npy", out=copy / "run", workers=1, baseline="none",
-                   arch_args={"activation": "tanh"}, overwrite=True, quiet=True)  # fmt: skip
-    assert not (copy / "run/asked.json").exists()
+def test_a_folder_that_cannot_be_written_to_is_left_as_it_is(copy: Path) -> None:
+    (copy / "run/manifest.json").unlink()
+    (copy / "run/manifest.json").mkdir()
+    question(copy, rule="gamma").keep()
+    assert question(copy, rule="gamma").answer() is None

@@ -257,9 +257,13 @@ def _recognised(
 
 
 def load_weights(
-    network: nn.Module, weights: Mapping[str, Tensor], resolved: Resolved, where: str
+    network: nn.Module,
+    weights: Mapping[str, Tensor],
+    resolved: Resolved,
+    where: str,
+    path: nn.Module | None = None,
 ) -> None:
-    """Copy `weights` into `network`, in place.
+    """Copy `weights` into `network`, in place; with a `path` through it, only what that goes through.
 
     Raises
     ------
@@ -275,9 +279,12 @@ def load_weights(
     if not _loads_plainly(network):
         network.load_state_dict(mapped)
         return
+    # Buffers are small, and a path may read them without having them.
+    used = None if path is None else {id(parameter) for parameter in path.parameters()}
     with torch.no_grad():
         for key, tensor in own.items():
-            tensor.copy_(mapped[key])
+            if used is None or id(tensor) in used or not isinstance(tensor, nn.Parameter):
+                tensor.copy_(mapped[key])
 
 
 #: By network: what `load_state_dict` would collect anew for each of thousands of checkpoints.

@@ -113,7 +113,9 @@ def command(settings: Any, /, checkpoints: str, observations: tuple[str, ...], *
 
         arguments = parse_arguments(given.pop("arch_arg"))
         run = compute(checkpoints, observations, arch_args=arguments, verbose=verbose, **given)
+        code = _tell(run, started, quiet=given["quiet"])
         question.keep()
+        return code
     return _tell(run, started, quiet=given["quiet"])
 
 
