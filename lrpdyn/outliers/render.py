@@ -190,7 +190,7 @@ def _advice(
     heading: str,
 ) -> list[str]:
     """Return what to do next, by cause, for the causes that are shown."""
-    named = {cause["cause"] for entry in shown for cause in _told(entry)}
+    named = {cause["cause"] for entry in shown for cause in told(entry)}
     chosen = [
         [name, f"{MEANING[name]}. {advice}"]
         for name, advice in report.get("advice", {}).items()
@@ -223,7 +223,7 @@ def summary(report: Report, kind: str) -> str:
 def _row(entry: Mapping[str, Any]) -> list[str]:
     value, fence = entry["value"], entry["fence_far"]
     beyond = f"{value / fence:.2f} x far" if fence and value is not None else ""
-    why = "; ".join(in_words(cause) for cause in _told(entry))
+    why = "; ".join(in_words(cause) for cause in told(entry))
     number = "" if value is None else f"{value:.4g}"
     severity = entry["severity"]
     if severity != "none" and entry.get("form"):
@@ -233,8 +233,8 @@ def _row(entry: Mapping[str, Any]) -> list[str]:
     return [place(entry["where"]), number, beyond, severity, why]
 
 
-def _told(entry: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Return the causes that a table has room for."""
+def told(entry: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the causes of an entry that a table has room for, strongest first."""
     large = [c for c in entry["causes"] if c["share"] is None or c["share"] >= _LEAST_SHARE]
     return large[:_TOLD]
 

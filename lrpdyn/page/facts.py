@@ -44,7 +44,9 @@ def facts_of(run: Run) -> Facts:
         )
         for entry in run.manifest["checkpoints"]
     )
-    return Facts(tuple(closing_words(run)), tuple(_manifest(run.manifest)), checkpoints)
+    # What closing words say of outliers stands above their table.
+    checks = tuple(pair for pair in closing_words(run) if pair[0] != "outliers")
+    return Facts(checks, tuple(_manifest(run.manifest)), checkpoints)
 
 
 def _manifest(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -10,9 +10,10 @@ from bokeh.layouts import column
 from bokeh.models import (
     BasicTicker,
     ColumnDataSource,
-    DataRange1d,
     HoverTool,
     NumeralTickFormatter,
+    PrintfTickFormatter,
+    Range1d,
 )
 from bokeh.models.annotations import Span
 from bokeh.plotting import figure
@@ -20,67 +21,75 @@ from bokeh.plotting import figure
 from lrpdyn.page.page import Page
 
 _HEIGHT, _TEXT = 126, "12px"
+#: As many figures beside each other as there is room for.
+_GRID = {
+    "display": "grid",
+    "grid-template-columns": "repeat(auto-fill, minmax(min(100%, 300px), 1fr))",
+}
 _FONT = "system-ui, sans-serif"
 
 
 def curves_item(page: Page) -> dict[str, Any]:
     """Return the figures of the series, one below the other, as Bokeh's plain data."""
-    borders = [phase.first for phase in page.findings.phases[1:]]
-    return _item([series.title for series in page.series], "curve", page.step_unit, borders)
+    return _item("curve", [series.title for series in page.series], page)
 
 
 def history_item(page: Page) -> dict[str, Any]:
     """Return the figures of one pixel's values over training, as Bokeh's plain data."""
-    borders = [phase.first for phase in page.findings.phases[1:]]
-    return _item(["Relevance of the pixel", "Its change into the step"], "history", page.step_unit,
-                 borders)  # fmt: skip
+    return _item("history", ["Relevance", "Change into the step"], page)
 
 
-def _item(titles: Sequence[str], kind: str, unit: str, borders: Sequence[int]) -> dict[str, Any]:
-    steps = DataRange1d(range_padding=0.02)
+def _item(kind: str, titles: Sequence[str], page: Page) -> dict[str, Any]:
+    first, last = page.steps[0], page.steps[-1]
+    margin = 0.015 * max(last - first, 1)
+    steps = Range1d(first - margin, last + margin)
     cursor = Span(dimension="height", line_width=2, name="cursor")
+    borders = [
+        Span(location=phase.first, dimension="height", line_dash="dashed", line_color="#8a8a8a")
+        for phase in page.findings.phases[1:]
+    ]
     panels = []
     for place, title in enumerate(titles):
-        panel = _panel(title, place, kind, steps, unit)
-        panel.renderers.append(cursor)
-        panel.renderers.extend(
-            Span(location=border, dimension="height", line_dash="dashed", line_color="#8a8a8a")
-            for border in borders
-        )
+        panel = _panel(f"{kind}-{place}", title, steps, page.step_unit)
+        panel.renderers.extend([cursor, *borders])
         panels.append(panel)
-    item: dict[str, Any] = json_item(column(*panels, sizing_mode="stretch_width"))  # type: ignore[assignment]
+    item: dict[str, Any] = json_item(column(*panels, sizing_mode="stretch_width", styles=_GRID))  # type: ignore[assignment]
     return item
 
 
-def _panel(title: str, place: int, kind: str, steps: DataRange1d, unit: str) -> Any:
+def _panel(name: str, title: str, steps: Range1d, unit: str) -> Any:
+    """Return one figure; the script knows its parts by their names."""
     panel = figure(
+        name=name,
+        title=title,
         height=_HEIGHT,
         sizing_mode="stretch_width",
         x_range=steps,
-        title=title,
         tools="",
         toolbar_location=None,
-        name=f"{kind}-{place}",
         min_border_left=52,
         min_border_right=12,
     )
-    # What is not of the chosen sample stands behind it.
-    every = ColumnDataSource({"xs": [], "ys": []}, name=f"{kind}-{place}-all")
-    one = ColumnDataSource({"x": [], "y": []}, name=f"{kind}-{place}-one")
-    marks = ColumnDataSource({"x": [], "y": []}, name=f"{kind}-{place}-marks")
+    # Bokeh warns of a range that no data give: these stand in until the script fills them.
+    ends = [steps.start, steps.end]
+    every = ColumnDataSource({"xs": [ends], "ys": [[0, 1]]}, name=f"{name}-all")
+    one = ColumnDataSource({"x": ends, "y": [0, 1]}, name=f"{name}-one")
+    marks = ColumnDataSource({"x": ends, "y": [0, 1]}, name=f"{name}-marks")
     panel.multi_line("xs", "ys", source=every, line_color="#8a8a8a", line_alpha=0.45)
-    line = panel.line("x", "y", source=one, line_width=2, name=f"{kind}-{place}-line")
+    line = panel.line("x", "y", source=one, line_width=2, name=f"{name}-line")
     panel.scatter("x", "y", source=marks, size=10, marker="diamond", line_color=None,
-                  name=f"{kind}-{place}-diamonds")  # fmt: skip
+                  name=f"{name}-diamonds")  # fmt: skip
     panel.add_tools(
         HoverTool(
             renderers=[line],
             mode="vline",
-            tooltips=[(unit.rstrip("s"), "@x{0,0}"), ("value", "@y{0.0000}")],
+            tooltips=[(unit.rstrip("s"), "@x{0,0}"), ("value", "@y{%.4g}")],
+            formatters={"@y": "printf"},
         )
     )
     panel.xaxis.formatter = NumeralTickFormatter(format="0.[00]a")
     panel.yaxis.ticker = BasicTicker(desired_num_ticks=3)
+    panel.yaxis.formatter = PrintfTickFormatter(format="%.3g")
     for axis in panel.axis:
         axis.major_label_text_font = _FONT
         axis.major_label_text_font_size = _TEXT

@@ -14,6 +14,7 @@ from lrpdyn.outliers.render import (
     place,
     shifts_in_words,
     summary,
+    told,
 )
 
 #: Rows of a kind; outliers.csv has all.
@@ -111,7 +112,7 @@ def _of_group(step: int, members: Sequence[Mapping[str, Any]]) -> Finding:
     which = ", ".join(map(str, samples[:6])) + (", ..." if len(samples) > 6 else "")
     word = "sample" if len(samples) == 1 else "samples"
     where = f"step {step:,}" + (f", {word} {which}" if samples else "")
-    causes = _causes(members[0]["causes"])
+    causes = _causes(members[0])
     first = samples[0] if samples else None
     return Finding("pathologies", where, "pathology", "", "", causes, step, first, None, None)
 
@@ -124,11 +125,11 @@ def _of_entry(kind: str, entry: Mapping[str, Any]) -> Finding:
     row = where.get("row", 0 if "column" in where else None)
     return Finding(
         kind,
-        place(where),
+        place(where).replace("->", "→"),
         severity,
         "" if value is None else f"{value:.4g}",
         f"{value / fence:.2f}" if fence and value is not None else "",
-        _causes(entry["causes"]),
+        _causes(entry),
         where.get("to_step", where.get("step")),
         where.get("sample"),
         row,
@@ -136,7 +137,7 @@ def _of_entry(kind: str, entry: Mapping[str, Any]) -> Finding:
     )
 
 
-def _causes(causes: Sequence[Mapping[str, Any]]) -> tuple[Cause, ...]:
+def _causes(entry: Mapping[str, Any]) -> tuple[Cause, ...]:
     return tuple(
         Cause(
             cause["cause"],
@@ -144,5 +145,5 @@ def _causes(causes: Sequence[Mapping[str, Any]]) -> tuple[Cause, ...]:
             "" if cause["share"] is None else f"{100 * cause['share']:.0f} %",
             cause["evidence"],
         )
-        for cause in causes
+        for cause in told(entry)
     )

@@ -44,13 +44,16 @@ def as_html(page: Page) -> str:
 
 
 def _environment() -> Environment:
-    return Environment(
+    environment = Environment(
         loader=PackageLoader("lrpdyn.page"),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=StrictUndefined,
     )
+    # Bokeh's data define a model where it is first met: their order counts.
+    environment.policies["json.dumps_kwargs"] = {"sort_keys": False, "allow_nan": False}
+    return environment
 
 
 def _source(name: str) -> str:
@@ -63,7 +66,8 @@ def _source(name: str) -> str:
 @cache
 def _library() -> str:
     """Return Bokeh's own script, without its widgets and tables."""
-    return "\n".join(Resources(mode="inline", components=["bokeh"], log_level="error").js_raw)
+    library, *_log_level = Resources(mode="inline", components=["bokeh"]).js_raw
+    return library
 
 
 def _script(text: str) -> str:

@@ -52,12 +52,12 @@ def series_of(run: Run, samples: Sequence[int], curve: Curve | None) -> list[Ser
 
     found = [] if curve is None else [_training(curve, steps, len(samples))]
     found += [
-        Series("score", "Score: the output that is explained", of_step("score")),
-        Series("change", f"Change of the map into the step (unit: {unit})", of_transition("change")),
+        Series("score", "Score that is explained", of_step("score")),
+        Series("change", f"Change into the step (unit: {unit})", of_transition("change")),
         Series("prediction_change", "Change of the prediction", of_transition("prediction_change")),
-        Series("shape_share", "Share of the change that is shape, not size", of_transition("shape_share")),
+        Series("shape_share", "Share of the change that is shape", of_transition("shape_share")),
         Series("entropy", _entropy_title(run), of_step("entropy")),
-        Series("distance_from_first_l1", "Distance from the first map, both normalised (at most 2)",
+        Series("distance_from_first_l1", "Distance from the first map (at most 2)",
                of_step("distance_from_first_l1")),
     ]  # fmt: skip
     columns = run.metrics.dtype.names or ()
@@ -96,4 +96,4 @@ def _training(curve: Curve, steps: NDArray[np.int64], samples: int) -> Series:
 def _entropy_title(run: Run) -> str:
     shape: Any = pixels(run.observations[:1]).shape[1:]
     what = "features" if len(shape) == 1 else "pixels"
-    return f"Entropy of |R| over {what} (nats, at most {np.log(np.prod(shape)):.3g})"
+    return f"Entropy over {what} (at most {np.log(np.prod(shape)):.3g})"

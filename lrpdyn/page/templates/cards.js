@@ -8,7 +8,6 @@ class Card {
     Object.assign(this, { element, sample, page, pixel: null, drawn: 0 });
     this.picture = element.querySelector(".picture");
     this.canvas = element.querySelector("canvas");
-    this.readout = element.querySelector(".readout");
     [this.cross, this.pinned] = element.querySelectorAll(".cross");
     this.absent = element.querySelector(".absent");
     this.numbers = [...element.querySelectorAll("[data-series]")];
@@ -50,8 +49,10 @@ class Card {
   async hover(pixel, aloud = false) {
     this.pixel = pixel;
     this.mark(this.cross, pixel);
-    await this.say();
-    if (aloud) this.page.say(this.readout.textContent);
+    const words = await this.values();
+    if (pixel !== this.pixel) return; // the pointer went on meanwhile
+    this.page.show(words);
+    if (aloud) this.page.say(words);
   }
 
   mark(cross, pixel) {
@@ -64,20 +65,17 @@ class Card {
     });
   }
 
-  // The values of the pixel under the pointer, or else of the one that is pinned.
-  async say() {
-    const { pin, place } = this.page.state;
-    const pixel = this.pixel ?? (pin.sample === this.sample ? pin.pixel : null);
-    if (pixel === null) {
-      this.readout.textContent = "";
-      return;
-    }
+  // The values of the pixel under the pointer, in words.
+  async values() {
+    const { place } = this.page.state;
+    const pixel = this.pixel;
+    if (pixel === null) return "";
     const parts = [];
     for (const [name, word] of [["relevance", "R"], ["change", "change"], ["dynamics", "dynamics"]]) {
       parts.push(`${word} ${number(await this.valueAt(views[name], place, pixel))}`);
     }
     parts.push(`seen ${number(await this.seen(pixel))}`);
-    if (pixel === (this.pixel ?? pixel)) this.readout.textContent = `${pixelName(pixel)}: ${parts.join(", ")}`;
+    return `Sample ${data.samples[this.sample]}, ${pixelName(pixel)}: ${parts.join(", ")}`;
   }
 
   async valueAt(view, place, pixel) {
@@ -120,7 +118,7 @@ class Card {
     this.element.querySelector(".pick").setAttribute("aria-pressed", chosen === this.sample);
     this.mark(this.pinned, pin.sample === this.sample ? pin.pixel : null);
     this.picture.setAttribute("aria-label", this.words(view, bytes, place));
-    await this.say();
+    if (this.pixel !== null) this.page.show(await this.values());
     this.canvas.dataset.step = data.kept[place];
   }
 

@@ -1,5 +1,7 @@
 // The Bokeh figures: their data, their cursor and their colours.
 
+Bokeh.set_log_level("warn");
+
 class Figures {
   constructor(kind, count) {
     Object.assign(this, { kind, count, document: null });

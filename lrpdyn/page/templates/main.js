@@ -4,7 +4,7 @@ const place = new Map(data.steps.map((step, i) => [step, i]));
 
 class Page {
   constructor() {
-    this.state = { place: data.kept.length - 1, chosen: 0, view: "relevance", scale: "run", opacity: 0.75,
+    this.state = { place: data.kept.length - 1, chosen: 0, view: "relevance", scale: "run", opacity: 0.65,
       pin: { sample: 0, pixel: 0 } };
     this.cards = [...document.querySelectorAll(".card")].map((card, i) => new Card(card, i, this));
     this.curves = new Figures("curve", data.series.length);
@@ -23,6 +23,7 @@ class Page {
   async start() {
     const bytes = await views.dynamics.bytes(0, 0);
     this.state.pin.pixel = bytes.reduce((best, byte, i) => (byte > bytes[best] ? i : best), 0);
+    this.show("");
     await this.goTo(this.state.place, false);
     document.documentElement.dataset.ready = "maps";
     await new Promise(requestAnimationFrame); // pictures first
@@ -64,8 +65,14 @@ class Page {
     const own = this.state.scale === "map";
     document.getElementById("bar-low").textContent = own ? (view.signed ? "−largest" : "0") : number(view.signed ? -view.limit : 0);
     document.getElementById("bar-high").textContent = own ? "largest" : number(view.limit);
-    document.getElementById("bar-note").textContent = own ? "Each map has its own scale: do not compare sizes." : `One scale for all: ${view.note}.`;
+    document.getElementById("bar-note").textContent = own ? "Each map has its own scale." : `One scale for all: ${view.note}`;
     await Promise.all(this.cards.map((card) => card.draw()));
+  }
+
+  // What is under the pointer; without one, how to ask.
+  show(words) {
+    document.getElementById("readout").textContent = words
+      || `Point at a ${flat ? "bar" : "pixel"} for its values, click it for its history.`;
   }
 
   say(text) {
