@@ -42,7 +42,7 @@ def history_item(page: Page) -> dict[str, Any]:
 def _item(kind: str, titles: Sequence[str], page: Page) -> dict[str, Any]:
     first, last = page.steps[0], page.steps[-1]
     margin = 0.015 * max(last - first, 1)
-    steps = Range1d(first - margin, last + margin)
+    steps = Range1d(start=first - margin, end=last + margin)
     cursor = Span(dimension="height", line_width=2, name="cursor")
     borders = [
         Span(location=phase.first, dimension="height", line_dash="dashed", line_color="#8a8a8a")

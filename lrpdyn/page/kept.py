@@ -98,22 +98,22 @@ def keep(
     always = ({steps[0], steps[-1]} | marked.anywhere) & set(steps)
     if len(always) <= most:
         chosen = _filled(steps, always, most)
-        note = (
-            f"{len(chosen):,} of {len(steps):,} steps have pictures: all that are flagged, and steps \
-evenly between. The numbers and curves are of all steps."
-        )
-        return Kept(chosen, (shown,) * len(chosen), note)
+        rest = "all that are flagged, and steps evenly between"
+        return Kept(chosen, (shown,) * len(chosen), _note(len(chosen), len(steps), rest))
     chosen = tuple(step for step in steps if step in always)
     whole = {steps[0], steps[-1]} | marked.steps
     held = tuple(
         shown if step in whole else tuple(n for n in shown if (step, n) in marked.cells)
         for step in chosen
     )
-    note = (
-        f"{len(chosen):,} of {len(steps):,} steps have pictures, those that are flagged; where single \
-samples are, theirs alone. The numbers and curves are of all steps."
+    rest = "those that are flagged; where single samples are, theirs alone"
+    return Kept(chosen, held, _note(len(chosen), len(steps), rest))
+
+
+def _note(kept: int, steps: int, which: str) -> str:
+    return (
+        f"{kept:,} of {steps:,} steps have pictures: {which}. Numbers and curves are of all steps."
     )
-    return Kept(chosen, held, note)
 
 
 def _filled(steps: Sequence[int], always: set[int], most: int) -> tuple[int, ...]:
