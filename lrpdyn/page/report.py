@@ -44,10 +44,11 @@ def write_report(run: Run, path: Path | None = None, curve: str | None = None) -
     try:
         from lrpdyn.page.render import as_html
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in ("bokeh", "jinja2"):
+        package = (error.name or "").partition(".")[0]
+        if package not in ("bokeh", "jinja2"):
             raise
         raise LrpdynError(
-            f"lrpdyn report needs the package {error.name}: pip install 'lrpdyn[report]'"
+            f"lrpdyn report needs the package {package}: pip install 'lrpdyn[report]'"
         ) from error
     target = run.path / REPORT if path is None else path
     page = page_of(run, None if curve is None else read_curve(curve))

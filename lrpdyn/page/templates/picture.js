@@ -46,10 +46,13 @@ const paintBars = (canvas, view, bytes, largest, limit) => {
   const room = signed ? height / 2 : height - density;
   const step = width / bytes.length;
   const gap = step > 4 * density ? density : 0;
+  // Full colours at any length: pale ones would not be seen on the card.
+  const [below, above] = view.signed
+    ? [ramps.signed[38], ramps.signed[217]] : [ramps.sequential[150], ramps.sequential[150]];
   bytes.forEach((byte, i) => {
     const value = view.value(byte, largest);
     const length = room * Math.min(1, Math.max(-1, value / limit));
-    context.fillStyle = value < 0 ? "#d55e00" : "#3a8fc7";
+    context.fillStyle = `rgb(${value < 0 ? below : above})`;
     context.fillRect(i * step, zero - Math.max(length, 0), Math.max(step - gap, 0.5), Math.abs(length));
   });
   context.fillStyle = "#8a8a8a";
