@@ -42,8 +42,9 @@ class Kept:
     note: str
 
 
-def flagged(report: Mapping[str, Any]) -> Flagged:
-    """Gather the flagged steps and cells of an outlier report."""
+def flagged(report: Mapping[str, Any], samples: Sequence[int]) -> Flagged:
+    """Gather the flagged steps of an outlier report, and its flagged cells of some samples."""
+    shown = set(samples)
     steps, cells = set(), set()
     beyond = [
         entry
@@ -53,10 +54,10 @@ def flagged(report: Mapping[str, Any]) -> Flagged:
     ]
     for where in (entry["where"] for entry in (*report["pathologies"], *beyond)):
         step = where["to_step"] if "to_step" in where else where["step"]
-        if "sample" in where:
-            cells.add((step, where["sample"]))
-        else:
+        if "sample" not in where:
             steps.add(step)
+        elif where["sample"] in shown:
+            cells.add((step, where["sample"]))
     return Flagged(frozenset(steps), frozenset(cells))
 
 
@@ -91,36 +92,41 @@ def keep(
     most_pixels
         The room, in pixels of maps.
     """
-    shown = tuple(samples)
-    most = most_pixels // (pixels * len(shown))
-    if len(steps) <= most:
+    shown, most = tuple(samples), most_pixels // pixels
+    if len(steps) * len(shown) <= most:
         return Kept(tuple(steps), (shown,) * len(steps), "")
-    always = ({steps[0], steps[-1]} | marked.anywhere) & set(steps)
-    if len(always) <= most:
-        chosen = _filled(steps, always, most)
-        rest = "all that are flagged, and steps evenly between"
-        return Kept(chosen, (shown,) * len(chosen), _note(len(chosen), len(steps), rest))
-    chosen = tuple(step for step in steps if step in always)
-    whole = {steps[0], steps[-1]} | marked.steps
-    held = tuple(
+    ends, known = {steps[0], steps[-1]}, set(steps)
+    of_cells = (
+        ""
+        if len((ends | marked.anywhere) & known) * len(shown) <= most
+        else (", some of them for the flagged samples alone")
+    )
+    whole = (ends | (marked.steps if of_cells else marked.anywhere)) & known
+    whole = _filled(steps, whole, marked.cells, len(shown), most)
+    chosen = tuple(step for step in steps if step in whole or step in marked.anywhere)
+    maps = tuple(
         shown if step in whole else tuple(n for n in shown if (step, n) in marked.cells)
         for step in chosen
     )
-    rest = "those that are flagged; where single samples are, theirs alone"
-    return Kept(chosen, held, _note(len(chosen), len(steps), rest))
-
-
-def _note(kept: int, steps: int, which: str) -> str:
-    return (
-        f"{kept:,} of {steps:,} steps have pictures: {which}. Numbers and curves are of all steps."
+    note = (
+        f"{len(chosen):,} of {len(steps):,} steps have pictures: steps evenly spaced, and all that "
+        f"are flagged{of_cells}. Numbers and curves are of all steps."
     )
+    return Kept(chosen, maps, note)
 
 
-def _filled(steps: Sequence[int], always: set[int], most: int) -> tuple[int, ...]:
-    """Return `always` and as many steps, evenly spaced, as there is room for."""
-    for count in range(most, 0, -1):
+def _filled(
+    steps: Sequence[int],
+    whole: set[int],
+    cells: frozenset[tuple[int, int]],
+    samples: int,
+    most: int,
+) -> set[int]:
+    """Return `whole` and as many steps, evenly spaced, as there is room for beside the cells."""
+    room = most // samples
+    for count in range(room, 0, -max(1, room // 100)):
         even = np.linspace(0, len(steps) - 1, count).round().astype(int)
-        chosen = always | {steps[place] for place in even}
-        if len(chosen) <= most:
-            return tuple(sorted(chosen))
-    return tuple(sorted(always))
+        chosen = whole | {steps[place] for place in even}
+        if len(chosen) * samples + sum(step not in chosen for step, _ in cells) <= most:
+            return chosen
+    return whole

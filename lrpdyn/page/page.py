@@ -74,7 +74,7 @@ def page_of(run: Run, curve: Curve | None = None, most_pixels: int = MOST_PIXELS
     report, total = run.outliers, len(run.observations)
     samples = choose_samples(total, report)
     observations = observations_of(run, samples)
-    marked = flagged(report)
+    marked = flagged(report, samples)
     kept = keep(run.steps, samples, observations.height * observations.width, marked, most_pixels)
     notes = [kept.note] if kept.note else []
     if len(samples) < total:

@@ -15,7 +15,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from lrpdyn.figures import style
-from lrpdyn.page.figures import curves_item, history_item
+from lrpdyn.page.figures import curve_items, history_items
 from lrpdyn.page.page import Page
 from lrpdyn.page.pictures import View
 
@@ -35,8 +35,8 @@ def as_html(page: Page) -> str:
     return environment.get_template("page.html").render(
         page=page,
         data=_data(page),
-        curves=curves_item(page),
-        history=history_item(page),
+        curves=curve_items(page),
+        history=history_items(page),
         styles=Markup(_source("page.css")),  # our own file: the run has no part in it
         scripts=[Markup(text) for text in scripts],
         hashes=[_hash(text) for text in scripts],

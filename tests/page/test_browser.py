@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,6 +40,13 @@ class Opened:
             "[...document.querySelectorAll('.picture canvas')].map((c) => c.toDataURL())"
         )
         return [hashlib.sha256(url.encode()).hexdigest() for url in urls]
+
+    def picture_unlike(self, before: str) -> str:
+        """Return the digest of the first map, once it is another one."""
+        deadline = time.monotonic() + 10
+        while (now := self.pictures()[0]) == before and time.monotonic() < deadline:
+            self.page.wait_for_timeout(20)
+        return now
 
     def scores(self) -> list[str]:
         return self.page.locator('[data-series="score"]').all_text_contents()
@@ -142,10 +150,20 @@ def test_the_slider_changes_pictures_and_numbers(
     slider.fill("3")
     found.at("48")
     assert found.pictures() == last
-    for step in ("0", "16", "32", "48"):
-        if step == "0":
-            found.page.get_by_role("button", name="Play").click()  # from the end: from the start
-        found.at(step)
+    assert found.complaints == []
+
+
+def test_playing_goes_through_all_steps(show: Callable[..., Opened], written: Path) -> None:
+    found = show(written)
+    found.page.evaluate(
+        "() => { window.seen = []; new MutationObserver(() => window.seen.push("
+        "document.getElementById('now').textContent)).observe("
+        "document.getElementById('now'), { childList: true }); }"
+    )
+    found.page.get_by_role("button", name="Play").click()  # from the end: from the start
+    expect(found.page.get_by_role("button", name="Pause")).to_be_hidden()
+    found.at("48")
+    assert found.page.evaluate("window.seen") == ["0", "⚑ 16", "32", "48"]
     expect(found.page.get_by_role("button", name="Play")).to_be_visible()
     assert found.complaints == []
 
@@ -202,7 +220,7 @@ def test_the_keyboard_does_all_of_it(show: Callable[..., Opened], written: Path)
     expect(page.locator("#readout")).to_contain_text("Sample 1, row 43, column 1: R ")
     page.keyboard.press("Enter")
     expect(page.locator("#history-words")).to_contain_text("Sample 1, row 43, column 1.")
-    expect(page.locator("#history-figures")).to_have_attribute("data-pixel", f"1 {43 * 84 + 1}")
+    expect(page.locator("#history-figures")).to_have_attribute("data-relevance", f"1 {43 * 84 + 1}")
     found.at("32")  # arrows within a map leave the step alone
     page.keyboard.press("Space")
     assert found.complaints == []
@@ -225,15 +243,13 @@ def test_the_pointer_tells_a_pixel_and_a_click_its_history(
     largest = float(abs(image_run.relevance[48][2].sum(axis=0)).max())
     assert float(told) == pytest.approx(float(exact), rel=0.1, abs=0.01 * largest)
     canvas.click(position=place)
-    expect(page.locator("#history-figures")).to_have_attribute("data-pixel", f"2 {60 * 84 + 10}")
-    drawn = page.evaluate(
-        "Bokeh.documents.map((d) => d.get_model_by_name('history-0-one')).find((s) => s).data"
+    expect(page.locator("#history-figures")).to_have_attribute(
+        "data-relevance", f"2 {60 * 84 + 10}"
     )
+    drawn = page.evaluate("Bokeh.documents.at(-2).get_model_by_name('one').data")
     assert drawn["x"] == [0, 16, 32, 48]
     assert drawn["y"][3] == pytest.approx(float(told), rel=0.05)
-    found_lines = page.evaluate(
-        "Bokeh.documents.map((d) => d.get_model_by_name('curve-0-one')).find((s) => s).data.y"
-    )
+    found_lines = page.evaluate("Bokeh.documents[0].get_model_by_name('one').data.y")
     scores = image_run.metrics["score"].reshape(4, 4)[:, 2]
     assert found_lines == pytest.approx(scores.tolist(), rel=1e-4)
 
@@ -246,11 +262,9 @@ def test_views_scales_and_opacity_change_the_pictures(
     seen = [found.pictures()[0]]
     for label, value in (("Scale", "map"), ("Show", "change"), ("Show", "dynamics")):
         page.get_by_role("combobox", name=label).select_option(value)
-        page.wait_for_timeout(200)
-        seen.append(found.pictures()[0])
+        seen.append(found.picture_unlike(seen[-1]))
     page.get_by_role("slider", name="Opacity").fill("0")
-    page.wait_for_timeout(200)
-    seen.append(found.pictures()[0])
+    seen.append(found.picture_unlike(seen[-1]))
     assert len(set(seen)) == 5
     page.get_by_role("combobox", name="Show").select_option("change")
     page.get_by_role("slider", name="Step").fill("0")

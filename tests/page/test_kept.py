@@ -27,7 +27,7 @@ def test_of_a_long_run_the_flagged_stay_and_steps_evenly_between() -> None:
     assert list(kept.steps) == sorted(kept.steps)
     assert set(kept.samples) == {(0, 1)}
     assert max(b - a for a, b in zip(kept.steps, kept.steps[1:], strict=False)) <= 150
-    assert kept.note.startswith(f"{len(kept.steps)} of 100 steps have pictures: all that are")
+    assert kept.note.startswith(f"{len(kept.steps)} of 100 steps have pictures: steps evenly")
 
 
 def test_where_the_flagged_alone_are_too_many_they_stay_all_the_same() -> None:
@@ -37,7 +37,16 @@ def test_where_the_flagged_alone_are_too_many_they_stay_all_the_same() -> None:
     held = dict(zip(kept.steps, kept.samples, strict=True))
     assert held[0] == held[600] == held[990] == (0, 1)
     assert held[10] == held[490] == (1,)
-    assert "theirs alone" in kept.note
+    assert "for the flagged samples alone" in kept.note
+
+
+def test_what_room_the_flagged_leave_is_used() -> None:
+    cells = frozenset((step, 1) for step in range(10, 150, 10))
+    kept = keep(STEPS, range(4), 10, Flagged(frozenset(), cells), most_pixels=50 * 10)
+    held = dict(zip(kept.steps, kept.samples, strict=True))
+    assert {step for step, _ in cells} <= set(held)
+    assert 42 <= sum(map(len, kept.samples)) <= 50
+    assert sum(len(samples) == 4 for samples in kept.samples) >= 8
 
 
 def _entry(severity: str = "none", **where: int) -> dict[str, Any]:
@@ -48,9 +57,9 @@ def test_flagged_is_what_lies_beyond_a_fence_and_every_pathology() -> None:
     report = {
         "pathologies": [_entry("pathology", step=5, sample=2), _entry("pathology", step=6)],
         "steps": [_entry("mild", from_step=1, to_step=2), _entry(from_step=2, to_step=3)],
-        "cells": [_entry("far", from_step=3, to_step=4, sample=1)],
+        "cells": [_entry("far", from_step=3, to_step=4, sample=n) for n in (1, 9)],
     }
-    found = flagged(report)
+    found = flagged(report, range(3))
     assert found == Flagged(frozenset({6, 2}), frozenset({(5, 2), (4, 1)}))
     assert found.anywhere == {2, 4, 5, 6}
 

@@ -3,58 +3,56 @@
 Bokeh.set_log_level("warn");
 
 class Figures {
-  constructor(kind, count) {
-    Object.assign(this, { kind, count, document: null });
+  constructor(target, onTap) {
+    Object.assign(this, { target, onTap, documents: [] });
   }
 
-  async show(item, target, onTap) {
-    const before = new Set(Bokeh.documents);
-    await Bokeh.embed.embed_item(item, target);
-    this.document = Bokeh.documents.find((one) => !before.has(one));
-    for (let i = 0; i < this.count; i++) {
-      this.model(i).on_event("tap", (event) => onTap(event.x));
+  // Draw one figure after the other; between them the page answers to what a person does.
+  async show(items, fill) {
+    for (const item of items) {
+      const place = document.createElement("div");
+      this.target.append(place);
+      const before = new Set(Bokeh.documents);
+      await Bokeh.embed.embed_item(item, place);
+      const found = Bokeh.documents.find((one) => !before.has(one));
+      this.documents.push(found);
+      found.get_model_by_name("figure").on_event("tap", (event) => this.onTap(event.x));
+      fill(this.documents.length - 1);
+      this.recolour(found);
+      await new Promise((resolve) => setTimeout(resolve));
     }
-    this.recolour();
-  }
-
-  model(place, part = "") {
-    return this.document.get_model_by_name(`${this.kind}-${place}${part}`);
   }
 
   // One line stands out among the others; the marked of its points are diamonds.
-  fill(place, steps, every, one, marked) {
-    this.model(place, "-all").data = { xs: every.map(() => steps), ys: every };
-    this.model(place, "-one").data = { x: steps, y: one };
-    const at = steps.map((step, i) => i).filter((i) => marked.has(steps[i]));
-    this.model(place, "-marks").data = { x: at.map((i) => steps[i]), y: at.map((i) => one[i]) };
+  fill(figure, steps, every, one, marked) {
+    const set = (name, data) => { this.documents[figure].get_model_by_name(name).data = data; };
+    const at = steps.map((_, i) => i).filter((i) => marked.has(steps[i]));
+    set("all", { xs: every.map(() => steps), ys: every });
+    set("one", { x: steps, y: one });
+    set("marks", { x: at.map((i) => steps[i]), y: at.map((i) => one[i]) });
   }
 
   move(step) {
-    if (this.document) this.document.get_model_by_name("cursor").location = step;
+    for (const found of this.documents) found.get_model_by_name("cursor").location = step;
   }
 
-  recolour() {
-    if (!this.document) return;
-    const style = getComputedStyle(document.body);
+  recolour(found) {
     const probe = document.createElement("i");
     document.body.append(probe);
-    const of = (name) => {
+    const [ink, soft, rule, accent, flag] = ["ink", "soft", "rule", "accent", "flag"].map((name) => {
       probe.style.color = `var(--${name})`;
       return getComputedStyle(probe).color;
-    };
-    const [soft, rule, accent, flag] = ["soft", "rule", "accent", "flag"].map(of);
+    });
     probe.remove();
-    for (let i = 0; i < this.count; i++) {
-      const figure = this.model(i);
-      figure.title.text_color = style.color;
-      for (const axis of [...figure.below, ...figure.left]) {
-        axis.major_label_text_color = soft;
-        axis.axis_line_color = axis.major_tick_line_color = rule;
-      }
-      for (const grid of figure.center) grid.grid_line_color = grid.dimension === 1 ? rule : null;
-      this.model(i, "-line").glyph.line_color = accent;
-      this.model(i, "-diamonds").glyph.fill_color = flag;
+    const figure = found.get_model_by_name("figure");
+    figure.title.text_color = ink;
+    for (const axis of [...figure.below, ...figure.left]) {
+      axis.major_label_text_color = soft;
+      axis.axis_line_color = axis.major_tick_line_color = rule;
     }
-    this.document.get_model_by_name("cursor").line_color = style.color;
+    for (const grid of figure.center) grid.grid_line_color = grid.dimension === 1 ? rule : null;
+    found.get_model_by_name("line").glyph.line_color = accent;
+    found.get_model_by_name("diamonds").glyph.fill_color = flag;
+    found.get_model_by_name("cursor").line_color = ink;
   }
 }

@@ -7,8 +7,9 @@ class Page {
     this.state = { place: data.kept.length - 1, chosen: 0, view: "relevance", scale: "run", opacity: 0.65,
       pin: { sample: 0, pixel: 0 } };
     this.cards = [...document.querySelectorAll(".card")].map((card, i) => new Card(card, i, this));
-    this.curves = new Figures("curve", data.series.length);
-    this.history = new Figures("history", 2);
+    const jump = (step) => this.goTo(data.kept.indexOf(nearest(step)));
+    this.curves = new Figures(document.getElementById("curve-figures"), jump);
+    this.history = new Figures(document.getElementById("history-figures"), jump);
     this.player = new Player(this);
     this.settings();
     this.findings();
@@ -27,12 +28,8 @@ class Page {
     await this.goTo(this.state.place, false);
     document.documentElement.dataset.ready = "maps";
     await new Promise(requestAnimationFrame); // pictures first
-    const jump = (step) => this.goTo(data.kept.indexOf(nearest(step)));
-    await this.curves.show(read("curves-item"), document.getElementById("curve-figures"), jump);
-    await this.history.show(read("history-item"), document.getElementById("history-figures"), jump);
-    this.fillCurves();
-    await this.fillHistory();
-    this.moveCursors();
+    await this.curves.show(read("curve-items"), (figure) => this.fillCurve(figure));
+    await this.history.show(read("history-items"), (figure) => this.fillHistory(figure));
     document.documentElement.dataset.ready = "all";
   }
 
@@ -90,39 +87,39 @@ class Page {
     this.state.pin = { sample, pixel };
     if (this.state.chosen !== sample) this.choose(sample);
     else this.draw();
-    await this.fillHistory();
+    await Promise.all(this.history.documents.map((_, figure) => this.fillHistory(figure)));
   }
 
   fillCurves() {
-    const chosen = this.state.chosen;
+    this.curves.documents.forEach((_, figure) => this.fillCurve(figure));
+  }
+
+  fillCurve(figure) {
+    const { chosen, place: at } = this.state;
     const name = data.samples[chosen];
     document.getElementById("curves-words").textContent = data.samples.length > 1
       ? `Strong: sample ${name}; grey: the others.` : "";
-    if (!this.curves.document) return;
-    const marked = new Set([...data.flaggedSteps,
-      ...data.flaggedCells.filter(([, sample]) => sample === name).map(([step]) => step)]);
-    data.series.forEach((series, i) => {
-      const of = (sample) => series.values.map((row) => row[sample] ?? NaN);
-      const others = data.samples.map((_, n) => n).filter((n) => n !== chosen);
-      this.curves.fill(i, data.steps, others.map(of), of(chosen), series.name === "change" ? marked : new Set());
-    });
+    const series = data.series[figure];
+    const marked = series.name !== "change" ? [] : [...data.flaggedSteps,
+      ...data.flaggedCells.filter(([, sample]) => sample === name).map(([step]) => step)];
+    const of = (sample) => series.values.map((row) => row[sample] ?? NaN);
+    const others = data.samples.map((_, n) => n).filter((n) => n !== chosen);
+    this.curves.fill(figure, data.steps, others.map(of), of(chosen), new Set(marked));
+    this.curves.move(data.kept[at]);
   }
 
-  async fillHistory() {
+  async fillHistory(figure) {
     const { sample, pixel } = this.state.pin;
     document.getElementById("history-words").textContent =
       `Sample ${data.samples[sample]}, ${pixelName(pixel)}. ${flat ? "Click a bar" : "Click a pixel of a map"} for another.`;
-    if (!this.history.document) return;
-    const card = this.cards[sample];
-    const own = await Promise.all(["relevance", "change"].map((name) =>
-      Promise.all(data.kept.map((_, at) => card.valueAt(views[name], at, pixel)))));
+    const view = views[["relevance", "change"][figure]];
+    const values = await Promise.all(data.kept.map((_, at) => this.cards[sample].valueAt(view, at, pixel)));
     if (this.state.pin.sample !== sample || this.state.pin.pixel !== pixel) return;
-    own.forEach((values, i) => {
-      // A sample that has no picture at a step leaves no gap in its line.
-      const at = data.kept.map((_, k) => k).filter((k) => values[k] !== null);
-      this.history.fill(i, at.map((k) => data.kept[k]), [], at.map((k) => values[k]), new Set());
-    });
-    document.getElementById("history-figures").dataset.pixel = `${sample} ${pixel}`;
+    // A sample that has no picture at a step leaves no gap in its line.
+    const at = data.kept.map((_, k) => k).filter((k) => values[k] !== null);
+    this.history.fill(figure, at.map((k) => data.kept[k]), [], at.map((k) => values[k]), new Set());
+    this.history.move(data.kept[this.state.place]);
+    this.history.target.dataset[view.name] = `${sample} ${pixel}`;
   }
 
   fillTable() {
@@ -193,8 +190,7 @@ class Page {
     const show = (dark) => {
       document.documentElement.style.colorScheme = dark ? "dark" : "light";
       button.setAttribute("aria-pressed", dark);
-      this.curves.recolour();
-      this.history.recolour();
+      for (const figures of [this.curves, this.history]) figures.documents.forEach((one) => figures.recolour(one));
     };
     show(system.matches);
     system.addEventListener("change", (event) => show(event.matches));
