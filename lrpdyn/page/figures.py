@@ -55,7 +55,7 @@ def _panel(title: str, steps: Range1d, unit: str) -> Any:
         x_range=steps,
         tools="",
         toolbar_location=None,
-        min_border_left=52,
+        min_border_left=60,
         min_border_right=12,
     )
     # Bokeh warns of a range that no data give: these stand in until the script fills them.

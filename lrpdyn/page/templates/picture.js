@@ -24,10 +24,15 @@ const paintImage = (canvas, observation, bytes, colours, opacity) => {
   if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
   const context = canvas.getContext("2d");
   const image = context.createImageData(width, height);
+  // Colours of the observation would be taken for the map's: under a map it is grey.
+  const weights = channels === 1 ? [1] : [0.299, 0.587, 0.114];
+  const coloured = channels === 3 && opacity === 0;
   for (let pixel = 0; pixel < height * width; pixel++) {
     const over = colours[bytes[pixel]];
+    const at = pixel * channels;
+    const grey = weights.reduce((sum, weight, c) => sum + weight * observation[at + c], 0);
     for (let c = 0; c < 3; c++) {
-      const under = observation[pixel * channels + (channels === 3 ? c : 0)];
+      const under = coloured ? observation[at + c] : grey;
       image.data[4 * pixel + c] = under + opacity * (over[c] - under);
     }
     image.data[4 * pixel + 3] = 255;
