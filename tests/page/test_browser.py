@@ -41,10 +41,10 @@ class Opened:
         )
         return [hashlib.sha256(url.encode()).hexdigest() for url in urls]
 
-    def picture_unlike(self, before: str) -> str:
-        """Return the digest of the first map, once it is another one."""
+    def pictures_unlike(self, before: list[str]) -> list[str]:
+        """Return what the maps show, once it is something else."""
         deadline = time.monotonic() + 10
-        while (now := self.pictures()[0]) == before and time.monotonic() < deadline:
+        while (now := self.pictures()) == before and time.monotonic() < deadline:
             self.page.wait_for_timeout(20)
         return now
 
@@ -259,13 +259,13 @@ def test_views_scales_and_opacity_change_the_pictures(
 ) -> None:
     found = show(written)
     page = found.page
-    seen = [found.pictures()[0]]
+    seen = [found.pictures()]
     for label, value in (("Scale", "map"), ("Show", "change"), ("Show", "dynamics")):
         page.get_by_role("combobox", name=label).select_option(value)
-        seen.append(found.picture_unlike(seen[-1]))
+        seen.append(found.pictures_unlike(seen[-1]))
     page.get_by_role("slider", name="Opacity").fill("0")
-    seen.append(found.picture_unlike(seen[-1]))
-    assert len(set(seen)) == 5
+    seen.append(found.pictures_unlike(seen[-1]))
+    assert len(set(map(tuple, seen))) == 5
     page.get_by_role("combobox", name="Show").select_option("change")
     page.get_by_role("slider", name="Step").fill("0")
     expect(page.locator(".absent").first).to_have_text("no change leads into the first step")

@@ -2,6 +2,14 @@
 
 Bokeh.set_log_level("warn");
 
+// Figures do nothing by key (the table has their numbers), and so are no stop of the Tab key.
+const passOver = (root) => {
+  for (const one of root.querySelectorAll("*")) {
+    if (one.tabIndex === 0) one.tabIndex = -1;
+    if (one.shadowRoot) passOver(one.shadowRoot);
+  }
+};
+
 class Figures {
   constructor(target, onTap) {
     Object.assign(this, { target, onTap, documents: [] });
@@ -14,6 +22,7 @@ class Figures {
       this.target.append(place);
       const before = new Set(Bokeh.documents);
       await Bokeh.embed.embed_item(item, place);
+      passOver(place);
       const found = Bokeh.documents.find((one) => !before.has(one));
       this.documents.push(found);
       found.get_model_by_name("figure").on_event("tap", (event) => this.onTap(event.x));
