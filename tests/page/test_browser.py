@@ -22,6 +22,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = pytest.mark.skipif(
     CHROMIUM is None, reason="no chromium on the PATH: the page is not opened in a browser"
 )
+expect.set_options(timeout=30_000)  # a failure takes as long; a machine with other work may
 #: What a person may look at after a test run; git ignores it.
 PICTURES = Path(__file__).parents[2] / "build" / "report-page"
 
