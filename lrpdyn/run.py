@@ -28,6 +28,8 @@ MANIFEST, JOURNAL = "manifest.json", "journal.jsonl"
 WORKING = ".maps"
 _INTEGERS = {"step", "sample", "target", "argmax", "from_step", "to_step"}
 _TRUTHS = {"argmax_changed", "step_gap", "from_step_zero"}
+#: The page that `lrpdyn report` writes.
+REPORT = "report.html"
 #: The maps over all steps, each a .npy file.
 MAPS = ("dynamics", "net_change", "mean_relevance", "directness", "relative_dynamics",
         "pixel_entropy")  # fmt: skip
@@ -239,6 +241,7 @@ def clear_run(run: Path) -> None:
     written += sorted((run / WORKING).glob(f"step_{'[0-9]' * 12}.npy"))
     written += sorted((run / "figures").glob("filmstrip_sample*.png"))
     written += [run / "figures" / f"{kind}.png" for kind in ("distribution", "trajectory")]
+    written += [run / REPORT]
     # The manifest goes last: until then the folder is known to be a run.
     for path in (*written, *leftovers(run), run / MANIFEST):
         path.unlink(missing_ok=True)

@@ -16,7 +16,7 @@ from lrpdyn.cli import options
 from lrpdyn.errors import LrpdynError
 from lrpdyn.text import printable
 
-_COMMANDS = ("compute", "plot", "outliers", "compare", "export", "inspect", "demo", "rules",
+_COMMANDS = ("compute", "plot", "outliers", "report", "compare", "export", "inspect", "demo", "rules",
              "architectures")  # fmt: skip
 _STOPPED = "Stopped. What is finished is kept: the same command goes on from there."
 
