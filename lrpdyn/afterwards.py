@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lrpdyn import explanation
 from lrpdyn import run as store
+from lrpdyn.checked import checked_samples
 from lrpdyn.checkpoints.model import Listing
 from lrpdyn.dependence import Weights, dependence
-from lrpdyn.evidence.closer import SecondLook, stored_maps
-from lrpdyn.explanation import Question
+from lrpdyn.evidence.closer import Maps, SecondLook, stored_maps
+from lrpdyn.explanation import Integers, Question
 from lrpdyn.job import Job, progress_bar
 from lrpdyn.records import Record
 
@@ -21,16 +23,20 @@ from lrpdyn.records import Record
 def dependence_checks(
     job: Job, question: Question, records: Sequence[Record], fresh: Sequence[Weights]
 ) -> list[dict[str, Any]]:
-    """Return what the maps of the first, the middle and the last finite step depend on."""
+    """Return what the maps of the first, the middle and the last finite step depend on.
+
+    Of as many samples as ``samples`` says, see `lrpdyn.checked.checked_samples`.
+    """
     done = [record.facts["step"] for record in records if record.facts["status"] == "done"]
     chosen = sorted({done[0], done[len(done) // 2], done[-1]}) if done else []
+    samples = len(checked_samples(len(job.observations.values)))
     found = []
     for checkpoint in progress_bar("checking", job.quiet)(
         [c for c in job.listing.checkpoints if c.step in chosen]
     ):
         explanation.load(job.model, checkpoint, trust=job.trust)
         values = dependence(job.model, job.observations.values, question, fresh)
-        found.append({"step": checkpoint.step, **values})
+        found.append({"step": checkpoint.step, "samples": samples, **values})
     return found
 
 
@@ -48,9 +54,33 @@ def second_look(job: Job, question: Question, records: Sequence[Record]) -> Seco
         job.normalisation,
         {checkpoint.step: checkpoint for checkpoint in job.listing.checkpoints},
         targets,
-        stored_maps(functools.partial(store.relevance_path, job.folder)),
+        _maps_of(job, question, targets),
         trust=job.trust,
     )
+
+
+def _maps_of(job: Job, question: Question, targets: Mapping[int, Integers]) -> Maps:
+    """Return what gives the float32 maps of some samples at a step: stored, or made once more."""
+    if job.storage.whole:
+        return stored_maps(functools.partial(store.relevance_path, job.folder))
+    checkpoints = {checkpoint.step: checkpoint for checkpoint in job.listing.checkpoints}
+
+    def explained_again(step: int, samples: Sequence[int]) -> NDArray[np.float32]:
+        explanation.load(job.model, checkpoints[step], trust=job.trust)
+        asked = Question(question.contrast, targets[step], question.runner_up)
+        # In the batches that they were in: last bits depend on it.
+        found: dict[int, NDArray[np.float32]] = {}
+        start = 0
+        for x in explanation.batches(job.model, job.observations.values):
+            inside = [n for n in samples if start <= n < start + len(x)]
+            if inside:
+                part = asked.part(slice(start, start + len(x)))
+                maps = explanation.explain_batch(job.model, x, part).relevance
+                found |= {n: maps[n - start] for n in inside}
+            start += len(x)
+        return np.stack([found[n] for n in samples])
+
+    return explained_again
 
 
 def same_weights(listing: Listing, records: Iterable[Record]) -> list[list[int]]:

@@ -100,6 +100,9 @@ def _dependence(run: Run) -> list[tuple[str, str]]:
     upper = last["upper_layers"]["median"]
     if upper is not None:
         parts.append(f"on the upper layers: {_much(upper)} ({_short(upper)})")
+    looked, of = last.get("samples"), run.manifest["observations"]["shape"][0]
+    if parts and looked is not None and looked < of:
+        parts.append(f"looked at in {looked} of {of:,} samples")
     return [("depends", "; ".join(parts)), ("random", _random(last))]
 
 
@@ -141,14 +144,11 @@ def _short(value: float) -> str:
 
 
 def _dynamics(run: Run) -> str:
-    dynamics, mean = run.dynamics.ravel(), run.mean_relevance.ravel()
-    total = float(dynamics.sum(dtype=np.float64))
-    length = float(np.linalg.norm(dynamics)) * float(np.linalg.norm(mean))
-    if total == 0 or length == 0:
+    found = run.manifest["checks"]["dynamics"]
+    alike, net = found["alike_mean_relevance"], found["net_share"]
+    if alike is None or net is None:
         return "zero everywhere: the relevance did not change"
-    alike = float(np.dot(dynamics, mean)) / length
-    net = 100 * float(run.net_change.sum(dtype=np.float64)) / total
-    return f"{alike:.3f} alike to mean |R|; {net:.0f} % of the path is net change"
+    return f"{alike:.3f} alike to mean |R|; {100 * net:.0f} % of the path is net change"
 
 
 def _note(run: Run) -> str:

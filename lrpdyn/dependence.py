@@ -17,17 +17,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from lrpdyn.checked import checked_samples
 from lrpdyn.errors import UsageError
-from lrpdyn.explanation import Explanation, Model, Question, explain
+from lrpdyn.explanation import Explanation, Model, Question, chosen_samples, explain
 from lrpdyn.lrp.layers import CONVOLUTIONS, Weighted
 from lrpdyn.lrp.operations import BATCH_NORMS
 from lrpdyn.lrp.plan import layers_of
 from lrpdyn.measures import cosines
+from lrpdyn.streamed import Samples
 
 Observations = NDArray[np.float32]
 Weights = dict[str, torch.Tensor]
-#: Observations that the checks look at, at most: they are explained a dozen times.
-MOST_OBSERVATIONS = 64
 DEFAULT = "random:2"
 
 
@@ -92,12 +92,13 @@ def random_weights(model: Model, seed: int) -> Weights:
 @contextmanager
 def holding(model: Model, weights: Mapping[str, torch.Tensor]) -> Iterator[None]:
     """Put other weights, or some of them, into the model; give its own back at the end."""
-    own = {key: value.detach().clone() for key, value in model.network.state_dict().items()}
+    state = model.network.state_dict()
+    own = {key: state[key].clone() for key in weights}
     try:
-        model.network.load_state_dict({**own, **weights})
+        model.network.load_state_dict({**state, **weights})
         yield
     finally:
-        model.network.load_state_dict(own)
+        model.network.load_state_dict({**state, **own})
 
 
 def upper_layers(model: Model) -> list[str]:
@@ -119,7 +120,7 @@ def upper_layers(model: Model) -> list[str]:
 
 
 def dependence(
-    model: Model, observations: Observations, question: Question, fresh: Sequence[Weights]
+    model: Model, observations: Samples, question: Question, fresh: Sequence[Weights]
 ) -> dict[str, Any]:
     """Return what the maps at the weights that are loaded depend on.
 
@@ -128,7 +129,7 @@ def dependence(
     model
         With the weights of one step.
     observations
-        (N, ...); the first `MOST_OBSERVATIONS` are looked at.
+        (N, ...); `lrpdyn.checked.checked_samples` are looked at.
     question
         The run's; where it holds no target fixed, that of the step is held for random networks.
     fresh
@@ -144,23 +145,23 @@ def dependence(
         Each has its median and the values that 5 and 95 % lie below, over samples and networks;
         null where there is nothing to compare.
     """
-    shown = observations[:MOST_OBSERVATIONS]
-    asked = question.part(slice(0, len(shown)))
-    own = explain(model, shown, asked)
+    samples = checked_samples(len(observations))
+    checked, shown, asked = chosen_samples(model, observations, question, samples)
+    own = explain(checked, shown, asked)
     fixed = Question(question.contrast, own.target, asked.runner_up)
     randoms = []
     for weights in fresh[:-1]:
         with holding(model, weights):
-            randoms.append(explain(model, shown, fixed).relevance)
+            randoms.append(explain(checked, shown, fixed).relevance)
     upper = set(upper_layers(model))
     with holding(model, {key: value for key, value in fresh[-1].items() if key in upper}):
-        without = explain(model, shown, fixed).relevance
+        without = explain(checked, shown, fixed).relevance
     to_random = [np.abs(cosines(own.relevance, other)) for other in randoms]
     among = [np.abs(cosines(a, b)) for a, b in combinations(randoms, 2)]
     return {
         "random": _spread(to_random),
         "random_to_random": _spread(among),
-        "best_to_worst": _best_to_worst(model, shown, own, question),
+        "best_to_worst": _best_to_worst(checked, shown, own, question),
         "upper_layers": _spread([np.abs(cosines(own.relevance, without))]),
     }
 

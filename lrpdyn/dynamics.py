@@ -1,23 +1,41 @@
 """Streaming sums over the relevance of successive steps, and the measures of each step.
 
-A few maps are held, whatever the number of steps: the first, the last, the last but one, and the
-sums. Sums are made in float64 from float32 relevance, one step after the other, so that they are the
-same for one run or several interrupted ones.
+Samples are worked on in pieces that fit a core's cache, and what is kept of them is on a shelf that
+is a file where they are many: memory does not grow with steps or samples. Sums are made in float64
+from float32 relevance, one step after the other, so that they are the same for one run or several
+interrupted ones, and for any number of threads.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lrpdyn.measures import Array, centred_ranks, cosines, entropy, normalise, pixels, rows
-from lrpdyn.measures import scale_factor as factor_of_scale
-from lrpdyn.measures import scale_share as share_of_scale
+from lrpdyn.measures import (
+    Array,
+    centred_ranks,
+    cosines,
+    entropy_of_sizes,
+    normalise,
+    pixels,
+    rows,
+    scale_of_change,
+)
+from lrpdyn.stored import Shelf, Stored, pieces
+from lrpdyn.sums import Sums
 
-#: Where a pixel's sum |R_i| is below this share of its sample's largest, it has no relative dynamics.
-SMALLEST_RELEVANCE = 1e-6
+#: The maps (N, ...) of a step, in memory or in a file.
+Maps = NDArray[np.float32] | Stored
+Result = TypeVar("Result")
+
+_SUMS = ("total", "magnitude", "coarse", "logarithms", "largest", "largest_at")
 
 
 @dataclass(frozen=True)
@@ -47,158 +65,175 @@ class Transition:
 
 @dataclass(frozen=True)
 class _Step:
-    """A step that the next one is compared with."""
+    """A step that later ones are compared with."""
 
     step: int
-    maps: Array
-    ranks: Array
+    maps: Maps
 
 
 class Dynamics:
-    """Sums over the steps added so far; `add` each step once, in order."""
+    """Sums over the steps added so far; `add` each step once, in order.
 
-    def __init__(self, shape: tuple[int, ...], normalisation: str = "none") -> None:
+    Parameters
+    ----------
+    shape
+        Of the observations, (N, C, H, W) or (N, F).
+    normalisation
+        Of the copies that differences are made from.
+    folder
+        Where temporary files may be made, for very many samples.
+    threads
+        How many pieces are worked on at once.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        normalisation: str = "none",
+        folder: Path | None = None,
+        threads: int = 1,
+    ) -> None:
         self.normalisation = normalisation
         self.steps = 0
         self.transitions = 0
-        self._shape = shape
-        of_pixels = (shape[0], *shape[2:]) if len(shape) == 4 else shape
-        self._total = np.zeros(shape)
-        self._magnitude = np.zeros(shape)
-        self._logarithms = np.zeros(of_pixels)
-        self._coarse = np.zeros(shape)
-        self._largest = np.zeros(of_pixels)
-        self._largest_at = np.zeros(of_pixels, dtype=np.int64)
-        self._first: tuple[int, Array, Array] | None = None
-        self._last: Array | None = None
+        self.shape = shape
+        of_pixels = shape[2:] if len(shape) == 4 else shape[1:]
+        whole, single = (shape[1:], np.float64), (of_pixels, np.float64)
+        self._shelf = Shelf(
+            {"total": whole, "magnitude": whole, "coarse": whole, "logarithms": single,
+             "largest": single, "largest_at": (of_pixels, np.int32),
+             "ranks": ((math.prod(of_pixels),), np.float32)},
+            shape[0],
+            folder,
+        )  # fmt: skip
+        self._pieces = pieces(shape)
+        self._pool = ThreadPoolExecutor(threads) if threads > 1 and len(self._pieces) > 1 else None
+        self._first: _Step | None = None
+        self._last: _Step | None = None
         self._previous: _Step | None = None
-        self._every_second: Array | None = None
+        self._every_second: _Step | None = None
         self._is_second = False
 
-    def add(self, step: int, relevance: NDArray[np.float32]) -> tuple[Measures, Transition | None]:
+    def add(self, step: int, relevance: Maps) -> tuple[Measures, Transition | None]:
         """Add the raw relevance (N, ...) of a step; return its measures and its transition.
 
-        A step that is not finite has no transition to either side and no part in the sums.
+        A step that is not finite has no transition to either side and no part in the sums. Maps of
+        the steps in `needed` are read again: they must stay as they are.
         """
-        if not np.isfinite(relevance).all():
+        if not all(self.each(lambda piece: bool(np.isfinite(relevance[piece]).all()))):
             self._previous = self._every_second = None
-            nothing = np.full(len(relevance), np.nan)
+            nothing = np.full(self.shape[0], np.nan)
             return Measures(nothing, nothing, nothing, nothing, nothing, False), None
-        # In float64 from here on; what is made of it is not written to.
-        exact = relevance.astype(np.float64)
-        maps, shares = normalise(exact, self.normalisation), normalise(exact, "l1")
+        now, before = _Step(step, relevance), self._previous
         if self._first is None:
-            self._first = (step, maps, shares)
-        now = _Step(step, maps, centred_ranks(maps))
+            self._first = now
+        self._is_second = self._every_second is None or not self._is_second
+        found = list(self.each(lambda piece: self._add_piece(piece, now)))
+        measures = _joined(Measures, [one for one, _ in found], self._first.step == 0)
         transition = None
-        if self._previous is not None:
-            transition = self._transition(self._previous, now)
-        self._add_coarse(maps)
-        self._add_magnitude(maps)
-        self._previous, self._last = now, maps
+        if before is not None:
+            changes = [change for _, change in found if change is not None]
+            transition = _joined(Transition, changes, before.step, step)
+            self.transitions += 1
+        if self._is_second:
+            self._every_second = now
+        self._previous = self._last = now
         self.steps += 1
-        raw = rows(exact)
-        measures = Measures(
-            relevance_sum=raw.sum(axis=1),
-            relevance_l1=np.abs(raw).sum(axis=1),
-            entropy=entropy(exact),
-            distance_from_first=np.abs(rows(maps) - rows(self._first[1])).sum(axis=1),
-            distance_from_first_l1=np.abs(rows(shares) - rows(self._first[2])).sum(axis=1),
-            from_step_zero=self._first[0] == 0,
-        )
         return measures, transition
 
-    def _transition(self, before: _Step, now: _Step) -> Transition:
-        difference = np.abs(now.maps - before.maps)
-        self._total += difference
+    def close(self) -> None:
+        """Give files and threads up; nothing can be read afterwards."""
+        self._shelf.close()
+        if self._pool is not None:
+            self._pool.shutdown()
+
+    def each(self, function: Callable[[slice], Result]) -> Iterator[Result]:
+        """Return what `function` gives for each piece of the samples, in order."""
+        return (map if self._pool is None else self._pool.map)(function, self._pieces)
+
+    @property
+    def needed(self) -> frozenset[int]:
+        """The steps whose maps are read again."""
+        held = (self._first, self._last, self._previous, self._every_second)
+        return frozenset(one.step for one in held if one is not None)
+
+    def _add_piece(
+        self, piece: slice, now: _Step
+    ) -> tuple[tuple[Array, ...], tuple[Array, ...] | None]:
+        """Add some samples; return the columns of their `Measures` and `Transition`."""
+        # In float64 from here on; what is made of it is not written to.
+        exact = now.maps[piece].astype(np.float64)
+        size = np.abs(exact)
+        maps = normalise(exact, self.normalisation)
+        magnitude = size if maps is exact else np.abs(maps)
+        names = [*_SUMS, "ranks"]
+        if not self._is_second or self._every_second is None:
+            names.remove("coarse")
+        with self._shelf.taken(piece, names) as sums:
+            sums["magnitude"] += magnitude
+            of_pixels = pixels(magnitude)
+            sums["logarithms"] += of_pixels * np.log(np.where(of_pixels > 0, of_pixels, 1.0))
+            if "coarse" in sums and self._every_second is not None:
+                sums["coarse"] += _apart(maps, self._maps(self._every_second, piece))
+            ranks, change = centred_ranks(maps), None
+            if self._previous is not None:
+                change = self._change(self._maps(self._previous, piece), maps, sums, ranks)
+            sums["ranks"][...] = ranks
+        measures = (
+            rows(exact).sum(axis=1),
+            rows(size).sum(axis=1),
+            entropy_of_sizes(pixels(size)),
+            *self._distances(exact, maps, piece, now),
+        )
+        return measures, change
+
+    def _distances(
+        self, exact: Array, maps: Array, piece: slice, now: _Step
+    ) -> tuple[Array, Array]:
+        """Return how far maps are from the first step's, and how far when both are L1-normalised."""
+        assert self._first is not None
+        if self._first is now:
+            return np.zeros(len(maps)), np.zeros(len(maps))
+        raw = self._first.maps[piece].astype(np.float64)
+        first = normalise(raw, self.normalisation)
+        apart = _apart(normalise(exact, "l1"), normalise(raw, "l1"))
+        return rows(_apart(maps, first)).sum(axis=1), rows(apart).sum(axis=1)
+
+    def _maps(self, step: _Step, piece: slice) -> Array:
+        return normalise(step.maps[piece].astype(np.float64), self.normalisation)
+
+    def _change(
+        self, before: Array, after: Array, sums: dict[str, NDArray[Any]], ranks: Array
+    ) -> tuple[Array, ...]:
+        change = after - before
+        share, factor = scale_of_change(before, after, change)
+        difference = np.abs(change, out=change)
+        sums["total"] += difference
         of_pixels = pixels(difference)
-        larger = of_pixels > self._largest
-        self._largest[larger] = of_pixels[larger]
-        self._largest_at[larger] = self.transitions
-        self.transitions += 1
-        return Transition(
-            from_step=before.step,
-            to_step=now.step,
-            change=rows(difference).sum(axis=1),
-            scale_share=share_of_scale(before.maps, now.maps),
-            scale_factor=factor_of_scale(before.maps, now.maps),
-            cosine=cosines(rows(pixels(before.maps)), rows(pixels(now.maps))),
-            rank_similarity=cosines(before.ranks, now.ranks),
+        larger = of_pixels > sums["largest"]
+        sums["largest"][larger] = of_pixels[larger]
+        sums["largest_at"][larger] = self.transitions
+        return (
+            rows(difference).sum(axis=1),
+            share,
+            factor,
+            cosines(pixels(before), pixels(after)),
+            cosines(sums["ranks"], ranks),
         )
 
-    def _add_coarse(self, maps: Array) -> None:
-        """Add to the Dynamics of every second checkpoint."""
-        self._is_second = self._every_second is None or not self._is_second
-        if not self._is_second:
-            return
-        if self._every_second is not None:
-            self._coarse += np.abs(maps - self._every_second)
-        self._every_second = maps
+    def of(self, piece: slice) -> Sums:
+        """Return the sums of some samples."""
+        found = self._shelf.read(piece, _SUMS)
+        net = np.zeros(found["total"].shape)
+        if self._first is not None and self._last is not None:
+            net = np.abs(self._maps(self._last, piece) - self._maps(self._first, piece))
+        return Sums(self.steps, net, **found)
 
-    def _add_magnitude(self, maps: Array) -> None:
-        magnitude = np.abs(maps)
-        self._magnitude += magnitude
-        of_pixels = pixels(magnitude)
-        self._logarithms += of_pixels * np.log(np.where(of_pixels > 0, of_pixels, 1.0))
-
-    @property
-    def dynamics(self) -> NDArray[np.float32]:
-        """Sum over transitions of |R_i - R_{i+1}|, the shape of the observations."""
-        return self._total.astype(np.float32)
-
-    @property
-    def net_change(self) -> NDArray[np.float32]:
-        """|R_N - R_1|, between the last and the first finite step."""
-        if self._first is None or self._last is None:
-            return np.zeros(self._shape, dtype=np.float32)
-        return np.abs(self._last - self._first[1]).astype(np.float32)
-
-    @property
-    def mean_relevance(self) -> NDArray[np.float32]:
-        """Mean over finite steps of |R_i|, normalised as dynamics is."""
-        return (self._magnitude / max(self.steps, 1)).astype(np.float32)
-
-    @property
-    def directness(self) -> NDArray[np.float32]:
-        """Net change over Dynamics, the shape of the observations; 0 where nothing changed.
-
-        1 where every change went the same way. A step that is not finite breaks the path, not the
-        net change: values may then pass 1.
-        """
-        still = self._total == 0
-        found = self.net_change / np.where(still, 1.0, self._total)
-        return np.where(still, 0.0, found).astype(np.float32)
-
-    @property
-    def relative_dynamics(self) -> NDArray[np.float32]:
-        """Dynamics over sum |R_i|, of channel-summed pixels (N, H, W) or (N, F), in 0..2.
-
-        0 where a pixel's sum |R_i| is below a millionth of its sample's largest: what is left of it
-        there is rounding.
-        """
-        path, size = pixels(self._total), pixels(self._magnitude)
-        largest = size.reshape(len(size), -1).max(axis=1, initial=0.0)
-        enough = size > SMALLEST_RELEVANCE * largest.reshape(-1, *(1,) * (size.ndim - 1))
-        return np.where(enough, path / np.where(enough, size, 1.0), 0.0).astype(np.float32)
-
-    @property
-    def pixel_entropy(self) -> NDArray[np.float32]:
-        """-sum_i q_i ln q_i of each pixel over steps, q_i = |R_i(p)| / sum_i |R_i(p)|, in nats.
-
-        (N, H, W), channels summed, or (N, F); NaN where a pixel never had relevance. ln(steps) where
-        it had the same at every step, 0 where at one step only.
-        """
-        # sum_i q_i ln q_i = (1/S) sum_i r_i ln r_i - ln S, which needs no second look at the steps.
-        size = pixels(self._magnitude)
-        there = size > 0
-        safe = np.where(there, size, 1.0)
-        found = np.maximum(np.log(safe) - self._logarithms / safe, 0.0)
-        return np.where(there, found, np.nan).astype(np.float32)
-
-    @property
-    def largest(self) -> tuple[Array, NDArray[np.int64]]:
-        """The largest difference of each pixel, and in which transition (from 0) it was."""
-        return self._largest, self._largest_at
+    def map_of(self, name: str) -> Iterator[NDArray[np.float32]]:
+        """Yield a map of `lrpdyn.run.MAPS` piece by piece."""
+        for piece in self._pieces:
+            found: NDArray[np.float32] = getattr(self.of(piece), name)
+            yield found
 
     def summary(self) -> dict[str, float | None]:
         """Return what the maps are worth beside each other.
@@ -207,18 +242,32 @@ class Dynamics:
         change over sum of Dynamics; ``every_second_share`` and ``alike_every_second``: the same sums,
         and the cosine, of the Dynamics of every second checkpoint. None where there is no path.
         """
-        total, coarse = self._total.reshape(1, -1), self._coarse.reshape(1, -1)
-        path = float(total.sum())
+        of_pieces = self.each(lambda piece: self.of(piece).products())
+        known = dict(zip(Sums.PRODUCTS, np.sum(list(of_pieces), axis=0).tolist(), strict=True))
+        path = known["path"]
 
-        def number(value: float) -> float | None:
-            return value if path > 0 and np.isfinite(value) else None
+        def number(value: float, divisor: float) -> float | None:
+            return value / divisor if path > 0 and divisor > 0 and np.isfinite(value) else None
 
-        divisor = path if path > 0 else 1.0
+        def alike(name: str) -> float | None:
+            found = number(known[f"total {name}"], math.sqrt(known["total"] * known[name]))
+            return None if found is None else min(found, 1.0)
+
         return {
-            "alike_mean_relevance": number(
-                float(cosines(total, self._magnitude.reshape(1, -1))[0])
-            ),
-            "net_share": number(float(self.net_change.sum(dtype=np.float64)) / divisor),
-            "every_second_share": number(float(coarse.sum()) / divisor),
-            "alike_every_second": number(float(cosines(total, coarse)[0])),
+            "alike_mean_relevance": alike("magnitude"),
+            "net_share": number(known["net"], path),
+            "every_second_share": number(known["every second"], path),
+            "alike_every_second": alike("coarse"),
         }
+
+
+def _apart(one: Array, other: Array) -> Array:
+    """Return |one - other|."""
+    found: Array = one - other
+    return np.abs(found, out=found)
+
+
+def _joined(kind: Callable[..., Result], parts: Sequence[tuple[Array, ...]], *rest: Any) -> Result:
+    """Put the columns of all pieces together; `rest` is what is no column, by its place."""
+    columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
+    return kind(*rest, *columns) if kind is Transition else kind(*columns, *rest)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, fx, nn
 
 from lrpdyn.architectures.registry import Resolved, load_weights, path_of
+from lrpdyn.checked import checked_samples
 from lrpdyn.checkpoints.model import Checkpoint
 from lrpdyn.checkpoints.readers import read_weights
 from lrpdyn.errors import ArchitectureError, ObservationError, UsageError
@@ -26,6 +27,7 @@ from lrpdyn.lrp.registry import STOCK, Rule
 from lrpdyn.lrp.stock import explain_with_stock_rule, reasons
 from lrpdyn.measures import cosines
 from lrpdyn.observations import Expected
+from lrpdyn.streamed import Samples, pieces
 
 #: The network as loaded and as explained may differ by this share of the largest output.
 LARGEST_DIFFERENCE = 1e-4
@@ -90,7 +92,7 @@ class Question:
     targets: Integers | None = None
     runner_up: Integers | None = None
 
-    def part(self, chosen: slice) -> Question:
+    def part(self, chosen: slice | Sequence[int]) -> Question:
         """Return the question of some samples."""
         targets = None if self.targets is None else self.targets[chosen]
         runner_up = None if self.runner_up is None else self.runner_up[chosen]
@@ -113,7 +115,7 @@ def with_held(model: Model, held: Held, chosen: Sequence[int]) -> Model:
     return replace(model, held={name: values[list(chosen)] for name, values in held.items()})
 
 
-def with_plan(model: Model, observations: NDArray[np.float32], bounds: Bounds | None) -> Model:
+def with_plan(model: Model, observations: Samples, bounds: Bounds | None) -> Model:
     """Return the model with the rule of each layer.
 
     `bounds` are the least and the largest value that observations can have, where that is known.
@@ -132,17 +134,22 @@ def with_plan(model: Model, observations: NDArray[np.float32], bounds: Bounds | 
     return replace(model, plan=make_plan(model.explained, model.composite, example, bounds))
 
 
-def _check_box(rule: Rule, observations: NDArray[np.float32]) -> None:
+def _check_box(rule: Rule, observations: Samples) -> None:
     low, high = rule.parameters["low"], rule.parameters["high"]
     if low is None or high is None:
         return
     shape = (1, -1, *[1] * (observations.ndim - 2))
     lowest = np.reshape(low, shape) if isinstance(low, tuple) else low
     highest = np.reshape(high, shape) if isinstance(high, tuple) else high
-    if (observations < lowest).any() or (observations > highest).any():
+    outside = [
+        bool((piece < lowest).any() or (piece > highest).any()) for piece in pieces(observations)
+    ]
+    if any(outside):
+        least = min(float(piece.min()) for piece in pieces(observations))
+        most = max(float(piece.max()) for piece in pieces(observations))
         raise UsageError(
-            f"rule {rule}: the observations lie in {observations.min():g}.."
-            f"{observations.max():g}, as the network takes them; its bounds must hold them"
+            f"rule {rule}: the observations lie in {least:g}.."
+            f"{most:g}, as the network takes them; its bounds must hold them"
         )
 
 
@@ -176,8 +183,18 @@ def load(model: Model, checkpoint: Checkpoint, *, trust: bool) -> str:
     return sha256
 
 
-def compare_outputs(model: Model, observations: NDArray[np.float32]) -> dict[str, float]:
+def chosen_samples(
+    model: Model, observations: Samples, question: Question, samples: Sequence[int]
+) -> tuple[Model, NDArray[np.float32], Question]:
+    """Return the model, the observations and the question of some samples alone."""
+    part = with_held(model, model.held, samples)
+    return part, observations[list(samples)], question.part(list(samples))
+
+
+def compare_outputs(model: Model, observations: Samples) -> dict[str, float]:
     """Return the largest difference between the network as loaded and as explained.
+
+    Of `lrpdyn.checked.checked_samples`, as many as ``samples`` says.
 
     Raises
     ------
@@ -186,7 +203,25 @@ def compare_outputs(model: Model, observations: NDArray[np.float32]) -> dict[str
     ArchitectureError
         The outputs are not (N, units), or the two networks differ.
     """
-    x = next(batches(model, observations))
+    samples = checked_samples(len(observations))
+    checked = with_held(model, model.held, samples)
+    compared = [_compared(checked, x) for x in batches(checked, observations[samples])]
+    differences = [pair for pairs in compared for pair in pairs]
+    difference, largest = max(differences, key=lambda pair: pair[0] / max(pair[1], 1e-30))
+    if not difference <= LARGEST_DIFFERENCE * largest:
+        raise ArchitectureError(
+            f"the network as explained differs from the network as loaded by {difference:.3g} (largest "
+            f"output {largest:.3g}); its relevance would be wrong"
+        )
+    return {
+        "largest_difference": difference,
+        "largest_output": largest,
+        "samples": len(samples),
+    }
+
+
+def _compared(model: Model, x: Tensor) -> list[tuple[float, float]]:
+    """Return the differences between the forms of the network on a batch, each with its scale."""
     shape = tuple(x.shape[1:])
     with torch.no_grad():
         try:
@@ -205,13 +240,7 @@ def compare_outputs(model: Model, observations: NDArray[np.float32]) -> dict[str
             f"architecture {model.resolved.architecture.name}: expected outputs (N, units), found "
             f"{tuple(loaded.shape)} for {tuple(x.shape)}"
         )
-    difference, largest = max(differences, key=lambda pair: pair[0] / max(pair[1], 1e-30))
-    if not difference <= LARGEST_DIFFERENCE * largest:
-        raise ArchitectureError(
-            f"the network as explained differs from the network as loaded by {difference:.3g} (largest "
-            f"output {largest:.3g}); its relevance would be wrong"
-        )
-    return {"largest_difference": difference, "largest_output": largest}
+    return differences
 
 
 def _difference(expected: Tensor, found: Tensor) -> tuple[float, float]:
@@ -238,25 +267,36 @@ def preferred(model: Model, x: Tensor, outputs: Tensor) -> Tensor:
     return chosen
 
 
-def outputs_of(model: Model, observations: NDArray[np.float32]) -> NDArray[np.float64]:
+def outputs_of(model: Model, observations: Samples) -> NDArray[np.float64]:
     """Return the plain outputs of the head, (N, units)."""
     with torch.no_grad():
         outputs = [model.explained(x).cpu() for x in batches(model, observations)]
     return torch.cat(outputs).double().numpy()
 
 
-def explain(model: Model, observations: NDArray[np.float32], question: Question) -> Explanation:
+def explain(model: Model, observations: Samples, question: Question) -> Explanation:
     """Explain each sample's score at the weights that are loaded."""
-    parts = []
+    return joined(list(explain_parts(model, observations, question)))
+
+
+def explain_parts(model: Model, observations: Samples, question: Question) -> Iterator[Explanation]:
+    """Yield the explanation of one batch of samples after the other."""
     start = 0
     for x in batches(model, observations):
         chosen = slice(start, start + len(x))
         start += len(x)
-        parts.append(_explain_batch(model, x, question.part(chosen)))
-    return Explanation(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+        yield explain_batch(model, x, question.part(chosen))
 
 
-def _explain_batch(model: Model, x: Tensor, question: Question) -> tuple[NDArray[Any], ...]:
+def joined(parts: Sequence[Explanation]) -> Explanation:
+    """Put the explanations of parts of the samples together."""
+    return Explanation(
+        *(np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(Explanation))
+    )
+
+
+def explain_batch(model: Model, x: Tensor, question: Question) -> Explanation:
+    """Explain one batch of `batches`; the question is that of its samples."""
     chosen: dict[str, Tensor] = {}
 
     def choose(outputs: Tensor) -> Tensor:
@@ -275,7 +315,7 @@ def _explain_batch(model: Model, x: Tensor, question: Question) -> tuple[NDArray
         outputs = stopped.outputs
         maps, support = torch.full_like(x, torch.nan), torch.full_like(outputs[:, 0], torch.nan)
     score = (chosen["rows"].cpu().double() * outputs.cpu().double()).sum(dim=1)
-    return (
+    return Explanation(
         maps.float().cpu().numpy(),
         score.numpy(),
         chosen["target"].cpu().numpy(),
@@ -306,20 +346,17 @@ def explain_rows(
     return found.outputs, found.relevance, found.support
 
 
-def stock_deviation(
-    model: Model, observations: NDArray[np.float32], question: Question
-) -> dict[str, Any]:
-    """Return how far Captum's own rule is from the exact one on the first batch, and why.
+def stock_deviation(model: Model, observations: Samples, question: Question) -> dict[str, Any]:
+    """Return how far Captum's own rule is from the exact one, and why.
 
     ``largest_difference`` is the largest difference over the largest relevance, ``cosine`` the least
-    cosine of a sample's two maps.
+    cosine of a sample's two maps, of as many samples as ``samples`` says.
     """
     exact_rule = STOCK[model.composite.name]
-    x = next(batches(model, observations))
-    shown = observations[: len(x)]
-    asked = question.part(slice(0, len(x)))
-    stock = explain(model, shown, asked).relevance
-    exact_model = with_plan(replace(model, composite=parse_composite(exact_rule)), shown, None)
+    samples = checked_samples(len(observations))
+    checked, shown, asked = chosen_samples(model, observations, question, samples)
+    stock = explain(checked, shown, asked).relevance
+    exact_model = with_plan(replace(checked, composite=parse_composite(exact_rule)), shown, None)
     exact = explain(exact_model, shown, asked).relevance
     difference = np.abs(stock - exact).max() / max(float(np.abs(exact).max()), 1e-30)
     alike = cosines(stock, exact)
@@ -327,7 +364,8 @@ def stock_deviation(
         "exact_rule": exact_rule,
         "largest_difference": float(difference),
         "cosine": None if np.isnan(alike).all() else float(np.nanmin(alike)),
-        "reasons": reasons(model.explained, x),
+        "samples": len(samples),
+        "reasons": reasons(model.explained, next(batches(checked, shown))),
     }
 
 
@@ -335,13 +373,32 @@ def _tensor(values: NDArray[np.int64], model: Model) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(values)).to(model.device)
 
 
-def batches(model: Model, observations: NDArray[np.float32]) -> Iterator[Tensor]:
-    """Yield the observations as the network takes them, and hold its other inputs at theirs."""
+def batch_slices(model: Model, count: int) -> Iterator[slice]:
+    """Yield which of `count` samples are explained at once: last bits depend on it."""
+    for start in range(0, count, model.batch_size):
+        yield slice(start, min(start + model.batch_size, count))
+
+
+def batches(model: Model, observations: Samples) -> Iterator[Tensor]:
+    """Yield the observations as the network takes them, and hold its other inputs at theirs.
+
+    On a GPU the next batch is on its way while one is worked on.
+    """
     dtype = next(model.network.parameters()).dtype
-    for start in range(0, len(observations), model.batch_size):
-        batch = torch.from_numpy(observations[start : start + model.batch_size])
+
+    def moved(chosen: slice) -> Tensor:
+        batch = torch.from_numpy(observations[chosen])
+        if model.device.type == "cuda":
+            return batch.pin_memory().to(model.device, dtype, non_blocking=True)
+        return batch.to(model.device, dtype)
+
+    slices = list(batch_slices(model, len(observations)))
+    ahead = moved(slices[0]) if slices else None
+    for n, chosen in enumerate(slices):
+        assert ahead is not None
+        x, ahead = ahead, moved(slices[n + 1]) if n + 1 < len(slices) else None
         for name, values in model.held.items():
-            part = torch.from_numpy(values[start : start + len(batch)])
+            part = torch.from_numpy(values[chosen])
             # The canonised network shares the buffer: its content changes, not the buffer.
             getattr(model.path, f"held_{name}").data = part.to(model.device, dtype)
-        yield batch.to(model.device, dtype)
+        yield x

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,9 @@ from lrpdyn.explanation import Model
 from lrpdyn.lrp.composites import Composite
 from lrpdyn.observations import Observations
 from lrpdyn.regions import Painting
+from lrpdyn.storage import Storage
 from lrpdyn.targets import Target
+from lrpdyn.times import Times
 
 
 @dataclass(frozen=True)
@@ -34,8 +38,36 @@ class Job:
     quiet: bool
     fill: float
     painting: Painting | None
+    storage: Storage
+    verbose: bool
 
 
 def progress_bar(what: str, quiet: bool) -> Any:
     """Return a wrapper that shows progress on stderr, on a terminal only."""
     return lambda entries: tqdm(entries, desc=what, disable=True if quiet else None, leave=False)
+
+
+#: What of the times of a run is waiting for a disk.
+READING = "reading weights"
+#: What workers do.
+WORK = (READING, "explaining and storing", "evidence")
+
+
+@contextmanager
+def progress(total: int, job: Job, times: Times) -> Iterator[Callable[[], object]]:
+    """Show how many steps are explained; verbose, also what the workers spend their time on."""
+    with tqdm(total=total, desc="explaining", unit="step", disable=True if job.quiet else None,
+              leave=False) as bar:  # fmt: skip
+
+        def advance() -> None:
+            if job.verbose:
+                bar.set_postfix_str(_spent(times), refresh=False)
+            bar.update()
+
+        yield advance
+
+
+def _spent(times: Times) -> str:
+    whole = sum(times.seconds.get(what, 0.0) for what in WORK) or 1.0
+    read = times.seconds.get(READING, 0.0) / whole
+    return f"workers: {read:.0%} reading, {1 - read:.0%} computing"

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lrpdyn.errors import UsageError
-
-_CHUNK = 256
+from lrpdyn.streamed import Samples, pieces
 
 
 def choose(
-    values: NDArray[Any],
+    values: Samples,
     samples: str | Sequence[int] | None,
     select: str | None,
     seed: int,
@@ -55,7 +53,7 @@ def choose(
     return _spread(values, count, int(generator.integers(len(values))))
 
 
-def _spread(values: NDArray[Any], count: int, first: int) -> list[int]:
+def _spread(values: Samples, count: int, first: int) -> list[int]:
     chosen = [first]
     nearest = _distances(values, first)
     while len(chosen) < count:
@@ -69,14 +67,14 @@ def _spread(values: NDArray[Any], count: int, first: int) -> list[int]:
     return sorted(chosen)
 
 
-def _distances(values: NDArray[Any], index: int) -> NDArray[np.float64]:
+def _distances(values: Samples, index: int) -> NDArray[np.float64]:
     """Return the squared Euclidean distance of each observation to one of them."""
-    center = values[index].astype(np.float64).ravel()
-    found = np.empty(len(values))
-    for start in range(0, len(values), _CHUNK):
-        rows = values[start : start + _CHUNK].astype(np.float64)
-        found[start : start + len(rows)] = ((rows.reshape(len(rows), -1) - center) ** 2).sum(axis=1)
-    return found
+    center = values[index : index + 1].astype(np.float64).ravel()
+    found = [
+        ((piece.reshape(len(piece), -1).astype(np.float64) - center) ** 2).sum(axis=1)
+        for piece in pieces(values)
+    ]
+    return np.concatenate(found)
 
 
 def _numbered(samples: str | Sequence[int], count: int) -> list[int]:

@@ -193,9 +193,9 @@ def _blocks(residuals: Floats, generator: np.random.Generator) -> Floats:
 
 
 def outline(maps: NDArray[np.floating], patches: int = 7) -> Floats:
-    """Return the L1-normalised map of a mean sample over a coarse grid, (patches squared,).
+    """Return each sample's L1-normalised map over a coarse grid, (N, patches squared).
 
-    Of maps (N, C, H, W); of (N, F), over as many groups of features. NaN where no sample has a map.
+    Of maps (N, C, H, W); of (N, F), over as many groups of features. NaN where there is no map.
     """
     size: Floats = np.abs(np.asarray(maps, dtype=np.float64))
     size = size.sum(axis=1) if size.ndim == 4 else size[:, None]
@@ -206,9 +206,15 @@ def outline(maps: NDArray[np.floating], patches: int = 7) -> Floats:
     right = [chunk[0] for chunk in np.array_split(np.arange(size.shape[2]), columns)]
     coarse: Floats = np.add.reduceat(np.add.reduceat(size, down, axis=1), right, axis=2)
     flat = coarse.reshape(len(coarse), -1)
-    total = flat.sum(axis=1)
-    there = total > 0
+    total = flat.sum(axis=1, keepdims=True)
+    found: Floats = np.where(total > 0, flat / np.where(total > 0, total, 1.0), np.nan)
+    return found
+
+
+def mean_outline(outlines: Floats) -> Floats:
+    """Return the `outline` of a mean sample, (patches squared,); NaN where no sample has a map."""
+    there = ~np.isnan(outlines).any(axis=1)
     if not there.any():
-        return np.full(flat.shape[1], np.nan)
-    mean: Floats = (flat[there] / total[there, None]).mean(axis=0)
+        return np.full(outlines.shape[1], np.nan)
+    mean: Floats = outlines[there].mean(axis=0)
     return mean

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,13 +31,16 @@ from lrpdyn.lrp.composites import parse_composite
 from lrpdyn.lrp.plan import Bounds
 from lrpdyn.lrp.registry import STOCK
 from lrpdyn.measures import NORMALISATIONS
+from lrpdyn.modal import modal_value
 from lrpdyn.observations import Observations, load_observations
 from lrpdyn.question import fixed_targets, is_finished, make_manifest, previous_manifest
-from lrpdyn.regions import Painting, modal_value, read_regions
+from lrpdyn.regions import Painting, read_regions
 from lrpdyn.results import write_results
 from lrpdyn.steps import begin, explain_all
+from lrpdyn.storage import Storage
 from lrpdyn.targets import CONTRASTS, parse_target
 from lrpdyn.text import printable
+from lrpdyn.times import Times, table_of
 from lrpdyn.workers import available
 
 BATCH_SIZE = 64
@@ -78,6 +81,8 @@ def compute(
     device: str = "auto",
     workers: int | None = None,
     batch_size: int = BATCH_SIZE,
+    keep: str = "relevance",
+    dtype: str = "float32",
     regions: str | Path | None = None,
     fill: float | None = None,
     curve: str | None = None,
@@ -85,6 +90,8 @@ def compute(
     skip_bad: bool = False,
     trust: bool = False,
     quiet: bool = False,
+    verbose: bool = False,
+    profile: bool = False,
 ) -> store.Run:
     """Explain every checkpoint and write a run folder.
 
@@ -128,6 +135,11 @@ def compute(
         where not given, one on a GPU. Results are the same for any number.
     batch_size
         Observations that are explained at once. Part of the question: last bits depend on it.
+    keep, dtype
+        What is stored of each step: ``relevance``, ``pixels`` (channels summed) or ``none``, in
+        ``float32`` or ``float16``. No part of the question: sums, tables and pictures are made from
+        float32 relevance. An interrupted run of which less than the relevance in float32 is kept
+        begins again with its first step.
     regions
         A file of named parts of the observations (`lrpdyn.regions.read_regions`), whose share of the
         relevance and whose effect on the prediction are then measured. No part of the question.
@@ -143,8 +155,10 @@ def compute(
         Go on without checkpoints that cannot be read.
     trust
         Unpickle checkpoints that are more than weights, which can run code.
-    quiet
-        No progress bar.
+    quiet, verbose
+        No progress bar; one that says what is being waited for.
+    profile
+        Print to stderr where the time went.
 
     Returns
     -------
@@ -156,19 +170,22 @@ def compute(
     LrpdynError
         What cannot be done, in one line; what was computed is kept.
     """
+    times = Times()
     _check_choices(contrast, normalize, batch_size)
+    storage = Storage(keep, dtype)
     if arch is not None:
         named(arch)  # a file of the user's may register rules too
     composite = parse_composite(rule)
     networks = parse_baseline(baseline)
     drawn = None if curve is None else read_curve(curve)
     selection = Selection(pattern, since, until, every, limit, weights)
-    listing = discover(
-        checkpoints,
-        selection=selection,
-        trust=trust,
-        progress=progress_bar("reading headers", quiet),
-    )
+    with times.of("reading headers"):
+        listing = discover(
+            checkpoints,
+            selection=selection,
+            trust=trust,
+            progress=progress_bar("reading headers", quiet),
+        )
     _check_listing(listing, str(checkpoints), skip_bad)
     first = listing.checkpoints[0]
     resolved = resolve(arch, dict(arch_args or {}), first.header, str(first.path), prefix)
@@ -180,7 +197,8 @@ def compute(
         expected = explanation.expected_observations(model, shape)
         loaded = load_observations(given, expected, layout=layout, scale=scale, samples=samples,
                                    stack=stack, stack_order=stack_order, mean=mean, std=std,
-                                   statistics=statistics, select=select, seed=seed, trust=trust)  # fmt: skip
+                                   statistics=statistics, select=select, seed=seed, trust=trust,
+                                   folder=store.nearest_folder(Path(out)))  # fmt: skip
         model = explanation.with_held(model, held, loaded.chosen)
         _load_first(model, listing, skip_bad=skip_bad, trust=trust)
         checks: dict[str, Any] = {"outputs": explanation.compare_outputs(model, loaded.values)}
@@ -192,7 +210,7 @@ def compute(
         if regions is not None:
             painting = Painting(read_regions(regions, loaded.values.shape), paint)
         job = Job(listing, model, composite, loaded, contrast, asked, normalize, baseline,
-                  Path(out), skip_bad, trust, quiet, paint, painting)  # fmt: skip
+                  Path(out), skip_bad, trust, quiet, paint, painting, storage, verbose)  # fmt: skip
         manifest = make_manifest(job, {**selection.as_dict(), "prefix": prefix}, checks)
         previous = previous_manifest(job, manifest, overwrite=overwrite)
         if previous is not None and is_finished(job, previous):
@@ -207,19 +225,29 @@ def compute(
             manifest["checks"]["stock"] = explanation.stock_deviation(
                 model, loaded.values, question
             )
-        records, dynamics = explain_all(job, question, _workers(workers, model))
+        with times.of("explaining"):
+            records, dynamics = explain_all(job, question, _workers(workers, model), times)
         fresh = [random_weights(model, seed) for seed in range(networks + 1)] if networks else []
-        if networks:
-            manifest["checks"]["dependence"] = dependence_checks(job, question, records, fresh)
-        manifest["weights"]["same"] = same_weights(listing, records)
-        regions_of = None if painting is None else painting.regions
-        of_random = measure_random(model, loaded.values, question, fresh[:networks], regions_of)
-        look = second_look(job, question, records)
-        agreed = None if painting else look.agreement(paint)
-        write_results(
-            job.folder, manifest, records, dynamics, listing.bad, painting, of_random, agreed,
-            look,
-        )  # fmt: skip
+        with closing(dynamics):
+            with times.of("checks"):
+                if networks:
+                    checked = dependence_checks(job, question, records, fresh)
+                    manifest["checks"]["dependence"] = checked
+                manifest["weights"]["same"] = same_weights(listing, records)
+                regions_of = None if painting is None else painting.regions
+                of_random = measure_random(
+                    model, loaded.values, question, fresh[:networks], regions_of
+                )
+                look = second_look(job, question, records)
+                agreed = None if painting else look.agreement(paint)
+            with times.of("tables, report and figure"):
+                write_results(
+                    job.folder, manifest, records, dynamics, listing.bad, painting, of_random,
+                    agreed, look,
+                )  # fmt: skip
+    storage.finish(job.folder, dynamics.needed)
+    if profile:
+        print(table_of(times), file=sys.stderr)
     return _beside(store.open_run(job.folder), drawn)
 
 

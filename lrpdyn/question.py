@@ -26,6 +26,8 @@ from lrpdyn.job import Job, progress_bar
 from lrpdyn.lrp.layers import Weighted
 from lrpdyn.lrp.plan import layers_of, unused
 from lrpdyn.lrp.registry import STOCK
+from lrpdyn.storage import Storage
+from lrpdyn.streamed import Samples, pieces
 from lrpdyn.targets import Fixed, fix_targets
 
 #: What decides which steps are explained, and from which weights, with what holds where it is not
@@ -74,6 +76,7 @@ def make_manifest(
             "keys": job.model.resolved.mapping.as_dict(),
         },
         "batch_size": job.model.batch_size,
+        "stored": job.storage.as_dict(),
         "regions": None if job.painting is None else {
             "names": list(job.painting.regions.names), "fill": job.painting.fill,
             "key": job.painting.key,
@@ -102,8 +105,10 @@ def _layer_rules(job: Job) -> dict[str, str]:
     return {name: rule.text for name, rule in job.model.plan.items()}
 
 
-def _digest(values: NDArray[np.float32], held: Held) -> str:
-    digest = hashlib.sha256(values.tobytes())
+def _digest(values: Samples, held: Held) -> str:
+    digest = hashlib.sha256()
+    for piece in pieces(values):
+        digest.update(piece.tobytes())
     for name in sorted(held):
         digest.update(name.encode() + held[name].tobytes())
     return digest.hexdigest()
@@ -178,13 +183,15 @@ def is_finished(job: Job, previous: Mapping[str, Any]) -> bool:
     if any(step not in done or done[step]["status"] == "pending" for step in steps):
         return False
     check_unchanged(job, store.read_journal(job.folder))
+    if previous.get("stored", Storage().as_dict()) != job.storage.as_dict():
+        return False
     painted = (previous.get("regions") or {}).get("key")
     if job.painting is not None and job.painting.key != painted:
         return False
     listed = {entry.step for entry in job.listing.bad} | set(steps)
     there = all((job.folder / name).exists() for name in store.RESULTS)
     maps = all(
-        store.relevance_path(job.folder, step).exists()
+        job.storage.is_kept(job.folder, step, job.observations.values.shape)
         for step in steps
         if done[step]["status"] == "done"
     )

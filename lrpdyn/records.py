@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from lrpdyn.checkpoints.model import Checkpoint
 from lrpdyn.dynamics import Dynamics, Measures, Transition
 from lrpdyn.measures import gives_probabilities, pixels, predictions
-from lrpdyn.outliers.facts import Changes, Floats, Pixels, Question, RunFacts, Steps
+from lrpdyn.outliers.facts import Changes, Floats, Pixels, PixelsOfSample, Question, RunFacts, Steps
+from lrpdyn.streamed import Samples
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,7 @@ def run_facts(
     records: Sequence[Record],
     manifest: Mapping[str, Any],
     dynamics: Dynamics,
+    relative: Samples,
     gaps: Sequence[int],
 ) -> RunFacts:
     """Gather what is known of a run.
@@ -73,21 +75,23 @@ def run_facts(
     ----------
     records
         Of the steps that could be loaded, in order.
+    relative
+        Relative dynamics, as it was stored.
     gaps
         Steps of checkpoints that were left out.
     """
-    largest, largest_at = dynamics.largest
     return RunFacts(
         Question(_last_rule(manifest), manifest["target"]["policy"]),
         _steps(records),
         _changes(records, gaps),
-        Pixels(
-            dynamics.relative_dynamics.astype(np.float64),
-            pixels(dynamics.dynamics.astype(np.float64)),
-            largest,
-            largest_at,
-        ),
+        Pixels(relative, lambda sample: _of_sample(dynamics, sample)),
     )
+
+
+def _of_sample(dynamics: Dynamics, sample: int) -> PixelsOfSample:
+    sums = dynamics.of(slice(sample, sample + 1))
+    path = pixels(sums.dynamics.astype(np.float64))
+    return PixelsOfSample(path[0], sums.largest[0], sums.largest_at[0].astype(np.int64))
 
 
 def prediction_changes(

@@ -32,10 +32,16 @@ class Regions:
         """Return the mask of one region for observations of `shape` (N, ...)."""
         return np.broadcast_to(self.masks[region], shape)
 
+    def part(self, chosen: slice) -> Regions:
+        """Return the regions of some samples."""
+        if self.masks.shape[1] == 1:
+            return self
+        return Regions(self.names, self.masks[:, chosen], self.sha256)
+
     def areas(self, shape: tuple[int, ...]) -> NDArray[np.float64]:
         """Return each region's share of the entries of each sample, (R, N)."""
-        masks = [self.of_sample(region, shape) for region in range(len(self.names))]
-        return np.stack([mask.reshape(len(mask), -1).mean(axis=1) for mask in masks])
+        masks = self.masks.reshape(*self.masks.shape[:2], -1)
+        return np.broadcast_to(masks.mean(axis=2), (len(self.names), shape[0]))
 
 
 @dataclass(frozen=True)
@@ -145,9 +151,3 @@ def shares(maps: NDArray[Any], regions: Regions) -> NDArray[np.float64]:
         for region in range(len(regions.names))
     ]
     return np.where(total > 0, np.stack(found) / safe, np.nan)
-
-
-def modal_value(observations: NDArray[np.float32]) -> float:
-    """Return the value that observations hold most often: the background, as a rule."""
-    values, counts = np.unique(observations, return_counts=True)
-    return float(values[counts.argmax()])

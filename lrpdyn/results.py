@@ -21,6 +21,7 @@ from lrpdyn.outliers.render import KINDS, as_csv
 from lrpdyn.outliers.report import LookCloser, build_report
 from lrpdyn.records import OfRandom, Record, broken_places, numbers, prediction_changes, run_facts
 from lrpdyn.regions import Painting
+from lrpdyn.streamed import opened
 from lrpdyn.tables import TRANSITIONS, metric_columns, metric_rows, transition_rows
 from lrpdyn.trajectory import trajectory
 
@@ -57,11 +58,14 @@ def write_results(
     gaps = [
         entry["step"] for entry in entries if entry["status"] == "bad" and entry["step"] is not None
     ]
-    for name in store.MAPS:
-        store.save_array(folder / f"{name}.npy", getattr(dynamics, name))
-    explained = [record for record in records if record.measures is not None]
-    facts = run_facts(explained, manifest, dynamics, gaps)
     shape = tuple(manifest["observations"]["shape"])
+    of_pixels = (shape[0], *shape[2:]) if len(shape) == 4 else shape
+    for name in store.MAPS:
+        size = of_pixels if name in store.PIXEL_MAPS else shape
+        store.save_pieces(folder / f"{name}.npy", size, np.float32, dynamics.map_of(name))
+    explained = [record for record in records if record.measures is not None]
+    relative = opened(folder / "relative_dynamics.npy")
+    facts = run_facts(explained, manifest, dynamics, relative, gaps)
     regions = None if painting is None else painting.regions
     areas = None if regions is None else regions.areas(shape)
     store.save_table(

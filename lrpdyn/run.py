@@ -16,17 +16,21 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from lrpdyn.errors import RunError
 
 SCHEMA = 1
-MANIFEST, JOURNAL = "manifest.json", "journal.jsonl"
+MANIFEST, JOURNAL, ASKED = "manifest.json", "journal.jsonl", "asked.json"
+#: Where maps lie that are not kept, until the sums have them.
+WORKING = ".maps"
 _INTEGERS = {"step", "sample", "target", "argmax", "from_step", "to_step"}
 _TRUTHS = {"argmax_changed", "step_gap", "from_step_zero"}
 #: The maps over all steps, each a .npy file.
 MAPS = ("dynamics", "net_change", "mean_relevance", "directness", "relative_dynamics",
         "pixel_entropy")  # fmt: skip
+#: Those of channel-summed pixels.
+PIXEL_MAPS = ("relative_dynamics", "pixel_entropy")
 #: What a finished run holds, beside its manifest, journal and relevance.
 RESULTS = ("observations.npy", *(f"{name}.npy" for name in MAPS), "metrics.csv", "transitions.csv",
            "outliers.json", "outliers.csv", "figures/dynamics.png")  # fmt: skip
@@ -80,6 +84,26 @@ def save_array(path: Path, array: NDArray[Any]) -> None:
     """Write `array` as .npy, whole or not at all."""
     with whole_file(path, "wb") as file:
         np.save(file, array, allow_pickle=False)
+
+
+def save_pieces(
+    path: Path, shape: tuple[int, ...], dtype: DTypeLike, parts: Iterable[NDArray[Any]]
+) -> None:
+    """Write an array of `shape` as .npy that comes in parts of some samples each, in order."""
+    kind = np.dtype(dtype)
+    header = {
+        "descr": np.lib.format.dtype_to_descr(kind), "fortran_order": False, "shape": shape,
+    }  # fmt: skip
+    with whole_file(path, "wb") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        for part in parts:
+            file.write(np.ascontiguousarray(part, dtype=kind).data)
+
+
+def nearest_folder(run: Path) -> Path | None:
+    """Return the folder nearest to a run that is there and can be written to."""
+    there = (folder for folder in (run, *run.absolute().parents) if folder.is_dir())
+    return next((folder for folder in there if os.access(folder, os.W_OK)), None)
 
 
 def save_json(path: Path, value: Any) -> None:
@@ -188,8 +212,9 @@ def read_manifest(run: Path) -> dict[str, Any]:
 
 def clear_run(run: Path) -> None:
     """Delete the files that lrpdyn wrote into `run`, and nothing else."""
-    written = [run / JOURNAL, *(run / name for name in RESULTS)]
+    written = [run / JOURNAL, run / ASKED, *(run / name for name in RESULTS)]
     written += sorted((run / "relevance").glob(f"step_{'[0-9]' * 12}.npy"))
+    written += sorted((run / WORKING).glob(f"step_{'[0-9]' * 12}.npy"))
     written += [path for path in sorted((run / "figures").glob("*")) if FIGURE.fullmatch(path.name)]
     # The manifest goes last: until then the folder is known to be a run.
     for path in (*written, *leftovers(run), run / MANIFEST):
@@ -198,7 +223,7 @@ def clear_run(run: Path) -> None:
 
 def leftovers(run: Path) -> list[Path]:
     """Return the temporary files that a killed run left behind."""
-    folders = (run, run / "relevance", run / "figures")
+    folders = (run, run / "relevance", run / "figures", run / WORKING)
     return [path for folder in folders for path in folder.glob(".*.tmp")]
 
 
@@ -241,14 +266,25 @@ def _read_array(path: Path, *, mapped: bool = False) -> NDArray[Any]:
 
 
 class Relevance(Mapping[int, NDArray[np.float32]]):
-    """The relevance maps of a run by step; a map is read when it is asked for."""
+    """The relevance maps of a run by step; a map is read when it is asked for.
 
-    def __init__(self, run: Path, steps: Sequence[int]) -> None:
-        self._run, self._steps = run, tuple(steps)
+    Raises
+    ------
+    RunError
+        The run keeps none (``--keep none``).
+    """
+
+    def __init__(self, run: Path, steps: Sequence[int], keep: str) -> None:
+        self._run, self._steps, self._keep = run, tuple(steps), keep
 
     def __getitem__(self, step: int) -> NDArray[np.float32]:
         if step not in self._steps:
             raise KeyError(step)
+        if self._keep == "none":
+            raise RunError(
+                f"{self._run}: keeps no relevance of its steps (--keep none); compute it with --keep "
+                "pixels or --keep relevance into another folder (-o)"
+            )
         return _read_array(relevance_path(self._run, step), mapped=True)
 
     def __iter__(self) -> Iterator[int]:
@@ -280,8 +316,12 @@ class Run:
 
     @property
     def relevance(self) -> Relevance:
-        """Raw relevance (N, C, H, W) or (N, F) by step."""
-        return Relevance(self.path, self.steps)
+        """Raw relevance by step, (N, C, H, W) or (N, F); (N, H, W) with ``--keep pixels``."""
+        return Relevance(self.path, self.steps, self.manifest.get("stored", {}).get("keep", ""))
+
+    def mapped(self, name: str) -> NDArray[Any]:
+        """Return one of the run's arrays, such as "dynamics", of which only what is used is read."""
+        return _read_array(self.path / f"{name}.npy", mapped=True)
 
     @cached_property
     def observations(self) -> NDArray[np.float32]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lrpdyn import explanation
 from lrpdyn import run as store
@@ -15,12 +17,15 @@ from lrpdyn.checkpoints.readers import stamp
 from lrpdyn.dynamics import Dynamics
 from lrpdyn.errors import ArchitectureError, CheckpointError, LrpdynError
 from lrpdyn.evidence.step import StepEvidence
-from lrpdyn.explanation import Question
-from lrpdyn.job import Job, progress_bar
-from lrpdyn.phases import outline
+from lrpdyn.explanation import Explanation, Question, explain_parts, joined
+from lrpdyn.job import READING, Job, progress
+from lrpdyn.phases import mean_outline, outline
 from lrpdyn.question import check_unchanged
 from lrpdyn.records import Record
 from lrpdyn.regions import shares
+from lrpdyn.stored import Stored
+from lrpdyn.streamed import pieces
+from lrpdyn.times import Times
 from lrpdyn.workers import in_order
 
 #: So many steps in a row go to one worker, at most.
@@ -33,10 +38,13 @@ def begin(job: Job, manifest: Mapping[str, Any]) -> None:
         path.unlink(missing_ok=True)
     # The manifest comes first: what is killed right after it is known to be a run.
     store.save_json(job.folder / store.MANIFEST, manifest)
-    store.save_array(job.folder / "observations.npy", job.observations.values)
+    values = job.observations.values
+    store.save_pieces(job.folder / "observations.npy", values.shape, np.float32, pieces(values))
 
 
-def explain_all(job: Job, question: Question, workers: int) -> tuple[list[Record], Dynamics]:
+def explain_all(
+    job: Job, question: Question, workers: int, times: Times
+) -> tuple[list[Record], Dynamics]:
     """Explain what the journal does not hold yet; add every step to the sums, in order.
 
     Explaining is shared among `workers` processes; the journal, the sums and the measures are made
@@ -46,46 +54,61 @@ def explain_all(job: Job, question: Question, workers: int) -> tuple[list[Record
     check_unchanged(job, journal)
     done = {record["step"]: record for record in journal}
     values = job.observations.values
-    dynamics = Dynamics(values.shape, job.normalisation)
+    dynamics = Dynamics(values.shape, job.normalisation, job.folder, workers)
     evidence = StepEvidence(job.model, values, job.painting, trust=job.trust)
     checkpoints = job.listing.checkpoints
     missing = [n for n, c in enumerate(checkpoints) if not _is_stored(job, done.get(c.step))]
-    explained, new = _explained(job, question, missing, workers), set(missing)
+    explained, new = _explained(job, question, missing, workers, times), set(missing)
     records: list[Record] = []
     before: Checkpoint | None = None
-    with closing(explained):
-        for n, checkpoint in progress_bar("explaining", job.quiet)(list(enumerate(checkpoints))):
+    held: set[int] = set()
+    with closing(explained), progress(len(checkpoints), job, times) as advance:
+        for n, checkpoint in enumerate(checkpoints):
             if n in new:
-                outcome = next(explained)
+                with times.of("waiting for workers"):
+                    outcome = next(explained)
                 if isinstance(outcome, LrpdynError):
                     if not job.skip_bad:
                         raise outcome
                     records.append(Record.bad(checkpoint, str(outcome)))
+                    advance()
                     continue
-                store.append_journal(job.folder, outcome)
+                with times.of("journal"):
+                    store.append_journal(job.folder, outcome)
                 facts = outcome
             else:
                 facts = done[checkpoint.step]
                 if facts["evidence"]["key"] != evidence.key(before):
                     facts = _looked_at_again(job, checkpoint, facts, evidence, before)
-            maps = np.load(store.relevance_path(job.folder, checkpoint.step), allow_pickle=False)
-            measures, transition = dynamics.add(checkpoint.step, maps)
-            parts = None if job.painting is None else shares(maps, job.painting.regions)
-            records.append(Record(facts, measures, transition, parts, outline(maps)))
+            with times.of("sums and measures"):
+                records.append(_added(job, dynamics, facts))
+            held |= {checkpoint.step}
+            job.storage.forget(job.folder, held - dynamics.needed)
+            held &= dynamics.needed
             before = checkpoint
+            advance()
     return records, dynamics
+
+
+def _added(job: Job, dynamics: Dynamics, facts: dict[str, Any]) -> Record:
+    """Add the maps of a step to the sums; return what was measured of them."""
+    maps = Stored(job.storage.maps_path(job.folder, facts["step"]))
+    measures, transition = dynamics.add(facts["step"], maps)
+    outlines = np.concatenate(list(dynamics.each(lambda piece: outline(maps[piece]))))
+    parts = None
+    if job.painting is not None:
+        regions = job.painting.regions
+        parts = np.concatenate(
+            list(dynamics.each(lambda piece: shares(maps[piece], regions.part(piece)))), axis=1
+        )
+    return Record(facts, measures, transition, parts, mean_outline(outlines))
 
 
 def _is_stored(job: Job, record: Mapping[str, Any] | None) -> bool:
     """Tell whether a step was explained before, and the file of its maps is whole."""
     if record is None or "evidence" not in record:
         return False
-    try:
-        path = store.relevance_path(job.folder, record["step"])
-        maps = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError):
-        return False
-    return bool(maps.shape == job.observations.values.shape and maps.dtype == np.float32)
+    return job.storage.is_there(job.folder, record["step"], job.observations.values.shape)
 
 
 def _looked_at_again(
@@ -104,7 +127,7 @@ def _looked_at_again(
 
 
 def _explained(
-    job: Job, question: Question, missing: Sequence[int], workers: int
+    job: Job, question: Question, missing: Sequence[int], workers: int, times: Times
 ) -> Generator[dict[str, Any] | LrpdynError]:
     """Yield the facts of each missing checkpoint in order, or why it cannot be explained.
 
@@ -114,7 +137,8 @@ def _explained(
     size = 1 if workers == 1 else min(LARGEST_BLOCK, -(-len(missing) // (4 * workers)))
     blocks = [missing[n : n + size] for n in range(0, len(missing), max(size, 1))]
     worker = _Worker(job, question)
-    for outcomes in in_order(worker, blocks, min(workers, len(blocks))):
+    for outcomes, seconds in in_order(worker, blocks, min(workers, len(blocks))):
+        times.add(seconds)
         yield from outcomes
 
 
@@ -122,14 +146,19 @@ class _Worker:
     """Explains checkpoints by their place in the listing; each process has one of its own."""
 
     def __init__(self, job: Job, question: Question) -> None:
-        self.job, self.question = job, question
+        self.job, self.question, self.times = job, question, Times()
         values = job.observations.values
         self.evidence = StepEvidence(job.model, values, job.painting, trust=job.trust)
         self.next = 0
         self.before: Checkpoint | None = None
 
-    def __call__(self, block: Sequence[int]) -> list[dict[str, Any] | LrpdynError]:
-        """Return the facts of each checkpoint; the first that fails ends it, but for skip_bad."""
+    def __call__(
+        self, block: Sequence[int]
+    ) -> tuple[list[dict[str, Any] | LrpdynError], dict[str, float]]:
+        """Return the facts of each checkpoint, and the seconds that it took.
+
+        The first that fails ends it, but for skip_bad.
+        """
         outcomes: list[dict[str, Any] | LrpdynError] = []
         for place in block:
             checkpoint = self.job.listing.checkpoints[place]
@@ -144,7 +173,7 @@ class _Worker:
                     break
                 continue
             self.before = checkpoint
-        return outcomes
+        return outcomes, self.times.taken()
 
     def _before(self, place: int) -> Checkpoint | None:
         """Return the last checkpoint before a place that can be loaded."""
@@ -160,13 +189,20 @@ class _Worker:
 
     def _explain(self, checkpoint: Checkpoint) -> dict[str, Any]:
         """Explain one checkpoint, store its relevance, and return its line of the journal."""
-        job = self.job
+        job, times = self.job, self.times
         size, modified = stamp(checkpoint.path, checkpoint.format)
-        self.evidence.hold(self.before)
-        sha256 = explanation.load(job.model, checkpoint, trust=job.trust)
-        found = explanation.explain(job.model, job.observations.values, self.question)
-        store.save_array(store.relevance_path(job.folder, checkpoint.step), found.relevance)
-        finite = np.isfinite(found.score)
+        with times.of(READING):
+            self.evidence.hold(self.before)
+            sha256 = explanation.load(job.model, checkpoint, trust=job.trust)
+        parts: list[Explanation] = []
+        with times.of("explaining and storing"):
+            job.storage.save(
+                job.folder, checkpoint.step, job.observations.values.shape, self._maps(parts)
+            )
+        found = joined(parts)
+        with times.of("evidence"):
+            evidence = self.evidence.gather(checkpoint.step, self.before)
+        finite = bool(np.isfinite(found.score).all() and found.relevance.all())
         return {
             "step": checkpoint.step,
             "path": str(checkpoint.path),
@@ -174,15 +210,35 @@ class _Worker:
             "sha256": sha256,
             "size": size,
             "modified": modified,
-            "status": "done" if found.finite else "not_finite",
-            "reason": None if found.finite else "its outputs or relevance hold NaN or infinity",
-            "score": [float(s) if ok else None for s, ok in zip(found.score, finite, strict=True)],
-            "target": [int(t) if ok else None for t, ok in zip(found.target, finite, strict=True)],
-            "argmax": [int(a) if ok else None for a, ok in zip(found.argmax, finite, strict=True)],
-            "support": [float(v) if np.isfinite(v) else None for v in found.support],
-            "outputs": [
-                [float(o) if np.isfinite(o) else None for o in row] for row in found.outputs
+            "status": "done" if finite else "not_finite",
+            "reason": None if finite else "its outputs or relevance hold NaN or infinity",
+            "score": _plain(found.score),
+            "target": [
+                int(t) if np.isfinite(s) else None
+                for t, s in zip(found.target, found.score, strict=True)
             ],
-            "relevance_finite": bool(np.isfinite(found.relevance).all()),
-            "evidence": self.evidence.gather(checkpoint.step, self.before),
+            "argmax": [
+                int(a) if np.isfinite(s) else None
+                for a, s in zip(found.argmax, found.score, strict=True)
+            ],
+            "support": _plain(found.support),
+            "outputs": [_plain(row) for row in found.outputs],
+            "relevance_finite": bool(found.relevance.all()),
+            "evidence": evidence,
         }
+
+    def _maps(self, parts: list[Explanation]) -> Iterator[NDArray[np.float32]]:
+        """Yield the maps of one batch after the other; what else there is of it goes to `parts`.
+
+        There the maps are replaced by whether they are finite: nobody holds those of all samples.
+        """
+        job = self.job
+        with self.evidence.watching():
+            for part in explain_parts(job.model, job.observations.values, self.question):
+                yield part.relevance
+                finite = np.array([np.isfinite(part.relevance).all()])
+                parts.append(replace(part, relevance=finite))
+
+
+def _plain(values: NDArray[np.float64]) -> list[float | None]:
+    return [float(value) if np.isfinite(value) else None for value in values]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,9 +14,15 @@ from scipy import stats
 
 from lrpdyn.dynamics import Dynamics, Transition
 from lrpdyn.measures import normalise
+from lrpdyn.stored import Stored, pieces
+from lrpdyn.sums import Sums
 
 numbers = st.floats(-100, 100, width=32).map(lambda v: 0.0 if abs(v) < 1e-3 else v)
 STEPS = (3, 10, 20, 30, 45)
+
+
+def sums_of(dynamics: Dynamics) -> Sums:
+    return dynamics.of(slice(0, dynamics.shape[0]))
 
 
 def streamed(maps: np.ndarray, how: str = "none") -> tuple[Dynamics, list, list[Transition]]:
@@ -34,23 +41,23 @@ def test_streamed_maps_equal_those_in_memory(maps: np.ndarray, how: str) -> None
     copies = np.stack([normalise(values, how) for values in maps])
     differences = np.abs(np.diff(copies, axis=0))
     path, net = differences.sum(0), np.abs(copies[-1] - copies[0])
-    np.testing.assert_allclose(dynamics.dynamics, path, rtol=1e-6, atol=1e-6)
-    np.testing.assert_allclose(dynamics.net_change, net, rtol=1e-6, atol=1e-6)
-    np.testing.assert_allclose(dynamics.mean_relevance, np.abs(copies).mean(0), rtol=1e-6)
+    np.testing.assert_allclose(sums_of(dynamics).dynamics, path, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(sums_of(dynamics).net_change, net, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(sums_of(dynamics).mean_relevance, np.abs(copies).mean(0), rtol=1e-6)
     direct = np.where(path > 0, net / np.where(path > 0, path, 1), 0)
-    np.testing.assert_allclose(dynamics.directness, direct, rtol=1e-5, atol=1e-5)
-    assert (dynamics.directness <= 1 + 1e-6).all()
+    np.testing.assert_allclose(sums_of(dynamics).directness, direct, rtol=1e-5, atol=1e-5)
+    assert (sums_of(dynamics).directness <= 1 + 1e-6).all()
     sizes = np.abs(copies).sum(axis=2)
     total = sizes.sum(0)
     there = total > 1e-6 * total.max(axis=(1, 2), keepdims=True)
     relative = np.where(there, path.sum(axis=1) / np.where(there, total, 1), 0)
-    np.testing.assert_allclose(dynamics.relative_dynamics, relative, rtol=1e-5, atol=1e-6)
-    assert (dynamics.relative_dynamics <= 2 + 1e-6).all()
+    np.testing.assert_allclose(sums_of(dynamics).relative_dynamics, relative, rtol=1e-5, atol=1e-6)
+    assert (sums_of(dynamics).relative_dynamics <= 2 + 1e-6).all()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pixels without relevance: SciPy divides by zero
         entropy = stats.entropy(sizes, axis=0)
-    np.testing.assert_allclose(dynamics.pixel_entropy, entropy, rtol=1e-4, atol=1e-5)
-    largest, at = dynamics.largest
+    np.testing.assert_allclose(sums_of(dynamics).pixel_entropy, entropy, rtol=1e-4, atol=1e-5)
+    largest, at = sums_of(dynamics).largest, sums_of(dynamics).largest_at
     of_pixels = differences.sum(axis=2)
     np.testing.assert_allclose(largest, of_pixels.max(0))
     np.testing.assert_array_equal(at, of_pixels.argmax(0))
@@ -94,7 +101,7 @@ def test_entropy_of_pixels_over_training() -> None:
     maps[2, 0, 1] = 7
     maps[:2, 0, 2] = 3e-9
     dynamics, _, _ = streamed(maps)
-    found = dynamics.pixel_entropy[0]
+    found = sums_of(dynamics).pixel_entropy[0]
     assert found[:3] == pytest.approx([np.log(4), 0, np.log(2)], abs=1e-6)
     assert np.isnan(found[3])
 
@@ -102,7 +109,7 @@ def test_entropy_of_pixels_over_training() -> None:
 def test_relative_dynamics_of_rounding_is_zero() -> None:
     maps = np.array([[[1, 1e-7]], [[2, -1e-7]]], dtype=np.float32)
     dynamics, _, _ = streamed(maps)
-    assert dynamics.relative_dynamics.tolist() == [[pytest.approx(1 / 3), 0]]
+    assert sums_of(dynamics).relative_dynamics.tolist() == [[pytest.approx(1 / 3), 0]]
 
 
 def test_a_first_step_of_zero_is_marked() -> None:
@@ -133,7 +140,35 @@ def test_not_finite_steps_are_never_bridged() -> None:
     dynamics = Dynamics((1, 2))
     moves = [dynamics.add(step, values)[1] for step, values in enumerate(maps)]
     assert [move is not None for move in moves] == [False, True, False, False]
-    assert dynamics.dynamics.tolist() == [[1, 1]]
-    assert dynamics.net_change.tolist() == [[3, 3]]
+    assert sums_of(dynamics).dynamics.tolist() == [[1, 1]]
+    assert sums_of(dynamics).net_change.tolist() == [[3, 3]]
     assert dynamics.summary()["every_second_share"] == 0
     assert dynamics.steps == 3
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_many_samples_in_files_give_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, threads: int
+) -> None:
+    maps = np.random.default_rng(0).normal(size=(5, 9, 4, 70, 70)).astype(np.float32)
+    assert len(pieces(maps.shape[1:])) == 2
+    files = []
+    for step, values in zip(STEPS, maps, strict=True):
+        files.append(tmp_path / f"{step}.npy")
+        np.save(files[-1], values)
+    whole, expected, _ = streamed(maps, "l1")
+    monkeypatch.setattr("lrpdyn.stored.LARGEST_IN_MEMORY", 0)
+    dynamics = Dynamics(maps.shape[1:], "l1", tmp_path, threads)
+    for file, step, before in zip(files, STEPS, expected, strict=True):
+        measures, _ = dynamics.add(step, Stored(file))
+        for name in ("relevance_l1", "entropy", "distance_from_first"):
+            np.testing.assert_array_equal(getattr(measures, name), getattr(before, name))
+    assert dynamics.needed == {3, 45}
+    for piece in pieces(maps.shape[1:]):
+        for name in ("dynamics", "net_change", "mean_relevance", "relative_dynamics"):
+            found = getattr(dynamics.of(piece), name)
+            np.testing.assert_array_equal(found, getattr(whole.of(piece), name))
+    assert dynamics.summary() == whole.summary()
+    dynamics.close()
+    # Nothing is left behind: the files have no names.
+    assert sorted(tmp_path.iterdir()) == sorted(files)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lrpdyn.phases import find_phases, outline
+from lrpdyn.phases import find_phases, mean_outline, outline
 
 
 def levels(steps: int, borders: list[int], seed: int, size: float = 4.0) -> np.ndarray:
@@ -66,11 +66,12 @@ def test_outlines_are_shares_over_a_grid() -> None:
     maps[0, 0, :2, :3] = 1
     maps[0, 1, -1, -1] = -6
     maps[1, 0, 0, 0] = 5
-    found = outline(maps)
+    assert outline(maps).shape == (3, 49)
+    found = mean_outline(outline(maps))
     assert found.shape == (49,)
     assert found[0] == pytest.approx((0.5 + 1) / 2)
     assert found[-1] == pytest.approx(0.25)
     assert found.sum() == pytest.approx(1)
-    assert np.isnan(outline(np.zeros((2, 1, 14, 14)))).all()
-    flat = outline(np.array([[1.0, -1, 2]]))
+    assert np.isnan(mean_outline(outline(np.zeros((2, 1, 14, 14))))).all()
+    flat = mean_outline(outline(np.array([[1.0, -1, 2]])))
     assert flat.tolist() == [0.25, 0.25, 0.5]

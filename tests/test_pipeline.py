@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 import lrpdyn
-from lrpdyn import pipeline
+from lrpdyn import steps
 from lrpdyn.errors import CheckpointError, LrpdynError, ObservationError, RunError, UsageError
 
 TANH = {"activation": "tanh"}
@@ -84,7 +84,7 @@ def test_asked_again_and_gone_on_with(
     mlp_folder: Path, vectors: Vectors, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = contents(mlp_run(mlp_folder, vectors, tmp_path / "whole").path)
-    explain = pipeline.explanation.explain
+    explain = steps.explain_parts
     calls = []
 
     def stops(*arguments: Any) -> Any:
@@ -93,7 +93,7 @@ def test_asked_again_and_gone_on_with(
             raise KeyboardInterrupt
         return explain(*arguments)
 
-    monkeypatch.setattr(pipeline.explanation, "explain", stops)
+    monkeypatch.setattr(steps, "explain_parts", stops)
     with pytest.raises(KeyboardInterrupt):
         mlp_run(mlp_folder, vectors, tmp_path / "run", workers=1)
     with pytest.raises(RunError, match="not finished"):
@@ -128,10 +128,10 @@ def test_killed_at_any_moment_gives_the_same_bytes(
     whole = contents(lrpdyn.compute(ppo_folder, tmp_path / "obs.npy", out=tmp_path / "whole").path)
     command = [sys.executable, "-m", "lrpdyn", "compute", str(ppo_folder), str(tmp_path / "obs.npy"),
                "-q", "-o", str(tmp_path / "run")]  # fmt: skip
-    for steps in (1, 3):
+    for explained in (1, 3):
         with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
             while process.poll() is None:
-                if len(list((tmp_path / "run" / "relevance").glob("step_*"))) >= steps:
+                if len(list((tmp_path / "run" / "relevance").glob("step_*"))) >= explained:
                     os.kill(process.pid, signal.SIGKILL)
                     break
                 time.sleep(0.001)

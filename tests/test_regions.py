@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from lrpdyn.errors import ObservationError
-from lrpdyn.regions import modal_value, read_regions, shares
+from lrpdyn.modal import modal_value
+from lrpdyn.regions import read_regions, shares
 
 SHAPE = (3, 2, 4, 5)
 

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from torch import nn
 
 _HIDDEN = 2**0.5
 
 
-def orthogonal(network: nn.Module, gains: Mapping[str, float]) -> None:
+def orthogonal(
+    network: nn.Module, gains: Mapping[str, float], without: Collection[str] = ()
+) -> None:
     """Give every Linear and convolution orthogonal weights and no bias, in place.
 
-    `gains` are those of children of `network` by name; the square root of 2 elsewhere.
+    `gains` are those of children of `network` by name; the square root of 2 elsewhere. Children
+    called as in `without` stay as they are.
     """
     for name, child in network.named_children():
+        if name in without:
+            continue
         gain = gains.get(name, _HIDDEN)
         for module in child.modules():
             if isinstance(module, nn.Linear | nn.Conv2d):

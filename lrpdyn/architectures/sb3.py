@@ -80,8 +80,11 @@ class ActorCritic(nn.Module):
             self.log_std = nn.Parameter(torch.zeros(actions))
 
     def initialise(self) -> None:
-        """Begin as Stable-Baselines3 does (``ortho_init``)."""
-        orthogonal(self, {"action_net": 0.01, "value_net": 1.0})
+        """Begin as Stable-Baselines3 does (``ortho_init``), whose extractors are one by default."""
+        names = [name for name in EXTRACTORS if hasattr(self, name)]
+        orthogonal(self, {"action_net": 0.01, "value_net": 1.0}, without=names[1:])
+        for name in names[1:]:
+            self.get_submodule(name).load_state_dict(self.get_submodule(names[0]).state_dict())
 
     def path(self, head: str) -> nn.Module:
         """Return the layers from the observation to the outputs of `head`."""

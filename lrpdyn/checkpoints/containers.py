@@ -13,11 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from lrpdyn.errors import CheckpointError
 
 ZIP = b"PK\x03\x04"
 
 _CHUNK = 1 << 20
+#: Files up to this size are read in one go; of larger ones, only what is needed is read.
+_AT_ONCE = 1 << 26
 #: Weights hardly compress; a member that unpacks to more than this is made to fill the memory.
 _LARGEST_RATIO = 100
 _ALWAYS_ALLOWED = 1 << 20
@@ -34,12 +38,6 @@ class _Range(io.RawIOBase):
         super().__init__()
         self._file: Any = file
         self._start, self._size, self._at = start, size, 0
-
-    def whole(self) -> bytes:
-        """Return all bytes; nothing is copied on the way."""
-        self._file.seek(self._start)
-        found: bytes = self._file.read(self._size)
-        return found
 
     def readable(self) -> bool:
         return True
@@ -60,7 +58,27 @@ class _Range(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         wanted = max(0, min(len(buffer), self._size - self._at))
         self._file.seek(self._start + self._at)
-        found = self._file.read(wanted) or b""
+        found: int = self._file.readinto(memoryview(buffer)[:wanted]) or 0
+        self._at += found
+        return found
+
+
+class _Memory(io.RawIOBase):
+    """Bytes in memory as a file; nothing is copied to make it one."""
+
+    def __init__(self, content: memoryview) -> None:
+        super().__init__()
+        self._content, self._at = content, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self._at = offset
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        found = self._content[self._at : self._at + len(buffer)]
         buffer[: len(found)] = found
         self._at += len(found)
         return len(found)
@@ -74,19 +92,34 @@ class Part(io.BufferedReader):
     """
 
     def __init__(self, file: io.IOBase, start: int, size: int) -> None:
-        self._range = _Range(file, start, size)
-        super().__init__(self._range)
+        super().__init__(_Range(file, start, size))
         self.size = size
 
-    def whole(self) -> bytes:
-        """Return all bytes, in one read."""
-        return self._range.whole()
+    def payload(self) -> Payload:
+        """Return all bytes, read in one go into memory that nothing else uses."""
+        content = np.empty(self.size, np.uint8).data
+        self.seek(0)
+        if self.readinto(content) != self.size:
+            raise OSError("it ended while it was read")
+        return Payload(content)
 
     def read(self, size: int | None = -1) -> bytes:
         if size is None or size < 0 or size > io.DEFAULT_BUFFER_SIZE:
             left = max(0, self.size - self.tell())
             size = left if size is None or size < 0 else min(size, left)
         return super().read(size)
+
+
+@dataclass(frozen=True)
+class Payload:
+    """All bytes of a file: in memory, or `mapped` from a path, so that those looked at are read."""
+
+    content: memoryview
+    mapped: Path | None = None
+
+    def part(self) -> Part:
+        """Return the bytes as a file."""
+        return Part(_Memory(self.content), 0, len(self.content))
 
 
 @dataclass(frozen=True)
@@ -123,7 +156,7 @@ class Archive:
             raise CheckpointError(f"{self.where}: has no member {name}")
         try:
             if info.compress_type == zipfile.ZIP_STORED:
-                return self._stored(info)
+                return Part(self.file, self._start(info), info.file_size)
             if info.file_size > _LARGEST_RATIO * info.compress_size + _ALWAYS_ALLOWED:
                 raise CheckpointError(
                     f"{self.where}: member {name} unpacks from {info.compress_size:,} to "
@@ -135,18 +168,27 @@ class Archive:
             raise self._damaged(name, error) from error
         return Part(io.BytesIO(payload), 0, len(payload))
 
-    def _stored(self, info: zipfile.ZipInfo) -> Part:
+    def place(self, name: str) -> slice:
+        """Return where in the file a member is that is stored as it is."""
+        info = self.members[name]
+        try:
+            start = self._start(info)
+        except _ZIP_ERRORS as error:
+            raise self._damaged(name, error) from error
+        return slice(start, start + info.file_size)
+
+    def _start(self, info: zipfile.ZipInfo) -> int:
         self.file.seek(info.header_offset)
         header = self.file.read(_LOCAL_HEADER.size)
         if len(header) < _LOCAL_HEADER.size or not header.startswith(ZIP):
             raise zipfile.BadZipFile("no member where the directory says")
         name_size, extra_size = _LOCAL_HEADER.unpack(header)[-2:]
-        start = info.header_offset + _LOCAL_HEADER.size + name_size + extra_size
+        start: int = info.header_offset + _LOCAL_HEADER.size + name_size + extra_size
         if info.flag_bits & 1:
             raise zipfile.BadZipFile("it is encrypted")
         if start + info.file_size > self.file.size:
             raise zipfile.BadZipFile("it reaches beyond the end of the file")
-        return Part(self.file, start, info.file_size)
+        return start
 
     def _damaged(self, name: str, error: Exception) -> CheckpointError:
         return CheckpointError(
@@ -194,6 +236,20 @@ def open_file(path: Path) -> Iterator[Part]:
             yield Part(file, 0, file.seek(0, io.SEEK_END))
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read: {error.strerror or error}") from error
+
+
+def payload_of(path: Path) -> Payload:
+    """Return the bytes of a file; a large one is mapped, and must not be cut short meanwhile.
+
+    Raises
+    ------
+    CheckpointError
+        It cannot be opened or read.
+    """
+    with open_file(path) as file:
+        if file.size <= _AT_ONCE:
+            return file.payload()
+        return Payload(np.memmap(path, np.uint8, mode="c").data, path)
 
 
 def sha256_of(path: Path) -> str:

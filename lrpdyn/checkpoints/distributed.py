@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lrpdyn.checkpoints.containers import open_file
+from lrpdyn.checkpoints.containers import Part, Payload, open_file
 from lrpdyn.checkpoints.globals import dangerous
 from lrpdyn.checkpoints.model import Choice, Header
 from lrpdyn.checkpoints.outline import DamagedPickleError, outline
@@ -152,13 +152,12 @@ def _value(path: Path, places: list[tuple[Any, Any]]) -> Any:
     if len(places) != 1:
         return None
     chunk = _chunk(path, *places[0])
-    return plain_value(_bytes(chunk)) if chunk.length < _LONGEST_VALUE else None
+    return plain_value(_payload(chunk)) if chunk.length < _LONGEST_VALUE else None
 
 
-def _bytes(chunk: _Chunk) -> bytes:
+def _payload(chunk: _Chunk) -> Payload:
     with open_file(chunk.file) as file:
-        file.seek(chunk.start)
-        return file.read(chunk.length)
+        return Part(file, chunk.start, chunk.length).payload()
 
 
 def _assembled(tensor: _Tensor, where: str) -> Tensor:
@@ -167,7 +166,7 @@ def _assembled(tensor: _Tensor, where: str) -> Tensor:
     whole = torch.empty(tensor.shape, dtype=tensor.dtype)
     covered = 0
     for chunk in tensor.chunks:
-        block = load_tensor(_bytes(chunk), where)
+        block = load_tensor(_payload(chunk), where)
         at = chunk.at or (0,) * block.ndim
         ends = [start + size for start, size in zip(at, block.shape, strict=False)]
         fits = len(at) == block.ndim == whole.ndim and block.dtype == whole.dtype

@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from lrpdyn.checkpoints import arrays, safetensors, torchfile
-from lrpdyn.checkpoints.containers import open_file
+from lrpdyn.checkpoints.containers import open_file, payload_of
 from lrpdyn.checkpoints.model import Choice, Header
 from lrpdyn.checkpoints.payload import epoch_of, step_of
 from lrpdyn.checkpoints.rawtensors import read_all
@@ -159,8 +159,7 @@ def _file_weights(path: Path, choice: Choice) -> Mapping[str, Tensor]:
         return read_all(safetensors.tensors_of(path)[0])
     if path.suffix == ".pkl":
         return arrays.weights_of(path, choice)
-    header = _file_header(path, choice)
-    return torchfile.weights_of(path, str(path), header, trust=choice.trust)
+    return torchfile.weights_of(payload_of(path), str(path), choice)
 
 
 def _json(path: Path) -> dict[str, Any]:

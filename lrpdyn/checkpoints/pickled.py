@@ -38,12 +38,13 @@ class StorageOutline:
 
 @dataclass(frozen=True, eq=False)
 class TensorOutline:
-    """A tensor without its numbers."""
+    """A tensor without its numbers; `special` says that it is more than a view of its storage."""
 
     shape: tuple[int, ...]
     storage: StorageOutline
     offset: int
     stride: tuple[int, ...]
+    special: bool = False
 
     @property
     def size(self) -> int:

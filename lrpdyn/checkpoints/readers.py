@@ -24,7 +24,14 @@ from lrpdyn.checkpoints import (
     torchlook,
     torchrl,
 )
-from lrpdyn.checkpoints.containers import ZIP, chunks, open_archive, open_file
+from lrpdyn.checkpoints.containers import (
+    ZIP,
+    chunks,
+    open_archive,
+    open_file,
+    payload_of,
+    sha256_of,
+)
 from lrpdyn.checkpoints.model import Choice, Header
 from lrpdyn.errors import CheckpointError
 
@@ -158,8 +165,15 @@ def _torch_header(path: Path, choice: Choice) -> Header:
 
 
 def _torch_weights(path: Path, choice: Choice) -> Mapping[str, Tensor]:
-    header = _torch_header(path, choice)
-    return torchfile.weights_of(path, str(path), header, trust=choice.trust)
+    return torchfile.weights_of(payload_of(path), str(path), choice)
+
+
+def _torch_both(path: Path, choice: Choice) -> tuple[Mapping[str, Tensor], str]:
+    payload = payload_of(path)
+    weights = torchfile.weights_of(payload, str(path), choice)
+    if payload.mapped is not None:
+        return weights, sha256_of(path)  # piece by piece: what is mapped would stay in memory
+    return weights, hashlib.sha256(payload.content).hexdigest()
 
 
 def _folder_reader(format: str, find: Callable[[Path], folders.Inside | None]) -> Reader:
@@ -187,7 +201,7 @@ READERS: tuple[Reader, ...] = (
         digest=sb3.digest_of,
         both=sb3.weights_and_digest_of,
     ),
-    Reader("torch", _is_torch, _torch_header, _torch_weights),
+    Reader("torch", _is_torch, _torch_header, _torch_weights, both=_torch_both),
     Reader(
         "safetensors",
         lambda entry: safetensors.recognises(entry.head),

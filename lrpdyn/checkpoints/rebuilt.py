@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -59,11 +60,13 @@ def _tensor(storage: Any, offset: Any, shape: Any, stride: Any, *rest: Any) -> T
         not isinstance(number, int) or number < 0 for number in numbers
     ):
         raise ValueError("a tensor without its shape")
-    return TensorOutline(sizes, storage, offset, strides)
+    # After requires_grad and hooks: a dtype that the storage does not have, bits such as "conjugated".
+    return TensorOutline(sizes, storage, offset, strides, special=any(rest[2:]))
 
 
 def _from_type(function: Any, kind: Any, args: Any, state: Any) -> Any:
-    return called(function, args)
+    found = called(function, args)
+    return replace(found, special=True) if isinstance(found, TensorOutline) else found
 
 
 def _mapping(*args: Any) -> dict[Any, Any]:

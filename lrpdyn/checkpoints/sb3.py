@@ -13,7 +13,7 @@ from typing import Any
 from torch import Tensor
 
 from lrpdyn.checkpoints import torchfile
-from lrpdyn.checkpoints.containers import Archive, Part, open_archive, open_file
+from lrpdyn.checkpoints.containers import Archive, Part, open_archive, open_file, payload_of
 from lrpdyn.checkpoints.model import Choice, Header, StepCandidate
 from lrpdyn.checkpoints.payload import is_count
 from lrpdyn.errors import CheckpointError
@@ -43,11 +43,9 @@ def header_of(path: Path, choice: Choice) -> Header:
 def weights_and_digest_of(path: Path, choice: Choice) -> tuple[Mapping[str, Tensor], str]:
     """Read the weights of a zip's ``policy.pth``, and its SHA-256, in one go."""
     with open_file(path) as file:
-        part = _policy(open_archive(file, str(path)))
-        header = torchfile.header_of(part, str(path), choice)
-        payload = part.whole()
-    weights = torchfile.weights_of(payload, str(path), header, trust=choice.trust)
-    return weights, hashlib.sha256(payload).hexdigest()
+        payload = _policy(open_archive(file, str(path))).payload()
+    weights = torchfile.weights_of(payload, str(path), choice)
+    return weights, hashlib.sha256(payload.content).hexdigest()
 
 
 def weights_of(path: Path, choice: Choice) -> Mapping[str, Tensor]:
@@ -58,7 +56,8 @@ def weights_of(path: Path, choice: Choice) -> Mapping[str, Tensor]:
 def digest_of(path: Path) -> str:
     """Return the SHA-256 of a zip's ``policy.pth``."""
     with open_file(path) as file:
-        return hashlib.sha256(_policy(open_archive(file, str(path))).whole()).hexdigest()
+        payload = _policy(open_archive(file, str(path))).payload()
+    return hashlib.sha256(payload.content).hexdigest()
 
 
 def folder_header_of(path: Path, choice: Choice) -> Header:
@@ -74,9 +73,7 @@ def folder_header_of(path: Path, choice: Choice) -> Header:
 
 def folder_weights_of(path: Path, choice: Choice) -> Mapping[str, Tensor]:
     """Read the weights of an unpacked zip."""
-    with open_file(path / POLICY) as file:
-        header = torchfile.header_of(file, str(path / POLICY), choice)
-    return torchfile.weights_of(path / POLICY, str(path), header, trust=choice.trust)
+    return torchfile.weights_of(payload_of(path / POLICY), str(path), choice)
 
 
 def _policy(archive: Archive) -> Part:

@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import re
 import warnings
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from lrpdyn.checkpoints.containers import (
-    ZIP,
-    Part,
-    first_line,
-    open_file,
-)
+from lrpdyn.checkpoints.containers import ZIP, Part, Payload, first_line
 from lrpdyn.checkpoints.globals import dangerous, stand_ins
 from lrpdyn.checkpoints.model import Choice, Header
 from lrpdyn.checkpoints.outline import Outline
 from lrpdyn.checkpoints.payload import epoch_of, follow, locate, step_of
 from lrpdyn.checkpoints.pickled import Opaque, TensorOutline
 from lrpdyn.checkpoints.torchlook import Look, check_sizes, check_weights, fingerprint, look_at
+from lrpdyn.checkpoints.views import views
 from lrpdyn.errors import CheckpointError
 
 _MODULE_PARTS = ("_parameters", "_buffers", "_modules")
@@ -65,45 +58,57 @@ def header_of(file: Part, where: str, choice: Choice) -> Header:
     )
 
 
-def weights_of(
-    source: Path | bytes, where: str, header: Header, *, trust: bool
-) -> Mapping[str, Tensor]:
-    """Read the weights that `header` tells of, with torch's restricted unpickler.
+def weights_of(payload: Payload, where: str, choice: Choice) -> Mapping[str, Tensor]:
+    """Return the weights in a file of torch.save; its bytes are looked at here, whatever was seen before.
 
-    A `source` that is a path is mapped: of what it holds, only the weights are read.
+    Weights that are plain tensors share the memory of `payload`; for others torch's restricted
+    unpickler is asked.
 
     Raises
     ------
     CheckpointError
-        It is damaged, or wants to run code and is not trusted.
+        It is damaged, holds no weights, or wants to run code and is not trusted.
     """
-    with _opened(source) as file:
-        look = look_at(file, where)
-        # Looked at again, and the checksums compared: the file may have changed since.
-        names = dangerous(look.found.names)
-        if names and not trust:
-            raise _refused(names, where)
-        if not names:
-            check_weights(_chosen(look.found.root, header.weights, where), look, where)
+    look = look_at(payload.part(), where)
+    path, _ = locate(_state(look, choice, where), choice.weights, where)
+    return _weights(payload, look, path, where)
+
+
+def weights_at(payload: Payload, where: str, path: str, choice: Choice) -> Mapping[str, Tensor]:
+    """Return the weights that are at a known `path` in a file of torch.save, as `weights_of` does."""
+    look = look_at(payload.part(), where)
+    _state(look, choice, where)
+    return _weights(payload, look, path, where)
+
+
+def _weights(payload: Payload, look: Look, path: str, where: str) -> Mapping[str, Tensor]:
     # What names nothing dangerous is never run, trusted or not.
-    loaded = _load(source, look.found, where, trust=bool(names))
-    chosen = _state_of(follow(_state_of(loaded), header.weights))
-    return {key: value for key, value in chosen.items() if isinstance(value, Tensor)}
+    executes = bool(dangerous(look.found.names))
+    if not executes:
+        chosen = _chosen(look.found.root, path, where)
+        tensors = {key: value for key, value in chosen.items() if isinstance(value, TensorOutline)}
+        check_sizes(tensors, where)
+        check_weights(tensors, look, payload, where)
+        found = views(chosen, look, payload)
+        if found is not None:
+            return found
+    loaded = _load(payload, look.found, where, trust=executes)
+    built = _state_of(follow(_state_of(loaded), path))
+    return {key: value for key, value in built.items() if isinstance(value, Tensor)}
 
 
 def _state_of(loaded: Any) -> Any:
     return loaded.state_dict() if isinstance(loaded, nn.Module) else loaded
 
 
-def _chosen(root: Any, path: str, where: str) -> dict[str, TensorOutline]:
+def _chosen(root: Any, path: str, where: str) -> dict[str, Any]:
     try:
-        items = follow(root, path).items()
+        return dict(follow(root, path).items())
     except (KeyError, IndexError, ValueError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{where}: has changed since it was listed; start again") from error
-    return {key: value for key, value in items if isinstance(value, TensorOutline)}
 
 
-def load_tensor(payload: bytes, where: str) -> Tensor:
+def load_tensor(payload: Payload, where: str) -> Tensor:
     """Read one tensor that torch.save wrote.
 
     Raises
@@ -111,8 +116,7 @@ def load_tensor(payload: bytes, where: str) -> Tensor:
     CheckpointError
         It is damaged, or no tensor.
     """
-    with _opened(payload) as file:
-        look = look_at(file, where)
+    look = look_at(payload.part(), where)
     if not isinstance(look.found.root, TensorOutline):
         raise CheckpointError(f"{where}: expected a tensor, found something else")
     check_sizes({"it": look.found.root}, where)
@@ -122,20 +126,19 @@ def load_tensor(payload: bytes, where: str) -> Tensor:
     return loaded
 
 
-def plain_value(payload: bytes) -> Any:
+def plain_value(payload: Payload) -> Any:
     """Return the number or text that torch.save wrote, or None if it is anything else."""
     try:
-        with _opened(payload) as file:
-            root = look_at(file, "").found.root
+        root = look_at(payload.part(), "").found.root
     except CheckpointError:
         return None
     return root if isinstance(root, int | float | str) else None
 
 
-def _load(source: Path | bytes, found: Outline, where: str, *, trust: bool) -> Any:
-    is_zip = _begins_with_zip(source)
-    given: Any = io.BytesIO(source) if isinstance(source, bytes) else str(source)
-    options: dict[str, Any] = {"mmap": True} if is_zip and isinstance(source, Path) else {}
+def _load(payload: Payload, found: Outline, where: str, *, trust: bool) -> Any:
+    given: Any = payload.part() if payload.mapped is None else str(payload.mapped)
+    is_zip = bytes(payload.content[: len(ZIP)]) == ZIP
+    options: dict[str, Any] = {"mmap": True} if is_zip and payload.mapped is not None else {}
     try:
         with (
             torch.serialization.safe_globals(stand_ins(found.names)),
@@ -157,22 +160,6 @@ def _load(source: Path | bytes, found: Outline, where: str, *, trust: bool) -> A
             f"{where}: cannot be read, damaged or cut short ({first_line(error)}); copy it again, or "
             "go on without it (--skip-bad)"
         ) from error
-
-
-@contextlib.contextmanager
-def _opened(source: Path | bytes) -> Iterator[Part]:
-    if isinstance(source, bytes):
-        yield Part(io.BytesIO(source), 0, len(source))
-        return
-    with open_file(source) as file:
-        yield file
-
-
-def _begins_with_zip(source: Path | bytes) -> bool:
-    if isinstance(source, bytes):
-        return source.startswith(ZIP)
-    with source.open("rb") as file:
-        return file.read(4) == ZIP
 
 
 def _state(look: Look, choice: Choice, where: str) -> Any:

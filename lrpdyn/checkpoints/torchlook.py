@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import io
 import struct
+import zipfile
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from lrpdyn.checkpoints.containers import ZIP, Archive, Part, first_line, open_archive
+from lrpdyn.checkpoints.containers import ZIP, Archive, Part, Payload, first_line, open_archive
 from lrpdyn.checkpoints.outline import DamagedPickleError, Outline, outline
 from lrpdyn.checkpoints.pickled import TensorOutline
 from lrpdyn.errors import CheckpointError
@@ -19,9 +20,6 @@ from lrpdyn.errors import CheckpointError
 LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 
 _LARGEST_PICKLE = 1 << 28
-_CHUNK = 1 << 20
-#: Up to this many bytes a storage is read in one go, which copies less.
-_AT_ONCE = 1 << 26
 #: Tensors may share a storage (tied weights), but not make much of nothing.
 _MOST_SHARED = 8
 
@@ -30,12 +28,14 @@ _MOST_SHARED = 8
 class Look:
     """What a file holds: the outline of its object, and the members of its storages by key.
 
-    There are no members in legacy files, which keep no checksums either.
+    There are no members in legacy files, which keep no checksums either. `prefix` is what the names
+    of all members begin with.
     """
 
     found: Outline
     archive: Archive | None = None
     members: Mapping[str, str] = field(default_factory=dict)
+    prefix: str = ""
 
     def checksum(self, key: str) -> int:
         """Return a storage's CRC-32; 0 where torch was told not to compute it."""
@@ -84,7 +84,7 @@ def _look_into_zip(archive: Archive, where: str) -> Look:
                 f"{where}: is damaged: storage {storage.key} is missing or too short; copy it again, or "
                 "go on without it (--skip-bad)"
             )
-        if info.compress_size != info.file_size:
+        if info.compress_type != zipfile.ZIP_STORED or info.compress_size != info.file_size:
             raise CheckpointError(
                 f"{where}: is a torch file that something else has compressed; save it again with "
                 "torch.save"
@@ -92,7 +92,7 @@ def _look_into_zip(archive: Archive, where: str) -> Look:
         if info.header_offset + info.file_size > archive.file.size:
             raise CheckpointError(f"{where}: is damaged: member {name} reaches beyond its end")
         members[storage.key] = name
-    return Look(found, archive, members)
+    return Look(found, archive, members, prefix)
 
 
 @lru_cache(maxsize=4)
@@ -152,19 +152,15 @@ def fingerprint(tensors: Mapping[str, TensorOutline], look: Look) -> str | None:
     return hashlib.sha256(repr(parts).encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def check_weights(tensors: Mapping[str, TensorOutline], look: Look, where: str) -> None:
+def check_weights(
+    tensors: Mapping[str, TensorOutline], look: Look, payload: Payload, where: str
+) -> None:
     """Compare the weights' bytes with their checksums, which torch does not do."""
     if look.archive is None:
         return
     for key in dict.fromkeys(tensor.storage.key for tensor in tensors.values()):
         name = look.members[key]
-        part = look.archive.part(name)
-        found = 0
-        if part.size <= _AT_ONCE:
-            found = zlib.crc32(part.whole())
-        else:
-            for chunk in iter(lambda part=part: part.read(_CHUNK), b""):  # type: ignore[misc]
-                found = zlib.crc32(chunk, found)
+        found = zlib.crc32(payload.content[look.archive.place(name)])
         _check_sum(found, look.checksum(key), name, where)
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from lrpdyn.checkpoints import torchfile
-from lrpdyn.checkpoints.containers import open_file
+from lrpdyn.checkpoints.containers import open_file, payload_of
 from lrpdyn.checkpoints.model import Choice, Header
 from lrpdyn.checkpoints.payload import epoch_of, locate, step_of
 from lrpdyn.checkpoints.pickled import TensorOutline
@@ -60,7 +60,7 @@ def weights_of(path: Path, choice: Choice) -> Mapping[str, Tensor]:
         return read_all(raw)
     component, _, rest = where.partition("/")
     source = _components(_manifest(path), path)[component] / "state.pt"
-    return torchfile.weights_of(source, str(source), Header({}, weights=rest), trust=choice.trust)
+    return torchfile.weights_at(payload_of(source), str(source), rest, choice)
 
 
 def files_of(path: Path) -> list[Path]:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from lrpdyn.cli import options
+from lrpdyn.cli.loading import loading
 from lrpdyn.text import printable
+
+if TYPE_CHECKING:
+    from lrpdyn.run import Run
 
 
 @click.command("compute", short_help="Explain every checkpoint and write a run folder.")
@@ -70,6 +74,11 @@ from lrpdyn.text import printable
               help="Processes. Default: the cores given to this one.")  # fmt: skip
 @click.option("--batch-size", type=click.IntRange(min=1), default=64, show_default=True,
               help="Observations that are explained at once.")  # fmt: skip
+@click.option("--keep", type=click.Choice(["relevance", "pixels", "none"]), default="relevance",
+              show_default=True, help="What is stored of each step: its maps, summed over channels, or "
+              "nothing but sums and tables.")  # fmt: skip
+@click.option("--dtype", type=click.Choice(["float32", "float16"]), default="float32",
+              show_default=True, help="Of what is stored.")  # fmt: skip
 @click.option("--regions", type=click.Path(path_type=Path), help="Parts of the observations whose share "
               "and effect are measured: a PNG of labelled colours, an .npz of masks.")  # fmt: skip
 @click.option("--fill", type=float, help="What a region is painted with, as in the observation files. "
@@ -78,22 +87,41 @@ from lrpdyn.text import printable
 @click.option("--overwrite", is_flag=True, help="Replace a run of another question.")
 @click.option("--skip-bad", is_flag=True, help="Go on without checkpoints that cannot be read.")
 @options.trust
+@click.option("--profile", is_flag=True, help="Say where the time went.")
 @options.config
 @options.verbosity
-def command(checkpoints: str, observations: tuple[Path, ...], **given: Any) -> int:
+@click.pass_obj
+def command(
+    settings: Any, /, checkpoints: str, observations: tuple[Path, ...], **given: Any
+) -> int:
     """Explain CHECKPOINTS (a folder, or a glob in quotes) on OBSERVATIONS and write a run folder.
 
     OBSERVATIONS are .npy, .npz, .png or .jpg files, or folders of them. A run that was interrupted
     goes on with the same command. Prints the run folder; what it found goes to stderr.
     """
-    from lrpdyn.architectures.registry import parse_arguments
-    from lrpdyn.closing import closing_lines
-    from lrpdyn.pipeline import compute
+    from lrpdyn.asked import asked
 
-    arguments = parse_arguments(given.pop("arch_arg"))
-    quiet = given["quiet"]
+    verbose = isinstance(settings, dict) and settings["verbose"] > 0
     started = time.time()
-    run = compute(checkpoints, observations, arch_args=arguments, **given)
+    question = asked(given["out"], [checkpoints, *observations], given)
+    # What is trusted to run is told each time; the others ask for more than the results.
+    full = verbose or given["trust"] or given["overwrite"] or given["profile"]
+    run = None if full else question.answer()
+    if run is None:
+        with loading():
+            from lrpdyn.architectures.registry import parse_arguments
+            from lrpdyn.pipeline import compute
+
+        arguments = parse_arguments(given.pop("arch_arg"))
+        run = compute(checkpoints, observations, arch_args=arguments, verbose=verbose, **given)
+        question.keep()
+    return _tell(run, started, quiet=given["quiet"])
+
+
+def _tell(run: Run, started: float, *, quiet: bool) -> int:
+    """Say what a run found, and return the exit code."""
+    from lrpdyn.closing import closing_lines
+
     skipped = [entry for entry in run.manifest["checkpoints"] if entry["status"] == "bad"]
     if not quiet:
         if (run.path / "manifest.json").stat().st_mtime < started:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,6 +14,8 @@ from lrpdyn.lrp.plan import layers_of
 
 #: A unit is dead where the slope of its activation is below this for every sample.
 SMALLEST_SLOPE = 0.01
+#: What torch calls the activation whose slope is 1 where it gives anything.
+_RELU = ("ReLU", "relu", "relu_")
 
 
 def activation_layers(network: fx.GraphModule) -> dict[str, str]:
@@ -45,14 +47,15 @@ class _Slopes:
 
     def __init__(self) -> None:
         self.largest: Tensor | None = None
+        self._seen: Tensor | None = None
 
     def __call__(self, module: Layer, inputs: Any, output: Tensor) -> None:
-        leaf = inputs[0].detach().clone().requires_grad_()
-        with torch.enable_grad():
-            (slope,) = torch.autograd.grad(module.compute(leaf, *inputs[1:]).sum(), leaf)
+        if output is self._seen:
+            return  # an explanation asks more than once for what its layers remember
+        self._seen = output
         # A unit is a channel: what it does at one place it does at all.
-        places = slope.abs().flatten(2).amax(dim=2) if slope.ndim > 2 else slope.abs()
-        most = places.amax(dim=0)
+        slopes = _slopes(module, inputs, output)
+        most = slopes.amax(dim=[0, *range(2, slopes.ndim)])
         self.largest = most if self.largest is None else torch.maximum(self.largest, most)
 
     @property
@@ -61,16 +64,48 @@ class _Slopes:
         return float((self.largest < SMALLEST_SLOPE).cpu().double().mean())
 
 
-@contextmanager
-def _hooked(network: fx.GraphModule, hooks: Mapping[str, Any]) -> Iterator[None]:
-    handles = [
-        network.get_submodule(name).register_forward_hook(hook) for name, hook in hooks.items()
-    ]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
+def _slopes(module: Layer, inputs: Any, output: Tensor) -> Tensor:
+    """Return |slope| of an activation at each of its inputs; of a ReLU, what is 0 where it is."""
+    if module.called in _RELU:
+        positive: Tensor = output.detach().sign()
+        return positive
+    leaf = inputs[0].detach().clone().requires_grad_()
+    with torch.enable_grad():
+        (slope,) = torch.autograd.grad(module.compute(leaf, *inputs[1:]).sum(), leaf)
+    size: Tensor = slope.abs()
+    return size
+
+
+class Activity:
+    """The units of a network that observations move, gathered over forward passes of others."""
+
+    def __init__(self, network: fx.GraphModule) -> None:
+        self._network, self._layers = network, activation_layers(network)
+        self._slopes: dict[str, _Slopes] | None = None
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Look at every forward pass of the network within, from nothing."""
+        self._slopes = slopes = {name: _Slopes() for name in self._layers}
+        handles = [
+            self._network.get_submodule(name).register_forward_hook(hook)
+            for name, hook in slopes.items()
+        ]
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def forget(self) -> None:
+        """Forget what was seen: other weights are loaded."""
+        self._slopes = None
+
+    def dead(self) -> dict[str, float] | None:
+        """Return what `dead_units` does, or None where no pass was seen."""
+        if self._slopes is None or any(hook.largest is None for hook in self._slopes.values()):
+            return None
+        return {self._layers[name]: hook.dead for name, hook in self._slopes.items()}
 
 
 def dead_units(network: fx.GraphModule, batches: Iterator[Tensor]) -> dict[str, float]:
@@ -86,9 +121,8 @@ def dead_units(network: fx.GraphModule, batches: Iterator[Tensor]) -> dict[str, 
     batches
         The observations as the network takes them.
     """
-    names = activation_layers(network)
-    slopes = {name: _Slopes() for name in names}
-    with _hooked(network, slopes), torch.no_grad():
+    activity = Activity(network)
+    with activity.watching(), torch.no_grad():
         for x in batches:
             network(x)
-    return {names[name]: hook.dead for name, hook in slopes.items()}
+    return activity.dead() or {}

@@ -1,8 +1,11 @@
-"""Load the checkpoints of flagged steps once more and gather evidence by layer."""
+"""Load the checkpoints of flagged steps once more and gather evidence by layer.
+
+Of more than 64 samples, those are looked at that the checks look at, and those that stand out.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lrpdyn import explanation
+from lrpdyn.checked import checked_samples, evenly_spaced
 from lrpdyn.checkpoints.model import Checkpoint
 from lrpdyn.errors import ArchitectureError, CheckpointError
 from lrpdyn.evidence.layers import Trace, trace
@@ -18,7 +22,9 @@ from lrpdyn.explanation import Model, Question
 from lrpdyn.lrp.registry import STOCK
 from lrpdyn.measures import normalise, rows
 from lrpdyn.outliers.facts import UNAVAILABLE, RunFacts, Wanted
+from lrpdyn.streamed import Samples
 
+Maps = Callable[[int, Sequence[int]], NDArray[np.float32]]
 Evidence = dict[tuple[int, str], dict[str, Any]]
 #: The share of |R| through small denominators from which they are called unstable, and how many times
 #: the run's usual share it has to be.
@@ -35,34 +41,39 @@ class SecondLook:
     checkpoints, targets
         By step: the checkpoint, and the units (N,) that were explained.
     maps
-        Reads the stored relevance of a step.
+        Reads the stored relevance of some samples of a step.
     """
 
     def __init__(
         self,
         model: Model,
-        observations: NDArray[np.float32],
+        observations: Samples,
         question: Question,
         normalisation: str,
         checkpoints: Mapping[int, Checkpoint],
         targets: Mapping[int, NDArray[np.int64]],
-        maps: Callable[[int], NDArray[np.float32]],
+        maps: Maps,
         *,
         trust: bool,
     ) -> None:
         self._model, self._observations, self._question = model, observations, question
         self._normalisation, self._trust = normalisation, trust
         self._checkpoints, self._targets, self._maps = checkpoints, targets, maps
+        self._checked = checked_samples(len(observations))
 
     def __call__(self, facts: RunFacts, wanted: Wanted) -> Evidence:
         """Return the evidence of each place of `wanted`, by place and cause."""
         steps = facts.steps.step.tolist()
         found: Evidence = {}
         if self._model.composite.name not in STOCK:
-            traces = {place: self._trace(steps[place]) for place in (*wanted.places, *wanted.usual)}
-            usual = _usual([traces[place] for place in wanted.usual])
+            traces = {
+                place: self._trace(steps[place], wanted.samples.get(place, ()))
+                for place in (*wanted.places, *wanted.usual)
+            }
+            usual = _usual([traces[place] for place in wanted.usual], len(self._checked))
             for place in wanted.places:
-                found |= _of_step(traces[place], place, usual)
+                traced = self._traced(wanted.samples.get(place, ()))
+                found |= _of_step(traces[place], traced, place, usual)
         for transition, samples in wanted.flips.items():
             before, after = (
                 int(places[transition]) for places in (facts.changes.before, facts.changes.after)
@@ -79,18 +90,15 @@ class SecondLook:
         checkpoint is gone is left out.
         """
         steps = sorted(self._targets)
-        samples = _spread(len(self._observations), AGREEMENT_SAMPLES)
-        model = explanation.with_held(self._model, self._model.held, samples)
-        runner_up = self._question.runner_up
+        samples = evenly_spaced(len(self._observations), AGREEMENT_SAMPLES)
         found = []
         for step in (
             steps[place] for place in sorted({0, len(steps) // 2, len(steps) - 1}) if steps
         ):
             if not self._load(step):
                 continue
-            second = None if runner_up is None else runner_up[samples]
-            asked = Question(self._question.contrast, self._targets[step][samples], second)
-            shown, maps = self._observations[samples], self._maps(step)[samples]
+            model, shown, asked = self._asked(self._targets[step], samples)
+            maps = self._maps(step, samples)
             found.append({"step": step, **agreement(model, shown, maps, fill, asked)})
         return {"rule": self._model.composite.name, "fill": fill, "steps": found}
 
@@ -101,13 +109,20 @@ class SecondLook:
             return False  # it was there when it was explained
         return True
 
-    def _asked(self, targets: NDArray[np.int64]) -> Question:
-        return Question(self._question.contrast, targets, self._question.runner_up)
+    def _asked(
+        self, targets: NDArray[np.int64], samples: Sequence[int]
+    ) -> tuple[Model, NDArray[np.float32], Question]:
+        question = Question(self._question.contrast, targets, self._question.runner_up)
+        return explanation.chosen_samples(self._model, self._observations, question, samples)
 
-    def _trace(self, step: int) -> Trace | None:
+    def _traced(self, standing_out: Sequence[int]) -> list[int]:
+        """Return the samples that are traced: those that checks look at, and those that stand out."""
+        return [*self._checked, *(n for n in standing_out if n not in set(self._checked))]
+
+    def _trace(self, step: int, standing_out: Sequence[int]) -> Trace | None:
         if not self._load(step):
             return None
-        return trace(self._model, self._observations, self._asked(self._targets[step]))
+        return trace(*self._asked(self._targets[step], self._traced(standing_out)))
 
     def _flips(
         self, before: int, after: int, samples: tuple[int, ...]
@@ -115,48 +130,47 @@ class SecondLook:
         """Return the share of each sample's change that goes away when its old unit is kept."""
         if not self._load(after):
             return dict.fromkeys(samples, UNAVAILABLE)
-        kept = explanation.explain(
-            self._model, self._observations, self._asked(self._targets[before])
-        )
+        kept = explanation.explain(*self._asked(self._targets[before], samples))
         one, two, held = (
             rows(normalise(maps, self._normalisation))
-            for maps in (self._maps(before), self._maps(after), kept.relevance)
+            for maps in (self._maps(before, samples), self._maps(after, samples), kept.relevance)
         )
         change, without = np.abs(two - one).sum(axis=1), np.abs(held - one).sum(axis=1)
-        return {n: float(1 - without[n] / change[n]) if change[n] > 0 else None for n in samples}
+        return {
+            n: float(1 - without[row] / change[row]) if change[row] > 0 else None
+            for row, n in enumerate(samples)
+        }
 
 
-def _spread(count: int, most: int) -> list[int]:
-    """Return up to `most` of `count` places, spread over all of them."""
-    places: list[int] = np.linspace(0, count - 1, min(count, most)).round().astype(int).tolist()
-    return places
+def _usual(traces: Sequence[Trace | None], checked: int) -> float:
+    """Return the usual share of |R| that comes through small denominators at their worst layer.
 
-
-def _usual(traces: list[Trace | None]) -> float:
-    """Return the usual share of |R| that comes through small denominators at their worst layer."""
+    Of the first `checked` samples: the others stand out.
+    """
     known = [one for one in traces if one is not None]
     if not known:
         return 0.0
-    return float(np.median(np.concatenate([np.nan_to_num(one.small).max(axis=0) for one in known])))
+    worst = [np.nan_to_num(one.small[:, :checked]).max(axis=0) for one in known]
+    return float(np.median(np.concatenate(worst)))
 
 
-def _of_step(found: Trace | None, place: int, usual: float) -> Evidence:
-    """Return what one step tells, in words, by cause and sample."""
+def _of_step(found: Trace | None, samples: Sequence[int], place: int, usual: float) -> Evidence:
+    """Return what one step tells, in words, by cause and sample; `samples` are those traced."""
     if found is None:
         names = ("vanished_relevance", "unstable_denominator", "conservation_failure")
         return {(place, name): {"samples": {}, "gone": True} for name in names}
     vanished, unstable, lost = {}, {}, {}
-    for sample in range(found.came.shape[1]):
-        layer = found.vanished_at(sample)
+    for traced, sample in enumerate(samples):
+        layer = found.vanished_at(traced)
         if layer is not None:
             vanished[sample] = f"{found.layers[layer]} absorbed it, under {found.rules[layer]}"
-        layer, share = found.smallest_at(sample)
+        layer, share = found.smallest_at(traced)
         if share > max(LEAST_UNSTABLE, TIMES_USUAL * usual) and sample not in vanished:
             unstable[sample] = (
                 f"{100 * share:.3g} % of |R| comes through denominators next to nothing in "
                 f"{found.layers[layer]}, under {found.rules[layer]}, usually {100 * usual:.2g} %"
             )
-        layer, kept = found.most_lost_at(sample)
+        layer, kept = found.most_lost_at(traced)
         if np.isfinite(kept):
             lost[sample] = (
                 f"most in {found.layers[layer]}, which gives on {100 * kept:.3g} % of what it gets"
@@ -168,11 +182,12 @@ def _of_step(found: Trace | None, place: int, usual: float) -> Evidence:
     }
 
 
-def stored_maps(path: Callable[[int], Path]) -> Callable[[int], NDArray[np.float32]]:
-    """Return a reader of stored relevance by step."""
+def stored_maps(path: Callable[[int], Path]) -> Maps:
+    """Return a reader of stored relevance by step and samples."""
 
-    def read(step: int) -> NDArray[np.float32]:
-        found: NDArray[np.float32] = np.load(path(step), allow_pickle=False)
-        return found
+    def read(step: int, samples: Sequence[int]) -> NDArray[np.float32]:
+        # Mapped for as long as it takes to copy: of thousands of samples few are looked at.
+        found: NDArray[np.float32] = np.load(path(step), mmap_mode="r", allow_pickle=False)
+        return np.array(found[list(samples)])
 
     return read

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -70,10 +68,12 @@ class Trace:
 def trace(model: Model, observations: NDArray[np.float32], question: Question) -> Trace:
     """Explain all samples at the weights that are loaded, and keep what every layer did.
 
-    `question` holds a target for each sample.
+    `question` holds a target for each sample. Of each batch only the numbers are kept.
     """
     names, start = layer_names(model), 0
-    parts: list[Mapping[str, Propagated]] = []
+    layers: list[str] = []
+    rules: list[str] = []
+    parts: list[list[Tensor]] = []
     for x in batches(model, observations):
         asked = question.part(slice(start, start + len(x)))
         start += len(x)
@@ -86,27 +86,30 @@ def trace(model: Model, observations: NDArray[np.float32], question: Question) -
             chosen = outputs.argmax(dim=1) if unit is None else unit
             return contrast_rows(outputs, chosen, asked.contrast, second)
 
-        parts.append(explain(model.explained, model.plan, x, choose, keep=True).layers)
-    layers = list(parts[0])[::-1]
+        done = explain(model.explained, model.plan, x, choose, keep=True).layers
+        layers = list(done)[::-1]
+        rules = [done[layer].rule for layer in layers]
+        parts.append(
+            [
+                torch.stack([of(done[layer]) for layer in layers])
+                for of in (_came, _went, _kept, small_share)
+            ]
+        )
+    came, went, kept, small = (
+        torch.cat(column, dim=1).double().numpy() for column in zip(*parts, strict=True)
+    )
     return Trace(
         layers=tuple(names.get(layer, layer) for layer in layers),
-        rules=tuple(parts[0][layer].rule for layer in layers),
-        came=_columns(parts, layers, lambda done: _size(done.relevance_output)),
-        went=_columns(
-            parts, layers, lambda done: sum(_size(share) for share in done.relevance_inputs)
-        ),
-        kept=_columns(parts, layers, _kept),
-        small=_columns(parts, layers, small_share),
-    )
+        rules=tuple(rules), came=came, went=went, kept=kept, small=small,
+    )  # fmt: skip
 
 
-def _columns(
-    parts: list[Mapping[str, Propagated]], layers: list[str], of: Callable[[Propagated], Any]
-) -> Floats:
-    """Return a value for each layer and sample, (K, N), put together from batches."""
-    rows = [torch.cat([of(part[layer]) for part in parts]) for layer in layers]
-    found: Floats = torch.stack(rows).double().numpy()
-    return found
+def _came(done: Propagated) -> Tensor:
+    return _size(done.relevance_output)
+
+
+def _went(done: Propagated) -> Tensor:
+    return torch.stack([_size(share) for share in done.relevance_inputs]).sum(dim=0)
 
 
 def _size(relevance: Tensor) -> Tensor:

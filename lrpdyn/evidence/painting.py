@@ -9,10 +9,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lrpdyn.explanation import Model, Question, batches, outputs_of
+from lrpdyn.explanation import Model, Question, batch_slices, batches, outputs_of, with_held
 from lrpdyn.lrp.attribution import contrast_rows
 from lrpdyn.measures import centred_ranks, cosines, gives_probabilities, predictions
 from lrpdyn.regions import Mask, Painting
+from lrpdyn.streamed import Samples
 
 #: The grid of patches has this many rows and columns.
 PATCHES = 7
@@ -60,13 +61,16 @@ def effects(
     return found
 
 
-def region_effects(
-    model: Model, observations: NDArray[np.float32], painting: Painting
-) -> NDArray[np.float64]:
-    """Return the effect of each region on each sample, (R, N)."""
-    regions = painting.regions
-    masks = [regions.of_sample(r, observations.shape) for r in range(len(regions.names))]
-    return effects(model, observations, masks, painting.fill)
+def region_effects(model: Model, observations: Samples, painting: Painting) -> NDArray[np.float64]:
+    """Return the effect of each region on each sample, (R, N); painted a batch at a time."""
+    found = []
+    for chosen in batch_slices(model, len(observations)):
+        shown, regions = observations[chosen], painting.regions.part(chosen)
+        samples = range(*chosen.indices(len(observations)))
+        masks = [regions.of_sample(r, shown.shape) for r in range(len(regions.names))]
+        part = with_held(model, model.held, samples)
+        found.append(effects(part, shown, masks, painting.fill))
+    return np.concatenate(found, axis=1)
 
 
 def patch_masks(shape: tuple[int, ...]) -> list[Mask]:

@@ -5,33 +5,51 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lrpdyn.dependence import Weights, holding
-from lrpdyn.explanation import Model, Question, explain
+from lrpdyn.explanation import Model, Question, batch_slices, chosen_samples, explain
 from lrpdyn.measures import entropy
+from lrpdyn.outliers.facts import Floats
 from lrpdyn.records import OfRandom
 from lrpdyn.regions import Regions, shares
+from lrpdyn.streamed import Samples
 
 
 def measure_random(
     model: Model,
-    observations: NDArray[np.float32],
+    observations: Samples,
     question: Question,
     networks: Sequence[Weights],
     regions: Regions | None,
 ) -> OfRandom | None:
     """Return the entropy and the shares of regions of random networks' maps, means over networks.
 
-    None where there are no networks.
+    None where there are no networks. Maps are made and measured a batch at a time.
     """
     if not networks:
         return None
     entropies, parts = [], []
     for weights in networks:
         with holding(model, weights):
-            maps = explain(model, observations, question).relevance
-        entropies.append(entropy(maps))
+            measured = [
+                _measure_batch(model, observations, question, regions, chosen)
+                for chosen in batch_slices(model, len(observations))
+            ]
+        entropies.append(np.concatenate([of_maps for of_maps, _ in measured]))
         if regions is not None:
-            parts.append(shares(maps, regions))
+            parts.append(np.concatenate([of_regions for _, of_regions in measured], axis=1))
     return OfRandom(np.mean(entropies, axis=0), np.mean(parts, axis=0) if parts else None)
+
+
+def _measure_batch(
+    model: Model,
+    observations: Samples,
+    question: Question,
+    regions: Regions | None,
+    chosen: slice,
+) -> tuple[Floats, Floats]:
+    """Return the entropy (n,) and the shares of regions (R, n) of the maps of a batch."""
+    samples = range(*chosen.indices(len(observations)))
+    maps = explain(*chosen_samples(model, observations, question, samples)).relevance
+    of_regions = np.zeros((0, len(maps))) if regions is None else shares(maps, regions.part(chosen))
+    return entropy(maps), of_regions

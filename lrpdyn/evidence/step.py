@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from torch import nn
 
 from lrpdyn import explanation
 from lrpdyn.checkpoints.model import Checkpoint
 from lrpdyn.errors import ArchitectureError, CheckpointError
-from lrpdyn.evidence.activity import dead_units
+from lrpdyn.evidence.activity import Activity, dead_units
 from lrpdyn.evidence.painting import region_effects
 from lrpdyn.evidence.weights import (
     Weights,
     advance,
     copied,
     layers_with_weights,
+    lengths,
     not_finite,
 )
 from lrpdyn.explanation import Model, batches
 from lrpdyn.lrp.layers import Weighted
 from lrpdyn.lrp.plan import layers_of
 from lrpdyn.regions import Painting
+from lrpdyn.streamed import Samples
 
 
 def layer_names(model: Model) -> dict[str, str]:
@@ -47,8 +49,10 @@ class WeightHistory:
 
     def __init__(self, model: Model, *, trust: bool) -> None:
         self._model, self._trust = model, trust
+        self._loaded = layers_with_weights(model.network, model.path)
         self._step: int | None = None
         self._weights: Weights | None = None
+        self._lengths: dict[str, float] = {}
 
     def hold(self, before: Checkpoint | None) -> None:
         """Have the weights of `before` at hand; loads them where another run explained it."""
@@ -60,9 +64,9 @@ class WeightHistory:
                 explanation.load(self._model, before, trust=self._trust)
             except (CheckpointError, ArchitectureError, OSError):
                 return  # it was there when it was explained; what it would tell is unavailable
-            self._weights = copied(self._loaded())
+            self._weights, self._lengths = copied(self._loaded), lengths(self._loaded)
 
-    def advance(self, step: int) -> dict[str, Any]:
+    def advance(self, step: int) -> tuple[dict[str, Any], list[str]]:
         """Compare the loaded weights, those of `step`, with the ones held; hold them from now on.
 
         Returns
@@ -70,17 +74,16 @@ class WeightHistory:
         dict
             ``from_step``, None at the first; ``change`` by layer, ||difference|| / ||before||, None
             where the checkpoint before is gone.
+        list
+            The layers whose loaded weights are not finite.
         """
-        loaded, change, before = self._loaded(), None, self._step
+        change, before = None, self._step
         if self._weights is None:
-            self._weights = copied(loaded)
+            self._weights = copied(self._loaded)
         else:
-            change = advance(self._weights, loaded)
-        self._step = step
-        return {"from_step": before, "change": change}
-
-    def _loaded(self) -> Weights:
-        return layers_with_weights(self._model.network, self._model.path)
+            change = advance(self._weights, self._loaded, self._lengths)
+        self._step, self._lengths = step, lengths(self._loaded)
+        return {"from_step": before, "change": change}, not_finite(self._lengths)
 
 
 class StepEvidence:
@@ -89,13 +92,15 @@ class StepEvidence:
     def __init__(
         self,
         model: Model,
-        observations: NDArray[np.float32],
+        observations: Samples,
         painting: Painting | None,
         *,
         trust: bool,
     ) -> None:
         self._model, self._observations, self._painting = model, observations, painting
         self._history = WeightHistory(model, trust=trust)
+        self._names = layer_names(model)
+        self._activity = Activity(model.explained)
 
     def key(self, before: Checkpoint | None) -> list[Any]:
         """Return what the evidence of a step depends on beside the question of the run."""
@@ -105,6 +110,13 @@ class StepEvidence:
     def hold(self, before: Checkpoint | None) -> None:
         """Call this before the weights of the step are loaded, with the checkpoint before it."""
         self._history.hold(before)
+        self._activity.forget()
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Explain all observations within, whose forward passes then need not be made again."""
+        with self._activity.watching():
+            yield
 
     def gather(self, step: int, before: Checkpoint | None) -> dict[str, Any]:
         """Return the evidence of `step`, whose weights are loaded.
@@ -113,13 +125,14 @@ class StepEvidence:
         regions are given their ``effects``, a list for each region.
         """
         model, observations = self._model, self._observations
-        broken = not_finite(layers_with_weights(model.network, model.path))
+        weights, broken = self._history.advance(step)
         found: dict[str, Any] = {"dead": {}, "weights_not_finite": broken}
         if not broken:
-            names = layer_names(model)
-            dead = dead_units(model.explained, batches(model, observations))
-            found["dead"] = {names[layer]: share for layer, share in dead.items()}
-        found["weights"] = self._history.advance(step)
+            dead = self._activity.dead()
+            if dead is None:
+                dead = dead_units(model.explained, batches(model, observations))
+            found["dead"] = {self._names[layer]: share for layer, share in dead.items()}
+        found["weights"] = weights
         if self._painting is not None and not broken:
             effects = region_effects(model, observations, self._painting)
             found["effects"] = [

@@ -111,7 +111,7 @@ def draw_animation(
         chosen = choose_steps(steps, MOST_FRAMES, flags.order())
     else:
         chosen = sorted(steps.index(step) for step in wanted)
-    values, _ = load_maps(steps, chosen, relevance, observation.shape)
+    values = load_maps(steps, chosen, relevance, observation.shape).maps
     scale = maps.scale_of(f"relevance R_i, {about.value_unit}", values, look, signed=True)
     header = [
         f"Relevance of sample {sample} over training",

@@ -49,7 +49,7 @@ def draw_channels(
     Raises
     ------
     UsageError
-        The observation is flat, or too many steps are to be shown.
+        The observation is flat, too many steps are to be shown, or the run keeps no channels.
     """
     if observation.ndim != 3:
         raise UsageError(
@@ -67,7 +67,13 @@ def draw_channels(
     what = f"dynamics: sum of |R_i - R_i+1|, {about.value_unit}"
     of_dynamics = maps.scale_of(what, moved, look, signed=False)
     of_net = maps.scale_of(f"net change: |R_N - R_1|, {about.value_unit}", net, look, signed=False)
-    values = np.stack([np.asarray(relevance(step)[drawn], dtype=np.float64) for step in shown])
+    loaded = [np.asarray(relevance(step), dtype=np.float64) for step in shown]
+    if loaded[0].shape != observation.shape:
+        raise UsageError(
+            "--kind channels: the run keeps relevance summed over channels (--keep pixels); compute it "
+            "with --keep relevance into another folder (-o)"
+        )
+    values = np.stack([of_step[drawn] for of_step in loaded])
     of_relevance = maps.scale_of(f"R: relevance, {about.value_unit}", values, look, signed=True)
     labels = words.narrow_labels(shown, about.unit)
     columns = [

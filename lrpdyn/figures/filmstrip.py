@@ -99,8 +99,8 @@ def draw_filmstrip(
         chosen = choose_steps(steps, COLUMNS, flags.order())
     else:
         chosen = sorted(steps.index(step) for step in wanted)
-    values, differences = load_maps(steps, chosen, relevance, observation.shape)
-    followed = chosen[: len(differences)]
+    loaded = load_maps(steps, chosen, relevance, observation.shape)
+    followed = chosen[: len(loaded.differences)]
     shown = [steps[index] for index in chosen]
     labels = words.narrow_labels([*shown, *(steps[index + 1] for index in followed)], about.unit)
     header = [
@@ -110,11 +110,12 @@ def draw_filmstrip(
         "; ".join(part for part in (f"steps shown: {len(chosen)} of {len(steps):,}", labels.note,
                                     _flag_note(shown, flags)) if part),
     ]  # fmt: skip
+    of_sums = ", of sums over channels, which alone are kept" if loaded.sums_alone else ""
     rows = (
-        _row(f"relevance R_i, {about.value_unit}", values, look, labels.texts[: len(shown)],
+        _row(f"relevance R_i, {about.value_unit}", loaded.maps, look, labels.texts[: len(shown)],
              [PATHOLOGY if step in flags.steps else "" for step in shown], signed=True),
-        _row(f"|R_i - R_i+1|, to the next checkpoint, {about.value_unit}", differences, look,
-             [f"→ {label}" for label in labels.texts[len(shown) :]],
+        _row(f"|R_i - R_i+1|, to the next checkpoint{of_sums}, {about.value_unit}",
+             loaded.differences, look, [f"→ {label}" for label in labels.texts[len(shown) :]],
              [flags.transitions.get(steps[index], "") for index in followed], signed=False),
     )  # fmt: skip
     draw = _image_figure if observation.ndim == 3 else _flat_figure

@@ -125,7 +125,7 @@ def check(runs: Sequence[Run], kinds: Sequence[str], request: Request) -> None:
 
 
 def _check_samples(run: Run, samples: Sequence[int] | None) -> None:
-    last = len(run.observations) - 1
+    last = len(run.mapped("observations")) - 1
     absent = [sample for sample in samples or () if not 0 <= sample <= last]
     if absent:
         raise UsageError(f"--sample {absent[0]}: the run has samples 0 to {last}")
@@ -167,8 +167,8 @@ def terminal_lines(run: Run, request: Request, terminal: Terminal) -> list[str]:
             shown[request.curve.source] = request.curve.at(steps)
         lines += [""] if lines else []
         lines += picture_lines(
-            run.observations[sample],
-            run.dynamics[sample],
+            run.mapped("observations")[sample],
+            run.mapped("dynamics")[sample],
             shown,
             steps=run.steps,
             sample=sample,

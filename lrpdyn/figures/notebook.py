@@ -37,7 +37,7 @@ def strongest(report: Mapping[str, Any], count: int) -> list[tuple[str, dict[str
 def as_html(run: Run) -> str:
     """Return what a notebook shows of a run: nothing but text and one picture, all of it escaped."""
     title = f"{run.path}: rule {run.manifest['rule']['name']}, {len(run.steps):,} checkpoints, "
-    title += f"{len(run.observations):,} samples"
+    title += f"{len(run.mapped('observations')):,} samples"
     rows = "".join(_row(kind, entry) for kind, entry in strongest(run.outliers, SHOWN))
     wrong = run.outliers["totals"]["pathologies"]["values"]
     return (

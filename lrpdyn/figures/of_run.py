@@ -29,8 +29,8 @@ def dynamics(runs: Sequence[Run], request: Request, path: Path) -> None:
     (run,) = runs
     draw_heatmap(
         path,
-        run.observations,
-        Moved(run.dynamics, run.net_change, run.relative_dynamics),
+        run.mapped("observations"),
+        Moved(run.mapped("dynamics"), run.mapped("net_change"), run.mapped("relative_dynamics")),
         steps=run.steps,
         about=about(run),
         samples=request.samples,
@@ -45,7 +45,7 @@ def filmstrip(runs: Sequence[Run], request: Request, path: Path) -> None:
     (run,), sample = runs, _only(request)
     draw_filmstrip(
         path,
-        run.observations[sample],
+        run.mapped("observations")[sample],
         run.steps,
         maps_of(run, sample),
         about=about(run),
@@ -71,7 +71,7 @@ def trajectory(runs: Sequence[Run], request: Request, path: Path) -> None:
     from lrpdyn.figures.trajectory import draw_trajectory
     from lrpdyn.figures.words import count_note
 
-    (run,), count = runs, len(runs[0].observations)
+    (run,), count = runs, len(runs[0].mapped("observations"))
     samples = request.samples
     of = count_note(count, count)
     if samples is not None:
@@ -113,9 +113,9 @@ def channels(runs: Sequence[Run], request: Request, path: Path) -> None:
     (run,), sample = runs, _only(request)
     draw_channels(
         path,
-        run.observations[sample],
-        run.dynamics[sample],
-        run.net_change[sample],
+        run.mapped("observations")[sample],
+        run.mapped("dynamics")[sample],
+        run.mapped("net_change")[sample],
         maps_of(run, sample),
         steps=run.steps,
         shown=run.steps[-1:] if request.steps is None else request.steps,
@@ -132,12 +132,12 @@ def comparison(runs: Sequence[Run], request: Request, path: Path) -> None:
 
     samples = request.samples
     if samples is None:
-        samples = range(min(MOST_SAMPLES, len(runs[0].observations)))
+        samples = range(min(MOST_SAMPLES, len(runs[0].mapped("observations"))))
     chosen = list(samples)
     sides, alike = sides_of(runs, chosen)
     draw_side_by_side(
         path,
-        runs[0].observations[chosen],
+        runs[0].mapped("observations")[chosen],
         sides,
         samples=chosen,
         alike=alike,
@@ -157,7 +157,7 @@ def animation(runs: Sequence[Run], request: Request, path: Path) -> None:
     rows = metrics[(metrics["sample"] == sample) & np.isin(metrics["step"], run.steps)]
     draw_animation(
         path,
-        run.observations[sample],
+        run.mapped("observations")[sample],
         run.steps,
         maps_of(run, sample),
         Score(np.asarray(rows["score"]), rows["target"].tolist()),

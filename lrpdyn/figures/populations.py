@@ -16,11 +16,11 @@ from lrpdyn.run import Run
 
 def populations_of(run: Run) -> list[Population]:
     """Return the four populations of the outlier report, with fences and labelled outliers."""
-    change = run.transitions["change"].reshape(-1, len(run.observations))
+    change = run.transitions["change"].reshape(-1, len(run.mapped("observations")))
     values = {
         "steps": np.median(change, axis=1) if change.size else change.ravel(),
         "samples": change.sum(axis=0),
-        "pixels": run.relative_dynamics.ravel(),
+        "pixels": run.mapped("relative_dynamics").ravel(),
         "cells": change.ravel(),
     }
     report = run.outliers

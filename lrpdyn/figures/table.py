@@ -41,7 +41,7 @@ def raster_of(run: Run, samples: Sequence[int] | None) -> Raster:
             f"--kind raster: {run.path} has {len(run.steps)} finite steps, and no transition; "
             "compute more checkpoints"
         )
-    count = len(run.observations)
+    count = len(run.mapped("observations"))
     change = np.asarray(table["change"]).reshape(-1, count)
     firsts = table[::count]
     ends = list(zip(firsts["from_step"].tolist(), firsts["to_step"].tolist(), strict=True))
@@ -89,12 +89,12 @@ def sides_of(runs: Sequence[Run], samples: Sequence[int]) -> tuple[list[Side], s
 
 def _side(run: Run, rule: str, samples: Sequence[int]) -> Side:
     table = run.transitions
-    change = np.asarray(table["change"]).reshape(-1, len(run.observations))
+    change = np.asarray(table["change"]).reshape(-1, len(run.mapped("observations")))
     ends = table.reshape(change.shape)[:, 0]
     flagged = flags_of(run.outliers, None).transitions
     return Side(
         f"{run.path.name}, rule {rule}; {run.question}",
-        run.dynamics[list(samples)],
+        run.mapped("dynamics")[list(samples)],
         np.asarray(ends["to_step"]),
         np.median(change, axis=1) if change.size else change.ravel(),
         np.flatnonzero(np.isin(ends["from_step"], list(flagged))).tolist(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -44,12 +45,32 @@ def choose_steps(steps: Sequence[int], count: int, flagged: Sequence[int] = ()) 
     return sorted(chosen)
 
 
+@dataclass(frozen=True)
+class Loaded:
+    """Maps at some steps, and their differences to the next step.
+
+    Attributes
+    ----------
+    maps
+        (T, H, W) or (T, F), float64: signed relevance, summed over channels.
+    differences
+        |R_i - R_i+1|, summed over channels after taking the absolute value. The last of all steps has
+        no next one: its differences are left out.
+    sums_alone
+        Whether the run has kept sums over channels alone: differences are then of these sums.
+    """
+
+    maps: Array
+    differences: Array
+    sums_alone: bool
+
+
 def load_maps(
     steps: Sequence[int],
     chosen: Sequence[int],
     relevance: Callable[[int], Array],
     shape: tuple[int, ...],
-) -> tuple[Array, Array]:
+) -> Loaded:
     """Load the chosen maps and their differences to the next step, each map once.
 
     Parameters
@@ -59,42 +80,38 @@ def load_maps(
     relevance
         Loads the map of one step.
     shape
-        (C, H, W) or (F,), which every map must have.
-
-    Returns
-    -------
-    maps, differences
-        (T, H, W) or (T, F), float64: signed relevance, and |R_i - R_i+1|, both summed over
-        channels, the second after taking the absolute value. The last of all steps has no next
-        one: its differences are left out.
+        (C, H, W) or (F,), which every map must have; all may be (H, W), summed over channels.
 
     Raises
     ------
     RunError
         A map has another shape.
     """
-    summed = style.sum_channels if len(shape) == 3 else np.asarray
+    known = {chosen[0]: np.asarray(relevance(steps[chosen[0]]))}
+    sums_alone = len(shape) == 3 and known[chosen[0]].shape == shape[1:]
+    expected = shape[1:] if sums_alone else shape
+    summed = style.sum_channels if len(expected) == 3 else np.asarray
     maps, differences = [], []
-    known: dict[int, Array] = {}
     for index in chosen:
         wanted = range(index, min(index + 2, len(steps)))
         known = {
-            place: known[place] if place in known else _load(steps[place], relevance, shape)
+            place: known[place] if place in known else np.asarray(relevance(steps[place]))
             for place in wanted
         }
-        maps.append(summed(known[index]))
-        if index + 1 < len(steps):
-            differences.append(summed(np.abs(known[index] - known[index + 1])))
+        here, *after = (_finite(known[place], steps[place], expected) for place in wanted)
+        maps.append(summed(here))
+        differences += [summed(np.abs(here - following)) for following in after]
     pixels = maps[0].shape
-    return np.stack(maps), np.array(differences, dtype=np.float64).reshape(-1, *pixels)
+    return Loaded(
+        np.stack(maps), np.array(differences, dtype=np.float64).reshape(-1, *pixels), sums_alone
+    )
 
 
-def _load(step: int, relevance: Callable[[int], Array], shape: tuple[int, ...]) -> Array:
-    values = np.asarray(relevance(step), dtype=np.float64)
+def _finite(values: Array, step: int, shape: tuple[int, ...]) -> Array:
     if values.shape != shape:
         raise RunError(
-            f"relevance of step {step} has shape {values.shape}, expected {shape} as "
-            "the observation; compute the run again with --overwrite"
+            f"relevance of step {step} has shape {values.shape}, expected {shape} as the observation; "
+            "compute the run again with --overwrite"
         )
     # An infinite value less an infinite value would warn; both are drawn as not finite.
-    return np.where(np.isfinite(values), values, np.nan)
+    return np.where(np.isfinite(values), values, np.nan).astype(np.float64)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
+from lrpdyn.checked import MOST_CHECKED, evenly_spaced
 from lrpdyn.outliers import criteria
 from lrpdyn.outliers.causes import Criteria
 from lrpdyn.outliers.facts import Truths, Wanted
@@ -32,8 +33,8 @@ def wanted(
     """
     steps, changes = known.facts.steps, known.facts.changes
     samples = changes.change.shape[1]
-    chosen: dict[int, None] = {}
-    flips: dict[int, set[int]] = {}
+    chosen: dict[int, dict[int, None]] = {}
+    flips: dict[int, dict[int, None]] = {}
     flipped = known.masks["action_flip"]
     for kind, width in (("cells", samples), ("steps", 1)):
         beyond = by_kind[kind].is_mild.ravel()
@@ -41,13 +42,14 @@ def wanted(
             if not beyond[place]:
                 continue
             transition = place // width
-            chosen |= dict.fromkeys(
-                (int(changes.before[transition]), int(changes.after[transition]))
-            )
-            those = [place % width] if kind == "cells" else range(samples)
-            flips.setdefault(transition, set()).update(n for n in those if flipped[transition, n])
-    wrong = (known.vanished | known.unstable | known.lost | amplified(known)).any(axis=1)
-    chosen |= dict.fromkeys(int(place) for place in np.flatnonzero(wrong))
+            those = {place % width: None} if kind == "cells" else {}
+            for end in (int(changes.before[transition]), int(changes.after[transition])):
+                chosen.setdefault(end, {}).update(those)
+            changed = flips.setdefault(transition, {})
+            changed |= {n: None for n in those or range(samples) if flipped[transition, n]}
+    wrong = known.vanished | known.unstable | known.lost | amplified(known)
+    for end in np.flatnonzero(wrong.any(axis=1)).tolist():
+        chosen.setdefault(end, {}).update(dict.fromkeys(np.flatnonzero(wrong[end]).tolist()))
     places = [place for place in chosen if steps.finite[place]][:MOST_STEPS]
     finite = np.flatnonzero(steps.finite)
     spread = finite[
@@ -58,11 +60,22 @@ def wanted(
         tuple(places),
         tuple(int(place) for place in spread) if places else (),
         {
-            transition: tuple(sorted(those))
+            transition: _fewer(those)
             for transition, those in flips.items()
             if those and int(changes.after[transition]) in looked
         },
+        {place: _fewer(chosen[place]) for place in places},
     )
+
+
+def _fewer(those: Collection[int]) -> tuple[int, ...]:
+    """Return the samples in order; of more than `MOST_CHECKED` the first half, the rest spread.
+
+    The first are those of the strongest cells.
+    """
+    first, rest = list(those)[: MOST_CHECKED // 2], sorted(list(those)[MOST_CHECKED // 2 :])
+    spread = evenly_spaced(len(rest), MOST_CHECKED - len(first))
+    return tuple(sorted([*first, *(rest[place] for place in spread)]))
 
 
 def amplified(known: Criteria) -> Truths:

@@ -13,7 +13,6 @@ import torch
 
 from lrpdyn.checkpoints.containers import Part, open_archive
 from lrpdyn.checkpoints.readers import find_reader, read_header, read_weights
-from lrpdyn.checkpoints.torchfile import weights_of
 from lrpdyn.errors import CheckpointError
 from tests.campaigns.fuzz_checkpoints import Canary
 from tests.checkpoints.networks import states
@@ -145,19 +144,22 @@ def test_shapes_beyond_their_storage_are_refused(tmp_path: Path) -> None:
 def test_other_pickle_protocols(tmp_path: Path, protocol: int) -> None:
     torch.save(states((1,))[1], tmp_path / "net_1.pt", pickle_protocol=protocol)
     assert read_header(tmp_path / "net_1.pt", "torch").shapes["head.bias"] == (3,)
-    if protocol == 3:
-        weights, _ = read_weights(tmp_path / "net_1.pt", "torch")
-        assert torch.equal(weights["head.bias"], states((1,))[1]["head.bias"])
-        return
+    weights, _ = read_weights(tmp_path / "net_1.pt", "torch")
+    assert torch.equal(weights["head.bias"], states((1,))[1]["head.bias"])
+
+
+def test_another_pickle_protocol_than_torch_reads(tmp_path: Path) -> None:
+    path = tmp_path / "net_1.pt"
+    torch.save(states((1,))[1], path, pickle_protocol=4, _use_new_zipfile_serialization=False)
     with pytest.raises(CheckpointError, match="pickle_protocol"):
-        read_weights(tmp_path / "net_1.pt", "torch")
+        read_weights(path, "torch")
 
 
 def test_a_file_that_was_swapped_after_the_listing_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "net_1.pt"
     path.write_bytes(saved())
-    header = read_header(path, "torch")
+    read_header(path, "torch")
     torch.save({"head.bias": Canary(str(tmp_path / "executed"))}, path)
     with pytest.raises(CheckpointError, match=r"mkdir.*--trust"):
-        weights_of(path, str(path), header, trust=False)
+        read_weights(path, "torch")
     assert not (tmp_path / "executed").exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +13,24 @@ import torch
 from scipy.spatial.distance import jensenshannon
 from torch import Tensor, nn
 
+from lrpdyn import explanation
 from lrpdyn.architectures.model import Architecture, never
 from lrpdyn.architectures.registry import Resolved
+from lrpdyn.checked import checked_samples
 from lrpdyn.checkpoints.model import Checkpoint, Header
-from lrpdyn.evidence.activity import activation_layers, dead_units
+from lrpdyn.dependence import random_weights
+from lrpdyn.evidence.activity import Activity, activation_layers, dead_units
 from lrpdyn.evidence.closer import SecondLook
 from lrpdyn.evidence.layers import denominators, trace
-from lrpdyn.evidence.painting import agreement, distance, effects, patch_masks
+from lrpdyn.evidence.painting import agreement, distance, effects, patch_masks, region_effects
+from lrpdyn.evidence.random_networks import measure_random
 from lrpdyn.evidence.step import StepEvidence, layer_names
-from lrpdyn.evidence.weights import advance, copied, layers_with_weights, not_finite
+from lrpdyn.evidence.weights import advance, copied, layers_with_weights, lengths, not_finite
 from lrpdyn.explanation import Model, Question, explain, make_model, with_plan
 from lrpdyn.lrp.attribution import explain as explain_rows
 from lrpdyn.lrp.composites import parse_composite
 from lrpdyn.outliers.facts import UNAVAILABLE, Wanted
+from lrpdyn.regions import Painting, Regions
 from tests.outliers.made_up import calm_run
 
 
@@ -65,22 +71,30 @@ def test_weights_of_the_path_by_the_names_of_the_checkpoint(model: Model) -> Non
     assert set(weights) == {"body.0", "hidden.0", "policy"}
     assert set(layer_names(model).values()) >= {"body.0", "hidden.0", "policy"}
     before = {name: tuple(t.clone() for t in own) for name, own in weights.items()}
-    assert advance(copied(before), weights) == {"body.0": 0, "hidden.0": 0, "policy": 0}
+    assert advance(copied(before), weights, lengths(before)) == {
+        "body.0": 0,
+        "hidden.0": 0,
+        "policy": 0,
+    }
     with torch.no_grad():
         model.network.policy.weight.mul_(3)
         model.network.value.weight.mul_(3)
-    change = advance(copied(before), weights)
+    change = advance(copied(before), weights, lengths(before))
     weight, bias = before["policy"]
     expected = 2 * weight.norm() / torch.cat([weight.flatten(), bias]).norm()
     assert change["policy"] == pytest.approx(float(expected), rel=1e-6)
     assert change["body.0"] == 0
-    assert not_finite(weights) == []
+    assert not_finite(lengths(weights)) == []
+    with torch.no_grad():
+        model.network.hidden[0].bias[2] = 1e30  # its square is beyond float32
+    assert not_finite(lengths(weights)) == []
+    assert lengths(weights)["hidden.0"] == pytest.approx(1e30)
     with torch.no_grad():
         model.network.hidden[0].bias[2] = torch.inf
-    assert not_finite(weights) == ["hidden.0"]
-    assert advance(copied(before), weights)["hidden.0"] is None
+    assert not_finite(lengths(weights)) == ["hidden.0"]
+    assert advance(copied(before), weights, lengths(before))["hidden.0"] is None
     zero = {name: tuple(torch.zeros_like(t) for t in own) for name, own in before.items()}
-    assert advance(copied(zero), before)["policy"] is None
+    assert advance(copied(zero), before, lengths(zero))["policy"] is None
 
 
 def test_dead_units_are_channels_and_neurons_that_nothing_moves(
@@ -92,17 +106,24 @@ def test_dead_units_are_channels_and_neurons_that_nothing_moves(
     def dead() -> dict[str, float]:
         return {names[k]: v for k, v in dead_units(model.explained, iter([x[:2], x[2:]])).items()}
 
+    def watched() -> dict[str, float]:
+        activity = Activity(model.explained)
+        with activity.watching():
+            for part in (slice(0, 2), slice(2, None)):
+                explain(model, pictures[part], Question("mean"))
+        return {names[k]: v for k, v in (activity.dead() or {}).items()}
+
     assert dead() == {"body.0": 0, "hidden.0": 0}
     with torch.no_grad():
         model.network.body[0].bias[1] = -100  # below zero at every place
         model.network.hidden[0].bias[:3] = 50  # a tanh that is saturated
-    assert dead() == {"body.0": 0.25, "hidden.0": 0.5}
+    assert dead() == watched() == {"body.0": 0.25, "hidden.0": 0.5}
     with torch.no_grad():
         model.network.body[0].weight[2] = 0
         model.network.body[0].weight[2, 0, 1, 1] = 1
         model.network.body[0].bias[2] = -float(x[:, 0, 1:5, 1:5].max()) + 1e-4
     # One place of one sample is enough to be alive.
-    assert dead()["body.0"] == 0.25
+    assert dead()["body.0"] == watched()["body.0"] == 0.25
 
 
 def test_scaling_of_the_observation_is_no_activation() -> None:
@@ -118,6 +139,51 @@ def test_scaling_of_the_observation_is_no_activation() -> None:
     scaled = model_of(Scaled, observations)
     assert len(activation_layers(scaled.explained)) == 1
     assert max(dead_units(scaled.explained, iter([torch.from_numpy(observations)])).values()) <= 1
+
+
+def test_random_networks_and_regions_are_measured_batch_by_batch(pictures: np.ndarray) -> None:
+    torch.manual_seed(0)
+    whole = model_of(TwoHeads, pictures)
+    parts = model_of(TwoHeads, pictures, batch=2)
+    parts.network.load_state_dict(whole.network.state_dict())
+    masks = np.zeros((2, 5, 1, 6, 6), dtype=bool)
+    masks[0, :, :, :3], masks[1, 1:3, :, 4:] = True, True
+    regions = Regions(("top", "some"), masks, "")
+    asked, fresh = Question("mean"), [random_weights(whole, seed) for seed in range(2)]
+    of_whole, of_parts = (
+        measure_random(model, pictures, asked, fresh, regions) for model in (whole, parts)
+    )
+    assert of_whole is not None
+    assert of_parts is not None
+    np.testing.assert_allclose(of_parts.entropy, of_whole.entropy, rtol=1e-5)
+    np.testing.assert_allclose(of_parts.shares, of_whole.shares, rtol=1e-5)
+    one, two = (region_effects(model, pictures, Painting(regions, 0.0)) for model in (whole, parts))
+    np.testing.assert_allclose(two, one, rtol=1e-4)
+    assert np.isnan(two[1]).tolist() == [True, False, False, True, True]
+
+
+def test_of_many_samples_a_second_look_traces_those_that_stand_out_too(tmp_path: Path) -> None:
+    many = np.random.default_rng(0).random((200, 2, 6, 6)).astype(np.float32)
+    torch.manual_seed(3)
+    model = model_of(TwoHeads, many, batch=48)
+    series = {100 * i: checkpoint(tmp_path, 100 * i, TwoHeads()) for i in range(2)}
+    targets = {step: np.arange(200) % 3 for step in series}
+
+    def unread(step: int, samples: Sequence[int]) -> np.ndarray:
+        raise AssertionError("no maps are needed")
+
+    look = SecondLook(model, many, Question("mean"), "none", series, targets, unread, trust=False)
+    found = look(calm_run(2, 200), Wanted((1,), (0, 1), {}, {1: (2, 7)}))
+    told = set(found[1, "conservation_failure"]["samples"])
+    assert told == {2, 7, *checked_samples(200)}
+    assert not {2, 7} & set(checked_samples(200))
+    # What is told of a sample is told of that sample, wherever it stands among those traced.
+    explanation.load(model, series[100], trust=False)
+    alone = trace(*explanation.chosen_samples(model, many, Question("mean", targets[100]), [7]))
+    share = float(
+        found[1, "conservation_failure"]["samples"][7].split("gives on ")[1].split(" %")[0]
+    )
+    assert share == pytest.approx(100 * alone.most_lost_at(0)[1], rel=5e-3)
 
 
 class Small(nn.Module):
@@ -323,14 +389,14 @@ def test_a_second_look_tells_what_a_flip_is_worth(
         model.network.load_state_dict(torch.load(series[step].path, weights_only=True))
         maps[step] = explain(model, pictures, Question("mean", unit)).relevance
     look = SecondLook(model, pictures, Question("mean"), "none", series, targets,
-                      maps.__getitem__, trust=False)  # fmt: skip
-    found = look(calm_run(2, 5), Wanted((), (), {0: (1, 4)}))[1, "action_flip"]["samples"]
+                      lambda step, samples: maps[step][list(samples)], trust=False)  # fmt: skip
+    found = look(calm_run(2, 5), Wanted((), (), {0: (1, 4)}, {}))[1, "action_flip"]["samples"]
     kept = explain(model, pictures, Question("mean", targets[0])).relevance
     for n in (1, 4):
         change = np.abs(maps[100][n] - maps[0][n]).sum()
         without = np.abs(kept[n] - maps[0][n]).sum()
         assert found[n] == pytest.approx(1 - without / change, abs=1e-5)
     series[100].path.unlink()
-    again = look(calm_run(2, 5), Wanted((1,), (0,), {0: (1,)}))
+    again = look(calm_run(2, 5), Wanted((1,), (0,), {0: (1,)}, {}))
     assert again[1, "action_flip"]["samples"] == {1: UNAVAILABLE}
     assert again[1, "vanished_relevance"]["gone"]

@@ -57,3 +57,10 @@ def test_flat_observations_and_too_many_steps_are_refused() -> None:
         _draw((6,))
     with pytest.raises(UsageError, match="7 steps; 6 fit at most"):
         _draw((1, 4, 4), steps=range(9), shown=range(7))
+
+
+def test_relevance_summed_over_channels_is_refused() -> None:
+    values = np.ones((4, 8, 6))
+    with pytest.raises(UsageError, match="summed over channels"):
+        draw_channels("a.png", values, values, values, lambda step: values[0], steps=[0], shown=[0],
+                      sample=3, about=About("zplus", "q"))  # fmt: skip

@@ -256,6 +256,21 @@ def test_the_terminal_shows_each_sample(of_images: Run) -> None:
         kinds.terminal_lines(of_images, Request([9]), Terminal(60, 0, True))
 
 
+def test_of_a_run_that_keeps_pixels_the_filmstrip_says_so(
+    ppo_folder: Path, images: NDArray[np.uint8], tmp_path: Path, saved: list[Figure]
+) -> None:
+    given = {"quiet": True, "baseline": "none", "limit": 2}
+    run = lrpdyn.compute(ppo_folder, images[:1], out=tmp_path / "pixels", keep="pixels", **given)
+    draw([run], "filmstrip")
+    words = " ".join(text.get_text() for text in saved[-1].texts)
+    assert "of sums over channels, which alone are kept" in words
+    with pytest.raises(UsageError, match="keeps relevance summed over channels"):
+        draw([run], "channels")
+    run = lrpdyn.compute(ppo_folder, images[:1], out=tmp_path / "none", keep="none", **given)
+    with pytest.raises(RunError, match="keeps no relevance"):
+        draw([run], "animation")
+
+
 def test_a_run_without_its_relevance_says_so(of_images: Run, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(of_images.path, copy)

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from lrpdyn.outliers.fences import fences
-from lrpdyn.outliers.tail import LARGEST, tail_severity
+from lrpdyn.outliers.tail import LARGEST, _fit, tail_severity
 
 
 @pytest.mark.parametrize("name", ["expon", "halfnorm"])
@@ -15,6 +15,17 @@ def test_is_the_logarithm_of_the_tail_that_values_have(name: str) -> None:
     points = of.isf([0.02, 0.005, 0.002])
     found = tail_severity(values, fences(values), points)
     assert found == pytest.approx(-np.log10([0.02, 0.005, 0.002]), abs=0.25)
+
+
+@pytest.mark.parametrize("shape", [-0.4, 0.1, 0.5, 1.2])
+@pytest.mark.parametrize("count", [12, 300])
+def test_the_fit_is_that_of_scipy(shape: float, count: int) -> None:
+    of = stats.genpareto(shape, scale=3)
+    excess = of.rvs(size=count, random_state=count)
+    expected, _, scale = stats.genpareto.fit(excess, floc=0)
+    if expected <= 0:
+        expected, scale = 0.0, excess.mean()
+    assert _fit(excess) == pytest.approx((expected, scale), rel=2e-3)
 
 
 def test_outliers_do_not_hide_themselves() -> None:

@@ -1,0 +1,202 @@
+"""Files of observations, opened: their arrays are read when they are needed."""
+
+from __future__ import annotations
+
+import os
+import re
+import zipfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lrpdyn.errors import ObservationError
+from lrpdyn.streamed import Streamed, in_file, in_memory, kept, slices
+
+IMAGES = (".png", ".jpg", ".jpeg")
+ARRAYS = (".npy", ".npz")
+#: Modes of pictures that are taken as they are, and what their axis of channels is.
+_CHANNELS: dict[str, tuple[int, ...]] = {"L": (), "RGB": (3,), "RGBA": (4,)}
+
+
+@dataclass(frozen=True)
+class Outline:
+    """What the header of a .npy file says."""
+
+    shape: tuple[int, ...]
+    fortran: bool
+    dtype: np.dtype[Any]
+
+
+def files_inside(folder: Path) -> list[Path]:
+    """Return the files of a folder, frame_9 before frame_10.
+
+    Raises
+    ------
+    ObservationError
+        There are none.
+    """
+    found = [path for path in folder.iterdir() if path.suffix.lower() in IMAGES + ARRAYS]
+    if not found:
+        raise ObservationError(f"{folder}: holds no .npy, .npz, .png or .jpg file")
+    return sorted(found, key=lambda path: (_natural(path.name), path.name))
+
+
+def _natural(name: str) -> list[tuple[int, int, str]]:
+    parts = re.split(r"([0-9]+)", name)
+    return [(1, int(part), "") if part.isdecimal() else (0, 0, part) for part in parts if part]
+
+
+def open_observations(path: Path, folder: Path | None) -> Streamed:
+    """Return the array of a file, of which nothing is read yet; a picture is (H, W) or (H, W, C).
+
+    Parameters
+    ----------
+    path
+        A file, or ``FILE.npz:KEY``.
+    folder
+        Where a large array that is unpacked is kept, see `lrpdyn.streamed.kept`.
+
+    Raises
+    ------
+    ObservationError
+        It cannot be read, or holds no numbers.
+    """
+    path, key = _with_key(path)
+    suffix = path.suffix.lower()
+    if suffix not in IMAGES + ARRAYS:
+        raise ObservationError(
+            f"{path}: expected a .npy, .npz, .png or .jpg file, or a folder of them"
+        )
+    with _telling(path):
+        if suffix in IMAGES:
+            return checked(_picture(path), str(path))
+        packed = suffix == ".npz" and zipfile.is_zipfile(path)
+        found = _member(path, key, folder) if packed else _array(path)
+    return checked(found, str(path))
+
+
+@contextmanager
+def _telling(path: Path) -> Iterator[None]:
+    """Say of which file it is that it cannot be read."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise ObservationError(f"{path}: no such file") from error
+    except (
+        OSError, ValueError, EOFError, SyntaxError, KeyError, MemoryError, zipfile.BadZipFile,
+    ) as error:  # fmt: skip
+        raise ObservationError(f"{path}: cannot be read as observations: {error}") from error
+
+
+def checked(array: Streamed, where: str) -> Streamed:
+    """Return the array.
+
+    Raises
+    ------
+    ObservationError
+        It holds no numbers.
+    """
+    if array.dtype.kind not in "uifb" or array.size == 0:
+        raise ObservationError(
+            f"{where}: expected numbers, found {array.dtype} of shape {array.shape}"
+        )
+    return array
+
+
+def _with_key(path: Path) -> tuple[Path, str | None]:
+    """Split ``FILE.npz:KEY``."""
+    name, separator, key = str(path).rpartition(".npz:")
+    return (Path(f"{name}.npz"), key) if separator and not path.exists() else (path, None)
+
+
+def shapes_inside(path: Path) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of the arrays of a .npz by name, without reading them.
+
+    Raises
+    ------
+    ObservationError
+        It cannot be read.
+    """
+    found = {}
+    with _telling(path), zipfile.ZipFile(path) as archive:
+        for name in archive.namelist():
+            with archive.open(name) as file:
+                found[name.removesuffix(".npy")] = _outline(file).shape
+    return found
+
+
+def _picture(path: Path) -> Streamed:
+    """Return a picture that is decoded whenever it is asked for."""
+    from PIL import Image
+
+    def decoded(start: int, stop: int) -> NDArray[Any]:
+        with _telling(path), Image.open(path) as image:
+            plain = image if image.mode in _CHANNELS else image.convert("RGB")
+            return np.asarray(plain)[start:stop]
+
+    with Image.open(path) as image:
+        shape = (image.height, image.width, *_CHANNELS.get(image.mode, (3,)))
+    return Streamed(shape, np.uint8, decoded)
+
+
+def _outline(file: IO[bytes]) -> Outline:
+    """Read the header of a .npy file, up to its first entry."""
+    version = np.lib.format.read_magic(file)
+    read = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }.get(version)
+    if read is None:
+        raise ValueError(f"a .npy file of version {version}")
+    return Outline(*read(file))
+
+
+def _array(path: Path) -> Streamed:
+    with ExitStack() as stack:
+        file = stack.enter_context(path.open("rb"))
+        outline = _outline(file)
+        begin, end = file.tell(), file.seek(0, os.SEEK_END)
+        size = prod(outline.shape) * outline.dtype.itemsize
+        if not (outline.fortran or outline.dtype.hasobject or end < begin + size):
+            stack.pop_all()
+            return in_file(file, begin, outline.shape, outline.dtype)
+    # Not one sample after the other, or nothing that can be read: NumPy says what is wrong.
+    return in_memory(np.load(path, allow_pickle=False))
+
+
+def _member(path: Path, key: str | None, folder: Path | None) -> Streamed:
+    """Return an array of a .npz, unpacked: the one called `key`, or its only one."""
+    with zipfile.ZipFile(path) as archive:
+        names = [name.removesuffix(".npy") for name in archive.namelist()]
+        if key is None and len(names) == 1:
+            key = names[0]
+        if key not in names:
+            said = f"none called {key}" if key else "more than one"
+            raise ObservationError(
+                f"{path}: holds the arrays {', '.join(names[:10]) or '(none)'}, and {said}; say which "
+                f"as {path.name}:{names[0] if names else 'KEY'}"
+            )
+        with archive.open(archive.namelist()[names.index(key)]) as file:
+            outline = _outline(file)
+            if not outline.fortran and not outline.dtype.hasobject and outline.shape:
+                unpacked = kept(outline.shape, outline.dtype, _parts(file, outline), folder)
+                return unpacked if isinstance(unpacked, Streamed) else in_memory(unpacked)
+    with np.load(path, allow_pickle=False) as loaded:
+        return in_memory(np.asarray(loaded[key]))
+
+
+def _parts(file: Any, outline: Outline) -> Iterator[NDArray[Any]]:
+    """Yield the samples that follow one another in a file that is read once."""
+    for chosen in slices(outline.shape):
+        part = np.empty((chosen.stop - chosen.start, *outline.shape[1:]), dtype=outline.dtype)
+        content = file.read(part.nbytes)
+        if len(content) < part.nbytes:
+            raise EOFError("it ends early")
+        part.reshape(-1).view(np.uint8)[:] = np.frombuffer(content, dtype=np.uint8)
+        yield part

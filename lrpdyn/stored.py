@@ -1,0 +1,134 @@
+"""Arrays of many samples in files, of which a few samples at a time are in memory.
+
+Files are read and written at an offset, not mapped: pages of a mapped file count as memory of the
+process for as long as they stay.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+#: Shelves of more bytes than this are files.
+LARGEST_IN_MEMORY = 1 << 25
+_PIECE = 1 << 20
+
+Shape = tuple[int, ...]
+
+
+def pieces(shape: Shape) -> list[slice]:
+    """Return the samples of an array in pieces of up to a megabyte of float64, at least one each.
+
+    What fits a core's cache is worked on several times as fast. Pieces depend on the shape alone.
+    """
+    entries = int(np.prod(shape[1:], dtype=np.int64))
+    size = max(1, _PIECE // (8 * max(entries, 1)))
+    return [slice(start, min(start + size, shape[0])) for start in range(0, shape[0], size)]
+
+
+class Stored:
+    """The array of a .npy file: a slice of samples is read when it is asked for.
+
+    Raises
+    ------
+    ValueError
+        The file holds no plain array, or less than its header says.
+    """
+
+    def __init__(self, path: Path) -> None:
+        mapped = np.load(path, mmap_mode="r", allow_pickle=False)
+        if not isinstance(mapped, np.memmap) or not mapped.flags.c_contiguous:
+            raise ValueError("no plain array in C order")
+        self.path, self.shape, self.dtype = path, mapped.shape, mapped.dtype
+        self._offset = int(mapped.offset)
+
+    def __len__(self) -> int:
+        return int(self.shape[0])
+
+    def __getitem__(self, chosen: slice) -> NDArray[Any]:
+        start, stop, _ = chosen.indices(len(self))
+        row = int(np.prod(self.shape[1:], dtype=np.int64))
+        found = np.fromfile(
+            self.path,
+            self.dtype,
+            (stop - start) * row,
+            offset=self._offset + start * row * self.dtype.itemsize,
+        )
+        return found.reshape(stop - start, *self.shape[1:])
+
+
+class Shelf:
+    """Arrays by name, each with a row for every sample, zero at first; taken down piece by piece.
+
+    Parameters
+    ----------
+    rows
+        The shape of a row and the type of each array.
+    samples
+        The number of rows.
+    folder
+        Where the arrays are kept if they are many: in files without a name, which are gone with the
+        process.
+    """
+
+    def __init__(
+        self, rows: Mapping[str, tuple[Shape, Any]], samples: int, folder: Path | None
+    ) -> None:
+        self._rows = {name: (shape, np.dtype(kind)) for name, (shape, kind) in rows.items()}
+        bytes_of = {
+            name: int(np.prod(shape, dtype=np.int64)) * kind.itemsize
+            for name, (shape, kind) in self._rows.items()
+        }
+        self._bytes = bytes_of
+        self._arrays: dict[str, NDArray[Any]] = {}
+        self._files: dict[str, IO[bytes]] = {}
+        if folder is None or samples * sum(bytes_of.values()) <= LARGEST_IN_MEMORY:
+            for name, (shape, kind) in self._rows.items():
+                self._arrays[name] = np.zeros((samples, *shape), kind)
+            return
+        for name, size in bytes_of.items():
+            file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115
+            file.truncate(samples * size)
+            self._files[name] = file
+
+    def close(self) -> None:
+        """Give the files up."""
+        for file in self._files.values():
+            file.close()
+
+    @contextmanager
+    def taken(self, piece: slice, names: Sequence[str]) -> Iterator[dict[str, NDArray[Any]]]:
+        """Give some arrays of a piece to change, and put them back; other pieces may be out too."""
+        arrays = self.read(piece, names)
+        yield arrays
+        for name in names if self._files else ():
+            data = arrays[name].data.cast("B")
+            at = piece.start * self._bytes[name]
+            while data:
+                written = os.pwrite(self._files[name].fileno(), data, at)
+                data, at = data[written:], at + written
+
+    def read(self, piece: slice, names: Sequence[str]) -> dict[str, NDArray[Any]]:
+        """Return some arrays of a piece."""
+        if not self._files:
+            return {name: self._arrays[name][piece] for name in names}
+        return {name: self._read(piece, name) for name in names}
+
+    def _read(self, piece: slice, name: str) -> NDArray[Any]:
+        shape, kind = self._rows[name]
+        found = np.empty((piece.stop - piece.start, *shape), kind)
+        data = found.data.cast("B")
+        at = piece.start * self._bytes[name]
+        while data:
+            got = os.preadv(self._files[name].fileno(), [data], at)
+            if got == 0:
+                raise OSError("a temporary file is shorter than it was")
+            data, at = data[got:], at + got
+        return found

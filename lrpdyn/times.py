@@ -1,0 +1,58 @@
+"""Where the time of a run goes, by the clock on the wall."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+
+class Times:
+    """Seconds by what they were spent on."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def of(self, what: str) -> Iterator[None]:
+        """Count the time within."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.add({what: time.perf_counter() - start})
+
+    def add(self, others: Mapping[str, float]) -> None:
+        """Add seconds that were counted elsewhere."""
+        for what, seconds in others.items():
+            self.seconds[what] = self.seconds.get(what, 0.0) + seconds
+
+    def taken(self) -> dict[str, float]:
+        """Return what was counted since the last call, and begin again."""
+        found, self.seconds = self.seconds, {}
+        return found
+
+
+#: What is counted, in the order of a run; what is part of another is indented below it.
+_ORDER = (
+    ("reading headers", ""), ("explaining", ""), ("waiting for workers", "explaining"),
+    ("journal", "explaining"), ("sums and measures", "explaining"), ("checks", ""),
+    ("tables, report and figure", ""),
+)  # fmt: skip
+_WORKERS = ("reading weights", "explaining and storing", "evidence")
+
+
+def table_of(times: Times) -> str:
+    """Return a table of the seconds of a run; those of workers are of all of them together."""
+    whole = time.process_time()
+    lines = ["profile   seconds by the clock"]
+    for what, of in _ORDER:
+        lines.append(f"  {'  ' if of else ''}{what:<{26 - 2 * bool(of)}} {_cell(times, what)}")
+    lines.append("  in all workers together")
+    lines += [f"    {what:<24} {_cell(times, what)}" for what in _WORKERS]
+    lines.append(f"  {'this process, CPU':<26} {whole:9.2f}")
+    return "\n".join(lines)
+
+
+def _cell(times: Times, what: str) -> str:
+    return f"{times.seconds.get(what, 0.0):9.2f}"
