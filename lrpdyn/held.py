@@ -12,6 +12,7 @@ from torch import nn
 
 from lrpdyn.errors import ObservationError
 from lrpdyn.observation_files import shapes_inside
+from lrpdyn.remote.path import as_path
 
 Held = dict[str, NDArray[np.float32]]
 
@@ -66,9 +67,9 @@ def _arrays(
         arrays = {str(name): np.asarray(array) for name, array in source.items()}
         given = {name: array for name, array in arrays.items() if name not in sizes}
         return {name: (array, len(array)) for name, array in given.items()}, arrays
-    if not isinstance(source, str | Path) or Path(source).suffix.lower() != ".npz":
+    if not isinstance(source, str | Path) or as_path(source).suffix.lower() != ".npz":
         return None
-    shapes = shapes_inside(Path(source))
+    shapes = shapes_inside(as_path(source))
     if len(shapes) < 2:
         return None
     images = {
@@ -77,8 +78,10 @@ def _arrays(
         if name not in sizes
     }
     try:
-        with np.load(source, allow_pickle=False) as file:
+        with np.load(as_path(source), allow_pickle=False) as file:
             return images, {name: file[name] for name in sizes if name in shapes}
+    except FileNotFoundError as error:
+        raise ObservationError(f"{source}: no such file") from error
     except (OSError, ValueError, EOFError) as error:
         raise ObservationError(f"{source}: cannot be read as observations: {error}") from error
 

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lrpdyn.errors import ObservationError
+from lrpdyn.remote.path import as_path
 from lrpdyn.streamed import Streamed, in_file, in_memory, kept, slices
 
 IMAGES = (".png", ".jpg", ".jpeg")
@@ -112,7 +113,7 @@ def checked(array: Streamed, where: str) -> Streamed:
 def _with_key(path: Path) -> tuple[Path, str | None]:
     """Split ``FILE.npz:KEY``."""
     name, separator, key = str(path).rpartition(".npz:")
-    return (Path(f"{name}.npz"), key) if separator and not path.exists() else (path, None)
+    return (as_path(f"{name}.npz"), key) if separator and not path.exists() else (path, None)
 
 
 def shapes_inside(path: Path) -> dict[str, tuple[int, ...]]:
@@ -136,11 +137,11 @@ def _picture(path: Path) -> Streamed:
     from PIL import Image
 
     def decoded(start: int, stop: int) -> NDArray[Any]:
-        with _telling(path), Image.open(path) as image:
+        with _telling(path), Image.open(os.fspath(path)) as image:
             plain = image if image.mode in _CHANNELS else image.convert("RGB")
             return np.asarray(plain)[start:stop]
 
-    with Image.open(path) as image:
+    with Image.open(os.fspath(path)) as image:
         shape = (image.height, image.width, *_CHANNELS.get(image.mode, (3,)))
     return Streamed(shape, np.uint8, decoded)
 
@@ -159,7 +160,7 @@ def _outline(file: IO[bytes]) -> Outline:
 
 def _array(path: Path) -> Streamed:
     with ExitStack() as stack:
-        file = stack.enter_context(path.open("rb"))
+        file = stack.enter_context(open(path, "rb"))  # of a remote file, its copy
         outline = _outline(file)
         begin, end = file.tell(), file.seek(0, os.SEEK_END)
         size = prod(outline.shape) * outline.dtype.itemsize

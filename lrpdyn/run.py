@@ -13,12 +13,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from lrpdyn.errors import RunError
+
+if TYPE_CHECKING:
+    from xarray import Dataset
 
 SCHEMA = 1
 MANIFEST, JOURNAL, ASKED = "manifest.json", "journal.jsonl", "asked.json"
@@ -374,6 +377,18 @@ class Run:
         from lrpdyn.outliers.render import read_report
 
         return read_report(self.path)
+
+    def to_xarray(self) -> Dataset:
+        """Return an `xarray.Dataset`; needs xarray.
+
+        Its ``relevance`` has the dimensions (step, sample, channel, row, column), or (step, sample,
+        feature), steps as a coordinate, and is read when it is asked for. The maps over all steps,
+        the columns of `metrics` by (step, sample) and those of `transitions` by (transition, sample)
+        are beside it.
+        """
+        from lrpdyn.exports.dataset import to_dataset
+
+        return to_dataset(self)
 
     @property
     def question(self) -> str:

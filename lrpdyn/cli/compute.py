@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 
 @click.command("compute", short_help="Explain every checkpoint and write a run folder.")
-@click.argument("checkpoints")
-@click.argument("observations", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("checkpoints", type=click.Path())
+@click.argument("observations", nargs=-1, required=True, type=click.Path())
 @click.option("-o", "--out", default=options.DEFAULT_RUN, show_default=True, help="The run folder.")
 @click.option("--rule", default="zplus", show_default=True,
               help="NAME[:VALUE], a composite, or FILE.toml; see lrpdyn rules.")  # fmt: skip
@@ -91,12 +91,11 @@ if TYPE_CHECKING:
 @options.config
 @options.verbosity
 @click.pass_obj
-def command(
-    settings: Any, /, checkpoints: str, observations: tuple[Path, ...], **given: Any
-) -> int:
+def command(settings: Any, /, checkpoints: str, observations: tuple[str, ...], **given: Any) -> int:
     """Explain CHECKPOINTS (a folder, or a glob in quotes) on OBSERVATIONS and write a run folder.
 
-    OBSERVATIONS are .npy, .npz, .png or .jpg files, or folders of them. A run that was interrupted
+    OBSERVATIONS are .npy, .npz, .png or .jpg files, or folders of them. Both may be in a store:
+    s3://, gs://, hf://, ssh:// (pip install 'lrpdyn[remote]'). A run that was interrupted
     goes on with the same command. Prints the run folder; what it found goes to stderr.
     """
     from lrpdyn.asked import asked

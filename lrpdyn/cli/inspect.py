@@ -18,7 +18,7 @@ _MOST_ALIKE = 10
 
 
 @click.command("inspect", short_help="List what a folder of checkpoints holds.")
-@click.argument("checkpoints")
+@click.argument("checkpoints", type=click.Path())
 @options.selection
 @options.output_format("table", "json")
 @options.trust
