@@ -88,7 +88,7 @@ def write_results(
     manifest["checks"].update(_checks(facts.steps, explained))
     manifest["checks"]["dynamics"] = dynamics.summary()
     manifest["environment"]["finished"] = time.strftime("%Y-%m-%dT%H:%M:%S%z")
-    draw(store.Run(folder, manifest), "dynamics")
+    draw([store.Run(folder, manifest)], "dynamics")
     store.save_json(folder / store.MANIFEST, manifest)
 
 

@@ -6,6 +6,7 @@ import contextlib
 import csv
 import json
 import os
+import re
 import tempfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -40,6 +41,12 @@ PIXEL_MAPS = ("relative_dynamics", "pixel_entropy")
 #: What a finished run holds, beside its manifest, journal and relevance.
 RESULTS = ("observations.npy", *(f"{name}.npy" for name in MAPS), "metrics.csv", "transitions.csv",
            "outliers.json", "outliers.csv", "figures/dynamics.png")  # fmt: skip
+
+#: The names of what `lrpdyn plot` writes, by itself, into the folder of figures.
+FIGURE = re.compile(
+    r"(dynamics|filmstrip|distribution|trajectory|raster|channels|comparison|animation)"
+    r"(_sample\d+(-\d+)*|_samples\d+to\d+)?\.(png|svg|pdf|gif|webp|apng)"
+)
 
 
 @contextlib.contextmanager
@@ -239,8 +246,7 @@ def clear_run(run: Path) -> None:
     written = [run / JOURNAL, *(run / name for name in RESULTS)]
     written += sorted((run / "relevance").glob(f"step_{'[0-9]' * 12}.npy"))
     written += sorted((run / WORKING).glob(f"step_{'[0-9]' * 12}.npy"))
-    written += sorted((run / "figures").glob("filmstrip_sample*.png"))
-    written += [run / "figures" / f"{kind}.png" for kind in ("distribution", "trajectory")]
+    written += [path for path in sorted((run / "figures").glob("*")) if FIGURE.fullmatch(path.name)]
     written += [run / REPORT]
     # The manifest goes last: until then the folder is known to be a run.
     for path in (*written, *leftovers(run), run / MANIFEST):
@@ -424,6 +430,12 @@ class Run:
         }.get(target, f"target {target}")
         against = {"none": "", "mean": ", minus the mean", "runner-up": ", minus the next best"}
         return f"head {self.manifest['head']}: {asked}{against[contrast]}"
+
+    def _repr_html_(self) -> str:
+        """Show the run in a notebook: the dynamics figure and the three strongest outliers."""
+        from lrpdyn.figures.notebook import as_html
+
+        return as_html(self)
 
 
 def open_run(path: str | Path = "lrpdyn-run") -> Run:
