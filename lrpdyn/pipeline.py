@@ -226,19 +226,20 @@ def compute(
             manifest["checks"]["stock"] = explanation.stock_deviation(
                 model, loaded.values, question
             )
+        processes = _workers(workers, model)
         with times.of("explaining"):
-            records, dynamics = explain_all(job, question, _workers(workers, model), times)
+            records, dynamics = explain_all(job, question, processes, times)
         give_back()
         fresh = [random_weights(model, seed) for seed in range(networks + 1)] if networks else []
         with closing(dynamics):
             with times.of("checks"):
                 if networks:
-                    checked = dependence_checks(job, question, records, fresh)
+                    checked = dependence_checks(job, question, records, fresh, processes)
                     manifest["checks"]["dependence"] = checked
                 manifest["weights"]["same"] = same_weights(listing, records)
                 regions_of = None if painting is None else painting.regions
                 of_random = measure_random(
-                    model, loaded.values, question, fresh[:networks], regions_of
+                    model, loaded.values, question, fresh[:networks], regions_of, processes
                 )
                 look = second_look(job, question, records)
                 agreed = None if painting else look.agreement(paint)

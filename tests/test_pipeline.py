@@ -27,7 +27,7 @@ Vectors = NDArray[np.float32]
 def contents(run: Path) -> dict[str, bytes]:
     """Return the results, which are promised to be the same bytes."""
     files = (path for path in sorted(run.rglob("*")) if path.is_file())
-    skipped = ("manifest.json", "journal.jsonl", "asked.json")
+    skipped = ("manifest.json", "journal.jsonl")
     return {str(p.relative_to(run)): p.read_bytes() for p in files if p.name not in skipped}
 
 
