@@ -218,6 +218,19 @@ def fixed_targets(job: Job, previous: Mapping[str, Any] | None) -> Fixed:
     return fixed
 
 
+def settle(job: Job, manifest: dict[str, Any], fixed: Fixed) -> explanation.Question:
+    """Return the question whose targets are `fixed`, and write down in the manifest what they are."""
+    manifest["target"]["values"] = None if fixed.target is None else fixed.target.tolist()
+    if fixed.runner_up is not None:
+        manifest["target"]["runner_up"] = fixed.runner_up.tolist()
+    question = explanation.Question(job.contrast, fixed.target, fixed.runner_up)
+    if job.rule.name in STOCK:
+        manifest["checks"]["stock"] = explanation.stock_deviation(
+            job.model, job.observations.values, question
+        )
+    return question
+
+
 def _check_same_targets(job: Job, stored: list[int], fixed: Fixed) -> None:
     assert fixed.target is not None
     differing = [n for n, (a, b) in enumerate(zip(stored, fixed.target, strict=True)) if a != b]

@@ -1,0 +1,45 @@
+"""From the steps that were explained to a finished run: checks, tables, the report, the figure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from lrpdyn.afterwards import dependence_checks, same_weights, second_look
+from lrpdyn.dependence import parse_baseline, random_weights
+from lrpdyn.dynamics import Dynamics
+from lrpdyn.evidence.random_networks import measure_random
+from lrpdyn.explanation import Question
+from lrpdyn.job import Job
+from lrpdyn.records import Record
+from lrpdyn.results import write_results
+from lrpdyn.times import Times
+
+
+def finish(
+    job: Job,
+    question: Question,
+    manifest: dict[str, Any],
+    records: Sequence[Record],
+    dynamics: Dynamics,
+    times: Times,
+) -> None:
+    """Check what the maps depend on, look at what stands out, and write the results of a run."""
+    model, values, painting = job.model, job.observations.values, job.painting
+    networks = parse_baseline(job.baseline)
+    fresh = [random_weights(model, seed) for seed in range(networks + 1)] if networks else []
+    with times.of("checks"):
+        if networks:
+            checked = dependence_checks(job, question, records, fresh)
+            manifest["checks"]["dependence"] = checked
+        manifest["weights"]["same"] = same_weights(job.listing, records)
+        regions = None if painting is None else painting.regions
+        of_random = measure_random(model, values, question, fresh[:networks], regions)
+        look = second_look(job, question, records)
+        agreed = None if painting else look.agreement(job.fill)
+    with times.of("tables, report and figure"):
+        write_results(
+            job.folder, manifest, records, dynamics, job.listing.bad, painting, of_random, agreed,
+            look,
+        )  # fmt: skip
+    job.storage.finish(job.folder, dynamics.needed)
