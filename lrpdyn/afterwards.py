@@ -25,7 +25,8 @@ def dependence_checks(
 ) -> list[dict[str, Any]]:
     """Return what the maps of the first, the middle and the last finite step depend on.
 
-    Of as many samples as ``samples`` says, see `lrpdyn.checked.checked_samples`.
+    Of as many samples as ``samples`` says, see `lrpdyn.checked.checked_samples`. A step whose
+    checkpoint is gone since it was explained is left out.
     """
     done = [record.facts["step"] for record in records if record.facts["status"] == "done"]
     chosen = sorted({done[0], done[len(done) // 2], done[-1]}) if done else []
@@ -34,7 +35,8 @@ def dependence_checks(
     for checkpoint in progress_bar("checking", job.quiet)(
         [c for c in job.listing.checkpoints if c.step in chosen]
     ):
-        explanation.load(job.model, checkpoint, trust=job.trust)
+        if not explanation.can_load(job.model, checkpoint, trust=job.trust):
+            continue
         values = dependence(job.model, job.observations.values, question, fresh)
         found.append({"step": checkpoint.step, "samples": samples, **values})
     return found

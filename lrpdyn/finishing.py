@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from lrpdyn import run as store
 from lrpdyn.afterwards import dependence_checks, same_weights, second_look
+from lrpdyn.curves import Curve, beside
 from lrpdyn.dependence import parse_baseline, random_weights
 from lrpdyn.dynamics import Dynamics
 from lrpdyn.evidence.random_networks import measure_random
@@ -43,3 +45,12 @@ def finish(
             look,
         )  # fmt: skip
     job.storage.finish(job.folder, dynamics.needed)
+
+
+def with_curve(run: store.Run, curve: Curve | None) -> store.Run:
+    """Hold a finished run against a training curve, where one is given."""
+    if curve is None:
+        return run
+    report = {**run.outliers, "curve": beside(run, curve)}
+    store.save_json(run.path / "outliers.json", report)
+    return store.open_run(run.path)

@@ -5,21 +5,27 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 
 from lrpdyn import run as store
+from lrpdyn.blocks import by_processes
 from lrpdyn.checkpoints.selection import Selection
-from lrpdyn.curves import Curve, beside, read_curve
+from lrpdyn.curves import read_curve
 from lrpdyn.dependence import DEFAULT as DEFAULT_BASELINE
+from lrpdyn.description import describe
 from lrpdyn.errors import UsageError
 from lrpdyn.explanation import Model
-from lrpdyn.finishing import finish
+from lrpdyn.finishing import finish, with_curve
 from lrpdyn.preparation import Asked, listed, one_thread, prepare
 from lrpdyn.question import fixed_targets, is_finished, make_manifest, previous_manifest, settle
-from lrpdyn.steps import begin, explain_all
+from lrpdyn.shard import parse_shard
+from lrpdyn.shards import save_shard
+from lrpdyn.steps import Steps, begin
 from lrpdyn.storage import Storage
 from lrpdyn.times import Times, table_of
 from lrpdyn.workers import available
@@ -65,6 +71,7 @@ def compute(
     regions: str | Path | None = None,
     fill: float | None = None,
     curve: str | None = None,
+    shard: str | None = None,
     overwrite: bool = False,
     skip_bad: bool = False,
     trust: bool = False,
@@ -128,6 +135,8 @@ def compute(
     curve
         ``FILE:COLUMN``, a training curve to hold the run against (`lrpdyn.curves.read_curve`); its
         correlations are kept in the outlier report. No part of the question.
+    shard
+        ``K/N``: explain stretch K of N of the checkpoints and write what `lrpdyn.merge` needs.
     overwrite
         Delete a run of another question (only files that lrpdyn wrote).
     skip_bad
@@ -161,35 +170,36 @@ def compute(
         "select": select, "seed": seed,
     }  # fmt: skip
     asked.composite()
+    stretch = None if shard is None else parse_shard(shard)
+    if stretch is not None and curve is not None:
+        raise UsageError("--curve: a shard has no report; give the curve to lrpdyn merge")
     drawn = None if curve is None else read_curve(curve)
     selection = Selection(pattern, since, until, every, limit, weights)
     with times.of("reading headers"):
         listing = listed(checkpoints, selection, asked)
     with one_thread():
         prepared = prepare(asked, listing, observations, arrangement)
-        job = prepared.job
+        job = replace(prepared.job, shard=stretch)
         manifest = make_manifest(job, {**selection.as_dict(), "prefix": prefix}, prepared.checks)
         previous = previous_manifest(job, manifest, overwrite=overwrite)
         if previous is not None and is_finished(job, previous):
-            return _beside(store.Run(job.folder, previous), drawn)
+            return with_curve(store.Run(job.folder, previous), drawn)
         question = settle(job, manifest, fixed_targets(job, previous))
         begin(job, manifest)
         with times.of("explaining"):
-            records, dynamics = explain_all(job, question, _workers(workers, job.model), times)
-        with closing(dynamics):
-            finish(job, question, manifest, records, dynamics, times)
+            hands = _workers(workers, job.model)
+            steps = Steps(job, question, partial(by_processes, hands), hands, times)
+            steps.go_on(job)
+        with closing(steps.dynamics):
+            if job.shard is None:
+                finish(job, question, manifest, steps.records, steps.dynamics, times)
+            else:
+                save_shard(job, describe(asked, prepared), manifest, steps)
     if profile:
         print(table_of(times), file=sys.stderr)
-    return _beside(store.open_run(job.folder), drawn)
-
-
-def _beside(run: store.Run, curve: Curve | None) -> store.Run:
-    """Hold a finished run against a training curve, where one is given."""
-    if curve is None:
-        return run
-    report = {**run.outliers, "curve": beside(run, curve)}
-    store.save_json(run.path / "outliers.json", report)
-    return store.open_run(run.path)
+    if job.shard is not None:
+        return store.Run(job.folder, manifest)
+    return with_curve(store.open_run(job.folder), drawn)
 
 
 def _workers(asked: int | None, model: Model) -> int:

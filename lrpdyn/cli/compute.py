@@ -9,7 +9,6 @@ from typing import Any
 import click
 
 from lrpdyn.cli import options
-from lrpdyn.text import printable
 
 
 @click.command("compute", short_help="Explain every checkpoint and write a run folder.")
@@ -80,6 +79,8 @@ from lrpdyn.text import printable
 @click.option("--fill", type=float, help="What a region is painted with, as in the observation files. "
               "Default: their most frequent value.")  # fmt: skip
 @options.curve
+@click.option("--shard", metavar="K/N", help="Explain stretch K of N of the checkpoints, for lrpdyn "
+              "merge.")  # fmt: skip
 @click.option("--overwrite", is_flag=True, help="Replace a run of another question.")
 @click.option("--skip-bad", is_flag=True, help="Go on without checkpoints that cannot be read.")
 @options.trust
@@ -96,7 +97,7 @@ def command(
     goes on with the same command. Prints the run folder; what it found goes to stderr.
     """
     from lrpdyn.architectures.registry import parse_arguments
-    from lrpdyn.closing import closing_lines
+    from lrpdyn.cli.closing import tell, warn
     from lrpdyn.pipeline import compute
 
     arguments = parse_arguments(given.pop("arch_arg"))
@@ -104,19 +105,12 @@ def command(
     started = time.time()
     verbose = isinstance(settings, dict) and settings["verbose"] > 0
     run = compute(checkpoints, observations, arch_args=arguments, verbose=verbose, **given)
-    skipped = [entry for entry in run.manifest["checkpoints"] if entry["status"] == "bad"]
+    if not quiet and (run.path / "manifest.json").stat().st_mtime < started:
+        click.echo(f"{run.path} is finished: {len(run.steps)} steps; nothing to do", err=True)
+    if given["shard"] is None:
+        return tell(run, quiet=quiet)
     if not quiet:
-        if (run.path / "manifest.json").stat().st_mtime < started:
-            click.echo(f"{run.path} is finished: {len(run.steps)} steps; nothing to do", err=True)
-        for line in closing_lines(run):
-            click.echo(line, err=True)
-    for entry in skipped:
-        click.echo(printable(f"skipped   {entry['reason']}"), err=True)
-    for entry in run.manifest["checkpoints"]:
-        if entry["status"] == "not_finite":
-            click.echo(f"warning   step {entry['step']:,}: {entry['reason']}", err=True)
-    for steps in run.manifest.get("weights", {}).get("same", []):
-        listed = ", ".join(f"{step:,}" for step in steps[:6]) + " ..." * (len(steps) > 6)
-        click.echo(f"warning   steps {listed} hold the same weights", err=True)
-    click.echo(str(run.path))
-    return 3 if skipped else 0
+        click.echo(
+            f"shard     {given['shard']}: {len(run.steps)} steps; see lrpdyn merge", err=True
+        )
+    return warn(run)
