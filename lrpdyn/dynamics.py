@@ -157,7 +157,9 @@ class Dynamics:
 
     def _put_nothing(self) -> None:
         joining = self._sums.join((0, self._place))
-        list(self.each(lambda piece: self._sums.put(joining, piece, {})))
+        for name in self._sums.names:
+            for piece in self._pieces:
+                self._sums.put(joining, piece, name, None)
         self._place += 1
 
     def save(self, folder: Path) -> None:
@@ -186,10 +188,10 @@ class Dynamics:
         part = saved.part
         for node in part.nodes:
             joining = self._sums.join(node)
-            stored = {name: saved.of_node(name, node) for name in self._sums.names}
-            for piece in self._pieces:
-                values = {name: array[piece] for name, array in stored.items()}
-                self._sums.put(joining, piece, values)
+            for name in self._sums.names:
+                stored = saved.of_node(name, node)
+                for piece in self._pieces:
+                    self._sums.put(joining, piece, name, stored[piece])
         largest, largest_at = (saved.array(name) for name in _LARGEST)
         for piece in self._pieces:
             with self._shelf.taken(piece, _LARGEST) as sums:
@@ -230,22 +232,20 @@ class Dynamics:
         exact = now.maps[piece].astype(np.float64)
         maps = normalise(exact, self.normalisation)
         first = exact if self._first is now else self._first.maps[piece].astype(np.float64)
-        size = np.abs(maps)
-        of_pixels = pixels(size)
-        values: dict[str, Array | None] = {
-            "magnitude": size,
-            "logarithms": of_pixels * np.log(np.where(of_pixels > 0, of_pixels, 1.0)),
-        }
+        self._add_size(joining, piece, maps)
+        coarse, difference, change = None, None, None
         if self._place % 2 == 0 and self._every_second is not None:
-            values["coarse"] = np.abs(maps - self._maps(self._every_second, piece))
+            coarse = np.abs(maps - self._maps(self._every_second, piece))
+        self._sums.put(joining, piece, "coarse", coarse)
+        del coarse  # memory that is given back early is used again while it is in the cache
         with self._shelf.taken(piece, [*_LARGEST, "ranks"]) as kept:
-            ranks, change = centred_ranks(maps), None
+            ranks = centred_ranks(maps)
             if self._previous is not None:
                 before = self._maps(self._previous, piece)
-                difference = values["total"] = np.abs(maps - before)
+                difference = np.abs(maps - before)
                 change = self._change((before, maps), difference, kept, ranks)
             kept["ranks"][...] = ranks
-        self._sums.put(joining, piece, values)
+        self._sums.put(joining, piece, "total", difference)
         raw = rows(exact)
         measures = (
             raw.sum(axis=1),
@@ -255,6 +255,13 @@ class Dynamics:
             _distance(normalise(exact, "l1"), normalise(first, "l1")),
         )
         return measures, change
+
+    def _add_size(self, joining: Joining, piece: slice, maps: Array) -> None:
+        size = np.abs(maps)
+        self._sums.put(joining, piece, "magnitude", size)
+        size = pixels(size)
+        logarithms = size * np.log(np.where(size > 0, size, 1.0))
+        self._sums.put(joining, piece, "logarithms", logarithms)
 
     def _maps(self, step: _Step, piece: slice) -> Array:
         return normalise(step.maps[piece].astype(np.float64), self.normalisation)

@@ -55,7 +55,8 @@ class PairedSums:
         return tuple(self._shelves)
 
     def join(self, node: Node) -> Joining:
-        """Have the next node take its place; `put` must follow for each piece of the samples."""
+        """Have the next node take its place; `put` must follow for each piece of the
+        samples and each array."""
         level, index = node
         left: list[int] = []
         while index % 2 and (level, index - 1) in self._shelves:
@@ -66,14 +67,12 @@ class PairedSums:
         self._shelves[level, index] = into
         return Joining(tuple(left), into)
 
-    def put(self, joining: Joining, piece: slice, values: Mapping[str, Array | None]) -> None:
-        """Add the values of some samples; None is zero."""
-        for name in self._rows:
-            found = values.get(name)
-            for shelf in joining.left:
-                before = self._read(name, shelf, piece)
-                found = before if found is None else before + found
-            self._shelf.write(piece, _place(name, joining.into), 0.0 if found is None else found)
+    def put(self, joining: Joining, piece: slice, name: str, value: Array | None) -> None:
+        """Add the values of some samples to one of the arrays; None is zero."""
+        for shelf in joining.left:
+            before = self._read(name, shelf, piece)
+            value = before if value is None else before + value
+        self._shelf.write(piece, _place(name, joining.into), 0.0 if value is None else value)
 
     def total(self, piece: slice) -> dict[str, Array]:
         """Return the sums over all places, of some samples."""

@@ -21,7 +21,7 @@ WHOLE = slice(0, 3)
 def paired(values: np.ndarray, begin: int) -> PairedSums:
     sums = PairedSums(Shelf(1, None), {"x": ()})
     for place, value in enumerate(values, start=begin):
-        sums.put(sums.join((0, place)), slice(0, 1), {"x": np.array([value])})
+        sums.put(sums.join((0, place)), slice(0, 1), "x", np.array([value]))
     return sums
 
 
@@ -36,7 +36,7 @@ def test_any_stretches_give_the_same_bits(count: int, data: st.DataObject) -> No
         assert len(part.nodes) <= 2 * (end - begin).bit_length()
         for node in part.nodes:
             found = part.of_node("x", node, slice(0, 1))
-            together.put(together.join(node), slice(0, 1), {"x": found})
+            together.put(together.join(node), slice(0, 1), "x", found)
     whole = paired(values, 0)
     assert together.nodes == whole.nodes
     assert together.total(slice(0, 1))["x"] == whole.total(slice(0, 1))["x"]
