@@ -26,7 +26,10 @@ def finish(
     dynamics: Dynamics,
     times: Times,
 ) -> None:
-    """Check what the maps depend on, look at what stands out, and write the results of a run."""
+    """Check what the maps depend on, look at what stands out, and write the results of a run.
+
+    What `lrpdyn.storage.Storage.finish` deletes is still there.
+    """
     model, values, painting = job.model, job.observations.values, job.painting
     networks = parse_baseline(job.baseline)
     fresh = [random_weights(model, seed) for seed in range(networks + 1)] if networks else []
@@ -44,7 +47,6 @@ def finish(
             job.folder, manifest, records, dynamics, job.listing.bad, painting, of_random, agreed,
             look,
         )  # fmt: skip
-    job.storage.finish(job.folder, dynamics.needed)
 
 
 def with_curve(run: store.Run, curve: Curve | None) -> store.Run:

@@ -12,8 +12,9 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from lrpdyn import following
 from lrpdyn import run as store
-from lrpdyn.blocks import by_processes
+from lrpdyn.blocks import Hands, by_processes
 from lrpdyn.checkpoints.selection import Selection
 from lrpdyn.curves import read_curve
 from lrpdyn.dependence import DEFAULT as DEFAULT_BASELINE
@@ -21,6 +22,7 @@ from lrpdyn.description import describe
 from lrpdyn.errors import UsageError
 from lrpdyn.explanation import Model
 from lrpdyn.finishing import finish, with_curve
+from lrpdyn.following import Patience
 from lrpdyn.preparation import Asked, listed, one_thread, prepare
 from lrpdyn.question import fixed_targets, is_finished, make_manifest, previous_manifest, settle
 from lrpdyn.shard import parse_shard
@@ -72,6 +74,9 @@ def compute(
     fill: float | None = None,
     curve: str | None = None,
     shard: str | None = None,
+    follow: bool = False,
+    poll: float = Patience.poll,
+    idle: float | None = None,
     overwrite: bool = False,
     skip_bad: bool = False,
     trust: bool = False,
@@ -137,6 +142,14 @@ def compute(
         correlations are kept in the outlier report. No part of the question.
     shard
         ``K/N``: explain stretch K of N of the checkpoints and write what `lrpdyn.merge` needs.
+    follow
+        Go on explaining checkpoints as they are written, until SIGINT, a checkpoint at `until`, or
+        `idle` seconds without a new one. Targets that checkpoints decide are those of the newest one
+        at the start.
+    poll
+        Under `follow`, seconds between two looks at the folder.
+    idle
+        Under `follow`, seconds without a new checkpoint after which it ends; None: it does not.
     overwrite
         Delete a run of another question (only files that lrpdyn wrote).
     skip_bad
@@ -175,6 +188,15 @@ def compute(
         raise UsageError("--curve: a shard has no report; give the curve to lrpdyn merge")
     drawn = None if curve is None else read_curve(curve)
     selection = Selection(pattern, since, until, every, limit, weights)
+    if follow:
+        if stretch is not None:
+            raise UsageError("--shard: cannot be with --follow, under which a series has no end")
+        with one_thread():
+            run = following.follow(
+                asked, checkpoints, selection, observations, arrangement,
+                lambda model: _hands(workers, model), Patience(poll, idle), overwrite=overwrite,
+            )  # fmt: skip
+        return with_curve(run, drawn)
     with times.of("reading headers"):
         listing = listed(checkpoints, selection, asked)
     with one_thread():
@@ -187,12 +209,13 @@ def compute(
         question = settle(job, manifest, fixed_targets(job, previous))
         begin(job, manifest)
         with times.of("explaining"):
-            hands = _workers(workers, job.model)
-            steps = Steps(job, question, partial(by_processes, hands), hands, times)
+            hands, threads = _hands(workers, job.model)
+            steps = Steps(job, question, hands, threads, times)
             steps.go_on(job)
         with closing(steps.dynamics):
             if job.shard is None:
                 finish(job, question, manifest, steps.records, steps.dynamics, times)
+                job.storage.finish(job.folder, steps.dynamics.needed)
             else:
                 save_shard(job, describe(asked, prepared), manifest, steps)
     if profile:
@@ -200,6 +223,12 @@ def compute(
     if job.shard is not None:
         return store.Run(job.folder, manifest)
     return with_curve(store.open_run(job.folder), drawn)
+
+
+def _hands(asked: int | None, model: Model) -> tuple[Hands, int]:
+    """Return who explains checkpoints, and the number of threads that add them."""
+    workers = _workers(asked, model)
+    return partial(by_processes, workers), workers
 
 
 def _workers(asked: int | None, model: Model) -> int:

@@ -9,6 +9,7 @@ import shlex
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -229,6 +230,20 @@ def fixed_targets(job: Job, previous: Mapping[str, Any] | None) -> Fixed:
     return fixed
 
 
+def targets_of_newest(job: Job, previous: Mapping[str, Any] | None) -> Fixed:
+    """Return the targets that are held fixed while a run is followed, which began or goes on.
+
+    Those that it began with, or those of its newest checkpoint, for no one knows the ones to come.
+    """
+    stored = (previous or {}).get("target", {})
+    if job.target.needs_outputs(job.contrast) and stored.get("values") is not None:
+        runner_up = stored.get("runner_up")
+        return Fixed(np.array(stored["values"]), None if runner_up is None else np.array(runner_up))
+    outputs = _outputs(job, reversed(job.listing.checkpoints))
+    finite = (values for values in outputs if np.isfinite(values).all())
+    return fix_targets(job.target, job.contrast, islice(finite, 1))
+
+
 def settle(job: Job, manifest: dict[str, Any], fixed: Fixed) -> explanation.Question:
     """Return the question whose targets are `fixed`, and write down in the manifest what they are."""
     manifest["target"]["values"] = None if fixed.target is None else fixed.target.tolist()
@@ -279,7 +294,11 @@ def check_unchanged(job: Job, journal: list[dict[str, Any]]) -> None:
                 f"{job.folder}: step {record['step']} was explained from {record['path']}, which is not "
                 "among the checkpoints now; bring it back, or start again with --overwrite or -o"
             )
-        if list(stamp(checkpoint.path, checkpoint.format)) == [record["size"], record["modified"]]:
+        try:
+            found = list(stamp(checkpoint.path, checkpoint.format))
+        except (OSError, CheckpointError):
+            continue  # training has deleted it while it was followed: what was explained stands
+        if found == [record["size"], record["modified"]]:
             continue
         if digest(checkpoint.path, checkpoint.format) != record["sha256"]:
             raise RunError(

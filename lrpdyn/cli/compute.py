@@ -81,6 +81,12 @@ from lrpdyn.cli import options
 @options.curve
 @click.option("--shard", metavar="K/N", help="Explain stretch K of N of the checkpoints, for lrpdyn "
               "merge.")  # fmt: skip
+@click.option("--follow", is_flag=True, help="Go on as training writes checkpoints, until Ctrl-C, "
+              "--until or --idle.")  # fmt: skip
+@click.option("--poll", type=float, default=5.0, show_default=True, metavar="SECONDS",
+              help="Between two looks at the folder that is followed.")  # fmt: skip
+@click.option("--idle", type=float, metavar="SECONDS",
+              help="Stop following after so long without a new checkpoint.")  # fmt: skip
 @click.option("--overwrite", is_flag=True, help="Replace a run of another question.")
 @click.option("--skip-bad", is_flag=True, help="Go on without checkpoints that cannot be read.")
 @options.trust
