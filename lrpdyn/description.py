@@ -95,13 +95,13 @@ def describe(asked: Asked, prepared: Prepared) -> Description:
 
 
 def save_held(path: Path, held: Held) -> None:
-    """Write the values of the inputs that are held fixed, which `make_job` reads."""
+    """Write the values of the inputs that are held fixed."""
     with store.whole_file(path, "wb") as file:
         np.savez(file, **held)  # type: ignore[arg-type]
 
 
 def make_job(
-    description: Description, listing: Listing, observations: Path, held: Path, folder: Path
+    description: Description, listing: Listing, values: Samples, held: Held, folder: Path
 ) -> Job:
     """Make the job of a description.
 
@@ -109,8 +109,10 @@ def make_job(
     ----------
     listing
         The checkpoints.
-    observations, held
-        Files that a run left: observations.npy, and what `save_held` wrote.
+    values
+        The observations that a run left (`open_values`).
+    held
+        The inputs that are held fixed, by name.
     folder
         Of the run that is written.
 
@@ -126,8 +128,7 @@ def make_job(
     model = explanation.make_model(
         resolved, description.head, description.device, description.batch_size, composite
     )
-    values = _opened(observations)
-    model = replace(model, held=_read_held(held))
+    model = replace(model, held=held)
     model = explanation.with_plan(model, values, description.bounds)
     painting = None
     if description.regions is not None:
@@ -140,12 +141,20 @@ def make_job(
     )  # fmt: skip
 
 
-def _opened(path: Path) -> Samples:
+def open_values(path: Path) -> Samples:
+    """Return the observations of a run folder: in memory, or as they lie there where they are many."""
     values = open_observations(path, None)
     return values[:] if values.size * values.dtype.itemsize <= LARGEST_IN_MEMORY else values
 
 
-def _read_held(path: Path) -> Held:
+def read_held(path: Path) -> Held:
+    """Return what `save_held` wrote.
+
+    Raises
+    ------
+    RunError
+        The file is damaged.
+    """
     try:
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}

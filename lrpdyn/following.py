@@ -18,10 +18,10 @@ from lrpdyn.checkpoints.model import Listing
 from lrpdyn.checkpoints.selection import Selection
 from lrpdyn.checkpoints.watching import Watch
 from lrpdyn.errors import ArchitectureError, CheckpointError, UsageError
-from lrpdyn.explanation import Model, Question
+from lrpdyn.explanation import Question
 from lrpdyn.finishing import finish
 from lrpdyn.job import Job
-from lrpdyn.preparation import Asked, check_bad, prepare
+from lrpdyn.preparation import Asked, Prepared, check_bad, prepare
 from lrpdyn.question import make_manifest, previous_manifest, settle, targets_of_newest
 from lrpdyn.steps import Steps, begin
 from lrpdyn.times import Times
@@ -49,7 +49,7 @@ def follow(
     selection: Selection,
     observations: Any,
     arrangement: Mapping[str, Any],
-    hands: Callable[[Model], tuple[Hands, int]],
+    hands: Callable[[Prepared], tuple[Hands, int]],
     patience: Patience,
     *,
     overwrite: bool,
@@ -61,7 +61,7 @@ def follow(
     arrangement
         As `lrpdyn.preparation.prepare` takes it.
     hands
-        Gives who explains checkpoints of a model, and a number of threads.
+        Gives who explains the checkpoints of a job, and a number of threads.
 
     Raises
     ------
@@ -86,7 +86,7 @@ def follow(
             by = f"step {listing.checkpoints[-1].step:,} has it" if previous is None else "it began"
             _say(f"target {job.target.policy}: held as {by}", job)
         begin(job, manifest)
-        followed = _Followed(job, question, hands(job.model), manifest)
+        followed = _Followed(job, question, hands(prepared), manifest)
         with closing(followed):
             while True:
                 job = _gone_on(followed, job, watch, stopped)

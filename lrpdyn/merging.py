@@ -161,13 +161,8 @@ def _missing(shards: Sequence[Explained]) -> list[str]:
 
 def _job(shards: Sequence[Explained], folder: Path, quiet: bool) -> Job:
     first = shards[0]
-    job = make_job(
-        first.description,
-        first.listing,
-        first.path / "observations.npy",
-        first.folder / HELD,
-        folder,
-    )
+    values, held = open_values(first.path / "observations.npy"), read_held(first.folder / HELD)
+    job = make_job(first.description, first.listing, values, held, folder)
     return replace(job, quiet=quiet)
 
 

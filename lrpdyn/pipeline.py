@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -23,7 +23,7 @@ from lrpdyn.errors import UsageError
 from lrpdyn.explanation import Model
 from lrpdyn.finishing import finish, with_curve
 from lrpdyn.following import Patience
-from lrpdyn.preparation import Asked, listed, one_thread, prepare
+from lrpdyn.preparation import Asked, Prepared, listed, one_thread, prepare
 from lrpdyn.question import fixed_targets, is_finished, make_manifest, previous_manifest, settle
 from lrpdyn.shard import parse_shard
 from lrpdyn.shards import save_shard
@@ -74,6 +74,7 @@ def compute(
     fill: float | None = None,
     curve: str | None = None,
     shard: str | None = None,
+    dask: str | None = None,
     follow: bool = False,
     poll: float = Patience.poll,
     idle: float | None = None,
@@ -142,6 +143,9 @@ def compute(
         correlations are kept in the outlier report. No part of the question.
     shard
         ``K/N``: explain stretch K of N of the checkpoints and write what `lrpdyn.merge` needs.
+    dask
+        The address of a Dask cluster whose workers explain checkpoints instead of processes here, or
+        ``local:N``; needs ``lrpdyn[dask]``. Results are the same.
     follow
         Go on explaining checkpoints as they are written, until SIGINT, a checkpoint at `until`, or
         `idle` seconds without a new one. Targets that checkpoints decide are those of the newest one
@@ -191,10 +195,10 @@ def compute(
     if follow:
         if stretch is not None:
             raise UsageError("--shard: cannot be with --follow, under which a series has no end")
-        with one_thread():
+        with one_thread(), _workforce(asked, workers, dask) as hands:
             run = following.follow(
-                asked, checkpoints, selection, observations, arrangement,
-                lambda model: _hands(workers, model), Patience(poll, idle), overwrite=overwrite,
+                asked, checkpoints, selection, observations, arrangement, hands,
+                Patience(poll, idle), overwrite=overwrite,
             )  # fmt: skip
         return with_curve(run, drawn)
     with times.of("reading headers"):
@@ -208,9 +212,8 @@ def compute(
             return with_curve(store.Run(job.folder, previous), drawn)
         question = settle(job, manifest, fixed_targets(job, previous))
         begin(job, manifest)
-        with times.of("explaining"):
-            hands, threads = _hands(workers, job.model)
-            steps = Steps(job, question, hands, threads, times)
+        with times.of("explaining"), _workforce(asked, workers, dask) as hands:
+            steps = Steps(job, question, *hands(prepared), times)
             steps.go_on(job)
         with closing(steps.dynamics):
             if job.shard is None:
@@ -225,10 +228,26 @@ def compute(
     return with_curve(store.open_run(job.folder), drawn)
 
 
-def _hands(asked: int | None, model: Model) -> tuple[Hands, int]:
-    """Return who explains checkpoints, and the number of threads that add them."""
-    workers = _workers(asked, model)
-    return partial(by_processes, workers), workers
+@contextmanager
+def _workforce(
+    asked: Asked, workers: int | None, dask: str | None
+) -> Iterator[Callable[[Prepared], tuple[Hands, int]]]:
+    """Give what says, of a job, who explains its checkpoints, and how many threads add them."""
+    if dask is None:
+
+        def here(prepared: Prepared) -> tuple[Hands, int]:
+            count = _workers(workers, prepared.job.model)
+            return partial(by_processes, count), count
+
+        yield here
+        return
+    from lrpdyn.dask_cluster import by_dask, connected
+
+    with connected(dask) as client:
+        yield lambda prepared: (
+            partial(by_dask, client, describe(asked, prepared)),
+            _workers(workers, prepared.job.model),
+        )
 
 
 def _workers(asked: int | None, model: Model) -> int:

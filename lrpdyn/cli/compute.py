@@ -81,6 +81,8 @@ from lrpdyn.cli import options
 @options.curve
 @click.option("--shard", metavar="K/N", help="Explain stretch K of N of the checkpoints, for lrpdyn "
               "merge.")  # fmt: skip
+@click.option("--dask", metavar="ADDRESS", help="Explain on the Dask cluster there, or on one of N "
+              "processes here: local:N.")  # fmt: skip
 @click.option("--follow", is_flag=True, help="Go on as training writes checkpoints, until Ctrl-C, "
               "--until or --idle.")  # fmt: skip
 @click.option("--poll", type=float, default=5.0, show_default=True, metavar="SECONDS",
