@@ -20,7 +20,7 @@ import numpy as np
 from lrpdyn import run as store
 from lrpdyn.checkpoints.model import Checkpoint, Header
 from lrpdyn.curves import read_curve
-from lrpdyn.description import HELD, make_job
+from lrpdyn.description import HELD, make_job, open_values, read_held
 from lrpdyn.dynamics import Dynamics
 from lrpdyn.errors import RunError, UsageError
 from lrpdyn.explanation import Question

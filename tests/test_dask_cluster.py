@@ -41,10 +41,18 @@ def cluster() -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
         address = f"tcp://127.0.0.1:{free.getsockname()[1]}"
     port = address.rpartition(":")[2]
     quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    scheduler = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", port,
-                 "--no-dashboard"]  # fmt: skip
-    worker = [sys.executable, "-m", "distributed.cli.dask_worker", address, "--nthreads", "1", "--no-dashboard",
-              "--no-nanny", "--host", "127.0.0.1"]  # fmt: skip
+    python = [sys.executable, "-m"]
+    local = ["--host", "127.0.0.1", "--no-dashboard"]
+    scheduler = [*python, "distributed.cli.dask_scheduler", "--port", port, *local]
+    worker = [
+        *python,
+        "distributed.cli.dask_worker",
+        address,
+        "--nthreads",
+        "1",
+        "--no-nanny",
+        *local,
+    ]
     processes = [subprocess.Popen(scheduler, **quiet)]
     processes += [subprocess.Popen(worker, **quiet) for _ in range(2)]
     try:
