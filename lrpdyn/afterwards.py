@@ -16,6 +16,7 @@ from lrpdyn.checkpoints.model import Listing
 from lrpdyn.dependence import Weights, dependence
 from lrpdyn.evidence.closer import Maps, SecondLook, stored_maps
 from lrpdyn.explanation import Integers, Question
+from lrpdyn.heap import give_back
 from lrpdyn.job import Job, progress_bar
 from lrpdyn.records import Record
 
@@ -39,6 +40,7 @@ def dependence_checks(
             continue
         values = dependence(job.model, job.observations.values, question, fresh)
         found.append({"step": checkpoint.step, "samples": samples, **values})
+        give_back()
     return found
 
 

@@ -20,7 +20,7 @@ from lrpdyn.times import Times
 from lrpdyn.workers import in_order
 
 #: So many steps in a row go to one worker, at most.
-LARGEST_BLOCK = 8
+LARGEST_BLOCK = 16
 
 #: What a checkpoint gives: its line of the journal, or why it cannot be explained.
 Outcome = dict[str, Any] | LrpdynError

@@ -9,7 +9,8 @@ import numpy as np
 from lrpdyn.outliers.render import KINDS, summary
 from lrpdyn.run import Run
 
-_UNITS = {"policy": "action", "q": "action", "logits": "class"}
+#: What a unit of a head is called.
+UNITS = {"policy": "action", "q": "action", "logits": "class"}
 #: Maps whose cosine is above the first hardly depend on what was changed, above the second partly.
 HARDLY, PARTLY = 0.9, 0.6
 #: Above this cosine a map is mostly what random weights draw, however alike these are.
@@ -24,6 +25,11 @@ _NORMAL = {
 
 def closing_lines(run: Run) -> list[str]:
     """Return the lines on a finished run, each with the word that it is about."""
+    return [f"{word:<9} {text}" for word, text in closing_words(run)]
+
+
+def closing_words(run: Run) -> list[tuple[str, str]]:
+    """Return what is said of a finished run, each with the word that it is about."""
     lines = [
         ("question", _question(run)),
         ("explained", "; ".join(run.manifest["rule"].get("notes", ()))),
@@ -35,13 +41,13 @@ def closing_lines(run: Run) -> list[str]:
         ("note", _note(run)),
         ("warning", _warning(run)),
     ]
-    return [f"{word:<9} {text}" for word, text in lines if text]
+    return [(word, text) for word, text in lines if text]
 
 
 def _question(run: Run) -> str:
     transitions = run.transitions
     manifest = run.manifest
-    unit = _UNITS.get(manifest["head"], "unit")
+    unit = UNITS.get(manifest["head"], "unit")
     asked = {
         "argmax": f"{unit} preferred at each step",
         "modal": f"{unit} preferred on average over all steps",
@@ -92,7 +98,7 @@ def _dependence(run: Run) -> list[tuple[str, str]]:
     if not found:
         return []
     last = found[-1]
-    unit = _UNITS.get(run.manifest["head"], "unit")
+    unit = UNITS.get(run.manifest["head"], "unit")
     parts = []
     best = last["best_to_worst"]["median"]
     if best is not None:
@@ -157,7 +163,7 @@ def _note(run: Run) -> str:
     found = run.manifest["checks"].get("dependence")
     best = found[-1]["best_to_worst"]["median"] if found else None
     upper = found[-1]["upper_layers"]["median"] if found else None
-    unit = _UNITS.get(run.manifest["head"], "unit")
+    unit = UNITS.get(run.manifest["head"], "unit")
     if any(value is not None and value > HARDLY for value in (best, upper)):
         what = "z-plus shows" if rule == "zplus" else f"{rule} shows here"
         images = len(run.manifest["observations"]["shape"]) == 4

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -207,24 +207,29 @@ def correlations(
     return found
 
 
-def series_of(run: Any) -> tuple[NDArray[np.int64], dict[str, Floats]]:
-    """Return the steps of a run and its series over samples: change, shares, effects.
+def series_of(
+    run: Any, samples: Sequence[int] | None = None
+) -> tuple[NDArray[np.int64], dict[str, Floats]]:
+    """Return the steps of a run and its series over samples, all or some: change, shares, effects.
 
     Of a transition the median, at the step that it leads to; of a step the mean.
     """
     metrics, transitions = run.metrics, run.transitions
+    if samples is not None:
+        metrics = metrics[np.isin(metrics["sample"], list(samples))]
+        transitions = transitions[np.isin(transitions["sample"], list(samples))]
     steps, places = np.unique(metrics["step"], return_inverse=True)
     names = [n for n in metrics.dtype.names if n.startswith(("share_per_random_", "effect_"))]
     found = {}
     ends = np.searchsorted(steps, transitions["to_step"])
     for name in ("change", "change_per_unit", "prediction_change"):
-        found[name] = _over_samples(np.median, transitions[name], ends, len(steps))
+        found[name] = over_samples(np.median, transitions[name], ends, len(steps))
     for name in ("entropy", "distance_from_first_l1", *names):
-        found[name] = _over_samples(np.mean, metrics[name], places, len(steps))
+        found[name] = over_samples(np.mean, metrics[name], places, len(steps))
     return np.asarray(steps), found
 
 
-def _over_samples(
+def over_samples(
     of: Callable[[Floats], Any], values: Floats, places: NDArray[np.int64], count: int
 ) -> Floats:
     """Return the median, or the mean, of the finite values at each place."""

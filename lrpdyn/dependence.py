@@ -92,12 +92,13 @@ def random_weights(model: Model, seed: int) -> Weights:
 @contextmanager
 def holding(model: Model, weights: Mapping[str, torch.Tensor]) -> Iterator[None]:
     """Put other weights, or some of them, into the model; give its own back at the end."""
-    own = {key: value.detach().clone() for key, value in model.network.state_dict().items()}
+    state = model.network.state_dict()
+    own = {key: state[key].clone() for key in weights}
     try:
-        model.network.load_state_dict({**own, **weights})
+        model.network.load_state_dict({**state, **weights})
         yield
     finally:
-        model.network.load_state_dict(own)
+        model.network.load_state_dict({**state, **own})
 
 
 def upper_layers(model: Model) -> list[str]:

@@ -21,7 +21,7 @@ from lrpdyn.lrp.composites import parse_composite
 from lrpdyn.lrp.plan import Bounds
 from lrpdyn.observation_files import open_observations
 from lrpdyn.observations import Observations
-from lrpdyn.preparation import Asked, Prepared
+from lrpdyn.preparation import Prepared, Request
 from lrpdyn.regions import Painting, read_regions
 from lrpdyn.storage import Storage
 from lrpdyn.streamed import LARGEST_IN_MEMORY, Samples
@@ -68,7 +68,7 @@ class Description:
         return Description(**{name: _frozen(value) for name, value in found.items()})
 
 
-def describe(asked: Asked, prepared: Prepared) -> Description:
+def describe(asked: Request, prepared: Prepared) -> Description:
     """Return the description of a job."""
     job, model = prepared.job, prepared.job.model
     return Description(

@@ -25,7 +25,7 @@ from lrpdyn.measures import (
     Array,
     centred_ranks,
     cosines,
-    entropy,
+    entropy_of_sizes,
     normalise,
     pixels,
     rows,
@@ -227,37 +227,53 @@ class Dynamics:
         self, piece: slice, now: _Step, joining: Joining
     ) -> tuple[tuple[Array, ...], tuple[Array, ...] | None]:
         """Add some samples; return the columns of their `Measures` and `Transition`."""
-        assert self._first is not None
         # In float64 from here on; what is made of it is not written to.
         exact = now.maps[piece].astype(np.float64)
+        size = np.abs(exact)
         maps = normalise(exact, self.normalisation)
-        first = exact if self._first is now else self._first.maps[piece].astype(np.float64)
-        self._add_size(joining, piece, maps)
+        self._add_size(joining, piece, size if maps is exact else np.abs(maps))
         coarse, difference, change = None, None, None
         if self._place % 2 == 0 and self._every_second is not None:
-            coarse = np.abs(maps - self._maps(self._every_second, piece))
+            coarse = _apart(maps, self._maps(self._every_second, piece))
         self._sums.put(joining, piece, "coarse", coarse)
         del coarse  # memory that is given back early is used again while it is in the cache
         with self._shelf.taken(piece, [*_LARGEST, "ranks"]) as kept:
             ranks = centred_ranks(maps)
             if self._previous is not None:
                 before = self._maps(self._previous, piece)
-                difference = np.abs(maps - before)
-                change = self._change((before, maps), difference, kept, ranks)
+                difference = maps - before
+                alike = scale_of_change(before, maps, difference)
+                np.abs(difference, out=difference)
+                change = (
+                    rows(difference).sum(axis=1),
+                    *alike,
+                    cosines(pixels(before), pixels(maps)),
+                    cosines(kept["ranks"], ranks),
+                )
+                self._keep_largest(difference, kept)
             kept["ranks"][...] = ranks
         self._sums.put(joining, piece, "total", difference)
-        raw = rows(exact)
         measures = (
-            raw.sum(axis=1),
-            np.abs(raw).sum(axis=1),
-            entropy(exact),
-            _distance(maps, normalise(first, self.normalisation)),
-            _distance(normalise(exact, "l1"), normalise(first, "l1")),
+            rows(exact).sum(axis=1),
+            rows(size).sum(axis=1),
+            entropy_of_sizes(pixels(size)),
+            *self._distances(exact, maps, piece, now),
         )
         return measures, change
 
-    def _add_size(self, joining: Joining, piece: slice, maps: Array) -> None:
-        size = np.abs(maps)
+    def _distances(
+        self, exact: Array, maps: Array, piece: slice, now: _Step
+    ) -> tuple[Array, Array]:
+        """Return how far maps are from the first step's, and how far when both are L1-normalised."""
+        assert self._first is not None
+        if self._first is now:
+            return np.zeros(len(maps)), np.zeros(len(maps))
+        raw = self._first.maps[piece].astype(np.float64)
+        first = normalise(raw, self.normalisation)
+        apart = _apart(normalise(exact, "l1"), normalise(raw, "l1"))
+        return rows(_apart(maps, first)).sum(axis=1), rows(apart).sum(axis=1)
+
+    def _add_size(self, joining: Joining, piece: slice, size: Array) -> None:
         self._sums.put(joining, piece, "magnitude", size)
         size = pixels(size)
         logarithms = size * np.log(np.where(size > 0, size, 1.0))
@@ -266,26 +282,11 @@ class Dynamics:
     def _maps(self, step: _Step, piece: slice) -> Array:
         return normalise(step.maps[piece].astype(np.float64), self.normalisation)
 
-    def _change(
-        self,
-        pair: tuple[Array, Array],
-        difference: Array,
-        sums: dict[str, NDArray[Any]],
-        ranks: Array,
-    ) -> tuple[Array, ...]:
-        before, after = pair
+    def _keep_largest(self, difference: Array, kept: dict[str, NDArray[Any]]) -> None:
         of_pixels = pixels(difference)
-        larger = of_pixels > sums["largest"]
-        sums["largest"][larger] = of_pixels[larger]
-        sums["largest_at"][larger] = self.transitions
-        share, factor = scale_of_change(before, after)
-        return (
-            rows(difference).sum(axis=1),
-            share,
-            factor,
-            cosines(pixels(before), pixels(after)),
-            cosines(sums["ranks"], ranks),
-        )
+        larger = of_pixels > kept["largest"]
+        kept["largest"][larger] = of_pixels[larger]
+        kept["largest_at"][larger] = self.transitions
 
     def of(self, piece: slice) -> Sums:
         """Return the sums of some samples."""
@@ -312,6 +313,7 @@ class Dynamics:
         return summary(np.sum(list(of_pieces), axis=0))
 
 
-def _distance(one: Array, other: Array) -> Array:
-    found: Array = np.abs(rows(one) - rows(other)).sum(axis=1)
-    return found
+def _apart(one: Array, other: Array) -> Array:
+    """Return |one - other|."""
+    found: Array = one - other
+    return np.abs(found, out=found)

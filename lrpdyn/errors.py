@@ -25,5 +25,13 @@ class ObservationError(LrpdynError):
     """The observations cannot be used, or do not fit the network."""
 
 
+class RemoteError(LrpdynError):
+    """A store of remote files cannot be reached, or its local cache not be written."""
+
+
+class ExportError(LrpdynError):
+    """A run cannot be written in another format."""
+
+
 class RunError(LrpdynError):
     """A run folder cannot be written, read or gone on with."""

@@ -12,6 +12,7 @@ from lrpdyn.dependence import parse_baseline, random_weights
 from lrpdyn.dynamics import Dynamics
 from lrpdyn.evidence.random_networks import measure_random
 from lrpdyn.explanation import Question
+from lrpdyn.heap import give_back
 from lrpdyn.job import Job
 from lrpdyn.records import Record
 from lrpdyn.results import write_results
@@ -33,6 +34,7 @@ def finish(
     model, values, painting = job.model, job.observations.values, job.painting
     networks = parse_baseline(job.baseline)
     fresh = [random_weights(model, seed) for seed in range(networks + 1)] if networks else []
+    give_back()
     with times.of("checks"):
         if networks:
             checked = dependence_checks(job, question, records, fresh)
@@ -42,6 +44,7 @@ def finish(
         of_random = measure_random(model, values, question, fresh[:networks], regions)
         look = second_look(job, question, records)
         agreed = None if painting else look.agreement(job.fill)
+    give_back()
     with times.of("tables, report and figure"):
         write_results(
             job.folder, manifest, records, dynamics, job.listing.bad, painting, of_random, agreed,

@@ -21,8 +21,9 @@ from lrpdyn.errors import ArchitectureError, CheckpointError, UsageError
 from lrpdyn.explanation import Question
 from lrpdyn.finishing import finish
 from lrpdyn.job import Job
-from lrpdyn.preparation import Asked, Prepared, check_bad, prepare
+from lrpdyn.preparation import Prepared, Request, check_bad, prepare
 from lrpdyn.question import make_manifest, previous_manifest, settle, targets_of_newest
+from lrpdyn.remote.path import RemotePath, as_path
 from lrpdyn.steps import Steps, begin
 from lrpdyn.times import Times
 
@@ -44,7 +45,7 @@ class Patience:
 
 
 def follow(
-    asked: Asked,
+    asked: Request,
     checkpoints: str | Path,
     selection: Selection,
     observations: Any,
@@ -71,6 +72,11 @@ def follow(
     if selection.limit is not None:
         raise UsageError(
             "--limit: cannot be with --follow, under which a series has no end; --every"
+        )
+    if isinstance(as_path(str(checkpoints)), RemotePath):
+        raise UsageError(
+            f"{checkpoints}: --follow looks at folders of this machine; call the same command again for "
+            "what is new in a store"
         )
     watch = Watch(checkpoints, selection, patience.poll, trust=asked.trust)
     with _until_interrupted() as stopped:

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from lrpdyn.errors import ObservationError
+from lrpdyn.observation_files import shapes_inside
+from lrpdyn.remote.path import as_path
 
 Held = dict[str, NDArray[np.float32]]
 
@@ -36,38 +38,52 @@ def split_inputs(sources: Sequence[Any], path: nn.Module) -> tuple[list[Any], He
     sizes: Mapping[str, Any] = getattr(path, "held", {})
     if not sizes or len(sources) != 1:
         return list(sources), {}
-    arrays = _arrays(sources[0])
-    if arrays is None:
+    named = _arrays(sources[0], sizes)
+    if named is None:
         return list(sources), {}
-    explained = [name for name in arrays if name not in sizes]
-    if len(explained) != 1:
+    images, arrays = named
+    if len(images) != 1:
         raise ObservationError(
             f"{sources[0]}: expected one array beside {', '.join(sizes)}, the image; found "
-            f"{', '.join(explained) or 'none'}"
+            f"{', '.join(images) or 'none'}"
         )
-    image = arrays[explained[0]]
+    ((image, samples),) = images.values()
     held = {
-        name: _checked(arrays[name], name, size, len(image))
+        name: _checked(arrays[name], name, size, samples)
         for name, size in sizes.items()
         if name in arrays
     }
     return [image], held
 
 
-def _arrays(source: Any) -> dict[str, NDArray[Any]] | None:
-    """Return the arrays by name where the source holds more than one."""
+def _arrays(
+    source: Any, sizes: Mapping[str, Any]
+) -> tuple[dict[str, tuple[Any, int]], dict[str, NDArray[Any]]] | None:
+    """Return images, each with its number of samples, and the other inputs, by name.
+
+    None where the source holds one array alone. An image in a file is not read, but named.
+    """
     if isinstance(source, Mapping):
-        return {str(name): np.asarray(array) for name, array in source.items()}
-    if not isinstance(source, str | Path) or Path(source).suffix.lower() != ".npz":
+        arrays = {str(name): np.asarray(array) for name, array in source.items()}
+        given = {name: array for name, array in arrays.items() if name not in sizes}
+        return {name: (array, len(array)) for name, array in given.items()}, arrays
+    if not isinstance(source, str | Path) or as_path(source).suffix.lower() != ".npz":
         return None
+    shapes = shapes_inside(as_path(source))
+    if len(shapes) < 2:
+        return None
+    images = {
+        name: (f"{source}:{name}", shape[0] if shape else 0)
+        for name, shape in shapes.items()
+        if name not in sizes
+    }
     try:
-        with np.load(source, allow_pickle=False) as file:
-            found = {name: file[name] for name in file.files}
+        with np.load(as_path(source), allow_pickle=False) as file:
+            return images, {name: file[name] for name in sizes if name in shapes}
     except FileNotFoundError as error:
         raise ObservationError(f"{source}: no such file") from error
     except (OSError, ValueError, EOFError) as error:
         raise ObservationError(f"{source}: cannot be read as observations: {error}") from error
-    return found if len(found) > 1 else None
 
 
 def _checked(array: NDArray[Any], name: str, size: Any, samples: int) -> NDArray[np.float32]:

@@ -66,7 +66,12 @@ def normalise(maps: NDArray[np.floating], how: str) -> Array:
 
 def entropy(maps: NDArray[np.floating]) -> Array:
     """Return -sum q ln q over pixels, q = |R| summed over channels over its total; NaN if zero."""
-    weights = rows(pixels(np.abs(np.asarray(maps, dtype=np.float64))))
+    return entropy_of_sizes(pixels(np.abs(np.asarray(maps, dtype=np.float64))))
+
+
+def entropy_of_sizes(sizes: Array) -> Array:
+    """Return the `entropy` of maps whose channel-summed |R| is `sizes`."""
+    weights = rows(sizes)
     total = weights.sum(axis=1, keepdims=True)
     q = weights / np.where(total == 0, 1.0, total)
     logarithm = np.log(np.where(q > 0, q, 1.0))
@@ -79,12 +84,13 @@ def _products(one: Array, other: Array) -> Array:
     return found
 
 
-def _common_direction(before: Array, after: Array) -> tuple[Array, Array, Array, Array]:
+def _common_direction(
+    before: Array, after: Array, difference: Array
+) -> tuple[Array, Array, Array, Array]:
     """Return (a, b), the squared first singular value and u . (R' - R) of [R, R'].
 
     The first left singular vector is u = (a R + b R') / sigma; the last value is without its sigma.
     """
-    difference = after - before
     gram = np.empty((len(before), 2, 2))
     gram[:, 0, 0] = _products(before, before)
     gram[:, 1, 1] = _products(after, after)
@@ -107,7 +113,7 @@ def split_change(before: NDArray[Any], after: NDArray[Any]) -> tuple[Array, Arra
         Of the shape of the maps, in units of the relevance.
     """
     one, two = rows(before), rows(after)
-    a, b, squared, along = _common_direction(one, two)
+    a, b, squared, along = _common_direction(one, two, two - one)
     factor = along / np.where(squared > 0, squared, 1.0)
     scale = factor[:, None] * (a[:, None] * one + b[:, None] * two)
     return scale.reshape(before.shape), (two - one - scale).reshape(before.shape)
@@ -115,7 +121,7 @@ def split_change(before: NDArray[Any], after: NDArray[Any]) -> tuple[Array, Arra
 
 def scale_share(before: NDArray[Any], after: NDArray[Any]) -> Array:
     """Return |scale|^2 / |R' - R|^2 of `split_change`; the rest is shape. NaN if nothing changed."""
-    return scale_of_change(before, after)[0]
+    return scale_of_change(before, after, rows(after) - rows(before))[0]
 
 
 def scale_factor(before: NDArray[Any], after: NDArray[Any]) -> Array:
@@ -123,14 +129,15 @@ def scale_factor(before: NDArray[Any], after: NDArray[Any]) -> Array:
 
     By how much the map grew; negative where it turned round.
     """
-    return scale_of_change(before, after)[1]
+    return scale_of_change(before, after, rows(after) - rows(before))[1]
 
 
-def scale_of_change(before: NDArray[Any], after: NDArray[Any]) -> tuple[Array, Array]:
-    """Return `scale_share` and `scale_factor`, which share most of their arithmetic."""
-    one, two = rows(before), rows(after)
-    a, b, squared, along = _common_direction(one, two)
-    difference = two - one
+def scale_of_change(
+    before: NDArray[Any], after: NDArray[Any], change: NDArray[Any]
+) -> tuple[Array, Array]:
+    """Return `scale_share` and `scale_factor` of the change R' - R, which share their arithmetic."""
+    difference = rows(change)
+    a, b, squared, along = _common_direction(rows(before), rows(after), difference)
     length = _products(difference, difference)
     possible = (length > 0) & (squared > 0)
     # One after the other: the product of two small squares may be below the smallest float.

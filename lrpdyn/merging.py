@@ -30,6 +30,7 @@ from lrpdyn.parts import read_part
 from lrpdyn.preparation import one_thread
 from lrpdyn.question import previous_manifest, question_of
 from lrpdyn.records import Record
+from lrpdyn.remote.path import as_path
 from lrpdyn.shards import Explained, open_shard, read_records
 from lrpdyn.times import Times
 
@@ -215,7 +216,9 @@ def _link(source: Path, target: Path) -> None:
 def _checkpoints(records: Sequence[Record], manifest: dict[str, Any]) -> tuple[Checkpoint, ...]:
     weights = manifest["selection"]["weights"]
     return tuple(
-        Checkpoint(facts["step"], Path(facts["path"]), facts["format"], "", Header({}), (), weights)
+        Checkpoint(
+            facts["step"], as_path(facts["path"]), facts["format"], "", Header({}), (), weights
+        )
         for facts in (record.facts for record in records)
     )
 

@@ -27,10 +27,10 @@ def modal_value(observations: Samples) -> float:
             least = np.partition(counts, -MOST_VALUES - 1)[-MOST_VALUES - 1]
             kept = counts > least
             values, counts, cut = values[kept], counts[kept] - least, True
+    if not len(values):  # no value is held much more often than any other
+        return float(observations[:1].ravel()[0])
     if cut:
         counts = _counts_of(values, observations)
-    if not len(values):
-        return float(observations[:1].ravel()[0])
     return float(values[counts.argmax()])
 
 

@@ -10,12 +10,13 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lrpdyn.errors import ObservationError
+from lrpdyn.remote.path import as_path
 from lrpdyn.streamed import Streamed, in_file, in_memory, kept, slices
 
 IMAGES = (".png", ".jpg", ".jpeg")
@@ -112,7 +113,23 @@ def checked(array: Streamed, where: str) -> Streamed:
 def _with_key(path: Path) -> tuple[Path, str | None]:
     """Split ``FILE.npz:KEY``."""
     name, separator, key = str(path).rpartition(".npz:")
-    return (Path(f"{name}.npz"), key) if separator and not path.exists() else (path, None)
+    return (as_path(f"{name}.npz"), key) if separator and not path.exists() else (path, None)
+
+
+def shapes_inside(path: Path) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of the arrays of a .npz by name, without reading them.
+
+    Raises
+    ------
+    ObservationError
+        It cannot be read.
+    """
+    found = {}
+    with _telling(path), zipfile.ZipFile(path) as archive:
+        for name in archive.namelist():
+            with archive.open(name) as file:
+                found[name.removesuffix(".npy")] = _outline(file).shape
+    return found
 
 
 def _picture(path: Path) -> Streamed:
@@ -120,16 +137,16 @@ def _picture(path: Path) -> Streamed:
     from PIL import Image
 
     def decoded(start: int, stop: int) -> NDArray[Any]:
-        with _telling(path), Image.open(path) as image:
+        with _telling(path), Image.open(os.fspath(path)) as image:
             plain = image if image.mode in _CHANNELS else image.convert("RGB")
             return np.asarray(plain)[start:stop]
 
-    with Image.open(path) as image:
+    with Image.open(os.fspath(path)) as image:
         shape = (image.height, image.width, *_CHANNELS.get(image.mode, (3,)))
     return Streamed(shape, np.uint8, decoded)
 
 
-def _outline(file: BinaryIO) -> Outline:
+def _outline(file: IO[bytes]) -> Outline:
     """Read the header of a .npy file, up to its first entry."""
     version = np.lib.format.read_magic(file)
     read = {
@@ -143,7 +160,7 @@ def _outline(file: BinaryIO) -> Outline:
 
 def _array(path: Path) -> Streamed:
     with ExitStack() as stack:
-        file = stack.enter_context(path.open("rb"))
+        file = stack.enter_context(open(path, "rb"))  # of a remote file, its copy
         outline = _outline(file)
         begin, end = file.tell(), file.seek(0, os.SEEK_END)
         size = prod(outline.shape) * outline.dtype.itemsize
@@ -167,7 +184,7 @@ def _member(path: Path, key: str | None, folder: Path | None) -> Streamed:
                 f"as {path.name}:{names[0] if names else 'KEY'}"
             )
         with archive.open(archive.namelist()[names.index(key)]) as file:
-            outline = _outline(file)  # type: ignore[arg-type]
+            outline = _outline(file)
             if not outline.fortran and not outline.dtype.hasobject and outline.shape:
                 unpacked = kept(outline.shape, outline.dtype, _parts(file, outline), folder)
                 return unpacked if isinstance(unpacked, Streamed) else in_memory(unpacked)

@@ -16,6 +16,7 @@ from lrpdyn.observation_files import IMAGES, checked, files_inside, open_observa
 from lrpdyn.observation_layout import Expected, arrange
 from lrpdyn.observation_stacks import grey, in_order, stack_frames, together
 from lrpdyn.observation_statistics import Statistics, from_file, from_options, imagenet
+from lrpdyn.remote.path import as_path
 from lrpdyn.streamed import Samples, Streamed, in_memory, joined, kept, pieces
 
 __all__ = ["Expected", "Observations", "load_observations"]
@@ -200,8 +201,11 @@ def _read_all(
             arrays.append(checked(in_memory(source), "the array"))
             files.append("<array>")
             continue
-        path = Path(source)
-        inside = files_inside(path) if path.is_dir() else [path]
+        path = as_path(source)
+        try:
+            inside = files_inside(path) if path.is_dir() else [path]
+        except OSError as error:
+            raise ObservationError(f"{path}: cannot be read: {error.strerror}") from error
         pictures = [file for file in inside if file.suffix.lower() in IMAGES]
         if stack is not None and pictures and not path.is_dir():
             loose += pictures

@@ -23,7 +23,7 @@ from lrpdyn.errors import UsageError
 from lrpdyn.explanation import Model
 from lrpdyn.finishing import finish, with_curve
 from lrpdyn.following import Patience
-from lrpdyn.preparation import Asked, Prepared, listed, one_thread, prepare
+from lrpdyn.preparation import Prepared, Request, listed, one_thread, prepare
 from lrpdyn.question import fixed_targets, is_finished, make_manifest, previous_manifest, settle
 from lrpdyn.shard import parse_shard
 from lrpdyn.shards import save_shard
@@ -176,7 +176,7 @@ def compute(
         What cannot be done, in one line; what was computed is kept.
     """
     times = Times()
-    asked = Asked(
+    asked = Request(
         rule, arch, dict(arch_args or {}), prefix, head, str(target), contrast, normalize, baseline,
         device, batch_size, regions, fill, Storage(keep, dtype), Path(out), skip_bad, trust, quiet,
         verbose,
@@ -230,7 +230,7 @@ def compute(
 
 @contextmanager
 def _workforce(
-    asked: Asked, workers: int | None, dask: str | None
+    asked: Request, workers: int | None, dask: str | None
 ) -> Iterator[Callable[[Prepared], tuple[Hands, int]]]:
     """Give what says, of a job, who explains its checkpoints, and how many threads add them."""
     if dask is None:

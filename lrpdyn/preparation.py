@@ -38,7 +38,7 @@ _MOST_BAD = 20
 
 
 @dataclass(frozen=True)
-class Asked:
+class Request:
     """What `lrpdyn.compute` was asked, but for the checkpoints and the observations.
 
     Its parameters explain the fields; `folder` is where the run is written.
@@ -96,7 +96,7 @@ class Prepared:
     bounds: Bounds | None
 
 
-def listed(checkpoints: str | Path, selection: Selection, asked: Asked) -> Listing:
+def listed(checkpoints: str | Path, selection: Selection, asked: Request) -> Listing:
     """Return the checkpoints.
 
     Raises
@@ -135,7 +135,7 @@ def check_bad(listing: Listing, skip_bad: bool) -> None:
 
 
 def prepare(
-    asked: Asked, listing: Listing, observations: Any, arrangement: Mapping[str, Any]
+    asked: Request, listing: Listing, observations: Any, arrangement: Mapping[str, Any]
 ) -> Prepared:
     """Make the network of the first checkpoint, read the observations, and check both.
 

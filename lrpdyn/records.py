@@ -14,7 +14,8 @@ from lrpdyn.checkpoints.model import Checkpoint
 from lrpdyn.dynamics import Dynamics
 from lrpdyn.measured import Measures, Transition
 from lrpdyn.measures import gives_probabilities, pixels, predictions
-from lrpdyn.outliers.facts import Changes, Floats, Pixels, Question, RunFacts, Steps
+from lrpdyn.outliers.facts import Changes, Floats, Pixels, PixelsOfSample, Question, RunFacts, Steps
+from lrpdyn.streamed import Samples
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,7 @@ def run_facts(
     records: Sequence[Record],
     manifest: Mapping[str, Any],
     dynamics: Dynamics,
+    relative: Samples,
     gaps: Sequence[int],
 ) -> RunFacts:
     """Gather what is known of a run.
@@ -74,21 +76,23 @@ def run_facts(
     ----------
     records
         Of the steps that could be loaded, in order.
+    relative
+        Relative dynamics, as it was stored.
     gaps
         Steps of checkpoints that were left out.
     """
-    sums = dynamics.of(slice(0, dynamics.shape[0]))
     return RunFacts(
         Question(_last_rule(manifest), manifest["target"]["policy"]),
         _steps(records),
         _changes(records, gaps),
-        Pixels(
-            sums.relative_dynamics.astype(np.float64),
-            pixels(sums.dynamics.astype(np.float64)),
-            sums.largest,
-            sums.largest_at.astype(np.int64),
-        ),
+        Pixels(relative, lambda sample: _of_sample(dynamics, sample)),
     )
+
+
+def _of_sample(dynamics: Dynamics, sample: int) -> PixelsOfSample:
+    sums = dynamics.of(slice(sample, sample + 1))
+    path = pixels(sums.dynamics.astype(np.float64))
+    return PixelsOfSample(path[0], sums.largest[0], sums.largest_at[0].astype(np.int64))
 
 
 def prediction_changes(

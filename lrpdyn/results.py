@@ -21,6 +21,7 @@ from lrpdyn.outliers.render import KINDS, as_csv
 from lrpdyn.outliers.report import LookCloser, build_report
 from lrpdyn.records import OfRandom, Record, broken_places, numbers, prediction_changes, run_facts
 from lrpdyn.regions import Painting
+from lrpdyn.streamed import opened
 from lrpdyn.tables import TRANSITIONS, metric_columns, metric_rows, transition_rows
 from lrpdyn.trajectory import trajectory
 
@@ -63,7 +64,8 @@ def write_results(
         size = of_pixels if name in store.PIXEL_MAPS else shape
         store.save_pieces(folder / f"{name}.npy", size, np.float32, dynamics.map_of(name))
     explained = [record for record in records if record.measures is not None]
-    facts = run_facts(explained, manifest, dynamics, gaps)
+    relative = opened(folder / "relative_dynamics.npy")
+    facts = run_facts(explained, manifest, dynamics, relative, gaps)
     regions = None if painting is None else painting.regions
     areas = None if regions is None else regions.areas(shape)
     store.save_table(
@@ -86,7 +88,7 @@ def write_results(
     manifest["checks"].update(_checks(facts.steps, explained))
     manifest["checks"]["dynamics"] = dynamics.summary()
     manifest["environment"]["finished"] = time.strftime("%Y-%m-%dT%H:%M:%S%z")
-    draw(store.Run(folder, manifest), "dynamics")
+    draw([store.Run(folder, manifest)], "dynamics")
     store.save_json(folder / store.MANIFEST, manifest)
 
 

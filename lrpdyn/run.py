@@ -6,18 +6,22 @@ import contextlib
 import csv
 import json
 import os
+import re
 import tempfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from lrpdyn.errors import RunError
+
+if TYPE_CHECKING:
+    from xarray import Dataset
 
 SCHEMA = 1
 MANIFEST, JOURNAL = "manifest.json", "journal.jsonl"
@@ -25,9 +29,13 @@ MANIFEST, JOURNAL = "manifest.json", "journal.jsonl"
 WORKING = ".maps"
 _INTEGERS = {"step", "sample", "target", "argmax", "from_step", "to_step"}
 _TRUTHS = {"argmax_changed", "step_gap", "from_step_zero"}
+#: The page that `lrpdyn report` writes.
+REPORT = "report.html"
 #: The maps over all steps, each a .npy file.
 MAPS = ("dynamics", "net_change", "mean_relevance", "directness", "relative_dynamics",
         "pixel_entropy")  # fmt: skip
+#: Down to here JSON is laid out in lines.
+_DEEPEST = 3
 #: Those of channel-summed pixels.
 PIXEL_MAPS = ("relative_dynamics", "pixel_entropy")
 #: What a finished run holds, beside its manifest, journal and relevance.
@@ -35,6 +43,12 @@ RESULTS = ("observations.npy", *(f"{name}.npy" for name in MAPS), "metrics.csv",
            "outliers.json", "outliers.csv", "figures/dynamics.png")  # fmt: skip
 #: What a finished shard of a run holds instead.
 SHARD_RESULTS = ("observations.npy", "shard/shard.json")
+
+#: The names of what `lrpdyn plot` writes, by itself, into the folder of figures.
+FIGURE = re.compile(
+    r"(dynamics|filmstrip|distribution|trajectory|raster|channels|comparison|animation)"
+    r"(_sample\d+(-\d+)*|_samples\d+to\d+)?\.(png|svg|pdf|gif|webp|apng)"
+)
 
 
 @contextlib.contextmanager
@@ -104,8 +118,30 @@ def nearest_folder(run: Path) -> Path | None:
 def save_json(path: Path, value: Any) -> None:
     """Write `value` as JSON, in which NaN is not allowed."""
     with whole_file(path) as file:
-        json.dump(value, file, indent=1, allow_nan=False)
-        file.write("\n")
+        file.write(json_text(value) + "\n")
+
+
+def json_text(value: Any) -> str:
+    """Return `value` as JSON: a line for every entry of its mappings and lists, two levels down.
+
+    What is deeper is on the line of its entry: indented throughout, Python's own encoder takes ten
+    times as long.
+    """
+    return _laid_out(value, 0)
+
+
+def _laid_out(value: Any, depth: int) -> str:
+    space, end = " " * (depth + 1), " " * depth
+    if depth < _DEEPEST and isinstance(value, Mapping) and value:
+        entries = [
+            f"{space}{json.dumps(str(name))}: {_laid_out(entry, depth + 1)}"
+            for name, entry in value.items()
+        ]
+        return "{\n" + ",\n".join(entries) + f"\n{end}}}"
+    if depth < _DEEPEST and isinstance(value, list) and value and isinstance(value[0], dict):
+        lines = [f"{space}{json.dumps(entry, allow_nan=False)}" for entry in value]
+        return "[\n" + ",\n".join(lines) + f"\n{end}]"
+    return json.dumps(value, allow_nan=False)
 
 
 def save_table(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
@@ -134,13 +170,15 @@ def working_path(run: Path, step: int) -> Path:
     return run / WORKING / relevance_path(run, step).name
 
 
-def append_journal(run: Path, record: Mapping[str, Any]) -> None:
-    """Add one checksummed line and wait until it is on the disk."""
-    text = json.dumps(record, separators=(",", ":"), allow_nan=False)
-    line = f"{zlib.crc32(text.encode()):08x} {text}\n"
+def append_journal(run: Path, *records: Mapping[str, Any]) -> None:
+    """Add a checksummed line for each record, and wait until they are on the disk."""
+    lines = []
+    for record in records:
+        text = json.dumps(record, separators=(",", ":"), allow_nan=False)
+        lines.append(f"{zlib.crc32(text.encode()):08x} {text}\n")
     try:
         with (run / JOURNAL).open("a", encoding="utf-8") as file:
-            file.write(line)
+            file.writelines(lines)
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
@@ -218,8 +256,8 @@ def clear_run(run: Path) -> None:
     written += [
         path for kind in ("*.npy", "*.npz", "*.json") for path in (run / "shard").glob(kind)
     ]
-    written += sorted((run / "figures").glob("filmstrip_sample*.png"))
-    written += [run / "figures" / f"{kind}.png" for kind in ("distribution", "trajectory")]
+    written += [path for path in sorted((run / "figures").glob("*")) if FIGURE.fullmatch(path.name)]
+    written += [run / REPORT]
     # The manifest goes last: until then the folder is known to be a run.
     for path in (*written, *leftovers(run), run / MANIFEST):
         path.unlink(missing_ok=True)
@@ -379,6 +417,18 @@ class Run:
 
         return read_report(self.path)
 
+    def to_xarray(self) -> Dataset:
+        """Return an `xarray.Dataset`; needs xarray.
+
+        Its ``relevance`` has the dimensions (step, sample, channel, row, column), or (step, sample,
+        feature), steps as a coordinate, and is read when it is asked for. The maps over all steps,
+        the columns of `metrics` by (step, sample) and those of `transitions` by (transition, sample)
+        are beside it.
+        """
+        from lrpdyn.exports.dataset import to_dataset
+
+        return to_dataset(self)
+
     @property
     def question(self) -> str:
         """What was asked, in words, as figures and reports say it."""
@@ -390,6 +440,12 @@ class Run:
         }.get(target, f"target {target}")
         against = {"none": "", "mean": ", minus the mean", "runner-up": ", minus the next best"}
         return f"head {self.manifest['head']}: {asked}{against[contrast]}"
+
+    def _repr_html_(self) -> str:
+        """Show the run in a notebook: the dynamics figure and the three strongest outliers."""
+        from lrpdyn.figures.notebook import as_html
+
+        return as_html(self)
 
 
 def open_run(path: str | Path = "lrpdyn-run") -> Run:

@@ -82,8 +82,7 @@ class Steps:
                     return
                 checkpoint = checkpoints[place]
                 if place in new:
-                    with times.of("waiting for workers"):
-                        outcome = next(explained)
+                    outcome = next(explained)
                     if isinstance(outcome, LrpdynError):
                         if not job.skip_bad:
                             raise outcome
@@ -92,9 +91,7 @@ class Steps:
                         self._next = place + 1
                         advance()
                         continue
-                    with times.of("journal"):
-                        store.append_journal(job.folder, outcome)
-                    facts = self._done[checkpoint.step] = outcome
+                    facts = outcome
                 else:
                     facts = self._known(job, checkpoint)
                 with times.of("sums and measures"):
@@ -105,9 +102,20 @@ class Steps:
 
     def _explained(self, job: Job, missing: Sequence[int]) -> Generator[Outcome]:
         """Yield the facts of each missing checkpoint in order, or why it cannot be explained."""
-        if missing:
-            for outcomes, seconds in self._hands(job, self._question, missing):
+        if not missing:
+            return
+        with closing(self._hands(job, self._question, missing)) as blocks:
+            while True:
+                with self._times.of("waiting for workers"):
+                    found = next(blocks, None)
+                if found is None:
+                    return
+                outcomes, seconds = found
                 self._times.add(seconds)
+                new = [outcome for outcome in outcomes if isinstance(outcome, dict)]
+                with self._times.of("journal"):
+                    store.append_journal(job.folder, *new)
+                self._done |= {record["step"]: record for record in new}
                 yield from outcomes
 
     def _known(self, job: Job, checkpoint: Checkpoint) -> dict[str, Any]:

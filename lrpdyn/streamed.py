@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from lrpdyn.errors import ObservationError
+from lrpdyn.stored import Stored
 
 #: Bytes of an array that stays in memory; a larger one is kept in a file.
 LARGEST_IN_MEMORY = 16 * 2**20
@@ -153,6 +154,12 @@ def in_file(file: BinaryIO, offset: int, shape: tuple[int, ...], dtype: DTypeLik
     array = Streamed(shape, kind, read)
     weakref.finalize(array, file.close)
     return array
+
+
+def opened(path: Path) -> Streamed:
+    """Return the array of a .npy file that `lrpdyn.run` wrote."""
+    stored = Stored(path)
+    return Streamed(stored.shape, stored.dtype, lambda start, stop: stored[start:stop])
 
 
 def slices(shape: tuple[int, ...]) -> Iterator[slice]:

@@ -7,6 +7,7 @@ import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -256,9 +257,13 @@ def _recognised(
 
 
 def load_weights(
-    network: nn.Module, weights: Mapping[str, Tensor], resolved: Resolved, where: str
+    network: nn.Module,
+    weights: Mapping[str, Tensor],
+    resolved: Resolved,
+    where: str,
+    path: nn.Module | None = None,
 ) -> None:
-    """Copy `weights` into `network`, in place.
+    """Copy `weights` into `network`, in place; with a `path` through it, only what that goes through.
 
     Raises
     ------
@@ -266,11 +271,44 @@ def load_weights(
         Keys or shapes differ.
     """
     mapped = resolved.mapping.apply(weights)
-    expected = {key: tuple(value.shape) for key, value in network.state_dict().items()}
+    own = _own_tensors(network)
+    expected = {key: tuple(value.shape) for key, value in own.items()}
     differing = _differing(expected, {key: tuple(value.shape) for key, value in mapped.items()})
     if differing:
         raise _misfit(resolved, differing, where)
-    network.load_state_dict(mapped)
+    if not _loads_plainly(network):
+        network.load_state_dict(mapped)
+        return
+    # Buffers are small, and a path may read them without having them.
+    used = None if path is None else {id(parameter) for parameter in path.parameters()}
+    with torch.no_grad():
+        for key, tensor in own.items():
+            if used is None or id(tensor) in used or not isinstance(tensor, nn.Parameter):
+                tensor.copy_(mapped[key])
+
+
+#: By network: what `load_state_dict` would collect anew for each of thousands of checkpoints.
+_OWN: WeakKeyDictionary[nn.Module, dict[str, Tensor]] = WeakKeyDictionary()
+
+
+def _own_tensors(network: nn.Module) -> dict[str, Tensor]:
+    if network not in _OWN:
+        _OWN[network] = dict(network.state_dict(keep_vars=True))
+    return _OWN[network]
+
+
+def _loads_plainly(network: nn.Module) -> bool:
+    """Tell whether loading is copying: no module has a say in it, but torch's own."""
+    return not any(
+        module._load_state_dict_pre_hooks
+        or module._load_state_dict_post_hooks
+        or (
+            type(module)._load_from_state_dict is not nn.Module._load_from_state_dict
+            and not type(module).__module__.startswith("torch.nn.modules.")
+        )
+        or type(module).set_extra_state is not nn.Module.set_extra_state
+        for module in network.modules()
+    )
 
 
 def heads_of(network: nn.Module) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import struct
 import zipfile
 import zlib
@@ -249,7 +250,22 @@ def payload_of(path: Path) -> Payload:
     with open_file(path) as file:
         if file.size <= _AT_ONCE:
             return file.payload()
-        return Payload(np.memmap(path, np.uint8, mode="c").data, path)
+        local = on_disk(path)
+        return Payload(np.memmap(local, np.uint8, mode="c").data, Path(local))
+
+
+def on_disk(path: Path) -> str:
+    """Return where a file is for those who take no other: a remote one is copied first.
+
+    Raises
+    ------
+    CheckpointError
+        It cannot be copied.
+    """
+    try:
+        return os.fspath(path)
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read: {error.strerror or error}") from error
 
 
 def sha256_of(path: Path) -> str:
@@ -263,7 +279,7 @@ def sha256_of(path: Path) -> str:
 def chunks(path: Path) -> Iterator[bytes]:
     """Read a file piece by piece."""
     try:
-        with path.open("rb") as file:
+        with open(on_disk(path), "rb") as file:
             yield from iter(lambda: file.read(_CHUNK), b"")
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from error

@@ -16,6 +16,7 @@ from lrpdyn.checkpoints.selection import Selection
 from lrpdyn.checkpoints.series import Found, order, same_weights
 from lrpdyn.checkpoints.steps import SOURCES, step_candidates, template
 from lrpdyn.errors import CheckpointError
+from lrpdyn.remote.path import RemotePath, as_path, each, matching
 
 Progress = Callable[[list[Path]], Iterable[Path]]
 #: Looks at an entry; what is given for it gets the usual look too, and may do without it.
@@ -70,7 +71,8 @@ def discover(
     Parameters
     ----------
     checkpoints
-        A folder, or a glob such as ``runs/*.zip``.
+        A folder, or a glob such as ``runs/*.zip``; an address such as ``s3://bucket/run`` is read
+        by fsspec.
     pattern
         Keep only file names that match this glob (short for a `selection`).
     trust
@@ -116,7 +118,7 @@ def discover(
 
 
 def _entries(where: str) -> _Where:
-    folder = Path(where)
+    folder = as_path(where)
     try:
         if folder.is_dir():
             return _Where(where, sorted(folder.iterdir()), folder)
@@ -124,7 +126,8 @@ def _entries(where: str) -> _Where:
             raise CheckpointError(
                 f"{where}: is a file; expected the folder that holds the checkpoints, or a glob in quotes"
             )
-        paths = sorted(map(Path, glob.glob(where)))
+        remote = isinstance(folder, RemotePath)
+        paths = matching(where) if remote else sorted(map(Path, glob.glob(where)))
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise CheckpointError(f"{where}: cannot be listed: {reason}") from error
@@ -146,8 +149,8 @@ def _look_at_all(
     found: list[Found] = []
     left_out: list[LeftOut] = []
     tables: dict[tuple[tuple[str, tuple[int, ...]], ...], Shapes] = {}
-    for path in progress(where.entries):
-        entry = look(path) if looking is None else looking(path, look)
+    looked = each(look if looking is None else lambda path: looking(path, look), where.entries)
+    for _, entry in zip(progress(where.entries), looked, strict=True):
         if isinstance(entry, LeftOut):
             left_out.append(entry)
         else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -196,7 +195,7 @@ def _version(checkpoint: Checkpoint) -> int:
 
 
 def _same_weights(one: Checkpoint, other: Checkpoint) -> bool:
-    if os.path.samefile(one.path, other.path):
+    if one.path.samefile(other.path):
         return True
     prints = one.header.fingerprint, other.header.fingerprint
     if None not in prints:

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from lrpdyn.cli import options
+from lrpdyn.cli.closing import tell, warn
+from lrpdyn.cli.loading import loading
+
+if TYPE_CHECKING:
+    from lrpdyn.run import Run
 
 
 @click.command("compute", short_help="Explain every checkpoint and write a run folder.")
-@click.argument("checkpoints")
-@click.argument("observations", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("checkpoints", type=click.Path())
+@click.argument("observations", nargs=-1, required=True, type=click.Path())
 @click.option("-o", "--out", default=options.DEFAULT_RUN, show_default=True, help="The run folder.")
 @click.option("--rule", default="zplus", show_default=True,
               help="NAME[:VALUE], a composite, or FILE.toml; see lrpdyn rules.")  # fmt: skip
@@ -96,29 +101,42 @@ from lrpdyn.cli import options
 @options.config
 @options.verbosity
 @click.pass_obj
-def command(
-    settings: Any, /, checkpoints: str, observations: tuple[Path, ...], **given: Any
-) -> int:
+def command(settings: Any, /, checkpoints: str, observations: tuple[str, ...], **given: Any) -> int:
     """Explain CHECKPOINTS (a folder, or a glob in quotes) on OBSERVATIONS and write a run folder.
 
-    OBSERVATIONS are .npy, .npz, .png or .jpg files, or folders of them. A run that was interrupted
+    OBSERVATIONS are .npy, .npz, .png or .jpg files, or folders of them. Both may be in a store:
+    s3://, gs://, hf://, ssh:// (pip install 'lrpdyn[remote]'). A run that was interrupted
     goes on with the same command. Prints the run folder; what it found goes to stderr.
     """
-    from lrpdyn.architectures.registry import parse_arguments
-    from lrpdyn.cli.closing import tell, warn
-    from lrpdyn.pipeline import compute
+    from lrpdyn.asked import asked
 
-    arguments = parse_arguments(given.pop("arch_arg"))
-    quiet = given["quiet"]
-    started = time.time()
     verbose = isinstance(settings, dict) and settings["verbose"] > 0
-    run = compute(checkpoints, observations, arch_args=arguments, verbose=verbose, **given)
+    started = time.time()
+    question = asked(given["out"], [checkpoints, *observations], given)
+    # What is trusted to run is told each time; the others ask for more than the results.
+    full = verbose or given["trust"] or given["overwrite"] or given["profile"]
+    full = full or given["follow"]
+    run = None if full else question.answer()
+    if run is None:
+        with loading():
+            from lrpdyn.architectures.registry import parse_arguments
+            from lrpdyn.pipeline import compute
+
+        arguments = parse_arguments(given.pop("arch_arg"))
+        run = compute(checkpoints, observations, arch_args=arguments, verbose=verbose, **given)
+        code = _tell(run, started, quiet=given["quiet"])
+        question.keep()
+        return code
+    return _tell(run, started, quiet=given["quiet"])
+
+
+def _tell(run: Run, started: float, *, quiet: bool) -> int:
+    """Say what a run, or a shard of one, found, and return the exit code."""
     if not quiet and (run.path / "manifest.json").stat().st_mtime < started:
         click.echo(f"{run.path} is finished: {len(run.steps)} steps; nothing to do", err=True)
-    if given["shard"] is None:
+    shard = run.manifest.get("shard")
+    if shard is None:
         return tell(run, quiet=quiet)
     if not quiet:
-        click.echo(
-            f"shard     {given['shard']}: {len(run.steps)} steps; see lrpdyn merge", err=True
-        )
+        click.echo(f"shard     {shard['name']}: {len(run.steps)} steps; see lrpdyn merge", err=True)
     return warn(run)

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from lrpdyn.cli import options
+from lrpdyn.cli.loading import loading
 
 
 @click.command("demo", short_help="Train a small agent and explain it.")
@@ -20,9 +21,10 @@ def command(ctx: click.Context, directory: Path, seed: int, quiet: bool) -> None
 
     Each command is printed, so that it can be repeated.
     """
-    from tqdm import tqdm
+    with loading():
+        from tqdm import tqdm
 
-    from lrpdyn.demo import train
+        from lrpdyn.demo import train
 
     with tqdm(desc="training", disable=True if quiet else None, leave=False) as bar:
 

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from lrpdyn.cli import options
+from lrpdyn.cli.loading import loading
 from lrpdyn.text import printable
 
 #: So many entries that are left out for one reason are listed, then they are counted.
@@ -17,7 +18,7 @@ _MOST_ALIKE = 10
 
 
 @click.command("inspect", short_help="List what a folder of checkpoints holds.")
-@click.argument("checkpoints")
+@click.argument("checkpoints", type=click.Path())
 @options.selection
 @options.output_format("table", "json")
 @options.trust
@@ -25,10 +26,11 @@ _MOST_ALIKE = 10
 def command(checkpoints: str, form: str, trust: bool, quiet: bool, **selection: Any) -> None:
     """List every entry of CHECKPOINTS in order: its step and where that came from, its format and
     architecture, or why it is left out. Nothing is explained."""
-    from tqdm import tqdm
+    with loading():
+        from tqdm import tqdm
 
-    from lrpdyn.checkpoints.discovery import discover
-    from lrpdyn.checkpoints.selection import Selection
+        from lrpdyn.checkpoints.discovery import discover
+        from lrpdyn.checkpoints.selection import Selection
 
     listing = discover(
         checkpoints,

@@ -12,20 +12,12 @@ from typing import Any
 import click
 
 from lrpdyn import __version__
+from lrpdyn.cli import options
 from lrpdyn.errors import LrpdynError
 from lrpdyn.text import printable
 
-_COMMANDS = (
-    "compute",
-    "plot",
-    "outliers",
-    "compare",
-    "merge",
-    "inspect",
-    "demo",
-    "rules",
-    "architectures",
-)
+_COMMANDS = ("compute", "plot", "outliers", "report", "compare", "merge", "export", "inspect", "demo",
+             "rules", "architectures")  # fmt: skip
 _STOPPED = "Stopped. What is finished is kept: the same command goes on from there."
 
 
@@ -39,6 +31,7 @@ class _LazyGroup(click.Group):
         if name not in _COMMANDS:
             return None
         command: click.Command = importlib.import_module(f"lrpdyn.cli.{name}").command
+        options.add_variables(command)
         return command
 
 

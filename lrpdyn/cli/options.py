@@ -12,6 +12,18 @@ import click
 DEFAULT_RUN = "lrpdyn-run"
 
 
+def add_variables(command: click.Command) -> None:
+    """Let each option be given by a variable too: LRPDYN_COMPUTE_BATCH_SIZE is its --batch-size.
+
+    Not by click's auto_envvar_prefix, which takes the names of parameters (``form``) for those of
+    options (``--format``).
+    """
+    for option in command.params:
+        if isinstance(option, click.Option):
+            name = max(option.opts, key=len).strip("-").replace("-", "_")
+            option.envvar = f"LRPDYN_{command.name}_{name}".upper()
+
+
 def run_argument(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add the argument RUN, the run folder."""
     return click.argument("run", default=DEFAULT_RUN, type=click.Path(path_type=Path))(function)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lrpdyn.dependence import Weights, holding
-from lrpdyn.explanation import Model, Question, batch_slices, chosen_samples, explain
+from lrpdyn.explanation import Model, Question, batch_slices, explain_parts
 from lrpdyn.measures import entropy
 from lrpdyn.outliers.facts import Floats
 from lrpdyn.records import OfRandom
@@ -31,25 +32,18 @@ def measure_random(
     entropies, parts = [], []
     for weights in networks:
         with holding(model, weights):
-            measured = [
-                _measure_batch(model, observations, question, regions, chosen)
-                for chosen in batch_slices(model, len(observations))
-            ]
+            maps = (part.relevance for part in explain_parts(model, observations, question))
+            chosen = batch_slices(model, len(observations))
+            measured = [_measured(*pair, regions) for pair in zip(maps, chosen, strict=True)]
         entropies.append(np.concatenate([of_maps for of_maps, _ in measured]))
         if regions is not None:
             parts.append(np.concatenate([of_regions for _, of_regions in measured], axis=1))
     return OfRandom(np.mean(entropies, axis=0), np.mean(parts, axis=0) if parts else None)
 
 
-def _measure_batch(
-    model: Model,
-    observations: Samples,
-    question: Question,
-    regions: Regions | None,
-    chosen: slice,
+def _measured(
+    maps: NDArray[np.float32], chosen: slice, regions: Regions | None
 ) -> tuple[Floats, Floats]:
     """Return the entropy (n,) and the shares of regions (R, n) of the maps of a batch."""
-    samples = range(*chosen.indices(len(observations)))
-    maps = explain(*chosen_samples(model, observations, question, samples)).relevance
     of_regions = np.zeros((0, len(maps))) if regions is None else shares(maps, regions.part(chosen))
     return entropy(maps), of_regions

@@ -1,5 +1,7 @@
 """How the changes are distributed, where the fences lie, and what lies beyond them."""
 
+from __future__ import annotations
+
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,14 +15,14 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import NullLocator
 
 from lrpdyn.errors import UsageError
-from lrpdyn.figures import layout, style
+from lrpdyn.figures import layout, saving, style, words
+from lrpdyn.figures.outlier_labels import Label, labels_of, write_labels
 from lrpdyn.figures.style import Array
 
 FEWEST_FOR_FENCE = 20
-MOST_LABELS = 5
 FARTHEST_FENCE = 1000.0
 HISTOGRAM_HEIGHT, STRIP_HEIGHT = 8.0, 2.5
-INSIDE, BEYOND = "#0072b2", "#d55e00"
+INSIDE, BEYOND = style.LINE_COLOURS[0], style.FLAGGED
 LINE_WIDTH = 1.2
 FENCE_LINES: dict[str, Literal["--", "-"]] = {"mild fence": "--", "far fence": "-"}
 WHAT_IS_COUNTED = {
@@ -44,7 +46,10 @@ class Population:
     mild, far
         The fences, None where there is none.
     labels
-        Value and name of the strongest outliers; the five largest are written into the panel.
+        Value and name of the strongest outliers, with their cause; the five largest are written into
+        the panel.
+    note
+        What is said of fences where there are none for all values.
     """
 
     name: str
@@ -52,29 +57,27 @@ class Population:
     mild: float | None
     far: float | None
     labels: list[tuple[float, str]]
+    note: str = ""
 
 
+@saving.own_settings()
 def draw_distribution(
     path: str | os.PathLike[str],
     populations: Sequence[Population],
     *,
-    rule: str,
-    question: str,
-    dpi: int = 150,
-    value_unit: str = "units of the score",
+    about: words.About,
+    look: style.Look = style.DEFAULT_LOOK,
 ) -> None:
     """Draw a histogram for each population, with its fences and the values beyond them.
 
     Parameters
     ----------
     path
-        Where the picture goes (.png or .pdf); replaced whole.
+        Where the picture goes (.png, .svg or .pdf); replaced whole.
     populations
         One panel each, in this order.
-    rule, question, value_unit
-        Words for the title: the LRP rule, what was explained, what the values are measured in.
-    dpi
-        Pixels to the inch.
+    about, look
+        Words for the header, and pixels to the inch.
 
     Raises
     ------
@@ -85,8 +88,8 @@ def draw_distribution(
         raise UsageError(
             "distribution: expected at least one population, found none; compute the run first"
         )
-    figure = _figure(populations, [f"rule {rule}", question, f"values in {value_unit}"], dpi)
-    style.save_figure(figure, path)
+    header = [f"rule {about.rule}", about.question, f"values in {about.value_unit}"]
+    saving.save_figure(_figure(populations, header, look.dpi), path)
 
 
 def positive_part(values: Array) -> Array:
@@ -113,7 +116,7 @@ def describe(population: Population) -> str:
     ]
     if not fences and positive.size < FEWEST_FOR_FENCE:
         return f"{parts[0]}: too few for a fence"
-    parts.append(", ".join(fences) or "no fence")
+    parts.append(", ".join(fences) or population.note or "no fence")
     if population.far is not None:
         parts.append(f"{int((positive > population.far).sum()):,} beyond the far fence")
     return "; ".join(parts)
@@ -140,12 +143,6 @@ def bin_edges(positive: Array) -> Array:
     return np.geomspace(low, high, int(np.clip(np.sqrt(positive.size), 10, 60)) + 1)
 
 
-def strongest_labels(labels: Sequence[tuple[float, str]]) -> list[tuple[float, str]]:
-    """Give the five largest positive values with their names, largest first."""
-    drawable = [(value, name) for value, name in labels if np.isfinite(value) and value > 0]
-    return sorted(drawable, key=lambda label: -label[0])[:MOST_LABELS]
-
-
 def _figure(populations: Sequence[Population], header: Sequence[str], dpi: int) -> Figure:
     width = 5.25 * dpi
     em = width / layout.EMS_IN_COLUMN
@@ -155,19 +152,24 @@ def _figure(populations: Sequence[Population], header: Sequence[str], dpi: int) 
     fences = [fence for population in populations for fence in (population.mild, population.far)]
     has_fence = any(fence is not None for fence in fences)
     top = (0.6 + layout.LINE * (len(title) + len(notes)) + (2.4 if has_fence else 0.6)) * em
+    labels = [
+        labels_of(population.labels, _panel_width(width, em), em) for population in populations
+    ]
     heights = [
-        (layout.LINE * (1 + len(lines)) + 0.3 + _body_height(population) + 4.2) * em
-        for population, lines in zip(populations, descriptions, strict=True)
+        (layout.LINE * (1 + len(lines)) + 0.3 + _body_height(population, names) + 4.2) * em
+        for population, lines, names in zip(populations, descriptions, labels, strict=True)
     ]
     figure = layout.new_figure(width, top + sum(heights), dpi)
 
     below = layout.add_header(figure, title, notes, em)
     if has_fence:
         _add_legend(figure, below + 0.3 * em, em)
-    for population, lines, height in zip(populations, descriptions, heights, strict=True):
+    for population, lines, names, height in zip(
+        populations, descriptions, labels, heights, strict=True
+    ):
         below = layout.add_text(figure, 0.6 * em, top, [population.name], em, bold=True)
         below = layout.add_text(figure, 0.6 * em, below, lines, em) + 0.3 * em
-        _draw_population(figure, population, below, em)
+        _draw_population(figure, population, names, below, em)
         top += height
     return figure
 
@@ -194,27 +196,34 @@ def _add_legend(figure: Figure, top: float, em: float) -> None:
     )
 
 
-def _body_height(population: Population) -> float:
+def _panel_width(width: float, em: float) -> float:
+    """Width of a panel in pixels, from that of the figure."""
+    return width - 7 * em
+
+
+def _body_height(population: Population, labels: Sequence[Label]) -> float:
     """Height of a panel in em: the histogram or the strip, and a line for each label above it."""
     positive = positive_part(population.values)
     if positive.size == 0:
         return 0.0
     drawn = STRIP_HEIGHT if positive.size < FEWEST_FOR_FENCE else HISTOGRAM_HEIGHT
-    return drawn + layout.LINE * len(strongest_labels(population.labels))
+    return drawn + layout.LINE * sum(len(label.lines) for label in labels)
 
 
-def _draw_population(figure: Figure, population: Population, top: float, em: float) -> None:
+def _draw_population(
+    figure: Figure, population: Population, labels: Sequence[Label], top: float, em: float
+) -> None:
     positive = positive_part(population.values)
     if positive.size == 0:
         layout.add_text(figure, 0.6 * em, top, ["nothing above zero to draw"], em)
         return
-    labels = strongest_labels(population.labels)
     fences = (population.mild, population.far)
-    height = _body_height(population) * em
-    axes = layout.add_panel(figure, 4.5 * em, top, figure.bbox.width - 7 * em, height)
+    height = _body_height(population, labels) * em
+    panel_width = _panel_width(figure.bbox.width, em)
+    axes = layout.add_panel(figure, 4.5 * em, top, panel_width, height)
     draw = _draw_strip if positive.size < FEWEST_FOR_FENCE else _draw_histogram
     draw(axes, positive, population.far)
-    drawn = 1 - layout.LINE * em * len(labels) / height
+    drawn = 1 - layout.LINE * em * sum(len(label.lines) for label in labels) / height
     axes.set_ylim(-0.12, -0.12 + 1.22 / drawn)
     if positive.size >= FEWEST_FOR_FENCE:
         layout.add_rotated(figure, 2.6 * em, top + height - 4.2 * em, "count", em)
@@ -222,7 +231,7 @@ def _draw_population(figure: Figure, population: Population, top: float, em: flo
     low, high = axis_limits(positive, fences)
     axes.set_xscale("log")
     axes.set_xlim(low, high)
-    ticks = style.log_ticks(low, high)
+    ticks = words.log_ticks(low, high)
     axes.set_xticks(ticks, labels=[f"{tick:.3g}" for tick in ticks])
     axes.xaxis.set_minor_locator(NullLocator())
     axes.tick_params(labelsize=layout.points(em, figure.dpi))
@@ -231,7 +240,7 @@ def _draw_population(figure: Figure, population: Population, top: float, em: flo
     for fence, line in zip(fences, FENCE_LINES.values(), strict=True):
         if fence is not None and low <= fence <= high:
             axes.axvline(fence, ymax=drawn, color="black", linewidth=LINE_WIDTH, linestyle=line)
-    _write_labels(figure, axes, labels, em)
+    write_labels(figure, axes, labels, em)
     what = [WHAT_IS_COUNTED.get(population.name, "value")]
     middle = figure.bbox.width / 2 + em
     layout.add_text(figure, middle, top + height + 1.8 * em, what, em, align="center")
@@ -255,38 +264,3 @@ def _draw_strip(axes: Axes, positive: Array, far: float | None) -> None:
     for values, colour in ((positive[~beyond], INSIDE), (positive[beyond], BEYOND)):
         axes.plot(values, np.full(values.size, 0.45), "o", color=colour, alpha=0.7, markersize=6)
     axes.set_yticks([])
-
-
-def _write_labels(
-    figure: Figure, axes: Axes, labels: Sequence[tuple[float, str]], em: float
-) -> None:
-    """Write labels above the drawing, the largest on top, each to the left of its own line.
-
-    The line of a larger value then passes to the right of the labels of smaller ones.
-    """
-    width, height = axes.bbox.size
-    for row, (value, name) in enumerate(labels):
-        place = axes.transAxes.inverted().transform(axes.transData.transform((value, 0)))[0]
-        text = layout.shortened(f"{value:.3g}  {name}", width, em)
-        room = layout.text_width(text, em)
-        left = min(max(place * width - room - 0.4 * em, 0.0), width - room)
-        middle = 1 - layout.LINE * em * (row + 0.5) / height
-        axes.plot(
-            [place, place],
-            [0, middle],
-            color=BEYOND,
-            linewidth=LINE_WIDTH / 2,
-            transform=axes.transAxes,
-        )
-        axes.text(
-            left / width,
-            middle,
-            text,
-            transform=axes.transAxes,
-            fontfamily="DejaVu Sans",
-            fontsize=layout.points(em, figure.dpi),
-            verticalalignment="center",
-            color="black",
-            parse_math=False,
-            bbox={"facecolor": "white", "edgecolor": "none", "pad": 0},
-        )

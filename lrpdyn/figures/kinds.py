@@ -1,116 +1,197 @@
-"""The figures of a run by name: what of the run each one shows."""
+"""The figures of a run by name: what of the run each one shows, and where it goes."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from lrpdyn.curves import Curve, series_of
-from lrpdyn.errors import UsageError
-from lrpdyn.figures.distribution import Population, draw_distribution
-from lrpdyn.figures.filmstrip import draw_filmstrip
-from lrpdyn.figures.heatmap import draw_heatmap
-from lrpdyn.figures.trajectory import Panel, draw_trajectory
-from lrpdyn.outliers.render import place
+from lrpdyn.errors import RunError, UsageError
+from lrpdyn.figures import of_run
+from lrpdyn.figures.request import (
+    FILMS,
+    FORMATS,
+    Kind,
+    Request,
+    files_of,
+    formats_of,
+    is_file,
+    is_other_file,
+)
 from lrpdyn.run import Run
 
-KINDS = ("dynamics", "filmstrip", "distribution", "trajectory")
+if TYPE_CHECKING:
+    from lrpdyn.figures.terminal import Terminal
+
+#: Not a figure: lines for a terminal.
+TERMINAL = "terminal"
 
 
-def draw(run: Run, kind: str, sample: int = 0, curve: Curve | None = None) -> Path:
-    """Draw one kind of figure into the run folder; return its path.
+PLAIN = Request()
 
-    `curve` is drawn above the trajectory.
+
+def part_of(request: Request, kind: str) -> Request:
+    """Return what of a request a kind uses: several kinds may be asked for at once."""
+    uses = _OF_CURVES if kind == TERMINAL else KINDS[kind].uses
+    return replace(
+        request,
+        samples=request.samples if "samples" in uses else None,
+        steps=request.steps if "steps" in uses else None,
+        curve=request.curve if "curve" in uses else None,
+    )
+
+
+def draw(runs: Sequence[Run], kind: str, request: Request = PLAIN) -> list[Path]:
+    """Draw one kind of figure; return the paths of its files.
+
+    Parameters
+    ----------
+    runs
+        One run; several for `comparison`.
+    kind
+        One of `KINDS`.
+    request
+        What is asked for.
+
+    Raises
+    ------
+    UsageError
+        The run has no such sample or step, the kind cannot be written so, or needs more runs.
+    RunError
+        A file of the run cannot be read, or the figure cannot be written.
+    """
+    check(runs, [kind], request)
+    paths = []
+    for path, samples in files_of(runs[0], KINDS[kind], request):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RunError(
+                f"{path.parent}: cannot be made: {error.strerror}; choose another place with -o"
+            ) from error
+        KINDS[kind].draw(runs, replace(request, samples=samples), path)
+        paths.append(path)
+    return paths
+
+
+def check(runs: Sequence[Run], kinds: Sequence[str], request: Request) -> None:
+    """Check a request for some kinds before anything is drawn.
+
+    Raises
+    ------
+    UsageError
+        It cannot be met, or a part of it changes none of the kinds.
+    """
+    uses = {**{name: kind.uses for name, kind in KINDS.items()}, TERMINAL: _OF_CURVES}
+    unknown = [kind for kind in kinds if kind not in uses]
+    if unknown:
+        raise UsageError(f"--kind {unknown[0]}: expected {', '.join(uses)}")
+    for kind in kinds:
+        if kind != "comparison" and len(runs) > 1:
+            raise UsageError(f"--kind {kind}: expected one run, found {len(runs)}; see comparison")
+    for part, given, option in (
+        ("samples", request.samples, "--sample"),
+        ("steps", request.steps, "--steps"),
+        ("curve", request.curve, "--curve"),
+    ):
+        users = [kind for kind in uses if part in uses[kind]]
+        if given is not None and not set(users) & set(kinds):
+            raise UsageError(
+                f"{option}: changes nothing in {', '.join(kinds)}; it is for {', '.join(users)}"
+            )
+    _check_samples(runs[0], request.samples)
+    _check_steps(runs[0], request.steps)
+    written = [kind for kind in kinds if kind != TERMINAL]
+    for kind in written:
+        formats_of(KINDS[kind], request)
+    if not written and (request.out is not None or request.formats):
+        raise UsageError(f"--kind {TERMINAL} goes to stdout; leave out -o and --format")
+    if request.out is not None and is_other_file(request.out):
+        raise UsageError(
+            f"-o {request.out}: expected a folder, or a name that ends in one of {', '.join(FORMATS)}; if "
+            "a folder is meant, make it first"
+        )
+    if request.out is not None and is_file(request.out):
+        files = [
+            path
+            for kind in written
+            for path, _ in files_of(runs[0], KINDS[kind], part_of(request, kind))
+        ]
+        if len(files) > 1:
+            raise UsageError(
+                f"-o {request.out}: names one file, but there are {len(files)} to write; give a folder"
+            )
+
+
+def _check_samples(run: Run, samples: Sequence[int] | None) -> None:
+    last = len(run.mapped("observations")) - 1
+    absent = [sample for sample in samples or () if not 0 <= sample <= last]
+    if absent:
+        raise UsageError(f"--sample {absent[0]}: the run has samples 0 to {last}")
+
+
+def _check_steps(run: Run, steps: Sequence[int] | None) -> None:
+    for step in steps or ():
+        if step not in run.steps:
+            near = sorted(sorted(run.steps, key=lambda known: abs(known - step))[:3])
+            raise UsageError(
+                f"--steps {step}: the run has no such step; it has {len(run.steps):,} from "
+                f"{run.steps[0]} to {run.steps[-1]}, near it {', '.join(map(str, near))}"
+            )
+
+
+def terminal_lines(run: Run, request: Request, terminal: Terminal) -> list[str]:
+    """Return small heatmaps and sparklines of the samples, the first by default, as lines.
 
     Raises
     ------
     UsageError
         The run has no such sample.
     """
-    observations = run.mapped("observations")
-    if not 0 <= sample < len(observations):
-        raise UsageError(f"--sample {sample}: the run has samples 0 to {len(observations) - 1}")
-    about = {"rule": run.manifest["rule"]["name"], "question": run.question}
-    normalised = run.manifest["normalize"]
-    value_unit = (
-        "units of the score" if normalised == "none" else f"relevance normalised by {normalised}"
-    )
-    folder = run.path / "figures"
-    folder.mkdir(exist_ok=True)
-    if kind == "dynamics":
-        path = folder / "dynamics.png"
-        draw_heatmap(
-            path,
-            observations,
-            run.mapped("dynamics"),
+    from lrpdyn.curves import series_of
+    from lrpdyn.figures.terminal import picture_lines
+
+    check([run], [TERMINAL], request)
+    lines: list[str] = []
+    for sample in request.samples or [0]:
+        steps, series = series_of(run, [sample])
+        rows = run.metrics[run.metrics["sample"] == sample]
+        shown = {
+            "change": series["change"],
+            "prediction change": series["prediction_change"],
+            "score": rows["score"],
+            "entropy": series["entropy"],
+        }
+        if request.curve is not None:
+            shown[request.curve.source] = request.curve.at(steps)
+        lines += [""] if lines else []
+        lines += picture_lines(
+            run.mapped("observations")[sample],
+            run.mapped("dynamics")[sample],
+            shown,
             steps=run.steps,
-            unit=run.manifest["unit"],
-            value_unit=value_unit,
-            **about,
-        )
-    elif kind == "filmstrip":
-        path = folder / f"filmstrip_sample{sample}.png"
-        maps = run.relevance
-        draw_filmstrip(
-            path,
-            observations[sample],
-            run.steps,
-            lambda step: maps[step][sample],
             sample=sample,
-            unit=run.manifest["unit"],
-            **about,
+            about=of_run.about(run),
+            look=request.look,
+            terminal=terminal,
         )
-    elif kind == "trajectory":
-        path = folder / "trajectory.png"
-        phases = run.outliers.get("phases") or {"borders": []}
-        borders = [border["step"] for border in phases["borders"]]
-        draw_trajectory(path, _panels(run, curve), borders, unit=run.manifest["unit"], **about)
-    else:
-        path = folder / "distribution.png"
-        draw_distribution(path, _populations(run), value_unit=value_unit, **about)
-    return path
+    return lines
 
 
-def _panels(run: Run, curve: Curve | None) -> list[Panel]:
-    """Return the training curve, the changes, and shares and effects of regions."""
-    import numpy as np
-
-    steps, series = series_of(run)
-    flagged = [entry for entry in run.outliers["steps"] if entry["severity"] != "none"]
-    ends = sorted({entry["where"]["to_step"] for entry in flagged})
-    marked = np.flatnonzero(np.isin(steps, ends)).tolist()
-    panels = []
-    if curve is not None:
-        panels.append(Panel(f"training curve: {curve.source}", steps, {"": curve.at(steps)}))
-    panels.append(
-        Panel("change into the step, median over samples", steps, {"": series["change"]}, marked)
+_OF_SAMPLES = frozenset({"samples"})
+_OF_MAPS = frozenset({"samples", "steps"})
+_OF_CURVES = frozenset({"samples", "curve"})
+KINDS = {
+    kind.name: kind
+    for kind in (
+        Kind("dynamics", of_run.dynamics, _OF_SAMPLES),
+        Kind("filmstrip", of_run.filmstrip, _OF_MAPS, each=True),
+        Kind("distribution", of_run.distribution),
+        Kind("trajectory", of_run.trajectory, _OF_CURVES),
+        Kind("raster", of_run.raster, _OF_SAMPLES),
+        Kind("channels", of_run.channels, _OF_MAPS, each=True),
+        Kind("comparison", of_run.comparison, _OF_SAMPLES),
+        Kind("animation", of_run.animation, _OF_MAPS, each=True, formats=FILMS),
     )
-    panels.append(Panel("entropy of |R| over pixels, nats", steps, {"": series["entropy"]}))
-    for begin, title in (
-        ("share_per_random_", "share of |R| over that of random networks"),
-        ("effect_", "effect of painting the region over"),
-    ):
-        lines = {n.removeprefix(begin): v for n, v in series.items() if n.startswith(begin)}
-        if any(np.isfinite(values).any() for values in lines.values()):
-            panels.append(Panel(title, steps, lines))
-    return panels
-
-
-def _populations(run: Run) -> list[Population]:
-    import numpy as np
-
-    change = run.transitions["change"].reshape(-1, len(run.mapped("observations")))
-    values = {
-        "steps": np.median(change, axis=1) if change.size else change.ravel(),
-        "samples": change.sum(axis=0),
-        "pixels": run.relative_dynamics.ravel(),
-        "cells": change.ravel(),
-    }
-    return [_population(name, of_kind, run.outliers) for name, of_kind in values.items()]
-
-
-def _population(name: str, values: Any, report: dict[str, Any]) -> Population:
-    strongest = [entry for entry in report[name] if entry["severity"] != "none"][:5]
-    labels = [(entry["value"], place(entry["where"])) for entry in strongest]
-    total = report["totals"][name]
-    return Population(name, values, total["fence_mild"], total["fence_far"], labels)
+}

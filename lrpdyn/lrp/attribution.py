@@ -171,7 +171,7 @@ def _through_head(
     """Explain with the last Linear layer made to give each different score."""
     head = network.get_submodule(name)
     assert isinstance(head, Weighted)
-    hidden = _input_of(network, name, x)
+    (hidden,) = head.taken
     scores, unit = torch.unique(rows, dim=0, return_inverse=True)
     folded = _folded(head, scores)
     network.set_submodule(name, folded)
@@ -181,18 +181,6 @@ def _through_head(
     finally:
         network.set_submodule(name, head)
     return Explained(outputs, found, _support(hidden, folded.weights()[0][unit]), done)
-
-
-def _input_of(network: fx.GraphModule, name: str, x: Tensor) -> Tensor:
-    caught: list[Tensor] = []
-    layer = network.get_submodule(name)
-    handle = layer.register_forward_pre_hook(lambda module, inputs: caught.append(inputs[0]))
-    try:
-        with torch.no_grad():
-            network(x)
-    finally:
-        handle.remove()
-    return caught[0]
 
 
 def _with_added_layer(

@@ -39,6 +39,8 @@ class Layer(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.memory: list[Tensor] | None = None
+        #: What the remembered output was made of.
+        self.taken: tuple[Any, ...] = ()
         #: The class or function that it stands for, and whether its input is the observation,
         #: moved and scaled at most.
         self.called = ""
@@ -54,6 +56,7 @@ class Layer(nn.Module):
             return self.compute(*inputs)
         if not self.memory:
             self.memory.append(self.compute(*inputs).detach())
+            self.taken = inputs
         return self.memory[0]
 
 
@@ -67,7 +70,7 @@ def remembering(layers: Iterable[nn.Module]) -> Iterator[None]:
         yield
     finally:
         for layer in chosen:
-            layer.memory = None
+            layer.memory, layer.taken = None, ()
 
 
 class Weighted(Layer):

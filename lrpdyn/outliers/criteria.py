@@ -122,12 +122,11 @@ def weight_ratio(steps: Steps) -> Floats:
     length = np.diff(steps.step, prepend=steps.step[:1]).astype(np.float64)
     if len(length) > 1:
         change = change / np.maximum(length / np.median(length[1:]), 1.0)[:, None]
-    found = np.full(change.shape, np.nan)
-    for place in range(len(change)):
-        near = change[max(0, place - NEIGHBOURS) : place + NEIGHBOURS + 1]
-        counted = np.isfinite(near).sum(axis=0) > 1
-        usual = np.nanmedian(np.where(counted, near, 1.0), axis=0)
-        found[place] = np.where(counted, change[place] / usual, np.nan)
+    around = np.pad(change, ((NEIGHBOURS, NEIGHBOURS), (0, 0)), constant_values=np.nan)
+    near = np.lib.stride_tricks.sliding_window_view(around, 2 * NEIGHBOURS + 1, axis=0)
+    counted = np.isfinite(near).sum(axis=2) > 1
+    usual = np.nanmedian(np.where(counted[:, :, None], near, 1.0), axis=2)
+    found: Floats = np.where(counted, change / usual, np.nan)
     return found
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from lrpdyn.streamed import Samples
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -99,17 +102,28 @@ class Changes:
 
 
 @dataclass(frozen=True)
-class Pixels:
-    """What is known of each pixel of each sample, (N, H, W) or (N, F).
+class PixelsOfSample:
+    """What is known of the pixels of one sample, (H, W) or (F,).
 
-    `relative` is Dynamics over sum |R_i|; `path` is Dynamics; `largest` is the largest of its
-    differences and `largest_at` the transition in which it was.
+    `path` is Dynamics; `largest` is the largest of a pixel's differences and `largest_at` the
+    transition in which it was.
     """
 
-    relative: Floats
     path: Floats
     largest: Floats
     largest_at: Integers
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """What is known of each pixel of each sample, too many to hold.
+
+    `relative` is Dynamics over sum |R_i|, (N, H, W) or (N, F), read a few samples at a time;
+    `of_sample` gives the rest of a sample that a listed pixel lies in.
+    """
+
+    relative: Samples
+    of_sample: Callable[[int], PixelsOfSample]
 
 
 @dataclass(frozen=True)

@@ -49,6 +49,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from lrpdyn.outliers.facts import Integers
+from lrpdyn.outliers.sizes import Sizes
+
 FEWEST_VALUES = 20
 """Positive values below which there is no fence."""
 
@@ -93,7 +96,7 @@ class Fences:
     far: float | None
 
 
-def fences(values: ArrayLike) -> Fences:
+def fences(values: ArrayLike | Sizes) -> Fences:
     """Draw the upper fences of non-negative values that are skewed to the right.
 
     Only positive values take part; zeros are counted. A fence also stands where less than half
@@ -101,7 +104,7 @@ def fences(values: ArrayLike) -> Fences:
 
     Parameters
     ----------
-    values : array_like of float, any shape
+    values : array_like of float, any shape, or Sizes
         One population, in any order and any one unit.
 
     Returns
@@ -120,30 +123,33 @@ def fences(values: ArrayLike) -> Fences:
     -----
     The method, what it was chosen for and its sources are in the docstring of the module.
     """
-    array = np.asarray(values, dtype=np.float64).ravel()
-    _require_sizes(array)
-    positive = array[array > 0]
-    zeros = 1 - positive.size / array.size if array.size else 0.0
-    none = Fences("rank", array.size, zeros, None, None)
-    if positive.size < FEWEST_VALUES:
+    sizes = values if isinstance(values, Sizes) else Sizes(np.asarray(values, dtype=np.float64))
+    positive = sizes.positive
+    zeros = 1 - positive / sizes.count if sizes.count else 0.0
+    none = Fences("rank", sizes.count, zeros, None, None)
+    if positive < FEWEST_VALUES:
         return none
     # Overflow leaves an infinite fence, which is found below.
     with np.errstate(over="ignore", divide="ignore"):
-        lower, upper = np.quantile(positive, (0.25, 0.75))
+        lower, upper = sizes.quantiles((0.25, 0.75))
         if lower == upper:
             return none
-        rest = positive[positive <= upper + 3 * (upper - lower)]
         outer = OUTER_QUANTILE
         levels = (outer, 0.25, 0.5, 0.75, 1 - outer)
-        low, lower, middle, upper, high = np.quantile(rest, levels, overwrite_input=True)
+        low, lower, middle, upper, high = sizes.quantiles(levels, upper + 3 * (upper - lower))
         if not 0 < upper - lower < math.inf:
             return none
-        heights = _tail_heights(low, middle, high, positive.size)
-        mild = max(_excess_height(positive, heights, EXCESS_MILD), upper + 1.5 * (upper - lower))
-        far = max(_excess_height(positive, heights, EXCESS_FAR), upper + 3 * (upper - lower))
+        heights = _tail_heights(low, middle, high, positive)
+        beyond = sizes.beyond(heights)
+        mild = max(
+            _excess_height(positive, beyond, heights, EXCESS_MILD), upper + 1.5 * (upper - lower)
+        )
+        far = max(
+            _excess_height(positive, beyond, heights, EXCESS_FAR), upper + 3 * (upper - lower)
+        )
     if not math.isfinite(far):
         return none
-    return Fences("power-tail", array.size, zeros, float(mild), float(far))
+    return Fences("power-tail", sizes.count, zeros, float(mild), float(far))
 
 
 def severity(value: float, fence: Fences) -> Literal["mild", "far", "none"]:
@@ -176,18 +182,6 @@ def severity(value: float, fence: Fences) -> Literal["mild", "far", "none"]:
     return "none"
 
 
-def _require_sizes(array: NDArray[np.float64]) -> None:
-    """Refuse what is no size of a change, and say where the first such value is."""
-    for problem, bad in (("not finite", ~np.isfinite(array)), ("negative", array < 0)):
-        if bad.any():
-            index = int(bad.argmax())
-            raise ValueError(
-                f"fences: {int(bad.sum())} of {array.size} values are {problem}, the first at index"
-                f" {index} ({array[index]}); expected finite values >= 0; leave out steps that are"
-                " not finite, and pass absolute differences"
-            )
-
-
 def _tail_heights(
     low: np.float64, middle: np.float64, high: np.float64, count: int
 ) -> NDArray[np.float64]:
@@ -212,10 +206,8 @@ def _tail_heights(
 
 
 def _excess_height(
-    positive: NDArray[np.float64], heights: NDArray[np.float64], excess: int
+    positive: int, beyond: Integers, heights: NDArray[np.float64], excess: int
 ) -> float:
     """Lowest height beyond which lie ``excess`` times as many values as predicted (at least 1)."""
-    tail = np.sort(positive[positive > heights[0]])
-    beyond = tail.size - np.searchsorted(tail, heights, side="right")
-    exceeds = np.maximum(beyond, 1) >= excess * positive.size * _SHARES_BEYOND
+    exceeds = np.maximum(beyond, 1) >= excess * positive * _SHARES_BEYOND
     return float(heights[exceeds.argmax()])

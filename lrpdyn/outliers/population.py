@@ -1,4 +1,4 @@
-"""One population of the report: its fences, its strongest values as entries, its totals."""
+"""The populations of the report: their fences, their strongest values as entries, their totals."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ import numpy as np
 from lrpdyn.outliers.facts import Floats
 from lrpdyn.outliers.fences import Fences, fences
 from lrpdyn.outliers.rolling import rolling_fences
+from lrpdyn.outliers.sizes import Sizes
 from lrpdyn.outliers.tail import tail_severity
+from lrpdyn.streamed import Samples
 
 LISTED = 1000
 
@@ -58,61 +60,79 @@ def population(
     return Population(values, whole, mild, far, window, where)
 
 
-def entries(of: Population) -> tuple[list[dict[str, Any]], list[int]]:
+@dataclass(frozen=True)
+class PixelPopulation:
+    """All pixels of all samples, read a few samples at a time, and the fences of all."""
+
+    sizes: Sizes
+    whole: Fences
+    where: Callable[[int], dict[str, int]]
+
+
+def pixel_population(values: Samples, where: Callable[[int], dict[str, int]]) -> PixelPopulation:
+    """Draw the fences of the pixels."""
+    sizes = Sizes(values)
+    return PixelPopulation(sizes, fences(sizes), where)
+
+
+def entries(of: Population | PixelPopulation) -> tuple[list[dict[str, Any]], list[int]]:
     """Return the strongest values as entries of the report, and their places in the population.
 
     Strongest is largest; where each window has a fence of its own, furthest beyond it.
     """
-    values, mild, far = of.values.ravel(), of.mild.ravel(), of.far.ravel()
-    by = values
-    if of.window is not None:
-        by = values / np.where(np.isfinite(far) & (far > 0), far, np.inf)
-    places = _strongest(by)
-    severities = tail_severity(values, of.whole, values[places])
+    if isinstance(of, PixelPopulation):
+        places, values = of.sizes.strongest(LISTED)
+        mild, far = (
+            np.full(len(values), np.nan if fence is None else fence)
+            for fence in (of.whole.mild, of.whole.far)
+        )
+        sizes = of.sizes
+    else:
+        by = of.values
+        if of.window is not None:
+            by = by / np.where(np.isfinite(of.far) & (of.far > 0), of.far, np.inf)
+        places, _ = Sizes(by).strongest(LISTED)
+        values, mild, far = (one.ravel()[places] for one in (of.values, of.mild, of.far))
+        sizes = Sizes(of.values)
+    severities = tail_severity(sizes, of.whole, values)
     listed: list[dict[str, Any]] = [
         {
             "where": of.where(place),
-            "value": float(values[place]),
-            "fence_mild": _number(mild[place]),
-            "fence_far": _number(far[place]),
-            "severity": "far"
-            if values[place] > far[place]
-            else "mild"
-            if values[place] > mild[place]
-            else "none",
+            "value": value,
+            "fence_mild": _number(fence_mild),
+            "fence_far": _number(fence_far),
+            "severity": "far" if value > fence_far else "mild" if value > fence_mild else "none",
             "causes": [],
             "tail": _number(severity),
         }
-        for place, severity in zip(places, severities.tolist(), strict=True)
+        for place, value, fence_mild, fence_far, severity in zip(
+            places, values.tolist(), mild.tolist(), far.tolist(), severities.tolist(), strict=True
+        )
     ]
     return listed, places
 
 
-def totals(of: Population, listed: int) -> dict[str, Any]:
+def totals(of: Population | PixelPopulation, listed: int) -> dict[str, Any]:
     """Return what is said of the whole population."""
-    far = int(of.is_far.sum())
+    if isinstance(of, Population):
+        far, mild = int(of.is_far.sum()), int(of.is_mild.sum())
+    else:
+        far, mild = (
+            0 if fence is None else int(of.sizes.beyond(np.array([fence]))[0])
+            for fence in (of.whole.far, of.whole.mild)
+        )
     return {
         "method": of.whole.method,
         "values": of.whole.count,
         "zeros": of.whole.zeros,
         "fence_mild": of.whole.mild,
         "fence_far": of.whole.far,
-        "mild": int(of.is_mild.sum()) - far,
+        "mild": mild - far,
         "far": far,
         "listed": listed,
-        "window": of.window,
+        "window": of.window if isinstance(of, Population) else None,
     }
 
 
 def _number(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
-
-
-def _strongest(values: Floats) -> list[int]:
-    """Return the places of the `LISTED` largest values, largest first, ties by place."""
-    candidates = np.arange(len(values))
-    if len(values) > LISTED:
-        least = np.partition(values, len(values) - LISTED)[len(values) - LISTED]
-        candidates = np.flatnonzero(values >= least)
-    order = np.argsort(-values[candidates], kind="stable")
-    return [int(index) for index in candidates[order][:LISTED]]
+    return value if np.isfinite(value) else None

@@ -125,13 +125,12 @@ def _readable(
     shown = list(report["pathologies"][:top])
     for kind in kinds:
         lines.append(heading + summary(report, kind))
-        beyond = sum(entry["severity"] != "none" for entry in report[kind])
-        chosen = report[kind][: min(top, max(beyond, _SHOWN))]
+        chosen = beyond_or_strongest(report, kind, top)
         shown += chosen
         if chosen:
             table = [["where", "value", "beyond", "severity", "why"], *map(_row, chosen)]
             lines += ["", *draw(table)]
-        lines += _shifts(report) if kind == "steps" else []
+        lines += [f"  {words}" for words in shifts_in_words(report)] if kind == "steps" else []
         lines.append("")
     lines += context(report, draw, heading)
     return "\n".join([*lines, *_advice(report, shown, draw, heading)]).rstrip("\n")
@@ -144,12 +143,10 @@ def _pathologies(
     total = report["totals"]["pathologies"]["values"]
     if not total:
         return []
-    groups: dict[tuple[int, str], list[Mapping[str, Any]]] = {}
-    for entry in report["pathologies"]:
-        name = entry["causes"][0]["cause"]
-        groups.setdefault((entry["where"]["step"], name), []).append(entry)
+    groups = grouped(report)
     rows = []
-    for (step, name), members in list(groups.items())[:top]:
+    for step, members in groups[:top]:
+        name = members[0]["causes"][0]["cause"]
         samples = [entry["where"]["sample"] for entry in members if "sample" in entry["where"]]
         which = ", ".join(map(str, sorted(samples)[:6])) + (", ..." if len(samples) > 6 else "")
         count = f"{len(samples)}: {which}" if samples else "all"
@@ -160,9 +157,26 @@ def _pathologies(
     return [begin, "", *draw([["where", "what", "samples", "why"], *rows]), *more, ""]
 
 
-def _shifts(report: Report) -> list[str]:
+def grouped(report: Report) -> list[tuple[int, list[Mapping[str, Any]]]]:
+    """Return the pathologies of each step and first cause, which many samples may share."""
+    groups: dict[tuple[int, str], list[Mapping[str, Any]]] = {}
+    for entry in report["pathologies"]:
+        name = entry["causes"][0]["cause"]
+        groups.setdefault((entry["where"]["step"], name), []).append(entry)
+    return [(step, members) for (step, _), members in groups.items()]
+
+
+def beyond_or_strongest(report: Report, kind: str, top: int) -> list[dict[str, Any]]:
+    """Return at most `top` entries: those beyond a fence, or the strongest few where fewer are."""
+    beyond = sum(entry["severity"] != "none" for entry in report[kind])
+    chosen: list[dict[str, Any]] = report[kind][: min(top, max(beyond, _SHOWN))]
+    return chosen
+
+
+def shifts_in_words(report: Report) -> list[str]:
+    """Return a sentence on each lasting change of the level of the changes."""
     return [
-        f"  from step {shift['step']:,} on changes are {shift['after'] / shift['before']:.3g} times as "
+        f"from step {shift['step']:,} on changes are {shift['after'] / shift['before']:.3g} times as "
         f"large as before ({shift['before']:.3g} -> {shift['after']:.3g}): a shift, not a spike"
         for shift in report.get("shifts", ())
         if shift["before"]
@@ -176,7 +190,7 @@ def _advice(
     heading: str,
 ) -> list[str]:
     """Return what to do next, by cause, for the causes that are shown."""
-    named = {cause["cause"] for entry in shown for cause in _told(entry)}
+    named = {cause["cause"] for entry in shown for cause in told(entry)}
     chosen = [
         [name, f"{MEANING[name]}. {advice}"]
         for name, advice in report.get("advice", {}).items()
@@ -209,7 +223,7 @@ def summary(report: Report, kind: str) -> str:
 def _row(entry: Mapping[str, Any]) -> list[str]:
     value, fence = entry["value"], entry["fence_far"]
     beyond = f"{value / fence:.2f} x far" if fence and value is not None else ""
-    why = "; ".join(in_words(cause) for cause in _told(entry))
+    why = "; ".join(in_words(cause) for cause in told(entry))
     number = "" if value is None else f"{value:.4g}"
     severity = entry["severity"]
     if severity != "none" and entry.get("form"):
@@ -219,8 +233,8 @@ def _row(entry: Mapping[str, Any]) -> list[str]:
     return [place(entry["where"]), number, beyond, severity, why]
 
 
-def _told(entry: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Return the causes that a table has room for."""
+def told(entry: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the causes of an entry that a table has room for, strongest first."""
     large = [c for c in entry["causes"] if c["share"] is None or c["share"] >= _LEAST_SHARE]
     return large[:_TOLD]
 

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from math import prod
 from typing import Any
 
 import numpy as np
 
 from lrpdyn.outliers.advice import ADVICE, CAUSES
 from lrpdyn.outliers.causes import Criteria, cause, of_cell, of_many
-from lrpdyn.outliers.facts import Changes, RunFacts, Steps, Wanted
+from lrpdyn.outliers.facts import Changes, PixelsOfSample, RunFacts, Steps, Wanted
 from lrpdyn.outliers.pathologies import pathologies
-from lrpdyn.outliers.population import LISTED, Population, entries, population, totals
+from lrpdyn.outliers.population import (
+    LISTED,
+    PixelPopulation,
+    Population,
+    entries,
+    pixel_population,
+    population,
+    totals,
+)
 from lrpdyn.outliers.shifts import find_shifts, form
 from lrpdyn.outliers.wanted import wanted
 
@@ -22,7 +31,7 @@ LookCloser = Callable[[RunFacts, Wanted], Evidence]
 
 
 def populations(facts: RunFacts) -> dict[str, Population]:
-    """Return the four populations with their fences."""
+    """Return the populations of steps, samples and cells with their fences."""
     changes, steps = facts.changes, facts.steps
     change = changes.change
     typical = np.median(change, axis=1) if change.size else np.zeros(0)
@@ -32,19 +41,25 @@ def populations(facts: RunFacts) -> dict[str, Population]:
         before, after = changes.before[transition], changes.after[transition]
         return {"from_step": int(steps.step[before]), "to_step": int(steps.step[after])}
 
-    def pixel(place: int) -> dict[str, int]:
-        index = [int(i) for i in np.unravel_index(place, facts.pixels.relative.shape)]
-        names = ("sample", "row", "column") if len(index) == 3 else ("sample", "column")
-        return dict(zip(names, index, strict=True))
-
     return {
         "steps": population(typical, pair, rolls=True),
         "samples": population(change.sum(axis=0), lambda n: {"sample": n}),
-        "pixels": population(facts.pixels.relative, pixel),
         "cells": population(
             change, lambda i: {**pair(i // samples), "sample": i % samples}, rolls=True
         ),
     }
+
+
+def pixels_of(facts: RunFacts) -> PixelPopulation:
+    """Return the population of pixels with its fences."""
+    shape = facts.pixels.relative.shape
+
+    def pixel(place: int) -> dict[str, int]:
+        index = [int(i) for i in np.unravel_index(place, shape)]
+        names = ("sample", "row", "column") if len(index) == 3 else ("sample", "column")
+        return dict(zip(names, index, strict=True))
+
+    return pixel_population(facts.pixels.relative, pixel)
 
 
 def build_report(facts: RunFacts, look_closer: LookCloser | None = None) -> dict[str, Any]:
@@ -54,7 +69,13 @@ def build_report(facts: RunFacts, look_closer: LookCloser | None = None) -> dict
     """
     known = Criteria(facts, {})
     by_kind = populations(facts)
-    listed = {kind: entries(of) for kind, of in by_kind.items()}
+    whole: dict[str, Population | PixelPopulation] = {
+        "steps": by_kind["steps"],
+        "samples": by_kind["samples"],
+        "pixels": pixels_of(facts),
+        "cells": by_kind["cells"],
+    }
+    listed = {kind: entries(of) for kind, of in whole.items()}
     if look_closer is not None and facts.changes.change.size:
         asked = wanted(known, by_kind, {kind: places for kind, (_, places) in listed.items()})
         known = Criteria(facts, look_closer(facts, asked))
@@ -64,8 +85,7 @@ def build_report(facts: RunFacts, look_closer: LookCloser | None = None) -> dict
         found["causes"] = of_cell(known, *divmod(place, samples))
     for found, place in zip(*listed["samples"], strict=True):
         found["causes"] = of_many(known, (slice(None), place), "transitions")
-    for found, place in zip(*listed["pixels"], strict=True):
-        found["causes"] = _of_pixel(known, place)
+    _of_pixels(known, *listed["pixels"])
     _per_unit(known, by_kind, listed)
     shifts = _of_steps(known, by_kind["steps"], *listed["steps"])
     wrong = pathologies(known)
@@ -83,7 +103,7 @@ def build_report(facts: RunFacts, look_closer: LookCloser | None = None) -> dict
             },
         },
         "totals": {
-            **{kind: totals(of, len(listed[kind][0])) for kind, of in by_kind.items()},
+            **{kind: totals(of, len(listed[kind][0])) for kind, of in whole.items()},
             "pathologies": {"values": len(wrong)},
         },
         **{kind: found for kind, (found, _) in listed.items()},
@@ -132,15 +152,30 @@ def _of_steps(
     ]
 
 
-def _of_pixel(known: Criteria, place: int) -> list[dict[str, Any]]:
+def _of_pixels(known: Criteria, found: list[dict[str, Any]], places: list[int]) -> None:
+    """Fill in the causes of the pixels, sample by sample."""
+    shape = known.facts.pixels.relative.shape
+    pixels = prod(shape[1:])
+    of_samples: dict[int, list[int]] = {}
+    for number, place in enumerate(places):
+        of_samples.setdefault(place // pixels, []).append(number)
+    for sample, numbers in sorted(of_samples.items()):
+        of_sample = known.facts.pixels.of_sample(sample)
+        for number in numbers:
+            pixel = places[number] % pixels
+            found[number]["causes"] = _of_pixel(known, sample, of_sample, pixel)
+
+
+def _of_pixel(
+    known: Criteria, sample: int, of_sample: PixelsOfSample, pixel: int
+) -> list[dict[str, Any]]:
     """Return the causes of a pixel: those of the transition in which most of its path lies."""
-    pixels, changes = known.facts.pixels, known.facts.changes
-    path = float(pixels.path.ravel()[place])
+    changes = known.facts.changes
+    path = float(of_sample.path.ravel()[pixel])
     if path == 0 or not changes.change.size:
         return []
-    transition = int(pixels.largest_at.ravel()[place])
-    share = float(pixels.largest.ravel()[place]) / path
-    sample = int(np.unravel_index(place, pixels.path.shape)[0])
+    transition = int(of_sample.largest_at.ravel()[pixel])
+    share = float(of_sample.largest.ravel()[pixel]) / path
     where = _words(known.facts.steps, changes, transition)
     if share < 0.5:
         text = f"spread over many transitions; the largest, {where}, is {100 * share:.2g} % of it"

@@ -6,16 +6,19 @@ import numpy as np
 
 from lrpdyn.outliers.facts import Floats
 from lrpdyn.outliers.fences import FEWEST_VALUES, Fences
+from lrpdyn.outliers.sizes import Sizes
 
 #: The tail begins above this share of the positive values.
 BEGIN = 0.9
 #: Severities end here: beyond it the fitted tail says nothing that a person could use.
 LARGEST = 300.0
+#: A tail is fitted to so many excesses, evenly spaced ones of more.
+MOST_FITTED = 2**17
 #: Of the logarithm of an interval over 15 orders of magnitude: down to the last bits of a number.
 _HALVINGS = 60
 
 
-def tail_severity(values: Floats, fence: Fences, of: Floats) -> Floats:
+def tail_severity(values: Floats | Sizes, fence: Fences, of: Floats) -> Floats:
     """Return -log10 of the share of values that a fitted tail predicts beyond each value.
 
     A generalised Pareto distribution is fitted, by maximum likelihood, to the excesses over the .90
@@ -38,16 +41,16 @@ def tail_severity(values: Floats, fence: Fences, of: Floats) -> Floats:
         Severity of each, 0 to 300; NaN at or below the threshold, or where nothing can be fitted.
     """
     result = np.full(of.shape, np.nan)
-    positive = values[values > 0]
-    if fence.mild is None or positive.size < FEWEST_VALUES:
+    sizes = values if isinstance(values, Sizes) else Sizes(values)
+    if fence.mild is None or sizes.positive < FEWEST_VALUES:
         return result
-    threshold = float(np.quantile(positive, BEGIN))
-    excess = positive[(positive > threshold) & (positive <= fence.mild)] - threshold
+    threshold = float(sizes.quantiles([BEGIN])[0])
+    excess = sizes.between(threshold, fence.mild, MOST_FITTED) - threshold
     if excess.size < 5 or threshold == 0:
         return result
     shape, scale = _fit(excess)
     # Of all values, zeros included, this share is beyond the threshold.
-    beyond = float((values > threshold).mean())
+    beyond = float(sizes.beyond(np.array([threshold]))[0]) / sizes.count
     above = of > threshold
     distance = (of[above] - threshold) / scale
     orders = np.log1p(shape * distance) / shape if shape > 0 else distance

@@ -178,3 +178,20 @@ def test_own_architecture_from_a_file(tmp_path: Path) -> None:
 def test_a_name_is_registered_once() -> None:
     with pytest.raises(ValueError, match="already"):
         register_architecture("mlp", nn.Linear)
+
+
+def test_only_what_the_path_goes_through_is_copied() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # gymnasium and Stable-Baselines3 warn about each other
+        from stable_baselines3 import PPO
+
+        model = PPO("CnnPolicy", image_env(), n_steps=16, batch_size=16, device="cpu")
+    weights = model.policy.state_dict()
+    header = Header({key: tuple(value.shape) for key, value in weights.items()})
+    resolved = resolve(None, {}, header, "here")
+    network = resolved.build()
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    load_weights(network, weights, resolved, "here", path_of(network, "policy")[1])
+    for key, value in network.state_dict().items():
+        loaded = key.startswith(("pi_features_extractor", "action_net"))
+        assert torch.equal(value, weights[key] if loaded else before[key]), key

@@ -10,23 +10,19 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from lrpdyn.errors import UsageError
-from lrpdyn.figures import Population, distribution, draw_distribution, style
+from lrpdyn.figures import distribution
+from lrpdyn.figures.distribution import Population, draw_distribution
+from lrpdyn.figures.outlier_labels import labels_of, strongest_labels
+from lrpdyn.figures.style import Look
+from lrpdyn.figures.words import About
 
-WORDS: dict[str, Any] = {"rule": "zplus", "question": "best action"}
+WORDS: dict[str, Any] = {"about": About("zplus", "best action")}
 
 
 def _population(**changes: Any) -> Population:
     values = np.random.default_rng(0).lognormal(-2, 1, 300)
     given: dict[str, Any] = {"values": values, "mild": 1.0, "far": 2.0, "labels": []}
     return Population(name="cells", **{**given, **changes})
-
-
-@pytest.fixture
-def saved(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
-    """Figures that would have been saved."""
-    figures: list[Figure] = []
-    monkeypatch.setattr(style, "save_figure", lambda figure, path: figures.append(figure))
-    return figures
 
 
 def _panel(saved: list[Figure], population: Population) -> Any:
@@ -60,6 +56,7 @@ def test_picture_is_readable_and_the_same_twice(tmp_path: Path) -> None:
             "n = 20, 50 % zeros: too few for a fence",
         ),
         ({"values": np.ones(40), "mild": None, "far": None}, "n = 40; no fence"),
+        ({"values": np.ones(40), "mild": None, "far": None, "note": "2 far"}, "n = 40; 2 far"),
         (
             {"values": np.r_[np.ones(37), 5, 6, np.nan], "mild": 2.0, "far": 5.5},
             "n = 40, 1 not finite; mild fence 2, far fence 5.5; 1 beyond the far fence",
@@ -89,8 +86,15 @@ def test_every_value_falls_into_a_bin() -> None:
 
 def test_five_strongest_labels_are_kept() -> None:
     labels = [(float(value), str(value)) for value in (3, 1, 7, 0, 5, 2, 4)] + [(np.nan, "x")]
-    kept = distribution.strongest_labels(labels)
+    kept = strongest_labels(labels)
     assert [name for _, name in kept] == ["7", "5", "4", "3", "2"]
+
+
+def test_a_long_label_takes_two_lines_and_no_more() -> None:
+    short, long = labels_of([(3.0, "step 5"), (2.0, "sample 2: " + "because " * 30)], 300, 10)
+    assert short.lines == ["3  step 5"]
+    assert len(long.lines) == 2
+    assert long.lines[1].endswith("…")
 
 
 def test_histogram_counts_the_positive_values(saved: list[Figure]) -> None:
@@ -145,7 +149,7 @@ def test_legend_stands_only_where_there_is_a_fence(saved: list[Figure]) -> None:
 def test_odd_values_neither_fail_nor_warn(tmp_path: Path, values: np.ndarray) -> None:
     for fences in ((None, None), (1.0, 2.0), (0.0, np.inf)):
         population = _population(values=values, mild=fences[0], far=fences[1])
-        draw_distribution(tmp_path / "a.png", [population], dpi=60, **WORDS)
+        draw_distribution(tmp_path / "a.png", [population], look=Look(60), **WORDS)
     assert (tmp_path / "a.png").stat().st_size > 1000
 
 

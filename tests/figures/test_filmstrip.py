@@ -9,21 +9,17 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from lrpdyn.errors import ObservationError, UsageError
-from lrpdyn.figures import draw_filmstrip, style
+from lrpdyn.figures import maps
+from lrpdyn.figures.filmstrip import draw_filmstrip
+from lrpdyn.figures.flags import Flags
+from lrpdyn.figures.style import Look
+from lrpdyn.figures.words import About
 
-WORDS: dict[str, Any] = {"rule": "zplus", "question": "best action", "sample": 3}
+WORDS: dict[str, Any] = {"about": About("zplus", "best action"), "sample": 3}
 
 
 def _relevance(shape: tuple[int, ...]) -> Any:
     return lambda step: np.random.default_rng(step).normal(0, 1, shape).astype(np.float32)
-
-
-@pytest.fixture
-def saved(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
-    """Figures that would have been saved."""
-    figures: list[Figure] = []
-    monkeypatch.setattr(style, "save_figure", lambda figure, path: figures.append(figure))
-    return figures
 
 
 @pytest.mark.parametrize(
@@ -41,7 +37,9 @@ def test_picture_is_readable_and_the_same_twice(
 ) -> None:
     observation = np.random.default_rng(0).uniform(0, 1, shape).astype(np.float32)
     for name in ("a.png", "b.png"):
-        draw_filmstrip(tmp_path / name, observation, steps, _relevance(shape), dpi=80, **WORDS)
+        draw_filmstrip(
+            tmp_path / name, observation, steps, _relevance(shape), look=Look(80), **WORDS
+        )
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
     with Image.open(tmp_path / "a.png") as picture:
         picture.load()
@@ -49,17 +47,22 @@ def test_picture_is_readable_and_the_same_twice(
         assert 300 < picture.height < 2500
 
 
+def _images(saved: list[Figure]) -> list[Any]:
+    return maps.drawn_maps(saved[-1])
+
+
 def test_rows_show_relevance_and_the_difference_to_the_successor(saved: list[Figure]) -> None:
     shape = (2, 6, 6)
     relevance = _relevance(shape)
-    draw_filmstrip("a.png", np.ones(shape), list(range(0, 100, 10)), relevance, count=3, **WORDS)
-    images = [axes.images[0] for axes in saved[0].axes if axes.images]
-    # One observation, three maps, three differences.
-    assert len(images) == 7
-    last_map, last_difference = (np.asarray(images[place].get_array()) for place in (3, 6))
+    steps = list(range(0, 100, 10))
+    draw_filmstrip("a.png", np.ones(shape), steps, relevance, wanted=[0, 80, 90], **WORDS)
+    # One observation, three maps, two differences: the last step has no next one.
+    values = [np.asarray(image.get_array()) for image in _images(saved)]
+    assert len(values) == 6
     before, after = relevance(80).astype(np.float64), relevance(90).astype(np.float64)
-    np.testing.assert_allclose(last_map, before.sum(axis=0))
-    np.testing.assert_allclose(last_difference, np.abs(before - after).sum(axis=0))
+    np.testing.assert_allclose(values[2], before.sum(axis=0))
+    np.testing.assert_allclose(values[3], after.sum(axis=0))
+    np.testing.assert_allclose(values[5], np.abs(before - after).sum(axis=0))
 
 
 def test_relevance_is_symmetric_around_zero_and_differences_start_there(
@@ -67,10 +70,10 @@ def test_relevance_is_symmetric_around_zero_and_differences_start_there(
 ) -> None:
     shape = (1, 6, 6)
     draw_filmstrip("a.png", np.ones(shape), [1, 2, 3, 4], _relevance(shape), **WORDS)
-    limits = [axes.images[0].get_clim() for axes in saved[0].axes if axes.images][1:]
-    maps, differences = limits[:3], limits[3:]
-    largest = max(np.abs(_relevance(shape)(step)).max() for step in (1, 2, 3))
-    assert set(maps) == {(-largest, largest)}
+    limits = [image.get_clim() for image in _images(saved)][1:]
+    relevance, differences = limits[:4], limits[4:]
+    largest = max(np.abs(_relevance(shape)(step)).max() for step in (1, 2, 3, 4))
+    assert set(relevance) == {(-largest, largest)}
     assert len(set(differences)) == 1
     assert differences[0][0] == 0
 
@@ -78,37 +81,67 @@ def test_relevance_is_symmetric_around_zero_and_differences_start_there(
 @pytest.mark.parametrize("shape", [(4, 24, 24), (4,)])
 def test_figure_says_what_it_shows(saved: list[Figure], shape: tuple[int, ...]) -> None:
     steps = range(100_000, 1_200_001, 100_000)
-    draw_filmstrip("a.png", np.ones(shape), steps, _relevance(shape), count=2, **WORDS)
+    flags = Flags({1_100_000: "far", 300_000: "mild"}, {200_000: "vanished"})
+    wanted = [200_000, 1_100_000]
+    draw_filmstrip(
+        "a.png", np.ones(shape), steps, _relevance(shape), wanted=wanted, flags=flags, **WORDS
+    )
     texts = [text.get_text() for text in saved[0].texts]
     words = " ".join(texts)
     for expected in (
         "Relevance of sample 3 over 12 checkpoints",
         "steps 100,000 to 1,200,000; rule zplus",
         "best action",
-        "transitions shown: 2 of 11",
+        "steps shown: 2 of 12; what is flagged is marked, 1 more are not shown",
         "relevance R_i, units of the score (not clipped",
         "|R_i - R_i+1|",
     ):
         assert expected in words
-    for label in ("100k", "1.1M", "100k → 200k", "1.1M → 1.2M"):
+    for label in ("200k", "1.1M", "→ 300k", "→ 1.2M", "far", "pathology"):
         assert label in texts
+    assert "mild" not in texts
+
+
+def test_flagged_maps_are_framed(saved: list[Figure]) -> None:
+    shape = (1, 6, 6)
+    draw_filmstrip(
+        "a.png", np.ones(shape), [1, 2, 3], _relevance(shape), flags=Flags({2: "far"}), **WORDS
+    )
+    frames = [patch.get_facecolor() for patch in maps.backdrop(saved[0]).patches]
+    assert len(set(frames)) == 2
+    # Observation, three maps, then the differences of 1 and 2.
+    assert [frame != frames[0] for frame in frames] == [False] * 5 + [True]
+
+
+def test_long_steps_are_counted_from_the_first(saved: list[Figure]) -> None:
+    steps = range(10_000_003, 10_000_040, 7)
+    draw_filmstrip("a.png", np.ones((1, 6, 6)), steps, _relevance((1, 6, 6)), **WORDS)
+    texts = [text.get_text() for text in saved[0].texts]
+    assert {"+0", "+7", "→ +7", "+35"} <= set(texts)
+    assert any("labels count steps from 10,000,003" in text for text in texts)
 
 
 def test_flat_maps_are_features_by_steps(saved: list[Figure]) -> None:
     relevance = _relevance((5,))
     draw_filmstrip("a.png", np.arange(5.0), [1, 2, 3], relevance, **WORDS)
-    maps, differences = (
-        np.asarray(axes.images[0].get_array()) for axes in saved[0].axes if axes.images
-    )
-    np.testing.assert_allclose(maps, np.stack([relevance(1), relevance(2)], axis=1))
+    images = _images(saved)
+    shown, differences = (np.asarray(image.get_array()) for image in images)
+    np.testing.assert_allclose(shown, np.stack([relevance(step) for step in (1, 2, 3)], axis=1))
     assert differences.shape == (5, 2)
     names = [text for text in saved[0].texts if text.get_horizontalalignment() == "right"]
     assert [text.get_text() for text in names[:5]] == ["0: 0", "1: 1", "2: 2", "3: 3", "4: 4"]
     saved[0].canvas.draw()
     middles = [text.get_window_extent().intervaly.mean() for text in names[:5]]
-    panel = saved[0].axes[0].bbox
+    panel = images[0].get_window_extent()
     rows = panel.y1 - (np.arange(5) + 0.5) * panel.height / 5
     np.testing.assert_allclose(middles, rows, atol=0.1 * panel.height / 5)
+
+
+@pytest.mark.parametrize("shape", [(1, 6, 6), (4,)])
+def test_one_step_shows_its_relevance_alone(saved: list[Figure], shape: tuple[int, ...]) -> None:
+    draw_filmstrip("a.png", np.ones(shape), [1], _relevance(shape), **WORDS)
+    assert len(_images(saved)) == (2 if len(shape) == 3 else 1)
+    assert not any("R_i+1" in text.get_text() for text in saved[0].texts)
 
 
 def test_features_left_out_are_said(saved: list[Figure]) -> None:
@@ -123,13 +156,13 @@ def test_odd_values_neither_fail_nor_warn(
     tmp_path: Path, shape: tuple[int, ...], value: float
 ) -> None:
     values = np.full(shape, value, dtype=np.float32)
-    draw_filmstrip(tmp_path / "a.png", values, [1, 2], lambda step: values, dpi=60, **WORDS)
+    draw_filmstrip(tmp_path / "a.png", values, [1, 2], lambda step: values, look=Look(60), **WORDS)
     assert (tmp_path / "a.png").stat().st_size > 1000
 
 
-def test_one_step_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="at least 2 steps"):
-        draw_filmstrip(tmp_path / "a.png", np.ones(4), [1], _relevance((4,)), **WORDS)
+def test_no_steps_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="at least one step"):
+        draw_filmstrip(tmp_path / "a.png", np.ones(4), [], _relevance((4,)), **WORDS)
 
 
 @pytest.mark.parametrize("shape", [(8, 8), (0,), (1, 2, 3, 4)])

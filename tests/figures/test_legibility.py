@@ -4,6 +4,7 @@ import itertools
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,11 +12,22 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from lrpdyn.figures import Population, draw_distribution, draw_filmstrip, draw_heatmap, style
+from lrpdyn.figures import animation, saving
+from lrpdyn.figures.animation import Score, draw_animation
+from lrpdyn.figures.channels import draw_channels
+from lrpdyn.figures.distribution import Population, draw_distribution
+from lrpdyn.figures.filmstrip import draw_filmstrip
+from lrpdyn.figures.flags import Flags
+from lrpdyn.figures.heatmap import Moved, draw_heatmap
+from lrpdyn.figures.raster import Mark, draw_raster
+from lrpdyn.figures.side_by_side import Side, draw_side_by_side
+from lrpdyn.figures.style import Look
+from lrpdyn.figures.trajectory import Marks, Panel, draw_trajectory
+from lrpdyn.figures.words import About
 
 LONG = "preferred action at each step (head policy), minus the mean of the logits $x_1$ " * 2
-PLAIN: dict[str, Any] = {"rule": "zplus", "question": "preferred action"}
-LENGTHY: dict[str, Any] = {"rule": "epsilon-gamma-box:" + "x" * 90, "question": LONG}
+PLAIN = About("zplus", "preferred action")
+LENGTHY = About("epsilon-gamma-box:" + "x" * 90, LONG, "environment steps")
 STEPS = range(50_000, 1_150_001, 50_000)
 CLOSE_STEPS = range(10_000_000, 10_000_300, 7)
 
@@ -24,21 +36,28 @@ def _random(shape: tuple[int, ...], scale: float = 1.0) -> np.ndarray:
     return np.random.default_rng(0).normal(0, scale, shape).astype(np.float32)
 
 
-def _heatmap(shape: tuple[int, ...], words: dict[str, Any], dpi: int) -> None:
+def _heatmap(shape: tuple[int, ...], about: About, dpi: int) -> None:
     dynamics = np.abs(_random(shape, 1.23456e-7))
+    relative = dynamics.sum(axis=1) if len(shape) == 4 else dynamics
+    relative = relative / relative.max()
+    relative.ravel()[0] = 1_000
+    moved = Moved(dynamics, dynamics / 3, relative)
     ends = [0, shape[0] - 1]
     observations = _random(shape, 1e-5)
-    draw_heatmap("a.png", observations, dynamics, steps=STEPS, samples=ends, dpi=dpi, **words)
-
-
-def _filmstrip(shape: tuple[int, ...], steps: Any, words: dict[str, Any], **options: Any) -> None:
-    observation, relevance = _random(shape, 1e-5), _random(shape, 1.23456e-7)
-    draw_filmstrip(
-        "a.png", observation, steps, lambda step: relevance * step, sample=12, **options, **words
+    draw_heatmap(
+        "a.png", observations, moved, steps=STEPS, samples=ends, look=Look(dpi), about=about
     )
 
 
-def _distribution(words: dict[str, Any], dpi: int) -> None:
+def _filmstrip(shape: tuple[int, ...], steps: Any, about: About, dpi: int = 150) -> None:
+    observation, relevance = _random(shape, 1e-5), _random(shape, 1.23456e-7)
+    draw_filmstrip(
+        "a.png", observation, steps, lambda step: relevance * step, sample=12, about=about,
+        look=Look(dpi), flags=Flags({steps[0]: "far"}, {steps[-1]: "vanished"}),
+    )  # fmt: skip
+
+
+def _distribution(about: About, dpi: int) -> None:
     random = np.random.default_rng(0)
     cells, pixels = random.lognormal(-2, 1, 352), random.lognormal(-14, 3, 20_000)
     equal = np.full(30, 0.25)
@@ -49,11 +68,51 @@ def _distribution(words: dict[str, Any], dpi: int) -> None:
         Population("cells", cells, 1.5, 2.5, [(c, "50k → 100k, 3") for c in np.sort(cells)[:5]]),
         Population("cells", np.zeros(352), None, None, []),
     ]
-    draw_distribution("a.png", populations, dpi=dpi, **words)
+    draw_distribution("a.png", populations, about=about, look=Look(dpi))
 
 
-# What is drawn, and how wide in inches it is to be printed: None where it fits no page.
-CASES: dict[str, tuple[Callable[[], None], float | None]] = {
+def _trajectory(about: About, dpi: int) -> None:
+    steps = np.array(STEPS)
+    lines = {f"region number {place}": _random((len(steps),)) for place in range(9)}
+    panels = [
+        Panel("training curve: " + "progress.csv:rollout/ep_rew_mean " * 4, steps, {"": -steps}),
+        Panel("share of regions", steps, lines),
+        Panel("change", steps, {"relevance": 1e-9 * steps}, right={"prediction": 1e7 * steps}),
+    ]
+    marks = Marks(note="it drifts steadily: a straight line describes it better")
+    draw_trajectory("a.png", panels, about=about, samples="all", marks=marks, look=Look(dpi))
+
+
+def _raster(transitions: int, samples: int, steps: Any, about: About, dpi: int) -> None:
+    change = np.abs(_random((transitions, samples), 1e-7))
+    ends = [(steps[place], steps[place + 1]) for place in range(transitions)]
+    marks = [Mark(0, 0, "far"), Mark(1, 0, "mild"), Mark(1, 0, "pathology")]
+    draw_raster("a.png", change, ends, range(samples), marks, about=about, look=Look(dpi),
+                borders=[steps[1]])  # fmt: skip
+
+
+def _channels(shape: tuple[int, ...], shown: Any, about: About, dpi: int) -> None:
+    values = np.abs(_random(shape, 1.23456e-7))
+    values.ravel()[0] = 1
+    draw_channels("a.png", values, values, values / 3, lambda step: values, steps=CLOSE_STEPS,
+                  shown=shown, sample=12, about=about, look=Look(dpi))  # fmt: skip
+
+
+def _sides(shape: tuple[int, ...], runs: int, dpi: int) -> None:
+    dynamics = np.abs(_random(shape, 1.23456e-7))
+    ends = np.array(STEPS)
+    sides = [
+        Side(f"run-{place}, rule gamma:0.25; {LONG}", dynamics, ends, ends * 1e-3, [0])
+        for place in range(runs)
+    ]
+    alike = "cosine of dynamics, median over samples: A-B 0.93" + ", A-C 0.11" * (runs - 2)
+    draw_side_by_side(
+        "a.png", dynamics, sides, samples=range(len(dynamics)), alike=alike, look=Look(dpi)
+    )
+
+
+# What is drawn, and how wide in inches it is to be printed.
+CASES: dict[str, tuple[Callable[[], None], float]] = {
     "heatmap 84": (lambda: _heatmap((3, 4, 84, 84), PLAIN, 150), 3.5),
     "heatmap 24, long words": (lambda: _heatmap((11, 2, 24, 24), LENGTHY, 150), 3.5),
     "heatmap 224": (lambda: _heatmap((1, 3, 224, 224), PLAIN, 150), 3.5),
@@ -66,38 +125,57 @@ CASES: dict[str, tuple[Callable[[], None], float | None]] = {
     "bars 128": (lambda: _heatmap((3, 128), PLAIN, 100), 3.5),
     "strip 84": (lambda: _filmstrip((4, 84, 84), STEPS, PLAIN), 7.2),
     "strip 24, one transition": (lambda: _filmstrip((1, 24, 24), [0, 10], LENGTHY), 7.2),
-    "strip, two transitions": (lambda: _filmstrip((1, 24, 24), [0, 9, 20], PLAIN, dpi=99), 7.2),
-    "strip, close steps": (lambda: _filmstrip((1, 84, 84), CLOSE_STEPS, PLAIN), None),
-    "strip, many": (lambda: _filmstrip((1, 24, 24), CLOSE_STEPS, PLAIN, count=10), None),
+    "strip, two transitions": (lambda: _filmstrip((1, 24, 24), [0, 9, 20], PLAIN, 99), 7.2),
+    "strip, close steps": (lambda: _filmstrip((1, 84, 84), CLOSE_STEPS, PLAIN), 7.2),
     "flat strip 4": (lambda: _filmstrip((4,), STEPS, LENGTHY), 7.2),
     "flat strip 128": (lambda: _filmstrip((128,), STEPS, PLAIN), 7.2),
-    "flat strip, many": (lambda: _filmstrip((40,), CLOSE_STEPS, PLAIN, count=10), None),
+    "flat strip, close steps": (lambda: _filmstrip((40,), CLOSE_STEPS, PLAIN), 7.2),
     "distribution": (lambda: _distribution(PLAIN, 150), 3.5),
     "distribution, long words": (lambda: _distribution(LENGTHY, 90), 3.5),
+    "trajectory": (lambda: _trajectory(PLAIN, 150), 7.2),
+    "trajectory, long words": (lambda: _trajectory(LENGTHY, 90), 7.2),
+    "raster": (lambda: _raster(22, 4, STEPS, PLAIN, 150), 7.2),
+    "raster, close steps": (lambda: _raster(40, 100, CLOSE_STEPS, LENGTHY, 90), 7.2),
+    "channels": (lambda: _channels((4, 84, 84), CLOSE_STEPS[:1], PLAIN, 150), 3.5),
+    "channels, many": (lambda: _channels((3, 24, 24), CLOSE_STEPS[:6], LENGTHY, 100), 7.2),
+    "two runs": (lambda: _sides((2, 4, 84, 84), 2, 150), 3.5),
+    "six runs": (lambda: _sides((1, 1, 24, 24), 6, 100), 7.2),
+    "six runs, flat": (lambda: _sides((2, 40), 6, 150), 3.5),
 }
 
 
 def _texts(figure: Figure) -> list[tuple[str, Any, float]]:
+    """Return the words, place and size of what is drawn: ticks beyond the ends of an axis are not."""
     figure.canvas.draw()
+    hidden = set()
+    for axes in figure.axes:
+        for axis, (low, high) in ((axes.xaxis, axes.get_xlim()), (axes.yaxis, axes.get_ylim())):
+            for tick in axis.get_major_ticks():
+                beyond = not min(low, high) <= tick.get_loc() <= max(low, high)
+                if beyond or not axes.axison:
+                    hidden |= {tick.label1, tick.label2}
     found = [text for text in figure.findobj(Text) if isinstance(text, Text)]
     return [
         (text.get_text(), text.get_window_extent(), float(text.get_fontsize()))
         for text in found
-        if text.get_visible() and text.get_text().strip()
+        if text.get_visible() and text.get_text().strip() and text not in hidden
     ]
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_text_is_whole_apart_and_large_enough(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
     figures: list[Figure] = []
-    monkeypatch.setattr(style, "save_figure", lambda figure, path: figures.append(figure))
+    monkeypatch.setattr(saving, "save_figure", lambda figure, path: figures.append(figure))
     draw, printed = CASES[case]
     draw()
     (figure,) = figures
+    assert len(_texts(figure)) > 10
+    _check_texts(figure, printed / figure.get_figwidth())
+
+
+def _check_texts(figure: Figure, shrunk: float) -> None:
     width, height = figure.bbox.size
     texts = _texts(figure)
-    assert len(texts) > 10
-    shrunk = printed / figure.get_figwidth() if printed else 1
     for words, box, size in texts:
         assert box.x0 >= 0, words
         assert box.y0 >= 0, words
@@ -111,13 +189,33 @@ def test_text_is_whole_apart_and_large_enough(case: str, monkeypatch: pytest.Mon
         assert min(across, down - 0.25 * min(box.height, other.height)) <= 0, (words, others)
 
 
+@pytest.mark.parametrize("shape", [(4, 84, 84), (1, 8, 8), (6,), (100,)])
+def test_text_of_a_film_is_whole_and_apart(
+    shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    figures: list[Figure] = []
+    drawn = animation._rasterised
+    monkeypatch.setattr(
+        animation, "_rasterised", lambda figure: figures.append(figure) or drawn(figure)
+    )
+    values = _random(shape, 1.23456e-7)
+    draw_animation(
+        tmp_path / "a.gif", values, [0, 10], lambda step: values, Score(np.array([-1e-9, 1e-7]), [0, 12]),
+        about=PLAIN, sample=12,
+    )  # fmt: skip
+    (figure,) = figures
+    _check_texts(figure, 1.0)
+
+
 def test_figures_load_neither_torch_nor_pyplot() -> None:
     program = (
-        "import sys, io, numpy, lrpdyn.figures as figures\n"
-        "from lrpdyn.figures import style\n"
-        "style.save_figure = lambda figure, path: figure.savefig(io.BytesIO())\n"
+        "import sys, io, numpy\n"
+        "from lrpdyn.figures import saving, heatmap, words, kinds, terminal, notebook\n"
+        "saving.save_figure = lambda figure, path: figure.savefig(io.BytesIO())\n"
         "one = numpy.ones((1, 1, 8, 8))\n"
-        "figures.draw_heatmap('a.png', one, one, steps=[1], rule='r', question='q')\n"
+        "moved = heatmap.Moved(one, one, one[0])\n"
+        "about = words.About('r', 'q')\n"
+        "heatmap.draw_heatmap('a.png', one, moved, steps=[1], about=about)\n"
         "heavy = {'torch', 'scipy', 'click', 'matplotlib.pyplot'} & set(sys.modules)\n"
         "sys.exit(f'loaded {heavy}' if heavy else 0)\n"
     )

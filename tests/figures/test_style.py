@@ -1,15 +1,10 @@
 """Colour scales, labels and saving."""
 
-import os
-from pathlib import Path
-
-import matplotlib
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
 
-from lrpdyn.errors import RunError, UsageError
-from lrpdyn.figures import layout, style
+from lrpdyn.errors import UsageError
+from lrpdyn.figures import style
 
 
 def test_scale_ends_at_the_largest_size_whatever_its_sign() -> None:
@@ -84,108 +79,29 @@ def test_constant_observation_is_mid_grey() -> None:
     assert (style.displayed_observations(np.full((1, 1, 2, 2), 7.0)) == 0.5).all()
 
 
-@pytest.mark.parametrize(
-    ("steps", "labels"),
-    [
-        ([0, 7, 9_999], ["0", "7", "9,999"]),
-        ([12_000, 100_000, 1_200_000], ["12k", "100k", "1.2M"]),
-        ([12_345, 50_000], ["12.3k", "50k"]),
-        ([999_999, 500_000], ["1M", "500k"]),
-        ([2_000_000_000], ["2B"]),
-        ([1_050_000, 10_000], ["1.05M", "10k"]),
-    ],
-)
-def test_step_labels_are_short(steps: list[int], labels: list[str]) -> None:
-    assert style.step_labels(steps) == labels
+def test_colour_maps_are_sorted_by_what_they_are_for() -> None:
+    look = style.with_colours(style.Look(99), ["viridis_r", "PuOr"])
+    assert look == style.Look(99, "viridis_r", "PuOr")
+    assert style.with_colours(look, ["magma"]).signed_colours == "PuOr"
 
 
-def test_step_labels_tell_close_steps_apart() -> None:
-    assert style.step_labels([1_000_100, 1_000_200]) == ["1.0001M", "1.0002M"]
-    steps = list(range(10_000_000, 10_000_100, 3))
-    assert len(set(style.step_labels(steps))) == len(steps)
+@pytest.mark.parametrize("name", ["jet", "rainbow", "nothing", ""])
+def test_uneven_and_unknown_colour_maps_are_refused(name: str) -> None:
+    with pytest.raises(UsageError, match=f"--cmap {name}: expected one of inferno"):
+        style.with_colours(style.Look(), [name])
 
 
-def test_repeated_steps_share_a_label() -> None:
-    assert style.step_labels([10_000, 20_000, 20_000]) == ["10k", "20k", "20k"]
+@pytest.mark.parametrize("name", style.SEQUENTIAL)
+def test_sequential_maps_become_steadily_lighter_or_darker(name: str) -> None:
+    colours = style.colour_map(name)(np.linspace(0, 1, 64))[:, :3]
+    lightness = colours @ np.array([0.2126, 0.7152, 0.0722])
+    steps = np.diff(lightness)
+    assert (steps > 0).all() or (steps < 0).all()
 
 
-def test_transition_labels_break_only_where_one_is_too_wide() -> None:
-    labels = ["100k", "200k", "0", "1"]
-    assert style.transition_labels(labels, 1000, 10) == [["100k → 200k"], ["0 → 1"]]
-    assert style.transition_labels(labels, 50, 10) == [["100k", "→ 200k"], ["0", "→ 1"]]
-
-
-def test_count_and_span() -> None:
-    assert style.count_of([5]) == "1 checkpoint"
-    assert style.span_of([5], "epochs") == "epochs 5"
-    assert style.count_of(range(1_000)) == "1,000 checkpoints"
-    assert style.span_of([10, 20, 50_000], "steps") == "steps 10 to 50,000"
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "ticks"),
-    [
-        (1e-5, 1.5, [1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0]),
-        (1e-12, 1.5, [1e-12, 1e-9, 1e-6, 1e-3, 1.0]),
-        (1.5, 30, [2, 5, 10, 20]),
-        (0.2001, 0.8, [0.3, 0.4, 0.5, 0.6, 0.7, 0.8]),
-        (0.91, 1.09, [0.91, 1.09]),
-    ],
-)
-def test_log_ticks_are_round_and_few(low: float, high: float, ticks: list[float]) -> None:
-    assert style.log_ticks(low, high) == ticks
-
-
-def _settings() -> dict[str, object]:
-    # Asking for the backend would choose one.
-    return {name: matplotlib.rcParams[name] for name in matplotlib.rcParams if name != "backend"}
-
-
-def _figure() -> Figure:
-    return layout.new_figure(20, 10, 100)
-
-
-@pytest.mark.parametrize("suffix", [".png", ".pdf"])
-def test_saving_twice_gives_the_same_bytes(tmp_path: Path, suffix: str) -> None:
-    settings = _settings()
-    paths = [tmp_path / f"{name}{suffix}" for name in "ab"]
-    for path in paths:
-        style.save_figure(_figure(), path)
-    first, second = (path.read_bytes() for path in paths)
-    assert first == second
-    assert sorted(os.listdir(tmp_path)) == sorted(path.name for path in paths)
-    assert _settings() == settings
-
-
-def test_png_names_no_software(tmp_path: Path) -> None:
-    style.save_figure(_figure(), tmp_path / "a.png")
-    assert b"Software" not in (tmp_path / "a.png").read_bytes()
-
-
-def test_interrupted_saving_leaves_the_old_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    target = tmp_path / "a.png"
-    target.write_bytes(b"old")
-
-    def torn(self: Figure, path: Path, **options: object) -> None:
-        path.write_bytes(b"half")
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(Figure, "savefig", torn)
-    with pytest.raises(RunError, match=r"a\.png: No space left on device"):
-        style.save_figure(_figure(), target)
-    assert target.read_bytes() == b"old"
-    assert os.listdir(tmp_path) == ["a.png"]
-
-
-def test_saving_into_no_folder_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match="No such file or directory; check that its folder"):
-        style.save_figure(_figure(), tmp_path / "none" / "a.png")
-
-
-def test_saving_under_an_unknown_suffix_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(
-        UsageError, match=r"expected a name ending in \.png or \.pdf, found '\.gif'"
-    ):
-        style.save_figure(_figure(), tmp_path / "a.gif")
+@pytest.mark.parametrize("name", style.DIVERGING)
+def test_diverging_maps_are_lightest_at_zero_and_alike_on_both_sides(name: str) -> None:
+    colours = style.colour_map(name)(np.linspace(0, 1, 65))[:, :3]
+    lightness = colours @ np.array([0.2126, 0.7152, 0.0722])
+    assert abs(int(lightness.argmax()) - 32) <= 2
+    assert abs(lightness[0] - lightness[-1]) < 0.25

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from lrpdyn.outliers.facts import Changes, Pixels, Question, RunFacts, Steps
+from lrpdyn.outliers.facts import Changes, Pixels, PixelsOfSample, Question, RunFacts, Steps
 
 
 def calm_run(steps: int = 41, samples: int = 8, seed: int = 0) -> RunFacts:
@@ -44,10 +44,12 @@ def calm_run(steps: int = 41, samples: int = 8, seed: int = 0) -> RunFacts:
             left_out=np.zeros(transitions, dtype=bool),
         ),
         Pixels(
-            relative=generator.uniform(0.1, 0.2, (samples, 2, 2)),
-            path=np.ones((samples, 2, 2)),
-            largest=np.full((samples, 2, 2), 0.05),
-            largest_at=np.zeros((samples, 2, 2), dtype=np.int64),
+            generator.uniform(0.1, 0.2, (samples, 2, 2)),
+            lambda sample: PixelsOfSample(
+                path=np.ones((2, 2)),
+                largest=np.full((2, 2), 0.05),
+                largest_at=np.zeros((2, 2), dtype=np.int64),
+            ),
         ),
     )
 

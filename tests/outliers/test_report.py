@@ -12,7 +12,7 @@ import pytest
 
 from lrpdyn.outliers.advice import ADVICE, CAUSES, MEANING
 from lrpdyn.outliers.causes import Criteria, of_cell
-from lrpdyn.outliers.facts import Question, RunFacts, Wanted
+from lrpdyn.outliers.facts import Pixels, Question, RunFacts, Wanted
 from lrpdyn.outliers.report import build_report
 from tests.outliers.made_up import calm_run, spiked, with_changes, with_steps
 
@@ -235,12 +235,11 @@ def test_causes_of_sums_have_the_share_of_the_change_they_are_in(calm: RunFacts)
 
 
 def test_pixels_have_the_causes_of_their_largest_transition(calm: RunFacts) -> None:
-    relative, largest = calm.pixels.relative.copy(), calm.pixels.largest.copy()
-    at = calm.pixels.largest_at.copy()
-    relative[3, 1, 0], largest[3, 1, 0], at[3, 1, 0] = 1.9, 0.8, 20
+    relative, of_third = calm.pixels.relative.copy(), calm.pixels.of_sample(3)
+    relative[3, 1, 0], of_third.largest[1, 0], of_third.largest_at[1, 0] = 1.9, 0.8, 20
     argmax = calm.steps.argmax.copy()
     argmax[21:, 3] = 2
-    pixels = replace(calm.pixels, relative=relative, largest=largest, largest_at=at)
+    pixels = Pixels(relative, lambda n: of_third if n == 3 else calm.pixels.of_sample(n))
     report = build_report(replace(with_steps(calm, argmax=argmax), pixels=pixels))
     strongest = report["pixels"][0]
     assert strongest["where"] == {"sample": 3, "row": 1, "column": 0}

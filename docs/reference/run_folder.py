@@ -1,0 +1,87 @@
+"""Fill the page of the run folder with what the program says of itself; a hook of MkDocs."""
+
+from __future__ import annotations
+
+import inspect
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from lrpdyn import errors
+from lrpdyn.outliers.advice import MEANING
+from lrpdyn.outliers.render import COLUMNS, KINDS
+from lrpdyn.run import JOURNAL, MANIFEST, MAPS, PIXEL_MAPS, RESULTS, SCHEMA, Run, relevance_path
+from lrpdyn.tables import METRICS, OF_REGION, TRANSITIONS
+
+_WHOLE = "(N, C, H, W) or (N, F)"
+#: Of each file that is no map: what it holds.
+_FILES = {
+    MANIFEST: "what was asked and what has been done",
+    JOURNAL: "a checksummed line for each step, from which a run goes on",
+    "observations.npy": f"the observations as the network saw them, {_WHOLE} float32",
+    "metrics.csv": "a row for each step and sample",
+    "transitions.csv": "a row for each pair of successive steps and sample",
+    "outliers.json": "the outlier report",
+    "outliers.csv": f"the same, a row for each entry: `{','.join(COLUMNS)}`",
+    "figures/dynamics.png": "the heatmap of Dynamics",
+}
+
+
+def on_page_markdown(markdown: str, *, page: Any, **_: Any) -> str:
+    """Return a page with its placeholders, ``<!-- files -->`` and the like, filled."""
+    if page.file.src_uri != "reference/run-folder.md":
+        return markdown
+    filled = {
+        "schema": str(SCHEMA),
+        "files": _table(("file", "holds"), _files()),
+        "metrics": _columns((*METRICS, *(f"{kind}_NAME" for kind in OF_REGION))),
+        "transitions": _columns(TRANSITIONS),
+        "kinds": _table(("cause", "what it means"), sorted(MEANING.items()))
+        + f"\n\nKinds: {', '.join(KINDS)}, and pathologies.",
+        "errors": _table(("code", "error"), _errors()),
+    }
+    for name, text in filled.items():
+        placeholder = f"<!-- {name} -->"
+        if placeholder not in markdown:
+            raise ValueError(f"{page.file.src_uri}: no place for {name}")
+        markdown = markdown.replace(placeholder, text)
+    return markdown
+
+
+def _files() -> list[tuple[str, str]]:
+    said = {}
+    for name in MAPS:
+        attribute = inspect.getattr_static(Run, name)
+        assert isinstance(attribute, cached_property)
+        sentence = (inspect.getdoc(attribute) or "").splitlines()[0].rstrip(".")
+        shape = "" if name in PIXEL_MAPS else f" {_WHOLE}"  # those tell it themselves
+        said[f"{name}.npy"] = f"{sentence};{shape} float32"
+    maps = relevance_path(Path(), 50_000)
+    said[str(maps)] = (
+        "raw relevance of that step, the step in 12 digits; as `--keep` and `--dtype` say"
+    )
+    unknown = [name for name in RESULTS if name not in {**_FILES, **said}]
+    if unknown:
+        raise ValueError(f"what {', '.join(unknown)} holds is not said in {__file__}")
+    return sorted({**_FILES, **said}.items())
+
+
+def _errors() -> list[tuple[str, str]]:
+    kinds = [kind for kind in vars(errors).values() if inspect.isclass(kind)]
+    return [
+        (str(kind.exit_code), f"{kind.__name__}: {(inspect.getdoc(kind) or '').splitlines()[0]}")
+        for kind in kinds
+    ]
+
+
+def _columns(names: tuple[str, ...]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def _table(head: tuple[str, str], rows: list[tuple[str, str]]) -> str:
+    lines = [f"| {head[0]} | {head[1]} |", "| --- | --- |"]
+    return "\n".join([*lines, *(f"| `{name}` | {_cell(text)} |" for name, text in rows)])
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")

@@ -1,0 +1,31 @@
+"""lrpdyn report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from lrpdyn.cli import options
+
+
+@click.command("report", short_help="Write one HTML page that tells the story of a run.")
+@options.run_argument
+@click.option("-o", "--out", metavar="FILE", type=click.Path(path_type=Path),
+              help="The page. Default: report.html in RUN.")  # fmt: skip
+@options.curve
+@options.verbosity
+def command(run: Path, out: Path | None, curve: str | None, quiet: bool) -> None:
+    """Write a page of RUN that opens from disk, in any browser and without a network; print its path.
+
+    Maps of all samples over the observations, with a slider over the steps; a pixel's history;
+    curves; outliers, phases, checks and manifest. Needs pip install 'lrpdyn[report]'.
+    """
+    from lrpdyn.page.report import write_report
+    from lrpdyn.run import open_run
+
+    written = write_report(open_run(run), out, curve)
+    if not quiet:
+        for note in written.notes:
+            click.echo(f"note: {note}", err=True)
+    click.echo(str(written.path))

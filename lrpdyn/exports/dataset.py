@@ -1,0 +1,53 @@
+"""A run as an `xarray.Dataset` whose relevance is read when it is asked for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from xarray import Dataset
+from xarray import Variable as Lazy
+from xarray.backends import BackendArray
+from xarray.core import indexing
+
+from lrpdyn.exports.variables import Stored, about, coordinates, stored, variables
+from lrpdyn.run import Run
+
+
+class _Relevance(BackendArray):
+    """The maps of all steps, (S, N, ...), of which only what is asked for is read."""
+
+    def __init__(self, run: Run, each: Stored) -> None:
+        self._run = run
+        self.shape = (len(run.steps), *each.shape)
+        self.dtype = each.dtype
+
+    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
+        return indexing.explicit_indexing_adapter(
+            key, self.shape, indexing.IndexingSupport.BASIC, self._read
+        )
+
+    def _read(self, key: tuple[int | slice, ...]) -> NDArray[Any]:
+        chosen, inside = key[0], key[1:]
+        steps, maps = self._run.steps, self._run.relevance
+        if isinstance(chosen, slice):
+            return np.stack([maps[step][inside] for step in steps[chosen]])
+        return np.array(maps[steps[chosen]][inside])
+
+
+def to_dataset(run: Run) -> Dataset:
+    """Return a run as a Dataset; see `lrpdyn.run.Run.to_xarray`."""
+    found: dict[str, Any] = {
+        name: (one.dimensions, one.values, dict(one.attributes))
+        for name, one in variables(run).items()
+    }
+    along = {
+        name: (one.dimensions, one.values, dict(one.attributes))
+        for name, one in coordinates(run).items()
+    }
+    each = stored(run)
+    if each is not None:
+        values = indexing.LazilyIndexedArray(_Relevance(run, each))
+        found["relevance"] = Lazy(("step", *each.dimensions), values)
+    return Dataset(found, along, about(run))

@@ -1,0 +1,58 @@
+"""The formats by name, and writing a run in one of them, whole or not at all."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from lrpdyn.errors import ExportError
+from lrpdyn.exports.csv_files import write_csv
+from lrpdyn.exports.virelay import write_virelay
+from lrpdyn.exports.zarr_store import write_zarr
+from lrpdyn.run import Run
+
+#: By format: what writes it, and what its folder is called where no name is given.
+FORMATS: dict[str, tuple[Callable[[Run, Path], None], str]] = {
+    "zarr": (write_zarr, "{run}.zarr"),
+    "hdf5": (write_virelay, "{run}-hdf5"),
+    "csv": (write_csv, "{run}-csv"),
+}
+
+
+def export(run: Run, form: str, out: Path | None = None) -> Path:
+    """Write a run in another format, step by step; return the folder.
+
+    Parameters
+    ----------
+    form
+        ``zarr``, ``hdf5`` (ViRelAy's layout) or ``csv``.
+    out
+        The folder, which must not exist; beside the run where not given.
+
+    Raises
+    ------
+    ExportError
+        The folder exists, cannot be written, or a package is missing.
+    """
+    write, name = FORMATS[form]
+    folder = out or run.path.resolve().parent / name.format(run=run.path.resolve().name)
+    if folder.exists():
+        raise ExportError(f"{folder}: exists already; remove it, or choose another folder with -o")
+    temporary = folder.with_name(f".{folder.name}.tmp")
+    try:
+        if temporary.exists():
+            shutil.rmtree(temporary)
+        write(run, temporary)
+        temporary.replace(folder)
+    except ImportError as error:
+        raise ExportError(
+            f"--to {form} needs {error.name}, which is not here: pip install 'lrpdyn[export]'"
+        ) from error
+    except OSError as error:
+        raise ExportError(
+            f"{folder}: cannot be written: {error.strerror or error}; choose another folder with -o"
+        ) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return folder

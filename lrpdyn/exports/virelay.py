@@ -1,0 +1,106 @@
+"""A run as HDF5 that ViRelAy opens, one project a step.
+
+The layout is that of ViRelAy's database specification and of what it reads:
+https://virelay.readthedocs.io/en/latest/contributors-guide/database-specification.html
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lrpdyn.errors import ExportError
+from lrpdyn.exports.variables import about
+from lrpdyn.run import Run, read_journal
+
+_INPUT, _LABELS = "input.h5", "label-map.json"
+
+
+def write_virelay(run: Run, out: Path) -> None:
+    """Write ``input.h5``, ``label-map.json``, and for each step its attributions and project.
+
+    Raises
+    ------
+    ExportError
+        The run has lost its journal, which holds the network's outputs.
+    """
+    import h5py
+
+    facts = {record["step"]: record for record in read_journal(run.path)}
+    lost = [step for step in run.steps if step not in facts]
+    if lost:
+        raise ExportError(
+            f"{run.path}: its journal says nothing of step {lost[0]}, whose predictions are wanted; "
+            "compute the run again"
+        )
+    out.mkdir(parents=True)
+    last = facts[run.steps[-1]]
+    with h5py.File(out / _INPUT, "w") as file:
+        _write_pictures(file, run.mapped("observations"))
+        file["label"] = np.array(last["target"], dtype=np.uint16)
+    units = range(len(last["outputs"][0]))
+    labels = [{"index": n, "word_net_id": f"unit-{n}", "name": f"unit {n}"} for n in units]
+    _write_json(out / _LABELS, labels)
+    for step in run.steps:
+        attributions = f"attribution_{step:012d}.h5"
+        maps = _as_images(run.relevance[step])
+        shape = maps.shape
+        with h5py.File(out / attributions, "w") as file:
+            file.create_dataset("attribution", data=maps, dtype=np.float32)
+            file["label"] = np.array(facts[step]["target"], dtype=np.uint16)
+            file["prediction"] = np.array(facts[step]["outputs"], dtype=np.float32)
+            file["index"] = np.arange(shape[0], dtype=np.uint32)
+        # JSON is YAML, which is what ViRelAy reads.
+        _write_json(out / f"step_{step:012d}.yaml", _project(run, step, attributions, shape))
+
+
+def _project(run: Run, step: int, attributions: str, shape: tuple[int, ...]) -> dict[str, Any]:
+    predicted = run.manifest["target"]["policy"] == "argmax"
+    said = about(run)
+    return {
+        "project": {
+            "name": f"{run.manifest['unit']} {step}",
+            "model": said["architecture"],
+            "label_map": _LABELS,
+            "dataset": {
+                "name": "observations",
+                "type": "hdf5",
+                "path": _INPUT,
+                "input_width": shape[3],
+                "input_height": shape[2],
+                "up_sampling_method": "none",
+                "down_sampling_method": "none",
+            },
+            "attributions": {
+                "attribution_method": f"LRP, {said['rule']}",
+                "attribution_strategy": "predicted_label" if predicted else "true_label",
+                "sources": [attributions],
+            },
+        }
+    }
+
+
+def _as_images(values: NDArray[Any]) -> NDArray[Any]:
+    """Return (N, C, H, W); of pixels as one channel, flat samples as pictures of one row."""
+    if values.ndim == 4:
+        return values
+    return values[:, None] if values.ndim == 3 else values[:, None, None, :]
+
+
+def _write_pictures(file: Any, observations: NDArray[np.float32]) -> None:
+    """Write ``data``, observations as ViRelAy shows them, (N, 3, H, W): of a stack, the newest frame."""
+    images = _as_images(observations)
+    images = images if images.shape[1] == 3 else images[:, -1:]
+    low, high = min(0.0, float(images.min())), max(1.0, float(images.max()))
+    shape = (len(images), 3, *images.shape[2:])
+    data = file.create_dataset("data", shape, np.uint8)
+    for n, image in enumerate(images):
+        data[n] = np.broadcast_to(((image - low) * (255 / (high - low))).round(), shape[1:])
+
+
+def _write_json(path: Path, value: Any) -> None:
+    path.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")

@@ -1,0 +1,53 @@
+"""What is out of the ordinary in a sample's training: its transitions and steps, by their step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+PATHOLOGY = "pathology"
+_STRENGTH = ("none", "mild", "far")
+
+
+@dataclass(frozen=True)
+class Flags:
+    """Flagged transitions and steps, strongest first.
+
+    Attributes
+    ----------
+    transitions
+        Severity, mild or far, by the step that a transition begins at.
+    steps
+        What is wrong by its own criterion, by step: the name of its first cause.
+    """
+
+    transitions: Mapping[int, str] = field(default_factory=dict)
+    steps: Mapping[int, str] = field(default_factory=dict)
+
+    def order(self) -> list[int]:
+        """Return all flagged steps, those beyond a fence first."""
+        return list(dict.fromkeys([*self.transitions, *self.steps]))
+
+
+NO_FLAGS = Flags()
+
+
+def flags_of(report: Mapping[str, Any], sample: int | None) -> Flags:
+    """Return what an outlier report flags for one sample, or for the steps of all samples.
+
+    Steps that stand out over all samples are flagged for each of them.
+    """
+    entries = list(report["steps"])
+    if sample is not None:
+        entries += [entry for entry in report["cells"] if entry["where"]["sample"] == sample]
+    severities: dict[int, str] = {}
+    for entry in sorted(entries, key=lambda entry: -_STRENGTH.index(entry["severity"])):
+        if entry["severity"] != "none":
+            severities.setdefault(entry["where"]["from_step"], entry["severity"])
+    wrong: dict[int, str] = {}
+    for entry in report["pathologies"]:
+        where = entry["where"]
+        if sample is None or where.get("sample", sample) == sample:
+            wrong.setdefault(where["step"], entry["causes"][0]["cause"])
+    return Flags(severities, wrong)

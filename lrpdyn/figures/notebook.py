@@ -1,0 +1,75 @@
+"""A run in a notebook: its dynamics figure and the three strongest outliers, as HTML."""
+
+from __future__ import annotations
+
+import base64
+import tempfile
+from collections.abc import Mapping
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from lrpdyn.errors import LrpdynError
+from lrpdyn.outliers.render import KINDS, in_words, place
+from lrpdyn.run import Run
+
+SHOWN = 3
+#: Causes that are told of an outlier.
+MOST_CAUSES = 2
+_RANK = {"far": 2, "mild": 1, "none": 0}
+
+
+def strongest(report: Mapping[str, Any], count: int) -> list[tuple[str, dict[str, Any]]]:
+    """Return the kind and entry of what stands out most: far before mild, then by its fence.
+
+    Where nothing lies beyond a fence, and where there is none, the largest changes are given.
+    """
+    entries = [(kind, entry) for kind in KINDS for entry in report[kind]]
+
+    def strength(found: tuple[str, dict[str, Any]]) -> tuple[int, float]:
+        entry = found[1]
+        fence, value = entry["fence_far"], entry["value"]
+        return _RANK[entry["severity"]], value / fence if fence and value is not None else 0.0
+
+    return sorted(entries, key=strength, reverse=True)[:count]
+
+
+def as_html(run: Run) -> str:
+    """Return what a notebook shows of a run: nothing but text and one picture, all of it escaped."""
+    title = f"{run.path}: rule {run.manifest['rule']['name']}, {len(run.steps):,} checkpoints, "
+    title += f"{len(run.mapped('observations')):,} samples"
+    rows = "".join(_row(kind, entry) for kind, entry in strongest(run.outliers, SHOWN))
+    wrong = run.outliers["totals"]["pathologies"]["values"]
+    return (
+        f"<div><p><strong>{escape(title)}</strong><br>{escape(run.question)}</p>"
+        f'<img alt="Dynamics of the samples over training" style="max-width: 60em; width: 100%" '
+        f'src="data:image/png;base64,{base64.b64encode(_picture(run)).decode()}">'
+        f"<table><thead><tr><th>kind</th><th>where</th><th>value</th><th>severity</th><th>why</th></tr>"
+        f"</thead><tbody>{rows}</tbody></table><p>{wrong:,} pathologies; all: lrpdyn outliers "
+        f"{escape(str(run.path))}</p></div>"
+    )
+
+
+def _row(kind: str, entry: Mapping[str, Any]) -> str:
+    value = "" if entry["value"] is None else f"{entry['value']:.4g}"
+    why = "; ".join(in_words(cause) for cause in entry["causes"][:MOST_CAUSES])
+    severity = entry["severity"] if entry["severity"] != "none" else "none, only ranked"
+    cells = (kind, place(entry["where"]), value, severity, why)
+    return "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>"
+
+
+def _picture(run: Run) -> bytes:
+    """Return the figure that `compute` drew, or draw it where it is gone."""
+    try:
+        return (run.path / "figures" / "dynamics.png").read_bytes()
+    except OSError:
+        pass
+    from lrpdyn.figures.kinds import draw
+    from lrpdyn.figures.request import Request
+
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            (path,) = draw([run], "dynamics", Request(out=Path(folder)))
+            return path.read_bytes()
+    except OSError as error:
+        raise LrpdynError(f"{run.path}: cannot draw its figure: {error.strerror}") from error

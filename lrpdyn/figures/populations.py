@@ -1,0 +1,61 @@
+"""The populations of a run whose distribution is drawn: steps, samples, pixels, cells."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from lrpdyn.figures import words
+from lrpdyn.figures.distribution import Population
+from lrpdyn.figures.outlier_labels import MOST_LABELS
+from lrpdyn.outliers.render import place
+from lrpdyn.run import Run
+
+
+def populations_of(run: Run) -> list[Population]:
+    """Return the four populations of the outlier report, with fences and labelled outliers."""
+    change = run.transitions["change"].reshape(-1, len(run.mapped("observations")))
+    values = {
+        "steps": np.median(change, axis=1) if change.size else change.ravel(),
+        "samples": change.sum(axis=0),
+        "pixels": run.mapped("relative_dynamics").ravel(),
+        "cells": change.ravel(),
+    }
+    report = run.outliers
+    return [
+        Population(
+            name,
+            of_kind,
+            report["totals"][name]["fence_mild"],
+            report["totals"][name]["fence_far"],
+            [
+                (entry["value"], label(entry))
+                for entry in report[name]
+                if entry["severity"] != "none"
+            ][:MOST_LABELS],
+            _rolling(report["totals"][name]),
+        )
+        for name, of_kind in values.items()
+    ]
+
+
+def _rolling(total: Mapping[str, Any]) -> str:
+    """Say of changes that have fences of their own, by the transitions around them, how many are beyond."""
+    if not total.get("window"):
+        return ""
+    beyond = f"{total['far']:,} far and {total['mild']:,} mild"
+    return f"{beyond} beside the {total['window']} transitions around each"
+
+
+def label(entry: Mapping[str, Any]) -> str:
+    """Return where an outlier is and why: "800k → 900k, sample 2: action_flip"."""
+    where = dict(entry["where"])
+    words_ = []
+    if "from_step" in where:
+        ends = words.step_labels([where.pop("from_step"), where.pop("to_step")])
+        words_.append(" → ".join(ends))
+    words_ += [place(where)] if where else []
+    causes = [cause["cause"] for cause in entry["causes"]]
+    return ", ".join(words_) + (f": {causes[0]}" if causes else "")

@@ -1,0 +1,117 @@
+"""What figures say in words: the question, and the names of steps, samples and ticks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+_SIZES = {"B": 10**9, "M": 10**6, "k": 10**3}
+#: Labels of steps that are longer than this are told as distances from the first step.
+LONGEST_LABEL = 6
+
+
+@dataclass(frozen=True)
+class About:
+    """What every figure of a run says.
+
+    Attributes
+    ----------
+    rule, question
+        The LRP rule, and what was explained.
+    unit
+        What steps count.
+    value_unit
+        What relevance, differences and changes are measured in.
+    """
+
+    rule: str
+    question: str
+    unit: str = "steps"
+    value_unit: str = "units of the score"
+
+
+@dataclass(frozen=True)
+class StepLabels:
+    """Short labels of steps, and a note where they do not say all; empty where they do."""
+
+    texts: list[str]
+    note: str
+
+
+def step_labels(steps: Sequence[int]) -> list[str]:
+    """Short labels, "12k" or "1.2M", with as many digits as keep different steps apart."""
+    for digits in range(3, 20):
+        labels = [_short_step(step, digits) for step in steps]
+        if len(set(labels)) == len(set(steps)):
+            return labels
+    return [f"{step:,}" for step in steps]
+
+
+def _short_step(step: int, digits: int) -> str:
+    if step < 10_000:
+        return f"{step:,}"
+    rounded = round(step, digits - len(str(step)))
+    unit, size = next((unit, size) for unit, size in _SIZES.items() if rounded >= size)
+    whole, rest = divmod(rounded, size)
+    decimals = f"{rest:0{len(str(size)) - 1}d}".rstrip("0")
+    return f"{whole:,}.{decimals}{unit}" if decimals else f"{whole:,}{unit}"
+
+
+def parse_step(text: str) -> int:
+    """Read a step as a person or a figure writes it: 100000, 100_000, 100k or 1.1M.
+
+    Raises
+    ------
+    ValueError
+        It is no whole, positive number.
+    """
+    number, size = text.strip(), 1
+    if number[-1:] in _SIZES:
+        number, size = number[:-1], _SIZES[number[-1]]
+    whole, _, decimals = number.replace("_", "").partition(".")
+    if not (whole + decimals).isdecimal() or (decimals and 10 ** len(decimals) > size):
+        raise ValueError(text)
+    return int(whole or "0") * size + (
+        int(decimals) * size // 10 ** len(decimals) if decimals else 0
+    )
+
+
+def narrow_labels(steps: Sequence[int], unit: str) -> StepLabels:
+    """Label steps where there is little room: "+7" from the first step, where all are long."""
+    labels = step_labels(steps)
+    if max(len(label) for label in labels) <= LONGEST_LABEL:
+        return StepLabels(labels, "")
+    first = min(steps)
+    since = [f"+{label}" for label in step_labels([step - first for step in steps])]
+    return StepLabels(since, f"labels count {unit} from {first:,}")
+
+
+def log_ticks(low: float, high: float) -> list[float]:
+    """Give at most six round numbers between low and high for a log axis, or both ends."""
+    exponents = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
+    for digits, enough in (((1,), 3), ((1, 2, 5), 2), (range(1, 10), 2)):
+        # Parsed, not multiplied: 5 * 10**-3 is not the number that reads .005.
+        ticks = [float(f"{digit}e{exponent}") for exponent in exponents for digit in digits]
+        inside = [tick for tick in ticks if low <= tick <= high]
+        if len(inside) >= enough:
+            return inside[:: -(-len(inside) // 6)]
+    return [low, high]
+
+
+def count_of(steps: Sequence[int]) -> str:
+    """Say how many checkpoints there are."""
+    return f"{len(steps):,} checkpoints" if len(steps) > 1 else "1 checkpoint"
+
+
+def span_of(steps: Sequence[int], unit: str) -> str:
+    """Say the first and the last step."""
+    return f"{unit} {steps[0]:,} to {steps[-1]:,}" if len(steps) > 1 else f"{unit} {steps[0]:,}"
+
+
+def count_note(shown: int, count: int) -> str:
+    """Say how many of the samples are shown."""
+    if shown < count:
+        return f"{shown} of {count:,} samples"
+    return f"all {count} samples" if count > 1 else "1 sample"

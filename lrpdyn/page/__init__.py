@@ -1,0 +1,1 @@
+"""One page that tells the story of a run: its data, and apart from it the HTML."""

@@ -1,0 +1,149 @@
+"""The outlier table of a page, its phases and its shifts: rows that know where they lead."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lrpdyn.outliers.advice import MEANING
+from lrpdyn.outliers.render import (
+    KINDS,
+    beyond_or_strongest,
+    grouped,
+    place,
+    shifts_in_words,
+    summary,
+    told,
+)
+
+#: Rows of a kind; outliers.csv has all.
+MOST_ROWS = 100
+
+
+@dataclass(frozen=True)
+class Cause:
+    """One cause: its name, its meaning, its share in words ("" without one), its evidence."""
+
+    name: str
+    meaning: str
+    share: str
+    evidence: str
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A row of the table.
+
+    `step` and `sample` are where it leads, `row` and `column` the pixel that is chosen there; None
+    where the finding has none.
+    """
+
+    kind: str
+    where: str
+    severity: str
+    value: str
+    beyond: str
+    causes: tuple[Cause, ...]
+    step: int | None
+    sample: int | None
+    row: int | None
+    column: int | None
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A stretch of steps; `sure` is the share of resamples that agree on where it begins."""
+
+    first: int
+    last: int
+    sure: float | None
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What stands out: rows, a line on each population, advice by cause, phases, shifts."""
+
+    rows: tuple[Finding, ...]
+    summaries: tuple[str, ...]
+    advice: tuple[tuple[str, str, str], ...]
+    phases: tuple[Phase, ...]
+    why_no_phases: str
+    shifts: tuple[str, ...]
+
+
+def findings_of(report: Mapping[str, Any], steps: Sequence[int]) -> Findings:
+    """Return the findings of an outlier report over the `steps` of its run."""
+    rows = [_of_group(step, members) for step, members in grouped(report)[:MOST_ROWS]]
+    for kind in KINDS:
+        rows += [_of_entry(kind, e) for e in beyond_or_strongest(report, kind, MOST_ROWS)]
+    named = {cause.name for row in rows for cause in row.causes}
+    phases = report.get("phases") or {"borders": [], "why": ""}
+    advice = [
+        (name, MEANING[name], text)
+        for name, text in report.get("advice", {}).items()
+        if name in named
+    ]
+    return Findings(
+        tuple(rows),
+        tuple(summary(report, kind) for kind in KINDS),
+        tuple(advice),
+        _phases(phases["borders"], steps),
+        phases["why"],
+        tuple(shifts_in_words(report)),
+    )
+
+
+def _phases(borders: Sequence[Mapping[str, Any]], steps: Sequence[int]) -> tuple[Phase, ...]:
+    if not borders:
+        return ()
+    firsts = [steps[0], *(border["step"] for border in borders)]
+    sure = [None, *(border["sure"] for border in borders)]
+    ends = [max(step for step in steps if step < first) for first in firsts[1:]]
+    return tuple(
+        Phase(first, last, how_sure)
+        for first, last, how_sure in zip(firsts, [*ends, steps[-1]], sure, strict=True)
+    )
+
+
+def _of_group(step: int, members: Sequence[Mapping[str, Any]]) -> Finding:
+    """Return one row for a pathology at a step, which may be that of many samples."""
+    samples = sorted(e["where"]["sample"] for e in members if "sample" in e["where"])
+    which = ", ".join(map(str, samples[:6])) + (", ..." if len(samples) > 6 else "")
+    word = "sample" if len(samples) == 1 else "samples"
+    where = f"step {step:,}" + (f", {word} {which}" if samples else "")
+    causes = _causes(members[0])
+    first = samples[0] if samples else None
+    return Finding("pathologies", where, "pathology", "", "", causes, step, first, None, None)
+
+
+def _of_entry(kind: str, entry: Mapping[str, Any]) -> Finding:
+    where, value, fence = entry["where"], entry["value"], entry["fence_far"]
+    severity = entry["severity"]
+    if severity != "none" and entry.get("form"):
+        severity += f" {entry['form']}"
+    row = where.get("row", 0 if "column" in where else None)
+    return Finding(
+        kind,
+        place(where).replace("->", "→"),
+        severity,
+        "" if value is None else f"{value:.4g}",
+        f"{value / fence:.2f}" if fence and value is not None else "",
+        _causes(entry),
+        where.get("to_step", where.get("step")),
+        where.get("sample"),
+        row,
+        where.get("column"),
+    )
+
+
+def _causes(entry: Mapping[str, Any]) -> tuple[Cause, ...]:
+    return tuple(
+        Cause(
+            cause["cause"],
+            MEANING[cause["cause"]],
+            "" if cause["share"] is None else f"{100 * cause['share']:.0f} %",
+            cause["evidence"],
+        )
+        for cause in told(entry)
+    )

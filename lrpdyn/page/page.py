@@ -1,0 +1,101 @@
+"""A page as data: all that it says and shows, before any HTML."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lrpdyn.closing import UNITS
+from lrpdyn.curves import Curve
+from lrpdyn.page.facts import Facts, facts_of
+from lrpdyn.page.findings import Findings, findings_of
+from lrpdyn.page.kept import MOST_PIXELS, Flagged, Kept, choose_samples, flagged, keep
+from lrpdyn.page.pictures import Observations, View, observations_of, views_of
+from lrpdyn.page.series import Series, series_of, units_of
+from lrpdyn.run import Run
+
+
+@dataclass(frozen=True)
+class Page:
+    """What the page of a run holds.
+
+    Attributes
+    ----------
+    name, rule, question
+        Of the run.
+    step_unit, output_unit
+        What steps count, and what a unit of the head is called.
+    steps
+        All that have relevance, in order.
+    samples
+        Those shown, by their number in the run.
+    units
+        Which unit is explained, (steps, samples).
+    notes
+        What is left out.
+    """
+
+    name: str
+    rule: str
+    question: str
+    step_unit: str
+    output_unit: str
+    steps: tuple[int, ...]
+    samples: tuple[int, ...]
+    kept: Kept
+    flagged: Flagged
+    observations: Observations
+    views: dict[str, View]
+    units: NDArray[np.int64]
+    series: Sequence[Series]
+    findings: Findings
+    facts: Facts
+    notes: tuple[str, ...]
+
+
+def page_of(run: Run, curve: Curve | None = None, most_pixels: int = MOST_PIXELS) -> Page:
+    """Gather the page of a run.
+
+    Parameters
+    ----------
+    curve
+        A training curve, drawn above the others.
+    most_pixels
+        The room for maps; see `lrpdyn.page.kept.keep`.
+
+    Raises
+    ------
+    RunError
+        A file of the run cannot be read.
+    """
+    report, total = run.outliers, len(run.observations)
+    samples = choose_samples(total, report)
+    observations = observations_of(run, samples)
+    marked = flagged(report, samples)
+    kept = keep(run.steps, samples, observations.height * observations.width, marked, most_pixels)
+    notes = [kept.note] if kept.note else []
+    if len(samples) < total:
+        notes.append(
+            f"{len(samples)} of {total:,} samples are shown, those of the strongest outliers."
+        )
+    return Page(
+        name=run.path.resolve().name,
+        rule=run.manifest["rule"]["name"],
+        question=run.question,
+        step_unit=run.manifest["unit"],
+        output_unit=UNITS.get(run.manifest["head"], "unit"),
+        steps=run.steps,
+        samples=tuple(samples),
+        kept=kept,
+        flagged=marked,
+        observations=observations,
+        views=views_of(run, samples, kept),
+        units=units_of(run, samples),
+        series=series_of(run, samples, curve),
+        findings=findings_of(report, run.steps),
+        facts=facts_of(run),
+        notes=tuple(notes),
+    )

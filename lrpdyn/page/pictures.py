@@ -1,0 +1,145 @@
+"""The pictures of a page: observations, and maps over them, packed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lrpdyn.figures import style
+from lrpdyn.measures import normalise, pixels
+from lrpdyn.page.kept import Kept
+from lrpdyn.page.packed import (
+    CHANGE_LEVELS,
+    RELEVANCE_LEVELS,
+    PackedMap,
+    pack_bytes,
+    pack_map,
+)
+from lrpdyn.run import Run
+
+
+@dataclass(frozen=True)
+class View:
+    """Maps that share a colour scale.
+
+    Attributes
+    ----------
+    levels
+        Of the packed values.
+    limit, note
+        Where the colours end, and why there.
+    signed
+        Whether there are negative values: colours then diverge from zero.
+    maps
+        By step and sample of the page; None where there is none. A map over all steps is one step.
+    """
+
+    levels: int
+    limit: float
+    note: str
+    signed: bool
+    maps: list[list[PackedMap | None]]
+
+
+@dataclass(frozen=True)
+class Observations:
+    """What the network saw, by sample of the page.
+
+    Attributes
+    ----------
+    height, width
+        Of a picture; of flat observations 1 and the number of features.
+    channels
+        3 for colours, 1 for grey, 0 for flat observations.
+    note
+        Which channel is shown.
+    low, high
+        The values that the darkest and the brightest byte stand for.
+    pictures
+        Packed bytes (H, W, channels).
+    values
+        Of flat observations.
+    """
+
+    height: int
+    width: int
+    channels: int
+    note: str
+    low: float
+    high: float
+    pictures: list[str]
+    values: list[list[float]]
+
+
+def observations_of(run: Run, samples: Sequence[int]) -> Observations:
+    """Return the observations of some samples."""
+    chosen = run.observations[list(samples)]
+    if chosen.ndim == 2:
+        values = [[float(f"{value:.5g}") for value in row] for row in chosen.tolist()]
+        return Observations(1, chosen.shape[1], 0, "", 0.0, 1.0, [], values)
+    channels, height, width = chosen.shape[1:]
+    # One stretch of grey for all samples of the run, as its figures have it.
+    everything = style.displayed_observations(run.observations)
+    shown = np.round(255 * everything[list(samples)]).astype(np.uint8)
+    source = run.observations if channels == 3 else run.observations[:, -1]
+    low, high = float(np.nanmin(source)), float(np.nanmax(source))
+    if channels == 3 and low >= 0 and high <= 1:
+        low, high = 0.0, 1.0
+    pictures = [pack_bytes(picture) for picture in shown]
+    coloured = 3 if channels == 3 else 1
+    return Observations(
+        height, width, coloured, style.channel_note(channels), low, high, pictures, []
+    )
+
+
+def views_of(run: Run, samples: Sequence[int], kept: Kept) -> dict[str, View]:
+    """Return the views by name: relevance and change by step, dynamics and net change of all steps.
+
+    Pixels are summed over channels, changes after the absolute difference.
+    """
+    how = run.manifest["normalize"]
+    before = {int(row["to_step"]): int(row["from_step"]) for row in run.transitions}
+    place = {sample: i for i, sample in enumerate(samples)}
+    relevance: list[list[NDArray[Any] | None]] = []
+    change: list[list[NDArray[Any] | None]] = []
+    for step, held in zip(kept.steps, kept.samples, strict=True):
+        now = normalise(run.relevance[step][list(held)], how)
+        relevance.append(_placed(pixels(now), held, place))
+        if step in before:
+            then = normalise(run.relevance[before[step]][list(held)], how)
+            change.append(_placed(pixels(np.abs(now - then)), held, place))
+        else:
+            change.append([None] * len(samples))
+    whole = {
+        name: [list(pixels(np.asarray(maps[list(samples)], dtype=np.float64)))]
+        for name, maps in (("dynamics", run.dynamics), ("net_change", run.net_change))
+    }
+    return {
+        "relevance": _view(relevance, RELEVANCE_LEVELS),
+        "change": _view(change, CHANGE_LEVELS),
+        **{name: _view(maps, RELEVANCE_LEVELS) for name, maps in whole.items()},
+    }
+
+
+def _placed(
+    maps: NDArray[Any], held: Sequence[int], place: dict[int, int]
+) -> list[NDArray[Any] | None]:
+    """Put the maps of some samples where the page has them; float32, for there may be many."""
+    row: list[NDArray[Any] | None] = [None] * len(place)
+    for sample, values in zip(held, maps, strict=True):
+        row[place[sample]] = values.astype(np.float32)
+    return row
+
+
+def _view(maps: Sequence[Sequence[NDArray[Any] | None]], levels: int) -> View:
+    there = [values.ravel() for row in maps for values in row if values is not None]
+    everything = np.concatenate(there) if there else np.zeros(1)
+    scale = style.colour_scale(everything)
+    packed = [
+        [None if values is None else pack_map(values, levels) for values in row] for row in maps
+    ]
+    return View(levels, scale.limit, scale.note, bool(everything.min() < 0), packed)

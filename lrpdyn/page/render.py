@@ -1,0 +1,133 @@
+"""A page as HTML: everything that it needs is in it, and nothing of the run is taken for markup."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from dataclasses import asdict
+from functools import cache
+from typing import Any
+
+import numpy as np
+from bokeh.resources import Resources
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from numpy.typing import NDArray
+
+from lrpdyn.figures import style
+from lrpdyn.page.figures import curve_items, history_items
+from lrpdyn.page.page import Page
+from lrpdyn.page.pictures import View
+
+#: The page's own script, in the order in which its parts build on each other.
+SCRIPTS = ("maps.js", "picture.js", "curves.js", "cards.js", "player.js", "main.js")
+
+
+def as_html(page: Page) -> str:
+    """Return the page as one HTML document.
+
+    Text is escaped by the template, data by its JSON filter, and a content policy runs only the
+    scripts that are known by their hash, and lets nothing be fetched.
+    """
+    environment = _environment()
+    own = "\n".join(_source(name) for name in SCRIPTS)
+    scripts = [_script(text) for text in (_library(), f'(() => {{\n"use strict";\n{own}}})();\n')]
+    return environment.get_template("page.html").render(
+        page=page,
+        data=_data(page),
+        curves=curve_items(page),
+        history=history_items(page),
+        styles=Markup(_source("page.css")),  # our own file: the run has no part in it
+        scripts=[Markup(text) for text in scripts],
+        hashes=[_hash(text) for text in scripts],
+    )
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("lrpdyn.page"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+    )
+    # Bokeh's data define a model where it is first met: their order counts.
+    environment.policies["json.dumps_kwargs"] = {"sort_keys": False, "allow_nan": False}
+    return environment
+
+
+def _source(name: str) -> str:
+    environment = _environment()
+    assert environment.loader is not None
+    text, _, _ = environment.loader.get_source(environment, name)
+    return text
+
+
+@cache
+def _library() -> str:
+    """Return Bokeh's own script, without its widgets and tables."""
+    library, *_log_level = Resources(mode="inline", components=["bokeh"]).js_raw
+    return library
+
+
+def _script(text: str) -> str:
+    """Return a script as it may stand in a document, which reads line ends as one character."""
+    return text.replace("\r\n", "\n").replace("</script", "<\\/script")
+
+
+def _hash(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+def _data(page: Page) -> dict[str, Any]:
+    """Return what the script reads."""
+    seen = asdict(page.observations)
+    return {
+        "stepUnit": page.step_unit,
+        "outputUnit": page.output_unit,
+        "steps": page.steps,
+        "kept": page.kept.steps,
+        "samples": page.samples,
+        "flagged": sorted(page.flagged.anywhere),
+        "flaggedSteps": sorted(page.flagged.steps),
+        "flaggedCells": sorted(page.flagged.cells),
+        "phases": [phase.first for phase in page.findings.phases],
+        "observations": seen,
+        "views": {name: _view(view) for name, view in page.views.items()},
+        "colours": {
+            "sequential": _ramp(style.COLOURS),
+            "signed": _ramp(style.SIGNED_COLOURS),
+        },
+        "units": page.units.tolist(),
+        "series": [
+            {"name": one.name, "title": one.title, "values": _plain(one.values)}
+            for one in page.series
+        ],
+    }
+
+
+def _view(view: View) -> dict[str, Any]:
+    return {
+        "levels": view.levels,
+        "limit": view.limit,
+        "note": view.note,
+        "signed": view.signed,
+        "maps": [
+            [None if one is None else [_short(one.largest), one.text] for one in row]
+            for row in view.maps
+        ],
+    }
+
+
+def _ramp(name: str) -> str:
+    """Return 256 colours as hexadecimal digits, six for each."""
+    colours = np.round(255 * style.colour_map(name)(np.arange(256))[:, :3]).astype(np.uint8)
+    return colours.tobytes().hex()
+
+
+def _plain(values: NDArray[np.float64]) -> list[list[float | None]]:
+    return [[_short(v) if np.isfinite(v) else None for v in row] for row in values.tolist()]
+
+
+def _short(value: float) -> float:
+    return float(f"{value:.6g}")

@@ -1,0 +1,64 @@
+"""The page of a run as a file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from lrpdyn.curves import read_curve
+from lrpdyn.errors import LrpdynError
+from lrpdyn.page.page import page_of
+from lrpdyn.run import REPORT, Run, whole_file
+
+#: A page above this is slow to open and to send.
+LARGE = 15e6
+
+
+@dataclass(frozen=True)
+class Written:
+    """Where a page was written, and what to know of it."""
+
+    path: Path
+    notes: tuple[str, ...]
+
+
+def write_report(run: Run, path: Path | None = None, curve: str | None = None) -> Written:
+    """Write the page of a run, whole or not at all.
+
+    Parameters
+    ----------
+    path
+        By default ``report.html`` in the run folder.
+    curve
+        A training curve, ``FILE:COLUMN``; see `lrpdyn.curves.read_curve`.
+
+    Raises
+    ------
+    LrpdynError
+        Bokeh is not installed.
+    RunError
+        A file of the run cannot be read, or the page cannot be written.
+    UsageError
+        The curve cannot be read.
+    """
+    try:
+        from lrpdyn.page.render import as_html
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package not in ("bokeh", "jinja2"):
+            raise
+        raise LrpdynError(
+            f"lrpdyn report needs the package {package}: pip install 'lrpdyn[report]'"
+        ) from error
+    target = run.path / REPORT if path is None else path
+    page = page_of(run, None if curve is None else read_curve(curve))
+    text = as_html(page)
+    with whole_file(target) as file:
+        file.write(text)
+    size = target.stat().st_size
+    large = (
+        f"the page has {size / 1e6:.0f} MB, since all flagged steps are kept"
+        if size > LARGE
+        else ""
+    )
+    return Written(target, tuple(note for note in (*page.notes, large) if note))

@@ -1,0 +1,99 @@
+"""What the curves of a page show: a value for each step and sample."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lrpdyn.curves import Curve
+from lrpdyn.measures import pixels
+from lrpdyn.run import Run, Table
+
+Floats = NDArray[np.float64]
+
+#: Regions that have curves; the tables of the run have all of them.
+MOST_REGIONS = 6
+
+
+@dataclass(frozen=True)
+class Series:
+    """One curve a sample over all steps that have relevance.
+
+    Attributes
+    ----------
+    name
+        The column of the table that it is from.
+    title
+        What it is, and in what unit.
+    values
+        (S, samples of the page), NaN where there is none.
+    """
+
+    name: str
+    title: str
+    values: Floats
+
+
+def series_of(run: Run, samples: Sequence[int], curve: Curve | None) -> list[Series]:
+    """Return what is drawn, from top to bottom; `curve` is the training curve, where one is given."""
+    steps = np.array(run.steps, dtype=np.int64)
+    normalised = run.manifest["normalize"]
+    unit = "score" if normalised == "none" else normalised
+
+    def of_step(name: str) -> Floats:
+        return _columns(run.metrics, "step", name, steps, samples)
+
+    def of_transition(name: str) -> Floats:
+        return _columns(run.transitions, "to_step", name, steps, samples)
+
+    found = [] if curve is None else [_training(curve, steps, len(samples))]
+    found += [
+        Series("score", "Score that is explained", of_step("score")),
+        Series("change", f"Change into the step (unit: {unit})", of_transition("change")),
+        Series("prediction_change", "Change of the prediction", of_transition("prediction_change")),
+        Series("shape_share", "Share of the change that is shape", of_transition("shape_share")),
+        Series("entropy", _entropy_title(run), of_step("entropy")),
+        Series("distance_from_first_l1", "Distance from the first map (at most 2)",
+               of_step("distance_from_first_l1")),
+    ]  # fmt: skip
+    columns = run.metrics.dtype.names or ()
+    for begin, words in (("share_per_random_", "Share of |R| over that of random networks"),
+                         ("effect_", "Effect of painting over")):  # fmt: skip
+        names = [name for name in columns if name.startswith(begin)][:MOST_REGIONS]
+        found += [Series(n, f"{words}: {n.removeprefix(begin)}", of_step(n)) for n in names]
+    return [one for one in found if np.isfinite(one.values).any()]
+
+
+def units_of(run: Run, samples: Sequence[int]) -> NDArray[np.int64]:
+    """Return the unit that is explained, by step and sample (S, samples of the page)."""
+    steps = np.array(run.steps, dtype=np.int64)
+    return _columns(run.metrics, "step", "target", steps, samples).astype(np.int64)
+
+
+def _columns(
+    table: Table, key: str, name: str, steps: NDArray[np.int64], samples: Sequence[int]
+) -> Floats:
+    """Return one column of a table by step and sample; NaN where it has no row."""
+    found = np.full((len(steps), len(samples)), np.nan)
+    place = np.searchsorted(steps, table[key])
+    there = place < len(steps)
+    there[there] = steps[place[there]] == table[key][there]
+    for i, sample in enumerate(samples):
+        rows = there & (table["sample"] == sample)
+        found[place[rows], i] = table[name][rows]
+    return found
+
+
+def _training(curve: Curve, steps: NDArray[np.int64], samples: int) -> Series:
+    values = np.repeat(curve.at(steps)[:, None], samples, axis=1)
+    return Series("training", f"Training curve: {curve.source}", values)
+
+
+def _entropy_title(run: Run) -> str:
+    shape: Any = pixels(run.observations[:1]).shape[1:]
+    what = "features" if len(shape) == 1 else "pixels"
+    return f"Entropy over {what} (at most {np.log(np.prod(shape)):.3g})"

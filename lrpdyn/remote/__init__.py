@@ -1,0 +1,1 @@
+"""Files in other places (``s3://``, ``gs://``, ``hf://``, ``ssh://``, ...), read by byte ranges."""

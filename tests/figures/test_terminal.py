@@ -1,0 +1,98 @@
+"""A run in a terminal."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+
+from lrpdyn.figures import style, terminal
+from lrpdyn.figures.terminal import Terminal, heatmap_lines, sparkline, terminal_of
+from lrpdyn.figures.words import About
+
+PLAIN = Terminal(80, 0, True)
+CODES = re.compile(r"\x1b\[[0-9;]*m")
+
+
+def _values() -> np.ndarray:
+    values = np.zeros((40, 40))
+    values[30:, :10] = 4.0
+    return values
+
+
+def test_brightness_follows_the_values() -> None:
+    lines = heatmap_lines(_values(), "inferno", PLAIN)
+    assert len(lines) == 20
+    assert {len(line) for line in lines} == {40}
+    assert lines[-1] == "█" * 10 + " " * 30
+    assert lines[0].strip() == ""
+
+
+def test_the_map_is_no_wider_than_the_terminal() -> None:
+    values = np.arange(200.0 * 300).reshape(200, 300)
+    for width in (24, 50, 300):
+        lines = heatmap_lines(values, "inferno", Terminal(width, 0, True))
+        assert {len(line) for line in lines} == {min(width, terminal.WIDEST_MAP)}
+
+
+@pytest.mark.parametrize("colours", [256, 2**24])
+def test_colours_show_two_places_in_a_character(colours: int) -> None:
+    values = np.zeros((4, 4))
+    values[1] = 1.0
+    lines = heatmap_lines(values, "Greys_r", Terminal(80, colours, True))
+    assert len(lines) == 2
+    assert all(CODES.sub("", line) == "▀" * 4 for line in lines)
+    assert all(line.endswith(terminal.RESET) for line in lines)
+    black, white = ("16", "231") if colours == 256 else ("0;0;0", "255;255;255")
+    kind = "5" if colours == 256 else "2"
+    assert lines[0].startswith(f"\x1b[38;{kind};{black};48;{kind};{white}m")
+
+
+def test_sparklines_rise_with_their_values() -> None:
+    assert sparkline(np.arange(8.0), 80, PLAIN) == "▁▂▃▄▅▆▇█"
+    assert sparkline(np.array([1.0, np.nan, 2.0]), 80, PLAIN) == "▁ █"
+    assert sparkline(np.ones(3), 80, PLAIN) == "▁▁▁"
+    spike = np.zeros(1_000)
+    spike[777] = 1
+    drawn = sparkline(spike, 20, PLAIN)
+    assert len(drawn) == 20
+    assert drawn.index("█") == 15
+    assert sparkline(np.full(4, np.nan), 80, PLAIN) == "    "
+
+
+@pytest.mark.parametrize(
+    ("is_terminal", "encoding", "environment", "expected"),
+    [
+        (True, "utf-8", {}, Terminal(80, 256, True)),
+        (True, "utf-8", {"COLORTERM": "truecolor"}, Terminal(80, 2**24, True)),
+        (True, "utf-8", {"COLORTERM": "truecolor", "NO_COLOR": "1"}, Terminal(80, 0, True)),
+        (True, "utf-8", {"TERM": "dumb"}, Terminal(80, 0, True)),
+        (False, "utf-8", {"COLORTERM": "truecolor"}, Terminal(80, 0, True)),
+        (True, "ascii", {}, Terminal(80, 0, False)),
+        (False, None, {}, Terminal(80, 0, False)),
+    ],
+)
+def test_what_a_terminal_can_show(
+    is_terminal: bool, encoding: str | None, environment: dict[str, str], expected: Terminal
+) -> None:
+    found = terminal_of(80, is_terminal=is_terminal, encoding=encoding, environment=environment)
+    assert found == expected
+
+
+@pytest.mark.parametrize("shape", [(4, 30, 20), (6,), (100,)])
+@pytest.mark.parametrize("limits", [Terminal(80, 0, True), Terminal(24, 0, False)])
+def test_a_picture_has_its_words_and_fits(shape: tuple[int, ...], limits: Terminal) -> None:
+    dynamics = np.random.default_rng(0).exponential(size=shape)
+    lines = terminal.picture_lines(
+        np.ones(shape), dynamics, {"change": np.arange(50.0), "none": np.full(50, np.nan)},
+        steps=range(0, 500, 10), sample=3, about=About("zplus", "q" * 99), look=style.Look(),
+        terminal=limits,
+    )  # fmt: skip
+    assert max(map(len, lines)) <= limits.width
+    text = "\n".join(lines)
+    assert lines[0].startswith("dynamics of sample 3")
+    assert "0 to 49" in text
+    assert "none" not in text
+    if not limits.blocks:
+        assert text.isascii()

@@ -1,0 +1,39 @@
+"""Runs of real checkpoints, and their pages."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import lrpdyn
+
+
+@pytest.fixture(scope="session")
+def image_run(
+    ppo_folder: Path, images: NDArray[np.uint8], tmp_path_factory: pytest.TempPathFactory
+) -> lrpdyn.Run:
+    """Four steps of four samples by z-plus; the weights of step 16 are those of step 0."""
+    folder = tmp_path_factory.mktemp("images") / "run"
+    return lrpdyn.compute(ppo_folder, images, out=folder, quiet=True)
+
+
+@pytest.fixture
+def flat_run(mlp_folder: Path, vectors: NDArray[np.float32], tmp_path: Path) -> lrpdyn.Run:
+    """Five steps of five flat observations by epsilon, of both signs."""
+    return lrpdyn.compute(mlp_folder, vectors, out=tmp_path / "flat", rule="epsilon",
+                          arch_args={"activation": "tanh"}, quiet=True)  # fmt: skip
+
+
+@pytest.fixture
+def copied(image_run: lrpdyn.Run, tmp_path: Path) -> Callable[[str], Path]:
+    """Copy the run of images to a folder of another name, to be changed."""
+
+    def copy(name: str) -> Path:
+        return Path(shutil.copytree(image_run.path, tmp_path / name))
+
+    return copy
