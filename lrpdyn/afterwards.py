@@ -19,29 +19,36 @@ from lrpdyn.explanation import Integers, Question
 from lrpdyn.heap import give_back
 from lrpdyn.job import Job, progress_bar
 from lrpdyn.records import Record
+from lrpdyn.workers import in_order
 
 
 def dependence_checks(
-    job: Job, question: Question, records: Sequence[Record], fresh: Sequence[Weights]
+    job: Job,
+    question: Question,
+    records: Sequence[Record],
+    fresh: Sequence[Weights],
+    workers: int = 1,
 ) -> list[dict[str, Any]]:
     """Return what the maps of the first, the middle and the last finite step depend on.
 
-    Of as many samples as ``samples`` says, see `lrpdyn.checked.checked_samples`. A step whose
-    checkpoint is gone since it was explained is left out.
+    Of as many samples as ``samples`` says, see `lrpdyn.checked.checked_samples`; steps are shared
+    among `workers` processes. A step whose checkpoint is gone since it was explained is left out.
     """
     done = [record.facts["step"] for record in records if record.facts["status"] == "done"]
-    chosen = sorted({done[0], done[len(done) // 2], done[-1]}) if done else []
+    steps = {done[0], done[len(done) // 2], done[-1]} if done else set()
+    chosen = [checkpoint for checkpoint in job.listing.checkpoints if checkpoint.step in steps]
     samples = len(checked_samples(len(job.observations.values)))
-    found = []
-    for checkpoint in progress_bar("checking", job.quiet)(
-        [c for c in job.listing.checkpoints if c.step in chosen]
-    ):
-        if not explanation.can_load(job.model, checkpoint, trust=job.trust):
-            continue
+
+    def of_step(place: int) -> dict[str, Any] | None:
+        if not explanation.can_load(job.model, chosen[place], trust=job.trust):
+            return None
         values = dependence(job.model, job.observations.values, question, fresh)
-        found.append({"step": checkpoint.step, "samples": samples, **values})
         give_back()
-    return found
+        return {"step": chosen[place].step, "samples": samples, **values}
+
+    found = in_order(of_step, range(len(chosen)), min(workers, len(chosen)))
+    shown = progress_bar("checking", job.quiet)(found)
+    return [checked for checked in shown if checked is not None]
 
 
 def second_look(job: Job, question: Question, records: Sequence[Record]) -> SecondLook:

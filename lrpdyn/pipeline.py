@@ -213,11 +213,12 @@ def compute(
         question = settle(job, manifest, fixed_targets(job, previous))
         begin(job, manifest)
         with times.of("explaining"), _workforce(asked, workers, dask) as hands:
-            steps = Steps(job, question, *hands(prepared), times)
+            explaining, processes = hands(prepared)
+            steps = Steps(job, question, explaining, processes, times)
             steps.go_on(job)
         with closing(steps.dynamics):
             if job.shard is None:
-                finish(job, question, manifest, steps.records, steps.dynamics, times)
+                finish(job, question, manifest, steps.records, steps.dynamics, times, processes)
                 job.storage.finish(job.folder, steps.dynamics.needed)
             else:
                 save_shard(job, describe(asked, prepared), manifest, steps)

@@ -14,6 +14,7 @@ from lrpdyn.outliers.facts import Floats
 from lrpdyn.records import OfRandom
 from lrpdyn.regions import Regions, shares
 from lrpdyn.streamed import Samples
+from lrpdyn.workers import in_order
 
 
 def measure_random(
@@ -22,23 +23,29 @@ def measure_random(
     question: Question,
     networks: Sequence[Weights],
     regions: Regions | None,
+    workers: int = 1,
 ) -> OfRandom | None:
     """Return the entropy and the shares of regions of random networks' maps, means over networks.
 
-    None where there are no networks. Maps are made and measured a batch at a time.
+    None where there are no networks. Maps are made and measured a batch at a time, networks by as
+    many processes as there are workers.
     """
     if not networks:
         return None
-    entropies, parts = [], []
-    for weights in networks:
-        with holding(model, weights):
+
+    def of_network(number: int) -> tuple[Floats, Floats]:
+        with holding(model, networks[number]):
             maps = (part.relevance for part in explain_parts(model, observations, question))
             chosen = batch_slices(model, len(observations))
             measured = [_measured(*pair, regions) for pair in zip(maps, chosen, strict=True)]
-        entropies.append(np.concatenate([of_maps for of_maps, _ in measured]))
-        if regions is not None:
-            parts.append(np.concatenate([of_regions for _, of_regions in measured], axis=1))
-    return OfRandom(np.mean(entropies, axis=0), np.mean(parts, axis=0) if parts else None)
+        entropies, parts = zip(*measured, strict=True)
+        return np.concatenate(entropies), np.concatenate(parts, axis=1)
+
+    numbers = range(len(networks))
+    found = list(in_order(of_network, numbers, min(workers, len(networks))))
+    entropies, parts = zip(*found, strict=True)
+    mean = np.mean(parts, axis=0) if regions is not None else None
+    return OfRandom(np.mean(entropies, axis=0), mean)
 
 
 def _measured(
