@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,10 @@ from lrpdyn.times import Times
 
 #: Results are written again once this many times the seconds have passed that the last writing took.
 SHARE = 9
+
+
+#: What the page needs: the extra ``lrpdyn[report]``.
+_OF_THE_PAGE = ("bokeh", "jinja2")
 
 
 @dataclass(frozen=True)
@@ -187,6 +192,11 @@ class _Followed:
         explained = replace(job.listing, checkpoints=job.listing.checkpoints[: len(records)])
         finish(replace(job, listing=explained), self._question, self._manifest, records,
                self._steps.dynamics, Times())  # fmt: skip
+        shown = job.storage.keep == "relevance"
+        if shown and all(find_spec(package) for package in _OF_THE_PAGE):
+            from lrpdyn.page.report import write_report
+
+            write_report(store.open_run(job.folder))
         self._written = len(records)
 
     def finish(self, job: Job) -> None:

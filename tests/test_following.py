@@ -55,7 +55,7 @@ TRAINING = textwrap.dedent(
 
 def contents(run: Path) -> dict[str, bytes]:
     files = (path for path in sorted(run.rglob("*")) if path.is_file())
-    skipped = ("manifest.json", "journal.jsonl")
+    skipped = ("manifest.json", "journal.jsonl", "report.html")
     return {str(p.relative_to(run)): p.read_bytes() for p in files if p.name not in skipped}
 
 
@@ -107,6 +107,7 @@ def test_interrupted_and_gone_on_with(vectors: Vectors, tmp_path: Path) -> None:
         said, errors = it.communicate(timeout=60)
     assert (it.returncode, said.strip()) == (0, str(out))
     assert "Traceback" not in errors
+    assert (out / "report.html").stat().st_size > 100_000
     there = lrpdyn.open_run(out).steps
     assert len(there) > 1
     training.wait()

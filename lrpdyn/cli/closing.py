@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from lrpdyn.run import Run
 from lrpdyn.text import printable
+
+if TYPE_CHECKING:
+    from lrpdyn.run import Run
 
 
 def tell(run: Run, *, quiet: bool) -> int:
