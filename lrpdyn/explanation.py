@@ -15,7 +15,7 @@ from lrpdyn.architectures.registry import Resolved, load_weights, path_of
 from lrpdyn.checked import checked_samples
 from lrpdyn.checkpoints.model import Checkpoint
 from lrpdyn.checkpoints.readers import read_weights
-from lrpdyn.errors import ArchitectureError, ObservationError, UsageError
+from lrpdyn.errors import ArchitectureError, CheckpointError, ObservationError, UsageError
 from lrpdyn.heap import SAMPLES, give_back
 from lrpdyn.held import Held
 from lrpdyn.lrp import attribution
@@ -182,6 +182,15 @@ def load(model: Model, checkpoint: Checkpoint, *, trust: bool) -> str:
     )
     load_weights(model.network, weights, model.resolved, str(checkpoint.path), model.path)
     return sha256
+
+
+def can_load(model: Model, checkpoint: Checkpoint, *, trust: bool) -> bool:
+    """Load a checkpoint that was explained before, and tell whether it is still there."""
+    try:
+        load(model, checkpoint, trust=trust)
+    except (CheckpointError, ArchitectureError, OSError):
+        return False
+    return True
 
 
 def chosen_samples(

@@ -41,6 +41,8 @@ PIXEL_MAPS = ("relative_dynamics", "pixel_entropy")
 #: What a finished run holds, beside its manifest, journal and relevance.
 RESULTS = ("observations.npy", *(f"{name}.npy" for name in MAPS), "metrics.csv", "transitions.csv",
            "outliers.json", "outliers.csv", "figures/dynamics.png")  # fmt: skip
+#: What a finished shard of a run holds instead.
+SHARD_RESULTS = ("observations.npy", "shard/shard.json")
 
 #: The names of what `lrpdyn plot` writes, by itself, into the folder of figures.
 FIGURE = re.compile(
@@ -163,6 +165,11 @@ def relevance_path(run: Path, step: int) -> Path:
     return run / "relevance" / f"step_{step:012d}.npy"
 
 
+def working_path(run: Path, step: int) -> Path:
+    """Return where maps of `step` lie that are not kept, or that belong to another shard."""
+    return run / WORKING / relevance_path(run, step).name
+
+
 def append_journal(run: Path, *records: Mapping[str, Any]) -> None:
     """Add a checksummed line for each record, and wait until they are on the disk."""
     lines = []
@@ -246,6 +253,9 @@ def clear_run(run: Path) -> None:
     written = [run / JOURNAL, *(run / name for name in RESULTS)]
     written += sorted((run / "relevance").glob(f"step_{'[0-9]' * 12}.npy"))
     written += sorted((run / WORKING).glob(f"step_{'[0-9]' * 12}.npy"))
+    written += [
+        path for kind in ("*.npy", "*.npz", "*.json") for path in (run / "shard").glob(kind)
+    ]
     written += [path for path in sorted((run / "figures").glob("*")) if FIGURE.fullmatch(path.name)]
     written += [run / REPORT]
     # The manifest goes last: until then the folder is known to be a run.
@@ -255,7 +265,7 @@ def clear_run(run: Path) -> None:
 
 def leftovers(run: Path) -> list[Path]:
     """Return the temporary files that a killed run left behind."""
-    folders = (run, run / "relevance", run / "figures", run / WORKING)
+    folders = (run, run / "relevance", run / "figures", run / "shard", run / WORKING)
     return [path for folder in folders for path in folder.glob(".*.tmp")]
 
 

@@ -19,6 +19,9 @@ from lrpdyn.errors import CheckpointError
 from lrpdyn.remote.path import RemotePath, as_path, each, matching
 
 Progress = Callable[[list[Path]], Iterable[Path]]
+#: Looks at an entry; what is given for it gets the usual look too, and may do without it.
+Look = Callable[[Path], "Found | LeftOut"]
+Looking = Callable[[Path, Look], "Found | LeftOut"]
 
 _UNKNOWN = "holds no checkpoint of a known format"
 _FOLDER = "a folder"
@@ -59,6 +62,7 @@ def discover(
     trust: bool = False,
     selection: Selection | None = None,
     progress: Progress = iter,
+    looking: Looking | None = None,
 ) -> Listing:
     """Return the checkpoints of a folder (or glob) in order of their training step.
 
@@ -77,6 +81,8 @@ def discover(
         Which of the checkpoints, and which of their weights.
     progress
         Wraps the list of paths while they are read.
+    looking
+        Looks at each entry instead; other folders are then not entered.
 
     Raises
     ------
@@ -85,10 +91,11 @@ def discover(
     """
     chosen = selection or Selection(pattern=pattern)
     where = _entries(str(checkpoints))
-    found, left_out = _look_at_all(where, chosen, trust, progress)
+    found, left_out = _look_at_all(where, chosen, trust, progress, looking)
     notes: list[str] = []
-    if len(found) < 2 and not any(entry.bad for entry in left_out) and where.root is not None:
-        deeper = _deeper(where.root, chosen, trust)
+    root = where.root if looking is None else None
+    if len(found) < 2 and not any(entry.bad for entry in left_out) and root is not None:
+        deeper = _deeper(root, chosen, trust)
         if deeper is not None:
             notes.append(f"the checkpoints are in {deeper}")
             where = _entries(str(deeper))
@@ -130,12 +137,19 @@ def _entries(where: str) -> _Where:
 
 
 def _look_at_all(
-    where: _Where, selection: Selection, trust: bool, progress: Progress
+    where: _Where,
+    selection: Selection,
+    trust: bool,
+    progress: Progress,
+    looking: Looking | None = None,
 ) -> tuple[list[Found], list[LeftOut]]:
+    def look(path: Path) -> Found | LeftOut:
+        return _look_at(path, where.root, selection, trust)
+
     found: list[Found] = []
     left_out: list[LeftOut] = []
     tables: dict[tuple[tuple[str, tuple[int, ...]], ...], Shapes] = {}
-    looked = each(lambda path: _look_at(path, where.root, selection, trust), where.entries)
+    looked = each(look if looking is None else lambda path: looking(path, look), where.entries)
     for _, entry in zip(progress(where.entries), looked, strict=True):
         if isinstance(entry, LeftOut):
             left_out.append(entry)

@@ -16,8 +16,8 @@ from lrpdyn.cli import options
 from lrpdyn.errors import LrpdynError
 from lrpdyn.text import printable
 
-_COMMANDS = ("compute", "plot", "outliers", "report", "compare", "export", "inspect", "demo", "rules",
-             "architectures")  # fmt: skip
+_COMMANDS = ("compute", "plot", "outliers", "report", "compare", "merge", "export", "inspect", "demo",
+             "rules", "architectures")  # fmt: skip
 _STOPPED = "Stopped. What is finished is kept: the same command goes on from there."
 
 
