@@ -23,6 +23,14 @@ def test_borders_are_found_and_sure(seed: int) -> None:
     assert found.as_data(10 * np.arange(60))["borders"][0]["step"] == 10 * found.borders[0]
 
 
+def test_long_series_are_cut_to_within_a_stretch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lrpdyn.phases.MOST_STEPS", 100)
+    values = levels(751, [203, 400], 0)  # stretches of 8, the last of 7
+    found = find_phases(values)
+    assert found.borders == (200, 400)
+    assert find_phases(values[:100]).borders == ()
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_noise_and_drift_have_no_phases(seed: int) -> None:
     generator = np.random.default_rng(seed)
