@@ -16,28 +16,37 @@ from lrpdyn.checkpoints.model import Listing
 from lrpdyn.dependence import Weights, dependence
 from lrpdyn.evidence.closer import Maps, SecondLook, stored_maps
 from lrpdyn.explanation import Integers, Question
+from lrpdyn.heap import give_back
 from lrpdyn.job import Job, progress_bar
 from lrpdyn.records import Record
+from lrpdyn.workers import in_order
 
 
 def dependence_checks(
-    job: Job, question: Question, records: Sequence[Record], fresh: Sequence[Weights]
+    job: Job,
+    question: Question,
+    records: Sequence[Record],
+    fresh: Sequence[Weights],
+    workers: int = 1,
 ) -> list[dict[str, Any]]:
     """Return what the maps of the first, the middle and the last finite step depend on.
 
-    Of as many samples as ``samples`` says, see `lrpdyn.checked.checked_samples`.
+    Of as many samples as ``samples`` says, see `lrpdyn.checked.checked_samples`; steps are shared
+    among `workers` processes.
     """
     done = [record.facts["step"] for record in records if record.facts["status"] == "done"]
-    chosen = sorted({done[0], done[len(done) // 2], done[-1]}) if done else []
+    steps = {done[0], done[len(done) // 2], done[-1]} if done else set()
+    chosen = [checkpoint for checkpoint in job.listing.checkpoints if checkpoint.step in steps]
     samples = len(checked_samples(len(job.observations.values)))
-    found = []
-    for checkpoint in progress_bar("checking", job.quiet)(
-        [c for c in job.listing.checkpoints if c.step in chosen]
-    ):
-        explanation.load(job.model, checkpoint, trust=job.trust)
+
+    def of_step(place: int) -> dict[str, Any]:
+        explanation.load(job.model, chosen[place], trust=job.trust)
         values = dependence(job.model, job.observations.values, question, fresh)
-        found.append({"step": checkpoint.step, "samples": samples, **values})
-    return found
+        give_back()
+        return {"step": chosen[place].step, "samples": samples, **values}
+
+    found = in_order(of_step, range(len(chosen)), min(workers, len(chosen)))
+    return list(progress_bar("checking", job.quiet)(found))
 
 
 def second_look(job: Job, question: Question, records: Sequence[Record]) -> SecondLook:

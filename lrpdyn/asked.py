@@ -77,9 +77,11 @@ def asked(out: str | Path, inputs: Iterable[str | Path], options: Mapping[str, A
     """
     options = {name: value for name, value in options.items() if name not in _NO_MATTER}
     named = [str(entry) for value in options.values() for entry in _values(value)]
-    # FILE.py:CALLABLE, FILE.csv:COLUMN, name:FILE, KEY=FILE: whatever part of it is a path.
+    # FILE.py:CALLABLE, FILE.csv:COLUMN, KEY=FILE: whatever part of it is a path.
     parts = {part for text in named for part in _parts(text)}
     try:
+        if any("://" in text for text in named):
+            raise _UnknownError
         stamps = [list(_stamps_of(str(path))) for path in inputs]
         files = [list(_stamps_of(part)) for part in sorted(parts) if os.path.exists(part)]
         return Asked(Path(out), _digest([os.getcwd(), stamps, files, sorted(options.items())]))
@@ -109,8 +111,12 @@ def _digest(value: Any) -> str:
 
 
 def _stamps_of(text: str) -> Iterator[Any]:
-    """Yield the stamp of a path and of everything below it; what a glob matches, else nothing."""
+    """Yield the stamp of a path, or of what a glob matches, and of everything below it."""
     paths = [text] if os.path.lexists(text) else sorted(glob.glob(text))
+    # FILE.npz:KEY, NAME=FILE, and what is in a store far away
+    paths = paths or sorted(filter(os.path.exists, _parts(text)))
+    if not paths or "://" in text:
+        raise _UnknownError
     yield text
     for path in paths:
         yield from _below(path, [0])

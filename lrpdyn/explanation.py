@@ -16,6 +16,7 @@ from lrpdyn.checked import checked_samples
 from lrpdyn.checkpoints.model import Checkpoint
 from lrpdyn.checkpoints.readers import read_weights
 from lrpdyn.errors import ArchitectureError, ObservationError, UsageError
+from lrpdyn.heap import BATCHES, give_back
 from lrpdyn.held import Held
 from lrpdyn.lrp import attribution
 from lrpdyn.lrp.attribution import contrast_rows
@@ -281,11 +282,11 @@ def explain(model: Model, observations: Samples, question: Question) -> Explanat
 
 def explain_parts(model: Model, observations: Samples, question: Question) -> Iterator[Explanation]:
     """Yield the explanation of one batch of samples after the other."""
-    start = 0
-    for x in batches(model, observations):
-        chosen = slice(start, start + len(x))
-        start += len(x)
-        yield explain_batch(model, x, question.part(chosen))
+    chosen = batch_slices(model, len(observations))
+    for number, (part, x) in enumerate(zip(chosen, batches(model, observations), strict=True), 1):
+        yield explain_batch(model, x, question.part(part))
+        if number % BATCHES == 0:
+            give_back()
 
 
 def joined(parts: Sequence[Explanation]) -> Explanation:

@@ -25,6 +25,7 @@ from lrpdyn.dependence import parse_baseline, random_weights
 from lrpdyn.errors import ArchitectureError, CheckpointError, UsageError
 from lrpdyn.evidence.random_networks import measure_random
 from lrpdyn.explanation import Model, Question
+from lrpdyn.heap import give_back
 from lrpdyn.held import split_inputs
 from lrpdyn.job import Job, progress_bar
 from lrpdyn.lrp.composites import parse_composite
@@ -225,21 +226,24 @@ def compute(
             manifest["checks"]["stock"] = explanation.stock_deviation(
                 model, loaded.values, question
             )
+        processes = _workers(workers, model)
         with times.of("explaining"):
-            records, dynamics = explain_all(job, question, _workers(workers, model), times)
+            records, dynamics = explain_all(job, question, processes, times)
+        give_back()
         fresh = [random_weights(model, seed) for seed in range(networks + 1)] if networks else []
         with closing(dynamics):
             with times.of("checks"):
                 if networks:
-                    checked = dependence_checks(job, question, records, fresh)
+                    checked = dependence_checks(job, question, records, fresh, processes)
                     manifest["checks"]["dependence"] = checked
                 manifest["weights"]["same"] = same_weights(listing, records)
                 regions_of = None if painting is None else painting.regions
                 of_random = measure_random(
-                    model, loaded.values, question, fresh[:networks], regions_of
+                    model, loaded.values, question, fresh[:networks], regions_of, processes
                 )
                 look = second_look(job, question, records)
                 agreed = None if painting else look.agreement(paint)
+            give_back()
             with times.of("tables, report and figure"):
                 write_results(
                     job.folder, manifest, records, dynamics, listing.bad, painting, of_random,

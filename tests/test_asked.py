@@ -155,6 +155,22 @@ def test_a_glob_is_what_it_matches(copy: Path) -> None:
     assert matched().answer() is None
 
 
+def test_a_key_within_a_file_is_told_by_the_file(copy: Path) -> None:
+    def keyed() -> Asked:
+        return asked(copy / "run", [copy / "ckpts", f"{copy}/obs.npy:frames"], OPTIONS)
+
+    keyed().keep()
+    assert keyed().answer() is not None
+    replaced(copy / "obs.npy")
+    assert keyed().answer() is None
+
+
+@pytest.mark.parametrize("elsewhere", ["s3://bucket/ckpts", "nowhere", "nowhere/*.pt"])
+def test_what_is_not_here_is_never_told(copy: Path, elsewhere: str) -> None:
+    assert asked(copy / "run", [elsewhere, copy / "obs.npy"], OPTIONS).key is None
+    assert question(copy, curve="s3://bucket/curve.csv:r").key is None
+
+
 def test_a_folder_that_cannot_be_written_to_is_left_as_it_is(copy: Path) -> None:
     (copy / "run/manifest.json").unlink()
     (copy / "run/manifest.json").mkdir()

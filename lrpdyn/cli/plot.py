@@ -28,7 +28,7 @@ _DEFAULT = "dynamics,filmstrip,distribution,trajectory"
               "0,100k,1.1M.")  # fmt: skip
 @click.option("--format", "form", metavar="NAME,NAME", help="png, svg, pdf; gif, webp, apng of an "
               "animation. Default: png, gif.")  # fmt: skip
-@click.option("--dpi", type=click.IntRange(40, 1200), default=150, show_default=True,
+@click.option("--dpi", type=click.IntRange(5, 1200), default=150, show_default=True,
               help="Pixels to the inch.")  # fmt: skip
 @click.option("--cmap", metavar="NAME,NAME", help="Colour maps: a sequential one for dynamics, a "
               "diverging one for relevance. Default: inferno,RdBu_r.")  # fmt: skip

@@ -19,6 +19,7 @@ from lrpdyn.errors import ArchitectureError, CheckpointError
 from lrpdyn.evidence.layers import Trace, trace
 from lrpdyn.evidence.painting import agreement
 from lrpdyn.explanation import Model, Question
+from lrpdyn.heap import give_back
 from lrpdyn.lrp.registry import STOCK
 from lrpdyn.measures import normalise, rows
 from lrpdyn.outliers.facts import UNAVAILABLE, RunFacts, Wanted
@@ -122,7 +123,9 @@ class SecondLook:
     def _trace(self, step: int, standing_out: Sequence[int]) -> Trace | None:
         if not self._load(step):
             return None
-        return trace(*self._asked(self._targets[step], self._traced(standing_out)))
+        found = trace(*self._asked(self._targets[step], self._traced(standing_out)))
+        give_back()
+        return found
 
     def _flips(
         self, before: int, after: int, samples: tuple[int, ...]

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lrpdyn.dependence import Weights, holding
-from lrpdyn.explanation import Model, Question, batch_slices, chosen_samples, explain
+from lrpdyn.explanation import Model, Question, batch_slices, explain_parts
 from lrpdyn.measures import entropy
 from lrpdyn.outliers.facts import Floats
 from lrpdyn.records import OfRandom
 from lrpdyn.regions import Regions, shares
 from lrpdyn.streamed import Samples
+from lrpdyn.workers import in_order
 
 
 def measure_random(
@@ -21,35 +23,34 @@ def measure_random(
     question: Question,
     networks: Sequence[Weights],
     regions: Regions | None,
+    workers: int = 1,
 ) -> OfRandom | None:
     """Return the entropy and the shares of regions of random networks' maps, means over networks.
 
-    None where there are no networks. Maps are made and measured a batch at a time.
+    None where there are no networks. Maps are made and measured a batch at a time, networks by as
+    many processes as there are workers.
     """
     if not networks:
         return None
-    entropies, parts = [], []
-    for weights in networks:
-        with holding(model, weights):
-            measured = [
-                _measure_batch(model, observations, question, regions, chosen)
-                for chosen in batch_slices(model, len(observations))
-            ]
-        entropies.append(np.concatenate([of_maps for of_maps, _ in measured]))
-        if regions is not None:
-            parts.append(np.concatenate([of_regions for _, of_regions in measured], axis=1))
-    return OfRandom(np.mean(entropies, axis=0), np.mean(parts, axis=0) if parts else None)
+
+    def of_network(number: int) -> tuple[Floats, Floats]:
+        with holding(model, networks[number]):
+            maps = (part.relevance for part in explain_parts(model, observations, question))
+            chosen = batch_slices(model, len(observations))
+            measured = [_measured(*pair, regions) for pair in zip(maps, chosen, strict=True)]
+        entropies, parts = zip(*measured, strict=True)
+        return np.concatenate(entropies), np.concatenate(parts, axis=1)
+
+    numbers = range(len(networks))
+    found = list(in_order(of_network, numbers, min(workers, len(networks))))
+    entropies, parts = zip(*found, strict=True)
+    mean = np.mean(parts, axis=0) if regions is not None else None
+    return OfRandom(np.mean(entropies, axis=0), mean)
 
 
-def _measure_batch(
-    model: Model,
-    observations: Samples,
-    question: Question,
-    regions: Regions | None,
-    chosen: slice,
+def _measured(
+    maps: NDArray[np.float32], chosen: slice, regions: Regions | None
 ) -> tuple[Floats, Floats]:
     """Return the entropy (n,) and the shares of regions (R, n) of the maps of a batch."""
-    samples = range(*chosen.indices(len(observations)))
-    maps = explain(*chosen_samples(model, observations, question, samples)).relevance
     of_regions = np.zeros((0, len(maps))) if regions is None else shares(maps, regions.part(chosen))
     return entropy(maps), of_regions

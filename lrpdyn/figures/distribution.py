@@ -48,6 +48,8 @@ class Population:
     labels
         Value and name of the strongest outliers, with their cause; the five largest are written into
         the panel.
+    note
+        What is said of fences where there are none for all values.
     """
 
     name: str
@@ -55,6 +57,7 @@ class Population:
     mild: float | None
     far: float | None
     labels: list[tuple[float, str]]
+    note: str = ""
 
 
 @saving.own_settings()
@@ -113,7 +116,7 @@ def describe(population: Population) -> str:
     ]
     if not fences and positive.size < FEWEST_FOR_FENCE:
         return f"{parts[0]}: too few for a fence"
-    parts.append(", ".join(fences) or "no fence")
+    parts.append(", ".join(fences) or population.note or "no fence")
     if population.far is not None:
         parts.append(f"{int((positive > population.far).sum()):,} beyond the far fence")
     return "; ".join(parts)

@@ -23,7 +23,7 @@ def about(run: Run) -> About:
 
 
 def dynamics(runs: Sequence[Run], request: Request, path: Path) -> None:
-    """Draw this kind of figure."""
+    """Draw where relevance moved, a row a sample."""
     from lrpdyn.figures.heatmap import Moved, draw_heatmap
 
     (run,) = runs
@@ -39,7 +39,7 @@ def dynamics(runs: Sequence[Run], request: Request, path: Path) -> None:
 
 
 def filmstrip(runs: Sequence[Run], request: Request, path: Path) -> None:
-    """Draw this kind of figure."""
+    """Draw the relevance of a sample and its differences at some steps."""
     from lrpdyn.figures.filmstrip import draw_filmstrip
 
     (run,), sample = runs, _only(request)
@@ -57,7 +57,7 @@ def filmstrip(runs: Sequence[Run], request: Request, path: Path) -> None:
 
 
 def distribution(runs: Sequence[Run], request: Request, path: Path) -> None:
-    """Draw this kind of figure."""
+    """Draw how changes are distributed, with fences and outliers."""
     from lrpdyn.figures.distribution import draw_distribution
     from lrpdyn.figures.populations import populations_of
 
@@ -66,7 +66,7 @@ def distribution(runs: Sequence[Run], request: Request, path: Path) -> None:
 
 
 def trajectory(runs: Sequence[Run], request: Request, path: Path) -> None:
-    """Draw this kind of figure."""
+    """Draw what is known over the steps, as curves."""
     from lrpdyn.figures.panels import marks_of, panels_of
     from lrpdyn.figures.trajectory import draw_trajectory
     from lrpdyn.figures.words import count_note
@@ -87,7 +87,7 @@ def trajectory(runs: Sequence[Run], request: Request, path: Path) -> None:
 
 
 def raster(runs: Sequence[Run], request: Request, path: Path) -> None:
-    """Draw this kind of figure."""
+    """Draw the change of every sample in every transition."""
     from lrpdyn.figures.raster import draw_raster
     from lrpdyn.figures.table import raster_of
 
@@ -107,7 +107,7 @@ def raster(runs: Sequence[Run], request: Request, path: Path) -> None:
 
 
 def channels(runs: Sequence[Run], request: Request, path: Path) -> None:
-    """Draw this kind of figure."""
+    """Draw the channels of a sample apart."""
     from lrpdyn.figures.channels import draw_channels
 
     (run,), sample = runs, _only(request)
@@ -126,7 +126,7 @@ def channels(runs: Sequence[Run], request: Request, path: Path) -> None:
 
 
 def comparison(runs: Sequence[Run], request: Request, path: Path) -> None:
-    """Draw this kind of figure."""
+    """Draw runs side by side."""
     from lrpdyn.figures.side_by_side import MOST_SAMPLES, draw_side_by_side
     from lrpdyn.figures.table import sides_of
 
@@ -147,7 +147,7 @@ def comparison(runs: Sequence[Run], request: Request, path: Path) -> None:
 
 
 def animation(runs: Sequence[Run], request: Request, path: Path) -> None:
-    """Draw this kind of figure."""
+    """Write the relevance of a sample as a film."""
     import numpy as np
 
     from lrpdyn.figures.animation import Score, draw_animation

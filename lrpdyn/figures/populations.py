@@ -35,9 +35,18 @@ def populations_of(run: Run) -> list[Population]:
                 for entry in report[name]
                 if entry["severity"] != "none"
             ][:MOST_LABELS],
+            _rolling(report["totals"][name]),
         )
         for name, of_kind in values.items()
     ]
+
+
+def _rolling(total: Mapping[str, Any]) -> str:
+    """Say of changes that have fences of their own, by the transitions around them, how many are beyond."""
+    if not total.get("window"):
+        return ""
+    beyond = f"{total['far']:,} far and {total['mild']:,} mild"
+    return f"{beyond} beside the {total['window']} transitions around each"
 
 
 def label(entry: Mapping[str, Any]) -> str:

@@ -56,6 +56,7 @@ def test_picture_is_readable_and_the_same_twice(tmp_path: Path) -> None:
             "n = 20, 50 % zeros: too few for a fence",
         ),
         ({"values": np.ones(40), "mild": None, "far": None}, "n = 40; no fence"),
+        ({"values": np.ones(40), "mild": None, "far": None, "note": "2 far"}, "n = 40; 2 far"),
         (
             {"values": np.r_[np.ones(37), 5, 6, np.nan], "mild": 2.0, "far": 5.5},
             "n = 40, 1 not finite; mild fence 2, far fence 5.5; 1 beyond the far fence",
