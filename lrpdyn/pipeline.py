@@ -27,6 +27,7 @@ from lrpdyn.evidence.random_networks import measure_random
 from lrpdyn.explanation import Model, Question
 from lrpdyn.held import split_inputs
 from lrpdyn.job import Job, progress_bar
+from lrpdyn.lock import locked
 from lrpdyn.lrp.composites import parse_composite
 from lrpdyn.lrp.plan import Bounds
 from lrpdyn.lrp.registry import STOCK
@@ -81,6 +82,7 @@ def compute(
     regions: str | Path | None = None,
     fill: float | None = None,
     curve: str | None = None,
+    wait: float = 0.0,
     overwrite: bool = False,
     skip_bad: bool = False,
     trust: bool = False,
@@ -137,6 +139,9 @@ def compute(
     curve
         ``FILE:COLUMN``, a training curve to hold the run against (`lrpdyn.curves.read_curve`); its
         correlations are kept in the outlier report. No part of the question.
+    wait
+        Seconds to wait for another process that computes in `out`; it is refused at once where not
+        given.
     overwrite
         Delete a run of another question (only files that lrpdyn wrote).
     skip_bad
@@ -173,7 +178,7 @@ def compute(
     first = listing.checkpoints[0]
     resolved = resolve(arch, dict(arch_args or {}), first.header, str(first.path), prefix)
     _say([*listing.notes, *_notes(resolved, first)], quiet)
-    with _one_thread():
+    with _one_thread(), locked(Path(out), wait):
         model = explanation.make_model(resolved, head, _device(device), batch_size, composite)
         given, held = split_inputs(_as_list(observations), model.path)
         shape = first.header.hints.get("observation_shape")
@@ -220,7 +225,7 @@ def compute(
             job.folder, manifest, records, dynamics, listing.bad, painting, of_random, agreed,
             look,
         )  # fmt: skip
-    return _beside(store.open_run(job.folder), drawn)
+        return _beside(store.open_run(job.folder), drawn)
 
 
 def _beside(run: store.Run, curve: Curve | None) -> store.Run:

@@ -142,8 +142,6 @@ def previous_manifest(
         The folder holds another question, or files that are no run.
     """
     folder = job.folder
-    if folder.exists() and not folder.is_dir():
-        raise RunError(f"{folder}: is a file, expected a run folder; choose another with -o")
     if not (folder / store.MANIFEST).exists():
         strangers = [p for p in folder.glob("*") if not p.name.startswith(".")]
         if strangers:

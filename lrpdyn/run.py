@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import json
 import os
-import tempfile
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lrpdyn.errors import RunError
+from lrpdyn.files import cannot_write
+from lrpdyn.files import save_array as save_array
+from lrpdyn.files import save_json as save_json
+from lrpdyn.files import save_table as save_table
+from lrpdyn.files import whole_file as whole_file
 
 SCHEMA = 1
 MANIFEST, JOURNAL = "manifest.json", "journal.jsonl"
@@ -29,73 +32,6 @@ MAPS = ("dynamics", "net_change", "mean_relevance", "directness", "relative_dyna
 #: What a finished run holds, beside its manifest, journal and relevance.
 RESULTS = ("observations.npy", *(f"{name}.npy" for name in MAPS), "metrics.csv", "transitions.csv",
            "outliers.json", "outliers.csv", "figures/dynamics.png")  # fmt: skip
-
-
-@contextlib.contextmanager
-def whole_file(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
-    """Open a file beside `path` that takes its name once it is written, flushed and closed.
-
-    Raises
-    ------
-    RunError
-        The folder cannot be written.
-    """
-    temporary = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(
-            prefix=f".{path.name}.", suffix=".tmp", dir=path.parent
-        )
-        options = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
-        with os.fdopen(descriptor, mode, **options) as file:  # type: ignore[call-overload]
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())  # mkstemp gives 0600; a run may be shared
-        os.replace(temporary, path)
-        temporary = None
-    except OSError as error:
-        raise RunError(
-            f"{path}: cannot be written: {error.strerror or error}; choose another folder with -o"
-        ) from error
-    finally:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
-def save_array(path: Path, array: NDArray[Any]) -> None:
-    """Write `array` as .npy, whole or not at all."""
-    with whole_file(path, "wb") as file:
-        np.save(file, array, allow_pickle=False)
-
-
-def save_json(path: Path, value: Any) -> None:
-    """Write `value` as JSON, in which NaN is not allowed."""
-    with whole_file(path) as file:
-        json.dump(value, file, indent=1, allow_nan=False)
-        file.write("\n")
-
-
-def save_table(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Write a CSV in which floats read back exactly and NaN is empty."""
-    with whole_file(path) as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows([_cell(value) for value in row] for row in rows)
-
-
-def _cell(value: Any) -> str:
-    if value is None or value != value:
-        return ""
-    if isinstance(value, bool | np.bool_):
-        return "1" if value else "0"
-    return repr(float(value)) if isinstance(value, float | np.floating) else str(value)
 
 
 def relevance_path(run: Path, step: int) -> Path:
@@ -113,7 +49,7 @@ def append_journal(run: Path, record: Mapping[str, Any]) -> None:
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
-        raise RunError(f"{run / JOURNAL}: cannot be written: {error.strerror}") from error
+        raise cannot_write(run / JOURNAL, error) from error
 
 
 def read_journal(run: Path) -> list[dict[str, Any]]:

@@ -75,6 +75,8 @@ from lrpdyn.text import printable
 @click.option("--fill", type=float, help="What a region is painted with, as in the observation files. "
               "Default: their most frequent value.")  # fmt: skip
 @options.curve
+@click.option("--wait", type=click.FloatRange(min=0), default=0.0, metavar="SECONDS",
+              help="Wait for another compute in the run folder. Default: refuse at once.")  # fmt: skip
 @click.option("--overwrite", is_flag=True, help="Replace a run of another question.")
 @click.option("--skip-bad", is_flag=True, help="Go on without checkpoints that cannot be read.")
 @options.trust

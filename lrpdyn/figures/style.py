@@ -1,6 +1,5 @@
 """What the figures share: colours and their scales, labels, and saving."""
 
-import contextlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,8 +15,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
-from lrpdyn.errors import RunError, UsageError
+from lrpdyn.errors import UsageError
 from lrpdyn.figures import layout
+from lrpdyn.files import whole_file
 
 Array = NDArray[Any]
 
@@ -236,15 +236,5 @@ def save_figure(figure: Figure, path: str | os.PathLike[str]) -> None:
     if suffix not in METADATA:
         known = " or ".join(METADATA)
         raise UsageError(f"figure {target}: expected a name ending in {known}, found {suffix!r}")
-    beside = target.with_name(f".{target.stem}-{os.getpid()}{suffix}")
-    try:
-        figure.savefig(beside, dpi=figure.dpi, format=suffix[1:], metadata=METADATA[suffix])
-        os.replace(beside, target)
-    except OSError as error:
-        raise RunError(
-            f"cannot write figure {target}: {error.strerror}; check that its folder exists and "
-            "can be written, and that the disk is not full"
-        ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            beside.unlink()
+    with whole_file(target, "wb") as file:
+        figure.savefig(file, dpi=figure.dpi, format=suffix[1:], metadata=METADATA[suffix])
