@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,7 @@ from lrpdyn.results import write_results
 from lrpdyn.steps import begin, explain_all
 from lrpdyn.targets import CONTRASTS, parse_target
 from lrpdyn.text import printable
+from lrpdyn.verification import finish
 from lrpdyn.workers import available
 
 BATCH_SIZE = 64
@@ -84,6 +85,7 @@ def compute(
     curve: str | None = None,
     wait: float = 0.0,
     overwrite: bool = False,
+    recompute: Collection[int] = (),
     skip_bad: bool = False,
     trust: bool = False,
     quiet: bool = False,
@@ -144,6 +146,9 @@ def compute(
         given.
     overwrite
         Delete a run of another question (only files that lrpdyn wrote).
+    recompute
+        Steps that are explained again though the run holds them: their files were damaged, or their
+        checkpoints are others now.
     skip_bad
         Go on without checkpoints that cannot be read.
     trust
@@ -199,7 +204,7 @@ def compute(
         job = Job(listing, model, composite, loaded, contrast, asked, normalize, baseline,
                   Path(out), skip_bad, trust, quiet, paint, painting)  # fmt: skip
         manifest = make_manifest(job, {**selection.as_dict(), "prefix": prefix}, checks)
-        previous = previous_manifest(job, manifest, overwrite=overwrite)
+        previous = previous_manifest(job, manifest, overwrite=overwrite, recompute=recompute)
         if previous is not None and is_finished(job, previous):
             return _beside(store.Run(job.folder, previous), drawn)
         fixed = fixed_targets(job, previous)
@@ -234,6 +239,7 @@ def _beside(run: store.Run, curve: Curve | None) -> store.Run:
         return run
     report = {**run.outliers, "curve": beside(run, curve)}
     store.save_json(run.path / "outliers.json", report)
+    finish(run.path, run.manifest)
     return store.open_run(run.path)
 
 

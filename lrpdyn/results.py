@@ -23,8 +23,9 @@ from lrpdyn.records import OfRandom, Record, broken_places, numbers, prediction_
 from lrpdyn.regions import Painting
 from lrpdyn.tables import TRANSITIONS, metric_columns, metric_rows, transition_rows
 from lrpdyn.trajectory import trajectory
+from lrpdyn.verification import finish
 
-_ENTRY = ("step", "path", "format", "sha256", "status", "reason")
+_ENTRY = ("step", "path", "format", "sha256", "status", "reason", "relevance_sha256")
 
 
 def write_results(
@@ -51,7 +52,7 @@ def write_results(
         raise CheckpointError(f"none of {len(records)} checkpoints is finite{where}")
     skipped = [{"step": entry.step, "path": str(entry.path), "format": None, "sha256": None,
                 "status": "bad", "reason": entry.reason} for entry in bad]  # fmt: skip
-    entries = [{key: record.facts[key] for key in _ENTRY} for record in records]
+    entries = [{key: record.facts.get(key) for key in _ENTRY} for record in records]
     entries = sorted([*entries, *skipped], key=_by_step)
     manifest["checkpoints"] = [{"index": index, **entry} for index, entry in enumerate(entries)]
     gaps = [
@@ -85,7 +86,7 @@ def write_results(
     manifest["checks"]["dynamics"] = dynamics.summary()
     manifest["environment"]["finished"] = time.strftime("%Y-%m-%dT%H:%M:%S%z")
     draw(store.Run(folder, manifest), "dynamics")
-    store.save_json(folder / store.MANIFEST, manifest)
+    finish(folder, manifest)
 
 
 def _by_step(entry: dict[str, Any]) -> tuple[float, str]:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import csv
-import json
-import os
-import zlib
+import hashlib
+import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,16 +14,27 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lrpdyn.array_files import map_npy, read_npy
 from lrpdyn.errors import RunError
-from lrpdyn.files import cannot_write
 from lrpdyn.files import save_array as save_array
 from lrpdyn.files import save_json as save_json
 from lrpdyn.files import save_table as save_table
 from lrpdyn.files import whole_file as whole_file
+from lrpdyn.journal import JOURNAL as JOURNAL
+from lrpdyn.journal import append_journal as append_journal
+from lrpdyn.journal import read_journal as read_journal
+from lrpdyn.manifest import MANIFEST as MANIFEST
+from lrpdyn.manifest import SCHEMA as SCHEMA
+from lrpdyn.manifest import load_manifest as load_manifest
+from lrpdyn.manifest import read_manifest as read_manifest
+from lrpdyn.manifest import save_manifest as save_manifest
 
-SCHEMA = 1
-MANIFEST, JOURNAL = "manifest.json", "journal.jsonl"
 _INTEGERS = {"step", "sample", "target", "argmax", "from_step", "to_step"}
+#: The columns that the tables begin with, whatever the version that wrote them.
+METRICS = ("step", "sample", "target", "score", "argmax", "relevance_sum", "relevance_l1",
+           "entropy", "distance_from_first")  # fmt: skip
+TRANSITIONS = ("from_step", "to_step", "sample", "change", "score_change", "scale_share",
+               "argmax_changed")  # fmt: skip
 _TRUTHS = {"argmax_changed", "step_gap", "from_step_zero"}
 #: The maps over all steps, each a .npy file.
 MAPS = ("dynamics", "net_change", "mean_relevance", "directness", "relative_dynamics",
@@ -39,80 +49,27 @@ def relevance_path(run: Path, step: int) -> Path:
     return run / "relevance" / f"step_{step:012d}.npy"
 
 
-def append_journal(run: Path, record: Mapping[str, Any]) -> None:
-    """Add one checksummed line and wait until it is on the disk."""
-    text = json.dumps(record, separators=(",", ":"), allow_nan=False)
-    line = f"{zlib.crc32(text.encode()):08x} {text}\n"
-    try:
-        with (run / JOURNAL).open("a", encoding="utf-8") as file:
-            file.write(line)
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError as error:
-        raise cannot_write(run / JOURNAL, error) from error
-
-
-def read_journal(run: Path) -> list[dict[str, Any]]:
-    """Return the records of the journal, and cut off a torn last line.
+def read_relevance(run: Path, record: Mapping[str, Any]) -> NDArray[np.float32]:
+    """Return the maps of a record of the journal, (N, C, H, W) or (N, F), as they were written.
 
     Raises
     ------
     RunError
-        A line before the last is damaged.
+        The file cannot be read, or holds other bytes than those that were written.
     """
-    path = run / JOURNAL
-    if not path.exists():
-        return []
-    records: list[dict[str, Any]] = []
-    whole = 0
-    content = path.read_bytes()
-    for line in content.splitlines(keepends=True):
-        record = _parsed(line)
-        if record is None:
-            break
-        records.append(record)
-        whole += len(line)
-    if whole < len(content):
-        if b"\n" in content[whole:].rstrip(b"\n"):
-            raise RunError(
-                f"{path}: line {len(records) + 1} is damaged; start again with --overwrite or -o"
-            )
-        with path.open("r+b") as file:
-            file.truncate(whole)
-    return records
-
-
-def _parsed(line: bytes) -> dict[str, Any] | None:
-    checksum, _, text = line.rstrip(b"\n").partition(b" ")
-    if not line.endswith(b"\n") or f"{zlib.crc32(text):08x}".encode() != checksum:
-        return None
-    record: dict[str, Any] = json.loads(text)
-    return record
-
-
-def read_manifest(run: Path) -> dict[str, Any]:
-    """Return the manifest of a run folder.
-
-    Raises
-    ------
-    RunError
-        The folder holds no run, or its manifest is damaged or of a newer schema.
-    """
-    path = run / MANIFEST
+    path = relevance_path(run, record["step"])
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise RunError(
-            f"{run}: holds no run of lrpdyn; make one with lrpdyn compute -o {run}"
-        ) from error
+        content = path.read_bytes()
+        written = record.get("relevance_sha256")
+        if written is not None and hashlib.sha256(content).hexdigest() != written:
+            raise ValueError("its bytes are not those that were written")
+        maps: NDArray[np.float32] = read_npy(io.BytesIO(content), len(content))
     except (OSError, ValueError) as error:
-        raise RunError(f"{path}: cannot be read ({error}); compute the run again") from error
-    if not isinstance(manifest, dict) or manifest.get("schema") != SCHEMA:
-        found = manifest.get("schema") if isinstance(manifest, dict) else None
         raise RunError(
-            f"{path}: schema {found}, this version reads {SCHEMA}; install a newer lrpdyn"
-        )
-    return manifest
+            f"{path}: cannot be used ({error}); the same command with --recompute {record['step']} makes "
+            "it again"
+        ) from error
+    return maps
 
 
 def clear_run(run: Path) -> None:
@@ -142,44 +99,58 @@ class Table(np.ndarray):
         return pandas.DataFrame({name: np.asarray(self[name]) for name in self.dtype.names or ()})
 
 
-def _read_table(path: Path) -> Table:
+def _read_table(content: bytes, needed: Sequence[str]) -> Table:
+    """Return a table that begins with the columns `needed`; raises ValueError where it is none."""
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            header, *rows = csv.reader(file)
+        header, *rows = csv.reader(io.StringIO(content.decode(), newline=""))
+        if tuple(header[: len(needed)]) != tuple(needed):
+            raise ValueError(f"its columns begin otherwise than with {', '.join(needed)}")
         kinds = [
             (name, "i8" if name in _INTEGERS else "?" if name in _TRUTHS else "f8")
             for name in header
         ]
         table = np.empty(len(rows), dtype=kinds)
+        if any(len(row) != len(header) for row in rows):
+            raise ValueError("a row has more or fewer cells than its header")
         for position, (name, kind) in enumerate(kinds):
             column = [row[position] for row in rows]
             if kind == "f8":
                 table[name] = [float(cell) if cell else np.nan for cell in column]
             else:
                 table[name] = [int(cell) if cell else -1 for cell in column]
-    except (OSError, ValueError, IndexError) as error:
-        raise RunError(f"{path}: cannot be read ({error}); compute the run again") from error
+    except (IndexError, OverflowError, TypeError, csv.Error) as error:
+        raise ValueError(str(error)) from error
     return table.view(Table)
 
 
-def _read_array(path: Path, *, mapped: bool = False) -> NDArray[Any]:
-    try:
-        array: NDArray[Any] = np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise RunError(f"{path}: cannot be read ({error}); compute the run again") from error
-    return array
+def damaged(run: Path, name: str, why: object) -> RunError:
+    """Return the error that a file of a run cannot be used."""
+    return RunError(
+        f"{run / name}: cannot be read: {why}; the command that made the run makes it anew (lrpdyn "
+        f"verify {run} looks at every file)"
+    )
 
 
 class Relevance(Mapping[int, NDArray[np.float32]]):
     """The relevance maps of a run by step; a map is read when it is asked for."""
 
-    def __init__(self, run: Path, steps: Sequence[int]) -> None:
-        self._run, self._steps = run, tuple(steps)
+    def __init__(self, run: Path, steps: Sequence[int], shape: tuple[int, ...]) -> None:
+        self._run, self._steps, self._shape = run, tuple(steps), shape
 
     def __getitem__(self, step: int) -> NDArray[np.float32]:
         if step not in self._steps:
             raise KeyError(step)
-        return _read_array(relevance_path(self._run, step), mapped=True)
+        path = relevance_path(self._run, step)
+        try:
+            maps = map_npy(path)
+        except (OSError, ValueError) as error:
+            raise RunError(
+                f"{path}: cannot be read: {error}; the command that made the run, with --recompute "
+                f"{step}, makes it anew"
+            ) from error
+        if maps.shape != self._shape:
+            raise RunError(f"{path}: has shape {maps.shape}, the observations {self._shape}")
+        return maps
 
     def __iter__(self) -> Iterator[int]:
         return iter(self._steps)
@@ -211,52 +182,91 @@ class Run:
     @property
     def relevance(self) -> Relevance:
         """Raw relevance (N, C, H, W) or (N, F) by step."""
-        return Relevance(self.path, self.steps)
+        return Relevance(self.path, self.steps, self.shape)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the observations, (N, C, H, W) or (N, F)."""
+        return tuple(self.manifest["observations"]["shape"])
+
+    def _content(self, name: str) -> bytes:
+        """Return the bytes of a file as `compute` wrote them."""
+        try:
+            content = (self.path / name).read_bytes()
+        except OSError as error:
+            raise damaged(self.path, name, error.strerror or error) from error
+        written = self.manifest.get("files", {}).get(name)
+        if written is not None and hashlib.sha256(content).hexdigest() != written:
+            raise damaged(self.path, name, "its bytes are not those that were written")
+        return content
+
+    @property
+    def _pixels(self) -> tuple[int, ...]:
+        shape = self.shape
+        return (shape[0], *shape[2:]) if len(shape) == 4 else shape
+
+    def _array(self, name: str, shape: tuple[int, ...]) -> NDArray[Any]:
+        content = self._content(f"{name}.npy")
+        try:
+            array = read_npy(io.BytesIO(content), len(content))
+            if array.shape != shape or array.dtype.kind != "f":
+                raise ValueError(
+                    f"{array.dtype} of shape {array.shape}, expected floats of {shape}"
+                )
+        except ValueError as error:
+            raise damaged(self.path, f"{name}.npy", error) from error
+        return array
+
+    def _table(self, name: str, columns: Sequence[str]) -> Table:
+        try:
+            return _read_table(self._content(name), columns)
+        except ValueError as error:
+            raise damaged(self.path, name, error) from error
 
     @cached_property
     def observations(self) -> NDArray[np.float32]:
         """The observations as the network saw them."""
-        return _read_array(self.path / "observations.npy")
+        return self._array("observations", self.shape)
 
     @cached_property
     def dynamics(self) -> NDArray[np.float32]:
         """Sum over transitions of |R_i - R_{i+1}|."""
-        return _read_array(self.path / "dynamics.npy")
+        return self._array("dynamics", self.shape)
 
     @cached_property
     def net_change(self) -> NDArray[np.float32]:
         """|R_N - R_1|."""
-        return _read_array(self.path / "net_change.npy")
+        return self._array("net_change", self.shape)
 
     @cached_property
     def mean_relevance(self) -> NDArray[np.float32]:
         """Mean over steps of |R_i|."""
-        return _read_array(self.path / "mean_relevance.npy")
+        return self._array("mean_relevance", self.shape)
 
     @cached_property
     def directness(self) -> NDArray[np.float32]:
         """Net change over Dynamics; 0 where nothing changed."""
-        return _read_array(self.path / "directness.npy")
+        return self._array("directness", self.shape)
 
     @cached_property
     def relative_dynamics(self) -> NDArray[np.float32]:
         """Dynamics over sum |R_i|, of channel-summed pixels (N, H, W) or (N, F)."""
-        return _read_array(self.path / "relative_dynamics.npy")
+        return self._array("relative_dynamics", self._pixels)
 
     @cached_property
     def pixel_entropy(self) -> NDArray[np.float32]:
         """Entropy of each pixel over the steps, (N, H, W) or (N, F); NaN without relevance."""
-        return _read_array(self.path / "pixel_entropy.npy")
+        return self._array("pixel_entropy", self._pixels)
 
     @cached_property
     def metrics(self) -> Table:
         """A row for each step and sample."""
-        return _read_table(self.path / "metrics.csv")
+        return self._table("metrics.csv", METRICS)
 
     @cached_property
     def transitions(self) -> Table:
         """A row for each successive pair of steps and sample."""
-        return _read_table(self.path / "transitions.csv")
+        return self._table("transitions.csv", TRANSITIONS)
 
     @cached_property
     def outliers(self) -> dict[str, Any]:

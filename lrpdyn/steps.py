@@ -32,7 +32,7 @@ def begin(job: Job, manifest: Mapping[str, Any]) -> None:
     for path in store.leftovers(job.folder):
         path.unlink(missing_ok=True)
     # The manifest comes first: what is killed right after it is known to be a run.
-    store.save_json(job.folder / store.MANIFEST, manifest)
+    store.save_manifest(job.folder, dict(manifest))
     store.save_array(job.folder / "observations.npy", job.observations.values)
 
 
@@ -68,7 +68,7 @@ def explain_all(job: Job, question: Question, workers: int) -> tuple[list[Record
                 facts = done[checkpoint.step]
                 if facts["evidence"]["key"] != evidence.key(before):
                     facts = _looked_at_again(job, checkpoint, facts, evidence, before)
-            maps = np.load(store.relevance_path(job.folder, checkpoint.step), allow_pickle=False)
+            maps = store.read_relevance(job.folder, facts)
             measures, transition = dynamics.add(checkpoint.step, maps)
             parts = None if job.painting is None else shares(maps, job.painting.regions)
             records.append(Record(facts, measures, transition, parts, outline(maps)))
@@ -165,7 +165,8 @@ class _Worker:
         self.evidence.hold(self.before)
         sha256 = explanation.load(job.model, checkpoint, trust=job.trust)
         found = explanation.explain(job.model, job.observations.values, self.question)
-        store.save_array(store.relevance_path(job.folder, checkpoint.step), found.relevance)
+        path = store.relevance_path(job.folder, checkpoint.step)
+        written = store.save_array(path, found.relevance)
         finite = np.isfinite(found.score)
         return {
             "step": checkpoint.step,
@@ -183,6 +184,7 @@ class _Worker:
             "outputs": [
                 [float(o) if np.isfinite(o) else None for o in row] for row in found.outputs
             ],
+            "relevance_sha256": written,
             "relevance_finite": bool(np.isfinite(found.relevance).all()),
             "evidence": self.evidence.gather(checkpoint.step, self.before),
         }

@@ -78,6 +78,8 @@ from lrpdyn.text import printable
 @click.option("--wait", type=click.FloatRange(min=0), default=0.0, metavar="SECONDS",
               help="Wait for another compute in the run folder. Default: refuse at once.")  # fmt: skip
 @click.option("--overwrite", is_flag=True, help="Replace a run of another question.")
+@click.option("--recompute", type=int, multiple=True, metavar="STEP",
+              help="Explain this step again: its file or checkpoint is another now.")  # fmt: skip
 @click.option("--skip-bad", is_flag=True, help="Go on without checkpoints that cannot be read.")
 @options.trust
 @options.config

@@ -15,7 +15,17 @@ from lrpdyn import __version__
 from lrpdyn.errors import LrpdynError
 from lrpdyn.text import printable
 
-_COMMANDS = ("compute", "plot", "outliers", "compare", "inspect", "demo", "rules", "architectures")
+_COMMANDS = (
+    "compute",
+    "plot",
+    "outliers",
+    "compare",
+    "verify",
+    "inspect",
+    "demo",
+    "rules",
+    "architectures",
+)
 _STOPPED = "Stopped. What is finished is kept: the same command goes on from there."
 
 
