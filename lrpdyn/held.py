@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from lrpdyn.array_files import is_npy, load_npz
 from lrpdyn.errors import ObservationError
 
 Held = dict[str, NDArray[np.float32]]
@@ -61,11 +62,12 @@ def _arrays(source: Any) -> dict[str, NDArray[Any]] | None:
     if not isinstance(source, str | Path) or Path(source).suffix.lower() != ".npz":
         return None
     try:
-        with np.load(source, allow_pickle=False) as file:
-            found = {name: file[name] for name in file.files}
+        if is_npy(source):
+            return None
+        found = load_npz(source)
     except FileNotFoundError as error:
         raise ObservationError(f"{source}: no such file") from error
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, MemoryError) as error:
         raise ObservationError(f"{source}: cannot be read as observations: {error}") from error
     return found if len(found) > 1 else None
 

@@ -19,7 +19,7 @@ MANIFEST = "manifest.json"
 _OPTIONAL_TEXT = (None, str)
 _DONE = {"step": int, "path": str, "relevance_sha256?": _OPTIONAL_TEXT, "reason?": _OPTIONAL_TEXT}
 _SPREAD = (None, {"least": float, "median": float, "most": float})
-_COSINES = (None, {"median": (None, float)})
+_MEDIAN = {"median": (None, float)}
 #: What the commands that read a run, and those that go on with one, take for granted.
 _EXPECTED = {
     "command?": str,
@@ -42,6 +42,10 @@ _EXPECTED = {
     "checks": {
         "maps?": int, "negative_scores?": int, "weak_support?": int, "vanished?": int,
         "relevance_sum_to_score?": _SPREAD, "relevance_l1_to_score?": _SPREAD,
+        "dependence?": [{"best_to_worst": _MEDIAN, "upper_layers": _MEDIAN, "random": _MEDIAN,
+                         "random_to_random": {**_MEDIAN, "low": (None, float)}}],
+        "stock?": (None, {"exact_rule": str, "largest_difference": float,
+                          "cosine": (None, float), "reasons": [str]}),
     },
     "environment": dict,
     "files?": Each(str),

@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lrpdyn.array_files import is_npy, load_npy, open_npz
 from lrpdyn.errors import ObservationError, UsageError
 from lrpdyn.observation_choice import choose
 from lrpdyn.observation_stacks import grey, in_order, merged, stack_frames, together
 from lrpdyn.observation_statistics import Statistics, from_file, from_options, imagenet
+from lrpdyn.pictures import read_picture
 
 IMAGES = (".png", ".jpg", ".jpeg")
 ARRAYS = (".npy", ".npz")
@@ -239,18 +241,11 @@ def _read(path: Path) -> NDArray[Any]:
         )
     try:
         if suffix in IMAGES:
-            from PIL import Image
-
-            with Image.open(path) as image:
-                plain = image if image.mode in ("L", "RGB", "RGBA") else image.convert("RGB")
-                return np.asarray(plain)
-        if suffix == ".npz":
-            return _member(path, key)
-        loaded: NDArray[Any] = np.load(path, allow_pickle=False)
-        return loaded
+            return read_picture(path, "L", "RGBA", "RGB")
+        return _member(path, key) if suffix == ".npz" else load_npy(path)
     except FileNotFoundError as error:
         raise ObservationError(f"{path}: no such file") from error
-    except (OSError, ValueError, EOFError, SyntaxError, KeyError, MemoryError) as error:
+    except (OSError, ValueError, MemoryError) as error:
         raise ObservationError(f"{path}: cannot be read as observations: {error}") from error
 
 
@@ -262,11 +257,10 @@ def _with_key(path: Path) -> tuple[Path, str | None]:
 
 def _member(path: Path, key: str | None) -> NDArray[Any]:
     """Return an array of a .npz: the one called `key`, or its only one."""
-    loaded = np.load(path, allow_pickle=False)
-    if isinstance(loaded, np.ndarray):
-        return loaded
-    with loaded:
-        names = loaded.files
+    if is_npy(path):
+        return load_npy(path)
+    with open_npz(path) as archive:
+        names = archive.names
         if key is None and len(names) == 1:
             key = names[0]
         if key not in names:
@@ -275,7 +269,7 @@ def _member(path: Path, key: str | None) -> NDArray[Any]:
                 f"{path}: holds the arrays {', '.join(names[:10]) or '(none)'}, and {said}; say which "
                 f"as {path.name}:{names[0] if names else 'KEY'}"
             )
-        return np.asarray(loaded[key])
+        return archive.arrays([key])[key]
 
 
 def _checked(array: NDArray[Any], where: str) -> NDArray[Any]:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from lrpdyn.array_files import map_npy, read_npy
 from lrpdyn.errors import RunError
+from lrpdyn.files import cannot_write
 from lrpdyn.files import save_array as save_array
 from lrpdyn.files import save_json as save_json
 from lrpdyn.files import save_table as save_table
@@ -80,7 +81,15 @@ def clear_run(run: Path) -> None:
     written += [run / "figures" / f"{kind}.png" for kind in ("distribution", "trajectory")]
     # The manifest goes last: until then the folder is known to be a run.
     for path in (*written, *leftovers(run), run / MANIFEST):
+        delete(path)
+
+
+def delete(path: Path) -> None:
+    """Delete a file of a run, where it is there."""
+    try:
         path.unlink(missing_ok=True)
+    except OSError as error:
+        raise cannot_write(path, error) from error
 
 
 def leftovers(run: Path) -> list[Path]:

@@ -30,7 +30,7 @@ LARGEST_BLOCK = 8
 def begin(job: Job, manifest: Mapping[str, Any]) -> None:
     """Make the folder ready: no left-overs, the observations and a manifest of what is asked."""
     for path in store.leftovers(job.folder):
-        path.unlink(missing_ok=True)
+        store.delete(path)
     # The manifest comes first: what is killed right after it is known to be a run.
     store.save_manifest(job.folder, dict(manifest))
     store.save_array(job.folder / "observations.npy", job.observations.values)

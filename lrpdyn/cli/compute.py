@@ -103,7 +103,7 @@ def command(checkpoints: str, observations: tuple[Path, ...], **given: Any) -> i
         if (run.path / "manifest.json").stat().st_mtime < started:
             click.echo(f"{run.path} is finished: {len(run.steps)} steps; nothing to do", err=True)
         for line in closing_lines(run):
-            click.echo(line, err=True)
+            click.echo(printable(line), err=True)
     for entry in skipped:
         click.echo(printable(f"skipped   {entry['reason']}"), err=True)
     for entry in run.manifest["checkpoints"]:

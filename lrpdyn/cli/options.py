@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
+
+from lrpdyn.toml_files import read_toml
 
 DEFAULT_RUN = "lrpdyn-run"
 
@@ -97,9 +98,8 @@ def _read_config(ctx: click.Context, parameter: click.Parameter, value: str | No
     if value is None:
         return
     try:
-        with open(value, "rb") as file:
-            given = tomllib.load(file)
-    except (OSError, tomllib.TOMLDecodeError) as error:
+        given = read_toml(Path(value))
+    except (OSError, ValueError) as error:
         raise click.BadParameter(f"{value}: {error}") from error
     options = {
         name.removeprefix("--"): option
