@@ -124,9 +124,10 @@ def load_observations(
     values = in_order(values[chosen], stack_order) if values.ndim == 4 else values[chosen]
     normalisation = _statistics(expected, scale, mean, std, statistics, trust)
     divisor = _divisor(values, expected, scale, normalisation)
-    scaled = values.astype(np.float32)
-    if divisor != 1:
-        scaled = scaled / np.float32(divisor)
+    with np.errstate(over="ignore", invalid="ignore"):  # what is too large is refused right below
+        scaled = values.astype(np.float32)
+        if divisor != 1:
+            scaled = scaled / np.float32(divisor)
     if not np.isfinite(scaled).all():
         sample = int(np.argwhere(~np.isfinite(scaled))[0][0])
         raise ObservationError(f"observations hold NaN or infinity, first in sample {sample}")

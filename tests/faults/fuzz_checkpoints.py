@@ -2,7 +2,7 @@
 
 Run by name, a number of files for each kind of container (10,000 where not given):
 
-    python tests/campaigns/fuzz_checkpoints.py [FILES] [SEED]
+    python tests/faults/fuzz_checkpoints.py [FILES] [SEED]
 """
 
 from __future__ import annotations
