@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import closing
-from typing import Any
+from itertools import chain
+from typing import Any, NoReturn
 
 import numpy as np
 
-from lrpdyn import explanation
+from lrpdyn import explanation, stopping
 from lrpdyn import run as store
 from lrpdyn.checkpoints.model import Checkpoint
 from lrpdyn.checkpoints.readers import stamp
@@ -53,10 +54,12 @@ def explain_all(job: Job, question: Question, workers: int) -> tuple[list[Record
     explained, new = _explained(job, question, missing, workers), set(missing)
     records: list[Record] = []
     before: Checkpoint | None = None
-    with closing(explained):
+    with stopping.heeded(), closing(explained):
         for n, checkpoint in progress_bar("explaining", job.quiet)(list(enumerate(checkpoints))):
-            if n in new:
-                outcome = next(explained)
+            outcome = next(explained, None) if n in new else None
+            if stopping.asked():
+                _stop(job, chain([outcome], explained))
+            if outcome is not None:
                 if isinstance(outcome, LrpdynError):
                     if not job.skip_bad:
                         raise outcome
@@ -73,7 +76,18 @@ def explain_all(job: Job, question: Question, workers: int) -> tuple[list[Record
             parts = None if job.painting is None else shares(maps, job.painting.regions)
             records.append(Record(facts, measures, transition, parts, outline(maps)))
             before = checkpoint
+        if stopping.asked():
+            _stop(job, ())
     return records, dynamics
+
+
+def _stop(job: Job, outcomes: Iterable[dict[str, Any] | LrpdynError | None]) -> NoReturn:
+    """Store what the workers have in hand; what failed is told when the run goes on."""
+    for outcome in outcomes:
+        if isinstance(outcome, dict):
+            store.append_journal(job.folder, outcome)
+    done = {record["step"] for record in store.read_journal(job.folder)}
+    raise stopping.stopped(len(done), len(job.listing.checkpoints))
 
 
 def _is_stored(job: Job, record: Mapping[str, Any] | None) -> bool:
@@ -132,6 +146,8 @@ class _Worker:
         """Return the facts of each checkpoint; the first that fails ends it, but for skip_bad."""
         outcomes: list[dict[str, Any] | LrpdynError] = []
         for place in block:
+            if stopping.asked():
+                break
             checkpoint = self.job.listing.checkpoints[place]
             if self.next != place:
                 self.before = self._before(place)

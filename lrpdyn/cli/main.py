@@ -13,6 +13,7 @@ import click
 
 from lrpdyn import __version__
 from lrpdyn.errors import LrpdynError
+from lrpdyn.stopping import Stopped
 from lrpdyn.text import printable
 
 _COMMANDS = (
@@ -79,6 +80,9 @@ def _run(settings: dict[str, int]) -> int:
     except click.ClickException as error:
         error.show()
         return error.exit_code
+    except Stopped as stop:
+        click.echo(str(stop), err=True)
+        return stop.exit_code
     except LrpdynError as error:
         if settings["verbose"] >= 2:
             traceback.print_exc()
