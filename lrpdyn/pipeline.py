@@ -35,6 +35,7 @@ from lrpdyn.measures import NORMALISATIONS
 from lrpdyn.observations import Observations, load_observations
 from lrpdyn.question import fixed_targets, is_finished, make_manifest, previous_manifest
 from lrpdyn.regions import Painting, modal_value, read_regions
+from lrpdyn.requirements import check_requirements
 from lrpdyn.results import write_results
 from lrpdyn.steps import begin, explain_all
 from lrpdyn.targets import CONTRASTS, parse_target
@@ -207,6 +208,7 @@ def compute(
         previous = previous_manifest(job, manifest, overwrite=overwrite, recompute=recompute)
         if previous is not None and is_finished(job, previous):
             return _beside(store.Run(job.folder, previous), drawn)
+        check_requirements(job)
         fixed = fixed_targets(job, previous)
         manifest["target"]["values"] = None if fixed.target is None else fixed.target.tolist()
         if fixed.runner_up is not None:

@@ -44,12 +44,8 @@ def _machine() -> int:
 
 def _of_control_groups() -> list[int]:
     """Return the limits of the group of this process, and of those that it is in."""
-    try:
-        lines = Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError):
-        return []
     found = []
-    for line in lines:
+    for line in _group_lines():
         _, kinds, path = line.split(":", 2)
         if kinds == "":
             root, name = _CGROUPS, "memory.max"
@@ -64,6 +60,13 @@ def _of_control_groups() -> list[int]:
             if folder == root:
                 break
     return found
+
+
+def _group_lines() -> list[str]:
+    try:
+        return Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return []  # elsewhere than on Linux
 
 
 def _own() -> list[int]:
