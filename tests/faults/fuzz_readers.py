@@ -2,7 +2,7 @@
 
 Run by name, a number of files for each reader (10,000 where not given):
 
-    python tests/faults/fuzz_readers.py [FILES] [SEED] [READER...]
+    python -m tests.faults.fuzz_readers [FILES] [SEED] [READER...]
 """
 
 from __future__ import annotations
