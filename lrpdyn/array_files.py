@@ -134,8 +134,8 @@ def is_npy(path: str | Path) -> bool:
 def read_npy(file: IO[bytes], size: int) -> NDArray[Any]:
     """Return the array of an open .npy file of `size` bytes; raises ValueError as `load_npy`."""
     shape, order, dtype = _header(file, size)
-    wanted, most = math.prod(shape) * dtype.itemsize, usable_memory()
-    if wanted > most:
+    wanted = math.prod(shape) * dtype.itemsize
+    if wanted > _ALWAYS_ALLOWED and wanted > (most := usable_memory()):
         raise ValueError(f"has {wanted:,} bytes, and this process may use {most:,} of memory")
     array: NDArray[Any] = np.empty(shape, dtype, order)
     into = array.reshape(-1, order="A").view(np.uint8).data if array.size else memoryview(b"")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -59,12 +60,16 @@ def read_relevance(run: Path, record: Mapping[str, Any]) -> NDArray[np.float32]:
         The file cannot be read, or holds other bytes than those that were written.
     """
     path = relevance_path(run, record["step"])
+    written = record.get("relevance_sha256")
     try:
-        content = path.read_bytes()
-        written = record.get("relevance_sha256")
-        if written is not None and hashlib.sha256(content).hexdigest() != written:
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            maps: NDArray[np.float32] = read_npy(file, size)
+            file.seek(0)
+            digest = hashlib.sha256(file.read(size - maps.nbytes))
+        digest.update(maps.reshape(-1, order="A").view(np.uint8).data)
+        if written not in (None, digest.hexdigest()):
             raise ValueError("its bytes are not those that were written")
-        maps: NDArray[np.float32] = read_npy(io.BytesIO(content), len(content))
     except (OSError, ValueError) as error:
         raise RunError(
             f"{path}: cannot be used ({error}); the same command with --recompute {record['step']} makes "

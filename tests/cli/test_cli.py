@@ -217,6 +217,7 @@ def test_fail_on_finds_what_it_looks_for(folder: Path) -> None:
         ["plot"],
         ["outliers"],
         ["compare", "lrpdyn-run", "lrpdyn-run"],
+        ["verify"],
     ],
 )
 def test_light_commands_load_no_torch(folder: Path, arguments: list[str]) -> None:
@@ -225,7 +226,7 @@ def test_light_commands_load_no_torch(folder: Path, arguments: list[str]) -> Non
         f"sys.argv = ['lrpdyn', *{arguments!r}]\n"
         "try:\n    m.main()\nexcept SystemExit as e:\n    assert not e.code, e.code\n"
         "heavy = {'torch', 'captum', 'scipy'} & set(sys.modules)\n"
-        f"arrays = {{'plot', 'compare'}} & set({arguments!r})\n"
+        f"arrays = {{'plot', 'compare', 'verify'}} & set({arguments!r})\n"
         "heavy |= set() if arrays else {'numpy', 'matplotlib'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )
