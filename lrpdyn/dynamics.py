@@ -28,7 +28,7 @@ from lrpdyn.measures import (
     rows,
     scale_of_change,
 )
-from lrpdyn.stored import Shelf, Stored, pieces
+from lrpdyn.stored import LARGEST_IN_MEMORY, Shelf, Stored, pieces, shelf_bytes
 from lrpdyn.sums import Sums
 
 #: The maps (N, ...) of a step, in memory or in a file.
@@ -71,6 +71,29 @@ class _Step:
     maps: Maps
 
 
+def _rows(shape: tuple[int, ...]) -> dict[str, tuple[tuple[int, ...], Any]]:
+    """Return the shape of a row and the type of each array that is kept of observations of `shape`."""
+    of_pixels = shape[2:] if len(shape) == 4 else shape[1:]
+    whole, single = (shape[1:], np.float64), (of_pixels, np.float64)
+    return {
+        "total": whole, "magnitude": whole, "coarse": whole, "logarithms": single,
+        "largest": single, "largest_at": (of_pixels, np.int32),
+        "ranks": ((math.prod(of_pixels),), np.float32),
+    }  # fmt: skip
+
+
+def size_of_sums(shape: tuple[int, ...]) -> tuple[int, int]:
+    """Return the bytes that the sums over observations of `shape` take: of memory, and of disk.
+
+    Those of every second step are left out: two steps have none.
+    """
+    arrays = _rows(shape)
+    in_memory = shelf_bytes(arrays, shape[0]) <= LARGEST_IN_MEMORY
+    del arrays["coarse"]
+    total = shelf_bytes(arrays, shape[0])
+    return (total, 0) if in_memory else (0, total)
+
+
 class Dynamics:
     """Sums over the steps added so far; `add` each step once, in order.
 
@@ -97,15 +120,7 @@ class Dynamics:
         self.steps = 0
         self.transitions = 0
         self.shape = shape
-        of_pixels = shape[2:] if len(shape) == 4 else shape[1:]
-        whole, single = (shape[1:], np.float64), (of_pixels, np.float64)
-        self._shelf = Shelf(
-            {"total": whole, "magnitude": whole, "coarse": whole, "logarithms": single,
-             "largest": single, "largest_at": (of_pixels, np.int32),
-             "ranks": ((math.prod(of_pixels),), np.float32)},
-            shape[0],
-            folder,
-        )  # fmt: skip
+        self._shelf = Shelf(_rows(shape), shape[0], folder)
         self._pieces = pieces(shape)
         self._pool = ThreadPoolExecutor(threads) if threads > 1 and len(self._pieces) > 1 else None
         self._first: _Step | None = None

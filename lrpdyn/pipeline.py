@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from lrpdyn.explanation import Model, Question
 from lrpdyn.heap import give_back
 from lrpdyn.held import split_inputs
 from lrpdyn.job import Job, progress_bar
+from lrpdyn.lock import locked
 from lrpdyn.lrp.composites import parse_composite
 from lrpdyn.lrp.plan import Bounds
 from lrpdyn.lrp.registry import STOCK
@@ -36,12 +37,14 @@ from lrpdyn.modal import modal_value
 from lrpdyn.observations import Observations, load_observations
 from lrpdyn.question import fixed_targets, is_finished, make_manifest, previous_manifest
 from lrpdyn.regions import Painting, read_regions
+from lrpdyn.requirements import check_requirements
 from lrpdyn.results import write_results
 from lrpdyn.steps import begin, explain_all
 from lrpdyn.storage import Storage
 from lrpdyn.targets import CONTRASTS, parse_target
 from lrpdyn.text import printable
 from lrpdyn.times import Times, table_of
+from lrpdyn.verification import finish
 from lrpdyn.workers import available
 
 BATCH_SIZE = 64
@@ -87,7 +90,9 @@ def compute(
     regions: str | Path | None = None,
     fill: float | None = None,
     curve: str | None = None,
+    wait: float = 0.0,
     overwrite: bool = False,
+    recompute: Collection[int] = (),
     skip_bad: bool = False,
     trust: bool = False,
     quiet: bool = False,
@@ -150,8 +155,14 @@ def compute(
     curve
         ``FILE:COLUMN``, a training curve to hold the run against (`lrpdyn.curves.read_curve`); its
         correlations are kept in the outlier report. No part of the question.
+    wait
+        Seconds to wait for another process that computes in `out`; it is refused at once where not
+        given.
     overwrite
         Delete a run of another question (only files that lrpdyn wrote).
+    recompute
+        Steps that are explained again though the run holds them: their files were damaged, or their
+        checkpoints are others now.
     skip_bad
         Go on without checkpoints that cannot be read.
     trust
@@ -191,7 +202,7 @@ def compute(
     first = listing.checkpoints[0]
     resolved = resolve(arch, dict(arch_args or {}), first.header, str(first.path), prefix)
     _say([*listing.notes, *_notes(resolved, first)], quiet)
-    with _one_thread():
+    with _one_thread(), locked(Path(out), wait):
         model = explanation.make_model(resolved, head, _device(device), batch_size, composite)
         given, held = split_inputs(_as_list(observations), model.path)
         shape = first.header.hints.get("observation_shape")
@@ -213,9 +224,11 @@ def compute(
         job = Job(listing, model, composite, loaded, contrast, asked, normalize, baseline,
                   Path(out), skip_bad, trust, quiet, paint, painting, storage, verbose)  # fmt: skip
         manifest = make_manifest(job, {**selection.as_dict(), "prefix": prefix}, checks)
-        previous = previous_manifest(job, manifest, overwrite=overwrite)
+        previous = previous_manifest(job, manifest, overwrite=overwrite, recompute=recompute)
         if previous is not None and is_finished(job, previous):
+            storage.finish(job.folder, [checkpoint.step for checkpoint in listing.checkpoints])
             return _beside(store.Run(job.folder, previous), drawn)
+        check_requirements(job)
         fixed = fixed_targets(job, previous)
         manifest["target"]["values"] = None if fixed.target is None else fixed.target.tolist()
         if fixed.runner_up is not None:
@@ -249,10 +262,10 @@ def compute(
                     job.folder, manifest, records, dynamics, listing.bad, painting, of_random,
                     agreed, look,
                 )  # fmt: skip
-    storage.finish(job.folder, dynamics.needed)
-    if profile:
-        print(table_of(times), file=sys.stderr)
-    return _beside(store.open_run(job.folder), drawn)
+        storage.finish(job.folder, dynamics.needed)
+        if profile:
+            print(table_of(times), file=sys.stderr)
+        return _beside(store.open_run(job.folder), drawn)
 
 
 def _beside(run: store.Run, curve: Curve | None) -> store.Run:
@@ -261,6 +274,7 @@ def _beside(run: store.Run, curve: Curve | None) -> store.Run:
         return run
     report = {**run.outliers, "curve": beside(run, curve)}
     store.save_json(run.path / "outliers.json", report)
+    finish(run.path, run.manifest)
     return store.open_run(run.path)
 
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lrpdyn import explanation
+from lrpdyn import explanation, stopping
 from lrpdyn import run as store
 from lrpdyn.checkpoints.model import Checkpoint
 from lrpdyn.checkpoints.readers import stamp
@@ -35,9 +35,9 @@ LARGEST_BLOCK = 16
 def begin(job: Job, manifest: Mapping[str, Any]) -> None:
     """Make the folder ready: no left-overs, the observations and a manifest of what is asked."""
     for path in store.leftovers(job.folder):
-        path.unlink(missing_ok=True)
+        store.delete(path)
     # The manifest comes first: what is killed right after it is known to be a run.
-    store.save_json(job.folder / store.MANIFEST, manifest)
+    store.save_manifest(job.folder, dict(manifest))
     values = job.observations.values
     store.save_pieces(job.folder / "observations.npy", values.shape, np.float32, pieces(values))
 
@@ -62,10 +62,16 @@ def explain_all(
     records: list[Record] = []
     before: Checkpoint | None = None
     held: set[int] = set()
-    with closing(explained), progress(len(checkpoints), job, times) as advance:
+    with (
+        stopping.heeded(),
+        closing(explained),
+        progress(len(checkpoints), job, times) as advance,
+    ):
         for n, checkpoint in enumerate(checkpoints):
-            if n in new:
-                outcome = next(explained)
+            outcome = next(explained, None) if n in new else None
+            if stopping.asked():
+                _stop(job, explained)
+            if outcome is not None:
                 if isinstance(outcome, LrpdynError):
                     if not job.skip_bad:
                         raise outcome
@@ -75,6 +81,8 @@ def explain_all(
                 facts = outcome
             else:
                 facts = done[checkpoint.step]
+                path = job.storage.maps_path(job.folder, checkpoint.step)
+                store.check_maps(path, facts.get("maps_sha256"), checkpoint.step)
                 if facts["evidence"]["key"] != evidence.key(before):
                     facts = _looked_at_again(job, checkpoint, facts, evidence, before)
             with times.of("sums and measures"):
@@ -84,7 +92,17 @@ def explain_all(
             held &= dynamics.needed
             before = checkpoint
             advance()
+        if stopping.asked():
+            _stop(job, ())
     return records, dynamics
+
+
+def _stop(job: Job, outcomes: Iterable[dict[str, Any] | LrpdynError]) -> NoReturn:
+    """Keep what the workers have in hand; what failed is told when the run goes on."""
+    for _ in outcomes:  # each is in the journal when it comes
+        pass
+    done = {record["step"] for record in store.read_journal(job.folder)}
+    raise stopping.stopped(len(done), len(job.listing.checkpoints))
 
 
 def _added(job: Job, dynamics: Dynamics, facts: dict[str, Any]) -> Record:
@@ -142,8 +160,10 @@ def _explained(
             return
         outcomes, seconds = found
         times.add(seconds)
-        with times.of("journal"):
-            store.append_journal(job.folder, *(one for one in outcomes if isinstance(one, dict)))
+        facts = [one for one in outcomes if isinstance(one, dict)]
+        if facts:
+            with times.of("journal"):
+                store.append_journal(job.folder, *facts)
         yield from outcomes
 
 
@@ -166,6 +186,8 @@ class _Worker:
         """
         outcomes: list[dict[str, Any] | LrpdynError] = []
         for place in block:
+            if stopping.asked():
+                break
             checkpoint = self.job.listing.checkpoints[place]
             if self.next != place:
                 self.before = self._before(place)
@@ -201,7 +223,7 @@ class _Worker:
             sha256 = explanation.load(job.model, checkpoint, trust=job.trust)
         parts: list[Explanation] = []
         with times.of("explaining and storing"):
-            job.storage.save(
+            written = job.storage.save(
                 job.folder, checkpoint.step, job.observations.values.shape, self._maps(parts)
             )
         found = joined(parts)
@@ -228,6 +250,8 @@ class _Worker:
             ],
             "support": _plain(found.support),
             "outputs": [_plain(row) for row in found.outputs],
+            "maps_sha256": written.maps,
+            "relevance_sha256": written.kept,
             "relevance_finite": bool(found.relevance.all()),
             "evidence": evidence,
         }

@@ -16,6 +16,8 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lrpdyn.array_files import map_npy
+
 #: Shelves of more bytes than this are files.
 LARGEST_IN_MEMORY = 1 << 25
 _PIECE = 1 << 20
@@ -43,7 +45,7 @@ class Stored:
     """
 
     def __init__(self, path: Path) -> None:
-        mapped = np.load(path, mmap_mode="r", allow_pickle=False)
+        mapped = map_npy(path)
         if not isinstance(mapped, np.memmap) or not mapped.flags.c_contiguous:
             raise ValueError("no plain array in C order")
         self.path, self.shape, self.dtype = path, mapped.shape, mapped.dtype
@@ -64,6 +66,18 @@ class Stored:
         return found.reshape(stop - start, *self.shape[1:])
 
 
+Rows = Mapping[str, tuple[Shape, Any]]
+
+
+def shelf_bytes(rows: Rows, samples: int) -> int:
+    """Return the bytes of the arrays of a `Shelf`."""
+    return samples * sum(_bytes(shape, np.dtype(kind)) for shape, kind in rows.values())
+
+
+def _bytes(shape: Shape, kind: np.dtype[Any]) -> int:
+    return int(np.prod(shape, dtype=np.int64)) * kind.itemsize
+
+
 class Shelf:
     """Arrays by name, each with a row for every sample, zero at first; taken down piece by piece.
 
@@ -78,18 +92,13 @@ class Shelf:
         process.
     """
 
-    def __init__(
-        self, rows: Mapping[str, tuple[Shape, Any]], samples: int, folder: Path | None
-    ) -> None:
+    def __init__(self, rows: Rows, samples: int, folder: Path | None) -> None:
         self._rows = {name: (shape, np.dtype(kind)) for name, (shape, kind) in rows.items()}
-        bytes_of = {
-            name: int(np.prod(shape, dtype=np.int64)) * kind.itemsize
-            for name, (shape, kind) in self._rows.items()
-        }
+        bytes_of = {name: _bytes(shape, kind) for name, (shape, kind) in self._rows.items()}
         self._bytes = bytes_of
         self._arrays: dict[str, NDArray[Any]] = {}
         self._files: dict[str, IO[bytes]] = {}
-        if folder is None or samples * sum(bytes_of.values()) <= LARGEST_IN_MEMORY:
+        if folder is None or shelf_bytes(rows, samples) <= LARGEST_IN_MEMORY:
             for name, (shape, kind) in self._rows.items():
                 self._arrays[name] = np.zeros((samples, *shape), kind)
             return

@@ -84,7 +84,11 @@ if TYPE_CHECKING:
 @click.option("--fill", type=float, help="What a region is painted with, as in the observation files. "
               "Default: their most frequent value.")  # fmt: skip
 @options.curve
+@click.option("--wait", type=click.FloatRange(min=0), default=0.0, metavar="SECONDS",
+              help="Wait for another compute in the run folder. Default: refuse at once.")  # fmt: skip
 @click.option("--overwrite", is_flag=True, help="Replace a run of another question.")
+@click.option("--recompute", type=int, multiple=True, metavar="STEP",
+              help="Explain this step again: its file or checkpoint is another now.")  # fmt: skip
 @click.option("--skip-bad", is_flag=True, help="Go on without checkpoints that cannot be read.")
 @options.trust
 @click.option("--profile", is_flag=True, help="Say where the time went.")
@@ -104,7 +108,8 @@ def command(settings: Any, /, checkpoints: str, observations: tuple[str, ...], *
     started = time.time()
     question = asked(given["out"], [checkpoints, *observations], given)
     # What is trusted to run is told each time; the others ask for more than the results.
-    full = verbose or given["trust"] or given["overwrite"] or given["profile"]
+    more = ("trust", "overwrite", "recompute", "profile")
+    full = verbose or any(given[name] for name in more)
     run = None if full else question.answer()
     if run is None:
         with loading():
@@ -114,7 +119,7 @@ def command(settings: Any, /, checkpoints: str, observations: tuple[str, ...], *
         arguments = parse_arguments(given.pop("arch_arg"))
         run = compute(checkpoints, observations, arch_args=arguments, verbose=verbose, **given)
         code = _tell(run, started, quiet=given["quiet"])
-        question.keep()
+        question.keep(run)
         return code
     return _tell(run, started, quiet=given["quiet"])
 
@@ -128,7 +133,7 @@ def _tell(run: Run, started: float, *, quiet: bool) -> int:
         if (run.path / "manifest.json").stat().st_mtime < started:
             click.echo(f"{run.path} is finished: {len(run.steps)} steps; nothing to do", err=True)
         for line in closing_lines(run):
-            click.echo(line, err=True)
+            click.echo(printable(line), err=True)
     for entry in skipped:
         click.echo(printable(f"skipped   {entry['reason']}"), err=True)
     for entry in run.manifest["checkpoints"]:
