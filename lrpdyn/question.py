@@ -178,6 +178,9 @@ def previous_manifest(
     differing = [
         f"{name} ({old[name]} there, {new[name]} here)" for name in old if old[name] != new[name]
     ]
+    files = manifest["observations"]["files"]
+    if old["observations"] != new["observations"] and files == previous["observations"]["files"]:
+        differing.append(f"the files are the same by name, and changed: {', '.join(files[:3])}")
     if differing:
         raise RunError(
             f"{folder}: holds a run of another question: {'; '.join(differing)}; replace it with "
