@@ -11,16 +11,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lrpdyn.architectures.registry import register_architecture
     from lrpdyn.lrp.registry import register_rule
+    from lrpdyn.merging import merge
     from lrpdyn.pipeline import compute
     from lrpdyn.run import Run, open_run
 
 __version__ = "0.1.0"
-__all__ = ["Run", "__version__", "compute", "open_run", "register_architecture",
-           "register_rule"]  # fmt: skip
+__all__ = ["Run", "__version__", "compute", "merge", "open_run",
+           "register_architecture", "register_rule"]  # fmt: skip
 
 _HOMES = {
     "Run": "lrpdyn.run",
     "compute": "lrpdyn.pipeline",
+    "merge": "lrpdyn.merging",
     "open_run": "lrpdyn.run",
     "register_architecture": "lrpdyn.architectures.registry",
     "register_rule": "lrpdyn.lrp.registry",

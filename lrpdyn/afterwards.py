@@ -32,21 +32,23 @@ def dependence_checks(
     """Return what the maps of the first, the middle and the last finite step depend on.
 
     Of as many samples as ``samples`` says, see `lrpdyn.checked.checked_samples`; steps are shared
-    among `workers` processes.
+    among `workers` processes. A step whose checkpoint is gone since it was explained is left out.
     """
     done = [record.facts["step"] for record in records if record.facts["status"] == "done"]
     steps = {done[0], done[len(done) // 2], done[-1]} if done else set()
     chosen = [checkpoint for checkpoint in job.listing.checkpoints if checkpoint.step in steps]
     samples = len(checked_samples(len(job.observations.values)))
 
-    def of_step(place: int) -> dict[str, Any]:
-        explanation.load(job.model, chosen[place], trust=job.trust)
+    def of_step(place: int) -> dict[str, Any] | None:
+        if not explanation.can_load(job.model, chosen[place], trust=job.trust):
+            return None
         values = dependence(job.model, job.observations.values, question, fresh)
         give_back()
         return {"step": chosen[place].step, "samples": samples, **values}
 
     found = in_order(of_step, range(len(chosen)), min(workers, len(chosen)))
-    return list(progress_bar("checking", job.quiet)(found))
+    shown = progress_bar("checking", job.quiet)(found)
+    return [checked for checked in shown if checked is not None]
 
 
 def second_look(job: Job, question: Question, records: Sequence[Record]) -> SecondLook:

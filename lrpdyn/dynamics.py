@@ -1,9 +1,10 @@
 """Streaming sums over the relevance of successive steps, and the measures of each step.
 
 Samples are worked on in pieces that fit a core's cache, and what is kept of them is on a shelf that
-is a file where they are many: memory does not grow with steps or samples. Sums are made in float64
-from float32 relevance, one step after the other, so that they are the same for one run or several
-interrupted ones, and for any number of threads.
+is a file where they are many: memory does not grow with samples, and with steps as their number of
+binary digits. Sums are made in float64 from float32 relevance, in the pairs that the places of the
+steps give (`lrpdyn.pairwise`), so that they are the same for one run, several interrupted ones, or
+parts of one that were made apart, and for any number of threads.
 """
 
 from __future__ import annotations
@@ -12,12 +13,14 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lrpdyn.measured import Measures, Transition, joined
 from lrpdyn.measures import (
     Array,
     centred_ranks,
@@ -28,39 +31,15 @@ from lrpdyn.measures import (
     rows,
     scale_of_change,
 )
-from lrpdyn.stored import LARGEST_IN_MEMORY, Shelf, Stored, pieces, shelf_bytes
-from lrpdyn.sums import Sums
+from lrpdyn.pairwise import Joining, PairedSums
+from lrpdyn.parts import Part, SavedPart, save_part
+from lrpdyn.run import of_pixels
+from lrpdyn.stored import LARGEST_IN_MEMORY, Maps, Shelf, pieces
+from lrpdyn.sums import Sums, summary
 
-#: The maps (N, ...) of a step, in memory or in a file.
-Maps = NDArray[np.float32] | Stored
 Result = TypeVar("Result")
 
-_SUMS = ("total", "magnitude", "coarse", "logarithms", "largest", "largest_at")
-
-
-@dataclass(frozen=True)
-class Measures:
-    """What one step gives, for each of N samples."""
-
-    relevance_sum: Array
-    relevance_l1: Array
-    entropy: Array
-    distance_from_first: Array
-    distance_from_first_l1: Array
-    from_step_zero: bool
-
-
-@dataclass(frozen=True)
-class Transition:
-    """What happens between two successive steps, for each of N samples."""
-
-    from_step: int
-    to_step: int
-    change: Array
-    scale_share: Array
-    scale_factor: Array
-    cosine: Array
-    rank_similarity: Array
+_LARGEST = ("largest", "largest_at")
 
 
 @dataclass(frozen=True)
@@ -71,31 +50,43 @@ class _Step:
     maps: Maps
 
 
-def _rows(shape: tuple[int, ...]) -> dict[str, tuple[tuple[int, ...], Any]]:
-    """Return the shape of a row and the type of each array that is kept of observations of `shape`."""
-    of_pixels = shape[2:] if len(shape) == 4 else shape[1:]
-    whole, single = (shape[1:], np.float64), (of_pixels, np.float64)
+def _single(shape: tuple[int, ...]) -> dict[str, tuple[tuple[int, ...], Any]]:
+    """Return a sample's row and the type of what is kept once, of observations of `shape`."""
+    row = of_pixels(shape)[1:]
     return {
-        "total": whole, "magnitude": whole, "coarse": whole, "logarithms": single,
-        "largest": single, "largest_at": (of_pixels, np.int32),
-        "ranks": ((math.prod(of_pixels),), np.float32),
+        "largest": (row, np.float64), "largest_at": (row, np.int32),
+        "ranks": ((math.prod(row),), np.float32),
     }  # fmt: skip
 
 
-def size_of_sums(shape: tuple[int, ...]) -> tuple[int, int]:
-    """Return the bytes that the sums over observations of `shape` take: of memory, and of disk.
+def _summed(shape: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
+    """Return a sample's row of what is summed, in float64."""
+    whole = shape[1:]
+    return {
+        "total": whole, "magnitude": whole, "coarse": whole, "logarithms": of_pixels(shape)[1:],
+    }  # fmt: skip
 
-    Those of every second step are left out: two steps have none.
-    """
-    arrays = _rows(shape)
-    in_memory = shelf_bytes(arrays, shape[0]) <= LARGEST_IN_MEMORY
-    del arrays["coarse"]
-    total = shelf_bytes(arrays, shape[0])
-    return (total, 0) if in_memory else (0, total)
+
+def size_of_sums(shape: tuple[int, ...], places: range) -> tuple[int, int]:
+    """Return the bytes of the sums over so many places: of memory at least, and of files."""
+    # As many subtrees are open at once as the fullest number of places has digits 1.
+    often = 1 if places.start else (len(places) + 1).bit_length() - 1
+    rows = [math.prod(row) * np.dtype(kind).itemsize for row, kind in _single(shape).values()]
+    rows += [math.prod(row) * 8 for row in _summed(shape).values()] * often
+    in_memory = in_files = 0
+    for size in (shape[0] * row for row in rows):
+        if in_memory + size <= LARGEST_IN_MEMORY:
+            in_memory += size
+        else:
+            in_files += size
+    return in_memory, in_files
 
 
 class Dynamics:
     """Sums over the steps added so far; `add` each step once, in order.
+
+    Every checkpoint of the series has a place, from 0 on. Every second one, for which sums are made
+    too, is the one at an even place.
 
     Parameters
     ----------
@@ -107,6 +98,8 @@ class Dynamics:
         Where temporary files may be made, for very many samples.
     threads
         How many pieces are worked on at once.
+    begin
+        The place of the first step that is added.
     """
 
     def __init__(
@@ -115,19 +108,52 @@ class Dynamics:
         normalisation: str = "none",
         folder: Path | None = None,
         threads: int = 1,
+        begin: int = 0,
     ) -> None:
         self.normalisation = normalisation
         self.steps = 0
         self.transitions = 0
         self.shape = shape
-        self._shelf = Shelf(_rows(shape), shape[0], folder)
+        self._shelf = Shelf(shape[0], folder)
+        for name, (row, kind) in _single(shape).items():
+            self._shelf.add(name, row, kind)
+        self._sums = PairedSums(self._shelf, _summed(shape))
         self._pieces = pieces(shape)
         self._pool = ThreadPoolExecutor(threads) if threads > 1 and len(self._pieces) > 1 else None
+        self._begin = self._place = begin
         self._first: _Step | None = None
         self._last: _Step | None = None
         self._previous: _Step | None = None
         self._every_second: _Step | None = None
-        self._is_second = False
+
+    def take_up(
+        self, first: tuple[int, Maps] | None, before: Sequence[tuple[int, int, Maps]]
+    ) -> None:
+        """Have at hand what was before the first place that is added: no part of the sums.
+
+        Parameters
+        ----------
+        first
+            The first finite step of the run and its maps, if it was before.
+        before
+            Place, step and maps of the last finite steps, in order, back to one at an even place or
+            to one that is not finite; what could not be loaded is left out.
+        """
+        self._first = None if first is None else _Step(*first)
+        even = [_Step(step, maps) for place, step, maps in before if place % 2 == 0]
+        self._every_second = even[-1] if even else None
+        if before:
+            _, step, maps = before[-1]
+            self._previous = _Step(step, maps)
+            list(self.each(lambda piece: self._rank(piece, maps)))
+
+    def _rank(self, piece: slice, maps: Maps) -> None:
+        exact = normalise(maps[piece].astype(np.float64), self.normalisation)
+        self._shelf.write(piece, "ranks", centred_ranks(exact))
+
+    def pass_over(self) -> None:
+        """Leave out the checkpoint that is next: its neighbours make a transition."""
+        self._put_nothing()
 
     def add(self, step: int, relevance: Maps) -> tuple[Measures, Transition | None]:
         """Add the raw relevance (N, ...) of a step; return its measures and its transition.
@@ -136,25 +162,79 @@ class Dynamics:
         the steps in `needed` are read again: they must stay as they are.
         """
         if not all(self.each(lambda piece: bool(np.isfinite(relevance[piece]).all()))):
+            self._put_nothing()
             self._previous = self._every_second = None
             nothing = np.full(self.shape[0], np.nan)
             return Measures(nothing, nothing, nothing, nothing, nothing, False), None
         now, before = _Step(step, relevance), self._previous
         if self._first is None:
             self._first = now
-        self._is_second = self._every_second is None or not self._is_second
-        found = list(self.each(lambda piece: self._add_piece(piece, now)))
-        measures = _joined(Measures, [one for one, _ in found], self._first.step == 0)
+        joining = self._sums.join((0, self._place))
+        found = list(self.each(lambda piece: self._add_piece(piece, now, joining)))
+        measures = joined(Measures, [one for one, _ in found], self._first.step == 0)
         transition = None
         if before is not None:
             changes = [change for _, change in found if change is not None]
-            transition = _joined(Transition, changes, before.step, step)
+            transition = joined(Transition, changes, before.step, step)
             self.transitions += 1
-        if self._is_second:
+        if self._place % 2 == 0:
             self._every_second = now
         self._previous = self._last = now
         self.steps += 1
+        self._place += 1
         return measures, transition
+
+    def _put_nothing(self) -> None:
+        joining = self._sums.join((0, self._place))
+        for name in self._sums.names:
+            for piece in self._pieces:
+                self._sums.put(joining, piece, name, None)
+        self._place += 1
+
+    def save(self, folder: Path) -> None:
+        """Write the sums into a folder, to be put together with those of other places."""
+        first, last = self._first, self._last
+        part = Part(
+            self._begin, self._place, self.steps, self.transitions,
+            None if first is None else first.step, None if last is None else last.step,
+            self._sums.nodes,
+        )  # fmt: skip
+        save_part(
+            folder,
+            part,
+            {name: partial(self._largest, name) for name in _LARGEST},
+            {(name, node): partial(self._sums.of_node, name, node)
+             for node in part.nodes for name in self._sums.names},
+            (None if first is None else first.maps, None if last is None else last.maps),
+            self.shape[0],
+        )  # fmt: skip
+
+    def _largest(self, name: str, piece: slice) -> NDArray[Any]:
+        return self._shelf.read(piece, [name])[name]
+
+    def append(self, saved: SavedPart) -> None:
+        """Add the sums of the places that come next, made elsewhere."""
+        part = saved.part
+        for node in part.nodes:
+            joining = self._sums.join(node)
+            for name in self._sums.names:
+                stored = saved.of_node(name, node)
+                for piece in self._pieces:
+                    self._sums.put(joining, piece, name, stored[piece])
+        largest, largest_at = (saved.array(name) for name in _LARGEST)
+        for piece in self._pieces:
+            with self._shelf.taken(piece, _LARGEST) as sums:
+                # Of equal ones the first counts.
+                larger = (found := largest[piece]) > sums["largest"]
+                sums["largest"][larger] = found[larger]
+                sums["largest_at"][larger] = largest_at[piece][larger] + self.transitions
+        if self._first is None and part.first is not None:
+            self._first = _Step(part.first, saved.first_map)
+        if part.last is not None:
+            self._last = _Step(part.last, saved.last_map)
+        self.steps += part.steps
+        self.transitions += part.transitions
+        self._place = part.end
 
     def close(self) -> None:
         """Give files and threads up; nothing can be read afterwards."""
@@ -173,27 +253,35 @@ class Dynamics:
         return frozenset(one.step for one in held if one is not None)
 
     def _add_piece(
-        self, piece: slice, now: _Step
+        self, piece: slice, now: _Step, joining: Joining
     ) -> tuple[tuple[Array, ...], tuple[Array, ...] | None]:
         """Add some samples; return the columns of their `Measures` and `Transition`."""
         # In float64 from here on; what is made of it is not written to.
         exact = now.maps[piece].astype(np.float64)
         size = np.abs(exact)
         maps = normalise(exact, self.normalisation)
-        magnitude = size if maps is exact else np.abs(maps)
-        names = [*_SUMS, "ranks"]
-        if not self._is_second or self._every_second is None:
-            names.remove("coarse")
-        with self._shelf.taken(piece, names) as sums:
-            sums["magnitude"] += magnitude
-            of_pixels = pixels(magnitude)
-            sums["logarithms"] += of_pixels * np.log(np.where(of_pixels > 0, of_pixels, 1.0))
-            if "coarse" in sums and self._every_second is not None:
-                sums["coarse"] += _apart(maps, self._maps(self._every_second, piece))
-            ranks, change = centred_ranks(maps), None
+        self._add_size(joining, piece, size if maps is exact else np.abs(maps))
+        coarse, difference, change = None, None, None
+        if self._place % 2 == 0 and self._every_second is not None:
+            coarse = _apart(maps, self._maps(self._every_second, piece))
+        self._sums.put(joining, piece, "coarse", coarse)
+        del coarse  # memory that is given back early is used again while it is in the cache
+        with self._shelf.taken(piece, [*_LARGEST, "ranks"]) as kept:
+            ranks = centred_ranks(maps)
             if self._previous is not None:
-                change = self._change(self._maps(self._previous, piece), maps, sums, ranks)
-            sums["ranks"][...] = ranks
+                before = self._maps(self._previous, piece)
+                difference = maps - before
+                alike = scale_of_change(before, maps, difference)
+                np.abs(difference, out=difference)
+                change = (
+                    rows(difference).sum(axis=1),
+                    *alike,
+                    cosines(pixels(before), pixels(maps)),
+                    cosines(kept["ranks"], ranks),
+                )
+                self._keep_largest(difference, kept)
+            kept["ranks"][...] = ranks
+        self._sums.put(joining, piece, "total", difference)
         measures = (
             rows(exact).sum(axis=1),
             rows(size).sum(axis=1),
@@ -214,31 +302,24 @@ class Dynamics:
         apart = _apart(normalise(exact, "l1"), normalise(raw, "l1"))
         return rows(_apart(maps, first)).sum(axis=1), rows(apart).sum(axis=1)
 
+    def _add_size(self, joining: Joining, piece: slice, size: Array) -> None:
+        self._sums.put(joining, piece, "magnitude", size)
+        size = pixels(size)
+        logarithms = size * np.log(np.where(size > 0, size, 1.0))
+        self._sums.put(joining, piece, "logarithms", logarithms)
+
     def _maps(self, step: _Step, piece: slice) -> Array:
         return normalise(step.maps[piece].astype(np.float64), self.normalisation)
 
-    def _change(
-        self, before: Array, after: Array, sums: dict[str, NDArray[Any]], ranks: Array
-    ) -> tuple[Array, ...]:
-        change = after - before
-        share, factor = scale_of_change(before, after, change)
-        difference = np.abs(change, out=change)
-        sums["total"] += difference
+    def _keep_largest(self, difference: Array, kept: dict[str, NDArray[Any]]) -> None:
         of_pixels = pixels(difference)
-        larger = of_pixels > sums["largest"]
-        sums["largest"][larger] = of_pixels[larger]
-        sums["largest_at"][larger] = self.transitions
-        return (
-            rows(difference).sum(axis=1),
-            share,
-            factor,
-            cosines(pixels(before), pixels(after)),
-            cosines(sums["ranks"], ranks),
-        )
+        larger = of_pixels > kept["largest"]
+        kept["largest"][larger] = of_pixels[larger]
+        kept["largest_at"][larger] = self.transitions
 
     def of(self, piece: slice) -> Sums:
         """Return the sums of some samples."""
-        found = self._shelf.read(piece, _SUMS)
+        found = {**self._sums.total(piece), **self._shelf.read(piece, _LARGEST)}
         net = np.zeros(found["total"].shape)
         if self._first is not None and self._last is not None:
             net = np.abs(self._maps(self._last, piece) - self._maps(self._first, piece))
@@ -258,31 +339,10 @@ class Dynamics:
         and the cosine, of the Dynamics of every second checkpoint. None where there is no path.
         """
         of_pieces = self.each(lambda piece: self.of(piece).products())
-        known = dict(zip(Sums.PRODUCTS, np.sum(list(of_pieces), axis=0).tolist(), strict=True))
-        path = known["path"]
-
-        def number(value: float, divisor: float) -> float | None:
-            return value / divisor if path > 0 and divisor > 0 and np.isfinite(value) else None
-
-        def alike(name: str) -> float | None:
-            found = number(known[f"total {name}"], math.sqrt(known["total"] * known[name]))
-            return None if found is None else min(found, 1.0)
-
-        return {
-            "alike_mean_relevance": alike("magnitude"),
-            "net_share": number(known["net"], path),
-            "every_second_share": number(known["every second"], path),
-            "alike_every_second": alike("coarse"),
-        }
+        return summary(np.sum(list(of_pieces), axis=0))
 
 
 def _apart(one: Array, other: Array) -> Array:
     """Return |one - other|."""
     found: Array = one - other
     return np.abs(found, out=found)
-
-
-def _joined(kind: Callable[..., Result], parts: Sequence[tuple[Array, ...]], *rest: Any) -> Result:
-    """Put the columns of all pieces together; `rest` is what is no column, by its place."""
-    columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
-    return kind(*rest, *columns) if kind is Transition else kind(*columns, *rest)

@@ -15,8 +15,8 @@ from lrpdyn.architectures.registry import Resolved, load_weights, path_of
 from lrpdyn.checked import checked_samples
 from lrpdyn.checkpoints.model import Checkpoint
 from lrpdyn.checkpoints.readers import read_weights
-from lrpdyn.errors import ArchitectureError, ObservationError, UsageError
-from lrpdyn.heap import BATCHES, give_back
+from lrpdyn.errors import ArchitectureError, CheckpointError, ObservationError, UsageError
+from lrpdyn.heap import SAMPLES, give_back
 from lrpdyn.held import Held
 from lrpdyn.lrp import attribution
 from lrpdyn.lrp.attribution import contrast_rows
@@ -184,6 +184,15 @@ def load(model: Model, checkpoint: Checkpoint, *, trust: bool) -> str:
     return sha256
 
 
+def can_load(model: Model, checkpoint: Checkpoint, *, trust: bool) -> bool:
+    """Load a checkpoint that was explained before, and tell whether it is still there."""
+    try:
+        load(model, checkpoint, trust=trust)
+    except (CheckpointError, ArchitectureError, OSError):
+        return False
+    return True
+
+
 def chosen_samples(
     model: Model, observations: Samples, question: Question, samples: Sequence[int]
 ) -> tuple[Model, NDArray[np.float32], Question]:
@@ -283,9 +292,9 @@ def explain(model: Model, observations: Samples, question: Question) -> Explanat
 def explain_parts(model: Model, observations: Samples, question: Question) -> Iterator[Explanation]:
     """Yield the explanation of one batch of samples after the other."""
     chosen = batch_slices(model, len(observations))
-    for number, (part, x) in enumerate(zip(chosen, batches(model, observations), strict=True), 1):
+    for part, x in zip(chosen, batches(model, observations), strict=True):
         yield explain_batch(model, x, question.part(part))
-        if number % BATCHES == 0:
+        if part.stop // SAMPLES > part.start // SAMPLES:
             give_back()
 
 

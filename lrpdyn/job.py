@@ -10,11 +10,12 @@ from typing import Any
 
 from tqdm import tqdm
 
-from lrpdyn.checkpoints.model import Listing
+from lrpdyn.checkpoints.model import Checkpoint, Listing
 from lrpdyn.explanation import Model
 from lrpdyn.lrp.composites import Composite
 from lrpdyn.observations import Observations
 from lrpdyn.regions import Painting
+from lrpdyn.shard import Shard
 from lrpdyn.storage import Storage
 from lrpdyn.targets import Target
 from lrpdyn.times import Times
@@ -40,6 +41,18 @@ class Job:
     painting: Painting | None
     storage: Storage
     verbose: bool
+    shard: Shard | None = None
+
+    @property
+    def places(self) -> range:
+        """The places of the series that are explained: all, or those of the shard."""
+        count = len(self.listing.checkpoints)
+        return range(count) if self.shard is None else self.shard.places(count)
+
+    @property
+    def own(self) -> tuple[Checkpoint, ...]:
+        """The checkpoints at those places."""
+        return self.listing.checkpoints[self.places.start : self.places.stop]
 
 
 def progress_bar(what: str, quiet: bool) -> Any:

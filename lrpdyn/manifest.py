@@ -36,6 +36,7 @@ _EXPECTED = {
     "batch_size": int,
     "stored?": {"keep": frozenset({"relevance", "pixels", "none"}),
                 "dtype": frozenset({"float32", "float16"})},
+    "shard?": (None, {"name": str, "series": str}),
     "regions?": (None, {"key": str}),
     "checkpoints": [Where("status", {
         "done": _DONE, "not_finite": _DONE, "pending": {"step": int, "path": str},
@@ -134,7 +135,8 @@ def _contradiction(manifest: dict[str, Any]) -> str | None:
     if any(later <= earlier for earlier, later in pairwise(steps)):
         return "manifest.checkpoints are not in the order of their steps"
     pending = any(entry["status"] == "pending" for entry in entries)
-    return None if pending else fault(manifest, _FINISHED, "manifest")
+    part = manifest.get("shard") is not None
+    return None if pending or part else fault(manifest, _FINISHED, "manifest")
 
 
 def _damaged(path: Path, why: str) -> RunError:

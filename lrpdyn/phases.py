@@ -142,7 +142,8 @@ def _independent_values(values: Floats, finest: tuple[int, ...]) -> tuple[float,
     finest cut's residuals with the next ones, S steps are worth S (1 - r) / (1 + r).
     """
     centred = values - values.mean(axis=0)
-    gram = centred @ centred.T
+    # Both products have the same trace and norm; of thousands of steps one is far too large.
+    gram = centred.T @ centred if len(values) > values.shape[1] else centred @ centred.T
     columns = float(np.trace(gram)) ** 2 / float((gram * gram).sum())
     residuals = values - _levels(values, finest)
     square = float((residuals * residuals).sum())

@@ -9,6 +9,7 @@ import shlex
 import sys
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 import lrpdyn
 from lrpdyn import explanation
 from lrpdyn import run as store
-from lrpdyn.checkpoints.model import Checkpoint
+from lrpdyn.checkpoints.model import Checkpoint, Listing
 from lrpdyn.checkpoints.readers import digest, stamp
 from lrpdyn.errors import ArchitectureError, CheckpointError, RunError, UsageError
 from lrpdyn.held import Held, notes
@@ -80,6 +81,9 @@ def make_manifest(
         },
         "batch_size": job.model.batch_size,
         "stored": job.storage.as_dict(),
+        "shard": None if job.shard is None else {
+            "name": str(job.shard), "series": _series(job.listing),
+        },
         "regions": None if job.painting is None else {
             "names": list(job.painting.regions.names), "fill": job.painting.fill,
             "key": job.painting.key,
@@ -87,7 +91,7 @@ def make_manifest(
         "checkpoints": [
             {"index": index, "step": c.step, "path": str(c.path), "format": c.format,
              "sha256": None, "status": "pending", "reason": None}
-            for index, c in enumerate(job.listing.checkpoints)
+            for index, c in enumerate(job.own, start=job.places.start)
         ],
         "checks": dict(checks),
         "environment": {
@@ -99,6 +103,12 @@ def make_manifest(
             "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         },
     }  # fmt: skip
+
+
+def _series(listing: Listing) -> str:
+    """Return what tells one series of steps from another."""
+    steps = [checkpoint.step for checkpoint in listing.checkpoints]
+    return hashlib.sha256(json.dumps(steps).encode()).hexdigest()
 
 
 def _layer_rules(job: Job) -> dict[str, str]:
@@ -117,7 +127,7 @@ def _digest(values: Samples, held: Held) -> str:
     return digest.hexdigest()
 
 
-def _question(manifest: Mapping[str, Any], *, given_values: bool) -> dict[str, Any]:
+def question_of(manifest: Mapping[str, Any], *, given_values: bool) -> dict[str, Any]:
     """Return the parts of a manifest that make the question, by the option that sets them."""
     target = manifest["target"]
     return {
@@ -131,6 +141,7 @@ def _question(manifest: Mapping[str, Any], *, given_values: bool) -> dict[str, A
         "observations": manifest["observations"]["sha256"][:12],
         **{name: manifest["selection"].get(name, usual) for name, usual in _SELECTION.items()},
         "batch size": manifest["batch_size"],
+        "shard": manifest.get("shard"),
     }
 
 
@@ -153,7 +164,7 @@ def previous_manifest(
     RunError
         The folder holds another question, or files that are no run.
     """
-    unknown = sorted(set(recompute) - {checkpoint.step for checkpoint in job.listing.checkpoints})
+    unknown = sorted(set(recompute) - {checkpoint.step for checkpoint in job.own})
     if unknown:
         raise UsageError(
             f"--recompute {unknown[0]}: there is no checkpoint of that step; lrpdyn inspect lists them"
@@ -174,7 +185,7 @@ def previous_manifest(
     given = job.target.values is not None
     if given:
         manifest["target"]["values"] = job.target.values.tolist()  # type: ignore[union-attr]
-    old, new = _question(previous, given_values=given), _question(manifest, given_values=given)
+    old, new = question_of(previous, given_values=given), question_of(manifest, given_values=given)
     differing = [
         f"{name} ({old[name]} there, {new[name]} here)" for name in old if old[name] != new[name]
     ]
@@ -196,7 +207,7 @@ def previous_manifest(
 def is_finished(job: Job, previous: Mapping[str, Any]) -> bool:
     """Tell whether everything that is asked for is there already."""
     done = {entry["step"]: entry for entry in previous["checkpoints"]}
-    steps = [checkpoint.step for checkpoint in job.listing.checkpoints]
+    steps = [checkpoint.step for checkpoint in job.own]
     if any(step not in done or done[step]["status"] == "pending" for step in steps):
         return False
     journal = store.read_journal(job.folder)
@@ -228,7 +239,7 @@ def fixed_targets(job: Job, previous: Mapping[str, Any] | None) -> Fixed:
         return fix_targets(job.target, job.contrast, ())
     stored = (previous or {}).get("target", {})
     same = previous is not None and [c["step"] for c in previous["checkpoints"]] == [
-        c.step for c in job.listing.checkpoints
+        c.step for c in job.own
     ]
     if same and stored.get("values") is not None:
         runner_up = stored.get("runner_up")
@@ -240,6 +251,33 @@ def fixed_targets(job: Job, previous: Mapping[str, Any] | None) -> Fixed:
     if stored.get("values") is not None:
         _check_same_targets(job, stored["values"], fixed)
     return fixed
+
+
+def targets_of_newest(job: Job, previous: Mapping[str, Any] | None) -> Fixed:
+    """Return the targets that are held fixed while a run is followed, which began or goes on.
+
+    Those that it began with, or those of its newest checkpoint, for no one knows the ones to come.
+    """
+    stored = (previous or {}).get("target", {})
+    if job.target.needs_outputs(job.contrast) and stored.get("values") is not None:
+        runner_up = stored.get("runner_up")
+        return Fixed(np.array(stored["values"]), None if runner_up is None else np.array(runner_up))
+    outputs = _outputs(job, reversed(job.listing.checkpoints))
+    finite = (values for values in outputs if np.isfinite(values).all())
+    return fix_targets(job.target, job.contrast, islice(finite, 1))
+
+
+def settle(job: Job, manifest: dict[str, Any], fixed: Fixed) -> explanation.Question:
+    """Return the question whose targets are `fixed`, and write down in the manifest what they are."""
+    manifest["target"]["values"] = None if fixed.target is None else fixed.target.tolist()
+    if fixed.runner_up is not None:
+        manifest["target"]["runner_up"] = fixed.runner_up.tolist()
+    question = explanation.Question(job.contrast, fixed.target, fixed.runner_up)
+    if job.rule.name in STOCK:
+        manifest["checks"]["stock"] = explanation.stock_deviation(
+            job.model, job.observations.values, question
+        )
+    return question
 
 
 def _check_same_targets(job: Job, stored: list[int], fixed: Fixed) -> None:
@@ -279,7 +317,11 @@ def check_unchanged(job: Job, journal: list[dict[str, Any]]) -> None:
                 f"{job.folder}: step {record['step']} was explained from {record['path']}, which is not "
                 "among the checkpoints now; bring it back, or start again with --overwrite or -o"
             )
-        if list(stamp(checkpoint.path, checkpoint.format)) == [record["size"], record["modified"]]:
+        try:
+            found = list(stamp(checkpoint.path, checkpoint.format))
+        except (OSError, CheckpointError):
+            continue  # training has deleted it while it was followed: what was explained stands
+        if found == [record["size"], record["modified"]]:
             continue
         if digest(checkpoint.path, checkpoint.format) != record["sha256"]:
             raise RunError(

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lrpdyn.checkpoints.model import Checkpoint
-from lrpdyn.dynamics import Dynamics, Measures, Transition
+from lrpdyn.dynamics import Dynamics
+from lrpdyn.measured import Measures, Transition
 from lrpdyn.measures import gives_probabilities, pixels, predictions
 from lrpdyn.outliers.facts import Changes, Floats, Pixels, PixelsOfSample, Question, RunFacts, Steps
 from lrpdyn.streamed import Samples

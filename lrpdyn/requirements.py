@@ -48,23 +48,35 @@ def check_requirements(job: Job) -> None:
 
 def bytes_to_write(job: Job) -> int:
     """Return the bytes that the run writes at least, beside those that are there already."""
-    values, storage, folder = job.observations.values, job.storage, job.folder
-    shape = values.shape
-    steps = [checkpoint.step for checkpoint in job.listing.checkpoints]
-    whole, pixels = _FLOAT32 * prod(shape), _FLOAT32 * prod(of_pixels(shape))
-    files = {folder / f"{name}.npy": pixels if name in PIXEL_MAPS else whole for name in MAPS}
-    files[folder / "observations.npy"] = whole
+    storage, folder, shape = job.storage, job.folder, job.observations.values.shape
+    steps = [checkpoint.step for checkpoint in job.own]
+    whole = _FLOAT32 * prod(shape)
+    files = {folder / "observations.npy": whole}
     if storage.keep != "none":
         kept = prod(storage.kept_shape(shape)) * np.dtype(storage.dtype).itemsize
         files |= {relevance_path(folder, step): kept for step in steps}
     if not storage.whole:
         # The float32 maps of one step at least lie beside it until the sums have them.
         files[storage.maps_path(folder, steps[-1])] = whole
-    rows = _ROW * len(values)
-    files[folder / "metrics.csv"] = rows * len(steps)
-    files[folder / "transitions.csv"] = rows * (len(steps) - 1)
+    files |= _of_shard(folder, shape) if job.shard else _of_run(folder, shape, len(steps))
     missing = sum(size + _HEADER for path, size in files.items() if not _there(path))
-    return missing + size_of_sums(shape)[1]
+    return missing + size_of_sums(shape, job.places)[1]
+
+
+def _of_run(folder: Path, shape: tuple[int, ...], steps: int) -> dict[Path, int]:
+    """Return the sizes of maps and tables."""
+    whole, pixels = _FLOAT32 * prod(shape), _FLOAT32 * prod(of_pixels(shape))
+    files = {folder / f"{name}.npy": pixels if name in PIXEL_MAPS else whole for name in MAPS}
+    files[folder / "metrics.csv"] = _ROW * shape[0] * steps
+    files[folder / "transitions.csv"] = _ROW * shape[0] * (steps - 1)
+    return files
+
+
+def _of_shard(folder: Path, shape: tuple[int, ...]) -> dict[Path, int]:
+    """Return the sizes of what is certainly there: the last map, and what changed most."""
+    whole, pixels = _FLOAT32 * prod(shape), _FLOAT32 * prod(of_pixels(shape))
+    sizes = {"last_map": whole, "largest": 2 * pixels, "largest_at": pixels}
+    return {folder / "shard" / f"{name}.npy": size for name, size in sizes.items()}
 
 
 def bytes_to_hold(job: Job) -> int:
@@ -76,7 +88,7 @@ def bytes_to_hold(job: Job) -> int:
     shape = values.shape
     batch = 2 * _FLOAT32 * min(job.model.batch_size, len(values)) * prod(shape[1:])
     held = values.nbytes if isinstance(values, np.ndarray) else 0
-    return batch + held + size_of_sums(shape)[0]
+    return batch + held + size_of_sums(shape, job.places)[0]
 
 
 def _there(path: Path) -> bool:

@@ -24,7 +24,7 @@ from lrpdyn.regions import Painting
 from lrpdyn.streamed import opened
 from lrpdyn.tables import TRANSITIONS, metric_columns, metric_rows, transition_rows
 from lrpdyn.trajectory import trajectory
-from lrpdyn.verification import finish
+from lrpdyn.verification import finish_manifest
 
 _ENTRY = ("step", "path", "format", "sha256", "status", "reason", "relevance_sha256")
 
@@ -88,8 +88,9 @@ def write_results(
     manifest["checks"].update(_checks(facts.steps, explained))
     manifest["checks"]["dynamics"] = dynamics.summary()
     manifest["environment"]["finished"] = time.strftime("%Y-%m-%dT%H:%M:%S%z")
+    manifest.pop("files", None)  # under --follow, of the results before these
     draw([store.Run(folder, manifest)], "dynamics")
-    finish(folder, manifest)
+    finish_manifest(folder, manifest)
 
 
 def _by_step(entry: dict[str, Any]) -> tuple[float, str]:

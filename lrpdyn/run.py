@@ -56,6 +56,8 @@ PIXEL_MAPS = ("relative_dynamics", "pixel_entropy")
 #: What a finished run holds, beside its manifest, journal and relevance.
 RESULTS = ("observations.npy", *(f"{name}.npy" for name in MAPS), "metrics.csv", "transitions.csv",
            "outliers.json", "outliers.csv", "figures/dynamics.png")  # fmt: skip
+#: What a finished shard of a run holds instead.
+SHARD_RESULTS = ("observations.npy", "shard/shard.json")
 
 #: The names of what `lrpdyn plot` writes, by itself, into the folder of figures.
 FIGURE = re.compile(
@@ -73,6 +75,11 @@ def nearest_folder(run: Path) -> Path | None:
 def relevance_path(run: Path, step: int) -> Path:
     """Return where the relevance of `step` is kept."""
     return run / "relevance" / f"step_{step:012d}.npy"
+
+
+def working_path(run: Path, step: int) -> Path:
+    """Return where maps of `step` lie that are not kept, or that belong to another shard."""
+    return run / WORKING / relevance_path(run, step).name
 
 
 def of_pixels(shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -104,11 +111,18 @@ def clear_run(run: Path) -> None:
     written = [run / JOURNAL, *(run / name for name in RESULTS)]
     written += sorted((run / "relevance").glob(f"step_{'[0-9]' * 12}.npy"))
     written += sorted((run / WORKING).glob(f"step_{'[0-9]' * 12}.npy"))
+    written += [run / name for name in shard_results(run)]
     written += [path for path in sorted((run / "figures").glob("*")) if FIGURE.fullmatch(path.name)]
     written += [run / REPORT]
     # The manifest goes last: until then the folder is known to be a run.
     for path in (*written, *leftovers(run), run / MANIFEST):
         delete(path)
+
+
+def shard_results(run: Path) -> list[str]:
+    """Return the names of the files of a shard that are made from the relevance."""
+    found = [p for kind in ("*.npy", "*.npz", "*.json") for p in (run / "shard").glob(kind)]
+    return ["observations.npy", *sorted(str(path.relative_to(run)) for path in found)]
 
 
 def delete(path: Path) -> None:
@@ -121,7 +135,7 @@ def delete(path: Path) -> None:
 
 def leftovers(run: Path) -> list[Path]:
     """Return the temporary files that a killed run left behind."""
-    folders = (run, run / "relevance", run / "figures", run / WORKING)
+    folders = (run, run / "relevance", run / "figures", run / "shard", run / WORKING)
     return [path for folder in folders for path in folder.glob(".*.tmp")]
 
 
@@ -161,6 +175,14 @@ def _read_table(content: bytes, needed: Sequence[str]) -> Table:
 
 def damaged(run: Path, name: str, why: object) -> RunError:
     """Return the error that a file of a run cannot be used."""
+    from lrpdyn.lock import read_holder  # it takes as long to load as all this
+
+    holder = read_holder(run)
+    if holder is not None and not holder.is_gone:
+        return RunError(
+            f"{run / name}: cannot be read: {why}; {holder}, writes the run right now: try again when it "
+            "has"
+        )
     return RunError(
         f"{run / name}: cannot be read: {why}; the command that made the run makes it anew (lrpdyn "
         f"verify {run} looks at every file)"

@@ -45,14 +45,16 @@ def stopped(done: int, total: int) -> Stopped:
 
 
 @contextlib.contextmanager
-def heeded() -> Iterator[None]:
+def heeded() -> Iterator[threading.Event]:
     """Take note of SIGINT and SIGTERM instead of ending at once; a second one ends at once.
 
-    Signals can be heeded in the main thread alone: elsewhere nothing changes.
+    Gives what is set when one comes. Signals can be heeded in the main thread alone: elsewhere
+    nothing changes.
     """
+    told = threading.Event()
     _asked[0] = 0
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield told
         return
     process = os.getpid()
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -60,6 +62,7 @@ def heeded() -> Iterator[None]:
     def heed(signum: int, frame: Any) -> None:
         if os.getpid() == process and not asked():
             _asked[0] = signum
+            told.set()
             with contextlib.suppress(OSError):
                 os.write(2, _MESSAGE)  # print may be what was interrupted
             return
@@ -72,7 +75,7 @@ def heeded() -> Iterator[None]:
     for number in before:
         signal.signal(number, heed)
     try:
-        yield
+        yield told
     finally:
         for number, earlier in before.items():
             signal.signal(number, earlier)

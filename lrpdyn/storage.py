@@ -56,8 +56,8 @@ class Storage:
 
     def maps_path(self, folder: Path, step: int) -> Path:
         """Return where the float32 maps of `step` are until the sums have them."""
-        path = store.relevance_path(folder, step)
-        return path if self.whole else folder / store.WORKING / path.name
+        find = store.relevance_path if self.whole else store.working_path
+        return find(folder, step)
 
     def kept_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """Return the shape of what is kept of maps of `shape`."""

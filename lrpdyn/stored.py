@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -66,16 +66,8 @@ class Stored:
         return found.reshape(stop - start, *self.shape[1:])
 
 
-Rows = Mapping[str, tuple[Shape, Any]]
-
-
-def shelf_bytes(rows: Rows, samples: int) -> int:
-    """Return the bytes of the arrays of a `Shelf`."""
-    return samples * sum(_bytes(shape, np.dtype(kind)) for shape, kind in rows.values())
-
-
-def _bytes(shape: Shape, kind: np.dtype[Any]) -> int:
-    return int(np.prod(shape, dtype=np.int64)) * kind.itemsize
+#: The maps (N, ...) of a step, in memory or in a file.
+Maps = NDArray[np.float32] | Stored
 
 
 class Shelf:
@@ -83,29 +75,32 @@ class Shelf:
 
     Parameters
     ----------
-    rows
-        The shape of a row and the type of each array.
     samples
         The number of rows.
     folder
-        Where the arrays are kept if they are many: in files without a name, which are gone with the
-        process.
+        Where the arrays are kept once they are many: in files without a name, which are gone with
+        the process. None keeps all in memory.
     """
 
-    def __init__(self, rows: Rows, samples: int, folder: Path | None) -> None:
-        self._rows = {name: (shape, np.dtype(kind)) for name, (shape, kind) in rows.items()}
-        bytes_of = {name: _bytes(shape, kind) for name, (shape, kind) in self._rows.items()}
-        self._bytes = bytes_of
+    def __init__(self, samples: int, folder: Path | None) -> None:
+        self._samples, self._folder = samples, folder
+        self._rows: dict[str, tuple[Shape, np.dtype[Any]]] = {}
+        self._bytes: dict[str, int] = {}
         self._arrays: dict[str, NDArray[Any]] = {}
         self._files: dict[str, IO[bytes]] = {}
-        if folder is None or shelf_bytes(rows, samples) <= LARGEST_IN_MEMORY:
-            for name, (shape, kind) in self._rows.items():
-                self._arrays[name] = np.zeros((samples, *shape), kind)
+
+    def add(self, name: str, shape: Shape, kind: Any) -> None:
+        """Make room for an array of rows of `shape`."""
+        self._rows[name] = shape, np.dtype(kind)
+        self._bytes[name] = int(np.prod(shape, dtype=np.int64)) * np.dtype(kind).itemsize
+        in_memory = sum(array.nbytes for array in self._arrays.values())
+        size = self._samples * self._bytes[name]
+        if self._folder is None or in_memory + size <= LARGEST_IN_MEMORY:
+            self._arrays[name] = np.zeros((self._samples, *shape), kind)
             return
-        for name, size in bytes_of.items():
-            file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115
-            file.truncate(samples * size)
-            self._files[name] = file
+        file = tempfile.TemporaryFile(dir=self._folder, buffering=0)  # noqa: SIM115
+        file.truncate(size)
+        self._files[name] = file
 
     def close(self) -> None:
         """Give the files up."""
@@ -117,18 +112,32 @@ class Shelf:
         """Give some arrays of a piece to change, and put them back; other pieces may be out too."""
         arrays = self.read(piece, names)
         yield arrays
-        for name in names if self._files else ():
-            data = arrays[name].data.cast("B")
-            at = piece.start * self._bytes[name]
-            while data:
-                written = os.pwrite(self._files[name].fileno(), data, at)
-                data, at = data[written:], at + written
+        for name in names:
+            if name in self._files:
+                self._write(piece, name, arrays[name])
 
     def read(self, piece: slice, names: Sequence[str]) -> dict[str, NDArray[Any]]:
         """Return some arrays of a piece."""
-        if not self._files:
-            return {name: self._arrays[name][piece] for name in names}
-        return {name: self._read(piece, name) for name in names}
+        return {
+            name: self._read(piece, name) if name in self._files else self._arrays[name][piece]
+            for name in names
+        }
+
+    def write(self, piece: slice, name: str, values: NDArray[Any] | float) -> None:
+        """Put values into a piece of an array."""
+        if name not in self._files:
+            self._arrays[name][piece] = values
+            return
+        shape, kind = self._rows[name]
+        whole = np.broadcast_to(values, (piece.stop - piece.start, *shape))
+        self._write(piece, name, np.ascontiguousarray(whole, kind))
+
+    def _write(self, piece: slice, name: str, values: NDArray[Any]) -> None:
+        data = values.data.cast("B")
+        at = piece.start * self._bytes[name]
+        while data:
+            written = os.pwrite(self._files[name].fileno(), data, at)
+            data, at = data[written:], at + written
 
     def _read(self, piece: slice, name: str) -> NDArray[Any]:
         shape, kind = self._rows[name]

@@ -20,8 +20,8 @@ from lrpdyn.stored import Stored
 
 #: Bytes of an array that stays in memory; a larger one is kept in a file.
 LARGEST_IN_MEMORY = 16 * 2**20
-#: Entries that are worked on at once: 8 MiB in float64.
-_ENTRIES = 2**20
+#: Entries that are worked on at once: 2 MiB in float64.
+_ENTRIES = 2**18
 
 
 class Streamed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -107,3 +108,23 @@ class Sums:
             [total.sum(), net, coarse.sum(), total @ total, magnitude @ magnitude, coarse @ coarse,
              total @ magnitude, total @ coarse]
         )  # fmt: skip
+
+
+def summary(products: Array) -> dict[str, float | None]:
+    """Return `lrpdyn.dynamics.Dynamics.summary` of what `Sums.products` gave, added up."""
+    known = dict(zip(Sums.PRODUCTS, products.tolist(), strict=True))
+    path = known["path"]
+
+    def number(value: float, divisor: float) -> float | None:
+        return value / divisor if path > 0 and divisor > 0 and np.isfinite(value) else None
+
+    def alike(name: str) -> float | None:
+        found = number(known[f"total {name}"], math.sqrt(known["total"] * known[name]))
+        return None if found is None else min(found, 1.0)
+
+    return {
+        "alike_mean_relevance": alike("magnitude"),
+        "net_share": number(known["net"], path),
+        "every_second_share": number(known["every second"], path),
+        "alike_every_second": alike("coarse"),
+    }

@@ -14,7 +14,7 @@ from lrpdyn.array_files import map_npy
 from lrpdyn.files import sha256_of, sync_folder
 from lrpdyn.journal import JOURNAL, is_whole, whole_records
 from lrpdyn.manifest import MANIFEST, is_sealed, load_manifest, save_manifest
-from lrpdyn.run import RESULTS, Run, leftovers, relevance_path
+from lrpdyn.run import RESULTS, SHARD_RESULTS, Run, leftovers, relevance_path, shard_results
 
 _EXPLAINED = ("done", "not_finite")
 _OTHER_BYTES = "its bytes are not those that were written"
@@ -84,13 +84,14 @@ class Verdict:
         }
 
 
-def finish(run: Path, manifest: dict[str, Any]) -> None:
-    """Write the manifest of a finished run, with the hash of each of its files.
+def finish_manifest(run: Path, manifest: dict[str, Any]) -> None:
+    """Write the manifest of a finished run, or of a shard of one, with the hash of each of its files.
 
     It comes last, when the names of all others are on the disk: it is never ahead of them.
     """
-    manifest["files"] = {name: sha256_of(run / name) for name in RESULTS}
-    for folder in (run / "relevance", run / "figures"):
+    names = RESULTS if manifest.get("shard") is None else shard_results(run)
+    manifest["files"] = {name: sha256_of(run / name) for name in names}
+    for folder in (run / "relevance", run / "figures", run / "shard"):
         if folder.exists():
             sync_folder(folder)
     save_manifest(run, manifest)
@@ -99,8 +100,13 @@ def finish(run: Path, manifest: dict[str, Any]) -> None:
 def damaged_results(run: Path, manifest: Mapping[str, Any]) -> list[Damage]:
     """Return which of the files that are made from the relevance are missing, or not as written."""
     hashes = manifest.get("files", {})
-    found = ((name, _state(run / name, hashes.get(name))) for name in RESULTS)
+    found = ((name, _state(run / name, hashes.get(name))) for name in _results(manifest))
     return [Damage(name, what) for name, what in found if what is not None]
+
+
+def _results(manifest: Mapping[str, Any]) -> Sequence[str]:
+    """Return the files that are made from the relevance; those of a shard are as many as its sums."""
+    return RESULTS if manifest.get("shard") is None else tuple(manifest.get("files", SHARD_RESULTS))
 
 
 def verify(run: Path) -> Verdict:
@@ -132,10 +138,10 @@ def verify(run: Path) -> Verdict:
     if opened.keep == "none":
         hashes = {}
     damaged += _damaged_relevance(run, hashes, opened.relevance_shape)
-    looked_at = 2 + len(hashes) + (0 if pending else len(RESULTS))
+    looked_at = 2 + len(hashes) + (0 if pending else len(_results(manifest)))
     files = manifest.get("files", {})
     unproven = sum(written is None for written in hashes.values())
-    unproven += 0 if pending else sum(name not in files for name in RESULTS)
+    unproven += 0 if pending else sum(name not in files for name in _results(manifest))
     return Verdict(
         looked_at - len({damage.file for damage in damaged}),
         unproven,

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats
 
-from lrpdyn.dynamics import Dynamics, Transition
+from lrpdyn.dynamics import Dynamics
+from lrpdyn.measured import Transition
 from lrpdyn.measures import normalise
 from lrpdyn.stored import Stored, pieces
 from lrpdyn.sums import Sums

@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 import lrpdyn
-from lrpdyn import steps
+from lrpdyn import blocks
 from lrpdyn.errors import CheckpointError, LrpdynError, ObservationError, RunError, UsageError
 
 TANH = {"activation": "tanh"}
@@ -84,7 +84,7 @@ def test_asked_again_and_gone_on_with(
     mlp_folder: Path, vectors: Vectors, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = contents(mlp_run(mlp_folder, vectors, tmp_path / "whole").path)
-    explain = steps.explain_parts
+    explain = blocks.explain_parts
     calls = []
 
     def stops(*arguments: Any) -> Any:
@@ -93,7 +93,7 @@ def test_asked_again_and_gone_on_with(
             raise KeyboardInterrupt
         return explain(*arguments)
 
-    monkeypatch.setattr(steps, "explain_parts", stops)
+    monkeypatch.setattr(blocks, "explain_parts", stops)
     with pytest.raises(KeyboardInterrupt):
         mlp_run(mlp_folder, vectors, tmp_path / "run", workers=1)
     with pytest.raises(RunError, match="not finished"):

@@ -70,11 +70,27 @@ def test_what_is_kept_is_what_is_asked_for(
     assert arrays + gone < asked[0] < written(run.path) + gone + 128
 
 
+def test_a_shard_is_asked_for_less(
+    mlp_folder: Path, vectors: Vectors, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+
+    def told(job: Job) -> int:
+        asked.append(needed(job))
+        return asked[-1]
+
+    needed = requirements.bytes_to_write
+    monkeypatch.setattr(requirements, "bytes_to_write", told)
+    for shard in ("1/2", "2/2"):
+        run = mlp_run(mlp_folder, vectors, tmp_path / shard[0], shard=shard).path
+        assert 4 * vectors.nbytes < asked[-1] < written(run)
+
+
 def test_memory_is_asked_before_the_start(
     mlp_folder: Path, vectors: Vectors, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Observations, three of them with their relevance, and the sums.
-    needed = 4 * vectors.size + 2 * 4 * 3 * 6 + (4 * 8 + 2 * 4) * vectors.size
+    # Observations, three of them with their relevance, and the sums: of 5 places, two subtrees.
+    needed = 4 * vectors.size + 2 * 4 * 3 * 6 + (8 + 2 * 4 + 2 * 4 * 8) * vectors.size
     monkeypatch.setattr(requirements, "usable_memory", lambda: needed - 1)
     with pytest.raises(RunError, match=rf"3 observations .* take {needed:,} bytes.*--batch-size"):
         mlp_run(mlp_folder, vectors, tmp_path / "run", batch_size=3)

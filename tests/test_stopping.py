@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from lrpdyn import steps, stopping
+from lrpdyn import blocks, stopping
 from lrpdyn.errors import RunError
 from lrpdyn.journal import read_journal
 from lrpdyn.stopping import Stopped, asked, heeded
@@ -28,7 +28,7 @@ def test_the_step_in_hand_is_kept(
     capfd: pytest.CaptureFixture[str], sent: signal.Signals, workers: int,
 ) -> None:  # fmt: skip
     whole = contents(mlp_run(mlp_folder, vectors, tmp_path / "whole").path)
-    explain, parent, begun = steps.explain_parts, os.getpid(), tmp_path / "begun"
+    explain, parent, begun = blocks.explain_parts, os.getpid(), tmp_path / "begun"
 
     def stops(*arguments: Any) -> Any:
         with begun.open("a") as file:
@@ -39,7 +39,7 @@ def test_the_step_in_hand_is_kept(
                 os.kill(os.getpid(), sent)  # as a batch system does, all processes at once
         return explain(*arguments)
 
-    monkeypatch.setattr(steps, "explain_parts", stops)
+    monkeypatch.setattr(blocks, "explain_parts", stops)
     before = signal.getsignal(sent)
     with pytest.raises(Stopped, match=r"Stopped\. [1-4] of 5 steps are finished") as stopped:
         mlp_run(mlp_folder, vectors, tmp_path / "run", workers=workers)
@@ -48,7 +48,7 @@ def test_the_step_in_hand_is_kept(
     assert "once more to stop at once" in capfd.readouterr().err
     kept = len(read_journal(tmp_path / "run"))
     assert kept == begun.stat().st_size
-    monkeypatch.setattr(steps, "explain_parts", explain)
+    monkeypatch.setattr(blocks, "explain_parts", explain)
     run = mlp_run(mlp_folder, vectors, tmp_path / "run", workers=workers)
     assert contents(run.path) == whole
 

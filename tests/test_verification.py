@@ -14,7 +14,7 @@ import torch
 from click.testing import CliRunner
 
 import lrpdyn
-from lrpdyn import steps
+from lrpdyn import blocks
 from lrpdyn.cli.main import group
 from lrpdyn.errors import RunError, UsageError
 from lrpdyn.manifest import save_manifest
@@ -28,13 +28,13 @@ STEPS = (2, 4, 10, 20, 30)
 @pytest.fixture
 def explained(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Counts the steps that are explained from now on."""
-    explain, calls = steps.explain_parts, []
+    explain, calls = blocks.explain_parts, []
 
     def counted(*arguments: Any) -> Any:
         calls.append(1)
         return explain(*arguments)
 
-    monkeypatch.setattr(steps, "explain_parts", counted)
+    monkeypatch.setattr(blocks, "explain_parts", counted)
     return calls
 
 
@@ -242,7 +242,7 @@ def test_what_is_kept_is_what_is_looked_at(
 def test_maps_that_are_gone_on_with_are_held_against_their_hash(
     mlp_folder: Path, vectors: Vectors, tmp_path: Path, keep: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    explain, calls = steps.explain_parts, []
+    explain, calls = blocks.explain_parts, []
 
     def stops(*arguments: Any) -> Any:
         calls.append(1)
@@ -250,7 +250,7 @@ def test_maps_that_are_gone_on_with_are_held_against_their_hash(
             raise KeyboardInterrupt
         return explain(*arguments)
 
-    monkeypatch.setattr(steps, "explain_parts", stops)
+    monkeypatch.setattr(blocks, "explain_parts", stops)
     with pytest.raises(KeyboardInterrupt):
         mlp_run(mlp_folder, vectors, tmp_path / "run", workers=1, keep=keep)
     folder = tmp_path / "run" / (".maps" if keep == "none" else "relevance")

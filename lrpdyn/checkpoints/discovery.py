@@ -20,6 +20,9 @@ from lrpdyn.errors import CheckpointError
 from lrpdyn.remote.path import RemotePath, as_path, each, matching
 
 Progress = Callable[[list[Path]], Iterable[Path]]
+#: Looks at an entry; what is given for it gets the usual look too, and may do without it.
+Look = Callable[[Path], "Found | LeftOut"]
+Looking = Callable[[Path, Look], "Found | LeftOut"]
 
 _UNKNOWN = "holds no checkpoint of a known format"
 _FOLDER = "a folder"
@@ -61,6 +64,7 @@ def discover(
     trust: bool = False,
     selection: Selection | None = None,
     progress: Progress = iter,
+    looking: Looking | None = None,
 ) -> Listing:
     """Return the checkpoints of a folder (or glob) in order of their training step.
 
@@ -79,6 +83,8 @@ def discover(
         Which of the checkpoints, and which of their weights.
     progress
         Wraps the list of paths while they are read.
+    looking
+        Looks at each entry instead; other folders are then not entered.
 
     Raises
     ------
@@ -87,23 +93,25 @@ def discover(
     """
     chosen = selection or Selection(pattern=pattern)
     where = _entries(str(checkpoints))
-    found, left_out = _look_at_all(where, chosen, trust, progress)
+    found, left_out = _look_at_all(where, chosen, trust, progress, looking)
     notes: list[str] = []
-    if len(found) < 2 and not any(entry.bad for entry in left_out) and where.root is not None:
-        deeper = _deeper(where.root, chosen, trust)
+    root = where.root if looking is None else None
+    if len(found) < 2 and not any(entry.bad for entry in left_out) and root is not None:
+        deeper = _deeper(root, chosen, trust)
         if deeper is not None:
             notes.append(f"the checkpoints are in {deeper}")
             where = _entries(str(deeper))
             found, left_out = _look_at_all(where, chosen, trust, progress)
     named_alike = {template(entry.path.name) for entry in found}
-    left_out, written = _settled(
-        [_judged(entry, named_alike, chosen) for entry in left_out],
-        lambda path: _look_at(path, where.root, chosen, trust),
-    )
-    notes += [f"{entry.path.name} was being written, and was waited for" for entry in written]
-    notes += [f"{entry.path.name} {_WRITTEN}: left out; the same command goes on with it later"
-              for entry in left_out if entry.reason == _WRITTEN]  # fmt: skip
-    found += written
+    left_out = [_judged(entry, named_alike, chosen) for entry in left_out]
+    if looking is None:  # who looks by itself knows what is being written
+        left_out, written = _settled(
+            left_out, lambda path: _look_at(path, where.root, chosen, trust)
+        )
+        notes += [f"{entry.path.name} was being written, and was waited for" for entry in written]
+        notes += [f"{entry.path.name} {_WRITTEN}: left out; the same command goes on with it later"
+                  for entry in left_out if entry.reason == _WRITTEN]  # fmt: skip
+        found += written
     ordered, others, unit = order(found, where.name, chosen.weights)
     taken, not_taken = chosen.choose(ordered)
     executed = sorted({name for entry in taken for name in entry.header.executes})
@@ -158,12 +166,19 @@ def _entries(where: str) -> _Where:
 
 
 def _look_at_all(
-    where: _Where, selection: Selection, trust: bool, progress: Progress
+    where: _Where,
+    selection: Selection,
+    trust: bool,
+    progress: Progress,
+    looking: Looking | None = None,
 ) -> tuple[list[Found], list[LeftOut]]:
+    def look(path: Path) -> Found | LeftOut:
+        return _look_at(path, where.root, selection, trust)
+
     found: list[Found] = []
     left_out: list[LeftOut] = []
     tables: dict[tuple[tuple[str, tuple[int, ...]], ...], Shapes] = {}
-    looked = each(lambda path: _look_at(path, where.root, selection, trust), where.entries)
+    looked = each(look if looking is None else lambda path: looking(path, look), where.entries)
     for _, entry in zip(progress(where.entries), looked, strict=True):
         if isinstance(entry, LeftOut):
             left_out.append(entry)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lrpdyn.cli import options
+from lrpdyn.cli.closing import tell, warn
 from lrpdyn.cli.loading import loading
-from lrpdyn.text import printable
 
 if TYPE_CHECKING:
     from lrpdyn.run import Run
@@ -84,8 +84,17 @@ if TYPE_CHECKING:
 @click.option("--fill", type=float, help="What a region is painted with, as in the observation files. "
               "Default: their most frequent value.")  # fmt: skip
 @options.curve
-@click.option("--wait", type=click.FloatRange(min=0), default=0.0, metavar="SECONDS",
-              help="Wait for another compute in the run folder. Default: refuse at once.")  # fmt: skip
+@click.option("--shard", metavar="K/N", help="Explain stretch K of N of the checkpoints, for lrpdyn "
+              "merge.")  # fmt: skip
+@click.option("--dask", metavar="ADDRESS", help="Explain on the Dask cluster there, or on one of N "
+              "processes here: local:N.")  # fmt: skip
+@click.option("--follow", is_flag=True, help="Go on as training writes checkpoints, until Ctrl-C, "
+              "--until or --idle.")  # fmt: skip
+@click.option("--poll", type=float, default=5.0, show_default=True, metavar="SECONDS",
+              help="Between two looks at the folder that is followed.")  # fmt: skip
+@click.option("--idle", type=float, metavar="SECONDS",
+              help="Stop following after so long without a new checkpoint.")  # fmt: skip
+@options.wait
 @click.option("--overwrite", is_flag=True, help="Replace a run of another question.")
 @click.option("--recompute", type=int, multiple=True, metavar="STEP",
               help="Explain this step again: its file or checkpoint is another now.")  # fmt: skip
@@ -108,7 +117,7 @@ def command(settings: Any, /, checkpoints: str, observations: tuple[str, ...], *
     started = time.time()
     question = asked(given["out"], [checkpoints, *observations], given)
     # What is trusted to run is told each time; the others ask for more than the results.
-    more = ("trust", "overwrite", "recompute", "profile")
+    more = ("trust", "overwrite", "recompute", "profile", "follow")
     full = verbose or any(given[name] for name in more)
     run = None if full else question.answer()
     if run is None:
@@ -125,22 +134,12 @@ def command(settings: Any, /, checkpoints: str, observations: tuple[str, ...], *
 
 
 def _tell(run: Run, started: float, *, quiet: bool) -> int:
-    """Say what a run found, and return the exit code."""
-    from lrpdyn.closing import closing_lines
-
-    skipped = [entry for entry in run.manifest["checkpoints"] if entry["status"] == "bad"]
+    """Say what a run, or a shard of one, found, and return the exit code."""
+    if not quiet and (run.path / "manifest.json").stat().st_mtime < started:
+        click.echo(f"{run.path} is finished: {len(run.steps)} steps; nothing to do", err=True)
+    shard = run.manifest.get("shard")
+    if shard is None:
+        return tell(run, quiet=quiet)
     if not quiet:
-        if (run.path / "manifest.json").stat().st_mtime < started:
-            click.echo(f"{run.path} is finished: {len(run.steps)} steps; nothing to do", err=True)
-        for line in closing_lines(run):
-            click.echo(printable(line), err=True)
-    for entry in skipped:
-        click.echo(printable(f"skipped   {entry['reason']}"), err=True)
-    for entry in run.manifest["checkpoints"]:
-        if entry["status"] == "not_finite":
-            click.echo(f"warning   step {entry['step']:,}: {entry['reason']}", err=True)
-    for steps in run.manifest.get("weights", {}).get("same", []):
-        listed = ", ".join(f"{step:,}" for step in steps[:6]) + " ..." * (len(steps) > 6)
-        click.echo(f"warning   steps {listed} hold the same weights", err=True)
-    click.echo(str(run.path))
-    return 3 if skipped else 0
+        click.echo(f"shard     {shard['name']}: {len(run.steps)} steps; see lrpdyn merge", err=True)
+    return warn(run)

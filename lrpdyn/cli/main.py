@@ -17,8 +17,8 @@ from lrpdyn.errors import LrpdynError
 from lrpdyn.stopping import Stopped
 from lrpdyn.text import printable
 
-_COMMANDS = ("compute", "plot", "outliers", "report", "compare", "export", "verify", "inspect", "demo",
-             "rules", "architectures")  # fmt: skip
+_COMMANDS = ("compute", "plot", "outliers", "report", "compare", "merge", "export", "verify", "inspect",
+             "demo", "rules", "architectures")  # fmt: skip
 _STOPPED = "Stopped. What is finished is kept: the same command goes on from there."
 
 

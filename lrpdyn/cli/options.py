@@ -82,6 +82,17 @@ def curve(function: Callable[..., Any]) -> Callable[..., Any]:
     )(function)
 
 
+def wait(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add --wait."""
+    return click.option(
+        "--wait",
+        type=click.FloatRange(min=0),
+        default=0.0,
+        metavar="SECONDS",
+        help="Wait for another process that writes the run folder. Default: refuse at once.",
+    )(function)
+
+
 def output_format(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Add --format with a choice of `names`, the first being the default."""
     return click.option(

@@ -105,11 +105,7 @@ class SecondLook:
         return {"rule": self._model.composite.name, "fill": fill, "steps": found}
 
     def _load(self, step: int) -> bool:
-        try:
-            explanation.load(self._model, self._checkpoints[step], trust=self._trust)
-        except (CheckpointError, ArchitectureError, OSError):
-            return False  # it was there when it was explained
-        return True
+        return explanation.can_load(self._model, self._checkpoints[step], trust=self._trust)
 
     def _asked(
         self, targets: NDArray[np.int64], samples: Sequence[int]
@@ -135,9 +131,12 @@ class SecondLook:
         if not self._load(after):
             return dict.fromkeys(samples, UNAVAILABLE)
         kept = explanation.explain(*self._asked(self._targets[before], samples))
+        try:
+            stored = self._maps(before, samples), self._maps(after, samples)
+        except (CheckpointError, ArchitectureError, OSError):
+            return dict.fromkeys(samples, UNAVAILABLE)  # not kept, and their checkpoint is gone
         one, two, held = (
-            rows(normalise(maps, self._normalisation))
-            for maps in (self._maps(before, samples), self._maps(after, samples), kept.relevance)
+            rows(normalise(maps, self._normalisation)) for maps in (*stored, kept.relevance)
         )
         change, without = np.abs(two - one).sum(axis=1), np.abs(held - one).sum(axis=1)
         return {

@@ -13,7 +13,7 @@ from lrpdyn.measures import entropy
 from lrpdyn.outliers.facts import Floats
 from lrpdyn.records import OfRandom
 from lrpdyn.regions import Regions, shares
-from lrpdyn.streamed import Samples
+from lrpdyn.streamed import Samples, pieces
 from lrpdyn.workers import in_order
 
 
@@ -53,4 +53,5 @@ def _measured(
 ) -> tuple[Floats, Floats]:
     """Return the entropy (n,) and the shares of regions (R, n) of the maps of a batch."""
     of_regions = np.zeros((0, len(maps))) if regions is None else shares(maps, regions.part(chosen))
-    return entropy(maps), of_regions
+    # A few samples at a time: in float64 a batch takes as much memory as explaining it did.
+    return np.concatenate([entropy(piece) for piece in pieces(maps)]), of_regions

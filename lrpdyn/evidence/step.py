@@ -11,7 +11,6 @@ from torch import nn
 
 from lrpdyn import explanation
 from lrpdyn.checkpoints.model import Checkpoint
-from lrpdyn.errors import ArchitectureError, CheckpointError
 from lrpdyn.evidence.activity import Activity, dead_units
 from lrpdyn.evidence.painting import region_effects
 from lrpdyn.evidence.weights import (
@@ -60,10 +59,8 @@ class WeightHistory:
             self._step = self._weights = None
         elif before.step != self._step:
             self._step, self._weights = before.step, None
-            try:
-                explanation.load(self._model, before, trust=self._trust)
-            except (CheckpointError, ArchitectureError, OSError):
-                return  # it was there when it was explained; what it would tell is unavailable
+            if not explanation.can_load(self._model, before, trust=self._trust):
+                return  # what it would tell is unavailable
             self._weights, self._lengths = copied(self._loaded), lengths(self._loaded)
 
     def advance(self, step: int) -> tuple[dict[str, Any], list[str]]:

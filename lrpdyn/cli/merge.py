@@ -1,0 +1,28 @@
+"""lrpdyn merge."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from lrpdyn.cli import options
+
+
+@click.command("merge", short_help="Put the shards of a run together.")
+@click.argument("shards", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("-o", "--out", default=options.DEFAULT_RUN, show_default=True, help="The run folder.")
+@options.curve
+@options.wait
+@click.option("--overwrite", is_flag=True, help="Replace a run of another question.")
+@options.verbosity
+def command(shards: tuple[Path, ...], **given: Any) -> int:
+    """Put SHARDS, folders of lrpdyn compute --shard K/N, together to the run that one would be.
+
+    Prints the run folder; what it found goes to stderr.
+    """
+    from lrpdyn.cli.closing import tell
+    from lrpdyn.merging import merge
+
+    return tell(merge(shards, **given), quiet=given["quiet"])

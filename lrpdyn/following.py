@@ -1,0 +1,256 @@
+"""A training run explained while it goes on: new checkpoints as they come, results as it goes."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Collection, Mapping
+from contextlib import closing
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from lrpdyn import run as store
+from lrpdyn import stopping
+from lrpdyn.blocks import Hands
+from lrpdyn.checkpoints.model import Listing
+from lrpdyn.checkpoints.selection import Selection
+from lrpdyn.checkpoints.watching import Watch
+from lrpdyn.errors import ArchitectureError, CheckpointError, UsageError
+from lrpdyn.explanation import Question
+from lrpdyn.finishing import finish
+from lrpdyn.job import Job
+from lrpdyn.preparation import Prepared, Request, check_bad, prepare
+from lrpdyn.question import make_manifest, previous_manifest, settle, targets_of_newest
+from lrpdyn.remote.path import RemotePath, as_path
+from lrpdyn.requirements import check_requirements
+from lrpdyn.steps import Steps, begin
+from lrpdyn.times import Times
+
+#: Results are written again once this many times the seconds have passed that the last writing took.
+SHARE = 9
+
+
+#: What the page needs: the extra ``lrpdyn[report]``.
+_OF_THE_PAGE = ("bokeh", "jinja2")
+
+
+@dataclass(frozen=True)
+class Patience:
+    """Seconds between two looks at the folder, and without a new checkpoint until the end."""
+
+    poll: float = 5.0
+    idle: float | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in (("poll", self.poll), ("idle", self.idle)):
+            if value is not None and not value > 0:
+                raise UsageError(f"--{name} {value}: expected seconds above 0")
+
+
+def follow(
+    asked: Request,
+    checkpoints: str | Path,
+    selection: Selection,
+    observations: Any,
+    arrangement: Mapping[str, Any],
+    hands: Callable[[Prepared], tuple[Hands, int]],
+    patience: Patience,
+    told: threading.Event,
+    *,
+    overwrite: bool,
+    recompute: Collection[int] = (),
+) -> store.Run:
+    """Explain checkpoints as they are written, until SIGINT, ``--until`` or ``--idle``.
+
+    Parameters
+    ----------
+    arrangement
+        As `lrpdyn.preparation.prepare` takes it.
+    hands
+        Gives who explains the checkpoints of a job, and a number of threads.
+    told
+        As `lrpdyn.stopping.heeded` gives it: SIGINT is the end, SIGTERM stops at once.
+
+    Raises
+    ------
+    LrpdynError
+        As of `lrpdyn.compute`; a checkpoint that cannot be read is told at the end.
+    """
+    if selection.limit is not None:
+        raise UsageError(
+            "--limit: cannot be with --follow, under which a series has no end; --every"
+        )
+    if isinstance(as_path(str(checkpoints)), RemotePath):
+        raise UsageError(
+            f"{checkpoints}: --follow looks at folders of this machine; call the same command again for "
+            "what is new in a store"
+        )
+    watch = Watch(checkpoints, selection, patience.poll, trust=asked.trust)
+    listing = _first(watch, patience, told)
+    prepared = prepare(asked, listing, observations, arrangement)
+    job = prepared.job
+    manifest = make_manifest(job, {**selection.as_dict(), "prefix": asked.prefix}, prepared.checks)
+    previous = previous_manifest(job, manifest, overwrite=overwrite, recompute=recompute)
+    check_requirements(job)
+    question = settle(job, manifest, targets_of_newest(job, previous))
+    if question.targets is not None and job.target.needs_outputs(job.contrast):
+        by = f"step {listing.checkpoints[-1].step:,} has it" if previous is None else "it began"
+        _say(f"target {job.target.policy}: held as {by}", job)
+    begin(job, manifest)
+    followed = _Followed(job, question, hands(prepared), manifest)
+    with closing(followed):
+        while True:
+            job = _gone_on(followed, job, watch)
+            if told.is_set() or watch.is_past(selection.until):
+                break
+            if followed.idle_for(patience.idle):
+                _say(f"no new checkpoint for {patience.idle:g} seconds: the end", job)
+                break
+            told.wait(patience.poll)
+            followed.heed(job)
+            job = replace(job, listing=_joined(job.listing, watch.look()))
+        everything = watch.look_at_all()
+        good = replace(everything, left_out=tuple(e for e in everything.left_out if not e.bad))
+        job = replace(job, listing=_joined(job.listing, everything if job.skip_bad else good))
+        if not told.is_set():
+            job = _gone_on(followed, job, watch)
+        followed.finish(job)
+        everything = watch.look_at_all()
+    check_bad(everything, job.skip_bad)
+    return store.open_run(job.folder)
+
+
+def _gone_on(followed: _Followed, job: Job, watch: Watch) -> Job:
+    """Explain what is new; return the job without what cannot be loaded, which is told at the end."""
+    while True:
+        try:
+            followed.go_on(job)
+            return job
+        except (CheckpointError, ArchitectureError) as error:
+            series = job.listing.checkpoints
+            failed = series[followed.place]
+            watch.distrust(failed.path, str(error))
+            _say(f"put aside: {error}", job)
+            others = tuple(checkpoint for checkpoint in series if checkpoint is not failed)
+            job = replace(job, listing=replace(job.listing, checkpoints=others))
+
+
+class _Followed:
+    """What is explained so far, and when its results were written."""
+
+    def __init__(
+        self, job: Job, question: Question, hands: tuple[Hands, int], manifest: dict[str, Any]
+    ) -> None:
+        self._question, self._hands, self._manifest = question, hands, manifest
+        self._steps = self._begin(job)
+        self._last_new = time.monotonic()
+        self._next_writing = 0.0
+        self._written = 0
+
+    def _begin(self, job: Job) -> Steps:
+        hands, threads = self._hands
+        return Steps(job, self._question, hands, threads, Times())
+
+    def close(self) -> None:
+        self._steps.dynamics.close()
+
+    @property
+    def place(self) -> int:
+        """The place of the checkpoint that is explained next."""
+        return len(self._steps.records)
+
+    def idle_for(self, seconds: float | None) -> bool:
+        """Tell whether nothing new came for so long."""
+        return seconds is not None and time.monotonic() - self._last_new >= seconds
+
+    def go_on(self, job: Job) -> None:
+        """Explain what is new, and write the results where that is due."""
+        series = job.listing.checkpoints
+        explained = [record.facts["step"] for record in self._steps.records]
+        if [checkpoint.step for checkpoint in series[: len(explained)]] != explained:
+            # One came in between: all is added again, from the maps that are there.
+            self.close()
+            self._steps = self._begin(job)
+        before = len(self._steps.records)
+        self._steps.go_on(job)
+        self.heed(job)
+        new = len(self._steps.records) - before
+        if new:
+            self._last_new = time.monotonic()
+            _say(f"step {self._steps.records[-1].facts['step']:,}: {len(series)} checkpoints", job)
+        due = time.monotonic() >= self._next_writing
+        if due and len(self._steps.records) > self._written and self._enough():
+            started = time.monotonic()
+            self._write(job)
+            ended = time.monotonic()
+            self._next_writing = ended + SHARE * (ended - started)
+
+    def _enough(self) -> bool:
+        done = [record for record in self._steps.records if record.facts["status"] == "done"]
+        return len(done) > 1
+
+    def _write(self, job: Job) -> None:
+        records = self._steps.records
+        explained = replace(job.listing, checkpoints=job.listing.checkpoints[: len(records)])
+        finish(replace(job, listing=explained), self._question, self._manifest, records,
+               self._steps.dynamics, Times())  # fmt: skip
+        shown = job.storage.keep == "relevance"
+        if shown and all(find_spec(package) for package in _OF_THE_PAGE):
+            from lrpdyn.page.report import write_report
+
+            write_report(store.open_run(job.folder))
+        self._written = len(records)
+
+    def heed(self, job: Job) -> None:
+        """Raise `Stopped` by SIGTERM: what is explained is kept, results are not written."""
+        if stopping.asked() == signal.SIGTERM:
+            raise stopping.stopped(self._steps.done, len(job.listing.checkpoints))
+
+    def finish(self, job: Job) -> None:
+        """Write the results of all that is explained.
+
+        Raises
+        ------
+        CheckpointError
+            Of fewer than two checkpoints.
+        """
+        found = len(self._steps.records)
+        if found < 2:
+            raise CheckpointError(
+                f"{job.folder}: {found} checkpoint{'s' * (found != 1)} explained, expected two or more; "
+                "what is explained is kept: the same command goes on"
+            )
+        self._write(job)
+        job.storage.finish(job.folder, self._steps.dynamics.needed)
+
+
+def _first(watch: Watch, patience: Patience, told: threading.Event) -> Listing:
+    """Wait for a checkpoint."""
+    started = time.monotonic()
+    while True:
+        listing = watch.look()
+        if listing.checkpoints:
+            return listing
+        waited = patience.idle is not None and time.monotonic() - started >= patience.idle
+        if stopping.asked() == signal.SIGTERM:
+            raise stopping.stopped(0, 0)
+        if told.is_set() or waited:
+            raise CheckpointError(f"{watch.where}: no checkpoint was written while it was followed")
+        told.wait(patience.poll)
+
+
+def _joined(known: Listing, seen: Listing) -> Listing:
+    """Return what is seen, with the known checkpoints that training has deleted since."""
+    steps = {checkpoint.step for checkpoint in seen.checkpoints}
+    gone = [c for c in known.checkpoints if c.step not in steps and not c.path.exists()]
+    together = sorted([*seen.checkpoints, *gone], key=lambda checkpoint: checkpoint.step)
+    return replace(seen, checkpoints=tuple(together))
+
+
+def _say(line: str, job: Job) -> None:
+    if not job.quiet:
+        print(f"following {line}", file=sys.stderr, flush=True)
