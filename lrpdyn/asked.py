@@ -27,7 +27,7 @@ from lrpdyn.errors import RunError
 _SETTLED = 2.5
 _MOST_FILES = 200_000
 _RECORD = "asked"
-_NO_MATTER = ("out", "overwrite", "profile", "quiet", "workers")
+_NO_MATTER = ("out", "overwrite", "profile", "quiet", "recompute", "wait", "workers")
 
 
 class _UnknownError(Exception):
@@ -50,14 +50,20 @@ class Asked:
         except (OSError, RunError):
             return None
 
-    def keep(self) -> None:
-        """Remember in the manifest that the run is finished, as asked."""
+    def keep(self, run: store.Run) -> None:
+        """Remember in the manifest of `run`, which is finished, that it is what was asked."""
+        from lrpdyn.lock import locked  # not needed to answer
+
+        if self.key is None:
+            return
         # A folder that cannot be written to, say, is looked at in full each time.
-        with contextlib.suppress(OSError, RunError):
+        with contextlib.suppress(OSError, RunError), locked(self.out):
             manifest, record = store.read_manifest(self.out), self._record()
-            if self.key is not None and manifest["environment"].get(_RECORD) != record:
+            # Another process may have computed here since.
+            same = manifest.get("sha256") == run.manifest.get("sha256")
+            if same and manifest["environment"].get(_RECORD) != record:
                 manifest["environment"][_RECORD] = record
-                store.save_json(self.out / store.MANIFEST, manifest)
+                store.save_manifest(self.out, manifest)
 
     def _record(self) -> dict[str, Any]:
         return {"lrpdyn": __version__, "asked": self.key, "results": _digest(_results(self.out))}

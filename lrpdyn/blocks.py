@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lrpdyn import explanation
+from lrpdyn import explanation, stopping
 from lrpdyn.checkpoints.model import Checkpoint
 from lrpdyn.checkpoints.readers import stamp
 from lrpdyn.errors import ArchitectureError, CheckpointError, LrpdynError
@@ -61,10 +61,12 @@ class BlockWorker:
     def __call__(self, block: Sequence[int]) -> Outcomes:
         """Return the facts of each checkpoint, and the seconds that it took.
 
-        The first that fails ends it, but for skip_bad.
+        The first that fails ends it, but for skip_bad; so does being told to stop.
         """
         outcomes: list[Outcome] = []
         for place in block:
+            if stopping.asked():
+                break
             checkpoint = self.job.listing.checkpoints[place]
             if self.next != place:
                 self.before = self._before(place)
@@ -100,7 +102,7 @@ class BlockWorker:
             sha256 = explanation.load(job.model, checkpoint, trust=job.trust)
         parts: list[Explanation] = []
         with times.of("explaining and storing"):
-            job.storage.save(
+            written = job.storage.save(
                 job.folder, checkpoint.step, job.observations.values.shape, self._maps(parts)
             )
         found = joined(parts)
@@ -127,6 +129,8 @@ class BlockWorker:
             ],
             "support": _plain(found.support),
             "outputs": [_plain(row) for row in found.outputs],
+            "maps_sha256": written.maps,
+            "relevance_sha256": written.kept,
             "relevance_finite": bool(found.relevance.all()),
             "evidence": evidence,
         }

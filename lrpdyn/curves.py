@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lrpdyn.array_files import load_npz
 from lrpdyn.errors import UsageError
 from lrpdyn.measures import centred_ranks, cosines
 
@@ -103,11 +104,15 @@ def _table(path: Path) -> tuple[Floats, dict[str, Floats]]:
             lines = [line for line in file if line.strip() and not line.startswith("#")]
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"--curve {path}: cannot be read: {error}") from error
-    rows = list(csv.DictReader(lines))
-    names = list(rows[0]) if rows else []
-    columns = {name: np.array([_number(row[name]) for row in rows]) for name in names}
+    try:
+        names, *rows = csv.reader(lines) if lines else [[]]
+    except csv.Error as error:
+        raise UsageError(f"--curve {path}: is no CSV: {error}") from error
+    columns = {name: np.array([_number(row[at]) if at < len(row) else np.nan for row in rows])
+               for at, name in enumerate(names)}  # fmt: skip
     if {"r", "l", "t"} <= set(names):
-        return np.cumsum(columns["l"]), columns
+        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is left out
+            return np.cumsum(columns["l"]), columns
     steps = next((name for name in _STEP_COLUMNS if name in columns), None)
     if steps is None:
         raise UsageError(
@@ -126,15 +131,20 @@ def _number(text: Any) -> float:
 
 def _evaluations(path: Path) -> tuple[Floats, dict[str, Floats]]:
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: np.asarray(archive[name], dtype=np.float64) for name in archive.files}
-    except (OSError, ValueError) as error:
+        arrays = {name: array.astype(np.float64) for name, array in load_npz(path).items()
+                  if array.dtype.kind in "buif" and array.ndim > 0}  # fmt: skip
+    except (OSError, ValueError, MemoryError) as error:
         raise UsageError(f"--curve {path}: cannot be read: {error}") from error
     if "timesteps" not in arrays:
         raise UsageError(f"--curve {path}: no array timesteps; it has {', '.join(arrays)}")
     steps = arrays.pop("timesteps")
     fitting = {name: values for name, values in arrays.items() if len(values) == len(steps)}
-    return steps, {name: v.reshape(len(v), -1).mean(axis=1) for name, v in fitting.items()}
+    if steps.ndim != 1 or not steps.size:
+        raise UsageError(f"--curve {path}: timesteps has shape {steps.shape}, expected (M,)")
+    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is left out
+        return steps, {
+            name: v.reshape(len(v), -1).mean(axis=1) for name, v in fitting.items() if v.size
+        }
 
 
 def _events(path: Path, column: str | None) -> tuple[Floats, dict[str, Floats]]:

@@ -19,6 +19,7 @@ from typing import Any
 
 import torch
 
+from lrpdyn import stopping
 from lrpdyn.blocks import BlockWorker, Outcomes, in_blocks
 from lrpdyn.checkpoints.model import Checkpoint, Header, Listing
 from lrpdyn.description import Description, make_job, open_values
@@ -105,11 +106,16 @@ def by_dask(
     waiting: deque[Any] = deque()
     try:
         for number, block in enumerate(in_blocks(places, max(2, workers))):
+            if stopping.asked():
+                break
             key = f"lrpdyn-block-{parcel.name}-{number}"
             waiting.append(client.submit(_explain, sent, list(block), key=key, pure=False))
             if len(waiting) >= AHEAD * workers:
                 yield waiting.popleft().result()
         while waiting:
+            if stopping.asked():
+                # Those that are begun are finished: as many as there are workers, the first ones.
+                client.cancel([waiting.pop() for _ in range(len(waiting) - workers)])
             yield waiting.popleft().result()
     except KilledWorker as error:
         raise RunError(

@@ -12,6 +12,7 @@ import numpy as np
 from lrpdyn import explanation
 from lrpdyn import run as store
 from lrpdyn.architectures.registry import Resolved, named
+from lrpdyn.array_files import load_npz
 from lrpdyn.checkpoints.keys import KeyMapping
 from lrpdyn.checkpoints.model import Listing
 from lrpdyn.errors import RunError
@@ -156,8 +157,7 @@ def read_held(path: Path) -> Held:
         The file is damaged.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
+        return load_npz(path)
     except (OSError, ValueError) as error:
         raise RunError(f"{path}: cannot be read ({error}); compute it again") from error
 

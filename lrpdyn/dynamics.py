@@ -33,7 +33,8 @@ from lrpdyn.measures import (
 )
 from lrpdyn.pairwise import Joining, PairedSums
 from lrpdyn.parts import Part, SavedPart, save_part
-from lrpdyn.stored import Maps, Shelf, pieces
+from lrpdyn.run import of_pixels
+from lrpdyn.stored import LARGEST_IN_MEMORY, Maps, Shelf, pieces
 from lrpdyn.sums import Sums, summary
 
 Result = TypeVar("Result")
@@ -47,6 +48,38 @@ class _Step:
 
     step: int
     maps: Maps
+
+
+def _single(shape: tuple[int, ...]) -> dict[str, tuple[tuple[int, ...], Any]]:
+    """Return a sample's row and the type of what is kept once, of observations of `shape`."""
+    row = of_pixels(shape)[1:]
+    return {
+        "largest": (row, np.float64), "largest_at": (row, np.int32),
+        "ranks": ((math.prod(row),), np.float32),
+    }  # fmt: skip
+
+
+def _summed(shape: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
+    """Return a sample's row of what is summed, in float64."""
+    whole = shape[1:]
+    return {
+        "total": whole, "magnitude": whole, "coarse": whole, "logarithms": of_pixels(shape)[1:],
+    }  # fmt: skip
+
+
+def size_of_sums(shape: tuple[int, ...], places: range) -> tuple[int, int]:
+    """Return the bytes of the sums over so many places: of memory at least, and of files."""
+    # As many subtrees are open at once as the fullest number of places has digits 1.
+    often = 1 if places.start else (len(places) + 1).bit_length() - 1
+    rows = [math.prod(row) * np.dtype(kind).itemsize for row, kind in _single(shape).values()]
+    rows += [math.prod(row) * 8 for row in _summed(shape).values()] * often
+    in_memory = in_files = 0
+    for size in (shape[0] * row for row in rows):
+        if in_memory + size <= LARGEST_IN_MEMORY:
+            in_memory += size
+        else:
+            in_files += size
+    return in_memory, in_files
 
 
 class Dynamics:
@@ -81,14 +114,10 @@ class Dynamics:
         self.steps = 0
         self.transitions = 0
         self.shape = shape
-        of_pixels = shape[2:] if len(shape) == 4 else shape[1:]
-        whole = shape[1:]
         self._shelf = Shelf(shape[0], folder)
-        self._shelf.add("largest", of_pixels, np.float64)
-        self._shelf.add("largest_at", of_pixels, np.int32)
-        self._shelf.add("ranks", (math.prod(of_pixels),), np.float32)
-        rows = {"total": whole, "magnitude": whole, "coarse": whole, "logarithms": of_pixels}
-        self._sums = PairedSums(self._shelf, rows)
+        for name, (row, kind) in _single(shape).items():
+            self._shelf.add(name, row, kind)
+        self._sums = PairedSums(self._shelf, _summed(shape))
         self._pieces = pieces(shape)
         self._pool = ThreadPoolExecutor(threads) if threads > 1 and len(self._pieces) > 1 else None
         self._begin = self._place = begin

@@ -17,6 +17,7 @@ from lrpdyn.job import Job
 from lrpdyn.records import Record
 from lrpdyn.results import write_results
 from lrpdyn.times import Times
+from lrpdyn.verification import finish_manifest
 
 
 def finish(
@@ -69,4 +70,5 @@ def with_curve(run: store.Run, curve: Curve | None) -> store.Run:
         return run
     report = {**run.outliers, "curve": beside(run, curve)}
     store.save_json(run.path / "outliers.json", report)
+    finish_manifest(run.path, run.manifest)
     return store.open_run(run.path)

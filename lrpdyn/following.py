@@ -6,14 +6,15 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Collection, Mapping
+from contextlib import closing
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from lrpdyn import run as store
+from lrpdyn import stopping
 from lrpdyn.blocks import Hands
 from lrpdyn.checkpoints.model import Listing
 from lrpdyn.checkpoints.selection import Selection
@@ -25,6 +26,7 @@ from lrpdyn.job import Job
 from lrpdyn.preparation import Prepared, Request, check_bad, prepare
 from lrpdyn.question import make_manifest, previous_manifest, settle, targets_of_newest
 from lrpdyn.remote.path import RemotePath, as_path
+from lrpdyn.requirements import check_requirements
 from lrpdyn.steps import Steps, begin
 from lrpdyn.times import Times
 
@@ -57,8 +59,10 @@ def follow(
     arrangement: Mapping[str, Any],
     hands: Callable[[Prepared], tuple[Hands, int]],
     patience: Patience,
+    told: threading.Event,
     *,
     overwrite: bool,
+    recompute: Collection[int] = (),
 ) -> store.Run:
     """Explain checkpoints as they are written, until SIGINT, ``--until`` or ``--idle``.
 
@@ -68,6 +72,8 @@ def follow(
         As `lrpdyn.preparation.prepare` takes it.
     hands
         Gives who explains the checkpoints of a job, and a number of threads.
+    told
+        As `lrpdyn.stopping.heeded` gives it: SIGINT is the end, SIGTERM stops at once.
 
     Raises
     ------
@@ -84,46 +90,45 @@ def follow(
             "what is new in a store"
         )
     watch = Watch(checkpoints, selection, patience.poll, trust=asked.trust)
-    with _until_interrupted() as stopped:
-        listing = _first(watch, patience, stopped)
-        prepared = prepare(asked, listing, observations, arrangement)
-        job = prepared.job
-        manifest = make_manifest(
-            job, {**selection.as_dict(), "prefix": asked.prefix}, prepared.checks
-        )
-        previous = previous_manifest(job, manifest, overwrite=overwrite)
-        question = settle(job, manifest, targets_of_newest(job, previous))
-        if question.targets is not None and job.target.needs_outputs(job.contrast):
-            by = f"step {listing.checkpoints[-1].step:,} has it" if previous is None else "it began"
-            _say(f"target {job.target.policy}: held as {by}", job)
-        begin(job, manifest)
-        followed = _Followed(job, question, hands(prepared), manifest)
-        with closing(followed):
-            while True:
-                job = _gone_on(followed, job, watch, stopped)
-                if stopped.is_set() or watch.is_past(selection.until):
-                    break
-                if followed.idle_for(patience.idle):
-                    _say(f"no new checkpoint for {patience.idle:g} seconds: the end", job)
-                    break
-                stopped.wait(patience.poll)
-                job = replace(job, listing=_joined(job.listing, watch.look()))
-            everything = watch.look_at_all()
-            good = replace(everything, left_out=tuple(e for e in everything.left_out if not e.bad))
-            job = replace(job, listing=_joined(job.listing, everything if job.skip_bad else good))
-            if not stopped.is_set():
-                job = _gone_on(followed, job, watch, stopped)
-            followed.finish(job)
-            everything = watch.look_at_all()
-        check_bad(everything, job.skip_bad)
+    listing = _first(watch, patience, told)
+    prepared = prepare(asked, listing, observations, arrangement)
+    job = prepared.job
+    manifest = make_manifest(job, {**selection.as_dict(), "prefix": asked.prefix}, prepared.checks)
+    previous = previous_manifest(job, manifest, overwrite=overwrite, recompute=recompute)
+    check_requirements(job)
+    question = settle(job, manifest, targets_of_newest(job, previous))
+    if question.targets is not None and job.target.needs_outputs(job.contrast):
+        by = f"step {listing.checkpoints[-1].step:,} has it" if previous is None else "it began"
+        _say(f"target {job.target.policy}: held as {by}", job)
+    begin(job, manifest)
+    followed = _Followed(job, question, hands(prepared), manifest)
+    with closing(followed):
+        while True:
+            job = _gone_on(followed, job, watch)
+            if told.is_set() or watch.is_past(selection.until):
+                break
+            if followed.idle_for(patience.idle):
+                _say(f"no new checkpoint for {patience.idle:g} seconds: the end", job)
+                break
+            told.wait(patience.poll)
+            followed.heed(job)
+            job = replace(job, listing=_joined(job.listing, watch.look()))
+        everything = watch.look_at_all()
+        good = replace(everything, left_out=tuple(e for e in everything.left_out if not e.bad))
+        job = replace(job, listing=_joined(job.listing, everything if job.skip_bad else good))
+        if not told.is_set():
+            job = _gone_on(followed, job, watch)
+        followed.finish(job)
+        everything = watch.look_at_all()
+    check_bad(everything, job.skip_bad)
     return store.open_run(job.folder)
 
 
-def _gone_on(followed: _Followed, job: Job, watch: Watch, stopped: threading.Event) -> Job:
+def _gone_on(followed: _Followed, job: Job, watch: Watch) -> Job:
     """Explain what is new; return the job without what cannot be loaded, which is told at the end."""
     while True:
         try:
-            followed.go_on(job, stopped.is_set)
+            followed.go_on(job)
             return job
         except (CheckpointError, ArchitectureError) as error:
             series = job.listing.checkpoints
@@ -162,7 +167,7 @@ class _Followed:
         """Tell whether nothing new came for so long."""
         return seconds is not None and time.monotonic() - self._last_new >= seconds
 
-    def go_on(self, job: Job, stopping: Callable[[], bool]) -> None:
+    def go_on(self, job: Job) -> None:
         """Explain what is new, and write the results where that is due."""
         series = job.listing.checkpoints
         explained = [record.facts["step"] for record in self._steps.records]
@@ -171,7 +176,8 @@ class _Followed:
             self.close()
             self._steps = self._begin(job)
         before = len(self._steps.records)
-        self._steps.go_on(job, stopping)
+        self._steps.go_on(job)
+        self.heed(job)
         new = len(self._steps.records) - before
         if new:
             self._last_new = time.monotonic()
@@ -199,6 +205,11 @@ class _Followed:
             write_report(store.open_run(job.folder))
         self._written = len(records)
 
+    def heed(self, job: Job) -> None:
+        """Raise `Stopped` by SIGTERM: what is explained is kept, results are not written."""
+        if stopping.asked() == signal.SIGTERM:
+            raise stopping.stopped(self._steps.done, len(job.listing.checkpoints))
+
     def finish(self, job: Job) -> None:
         """Write the results of all that is explained.
 
@@ -217,7 +228,7 @@ class _Followed:
         job.storage.finish(job.folder, self._steps.dynamics.needed)
 
 
-def _first(watch: Watch, patience: Patience, stopped: threading.Event) -> Listing:
+def _first(watch: Watch, patience: Patience, told: threading.Event) -> Listing:
     """Wait for a checkpoint."""
     started = time.monotonic()
     while True:
@@ -225,9 +236,11 @@ def _first(watch: Watch, patience: Patience, stopped: threading.Event) -> Listin
         if listing.checkpoints:
             return listing
         waited = patience.idle is not None and time.monotonic() - started >= patience.idle
-        if stopped.is_set() or waited:
+        if stopping.asked() == signal.SIGTERM:
+            raise stopping.stopped(0, 0)
+        if told.is_set() or waited:
             raise CheckpointError(f"{watch.where}: no checkpoint was written while it was followed")
-        stopped.wait(patience.poll)
+        told.wait(patience.poll)
 
 
 def _joined(known: Listing, seen: Listing) -> Listing:
@@ -241,23 +254,3 @@ def _joined(known: Listing, seen: Listing) -> Listing:
 def _say(line: str, job: Job) -> None:
     if not job.quiet:
         print(f"following {line}", file=sys.stderr, flush=True)
-
-
-@contextmanager
-def _until_interrupted() -> Iterator[threading.Event]:
-    """Give what is set by SIGINT, instead of an exception; a second one stops at once."""
-    stopped = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stopped  # signals are the main thread's
-        return
-    usual = signal.getsignal(signal.SIGINT)
-
-    def interrupted(signum: int, frame: Any) -> None:
-        stopped.set()
-        signal.signal(signal.SIGINT, usual)
-
-    signal.signal(signal.SIGINT, interrupted)
-    try:
-        yield stopped
-    finally:
-        signal.signal(signal.SIGINT, usual)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from lrpdyn.array_files import open_npz
 from lrpdyn.errors import ObservationError
 from lrpdyn.observation_files import shapes_inside
 from lrpdyn.remote.path import as_path
@@ -78,11 +79,11 @@ def _arrays(
         if name not in sizes
     }
     try:
-        with np.load(as_path(source), allow_pickle=False) as file:
-            return images, {name: file[name] for name in sizes if name in shapes}
+        with open_npz(as_path(source)) as archive:
+            return images, archive.arrays([name for name in sizes if name in shapes])
     except FileNotFoundError as error:
         raise ObservationError(f"{source}: no such file") from error
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, MemoryError) as error:
         raise ObservationError(f"{source}: cannot be read as observations: {error}") from error
 
 

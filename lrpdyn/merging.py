@@ -26,6 +26,7 @@ from lrpdyn.errors import RunError, UsageError
 from lrpdyn.explanation import Question
 from lrpdyn.finishing import finish, with_curve
 from lrpdyn.job import Job
+from lrpdyn.lock import locked
 from lrpdyn.parts import read_part
 from lrpdyn.preparation import one_thread
 from lrpdyn.question import previous_manifest, question_of
@@ -40,6 +41,7 @@ def merge(
     *,
     out: str | Path = "lrpdyn-run",
     curve: str | None = None,
+    wait: float = 0.0,
     overwrite: bool = False,
     quiet: bool = False,
 ) -> store.Run:
@@ -57,6 +59,8 @@ def merge(
         The run folder.
     curve
         As of `lrpdyn.compute`.
+    wait
+        Seconds to wait for another process that writes `out`.
     overwrite
         Delete a run of another question (only files that lrpdyn wrote).
     quiet
@@ -79,7 +83,7 @@ def merge(
     drawn = None if curve is None else read_curve(curve)
     found = _in_order([open_shard(Path(path)) for path in shards])
     folder = Path(out)
-    with one_thread():
+    with one_thread(), locked(folder, wait):
         job = _job(found, folder, quiet)
         manifest = _manifest(found)
         previous_manifest(job, manifest, overwrite=overwrite)
@@ -90,7 +94,7 @@ def merge(
         )
         with closing(_dynamics(found, job)) as dynamics:
             finish(job, _question(job, manifest), manifest, records, dynamics, Times())
-    return with_curve(store.open_run(folder), drawn)
+        return with_curve(store.open_run(folder), drawn)
 
 
 def _in_order(shards: Sequence[Explained]) -> list[Explained]:
@@ -173,6 +177,8 @@ def _manifest(shards: Sequence[Explained]) -> dict[str, Any]:
     entries = [
         {**entry, "status": "pending"} for s in shards for entry in s.manifest["checkpoints"]
     ]
+    for name in ("files", "sha256"):  # of the shard
+        manifest.pop(name, None)
     started = {"started": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
     return {
         **manifest,
@@ -186,8 +192,8 @@ def _manifest(shards: Sequence[Explained]) -> dict[str, Any]:
 def _begin(shards: Sequence[Explained], folder: Path, manifest: dict[str, Any]) -> None:
     """Bring the journals, the observations and the maps together."""
     for path in store.leftovers(folder):
-        path.unlink(missing_ok=True)
-    store.save_json(folder / store.MANIFEST, manifest)
+        store.delete(path)
+    store.save_manifest(folder, manifest)
     with store.whole_file(folder / store.JOURNAL, "wb") as journal:
         for shard in shards:
             part = shard.path / store.JOURNAL
@@ -204,9 +210,9 @@ def _begin(shards: Sequence[Explained], folder: Path, manifest: dict[str, Any]) 
 
 def _link(source: Path, target: Path) -> None:
     """Give a file a second name; copy it where the file system has none."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.unlink(missing_ok=True)
+    store.delete(target)
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
         os.link(source, target)
     except OSError:
         with store.whole_file(target, "wb") as copy, source.open("rb") as file:

@@ -2,36 +2,25 @@
 
 from __future__ import annotations
 
-import os
 import re
-import zipfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from math import prod
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lrpdyn.array_files import Outline, is_npy, load_npy, open_npz, read_outline, size_of
 from lrpdyn.errors import ObservationError
+from lrpdyn.pictures import picture_shape, read_picture
 from lrpdyn.remote.path import as_path
 from lrpdyn.streamed import Streamed, in_file, in_memory, kept, slices
 
 IMAGES = (".png", ".jpg", ".jpeg")
 ARRAYS = (".npy", ".npz")
-#: Modes of pictures that are taken as they are, and what their axis of channels is.
-_CHANNELS: dict[str, tuple[int, ...]] = {"L": (), "RGB": (3,), "RGBA": (4,)}
-
-
-@dataclass(frozen=True)
-class Outline:
-    """What the header of a .npy file says."""
-
-    shape: tuple[int, ...]
-    fortran: bool
-    dtype: np.dtype[Any]
+#: Modes of pictures that are taken as they are; others are converted to the last.
+_MODES = ("L", "RGBA", "RGB")
 
 
 def files_inside(folder: Path) -> list[Path]:
@@ -77,7 +66,7 @@ def open_observations(path: Path, folder: Path | None) -> Streamed:
     with _telling(path):
         if suffix in IMAGES:
             return checked(_picture(path), str(path))
-        packed = suffix == ".npz" and zipfile.is_zipfile(path)
+        packed = suffix == ".npz" and not is_npy(path)
         found = _member(path, key, folder) if packed else _array(path)
     return checked(found, str(path))
 
@@ -89,9 +78,7 @@ def _telling(path: Path) -> Iterator[None]:
         yield
     except FileNotFoundError as error:
         raise ObservationError(f"{path}: no such file") from error
-    except (
-        OSError, ValueError, EOFError, SyntaxError, KeyError, MemoryError, zipfile.BadZipFile,
-    ) as error:  # fmt: skip
+    except (OSError, ValueError, MemoryError) as error:
         raise ObservationError(f"{path}: cannot be read as observations: {error}") from error
 
 
@@ -119,62 +106,48 @@ def _with_key(path: Path) -> tuple[Path, str | None]:
 def shapes_inside(path: Path) -> dict[str, tuple[int, ...]]:
     """Return the shapes of the arrays of a .npz by name, without reading them.
 
+    A .npy file of that name has none.
+
     Raises
     ------
     ObservationError
         It cannot be read.
     """
-    found = {}
-    with _telling(path), zipfile.ZipFile(path) as archive:
-        for name in archive.namelist():
-            with archive.open(name) as file:
-                found[name.removesuffix(".npy")] = _outline(file).shape
+    found: dict[str, tuple[int, ...]] = {}
+    with _telling(path):
+        if is_npy(path):
+            return found
+        with open_npz(path) as archive:
+            for name in archive.names:
+                with archive.opened(name) as (outline, _):
+                    found[name] = outline.shape
     return found
 
 
 def _picture(path: Path) -> Streamed:
     """Return a picture that is decoded whenever it is asked for."""
-    from PIL import Image
 
     def decoded(start: int, stop: int) -> NDArray[Any]:
-        with _telling(path), Image.open(os.fspath(path)) as image:
-            plain = image if image.mode in _CHANNELS else image.convert("RGB")
-            return np.asarray(plain)[start:stop]
+        with _telling(path):
+            return read_picture(path, *_MODES)[start:stop]
 
-    with Image.open(os.fspath(path)) as image:
-        shape = (image.height, image.width, *_CHANNELS.get(image.mode, (3,)))
-    return Streamed(shape, np.uint8, decoded)
-
-
-def _outline(file: IO[bytes]) -> Outline:
-    """Read the header of a .npy file, up to its first entry."""
-    version = np.lib.format.read_magic(file)
-    read = {
-        (1, 0): np.lib.format.read_array_header_1_0,
-        (2, 0): np.lib.format.read_array_header_2_0,
-    }.get(version)
-    if read is None:
-        raise ValueError(f"a .npy file of version {version}")
-    return Outline(*read(file))
+    return Streamed(picture_shape(path, *_MODES), np.uint8, decoded)
 
 
 def _array(path: Path) -> Streamed:
     with ExitStack() as stack:
         file = stack.enter_context(open(path, "rb"))  # of a remote file, its copy
-        outline = _outline(file)
-        begin, end = file.tell(), file.seek(0, os.SEEK_END)
-        size = prod(outline.shape) * outline.dtype.itemsize
-        if not (outline.fortran or outline.dtype.hasobject or end < begin + size):
+        outline = read_outline(file, size_of(file))
+        if not outline.fortran and outline.shape:
             stack.pop_all()
-            return in_file(file, begin, outline.shape, outline.dtype)
-    # Not one sample after the other, or nothing that can be read: NumPy says what is wrong.
-    return in_memory(np.load(path, allow_pickle=False))
+            return in_file(file, file.tell(), outline.shape, outline.dtype)
+    return in_memory(load_npy(path))  # not one sample after the other
 
 
 def _member(path: Path, key: str | None, folder: Path | None) -> Streamed:
     """Return an array of a .npz, unpacked: the one called `key`, or its only one."""
-    with zipfile.ZipFile(path) as archive:
-        names = [name.removesuffix(".npy") for name in archive.namelist()]
+    with open_npz(path) as archive:
+        names = archive.names
         if key is None and len(names) == 1:
             key = names[0]
         if key not in names:
@@ -183,17 +156,15 @@ def _member(path: Path, key: str | None, folder: Path | None) -> Streamed:
                 f"{path}: holds the arrays {', '.join(names[:10]) or '(none)'}, and {said}; say which "
                 f"as {path.name}:{names[0] if names else 'KEY'}"
             )
-        with archive.open(archive.namelist()[names.index(key)]) as file:
-            outline = _outline(file)
-            if not outline.fortran and not outline.dtype.hasobject and outline.shape:
+        with archive.opened(key) as (outline, file):
+            if not outline.fortran and outline.shape:
                 unpacked = kept(outline.shape, outline.dtype, _parts(file, outline), folder)
                 return unpacked if isinstance(unpacked, Streamed) else in_memory(unpacked)
-    with np.load(path, allow_pickle=False) as loaded:
-        return in_memory(np.asarray(loaded[key]))
+        return in_memory(archive.arrays([key])[key])
 
 
-def _parts(file: Any, outline: Outline) -> Iterator[NDArray[Any]]:
-    """Yield the samples that follow one another in a file that is read once."""
+def _parts(file: IO[bytes], outline: Outline) -> Iterator[NDArray[Any]]:
+    """Yield the samples that follow one another in a file that is read once, to its end."""
     for chosen in slices(outline.shape):
         part = np.empty((chosen.stop - chosen.start, *outline.shape[1:]), dtype=outline.dtype)
         content = file.read(part.nbytes)
@@ -201,3 +172,4 @@ def _parts(file: Any, outline: Outline) -> Iterator[NDArray[Any]]:
             raise EOFError("it ends early")
         part.reshape(-1).view(np.uint8)[:] = np.frombuffer(content, dtype=np.uint8)
         yield part
+    file.read(1)

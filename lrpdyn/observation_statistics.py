@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lrpdyn.array_files import load_npy
 from lrpdyn.errors import ObservationError, UsageError
 
 #: Of ImageNet's training pictures, channels red, green, blue, in 0..1 (torchvision's weights).
@@ -171,9 +172,14 @@ def _state(found: Any) -> Mapping[str, Any]:
 def _numbers(option: str, given: Any, channels: int | None) -> NDArray[np.float64]:
     if str(given).endswith(".npy"):
         try:
-            return np.asarray(np.load(str(given), allow_pickle=False), dtype=np.float64)
-        except (OSError, ValueError, EOFError) as error:
+            loaded = load_npy(str(given))
+        except (OSError, ValueError, MemoryError) as error:
             raise UsageError(f"{option} {given}: cannot be read: {error}") from error
+        if loaded.dtype.kind not in "buif" or loaded.size == 0 or not np.isfinite(loaded).all():
+            raise UsageError(
+                f"{option} {given}: expected finite numbers, found {loaded.dtype} of shape {loaded.shape}"
+            )
+        return loaded.astype(np.float64)
     parts = str(given).split(",") if isinstance(given, str | int | float) else list(given)
     try:
         found = np.array([float(part) for part in parts])

@@ -150,9 +150,10 @@ def _prepared(
     """Yield the observations as the network takes them, and check them, a few at a time."""
     least, most, start = np.inf, -np.inf, 0
     for piece in pieces(read):
-        scaled = piece.astype(np.float32)
-        if divisor != 1:
-            scaled = scaled / np.float32(divisor)
+        with np.errstate(over="ignore", invalid="ignore"):  # what is too large is refused below
+            scaled = piece.astype(np.float32)
+            if divisor != 1:
+                scaled = scaled / np.float32(divisor)
         finite = np.isfinite(scaled)
         if not finite.all():
             sample = start + int(np.argwhere(~finite)[0][0])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from lrpdyn import run as store
 from lrpdyn.errors import RunError
 from lrpdyn.pairwise import Node
+from lrpdyn.plain_data import read_json
 from lrpdyn.stored import Maps, Stored, pieces
 
 _SUMMARY = "sums.json"
@@ -106,7 +106,7 @@ def read_part(folder: Path) -> SavedPart:
         There is none, or its summary is damaged.
     """
     try:
-        found = json.loads((folder / _SUMMARY).read_text(encoding="utf-8"))
+        found = read_json(folder / _SUMMARY)
         nodes = tuple((int(level), int(index)) for level, index in found.pop("nodes"))
         return SavedPart(folder, Part(**found, nodes=nodes))
     except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from functools import partial
@@ -12,7 +12,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from lrpdyn import following
+from lrpdyn import following, stopping
 from lrpdyn import run as store
 from lrpdyn.blocks import Hands, by_processes
 from lrpdyn.checkpoints.selection import Selection
@@ -23,8 +23,10 @@ from lrpdyn.errors import UsageError
 from lrpdyn.explanation import Model
 from lrpdyn.finishing import finish, with_curve
 from lrpdyn.following import Patience
+from lrpdyn.lock import locked
 from lrpdyn.preparation import Prepared, Request, listed, one_thread, prepare
 from lrpdyn.question import fixed_targets, is_finished, make_manifest, previous_manifest, settle
+from lrpdyn.requirements import check_requirements
 from lrpdyn.shard import parse_shard
 from lrpdyn.shards import save_shard
 from lrpdyn.steps import Steps, begin
@@ -78,7 +80,9 @@ def compute(
     follow: bool = False,
     poll: float = Patience.poll,
     idle: float | None = None,
+    wait: float = 0.0,
     overwrite: bool = False,
+    recompute: Collection[int] = (),
     skip_bad: bool = False,
     trust: bool = False,
     quiet: bool = False,
@@ -154,8 +158,14 @@ def compute(
         Under `follow`, seconds between two looks at the folder.
     idle
         Under `follow`, seconds without a new checkpoint after which it ends; None: it does not.
+    wait
+        Seconds to wait for another process that computes in `out`; it is refused at once where not
+        given.
     overwrite
         Delete a run of another question (only files that lrpdyn wrote).
+    recompute
+        Steps that are explained again though the run holds them: their files were damaged, or their
+        checkpoints are others now.
     skip_bad
         Go on without checkpoints that cannot be read.
     trust
@@ -195,38 +205,51 @@ def compute(
     if follow:
         if stretch is not None:
             raise UsageError("--shard: cannot be with --follow, under which a series has no end")
-        with one_thread(), _workforce(asked, workers, dask) as hands:
+        with (
+            one_thread(),
+            locked(asked.folder, wait),
+            _workforce(asked, workers, dask) as hands,
+            stopping.heeded() as told,
+        ):
             run = following.follow(
                 asked, checkpoints, selection, observations, arrangement, hands,
-                Patience(poll, idle), overwrite=overwrite,
+                Patience(poll, idle), told, overwrite=overwrite, recompute=recompute,
             )  # fmt: skip
-        return with_curve(run, drawn)
+            return with_curve(run, drawn)
     with times.of("reading headers"):
         listing = listed(checkpoints, selection, asked)
-    with one_thread():
+    with one_thread(), locked(asked.folder, wait):
         prepared = prepare(asked, listing, observations, arrangement)
         job = replace(prepared.job, shard=stretch)
         manifest = make_manifest(job, {**selection.as_dict(), "prefix": prefix}, prepared.checks)
-        previous = previous_manifest(job, manifest, overwrite=overwrite)
+        previous = previous_manifest(job, manifest, overwrite=overwrite, recompute=recompute)
         if previous is not None and is_finished(job, previous):
+            job.storage.finish(job.folder, [checkpoint.step for checkpoint in job.own])
             return with_curve(store.Run(job.folder, previous), drawn)
+        check_requirements(job)
         question = settle(job, manifest, fixed_targets(job, previous))
         begin(job, manifest)
-        with times.of("explaining"), _workforce(asked, workers, dask) as hands:
+        with (
+            times.of("explaining"),
+            _workforce(asked, workers, dask) as hands,
+            stopping.heeded(),
+        ):
             explaining, processes = hands(prepared)
             steps = Steps(job, question, explaining, processes, times)
             steps.go_on(job)
+            if stopping.asked():
+                raise stopping.stopped(steps.done, len(job.own))
         with closing(steps.dynamics):
             if job.shard is None:
                 finish(job, question, manifest, steps.records, steps.dynamics, times, processes)
                 job.storage.finish(job.folder, steps.dynamics.needed)
             else:
                 save_shard(job, describe(asked, prepared), manifest, steps)
-    if profile:
-        print(table_of(times), file=sys.stderr)
-    if job.shard is not None:
-        return store.Run(job.folder, manifest)
-    return with_curve(store.open_run(job.folder), drawn)
+        if profile:
+            print(table_of(times), file=sys.stderr)
+        if job.shard is not None:
+            return store.Run(job.folder, manifest)
+        return with_curve(store.open_run(job.folder), drawn)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import platform
 import shlex
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
@@ -21,15 +21,18 @@ from lrpdyn import explanation
 from lrpdyn import run as store
 from lrpdyn.checkpoints.model import Checkpoint, Listing
 from lrpdyn.checkpoints.readers import digest, stamp
-from lrpdyn.errors import ArchitectureError, CheckpointError, RunError
+from lrpdyn.errors import ArchitectureError, CheckpointError, RunError, UsageError
 from lrpdyn.held import Held, notes
 from lrpdyn.job import Job, progress_bar
+from lrpdyn.journal import forget
 from lrpdyn.lrp.layers import Weighted
 from lrpdyn.lrp.plan import layers_of, unused
 from lrpdyn.lrp.registry import STOCK
+from lrpdyn.manifest import is_sealed
 from lrpdyn.storage import Storage
 from lrpdyn.streamed import Samples, pieces
 from lrpdyn.targets import Fixed, fix_targets
+from lrpdyn.verification import damaged_results
 
 #: What decides which steps are explained, and from which weights, with what holds where it is not
 #: said.
@@ -148,18 +151,25 @@ def _plain(value: Any) -> Any:
 
 
 def previous_manifest(
-    job: Job, manifest: dict[str, Any], *, overwrite: bool
+    job: Job, manifest: dict[str, Any], *, overwrite: bool, recompute: Collection[int] = ()
 ) -> dict[str, Any] | None:
     """Return the manifest of the run that is gone on with, or None for a new one.
 
+    The steps `recompute` are as if they had not been explained.
+
     Raises
     ------
+    UsageError
+        There is no checkpoint of a step that is to be explained again.
     RunError
         The folder holds another question, or files that are no run.
     """
+    unknown = sorted(set(recompute) - {checkpoint.step for checkpoint in job.own})
+    if unknown:
+        raise UsageError(
+            f"--recompute {unknown[0]}: there is no checkpoint of that step; lrpdyn inspect lists them"
+        )
     folder = job.folder
-    if folder.exists() and not folder.is_dir():
-        raise RunError(f"{folder}: is a file, expected a run folder; choose another with -o")
     if not (folder / store.MANIFEST).exists():
         strangers = [p for p in folder.glob("*") if not p.name.startswith(".")]
         if strangers:
@@ -171,7 +181,7 @@ def previous_manifest(
     if overwrite:
         store.clear_run(folder)
         return None
-    previous = store.read_manifest(folder)
+    previous = store.load_manifest(folder)
     given = job.target.values is not None
     if given:
         manifest["target"]["values"] = job.target.values.tolist()  # type: ignore[union-attr]
@@ -179,11 +189,18 @@ def previous_manifest(
     differing = [
         f"{name} ({old[name]} there, {new[name]} here)" for name in old if old[name] != new[name]
     ]
+    files = manifest["observations"]["files"]
+    if old["observations"] != new["observations"] and files == previous["observations"]["files"]:
+        differing.append(f"the files are the same by name, and changed: {', '.join(files[:3])}")
     if differing:
         raise RunError(
             f"{folder}: holds a run of another question: {'; '.join(differing)}; replace it with "
             "--overwrite, or choose another folder with -o"
         )
+    if recompute:
+        forget(folder, recompute)
+        kept = [entry for entry in previous["checkpoints"] if entry["step"] not in recompute]
+        return {**previous, "checkpoints": kept}
     return previous
 
 
@@ -193,21 +210,27 @@ def is_finished(job: Job, previous: Mapping[str, Any]) -> bool:
     steps = [checkpoint.step for checkpoint in job.own]
     if any(step not in done or done[step]["status"] == "pending" for step in steps):
         return False
-    check_unchanged(job, store.read_journal(job.folder))
+    journal = store.read_journal(job.folder)
+    check_unchanged(job, journal)
+    if not {record["step"] for record in journal} >= set(_explained(done)):
+        return False
     if previous.get("stored", Storage().as_dict()) != job.storage.as_dict():
         return False
     painted = (previous.get("regions") or {}).get("key")
     if job.painting is not None and job.painting.key != painted:
         return False
     listed = {entry.step for entry in job.listing.bad} | set(steps)
-    results = store.RESULTS if job.shard is None else store.SHARD_RESULTS
-    there = all((job.folder / name).exists() for name in results)
+    there = is_sealed(previous) and not damaged_results(job.folder, previous)
     maps = all(
         job.storage.is_kept(job.folder, step, job.observations.values.shape)
         for step in steps
         if done[step]["status"] == "done"
     )
     return there and maps and all(step in listed for step in done)
+
+
+def _explained(done: Mapping[int, Mapping[str, Any]]) -> list[int]:
+    return [step for step, entry in done.items() if entry["status"] in ("done", "not_finite")]
 
 
 def fixed_targets(job: Job, previous: Mapping[str, Any] | None) -> Fixed:
@@ -302,6 +325,6 @@ def check_unchanged(job: Job, journal: list[dict[str, Any]]) -> None:
             continue
         if digest(checkpoint.path, checkpoint.format) != record["sha256"]:
             raise RunError(
-                f"{checkpoint.path}: changed since step {record['step']} was explained; start again with "
-                "--overwrite, or choose another folder with -o"
+                f"{checkpoint.path}: changed since step {record['step']} was explained; explain it again "
+                f"with --recompute {record['step']}, or all with --overwrite, or elsewhere with -o"
             )

@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lrpdyn.array_files import load_npz
 from lrpdyn.errors import ObservationError
+from lrpdyn.pictures import read_picture
 
 Mask = NDArray[np.bool_]
 
@@ -78,7 +80,7 @@ def read_regions(path: str | Path, shape: tuple[int, ...]) -> Regions:
     file = Path(path)
     try:
         found = _from_png(file) if file.suffix.lower() == ".png" else _from_npz(file)
-    except (OSError, ValueError, EOFError, KeyError) as error:
+    except (OSError, ValueError, MemoryError) as error:
         raise ObservationError(
             f"--regions {file}: cannot be read ({error}); expected a PNG of labelled colours or an "
             ".npz of named masks"
@@ -99,10 +101,7 @@ def read_regions(path: str | Path, shape: tuple[int, ...]) -> Regions:
 
 
 def _from_png(path: Path) -> dict[str, Mask]:
-    from PIL import Image
-
-    with Image.open(path) as image:
-        pixels = np.asarray(image.convert("RGBA"))
+    pixels = read_picture(path, "RGBA")
     colours, labels = np.unique(pixels.reshape(-1, 4), axis=0, return_inverse=True)
     labels = labels.reshape(pixels.shape[:2])
     if len(colours) > 64:
@@ -115,8 +114,11 @@ def _from_png(path: Path) -> dict[str, Mask]:
 
 
 def _from_npz(path: Path) -> dict[str, Mask]:
-    with np.load(path, allow_pickle=False) as archive:
-        return {name: np.asarray(archive[name]) != 0 for name in archive.files}
+    masks = load_npz(path)
+    strange = [name for name, mask in masks.items() if mask.dtype.kind not in "buif"]
+    if strange:
+        raise ValueError(f"{strange[0]} holds {masks[strange[0]].dtype}, expected numbers")
+    return {name: mask != 0 for name, mask in masks.items()}
 
 
 def _fitted(mask: Mask, shape: tuple[int, ...], where: str) -> Mask:

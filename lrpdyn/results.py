@@ -24,8 +24,9 @@ from lrpdyn.regions import Painting
 from lrpdyn.streamed import opened
 from lrpdyn.tables import TRANSITIONS, metric_columns, metric_rows, transition_rows
 from lrpdyn.trajectory import trajectory
+from lrpdyn.verification import finish_manifest
 
-_ENTRY = ("step", "path", "format", "sha256", "status", "reason")
+_ENTRY = ("step", "path", "format", "sha256", "status", "reason", "relevance_sha256")
 
 
 def write_results(
@@ -52,16 +53,15 @@ def write_results(
         raise CheckpointError(f"none of {len(records)} checkpoints is finite{where}")
     skipped = [{"step": entry.step, "path": str(entry.path), "format": None, "sha256": None,
                 "status": "bad", "reason": entry.reason} for entry in bad]  # fmt: skip
-    entries = [{key: record.facts[key] for key in _ENTRY} for record in records]
+    entries = [{key: record.facts.get(key) for key in _ENTRY} for record in records]
     entries = sorted([*entries, *skipped], key=_by_step)
     manifest["checkpoints"] = [{"index": index, **entry} for index, entry in enumerate(entries)]
     gaps = [
         entry["step"] for entry in entries if entry["status"] == "bad" and entry["step"] is not None
     ]
     shape = tuple(manifest["observations"]["shape"])
-    of_pixels = (shape[0], *shape[2:]) if len(shape) == 4 else shape
     for name in store.MAPS:
-        size = of_pixels if name in store.PIXEL_MAPS else shape
+        size = store.of_pixels(shape) if name in store.PIXEL_MAPS else shape
         store.save_pieces(folder / f"{name}.npy", size, np.float32, dynamics.map_of(name))
     explained = [record for record in records if record.measures is not None]
     relative = opened(folder / "relative_dynamics.npy")
@@ -88,8 +88,9 @@ def write_results(
     manifest["checks"].update(_checks(facts.steps, explained))
     manifest["checks"]["dynamics"] = dynamics.summary()
     manifest["environment"]["finished"] = time.strftime("%Y-%m-%dT%H:%M:%S%z")
+    manifest.pop("files", None)  # under --follow, of the results before these
     draw([store.Run(folder, manifest)], "dynamics")
-    store.save_json(folder / store.MANIFEST, manifest)
+    finish_manifest(folder, manifest)
 
 
 def _by_step(entry: dict[str, Any]) -> tuple[float, str]:

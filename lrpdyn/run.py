@@ -2,40 +2,55 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
-import json
+import hashlib
+import io
 import os
 import re
-import tempfile
-import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from math import prod
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
+from lrpdyn.array_files import map_npy, read_npy
 from lrpdyn.errors import RunError
+from lrpdyn.files import cannot_write, sha256_of
+from lrpdyn.files import save_json as save_json
+from lrpdyn.files import save_pieces as save_pieces
+from lrpdyn.files import save_table as save_table
+from lrpdyn.files import whole_file as whole_file
+from lrpdyn.journal import JOURNAL as JOURNAL
+from lrpdyn.journal import append_journal as append_journal
+from lrpdyn.journal import read_journal as read_journal
+from lrpdyn.manifest import MANIFEST as MANIFEST
+from lrpdyn.manifest import SCHEMA as SCHEMA
+from lrpdyn.manifest import load_manifest as load_manifest
+from lrpdyn.manifest import read_manifest as read_manifest
+from lrpdyn.manifest import save_manifest as save_manifest
+from lrpdyn.stored import LARGEST_IN_MEMORY
 
 if TYPE_CHECKING:
     from xarray import Dataset
 
-SCHEMA = 1
-MANIFEST, JOURNAL = "manifest.json", "journal.jsonl"
 #: Where maps lie that are not kept, until the sums have them.
 WORKING = ".maps"
 _INTEGERS = {"step", "sample", "target", "argmax", "from_step", "to_step"}
+#: The columns that the tables begin with, whatever the version that wrote them.
+METRICS = ("step", "sample", "target", "score", "argmax", "relevance_sum", "relevance_l1",
+           "entropy", "distance_from_first")  # fmt: skip
+TRANSITIONS = ("from_step", "to_step", "sample", "change", "score_change", "scale_share",
+               "argmax_changed")  # fmt: skip
 _TRUTHS = {"argmax_changed", "step_gap", "from_step_zero"}
 #: The page that `lrpdyn report` writes.
 REPORT = "report.html"
 #: The maps over all steps, each a .npy file.
 MAPS = ("dynamics", "net_change", "mean_relevance", "directness", "relative_dynamics",
         "pixel_entropy")  # fmt: skip
-#: Down to here JSON is laid out in lines.
-_DEEPEST = 3
 #: Those of channel-summed pixels.
 PIXEL_MAPS = ("relative_dynamics", "pixel_entropy")
 #: What a finished run holds, beside its manifest, journal and relevance.
@@ -51,113 +66,10 @@ FIGURE = re.compile(
 )
 
 
-@contextlib.contextmanager
-def whole_file(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
-    """Open a file beside `path` that takes its name once it is written, flushed and closed.
-
-    Raises
-    ------
-    RunError
-        The folder cannot be written.
-    """
-    temporary = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(
-            prefix=f".{path.name}.", suffix=".tmp", dir=path.parent
-        )
-        options = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
-        with os.fdopen(descriptor, mode, **options) as file:  # type: ignore[call-overload]
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())  # mkstemp gives 0600; a run may be shared
-        os.replace(temporary, path)
-        temporary = None
-    except OSError as error:
-        raise RunError(
-            f"{path}: cannot be written: {error.strerror or error}; choose another folder with -o"
-        ) from error
-    finally:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
-def save_array(path: Path, array: NDArray[Any]) -> None:
-    """Write `array` as .npy, whole or not at all."""
-    with whole_file(path, "wb") as file:
-        np.save(file, array, allow_pickle=False)
-
-
-def save_pieces(
-    path: Path, shape: tuple[int, ...], dtype: DTypeLike, parts: Iterable[NDArray[Any]]
-) -> None:
-    """Write an array of `shape` as .npy that comes in parts of some samples each, in order."""
-    kind = np.dtype(dtype)
-    header = {
-        "descr": np.lib.format.dtype_to_descr(kind), "fortran_order": False, "shape": shape,
-    }  # fmt: skip
-    with whole_file(path, "wb") as file:
-        np.lib.format.write_array_header_1_0(file, header)
-        for part in parts:
-            file.write(np.ascontiguousarray(part, dtype=kind).data)
-
-
 def nearest_folder(run: Path) -> Path | None:
     """Return the folder nearest to a run that is there and can be written to."""
     there = (folder for folder in (run, *run.absolute().parents) if folder.is_dir())
     return next((folder for folder in there if os.access(folder, os.W_OK)), None)
-
-
-def save_json(path: Path, value: Any) -> None:
-    """Write `value` as JSON, in which NaN is not allowed."""
-    with whole_file(path) as file:
-        file.write(json_text(value) + "\n")
-
-
-def json_text(value: Any) -> str:
-    """Return `value` as JSON: a line for every entry of its mappings and lists, two levels down.
-
-    What is deeper is on the line of its entry: indented throughout, Python's own encoder takes ten
-    times as long.
-    """
-    return _laid_out(value, 0)
-
-
-def _laid_out(value: Any, depth: int) -> str:
-    space, end = " " * (depth + 1), " " * depth
-    if depth < _DEEPEST and isinstance(value, Mapping) and value:
-        entries = [
-            f"{space}{json.dumps(str(name))}: {_laid_out(entry, depth + 1)}"
-            for name, entry in value.items()
-        ]
-        return "{\n" + ",\n".join(entries) + f"\n{end}}}"
-    if depth < _DEEPEST and isinstance(value, list) and value and isinstance(value[0], dict):
-        lines = [f"{space}{json.dumps(entry, allow_nan=False)}" for entry in value]
-        return "[\n" + ",\n".join(lines) + f"\n{end}]"
-    return json.dumps(value, allow_nan=False)
-
-
-def save_table(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Write a CSV in which floats read back exactly and NaN is empty."""
-    with whole_file(path) as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows([_cell(value) for value in row] for row in rows)
-
-
-def _cell(value: Any) -> str:
-    if value is None or value != value:
-        return ""
-    if isinstance(value, bool | np.bool_):
-        return "1" if value else "0"
-    return repr(float(value)) if isinstance(value, float | np.floating) else str(value)
 
 
 def relevance_path(run: Path, step: int) -> Path:
@@ -170,82 +82,28 @@ def working_path(run: Path, step: int) -> Path:
     return run / WORKING / relevance_path(run, step).name
 
 
-def append_journal(run: Path, *records: Mapping[str, Any]) -> None:
-    """Add a checksummed line for each record, and wait until they are on the disk."""
-    lines = []
-    for record in records:
-        text = json.dumps(record, separators=(",", ":"), allow_nan=False)
-        lines.append(f"{zlib.crc32(text.encode()):08x} {text}\n")
+def of_pixels(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the shape of maps of `shape`, (N, C, H, W) or (N, F), whose channels are summed."""
+    return (shape[0], *shape[2:]) if len(shape) == 4 else shape
+
+
+def check_maps(path: Path, written: str | None, step: int) -> None:
+    """Hold the maps of a step against their hash; None where an earlier version knew none.
+
+    Raises
+    ------
+    RunError
+        The file cannot be read, or holds other bytes than those that were written.
+    """
     try:
-        with (run / JOURNAL).open("a", encoding="utf-8") as file:
-            file.writelines(lines)
-            file.flush()
-            os.fsync(file.fileno())
+        if written in (None, sha256_of(path)):
+            return
+        why = "its bytes are not those that were written"
     except OSError as error:
-        raise RunError(f"{run / JOURNAL}: cannot be written: {error.strerror}") from error
-
-
-def read_journal(run: Path) -> list[dict[str, Any]]:
-    """Return the records of the journal, and cut off a torn last line.
-
-    Raises
-    ------
-    RunError
-        A line before the last is damaged.
-    """
-    path = run / JOURNAL
-    if not path.exists():
-        return []
-    records: list[dict[str, Any]] = []
-    whole = 0
-    content = path.read_bytes()
-    for line in content.splitlines(keepends=True):
-        record = _parsed(line)
-        if record is None:
-            break
-        records.append(record)
-        whole += len(line)
-    if whole < len(content):
-        if b"\n" in content[whole:].rstrip(b"\n"):
-            raise RunError(
-                f"{path}: line {len(records) + 1} is damaged; start again with --overwrite or -o"
-            )
-        with path.open("r+b") as file:
-            file.truncate(whole)
-    return records
-
-
-def _parsed(line: bytes) -> dict[str, Any] | None:
-    checksum, _, text = line.rstrip(b"\n").partition(b" ")
-    if not line.endswith(b"\n") or f"{zlib.crc32(text):08x}".encode() != checksum:
-        return None
-    record: dict[str, Any] = json.loads(text)
-    return record
-
-
-def read_manifest(run: Path) -> dict[str, Any]:
-    """Return the manifest of a run folder.
-
-    Raises
-    ------
-    RunError
-        The folder holds no run, or its manifest is damaged or of a newer schema.
-    """
-    path = run / MANIFEST
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise RunError(
-            f"{run}: holds no run of lrpdyn; make one with lrpdyn compute -o {run}"
-        ) from error
-    except (OSError, ValueError) as error:
-        raise RunError(f"{path}: cannot be read ({error}); compute the run again") from error
-    if not isinstance(manifest, dict) or manifest.get("schema") != SCHEMA:
-        found = manifest.get("schema") if isinstance(manifest, dict) else None
-        raise RunError(
-            f"{path}: schema {found}, this version reads {SCHEMA}; install a newer lrpdyn"
-        )
-    return manifest
+        why = error.strerror or str(error)
+    raise RunError(
+        f"{path}: cannot be used ({why}); the same command with --recompute {step} makes it again"
+    )
 
 
 def clear_run(run: Path) -> None:
@@ -253,14 +111,26 @@ def clear_run(run: Path) -> None:
     written = [run / JOURNAL, *(run / name for name in RESULTS)]
     written += sorted((run / "relevance").glob(f"step_{'[0-9]' * 12}.npy"))
     written += sorted((run / WORKING).glob(f"step_{'[0-9]' * 12}.npy"))
-    written += [
-        path for kind in ("*.npy", "*.npz", "*.json") for path in (run / "shard").glob(kind)
-    ]
+    written += [run / name for name in shard_results(run)]
     written += [path for path in sorted((run / "figures").glob("*")) if FIGURE.fullmatch(path.name)]
     written += [run / REPORT]
     # The manifest goes last: until then the folder is known to be a run.
     for path in (*written, *leftovers(run), run / MANIFEST):
+        delete(path)
+
+
+def shard_results(run: Path) -> list[str]:
+    """Return the names of the files of a shard that are made from the relevance."""
+    found = [p for kind in ("*.npy", "*.npz", "*.json") for p in (run / "shard").glob(kind)]
+    return ["observations.npy", *sorted(str(path.relative_to(run)) for path in found)]
+
+
+def delete(path: Path) -> None:
+    """Delete a file of a run, where it is there."""
+    try:
         path.unlink(missing_ok=True)
+    except OSError as error:
+        raise cannot_write(path, error) from error
 
 
 def leftovers(run: Path) -> list[Path]:
@@ -279,31 +149,50 @@ class Table(np.ndarray):
         return pandas.DataFrame({name: np.asarray(self[name]) for name in self.dtype.names or ()})
 
 
-def _read_table(path: Path) -> Table:
+def _read_table(content: bytes, needed: Sequence[str]) -> Table:
+    """Return a table that begins with the columns `needed`; raises ValueError where it is none."""
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            header, *rows = csv.reader(file)
+        header, *rows = csv.reader(io.StringIO(content.decode(), newline=""))
+        if tuple(header[: len(needed)]) != tuple(needed):
+            raise ValueError(f"its columns begin otherwise than with {', '.join(needed)}")
         kinds = [
             (name, "i8" if name in _INTEGERS else "?" if name in _TRUTHS else "f8")
             for name in header
         ]
         table = np.empty(len(rows), dtype=kinds)
+        if any(len(row) != len(header) for row in rows):
+            raise ValueError("a row has more or fewer cells than its header")
         for position, (name, kind) in enumerate(kinds):
             column = [row[position] for row in rows]
             if kind == "f8":
                 table[name] = [float(cell) if cell else np.nan for cell in column]
             else:
                 table[name] = [int(cell) if cell else -1 for cell in column]
-    except (OSError, ValueError, IndexError) as error:
-        raise RunError(f"{path}: cannot be read ({error}); compute the run again") from error
+    except (IndexError, OverflowError, TypeError, csv.Error) as error:
+        raise ValueError(str(error)) from error
     return table.view(Table)
 
 
-def _read_array(path: Path, *, mapped: bool = False) -> NDArray[Any]:
-    try:
-        array: NDArray[Any] = np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise RunError(f"{path}: cannot be read ({error}); compute the run again") from error
+def damaged(run: Path, name: str, why: object) -> RunError:
+    """Return the error that a file of a run cannot be used."""
+    from lrpdyn.lock import read_holder  # it takes as long to load as all this
+
+    holder = read_holder(run)
+    if holder is not None and not holder.is_gone:
+        return RunError(
+            f"{run / name}: cannot be read: {why}; {holder}, writes the run right now: try again when it "
+            "has"
+        )
+    return RunError(
+        f"{run / name}: cannot be read: {why}; the command that made the run makes it anew (lrpdyn "
+        f"verify {run} looks at every file)"
+    )
+
+
+def _expected(array: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+    """Return an array of floats of `shape`; raises ValueError where it is another."""
+    if array.shape != shape or array.dtype.kind != "f":
+        raise ValueError(f"{array.dtype} of shape {array.shape}, expected floats of {shape}")
     return array
 
 
@@ -313,11 +202,11 @@ class Relevance(Mapping[int, NDArray[np.float32]]):
     Raises
     ------
     RunError
-        The run keeps none (``--keep none``).
+        The run keeps none (``--keep none``), or the file is damaged.
     """
 
-    def __init__(self, run: Path, steps: Sequence[int], keep: str) -> None:
-        self._run, self._steps, self._keep = run, tuple(steps), keep
+    def __init__(self, run: Path, steps: Sequence[int], keep: str, shape: tuple[int, ...]) -> None:
+        self._run, self._steps, self._keep, self._shape = run, tuple(steps), keep, shape
 
     def __getitem__(self, step: int) -> NDArray[np.float32]:
         if step not in self._steps:
@@ -327,7 +216,14 @@ class Relevance(Mapping[int, NDArray[np.float32]]):
                 f"{self._run}: keeps no relevance of its steps (--keep none); compute it with --keep "
                 "pixels or --keep relevance into another folder (-o)"
             )
-        return _read_array(relevance_path(self._run, step), mapped=True)
+        path = relevance_path(self._run, step)
+        try:
+            return _expected(map_npy(path), self._shape)
+        except (OSError, ValueError) as error:
+            raise RunError(
+                f"{path}: cannot be read: {error}; the command that made the run, with --recompute "
+                f"{step}, makes it anew"
+            ) from error
 
     def __iter__(self) -> Iterator[int]:
         return iter(self._steps)
@@ -357,58 +253,108 @@ class Run:
         return tuple(c["step"] for c in self.manifest["checkpoints"] if c["status"] == "done")
 
     @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the observations, (N, C, H, W) or (N, F)."""
+        return tuple(self.manifest["observations"]["shape"])
+
+    @property
+    def keep(self) -> str:
+        """What is kept of each step's maps: relevance, pixels or none."""
+        kept: str = self.manifest.get("stored", {}).get("keep", "relevance")
+        return kept
+
+    @property
+    def relevance_shape(self) -> tuple[int, ...]:
+        """Shape of what is kept of each step."""
+        return of_pixels(self.shape) if self.keep == "pixels" else self.shape
+
+    @property
     def relevance(self) -> Relevance:
         """Raw relevance by step, (N, C, H, W) or (N, F); (N, H, W) with ``--keep pixels``."""
-        return Relevance(self.path, self.steps, self.manifest.get("stored", {}).get("keep", ""))
+        return Relevance(self.path, self.steps, self.keep, self.relevance_shape)
 
     def mapped(self, name: str) -> NDArray[Any]:
-        """Return one of the run's arrays, such as "dynamics", of which only what is used is read."""
-        return _read_array(self.path / f"{name}.npy", mapped=True)
+        """Return one of the run's arrays, such as "dynamics", of which only what is used is read.
+
+        A small one is read whole, and held against its hash.
+        """
+        shape = of_pixels(self.shape) if name in PIXEL_MAPS else self.shape
+        if 4 * prod(shape) <= LARGEST_IN_MEMORY:
+            found: NDArray[Any] = getattr(self, name)
+            return found
+        try:
+            return _expected(map_npy(self.path / f"{name}.npy"), shape)
+        except (OSError, ValueError) as error:
+            raise damaged(self.path, f"{name}.npy", error) from error
+
+    def _content(self, name: str) -> bytes:
+        """Return the bytes of a file as `compute` wrote them."""
+        try:
+            content = (self.path / name).read_bytes()
+        except OSError as error:
+            raise damaged(self.path, name, error.strerror or error) from error
+        written = self.manifest.get("files", {}).get(name)
+        if written is not None and hashlib.sha256(content).hexdigest() != written:
+            raise damaged(self.path, name, "its bytes are not those that were written")
+        return content
+
+    def _array(self, name: str, shape: tuple[int, ...]) -> NDArray[Any]:
+        content = self._content(f"{name}.npy")
+        try:
+            return _expected(read_npy(io.BytesIO(content), len(content)), shape)
+        except ValueError as error:
+            raise damaged(self.path, f"{name}.npy", error) from error
+
+    def _table(self, name: str, columns: Sequence[str]) -> Table:
+        try:
+            return _read_table(self._content(name), columns)
+        except ValueError as error:
+            raise damaged(self.path, name, error) from error
 
     @cached_property
     def observations(self) -> NDArray[np.float32]:
         """The observations as the network saw them."""
-        return _read_array(self.path / "observations.npy")
+        return self._array("observations", self.shape)
 
     @cached_property
     def dynamics(self) -> NDArray[np.float32]:
         """Sum over transitions of |R_i - R_{i+1}|."""
-        return _read_array(self.path / "dynamics.npy")
+        return self._array("dynamics", self.shape)
 
     @cached_property
     def net_change(self) -> NDArray[np.float32]:
         """|R_N - R_1|."""
-        return _read_array(self.path / "net_change.npy")
+        return self._array("net_change", self.shape)
 
     @cached_property
     def mean_relevance(self) -> NDArray[np.float32]:
         """Mean over steps of |R_i|."""
-        return _read_array(self.path / "mean_relevance.npy")
+        return self._array("mean_relevance", self.shape)
 
     @cached_property
     def directness(self) -> NDArray[np.float32]:
         """Net change over Dynamics; 0 where nothing changed."""
-        return _read_array(self.path / "directness.npy")
+        return self._array("directness", self.shape)
 
     @cached_property
     def relative_dynamics(self) -> NDArray[np.float32]:
         """Dynamics over sum |R_i|, of channel-summed pixels (N, H, W) or (N, F)."""
-        return _read_array(self.path / "relative_dynamics.npy")
+        return self._array("relative_dynamics", of_pixels(self.shape))
 
     @cached_property
     def pixel_entropy(self) -> NDArray[np.float32]:
         """Entropy of each pixel over the steps, (N, H, W) or (N, F); NaN without relevance."""
-        return _read_array(self.path / "pixel_entropy.npy")
+        return self._array("pixel_entropy", of_pixels(self.shape))
 
     @cached_property
     def metrics(self) -> Table:
         """A row for each step and sample."""
-        return _read_table(self.path / "metrics.csv")
+        return self._table("metrics.csv", METRICS)
 
     @cached_property
     def transitions(self) -> Table:
         """A row for each successive pair of steps and sample."""
-        return _read_table(self.path / "transitions.csv")
+        return self._table("transitions.csv", TRANSITIONS)
 
     @cached_property
     def outliers(self) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,16 +10,20 @@ from typing import Any
 import numpy as np
 
 from lrpdyn import run as store
+from lrpdyn.array_files import load_npz
 from lrpdyn.checkpoints.model import LeftOut, Listing
 from lrpdyn.description import HELD, Description, save_held
 from lrpdyn.errors import RunError
 from lrpdyn.job import Job
 from lrpdyn.measured import Measures, Transition
+from lrpdyn.plain_data import read_json
 from lrpdyn.records import Record
 from lrpdyn.steps import Steps
+from lrpdyn.verification import damaged_results, finish_manifest
 
 FOLDER = "shard"
 _SUMMARY, _RECORDS = "shard.json", "records.npz"
+_ENTRY = ("sha256", "status", "reason", "relevance_sha256")
 _MEASURES = ("relevance_sum", "relevance_l1", "entropy", "distance_from_first",
              "distance_from_first_l1")  # fmt: skip
 _TRANSITION = ("change", "scale_share", "scale_factor", "cosine", "rank_similarity")
@@ -85,14 +88,14 @@ def save_shard(job: Job, description: Description, manifest: dict[str, Any], ste
         },
     )
     for path in (job.folder / store.WORKING).glob("step_*.npy"):
-        path.unlink()
+        store.delete(path)
     job.storage.finish(job.folder, ())
     by_step = {record.facts["step"]: record.facts for record in steps.records}
     manifest["checkpoints"] = [
-        {**entry, **{name: by_step[entry["step"]][name] for name in ("sha256", "status", "reason")}}
+        {**entry, **{name: by_step[entry["step"]].get(name) for name in _ENTRY}}
         for entry in manifest["checkpoints"]
     ]
-    store.save_json(job.folder / store.MANIFEST, manifest)
+    finish_manifest(job.folder, manifest)
 
 
 def is_saved(folder: Path) -> bool:
@@ -106,7 +109,7 @@ def open_shard(path: Path) -> Explained:
     Raises
     ------
     RunError
-        The folder holds none, or one that is not finished.
+        The folder holds none, one that is not finished, or one that is damaged.
     """
     manifest = store.read_manifest(path)
     if manifest.get("shard") is None:
@@ -116,9 +119,15 @@ def open_shard(path: Path) -> Explained:
             f"{path}: shard {manifest['shard']['name']} is not finished; go on with the command that "
             "began it"
         )
+    damaged = damaged_results(path, manifest)
+    if damaged:
+        raise RunError(
+            f"{path / damaged[0].file}: {damaged[0].what}; the command that made the shard makes it anew "
+            f"(lrpdyn verify {path} looks at every file)"
+        )
     summary = path / FOLDER / _SUMMARY
     try:
-        found = json.loads(summary.read_text(encoding="utf-8"))
+        found = read_json(summary)
         left_out = tuple(LeftOut(**{**e, "path": Path(e["path"])}) for e in found["left_out"])
         same = tuple(tuple(group) for group in found["same"])
         return Explained(
@@ -164,8 +173,7 @@ def read_records(shard: Explained) -> list[Record]:
     path = shard.folder / _RECORDS
     facts = {record["step"]: record for record in store.read_journal(shard.path)}
     try:
-        with np.load(path, allow_pickle=False) as file:
-            found = {name: file[name] for name in file.files}
+        found = load_npz(path)
         records, row, move = [], 0, 0
         for step in shard.order:
             if step in shard.bad:

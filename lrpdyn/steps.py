@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections import deque
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from typing import Any
 
 import numpy as np
 
-from lrpdyn import explanation
+from lrpdyn import explanation, stopping
 from lrpdyn import run as store
 from lrpdyn.blocks import Hands, Outcome
 from lrpdyn.checkpoints.model import Checkpoint
@@ -30,9 +31,9 @@ from lrpdyn.times import Times
 def begin(job: Job, manifest: Mapping[str, Any]) -> None:
     """Make the folder ready: no left-overs, the observations and a manifest of what is asked."""
     for path in store.leftovers(job.folder):
-        path.unlink(missing_ok=True)
+        store.delete(path)
     # The manifest comes first: what is killed right after it is known to be a run.
-    store.save_json(job.folder / store.MANIFEST, manifest)
+    store.save_manifest(job.folder, dict(manifest))
     values = job.observations.values
     store.save_pieces(job.folder / "observations.npy", values.shape, np.float32, pieces(values))
 
@@ -70,20 +71,29 @@ class Steps:
         self.dynamics = Dynamics(values.shape, job.normalisation, job.folder, threads, self._next)
         self.dynamics.take_up(past.first, past.before)
 
-    def go_on(self, job: Job, stopping: Callable[[], bool] = lambda: False) -> None:
-        """Add the steps of a job from where these end to its last, or to where `stopping` is true."""
+    def go_on(self, job: Job) -> None:
+        """Add the steps of a job from where these end to its last.
+
+        Where this process is told to stop (`lrpdyn.stopping`), what the hands have begun is kept in
+        the journal, and the rest is left.
+        """
         checkpoints, times = job.listing.checkpoints, self._times
         places = range(self._next, job.places.stop)
         missing = [n for n in places if not _is_stored(job, self._done.get(checkpoints[n].step))]
         explained, new = self._explained(job, missing), set(missing)
         with closing(explained), progress(len(places), job, times) as advance:
             for place in places:
-                if stopping():
+                if stopping.asked():
+                    deque(explained, 0)  # each is in the journal when it comes
                     return
                 checkpoint = checkpoints[place]
                 if place in new:
-                    outcome = next(explained)
+                    outcome = next(explained, None)
+                    if outcome is None:
+                        return  # told to stop before it was begun
                     if isinstance(outcome, LrpdynError):
+                        if stopping.asked():
+                            continue  # told when the run goes on
                         if not job.skip_bad:
                             raise outcome
                         self.records.append(Record.bad(checkpoint, str(outcome)))
@@ -113,14 +123,17 @@ class Steps:
                 outcomes, seconds = found
                 self._times.add(seconds)
                 new = [outcome for outcome in outcomes if isinstance(outcome, dict)]
-                with self._times.of("journal"):
-                    store.append_journal(job.folder, *new)
+                if new:
+                    with self._times.of("journal"):
+                        store.append_journal(job.folder, *new)
                 self._done |= {record["step"]: record for record in new}
                 yield from outcomes
 
     def _known(self, job: Job, checkpoint: Checkpoint) -> dict[str, Any]:
         """Return the record of a step whose maps stand, with evidence that fits what is asked now."""
         facts = self._done[checkpoint.step]
+        path = job.storage.maps_path(job.folder, checkpoint.step)
+        store.check_maps(path, facts.get("maps_sha256"), checkpoint.step)
         if facts["evidence"]["key"] == self._evidence.key(self._before):
             return facts
         self._evidence.hold(self._before)
@@ -128,6 +141,11 @@ class Steps:
         renewed = {**facts, "evidence": self._evidence.gather(checkpoint.step, self._before)}
         store.append_journal(job.folder, renewed)
         return renewed
+
+    @property
+    def done(self) -> int:
+        """How many steps are explained and kept."""
+        return len(self._done)
 
     def _let_go(self, job: Job, checkpoint: Checkpoint) -> None:
         """Delete maps that are not kept and that the sums do not need any more."""

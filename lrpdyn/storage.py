@@ -25,6 +25,14 @@ TYPES = ("float32", "float16")
 
 
 @dataclass(frozen=True)
+class Written:
+    """SHA-256 of the file of a step's float32 maps, and of what is kept of them (None: nothing)."""
+
+    maps: str
+    kept: str | None
+
+
+@dataclass(frozen=True)
 class Storage:
     """What is kept of each map: one of `KEEP`, in one of `TYPES`."""
 
@@ -53,11 +61,11 @@ class Storage:
 
     def kept_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """Return the shape of what is kept of maps of `shape`."""
-        return (shape[0], *shape[2:]) if self.keep == "pixels" and len(shape) == 4 else shape
+        return store.of_pixels(shape) if self.keep == "pixels" else shape
 
     def save(
         self, folder: Path, step: int, shape: tuple[int, ...], maps: Iterable[NDArray[np.float32]]
-    ) -> None:
+    ) -> Written:
         """Write the maps (N, ...) of `step`, which come in parts, and what is kept of them.
 
         Raises
@@ -66,13 +74,14 @@ class Storage:
             The folder cannot be written, or relevance passes the end of float16.
         """
         path = self.maps_path(folder, step)
-        store.save_pieces(path, shape, np.float32, maps)
+        written = store.save_pieces(path, shape, np.float32, maps)
         if self.whole or self.keep == "none":
-            return
+            return Written(written, written if self.whole else None)
         stored = Stored(path)
         kept = (self._kept(stored[piece], step) for piece in pieces(shape))
-        store.save_pieces(
-            store.relevance_path(folder, step), self.kept_shape(shape), np.dtype(self.dtype), kept
+        target = store.relevance_path(folder, step)
+        return Written(
+            written, store.save_pieces(target, self.kept_shape(shape), np.dtype(self.dtype), kept)
         )
 
     def _kept(self, maps: NDArray[np.float32], step: int) -> NDArray[Any]:
@@ -102,12 +111,14 @@ class Storage:
     def forget(self, folder: Path, steps: Iterable[int]) -> None:
         """Delete the maps of steps that are not kept and not needed any more."""
         for step in steps if not self.whole else ():
-            self.maps_path(folder, step).unlink(missing_ok=True)
+            store.delete(self.maps_path(folder, step))
 
-    def finish(self, folder: Path, needed: Iterable[int]) -> None:
+    def finish(self, folder: Path, steps: Iterable[int]) -> None:
         """Delete the last maps that are not kept, and their folder."""
-        self.forget(folder, needed)
-        with contextlib.suppress(OSError):  # there was none, or something else lies in it
+        if not (folder / store.WORKING).exists():
+            return
+        self.forget(folder, steps)
+        with contextlib.suppress(OSError):  # something else lies in it
             (folder / store.WORKING).rmdir()
 
 

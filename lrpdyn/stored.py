@@ -16,6 +16,8 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lrpdyn.array_files import map_npy
+
 #: Shelves of more bytes than this are files.
 LARGEST_IN_MEMORY = 1 << 25
 _PIECE = 1 << 20
@@ -43,7 +45,7 @@ class Stored:
     """
 
     def __init__(self, path: Path) -> None:
-        mapped = np.load(path, mmap_mode="r", allow_pickle=False)
+        mapped = map_npy(path)
         if not isinstance(mapped, np.memmap) or not mapped.flags.c_contiguous:
             raise ValueError("no plain array in C order")
         self.path, self.shape, self.dtype = path, mapped.shape, mapped.dtype

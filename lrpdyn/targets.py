@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from lrpdyn.array_files import load_npy
 from lrpdyn.errors import CheckpointError, UsageError
 
 Integers = NDArray[np.int64]
@@ -66,8 +67,8 @@ def parse_target(text: str, samples: int, units: int) -> Target:
 
 def _read_values(path: Path, samples: int) -> Integers:
     try:
-        values = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        values = load_npy(path)
+    except (OSError, ValueError, MemoryError) as error:
         raise UsageError(f"--target {path}: cannot be read: {error}") from error
     if values.dtype.kind not in "ui" or values.shape != (samples,):
         raise UsageError(

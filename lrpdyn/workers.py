@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
-import signal
 import threading
 import time
 import warnings
@@ -20,6 +19,7 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import Any, TypeVar
 
 from lrpdyn.errors import RunError
+from lrpdyn.stopping import Worker
 
 Work = TypeVar("Work")
 Result = TypeVar("Result")
@@ -31,6 +31,8 @@ _WATCH = 0.2
 
 #: What a forked process inherits: functions with models in them cannot be sent to it.
 _inherited: list[Callable[[Any], Any]] = []
+#: In a forked process, what it makes of signals.
+_workers: list[Worker] = []
 
 
 def available() -> int:
@@ -95,13 +97,13 @@ def in_order(
 
 
 def _do(piece: Any) -> Any:
-    return _inherited[-1](piece)
+    with _workers[-1].at_work():
+        return _inherited[-1](piece)
 
 
 def _begin(parent: int) -> None:
-    """Leave signals to the parent, and end when it is gone without a word."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    """Leave it to the parent when to stop, and end when it is gone without a word."""
+    _workers.append(Worker())
     threading.Thread(target=_watch, args=(parent,), daemon=True).start()
 
 

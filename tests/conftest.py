@@ -11,9 +11,17 @@ import torch
 from hypothesis import settings
 from numpy.typing import NDArray
 
+from lrpdyn.checkpoints import settling
+
 # The same examples in every run; campaigns, which are run by name, draw their own.
 settings.register_profile("seeded", derandomize=True)
 settings.load_profile("seeded")
+
+
+@pytest.fixture(autouse=True)
+def _files_settle_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let bad files, which tests have just written, be looked at again at once."""
+    monkeypatch.setattr(settling, "QUIET", 0.02)
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import time
@@ -15,6 +16,8 @@ from numpy.typing import NDArray
 
 import lrpdyn
 from lrpdyn.asked import Asked, asked
+from lrpdyn.lock import locked
+from lrpdyn.manifest import save_manifest
 
 LONG_AGO = time.time() - 1000
 OPTIONS: dict[str, Any] = {"rule": "zplus", "samples": None, "arch_arg": ("activation=tanh",)}
@@ -57,7 +60,7 @@ def copy(computed: Path, tmp_path: Path) -> Path:
     folder = tmp_path / "copy"
     shutil.copytree(computed, folder)
     assert question(folder).answer() is None
-    question(folder).keep()
+    question(folder).keep(lrpdyn.open_run(folder / "run"))
     return folder
 
 
@@ -77,8 +80,8 @@ def replaced(path: Path) -> None:
 
 
 def edited(folder: Path, old: str, new: str) -> None:
-    manifest = folder / "run/manifest.json"
-    manifest.write_text(manifest.read_text().replace(old, new))
+    text = (folder / "run/manifest.json").read_text()
+    save_manifest(folder / "run", json.loads(text.replace(old, new)))
 
 
 CHANGES: dict[str, Callable[[Path], object]] = {
@@ -129,7 +132,7 @@ def test_another_folder_of_the_same_names_is_another(
         return asked(copy / "run", ["ckpts", "obs.npy"], OPTIONS)
 
     monkeypatch.chdir(copy)
-    from_within().keep()
+    from_within().keep(lrpdyn.open_run(copy / "run"))
     assert from_within().answer() is not None
     shutil.copytree(copy, copy / "inner")
     monkeypatch.chdir(copy / "inner")
@@ -139,7 +142,7 @@ def test_another_folder_of_the_same_names_is_another(
 def test_what_may_still_change_unseen_is_not_remembered(copy: Path) -> None:
     (copy / "ckpts/net_4.pt").touch()
     before = (copy / "run/manifest.json").read_bytes()
-    question(copy).keep()
+    question(copy).keep(lrpdyn.open_run(copy / "run"))
     assert (copy / "run/manifest.json").read_bytes() == before
     assert question(copy).answer() is None
 
@@ -148,7 +151,7 @@ def test_a_glob_is_what_it_matches(copy: Path) -> None:
     def matched() -> Asked:
         return asked(copy / "run", [f"{copy}/ckpts/net_*.pt", copy / "obs.npy"], OPTIONS)
 
-    matched().keep()
+    matched().keep(lrpdyn.open_run(copy / "run"))
     (copy / "ckpts/notes.txt").unlink()
     assert matched().answer() is not None
     (copy / "ckpts/net_4.pt").rename(copy / "ckpts/net_5.pt")
@@ -159,7 +162,7 @@ def test_a_key_within_a_file_is_told_by_the_file(copy: Path) -> None:
     def keyed() -> Asked:
         return asked(copy / "run", [copy / "ckpts", f"{copy}/obs.npy:frames"], OPTIONS)
 
-    keyed().keep()
+    keyed().keep(lrpdyn.open_run(copy / "run"))
     assert keyed().answer() is not None
     replaced(copy / "obs.npy")
     assert keyed().answer() is None
@@ -172,7 +175,23 @@ def test_what_is_not_here_is_never_told(copy: Path, elsewhere: str) -> None:
 
 
 def test_a_folder_that_cannot_be_written_to_is_left_as_it_is(copy: Path) -> None:
+    run = lrpdyn.open_run(copy / "run")
     (copy / "run/manifest.json").unlink()
     (copy / "run/manifest.json").mkdir()
-    question(copy, rule="gamma").keep()
+    question(copy, rule="gamma").keep(run)
     assert question(copy, rule="gamma").answer() is None
+
+
+def test_what_another_process_made_since_is_not_taken_for_it(copy: Path) -> None:
+    mine = lrpdyn.open_run(copy / "run")
+    save_manifest(copy / "run", {**mine.manifest, "command": "another"})
+    before = (copy / "run/manifest.json").read_bytes()
+    question(copy, rule="gamma").keep(mine)
+    assert (copy / "run/manifest.json").read_bytes() == before
+
+
+def test_nothing_is_remembered_while_another_process_computes(copy: Path) -> None:
+    before = (copy / "run/manifest.json").read_bytes()
+    with locked(copy / "run"):
+        question(copy, rule="gamma").keep(lrpdyn.open_run(copy / "run"))
+    assert (copy / "run/manifest.json").read_bytes() == before

@@ -205,3 +205,23 @@ def test_entries_that_stand_still_are_read_once(
     assert len(reads) == 5
     (mlp_folder / "net_30.pt").touch()
     assert [checkpoint.step for checkpoint in watch.look().checkpoints] == [2, 4, 10, 20]
+
+
+def test_sigterm_stops_with_what_is_explained_kept(vectors: Vectors, tmp_path: Path) -> None:
+    folder, out = tmp_path / "ckpts", tmp_path / "run"
+    folder.mkdir()
+    np.save(tmp_path / "obs.npy", vectors)
+    network = torch.nn.Sequential(torch.nn.Linear(6, 8), torch.nn.Tanh(), torch.nn.Linear(8, 3))
+    torch.save(network.state_dict(), folder / "net_1.pt")
+    command = [sys.executable, "-m", "lrpdyn", "compute", str(folder), str(tmp_path / "obs.npy"),
+               "--arch-arg", "activation=tanh", "-o", str(out), "--follow", "--poll", "0.1"]  # fmt: skip
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as it:
+        while not (out / "journal.jsonl").exists():
+            assert it.poll() is None
+            time.sleep(0.05)
+        it.send_signal(signal.SIGTERM)
+        said, errors = it.communicate(timeout=60)
+    assert (it.returncode, said) == (143, "")
+    assert "Stopped. 1 of 1 steps are finished and kept" in errors
+    assert explained(out) == [1]
+    assert not (out / ".lock").exists()

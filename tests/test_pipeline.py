@@ -156,6 +156,12 @@ def test_another_question_is_refused(mlp_folder: Path, vectors: Vectors, tmp_pat
         mlp_run(mlp_folder, vectors, out, rule="epsilon")
     with pytest.raises(RunError, match="observations"):
         mlp_run(mlp_folder, vectors[:3], out)
+    np.save(tmp_path / "obs.npy", vectors)
+    again = {"out": tmp_path / "file", "arch_args": TANH, "quiet": True}
+    lrpdyn.compute(mlp_folder, tmp_path / "obs.npy", **again)
+    np.save(tmp_path / "obs.npy", vectors + 1)
+    with pytest.raises(RunError, match=r"observations \(.*changed: .*obs\.npy.*--overwrite"):
+        lrpdyn.compute(mlp_folder, tmp_path / "obs.npy", **again)
     (out / "mine.txt").write_text("keep me")
     (out / "figures" / "mine.png").write_text("and me")
     run = mlp_run(mlp_folder, vectors, out, rule="epsilon", overwrite=True)

@@ -14,7 +14,11 @@ from numpy.typing import NDArray
 
 import lrpdyn
 from lrpdyn.errors import LrpdynError, RunError, UsageError
+from lrpdyn.lock import locked
+from lrpdyn.manifest import save_manifest
+from lrpdyn.run import RESULTS
 from lrpdyn.shard import Shard, parse_shard
+from lrpdyn.verification import verify
 
 TANH = {"activation": "tanh"}
 Vectors = NDArray[np.float32]
@@ -176,7 +180,7 @@ def test_what_cannot_be_merged_is_told(series: Path, vectors: Vectors, tmp_path:
     refused("other: is no shard but a run", other)
     manifest = json.loads((parts[0] / "manifest.json").read_text())
     manifest["checkpoints"][0]["status"] = "pending"
-    (parts[0] / "manifest.json").write_text(json.dumps(manifest))
+    save_manifest(parts[0], manifest)
     refused("shard 1/4 is not finished; go on with the command", *parts)
 
 
@@ -194,3 +198,39 @@ def test_evidence_of_checkpoints_that_are_gone_is_unavailable(
     assert "unavailable" not in (one.path / "outliers.json").read_text()
     for name in ("dynamics.npy", "transitions.csv", "relevance/step_000000000070.npy"):
         assert contents(run.path)[name] == contents(one.path)[name]
+
+
+def test_damaged_shards_are_found_made_anew_and_never_merged(
+    series: Path, vectors: Vectors, tmp_path: Path
+) -> None:
+    parts = shards_of(series, vectors, tmp_path, 2, arch_args=TANH)
+    files = sorted(path for path in (parts[1] / "shard").iterdir())
+    assert len(files) > 5
+    assert all(verify(part).is_good for part in parts)
+    for path in (files[0], files[-1], parts[1] / "shard" / "records.npz"):
+        content = bytearray(path.read_bytes())
+        content[-5] ^= 1
+        path.write_bytes(content)
+        name = str(path.relative_to(parts[1]))
+        assert [(d.file, d.step) for d in verify(parts[1]).damaged] == [(name, None)]
+        with pytest.raises(
+            RunError, match=f"{path.name}: its bytes are not those that were written"
+        ):
+            lrpdyn.merge(parts, out=tmp_path / "run", quiet=True)
+        lrpdyn.compute(series, vectors, out=parts[1], shard="2/2", quiet=True, arch_args=TANH)
+        assert verify(parts[1]).is_good
+    run = lrpdyn.merge(parts, out=tmp_path / "run", quiet=True).path
+    found = verify(run)
+    assert found.is_good
+    assert (found.whole, found.unproven) == (2 + 16 + len(RESULTS), 0)
+
+
+def test_a_merge_takes_the_lock(series: Path, vectors: Vectors, tmp_path: Path) -> None:
+    parts = shards_of(series, vectors, tmp_path, 2, arch_args=TANH)
+    with (
+        locked(tmp_path / "run"),
+        pytest.raises(RunError, match=r"another process computes here: process .* --wait SECONDS"),
+    ):
+        lrpdyn.merge(parts, out=tmp_path / "run", quiet=True)
+    lrpdyn.merge(parts, out=tmp_path / "run", quiet=True)
+    assert not (tmp_path / "run" / ".lock").exists()

@@ -13,9 +13,9 @@ from PIL import Image
 
 from lrpdyn import modal, streamed
 from lrpdyn.errors import LrpdynError, ObservationError
+from lrpdyn.files import save_pieces
 from lrpdyn.modal import modal_value
 from lrpdyn.observations import Expected, load_observations
-from lrpdyn.run import save_array, save_pieces
 from lrpdyn.streamed import Streamed, in_file, in_memory, joined, kept, pieces
 
 CNN = Expected(channels=4, divisor=255.0, range=(0.0, 1.0))
@@ -148,7 +148,7 @@ def test_the_modal_value_of_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_an_array_in_parts_is_the_file_that_numpy_writes(tmp_path: Path) -> None:
     for array in (FRAMES.astype(np.float32), FRAMES[:, 0, 0]):
-        save_array(tmp_path / "whole.npy", array)
+        np.save(tmp_path / "whole.npy", array)
         parts = (array[start : start + 5] for start in range(0, len(array), 5))
         save_pieces(tmp_path / "parts.npy", array.shape, array.dtype, parts)
         assert (tmp_path / "parts.npy").read_bytes() == (tmp_path / "whole.npy").read_bytes()

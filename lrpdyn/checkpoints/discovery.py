@@ -14,6 +14,7 @@ from lrpdyn.checkpoints.payload import OptimizerStateError
 from lrpdyn.checkpoints.readers import SUFFIXES, find_reader, read_header
 from lrpdyn.checkpoints.selection import Selection
 from lrpdyn.checkpoints.series import Found, order, same_weights
+from lrpdyn.checkpoints.settling import wait_for
 from lrpdyn.checkpoints.steps import SOURCES, step_candidates, template
 from lrpdyn.errors import CheckpointError
 from lrpdyn.remote.path import RemotePath, as_path, each, matching
@@ -25,6 +26,7 @@ Looking = Callable[[Path, Look], "Found | LeftOut"]
 
 _UNKNOWN = "holds no checkpoint of a known format"
 _FOLDER = "a folder"
+_WRITTEN = "is still being written"
 #: What is not worth reading, by its name: it is large, or still being written.
 _UNREAD = (
     (re.compile(r"replay_?buffer"), "a replay buffer"),
@@ -102,6 +104,14 @@ def discover(
             found, left_out = _look_at_all(where, chosen, trust, progress)
     named_alike = {template(entry.path.name) for entry in found}
     left_out = [_judged(entry, named_alike, chosen) for entry in left_out]
+    if looking is None:  # who looks by itself knows what is being written
+        left_out, written = _settled(
+            left_out, lambda path: _look_at(path, where.root, chosen, trust)
+        )
+        notes += [f"{entry.path.name} was being written, and was waited for" for entry in written]
+        notes += [f"{entry.path.name} {_WRITTEN}: left out; the same command goes on with it later"
+                  for entry in left_out if entry.reason == _WRITTEN]  # fmt: skip
+        found += written
     ordered, others, unit = order(found, where.name, chosen.weights)
     taken, not_taken = chosen.choose(ordered)
     executed = sorted({name for entry in taken for name in entry.header.executes})
@@ -115,6 +125,25 @@ def discover(
         tuple(notes),
         tuple(same_weights(taken)),
     )
+
+
+def _settled(
+    left_out: Sequence[LeftOut], look: Callable[[Path], Found | LeftOut]
+) -> tuple[list[LeftOut], list[Found]]:
+    """Look again at what is bad and changed lately: a training job may have been writing it."""
+    settled = wait_for(entry.path for entry in left_out if entry.bad)
+    kept: list[LeftOut] = []
+    written: list[Found] = []
+    for entry in left_out:
+        if entry.path in settled.changing:
+            kept.append(LeftOut(entry.path, _WRITTEN, step=entry.step))
+            continue
+        again = look(entry.path) if entry.path in settled.still else entry
+        if isinstance(again, Found):
+            written.append(again)
+        else:
+            kept.append(entry)
+    return kept, written
 
 
 def _entries(where: str) -> _Where:

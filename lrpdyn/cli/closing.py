@@ -18,7 +18,7 @@ def tell(run: Run, *, quiet: bool) -> int:
 
     if not quiet:
         for line in closing_lines(run):
-            click.echo(line, err=True)
+            click.echo(printable(line), err=True)
     return warn(run)
 
 

@@ -94,7 +94,10 @@ if TYPE_CHECKING:
               help="Between two looks at the folder that is followed.")  # fmt: skip
 @click.option("--idle", type=float, metavar="SECONDS",
               help="Stop following after so long without a new checkpoint.")  # fmt: skip
+@options.wait
 @click.option("--overwrite", is_flag=True, help="Replace a run of another question.")
+@click.option("--recompute", type=int, multiple=True, metavar="STEP",
+              help="Explain this step again: its file or checkpoint is another now.")  # fmt: skip
 @click.option("--skip-bad", is_flag=True, help="Go on without checkpoints that cannot be read.")
 @options.trust
 @click.option("--profile", is_flag=True, help="Say where the time went.")
@@ -114,8 +117,8 @@ def command(settings: Any, /, checkpoints: str, observations: tuple[str, ...], *
     started = time.time()
     question = asked(given["out"], [checkpoints, *observations], given)
     # What is trusted to run is told each time; the others ask for more than the results.
-    full = verbose or given["trust"] or given["overwrite"] or given["profile"]
-    full = full or given["follow"]
+    more = ("trust", "overwrite", "recompute", "profile", "follow")
+    full = verbose or any(given[name] for name in more)
     run = None if full else question.answer()
     if run is None:
         with loading():
@@ -125,7 +128,7 @@ def command(settings: Any, /, checkpoints: str, observations: tuple[str, ...], *
         arguments = parse_arguments(given.pop("arch_arg"))
         run = compute(checkpoints, observations, arch_args=arguments, verbose=verbose, **given)
         code = _tell(run, started, quiet=given["quiet"])
-        question.keep()
+        question.keep(run)
         return code
     return _tell(run, started, quiet=given["quiet"])
 

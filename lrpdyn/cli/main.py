@@ -14,10 +14,11 @@ import click
 from lrpdyn import __version__
 from lrpdyn.cli import options
 from lrpdyn.errors import LrpdynError
+from lrpdyn.stopping import Stopped
 from lrpdyn.text import printable
 
-_COMMANDS = ("compute", "plot", "outliers", "report", "compare", "merge", "export", "inspect", "demo",
-             "rules", "architectures")  # fmt: skip
+_COMMANDS = ("compute", "plot", "outliers", "report", "compare", "merge", "export", "verify", "inspect",
+             "demo", "rules", "architectures")  # fmt: skip
 _STOPPED = "Stopped. What is finished is kept: the same command goes on from there."
 
 
@@ -72,6 +73,9 @@ def _run(settings: dict[str, int]) -> int:
     except click.ClickException as error:
         error.show()
         return error.exit_code
+    except Stopped as stop:
+        click.echo(str(stop), err=True)
+        return stop.exit_code
     except LrpdynError as error:
         if settings["verbose"] >= 2:
             traceback.print_exc()
@@ -81,3 +85,19 @@ def _run(settings: dict[str, int]) -> int:
         # The reader of our output is gone (lrpdyn outliers | head): nothing is wrong.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except (OSError, MemoryError) as error:
+        # What the machine does not give, wherever it was asked for: it is no fault of the program.
+        if settings["verbose"] >= 2:
+            traceback.print_exc()
+        click.echo(f"Error: {printable(_from_the_machine(error))}", err=True)
+        return 1
+
+
+def _from_the_machine(error: OSError | MemoryError) -> str:
+    if isinstance(error, MemoryError):
+        return (
+            f"out of memory{': ' if str(error) else ''}{error}; fewer observations (--samples, --select), "
+            "--workers 1 or a smaller --batch-size need less"
+        )
+    where = "" if error.filename is None else f"{error.filename}: "
+    return f"{where}{error.strerror or error}; what is finished is kept: the same command goes on"

@@ -14,6 +14,7 @@ from lrpdyn.cli import options
 @click.argument("shards", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("-o", "--out", default=options.DEFAULT_RUN, show_default=True, help="The run folder.")
 @options.curve
+@options.wait
 @click.option("--overwrite", is_flag=True, help="Replace a run of another question.")
 @options.verbosity
 def command(shards: tuple[Path, ...], **given: Any) -> int:

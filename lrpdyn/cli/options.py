@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
+
+from lrpdyn.toml_files import read_toml
 
 DEFAULT_RUN = "lrpdyn-run"
 
@@ -81,6 +82,17 @@ def curve(function: Callable[..., Any]) -> Callable[..., Any]:
     )(function)
 
 
+def wait(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add --wait."""
+    return click.option(
+        "--wait",
+        type=click.FloatRange(min=0),
+        default=0.0,
+        metavar="SECONDS",
+        help="Wait for another process that writes the run folder. Default: refuse at once.",
+    )(function)
+
+
 def output_format(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Add --format with a choice of `names`, the first being the default."""
     return click.option(
@@ -109,9 +121,8 @@ def _read_config(ctx: click.Context, parameter: click.Parameter, value: str | No
     if value is None:
         return
     try:
-        with open(value, "rb") as file:
-            given = tomllib.load(file)
-    except (OSError, tomllib.TOMLDecodeError) as error:
+        given = read_toml(Path(value))
+    except (OSError, ValueError) as error:
         raise click.BadParameter(f"{value}: {error}") from error
     options = {
         name.removeprefix("--"): option
@@ -126,14 +137,22 @@ def _read_config(ctx: click.Context, parameter: click.Parameter, value: str | No
             f"{value}: no option is called {', '.join(unknown)}; the keys are the options' names: "
             f"{', '.join(options)}"
         )
-    defaults = {
-        str(options[key.replace("_", "-")].name): _text(item) for key, item in given.items()
-    }
+    defaults = {}
+    for key, item in given.items():
+        option = options[key.replace("_", "-")]
+        if isinstance(item, dict | list) and not option.multiple:
+            raise click.BadParameter(f"{value}: {key} takes one value, found {type(item).__name__}")
+        defaults[str(option.name)] = _texts(item) if option.multiple else _text(item)
     ctx.default_map = {**(ctx.default_map or {}), **defaults}
 
 
-def _text(value: Any) -> Any:
-    """Return a TOML value as click takes it: a table of arguments becomes KEY=VALUE pairs."""
-    if isinstance(value, dict):
-        return [f"{key}={item}" for key, item in value.items()]
-    return value
+def _texts(item: Any) -> list[str]:
+    """Return the values of an option that may be repeated: a table becomes KEY=VALUE pairs."""
+    if isinstance(item, dict):
+        return [f"{key}={value}" for key, value in item.items()]
+    return [str(value) for value in item] if isinstance(item, list) else [str(item)]
+
+
+def _text(item: Any) -> Any:
+    """Return a value as click takes it; dates, and numbers too large for a float, are text."""
+    return item if isinstance(item, bool | str) else str(item)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lrpdyn import explanation
+from lrpdyn.array_files import map_npy
 from lrpdyn.checked import checked_samples, evenly_spaced
 from lrpdyn.checkpoints.model import Checkpoint
 from lrpdyn.errors import ArchitectureError, CheckpointError
@@ -189,7 +190,6 @@ def stored_maps(path: Callable[[int], Path]) -> Maps:
 
     def read(step: int, samples: Sequence[int]) -> NDArray[np.float32]:
         # Mapped for as long as it takes to copy: of thousands of samples few are looked at.
-        found: NDArray[np.float32] = np.load(path(step), mmap_mode="r", allow_pickle=False)
-        return np.array(found[list(samples)])
+        return np.array(map_npy(path(step))[list(samples)])
 
     return read

@@ -10,6 +10,7 @@ from lrpdyn.errors import ExportError
 from lrpdyn.exports.csv_files import write_csv
 from lrpdyn.exports.virelay import write_virelay
 from lrpdyn.exports.zarr_store import write_zarr
+from lrpdyn.files import cannot_write, sync_folder
 from lrpdyn.run import Run
 
 #: By format: what writes it, and what its folder is called where no name is given.
@@ -33,7 +34,9 @@ def export(run: Run, form: str, out: Path | None = None) -> Path:
     Raises
     ------
     ExportError
-        The folder exists, cannot be written, or a package is missing.
+        The folder exists, or a package is missing.
+    RunError
+        It cannot be written, or a file of the run is damaged.
     """
     write, name = FORMATS[form]
     folder = out or run.path.resolve().parent / name.format(run=run.path.resolve().name)
@@ -45,14 +48,13 @@ def export(run: Run, form: str, out: Path | None = None) -> Path:
             shutil.rmtree(temporary)
         write(run, temporary)
         temporary.replace(folder)
+        sync_folder(folder.parent)
     except ImportError as error:
         raise ExportError(
             f"--to {form} needs {error.name}, which is not here: pip install 'lrpdyn[export]'"
         ) from error
     except OSError as error:
-        raise ExportError(
-            f"{folder}: cannot be written: {error.strerror or error}; choose another folder with -o"
-        ) from error
+        raise cannot_write(folder, error) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return folder

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from lrpdyn.errors import ExportError
 from lrpdyn.exports.variables import about
-from lrpdyn.run import Run, read_journal
+from lrpdyn.journal import whole_records
+from lrpdyn.run import Run
 
 _INPUT, _LABELS = "input.h5", "label-map.json"
 
@@ -30,7 +31,7 @@ def write_virelay(run: Run, out: Path) -> None:
     """
     import h5py
 
-    facts = {record["step"]: record for record in read_journal(run.path)}
+    facts = {record["step"]: record for record in whole_records(run.path)}
     lost = [step for step in run.steps if step not in facts]
     if lost:
         raise ExportError(

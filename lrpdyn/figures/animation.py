@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from lrpdyn.figures.curve_axes import tidy
 from lrpdyn.figures.flags import NO_FLAGS, Flags
 from lrpdyn.figures.style import Array
 from lrpdyn.figures.transitions import choose_steps, load_maps
+from lrpdyn.files import whole_file
 
 MOST_FRAMES, MOST_BARS = 200, 32
 FRAME_MS, LAST_MS = 250, 2000
@@ -272,11 +274,14 @@ def _save(frames: Sequence[Image.Image], target: Path, stage: _Stage, scale: map
     if container == "GIF":
         frames = _reduced(frames, _palette(stage, scale))
     durations = [FRAME_MS] * (len(frames) - 1) + [LAST_MS]
-    with saving.beside(target) as temporary:
-        frames[0].save(
-            temporary, format=container, save_all=True, append_images=frames[1:],
-            duration=durations, loop=0, **options,
-        )  # fmt: skip
+    # In memory first: Pillow does not say why a file cannot be written.
+    film = io.BytesIO()
+    frames[0].save(
+        film, format=container, save_all=True, append_images=frames[1:], duration=durations,
+        loop=0, **options,
+    )  # fmt: skip
+    with whole_file(target, "wb") as file:
+        file.write(film.getvalue())
 
 
 def _palette(stage: _Stage, scale: maps.Scale) -> Array:

@@ -11,7 +11,8 @@ from typing import Any
 import matplotlib
 from matplotlib.figure import Figure
 
-from lrpdyn.errors import RunError, UsageError
+from lrpdyn.errors import UsageError
+from lrpdyn.files import whole_file
 
 # A PNG names its software, a PDF and an SVG the time: none of it belongs in equal bytes.
 METADATA: dict[str, dict[str, Any]] = {
@@ -60,29 +61,5 @@ def save_figure(figure: Figure, path: str | os.PathLike[str]) -> None:
             f"figure {target}: {width:,} x {height:,} pixels are too many for a PNG; choose a "
             "smaller --dpi or fewer samples"
         )
-    with beside(target) as temporary:
-        figure.savefig(temporary, dpi=figure.dpi, format=suffix[1:], metadata=METADATA[suffix])
-
-
-@contextlib.contextmanager
-def beside(target: Path) -> Iterator[Path]:
-    """Give a name beside `target` to write to; what is there at the end takes its place.
-
-    Raises
-    ------
-    RunError
-        The file cannot be written.
-    """
-    temporary = target.with_name(f".{target.stem}-{os.getpid()}{target.suffix}")
-    try:
-        yield temporary
-        os.replace(temporary, target)
-    except OSError as error:
-        raise RunError(
-            f"cannot write figure {target}: {error.strerror or error}; check that its folder "
-            "exists and can be written, and that the disk is not full, or choose another place "
-            "with -o"
-        ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
+    with whole_file(target, "wb") as file:
+        figure.savefig(file, dpi=figure.dpi, format=suffix[1:], metadata=METADATA[suffix])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -26,6 +25,7 @@ from lrpdyn.lrp.registry import (
     stock_rule,
     unknown_rule,
 )
+from lrpdyn.toml_files import read_toml
 
 KINDS = ("linear", "convolution", "average-pooling", "max-pooling", "sum", "activation", "scaling",
          "normalisation")  # fmt: skip
@@ -188,11 +188,10 @@ def _named(name: str, values: str) -> Composite:
 
 def _from_file(path: Path) -> Composite:
     try:
-        with path.open("rb") as file:
-            found = tomllib.load(file)
+        found = read_toml(path)
     except FileNotFoundError as error:
         raise UsageError(f"--rule {path}: no such file") from error
-    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise UsageError(f"--rule {path}: cannot be read as TOML: {error}") from error
     entries = found.get("layers")
     if set(found) != {"layers"} or not isinstance(entries, list) or not entries:

@@ -12,6 +12,9 @@ from typing import Any
 from lrpdyn.errors import RunError
 from lrpdyn.outliers.advice import MEANING
 from lrpdyn.outliers.context import context
+from lrpdyn.outliers.expected import newer, wrong
+from lrpdyn.plain_data import read_json
+from lrpdyn.text import printable
 
 KINDS = ("steps", "samples", "pixels", "cells")
 WHERE = ("step", "from_step", "to_step", "sample", "row", "column")
@@ -22,6 +25,7 @@ Report = Mapping[str, Any]
 _SHOWN = 3
 #: Positive values that a fence needs, as `lrpdyn.outliers.fences` has it; that module loads NumPy.
 _FEWEST = 20
+_ANEW = "the command that made the run makes it anew"
 #: Causes that a row of a table has, and the share from which one is told there.
 _TOLD, _LEAST_SHARE = 4, 0.1
 
@@ -36,15 +40,18 @@ def read_report(run: Path) -> dict[str, Any]:
     """
     path = run / "outliers.json"
     try:
-        report = json.loads(path.read_text(encoding="utf-8"))
+        report: dict[str, Any] = read_json(path)
     except FileNotFoundError as error:
         raise RunError(
             f"{run}: holds no finished run of lrpdyn; make one with lrpdyn compute -o {run}"
         ) from error
     except (OSError, ValueError) as error:
-        raise RunError(f"{path}: cannot be read ({error}); compute the run again") from error
-    if not isinstance(report, dict) or report.get("schema") != 1:
-        raise RunError(f"{path}: not an outlier report of schema 1; install a newer lrpdyn")
+        raise RunError(f"{path}: cannot be read ({error}); {_ANEW}") from error
+    if newer(report):
+        raise RunError(f"{path}: schema {report['schema']}; install a newer lrpdyn")
+    found = wrong(report)
+    if found is not None:
+        raise RunError(f"{path}: is damaged ({found}); {_ANEW}")
     return report
 
 
@@ -98,12 +105,17 @@ def _csv_row(kind: str, rank: int, entry: Mapping[str, Any]) -> list[Any]:
 
 def as_table(report: Report, kinds: Sequence[str], top: int | None) -> str:
     """Return the report for a person at a terminal."""
-    return _readable(report, kinds, 10 if top is None else top, _aligned, "")
+    return _on_a_terminal(_readable(report, kinds, 10 if top is None else top, _aligned, ""))
 
 
 def as_markdown(report: Report, kinds: Sequence[str], top: int | None) -> str:
     """Return the report for a page."""
-    return _readable(report, kinds, 10 if top is None else top, _piped, "## ")
+    return _on_a_terminal(_readable(report, kinds, 10 if top is None else top, _piped, "## "))
+
+
+def _on_a_terminal(text: str) -> str:
+    """Return `text` with control characters, which names of layers may hold, made visible."""
+    return "\n".join(printable(line) for line in text.split("\n"))
 
 
 RENDERERS: dict[str, Callable[[Report, Sequence[str], int | None], str]] = {
@@ -273,5 +285,10 @@ def _aligned(table: list[list[str]]) -> list[str]:
 
 
 def _piped(table: list[list[str]]) -> list[str]:
-    lines = ["| " + " | ".join(row) + " |" for row in table]
+    lines = ["| " + " | ".join(_as_text(cell) for cell in row) + " |" for row in table]
     return [lines[0], "|" + " --- |" * len(table[0]), *lines[1:]]
+
+
+def _as_text(cell: str) -> str:
+    """Return a cell that Markdown shows as it is: names of layers may hold HTML."""
+    return " ".join(cell.split()).replace("&", "&amp;").replace("<", "&lt;").replace("|", "\\|")

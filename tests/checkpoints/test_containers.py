@@ -14,8 +14,8 @@ import torch
 from lrpdyn.checkpoints.containers import Part, open_archive
 from lrpdyn.checkpoints.readers import find_reader, read_header, read_weights
 from lrpdyn.errors import CheckpointError
-from tests.campaigns.fuzz_checkpoints import Canary
 from tests.checkpoints.networks import states
+from tests.faults.fuzz_checkpoints import Canary
 
 
 def saved() -> bytes:

@@ -1,4 +1,4 @@
-"""A small part of the campaign in tests/campaigns/fuzz_checkpoints.py, the same at every run."""
+"""A small part of the campaign in tests/faults/fuzz_checkpoints.py, the same at every run."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.campaigns.fuzz_checkpoints import CONTAINERS, campaign
+from tests.faults.fuzz_checkpoints import CONTAINERS, campaign
 
 
 @pytest.mark.parametrize("kind", CONTAINERS)

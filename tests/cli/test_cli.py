@@ -173,7 +173,10 @@ def test_regions_curve_and_compare(folder: Path, ppo_folder: Path) -> None:
     )
 
 
-def test_stopped_by_sigterm(folder: Path, ppo_folder: Path) -> None:
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_stopped_by_a_signal(
+    folder: Path, ppo_folder: Path, sent: signal.Signals, code: int
+) -> None:
     command = [
         sys.executable,
         "-m",
@@ -182,14 +185,16 @@ def test_stopped_by_sigterm(folder: Path, ppo_folder: Path) -> None:
         str(ppo_folder),
         "obs.npy",
         "-o",
-        "stopped",
+        f"stopped-{code}",
     ]
     with subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True) as process:
-        while not (folder / "stopped" / "manifest.json").exists() and process.poll() is None:
+        while (
+            not (folder / f"stopped-{code}" / "manifest.json").exists() and process.poll() is None
+        ):
             time.sleep(0.001)
-        process.send_signal(signal.SIGTERM)
+        process.send_signal(sent)
         _, errors = process.communicate()
-    assert process.returncode == 143
+    assert process.returncode == code
     assert "the same command goes on" in errors
 
 
@@ -212,6 +217,7 @@ def test_fail_on_finds_what_it_looks_for(folder: Path) -> None:
         ["plot"],
         ["outliers"],
         ["compare", "lrpdyn-run", "lrpdyn-run"],
+        ["verify"],
     ],
 )
 def test_light_commands_load_no_torch(folder: Path, arguments: list[str]) -> None:
@@ -220,7 +226,7 @@ def test_light_commands_load_no_torch(folder: Path, arguments: list[str]) -> Non
         f"sys.argv = ['lrpdyn', *{arguments!r}]\n"
         "try:\n    m.main()\nexcept SystemExit as e:\n    assert not e.code, e.code\n"
         "heavy = {'torch', 'captum', 'scipy'} & set(sys.modules)\n"
-        f"arrays = {{'plot', 'compare'}} & set({arguments!r})\n"
+        f"arrays = {{'plot', 'compare', 'verify'}} & set({arguments!r})\n"
         "heavy |= set() if arrays else {'numpy', 'matplotlib'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )

@@ -16,6 +16,7 @@ import pytest
 
 import lrpdyn
 from lrpdyn.errors import RunError
+from lrpdyn.manifest import save_manifest
 from lrpdyn.page.report import write_report
 
 HOSTILE = (
@@ -51,7 +52,7 @@ def hostile(folder: Path) -> Path:
     manifest["command"] = manifest["rule"]["name"] = manifest["unit"] = HOSTILE
     manifest["checkpoints"][0]["path"] = manifest["checkpoints"][1]["reason"] = HOSTILE
     manifest["observations"]["files"] = [HOSTILE]
-    (folder / "manifest.json").write_text(json.dumps(manifest))
+    save_manifest(folder, manifest)
     report = json.loads((folder / "outliers.json").read_text())
     report["pathologies"][0]["causes"][0]["evidence"] = HOSTILE
     (folder / "outliers.json").write_text(json.dumps(report))
@@ -154,7 +155,7 @@ def test_what_cannot_be_done_is_one_line(copied: Callable[[str], Path], tmp_path
     assert (result.returncode, result.stderr.count("\n")) == (1, 1)
     assert "step_000000000032.npy: cannot be read" in result.stderr
     manifest["checkpoints"][-1]["status"] = "pending"
-    (folder / "manifest.json").write_text(json.dumps(manifest))
+    save_manifest(folder, manifest)
     result = command("run", cwd=tmp_path)
     assert result.returncode == 1
     assert "the run is not finished" in result.stderr

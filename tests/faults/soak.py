@@ -2,7 +2,7 @@
 
 Run by name, so many checkpoints (5,000 where not given), so many at a time (100):
 
-    python tests/campaigns/soak.py [CHECKPOINTS] [AT_A_TIME]
+    python tests/faults/soak.py [CHECKPOINTS] [AT_A_TIME]
 
 Every round is one ``lrpdyn.compute(..., follow=True)`` in this process, which goes on where the one
 before it stopped. It fails where files stay open, or memory grows by more than what the records of the

@@ -1,0 +1,49 @@
+"""lrpdyn verify."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from lrpdyn.cli import options
+from lrpdyn.text import printable
+
+
+@click.command("verify", short_help="Check every file of a run against its manifest.")
+@options.run_argument
+@options.output_format("table", "json")
+@options.verbosity
+def command(run: Path, form: str, quiet: bool) -> int:
+    """Check every file of RUN against the hashes in its manifest.
+
+    Says what is damaged, and the command that makes just that anew. Exits with 1 where anything is
+    damaged, or the run is not finished.
+    """
+    from lrpdyn.verification import verify
+
+    found = verify(run)
+    if form == "json":
+        click.echo(json.dumps(found.as_data(), indent=1))
+    else:
+        for damage in found.damaged:
+            click.echo(printable(f"damaged   {damage.file}: {damage.what}"))
+        if found.missing_steps:
+            steps = ", ".join(f"{step:,}" for step in found.missing_steps[:5])
+            more = " ..." * (len(found.missing_steps) > 5)
+            click.echo(
+                f"missing   {len(found.missing_steps):,} steps, not explained yet: {steps}{more}"
+            )
+        click.echo(f"whole     {found.whole:,} files")
+        if found.unproven:
+            click.echo(
+                f"unproven  {found.unproven:,} of them, of an earlier version: no hash is known"
+            )
+        if found.leftovers:
+            click.echo(
+                f"left over {len(found.leftovers):,} temporary files, deleted at the next start"
+            )
+    if found.command is not None and not quiet:
+        click.echo(printable(f"to repair: {found.command}"), err=True)
+    return 0 if found.is_good else 1

@@ -1,0 +1,176 @@
+"""Files that appear whole or not at all, and what is said where they cannot be written."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import errno
+import hashlib
+import io
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from lrpdyn.errors import RunError
+
+_CHUNK = 1 << 20
+#: Down to here JSON is laid out in lines.
+_DEEPEST = 3
+_GOES_ON = "what is finished is kept: the same command goes on"
+
+
+@contextlib.contextmanager
+def whole_file(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
+    """Open a file beside `path` that takes its name once it is written, flushed and closed.
+
+    Raises
+    ------
+    RunError
+        It cannot be written; the message says why, and what to do.
+    """
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, temporary = tempfile.mkstemp(
+            prefix=f".{path.name}.", suffix=".tmp", dir=path.parent
+        )
+        options = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
+        with os.fdopen(descriptor, mode, **options) as file:  # type: ignore[call-overload]
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o666 & ~_umask())  # mkstemp gives 0600; a run may be shared
+        os.replace(temporary, path)
+        temporary = None
+        sync_folder(path.parent)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    finally:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until the names in `folder` are on the disk: a rename alone can be lost with the power."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return  # a folder cannot be opened on Windows, where renames are written through
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        # Some network file systems know no fsync of folders; they write names through.
+        if error.errno not in (errno.EINVAL, errno.EBADF, errno.ENOTSUP, errno.EROFS):
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def cannot_write(path: Path, error: OSError) -> RunError:
+    """Return the error that says why `path` cannot be written, and what to do about it."""
+    says = {
+        errno.ENOSPC: f"no space is left on its disk{_free(path)}; free some, or choose a folder on "
+        f"another with -o; {_GOES_ON}",
+        errno.EDQUOT: f"your quota on its disk is used up; free some, or choose a folder elsewhere with "
+        f"-o; {_GOES_ON}",
+        errno.EFBIG: "it would be larger than a file may be here (ulimit -f, or the file system); "
+        "choose another folder with -o",
+        errno.EROFS: "the file system is read-only; choose another folder with -o",
+        errno.ENAMETOOLONG: "its path is too long for the file system; choose a shorter one with -o",
+        errno.EACCES: "you may not write there (permission denied); choose another folder with -o",
+    }.get(error.errno or 0)
+    says = says or f"{error.strerror or error}; choose another folder with -o"
+    return RunError(f"{path}: cannot be written: {says}")
+
+
+def _free(path: Path) -> str:
+    for folder in path.parents:
+        with contextlib.suppress(OSError):
+            return f" ({shutil.disk_usage(folder).free:,} bytes are free)"
+    return ""
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def save_pieces(
+    path: Path, shape: tuple[int, ...], dtype: DTypeLike, parts: Iterable[NDArray[Any]]
+) -> str:
+    """Write an array of `shape` as .npy, whole or not at all; return the SHA-256 of the file.
+
+    It comes in `parts` of some samples each, in order.
+    """
+    kind = np.dtype(dtype)
+    described = {
+        "descr": np.lib.format.dtype_to_descr(kind), "fortran_order": False, "shape": shape,
+    }  # fmt: skip
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, described)
+    digest = hashlib.sha256(header.getvalue())
+    with whole_file(path, "wb") as file:
+        file.write(header.getvalue())
+        for part in parts:
+            data = np.ascontiguousarray(part, dtype=kind).reshape(-1).view(np.uint8).data
+            digest.update(data)
+            file.write(data)  # np.save would lose the number of the error on a full disk
+    return digest.hexdigest()
+
+
+def save_json(path: Path, value: Any) -> None:
+    """Write `value` as JSON, in which NaN is not allowed."""
+    with whole_file(path) as file:
+        file.write(_laid_out(value, 0) + "\n")
+
+
+def _laid_out(value: Any, depth: int) -> str:
+    """Return `value` as JSON: a line for every entry of its mappings and lists, two levels down.
+
+    What is deeper is on the line of its entry: indented throughout, Python's own encoder takes ten
+    times as long.
+    """
+    space, end = " " * (depth + 1), " " * depth
+    if depth < _DEEPEST and isinstance(value, Mapping) and value:
+        entries = [
+            f"{space}{json.dumps(str(name))}: {_laid_out(entry, depth + 1)}"
+            for name, entry in value.items()
+        ]
+        return "{\n" + ",\n".join(entries) + f"\n{end}}}"
+    if depth < _DEEPEST and isinstance(value, list) and value and isinstance(value[0], dict):
+        lines = [f"{space}{json.dumps(entry, allow_nan=False)}" for entry in value]
+        return "[\n" + ",\n".join(lines) + f"\n{end}]"
+    return json.dumps(value, allow_nan=False)
+
+
+def save_table(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Write a CSV in which floats read back exactly and NaN is empty."""
+    with whole_file(path) as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows([_cell(value) for value in row] for row in rows)
+
+
+def _cell(value: Any) -> str:
+    if value is None or value != value:
+        return ""
+    if isinstance(value, bool | np.bool_):
+        return "1" if value else "0"
+    return repr(float(value)) if isinstance(value, float | np.floating) else str(value)
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()

@@ -1,0 +1,78 @@
+"""What this process may use of the machine: memory, and space on a disk."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from pathlib import Path
+
+_CGROUPS = Path("/sys/fs/cgroup")
+
+
+def usable_memory() -> int:
+    """Return the bytes of memory that this process may use at most, whoever uses them now.
+
+    The least of the machine's memory and swap, the limits of its control groups (as batch systems
+    and containers set them), and its own (``ulimit -v``).
+    """
+    return min([_machine(), *_of_control_groups(), *_own()])
+
+
+def free_space(folder: Path) -> int | None:
+    """Return the bytes that may be written to the disk of `folder`; None where it is not known.
+
+    A quota may leave less.
+    """
+    for place in (folder, *folder.parents):
+        with contextlib.suppress(OSError):
+            return shutil.disk_usage(place).free
+    return None
+
+
+def _machine() -> int:
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        table = {name: rest for name, _, rest in (line.partition(":") for line in lines)}
+        return 1024 * sum(int(table[name].split()[0]) for name in ("MemTotal", "SwapTotal"))
+    except (OSError, ValueError, KeyError, IndexError):
+        pass
+    with contextlib.suppress(ValueError, OSError, AttributeError):
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return 1 << 62
+
+
+def _of_control_groups() -> list[int]:
+    """Return the limits of the group of this process, and of those that it is in."""
+    found = []
+    for line in _group_lines():
+        _, kinds, path = line.split(":", 2)
+        if kinds == "":
+            root, name = _CGROUPS, "memory.max"
+        elif "memory" in kinds.split(","):
+            root, name = _CGROUPS / "memory", "memory.limit_in_bytes"
+        else:
+            continue
+        group = root / path.lstrip("/")
+        for folder in (group, *group.parents):
+            with contextlib.suppress(OSError, ValueError):
+                found.append(int((folder / name).read_text(encoding="ascii")))
+            if folder == root:
+                break
+    return found
+
+
+def _group_lines() -> list[str]:
+    try:
+        return Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return []  # elsewhere than on Linux
+
+
+def _own() -> list[int]:
+    try:
+        import resource
+    except ImportError:
+        return []  # Windows
+    limits = (resource.getrlimit(kind)[0] for kind in (resource.RLIMIT_AS, resource.RLIMIT_DATA))
+    return [limit for limit in limits if limit != resource.RLIM_INFINITY]
