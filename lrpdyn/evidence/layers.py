@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -20,6 +20,8 @@ Floats = NDArray[np.float64]
 #: A denominator is next to nothing below this share of the root mean square of its layer's outputs,
 #: if it carries at least so many times as much relevance: a small unit of little relevance is sound.
 SMALL, CARRIED = 1e-3, 10.0
+#: So many samples are traced at once, at most: what every layer did to them is held.
+AT_ONCE = 16
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,7 @@ def trace(model: Model, observations: NDArray[np.float32], question: Question) -
 
     `question` holds a target for each sample. Of each batch only the numbers are kept.
     """
+    model = replace(model, batch_size=min(model.batch_size, AT_ONCE))
     names, start = layer_names(model), 0
     layers: list[str] = []
     rules: list[str] = []

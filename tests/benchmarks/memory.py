@@ -60,11 +60,13 @@ def write_frames(path: Path, count: int) -> None:
 def peak(command: Sequence[str], where: Path) -> tuple[float, float, float]:
     """Return the peak resident memory in MiB, seconds, and seconds of CPU, of a process and its own."""
     start = time.perf_counter()
-    process = subprocess.Popen(command, cwd=where, stdout=subprocess.DEVNULL)
-    # Of a process that is waited for, its usage holds that of those that it waited for.
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        raise SystemExit(f"{' '.join(command)} failed")
+    with tempfile.TemporaryFile() as notes:
+        process = subprocess.Popen(command, cwd=where, stdout=subprocess.DEVNULL, stderr=notes)
+        # Of a process that is waited for, its usage holds that of those that it waited for.
+        _, status, usage = os.wait4(process.pid, 0)
+        notes.seek(0)
+        if status:
+            raise SystemExit(f"{' '.join(command)} failed:\n{notes.read().decode()}")
     seconds = time.perf_counter() - start
     return usage.ru_maxrss / 1024, seconds, usage.ru_utime + usage.ru_stime
 
