@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,9 @@ from lrpdyn.checkpoints.model import LeftOut
 from lrpdyn.dynamics import Dynamics
 from lrpdyn.errors import CheckpointError
 from lrpdyn.figures.kinds import draw
+from lrpdyn.heap import give_back
 from lrpdyn.outliers.criteria import WEAK_SUPPORT, vanished
-from lrpdyn.outliers.facts import Steps
+from lrpdyn.outliers.facts import RunFacts, Steps
 from lrpdyn.outliers.render import KINDS, as_csv
 from lrpdyn.outliers.report import LookCloser, build_report
 from lrpdyn.records import OfRandom, Record, broken_places, numbers, prediction_changes, run_facts
@@ -77,20 +78,25 @@ def write_results(
     store.save_table(
         folder / "transitions.csv", TRANSITIONS, transition_rows(explained, facts, moved)
     )
-    report = {
-        **build_report(facts, look_closer),
-        **trajectory(explained, regions, manifest["rule"]["name"]),
-        "agreement": agreement,
-    }
-    store.save_json(folder / "outliers.json", report)
-    with store.whole_file(folder / "outliers.csv") as file:
-        file.write(as_csv(report, KINDS, None) + "\n")
+    more = {**trajectory(explained, regions, manifest["rule"]["name"]), "agreement": agreement}
+    _write_report(folder, facts, look_closer, more)
     manifest["checks"].update(_checks(facts.steps, explained))
     manifest["checks"]["dynamics"] = dynamics.summary()
     manifest["environment"]["finished"] = time.strftime("%Y-%m-%dT%H:%M:%S%z")
     manifest.pop("files", None)  # under --follow, of the results before these
+    give_back()
     draw([store.Run(folder, manifest)], "dynamics")
     finish_manifest(folder, manifest)
+
+
+def _write_report(
+    folder: Path, facts: RunFacts, look_closer: LookCloser, more: Mapping[str, Any]
+) -> None:
+    """Write the outlier report; nothing of it, some ten thousand numbers, is held afterwards."""
+    report = {**build_report(facts, look_closer), **more}
+    store.save_json(folder / "outliers.json", report)
+    with store.whole_file(folder / "outliers.csv") as file:
+        file.write(as_csv(report, KINDS, None) + "\n")
 
 
 def _by_step(entry: dict[str, Any]) -> tuple[float, str]:
