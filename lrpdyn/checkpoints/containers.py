@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from lrpdyn.errors import CheckpointError
+from lrpdyn.positioned import Positioned
 
 ZIP = b"PK\x03\x04"
 
@@ -32,29 +33,13 @@ _ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, KeyError, I
                struct.error, NotImplementedError, OverflowError, RuntimeError)  # fmt: skip
 
 
-class _Range(io.RawIOBase):
+class _Range(Positioned):
     """The bytes from `start` on, `size` many, of an open file."""
 
     def __init__(self, file: io.IOBase, start: int, size: int) -> None:
-        super().__init__()
+        super().__init__(size)
         self._file: Any = file
-        self._start, self._size, self._at = start, size, 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._at
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
-        if base + offset < 0:
-            raise ValueError("seek before the start")
-        self._at = base + offset
-        return self._at
+        self._start = start
 
     def readinto(self, buffer: Any) -> int:
         wanted = max(0, min(len(buffer), self._size - self._at))

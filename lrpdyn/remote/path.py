@@ -15,6 +15,7 @@ from pathlib import Path, PosixPath
 from typing import Any, TypeVar
 
 from lrpdyn.errors import UsageError
+from lrpdyn.positioned import Positioned
 from lrpdyn.remote import store
 from lrpdyn.remote.cache import RangeCache, default_cache
 
@@ -139,27 +140,13 @@ class RemotePath(PosixPath):
         return fetch
 
 
-class _RangedFile(io.RawIOBase):
+class _RangedFile(Positioned):
     """A remote file that is read by ranges, large ones as they are asked for."""
 
     def __init__(self, key: str, size: int, fetch: Callable[[int, int], tuple[int, bytes]]) -> None:
-        super().__init__()
-        self._key, self._size, self._fetch = key, size, fetch
-        self._at = self._start = 0
+        super().__init__(size)
+        self._key, self._fetch, self._start = key, fetch, 0
         self._held, self._ahead = b"", _BLOCK
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._at
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        self._at = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence] + offset
-        return self._at
 
     def readinto(self, buffer: Any) -> int:
         wanted = max(0, min(len(buffer), self._size - self._at))
