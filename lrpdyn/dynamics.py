@@ -20,18 +20,14 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from lrpdyn.addition import KEPT, LARGEST, Addition, Held, Step, add_step
 from lrpdyn.measured import Measures, Transition, joined
 from lrpdyn.measures import (
     Array,
     centred_ranks,
-    cosines,
-    entropy_of_sizes,
     normalise,
-    pixels,
-    rows,
-    scale_of_change,
 )
-from lrpdyn.pairwise import Joining, PairedSums
+from lrpdyn.pairwise import PairedSums
 from lrpdyn.parts import Part, SavedPart, save_part
 from lrpdyn.run import of_pixels
 from lrpdyn.stored import LARGEST_IN_MEMORY, Maps, Shelf, pieces
@@ -39,15 +35,29 @@ from lrpdyn.sums import Sums, summary
 
 Result = TypeVar("Result")
 
-_LARGEST = ("largest", "largest_at")
+#: What else is made of the maps of some samples, in float64.
+Beside = Callable[[slice, Array], Any]
 
 
 @dataclass(frozen=True)
-class _Step:
-    """A step that later ones are compared with."""
+class _OfPiece:
+    """What is measured of some samples of a step: columns of `Measures` and of `Transition`."""
 
-    step: int
-    maps: Maps
+    measures: tuple[Array, ...] | None
+    change: tuple[Array, ...] | None
+    beside: Any
+
+
+@dataclass(frozen=True)
+class Added:
+    """What is measured of a step and of the transition that leads to it.
+
+    `beside` holds what was made of each piece of the samples.
+    """
+
+    measures: Measures
+    transition: Transition | None
+    beside: list[Any]
 
 
 def _single(shape: tuple[int, ...]) -> dict[str, tuple[tuple[int, ...], Any]]:
@@ -83,7 +93,7 @@ def size_of_sums(shape: tuple[int, ...], places: range) -> tuple[int, int]:
 
 
 class Dynamics:
-    """Sums over the steps added so far; `add` each step once, in order.
+    """Sums over the steps added so far; `add` each step once, in order, alone or with the next ones.
 
     Every checkpoint of the series has a place, from 0 on. Every second one, for which sums are made
     too, is the one at an even place.
@@ -121,10 +131,10 @@ class Dynamics:
         self._pieces = pieces(shape)
         self._pool = ThreadPoolExecutor(threads) if threads > 1 and len(self._pieces) > 1 else None
         self._begin = self._place = begin
-        self._first: _Step | None = None
-        self._last: _Step | None = None
-        self._previous: _Step | None = None
-        self._every_second: _Step | None = None
+        self._first: Step | None = None
+        self._last: Step | None = None
+        self._previous: Step | None = None
+        self._every_second: Step | None = None
 
     def take_up(
         self, first: tuple[int, Maps] | None, before: Sequence[tuple[int, int, Maps]]
@@ -139,12 +149,12 @@ class Dynamics:
             Place, step and maps of the last finite steps, in order, back to one at an even place or
             to one that is not finite; what could not be loaded is left out.
         """
-        self._first = None if first is None else _Step(*first)
-        even = [_Step(step, maps) for place, step, maps in before if place % 2 == 0]
+        self._first = None if first is None else Step(*first)
+        even = [Step(step, maps) for place, step, maps in before if place % 2 == 0]
         self._every_second = even[-1] if even else None
         if before:
             _, step, maps = before[-1]
-            self._previous = _Step(step, maps)
+            self._previous = Step(step, maps)
             list(self.each(lambda piece: self._rank(piece, maps)))
 
     def _rank(self, piece: slice, maps: Maps) -> None:
@@ -153,43 +163,70 @@ class Dynamics:
 
     def pass_over(self) -> None:
         """Leave out the checkpoint that is next: its neighbours make a transition."""
-        self._put_nothing()
+        joining = self._sums.join((0, self._place))
+        for piece in self._pieces:
+            with self._sums.adding(piece) as put:
+                for name in self._sums.names:
+                    put(joining, name, None)
+        self._place += 1
 
-    def add(self, step: int, relevance: Maps) -> tuple[Measures, Transition | None]:
-        """Add the raw relevance (N, ...) of a step; return its measures and its transition.
+    def add(
+        self, steps: Sequence[tuple[int, Maps, bool]], beside: Beside | None = None
+    ) -> list[Added]:
+        """Add the raw relevance (N, ...) of successive steps; return what is measured of each.
 
-        A step that is not finite has no transition to either side and no part in the sums. Maps of
-        the steps in `needed` are read again: they must stay as they are.
+        Steps that are added together give the same as one after the other, and take less time where
+        samples are many: what they sum up to is brought and taken away once for all of them.
+
+        Parameters
+        ----------
+        steps
+            Each with its maps, and whether they are finite: one that is not has no transition to
+            either side and no part in the sums. Maps of the steps in `needed` are read again: they
+            must stay as they are.
+        beside
+            What else is to be made of the maps of each piece of the samples, in float64.
         """
-        if not all(self.each(lambda piece: bool(np.isfinite(relevance[piece]).all()))):
-            self._put_nothing()
-            self._previous = self._every_second = None
-            nothing = np.full(self.shape[0], np.nan)
-            return Measures(nothing, nothing, nothing, nothing, nothing, False), None
-        now, before = _Step(step, relevance), self._previous
-        if self._first is None:
-            self._first = now
-        joining = self._sums.join((0, self._place))
-        found = list(self.each(lambda piece: self._add_piece(piece, now, joining)))
-        measures = joined(Measures, [one for one, _ in found], self._first.step == 0)
-        transition = None
-        if before is not None:
-            changes = [change for _, change in found if change is not None]
-            transition = joined(Transition, changes, before.step, step)
-            self.transitions += 1
-        if self._place % 2 == 0:
-            self._every_second = now
-        self._previous = self._last = now
-        self.steps += 1
-        self._place += 1
-        return measures, transition
+        additions = [self._joined(Step(step, maps), finite) for step, maps, finite in steps]
+        found = list(self.each(lambda piece: self._add_piece(piece, additions, beside)))
+        return [
+            self._measured(addition, [of_piece[n] for of_piece in found])
+            for n, addition in enumerate(additions)
+        ]
 
-    def _put_nothing(self) -> None:
-        joining = self._sums.join((0, self._place))
-        for name in self._sums.names:
-            for piece in self._pieces:
-                self._sums.put(joining, piece, name, None)
+    def _joined(self, now: Step, finite: bool) -> Addition:
+        """Give the step that is next its place."""
+        if self._first is None and finite:
+            self._first = now
+        before, even = self._previous, self._place % 2 == 0
+        addition = Addition(
+            now, finite, self._sums.join((0, self._place)), self._first, before,
+            self._every_second if even else None, self.transitions,
+        )  # fmt: skip
+        if not finite:
+            self._previous = self._every_second = None
+        else:
+            self._every_second = now if even else self._every_second
+            self._previous = self._last = now
+            self.steps += 1
+            self.transitions += before is not None
         self._place += 1
+        return addition
+
+    def _measured(self, addition: Addition, pieces: Sequence[_OfPiece]) -> Added:
+        """Put together what was measured of a step piece by piece."""
+        now, before = addition.now, addition.previous
+        others = [piece.beside for piece in pieces]
+        if not addition.finite or addition.first is None:
+            nothing = np.full(self.shape[0], np.nan)
+            measures = Measures(nothing, nothing, nothing, nothing, nothing, False)
+            return Added(measures, None, others)
+        columns = [piece.measures for piece in pieces if piece.measures is not None]
+        measures = joined(Measures, columns, addition.first.step == 0)
+        if before is None:
+            return Added(measures, None, others)
+        changes = [piece.change for piece in pieces if piece.change is not None]
+        return Added(measures, joined(Transition, changes, before.step, now.step), others)
 
     def save(self, folder: Path) -> None:
         """Write the sums into a folder, to be put together with those of other places."""
@@ -202,7 +239,7 @@ class Dynamics:
         save_part(
             folder,
             part,
-            {name: partial(self._largest, name) for name in _LARGEST},
+            {name: partial(self._largest, name) for name in LARGEST},
             {(name, node): partial(self._sums.of_node, name, node)
              for node in part.nodes for name in self._sums.names},
             (None if first is None else first.maps, None if last is None else last.maps),
@@ -217,21 +254,22 @@ class Dynamics:
         part = saved.part
         for node in part.nodes:
             joining = self._sums.join(node)
-            for name in self._sums.names:
-                stored = saved.of_node(name, node)
-                for piece in self._pieces:
-                    self._sums.put(joining, piece, name, stored[piece])
-        largest, largest_at = (saved.array(name) for name in _LARGEST)
+            stored = {name: saved.of_node(name, node) for name in self._sums.names}
+            for piece in self._pieces:
+                with self._sums.adding(piece) as put:
+                    for name, values in stored.items():
+                        put(joining, name, values[piece])
+        largest, largest_at = (saved.array(name) for name in LARGEST)
         for piece in self._pieces:
-            with self._shelf.taken(piece, _LARGEST) as sums:
+            with self._shelf.taken(piece, LARGEST) as sums:
                 # Of equal ones the first counts.
                 larger = (found := largest[piece]) > sums["largest"]
                 sums["largest"][larger] = found[larger]
                 sums["largest_at"][larger] = largest_at[piece][larger] + self.transitions
         if self._first is None and part.first is not None:
-            self._first = _Step(part.first, saved.first_map)
+            self._first = Step(part.first, saved.first_map)
         if part.last is not None:
-            self._last = _Step(part.last, saved.last_map)
+            self._last = Step(part.last, saved.last_map)
         self.steps += part.steps
         self.transitions += part.transitions
         self._place = part.end
@@ -253,73 +291,35 @@ class Dynamics:
         return frozenset(one.step for one in held if one is not None)
 
     def _add_piece(
-        self, piece: slice, now: _Step, joining: Joining
-    ) -> tuple[tuple[Array, ...], tuple[Array, ...] | None]:
-        """Add some samples; return the columns of their `Measures` and `Transition`."""
-        # In float64 from here on; what is made of it is not written to.
-        exact = now.maps[piece].astype(np.float64)
-        size = np.abs(exact)
-        maps = normalise(exact, self.normalisation)
-        self._add_size(joining, piece, size if maps is exact else np.abs(maps))
-        coarse, difference, change = None, None, None
-        if self._place % 2 == 0 and self._every_second is not None:
-            coarse = _apart(maps, self._maps(self._every_second, piece))
-        self._sums.put(joining, piece, "coarse", coarse)
-        del coarse  # memory that is given back early is used again while it is in the cache
-        with self._shelf.taken(piece, [*_LARGEST, "ranks"]) as kept:
-            ranks = centred_ranks(maps)
-            if self._previous is not None:
-                before = self._maps(self._previous, piece)
-                difference = maps - before
-                alike = scale_of_change(before, maps, difference)
-                np.abs(difference, out=difference)
-                change = (
-                    rows(difference).sum(axis=1),
-                    *alike,
-                    cosines(pixels(before), pixels(maps)),
-                    cosines(kept["ranks"], ranks),
+        self, piece: slice, additions: Sequence[Addition], beside: Beside | None
+    ) -> list[_OfPiece]:
+        """Add some samples of successive steps; return what is measured of each."""
+        held = Held(piece, self.normalisation)
+        found = []
+        with (
+            self._shelf.taken(piece, KEPT) as kept,
+            self._sums.adding(piece) as put,
+        ):
+            for addition in additions:
+                measures = change = None
+                if addition.finite:
+                    measures, change = add_step(addition, held, kept, put)
+                else:
+                    for name in self._sums.names:
+                        put(addition.joining, name, None)
+                maps = held.of(addition.now).exact
+                found.append(
+                    _OfPiece(measures, change, None if beside is None else beside(piece, maps))
                 )
-                self._keep_largest(difference, kept)
-            kept["ranks"][...] = ranks
-        self._sums.put(joining, piece, "total", difference)
-        measures = (
-            rows(exact).sum(axis=1),
-            rows(size).sum(axis=1),
-            entropy_of_sizes(pixels(size)),
-            *self._distances(exact, maps, piece, now),
-        )
-        return measures, change
+                held.forget_all_but(addition.first, addition.previous, addition.now)
+        return found
 
-    def _distances(
-        self, exact: Array, maps: Array, piece: slice, now: _Step
-    ) -> tuple[Array, Array]:
-        """Return how far maps are from the first step's, and how far when both are L1-normalised."""
-        assert self._first is not None
-        if self._first is now:
-            return np.zeros(len(maps)), np.zeros(len(maps))
-        raw = self._first.maps[piece].astype(np.float64)
-        first = normalise(raw, self.normalisation)
-        apart = _apart(normalise(exact, "l1"), normalise(raw, "l1"))
-        return rows(_apart(maps, first)).sum(axis=1), rows(apart).sum(axis=1)
-
-    def _add_size(self, joining: Joining, piece: slice, size: Array) -> None:
-        self._sums.put(joining, piece, "magnitude", size)
-        size = pixels(size)
-        logarithms = size * np.log(np.where(size > 0, size, 1.0))
-        self._sums.put(joining, piece, "logarithms", logarithms)
-
-    def _maps(self, step: _Step, piece: slice) -> Array:
+    def _maps(self, step: Step, piece: slice) -> Array:
         return normalise(step.maps[piece].astype(np.float64), self.normalisation)
-
-    def _keep_largest(self, difference: Array, kept: dict[str, NDArray[Any]]) -> None:
-        of_pixels = pixels(difference)
-        larger = of_pixels > kept["largest"]
-        kept["largest"][larger] = of_pixels[larger]
-        kept["largest_at"][larger] = self.transitions
 
     def of(self, piece: slice) -> Sums:
         """Return the sums of some samples."""
-        found = {**self._sums.total(piece), **self._shelf.read(piece, _LARGEST)}
+        found = {**self._sums.total(piece), **self._shelf.read(piece, LARGEST)}
         net = np.zeros(found["total"].shape)
         if self._first is not None and self._last is not None:
             net = np.abs(self._maps(self._last, piece) - self._maps(self._first, piece))
@@ -340,9 +340,3 @@ class Dynamics:
         """
         of_pieces = self.each(lambda piece: self.of(piece).products())
         return summary(np.sum(list(of_pieces), axis=0))
-
-
-def _apart(one: Array, other: Array) -> Array:
-    """Return |one - other|."""
-    found: Array = one - other
-    return np.abs(found, out=found)

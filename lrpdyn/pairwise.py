@@ -7,7 +7,8 @@ put together in order give the subtrees, and so the bits, of all places in one g
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from lrpdyn.measures import Array
@@ -25,6 +26,10 @@ class Joining:
 
     left: tuple[int, ...]
     into: int
+
+
+#: Adds the values of a node to one of the arrays.
+Put = Callable[[Joining, str, Array | None], None]
 
 
 class PairedSums:
@@ -55,8 +60,8 @@ class PairedSums:
         return tuple(self._shelves)
 
     def join(self, node: Node) -> Joining:
-        """Have the next node take its place; `put` must follow for each piece of the
-        samples and each array."""
+        """Have the next node take its place; what `adding` gives must be called with it for each piece
+        of the samples and each array."""
         level, index = node
         left: list[int] = []
         while index % 2 and (level, index - 1) in self._shelves:
@@ -67,12 +72,25 @@ class PairedSums:
         self._shelves[level, index] = into
         return Joining(tuple(left), into)
 
-    def put(self, joining: Joining, piece: slice, name: str, value: Array | None) -> None:
-        """Add the values of some samples to one of the arrays; None is zero."""
-        for shelf in joining.left:
-            before = self._read(name, shelf, piece)
-            value = before if value is None else before + value
-        self._shelf.write(piece, _place(name, joining.into), 0.0 if value is None else value)
+    @contextmanager
+    def adding(self, piece: slice) -> Iterator[Put]:
+        """Give what adds values of some samples to an array, for any number of nodes in order.
+
+        None is zero. Sums that later nodes within have taken in are never put on the shelf.
+        """
+        made: dict[str, Array | None] = {}
+
+        def put(joining: Joining, name: str, value: Array | None) -> None:
+            for shelf in joining.left:
+                place = _place(name, shelf)
+                before = made.pop(place) if place in made else self._read(name, shelf, piece)
+                if before is not None:
+                    value = before if value is None else before + value
+            made[_place(name, joining.into)] = value
+
+        yield put
+        for place, value in made.items():
+            self._shelf.write(piece, place, 0.0 if value is None else value)
 
     def total(self, piece: slice) -> dict[str, Array]:
         """Return the sums over all places, of some samples."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from typing import Any
 
@@ -11,13 +11,14 @@ import numpy as np
 
 from lrpdyn import explanation, stopping
 from lrpdyn import run as store
-from lrpdyn.blocks import Hands, Outcome
+from lrpdyn.blocks import LARGEST_BLOCK, Hands, Outcome
 from lrpdyn.checkpoints.model import Checkpoint
 from lrpdyn.dynamics import Dynamics
 from lrpdyn.errors import LrpdynError
 from lrpdyn.evidence.step import StepEvidence
 from lrpdyn.explanation import Question
 from lrpdyn.job import Job, progress
+from lrpdyn.measures import Array
 from lrpdyn.neighbours import look_back
 from lrpdyn.phases import mean_outline, outline
 from lrpdyn.question import check_unchanged
@@ -77,23 +78,28 @@ class Steps:
         Where this process is told to stop (`lrpdyn.stopping`), what the hands have begun is kept in
         the journal, and the rest is left.
         """
-        checkpoints, times = job.listing.checkpoints, self._times
+        checkpoints = job.listing.checkpoints
         places = range(self._next, job.places.stop)
         missing = [n for n in places if not _is_stored(job, self._done.get(checkpoints[n].step))]
         explained, new = self._explained(job, missing), set(missing)
-        with closing(explained), progress(len(places), job, times) as advance:
+        together: list[dict[str, Any]] = []
+        with closing(explained), progress(len(places), job, self._times) as advance:
             for place in places:
                 if stopping.asked():
+                    self._add(job, together, advance)
                     deque(explained, 0)  # each is in the journal when it comes
                     return
                 checkpoint = checkpoints[place]
                 if place in new:
-                    outcome = next(explained, None)
-                    if outcome is None:
+                    found = next(explained, None)
+                    if found is None:
+                        self._add(job, together, advance)
                         return  # told to stop before it was begun
+                    outcome, more = found
                     if isinstance(outcome, LrpdynError):
                         if stopping.asked():
                             continue  # told when the run goes on
+                        self._add(job, together, advance)
                         if not job.skip_bad:
                             raise outcome
                         self.records.append(Record.bad(checkpoint, str(outcome)))
@@ -101,17 +107,29 @@ class Steps:
                         self._next = place + 1
                         advance()
                         continue
-                    facts = outcome
                 else:
-                    facts = self._known(job, checkpoint)
-                with times.of("sums and measures"):
-                    self.records.append(_added(job, self.dynamics, facts))
-                self._let_go(job, checkpoint)
-                self._before, self._next = checkpoint, place + 1
-                advance()
+                    outcome, more = self._known(job, checkpoint), True
+                together.append(outcome)
+                self._before = checkpoint
+                if len(together) == LARGEST_BLOCK or not more:
+                    self._add(job, together, advance)
+            self._add(job, together, advance)
 
-    def _explained(self, job: Job, missing: Sequence[int]) -> Generator[Outcome]:
-        """Yield the facts of each missing checkpoint in order, or why it cannot be explained."""
+    def _add(self, job: Job, together: list[dict[str, Any]], advance: Callable[[], object]) -> None:
+        """Add the steps of these facts to the sums, and forget them."""
+        with self._times.of("sums and measures"):
+            self.records += _added(job, self.dynamics, together)
+        self._next += len(together)
+        self._let_go(job, [facts["step"] for facts in together])
+        for _ in together:
+            advance()
+        together.clear()
+
+    def _explained(self, job: Job, missing: Sequence[int]) -> Generator[tuple[Outcome, bool]]:
+        """Yield the facts of each missing checkpoint in order, or why it cannot be explained.
+
+        Beside it, whether there is another one that needs no waiting.
+        """
         if not missing:
             return
         with closing(self._hands(job, self._question, missing)) as blocks:
@@ -127,7 +145,8 @@ class Steps:
                     with self._times.of("journal"):
                         store.append_journal(job.folder, *new)
                 self._done |= {record["step"]: record for record in new}
-                yield from outcomes
+                for number, outcome in enumerate(outcomes, start=1):
+                    yield outcome, number < len(outcomes)
 
     def _known(self, job: Job, checkpoint: Checkpoint) -> dict[str, Any]:
         """Return the record of a step whose maps stand, with evidence that fits what is asked now."""
@@ -147,25 +166,41 @@ class Steps:
         """How many steps are explained and kept."""
         return len(self._done)
 
-    def _let_go(self, job: Job, checkpoint: Checkpoint) -> None:
+    def _let_go(self, job: Job, steps: Sequence[int]) -> None:
         """Delete maps that are not kept and that the sums do not need any more."""
-        self._held |= {checkpoint.step}
+        self._held |= set(steps)
         job.storage.forget(job.folder, self._held - self.dynamics.needed)
         self._held &= self.dynamics.needed
 
 
-def _added(job: Job, dynamics: Dynamics, facts: dict[str, Any]) -> Record:
-    """Add the maps of a step to the sums; return what was measured of them."""
-    maps = Stored(job.storage.maps_path(job.folder, facts["step"]))
-    measures, transition = dynamics.add(facts["step"], maps)
-    outlines = np.concatenate(list(dynamics.each(lambda piece: outline(maps[piece]))))
-    parts = None
-    if job.painting is not None:
-        regions = job.painting.regions
-        parts = np.concatenate(
-            list(dynamics.each(lambda piece: shares(maps[piece], regions.part(piece)))), axis=1
+def _added(job: Job, dynamics: Dynamics, together: Sequence[dict[str, Any]]) -> list[Record]:
+    """Add the maps of successive steps to the sums; return what was measured of them."""
+    steps = [
+        (
+            facts["step"],
+            Stored(job.storage.maps_path(job.folder, facts["step"])),
+            bool(facts["relevance_finite"]),
         )
-    return Record(facts, measures, transition, parts, mean_outline(outlines))
+        for facts in together
+    ]
+    regions = None if job.painting is None else job.painting.regions
+
+    def beside(piece: slice, maps: Array) -> tuple[Array, Array | None]:
+        return outline(maps), None if regions is None else shares(maps, regions.part(piece))
+
+    records = []
+    for facts, added in zip(together, dynamics.add(steps, beside), strict=True):
+        outlines, parts = zip(*added.beside, strict=True)
+        records.append(
+            Record(
+                facts,
+                added.measures,
+                added.transition,
+                None if regions is None else np.concatenate(parts, axis=1),
+                mean_outline(np.concatenate(outlines)),
+            )
+        )
+    return records
 
 
 def _is_stored(job: Job, record: Mapping[str, Any] | None) -> bool:

@@ -13,9 +13,9 @@ from hypothesis.extra.numpy import arrays
 from scipy import stats
 
 from lrpdyn.dynamics import Dynamics
-from lrpdyn.measured import Transition
+from lrpdyn.measured import Measures, Transition
 from lrpdyn.measures import normalise
-from lrpdyn.stored import Stored, pieces
+from lrpdyn.stored import Maps, Stored, pieces
 from lrpdyn.sums import Sums
 
 numbers = st.floats(-100, 100, width=32).map(lambda v: 0.0 if abs(v) < 1e-3 else v)
@@ -26,9 +26,14 @@ def sums_of(dynamics: Dynamics) -> Sums:
     return dynamics.of(slice(0, dynamics.shape[0]))
 
 
+def added(dynamics: Dynamics, step: int, maps: Maps) -> tuple[Measures, Transition | None]:
+    (found,) = dynamics.add([(step, maps, bool(np.isfinite(maps[:]).all()))])
+    return found.measures, found.transition
+
+
 def streamed(maps: np.ndarray, how: str = "none") -> tuple[Dynamics, list, list[Transition]]:
     dynamics = Dynamics(maps.shape[1:], how)
-    found = [dynamics.add(step, values) for step, values in zip(STEPS, maps, strict=False)]
+    found = [added(dynamics, step, values) for step, values in zip(STEPS, maps, strict=False)]
     return dynamics, [m for m, _ in found], [t for _, t in found if t is not None]
 
 
@@ -116,7 +121,7 @@ def test_relative_dynamics_of_rounding_is_zero() -> None:
 def test_a_first_step_of_zero_is_marked() -> None:
     dynamics = Dynamics((1, 2))
     for step in (0, 10):
-        measures, _ = dynamics.add(step, np.ones((1, 2), dtype=np.float32))
+        measures, _ = added(dynamics, step, np.ones((1, 2), dtype=np.float32))
         assert measures.from_step_zero
 
 
@@ -139,7 +144,7 @@ def test_not_finite_steps_are_never_bridged() -> None:
     maps = np.arange(4, dtype=np.float32)[:, None, None] * np.ones((4, 1, 2), dtype=np.float32)
     maps[2, 0, 0] = np.nan
     dynamics = Dynamics((1, 2))
-    moves = [dynamics.add(step, values)[1] for step, values in enumerate(maps)]
+    moves = [added(dynamics, step, values)[1] for step, values in enumerate(maps)]
     assert [move is not None for move in moves] == [False, True, False, False]
     assert sums_of(dynamics).dynamics.tolist() == [[1, 1]]
     assert sums_of(dynamics).net_change.tolist() == [[3, 3]]
@@ -161,7 +166,7 @@ def test_many_samples_in_files_give_the_same(
     monkeypatch.setattr("lrpdyn.stored.LARGEST_IN_MEMORY", 0)
     dynamics = Dynamics(maps.shape[1:], "l1", tmp_path, threads)
     for file, step, before in zip(files, STEPS, expected, strict=True):
-        measures, _ = dynamics.add(step, Stored(file))
+        measures, _ = added(dynamics, step, Stored(file))
         for name in ("relevance_l1", "entropy", "distance_from_first"):
             np.testing.assert_array_equal(getattr(measures, name), getattr(before, name))
     assert dynamics.needed == {3, 45}

@@ -21,7 +21,8 @@ WHOLE = slice(0, 3)
 def paired(values: np.ndarray, begin: int) -> PairedSums:
     sums = PairedSums(Shelf(1, None), {"x": ()})
     for place, value in enumerate(values, start=begin):
-        sums.put(sums.join((0, place)), slice(0, 1), "x", np.array([value]))
+        with sums.adding(slice(0, 1)) as put:
+            put(sums.join((0, place)), "x", np.array([value]))
     return sums
 
 
@@ -36,7 +37,8 @@ def test_any_stretches_give_the_same_bits(count: int, data: st.DataObject) -> No
         assert len(part.nodes) <= 2 * (end - begin).bit_length()
         for node in part.nodes:
             found = part.of_node("x", node, slice(0, 1))
-            together.put(together.join(node), slice(0, 1), "x", found)
+            with together.adding(slice(0, 1)) as put:
+                put(together.join(node), "x", found)
     whole = paired(values, 0)
     assert together.nodes == whole.nodes
     assert together.total(slice(0, 1))["x"] == whole.total(slice(0, 1))["x"]
@@ -49,13 +51,22 @@ def maps_of(seed: int, broken: set[int]) -> list[np.ndarray]:
     return list(maps)
 
 
-def added(dynamics: Dynamics, maps: list, places: range, skipped: set[int]) -> list:
-    found = []
+def added(dynamics: Dynamics, maps: list, places: range, skipped: set[int], at_once: int) -> list:
+    found, together = [], []
+
+    def add() -> None:
+        found.extend((one.measures, one.transition) for one in dynamics.add(together))
+        together.clear()
+
     for place in places:
         if place in skipped:
+            add()
             dynamics.pass_over()
-        else:
-            found.append(dynamics.add(10 * place, maps[place]))
+            continue
+        together.append((10 * place, maps[place], bool(np.isfinite(maps[place]).all())))
+        if len(together) == at_once:
+            add()
+    add()
     return found
 
 
@@ -73,24 +84,25 @@ def before(maps: list, begin: int, skipped: set[int]) -> list:
     return found
 
 
+@pytest.mark.parametrize("at_once", [1, 4, 16])
 @pytest.mark.parametrize("borders", [(1,), (8, 16), (3, 4, 5, 11), (2, 9, 10, 20)])
 @pytest.mark.parametrize(
     ("broken", "skipped"),
     [(set(), set()), ({0, 9}, set()), ({3, 4, 10}, {8, 2}), (set(), {0, 1, 22})],
 )
 def test_parts_of_a_run_give_the_run(
-    tmp_path: Path, borders: tuple[int, ...], broken: set[int], skipped: set[int]
+    tmp_path: Path, borders: tuple[int, ...], broken: set[int], skipped: set[int], at_once: int
 ) -> None:
     maps = maps_of(len(borders), broken)
     whole = Dynamics((3, 2, 4, 5), "l1")
-    expected = added(whole, maps, range(23), skipped)
+    expected = added(whole, maps, range(23), skipped, 1)
     together, found = Dynamics((3, 2, 4, 5), "l1"), []
     finite = [p for p in range(23) if p not in broken | skipped]
     for begin, end in zip((0, *borders), (*borders, 23), strict=True):
         part = Dynamics((3, 2, 4, 5), "l1", begin=begin)
         first = (10 * finite[0], maps[finite[0]]) if finite[0] < begin else None
         part.take_up(first, before(maps, begin, skipped))
-        found += added(part, maps, range(begin, end), skipped)
+        found += added(part, maps, range(begin, end), skipped, at_once)
         part.save(tmp_path / str(begin))
         together.append(read_part(tmp_path / str(begin)))
     for (measures, change), (other, other_change) in zip(found, expected, strict=True):
