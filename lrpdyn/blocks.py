@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lrpdyn import explanation, stopping
+from lrpdyn import explanation, heap, stopping
 from lrpdyn.checkpoints.model import Checkpoint
 from lrpdyn.checkpoints.readers import stamp
 from lrpdyn.errors import ArchitectureError, CheckpointError, LrpdynError
@@ -52,6 +52,7 @@ class BlockWorker:
     """Explains checkpoints by their place in the listing; each process has one of its own."""
 
     def __init__(self, job: Job, question: Question) -> None:
+        heap.keep()
         self.job, self.question, self.times = job, question, Times()
         values = job.observations.values
         self.evidence = StepEvidence(job.model, values, job.painting, trust=job.trust)

@@ -158,17 +158,18 @@ def cosines(one: NDArray[np.floating], two: NDArray[np.floating]) -> Array:
 
 def ranks(values: Array) -> Array:
     """Return the ranks of each row of (N, entries), from 0; ties share the mean of their ranks."""
-    if values.size == 0:
-        return np.empty(values.shape)
-    order = np.argsort(values, axis=1)
-    ordered = np.take_along_axis(values, order, axis=1)
-    begins = np.ones(values.shape, dtype=bool)
-    begins[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
-    starts = np.flatnonzero(begins)  # of the groups of ties, over all rows
-    sizes = np.diff(starts, append=values.size)
-    shared = starts % values.shape[1] + (sizes - 1) / 2
     result = np.empty(values.shape)
-    np.put_along_axis(result, order, np.repeat(shared, sizes).reshape(values.shape), axis=1)
+    places = np.arange(values.shape[1], dtype=np.float64)
+    for row, ranked in zip(values, result, strict=True):
+        order = row.argsort()
+        ordered = row[order]
+        begins = np.flatnonzero(ordered[1:] != ordered[:-1]) + 1  # of the groups of ties
+        if len(begins) + 1 >= len(row):
+            ranked[order] = places
+            continue
+        starts = np.concatenate([[0], begins])
+        sizes = np.diff(starts, append=len(row))
+        ranked[order] = np.repeat(starts + (sizes - 1) / 2, sizes)
     return result
 
 
