@@ -1,5 +1,7 @@
-"""The exact searches against those of `ruptures`, against all cuts of short series."""
+"""The exact searches against those of `ruptures`, against all cuts of short series, and by what they load."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from itertools import combinations, pairwise
 from typing import Any
@@ -146,3 +148,18 @@ def test_series_that_are_too_short_are_one_segment() -> None:
     for steps in range(6):
         assert cut_into(np.ones((steps, 2)), 4, 3) == [()]
         assert cut_where_worth(np.arange(steps)[:, None] * 9.0, 1e-3, 3) == ()
+
+
+def test_neither_phases_nor_shifts_load_scipy() -> None:
+    program = (
+        "import sys, numpy as np\n"
+        "from lrpdyn.outliers.shifts import find_shifts\n"
+        "from lrpdyn.phases import find_phases\n"
+        "values = np.random.default_rng(0).normal(size=(60, 4))\n"
+        "values[30:] += 9\n"
+        "assert find_phases(values).borders == (30,)\n"
+        "assert find_shifts(np.exp(values[:, 0]))\n"
+        "print(sorted({'scipy', 'ruptures', 'torch'} & set(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout.strip() == "[]", done.stderr
