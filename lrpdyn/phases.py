@@ -2,8 +2,8 @@
 
 Each step is a vector of what is looked at: the shares and effects of regions where regions are given,
 else the L1-normalised map of a mean sample, summed over coarse patches. The vectors are cut where
-their mean changes, by an exact search with a linear kernel (`ruptures`; Truong et al. 2020). What
-drifts steadily has no phases, and is not cut.
+their mean changes, by an exact search for the least sum of squared distances from the means of the
+phases. What drifts steadily has no phases, and is not cut.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from lrpdyn.segments import cut_into
 
 Floats = NDArray[np.float64]
 
@@ -85,7 +87,7 @@ def find_phases(vectors: Floats) -> Phases:
     total = float(((values - values.mean(axis=0)) ** 2).sum())
     if total == 0:
         return Phases((), (), "nothing changes", 0.0)
-    cuts = {count: _cut(values, count) for count in range(1, _most(len(values)) + 1)}
+    cuts = dict(enumerate(cut_into(values, MOST_PHASES, SHORTEST), start=1))
     rest = {count: _rest(values, of) for count, of in cuts.items()}
     size = _independent_values(values, cuts[max(cuts)])
     criteria = {
@@ -109,26 +111,12 @@ def _means_of_stretches(vectors: Floats, length: int) -> Floats:
     return means
 
 
-def _most(steps: int) -> int:
-    return max(1, min(MOST_PHASES, steps // SHORTEST))
-
-
 def _scaled(vectors: Floats) -> Floats:
     """Bring columns to unit variance as a whole: what hardly varies stays small."""
     values = np.asarray(vectors, dtype=np.float64)
     values = values[:, np.isfinite(values).all(axis=0)] if len(values) else values
     spread = float(np.sqrt(values.var(axis=0).sum())) if values.size else 0.0
     return values / spread if spread > 0 else values - values
-
-
-def _cut(values: Floats, phases: int) -> tuple[int, ...]:
-    """Return the best borders of so many phases."""
-    if phases == 1:
-        return ()
-    from ruptures import KernelCPD
-
-    search = KernelCPD(kernel="linear", min_size=SHORTEST).fit(values)
-    return tuple(int(cut) for cut in search.predict(n_bkps=phases - 1)[:-1])
 
 
 def _levels(values: Floats, borders: tuple[int, ...]) -> Floats:
@@ -194,7 +182,8 @@ def _sure(values: Floats, borders: tuple[int, ...]) -> list[float]:
     residuals = values - levels
     found = np.zeros(len(borders))
     for _ in range(RESAMPLES):
-        again = _cut(levels + _blocks(residuals, generator), len(borders) + 1)
+        drawn = levels + _blocks(residuals, generator)
+        again = cut_into(drawn, len(borders) + 1, SHORTEST)[-1]
         found += [any(abs(border - other) <= 1 for other in again) for border in borders]
     return [float(count / RESAMPLES) for count in found]
 

@@ -1,9 +1,8 @@
 """Spikes told from shifts: one transition that stands out, or a stretch in which all are larger.
 
 The series is that of the steps: the median change over samples of each transition. Its logarithm,
-freed of spikes by a running median, is cut where its level changes, by the exact search with a
-linear kernel (PELT) of `ruptures` (Truong et al. 2020, "Selective review of offline change point
-detection methods").
+freed of spikes by a running median, is cut where its level changes, by an exact search (PELT; Killick
+et al. 2012, "Optimal detection of changepoints with a linear computational cost").
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ import numpy as np
 
 from lrpdyn.outliers.facts import Floats
 from lrpdyn.outliers.fences import FEWEST_VALUES
+from lrpdyn.segments import cut_where_worth
 
 #: A spike is at most half of this many transitions long; a stretch at least this many.
 SHORTEST = 5
@@ -46,16 +46,13 @@ def find_shifts(typical: Floats) -> list[Shift]:
     """
     if len(typical) < FEWEST_VALUES or not (typical > 0).any():
         return []
-    from ruptures import KernelCPD
-
     logarithm = np.log(np.maximum(typical, float(typical[typical > 0].min())))
     smooth = _running_median(logarithm)
     # Differences over some distance: neighbours are alike, and would make the noise too small.
     apart = logarithm[SHORTEST:] - logarithm[:-SHORTEST]
     noise = float(np.median(np.abs(apart))) / (0.6745 * 2**0.5)
     penalty = PENALTY * max(noise, 1e-6) ** 2 * np.log(len(typical))
-    search = KernelCPD(kernel="linear", min_size=SHORTEST).fit(smooth[:, None])
-    cuts = [0, *(int(cut) for cut in search.predict(pen=penalty))]
+    cuts = [0, *cut_where_worth(smooth[:, None], penalty, SHORTEST), len(typical)]
     levels = [float(np.median(typical[a:b])) for a, b in pairwise(cuts)]
     found = []
     for at, before, after in zip(cuts[1:-1], levels, levels[1:], strict=False):
