@@ -51,8 +51,10 @@ def dependence_checks(
     return [checked for checked in shown if checked is not None]
 
 
-def second_look(job: Job, question: Question, records: Sequence[Record]) -> SecondLook:
-    """Return what loads the checkpoints of flagged steps once more."""
+def second_look(
+    job: Job, question: Question, records: Sequence[Record], workers: int = 1
+) -> SecondLook:
+    """Return what loads the checkpoints of flagged steps once more, by so many processes."""
     targets = {
         record.facts["step"]: np.array(record.facts["target"], dtype=np.int64)
         for record in records
@@ -67,6 +69,7 @@ def second_look(job: Job, question: Question, records: Sequence[Record]) -> Seco
         targets,
         _maps_of(job, question, targets),
         trust=job.trust,
+        workers=workers,
     )
 
 
@@ -77,7 +80,7 @@ def _maps_of(job: Job, question: Question, targets: Mapping[int, Integers]) -> M
     checkpoints = {checkpoint.step: checkpoint for checkpoint in job.listing.checkpoints}
 
     def explained_again(step: int, samples: Sequence[int]) -> NDArray[np.float32]:
-        explanation.load(job.model, checkpoints[step], trust=job.trust)
+        explanation.load_again(job.model, checkpoints[step], trust=job.trust)
         asked = Question(question.contrast, targets[step], question.runner_up)
         # In the batches that they were in: last bits depend on it.
         found: dict[int, NDArray[np.float32]] = {}

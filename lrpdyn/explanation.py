@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
@@ -14,7 +14,7 @@ from torch import Tensor, fx, nn
 from lrpdyn.architectures.registry import Resolved, load_weights, path_of
 from lrpdyn.checked import checked_samples
 from lrpdyn.checkpoints.model import Checkpoint
-from lrpdyn.checkpoints.readers import read_weights
+from lrpdyn.checkpoints.readers import read_weights, read_weights_again
 from lrpdyn.errors import ArchitectureError, CheckpointError, ObservationError, UsageError
 from lrpdyn.heap import SAMPLES, give_back
 from lrpdyn.held import Held
@@ -180,14 +180,26 @@ def load(model: Model, checkpoint: Checkpoint, *, trust: bool) -> str:
     weights, sha256 = read_weights(
         checkpoint.path, checkpoint.format, trust=trust, weights=checkpoint.weights
     )
-    load_weights(model.network, weights, model.resolved, str(checkpoint.path), model.path)
+    _put(model, checkpoint, weights)
     return sha256
+
+
+def load_again(model: Model, checkpoint: Checkpoint, *, trust: bool) -> None:
+    """Load the weights of a checkpoint that was explained before."""
+    weights = read_weights_again(
+        checkpoint.path, checkpoint.format, trust=trust, weights=checkpoint.weights
+    )
+    _put(model, checkpoint, weights)
+
+
+def _put(model: Model, checkpoint: Checkpoint, weights: Mapping[str, Tensor]) -> None:
+    load_weights(model.network, weights, model.resolved, str(checkpoint.path), model.path)
 
 
 def can_load(model: Model, checkpoint: Checkpoint, *, trust: bool) -> bool:
     """Load a checkpoint that was explained before, and tell whether it is still there."""
     try:
-        load(model, checkpoint, trust=trust)
+        load_again(model, checkpoint, trust=trust)
     except (CheckpointError, ArchitectureError, OSError):
         return False
     return True

@@ -47,7 +47,7 @@ def finish(
         # Buffers that are not learned stay those of the last finite step, whoever checked it.
         _load_last(job, records)
         of_random = measure_random(model, values, question, fresh[:networks], regions, workers)
-        look = second_look(job, question, records)
+        look = second_look(job, question, records, workers)
         agreed = None if painting else look.agreement(job.fill)
     give_back()
     with times.of("tables, report and figure"):

@@ -157,7 +157,7 @@ class Steps:
         if facts["evidence"]["key"] == self._evidence.key(self._before):
             return facts
         self._evidence.hold(self._before)
-        explanation.load(job.model, checkpoint, trust=job.trust)
+        explanation.load_again(job.model, checkpoint, trust=job.trust)
         renewed = {**facts, "evidence": self._evidence.gather(checkpoint.step, self._before)}
         store.append_journal(job.folder, renewed)
         return renewed

@@ -111,6 +111,13 @@ def read_weights(
     return reader.weights(path, choice), digest(path, format)
 
 
+def read_weights_again(
+    path: Path, format: str, *, trust: bool = False, weights: str = "model"
+) -> Mapping[str, Tensor]:
+    """Return the weights alone, of an entry whose SHA-256 is known; see `read_weights`."""
+    return _reader(format).weights(path, Choice(weights, trust))
+
+
 def digest(path: Path, format: str) -> str:
     """Return the SHA-256 of the bytes that hold the weights."""
     reader = _reader(format)

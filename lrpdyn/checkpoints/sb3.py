@@ -13,7 +13,14 @@ from typing import Any
 from torch import Tensor
 
 from lrpdyn.checkpoints import torchfile
-from lrpdyn.checkpoints.containers import Archive, Part, open_archive, open_file, payload_of
+from lrpdyn.checkpoints.containers import (
+    Archive,
+    Part,
+    Payload,
+    open_archive,
+    open_file,
+    payload_of,
+)
 from lrpdyn.checkpoints.model import Choice, Header, StepCandidate
 from lrpdyn.checkpoints.payload import is_count
 from lrpdyn.errors import CheckpointError
@@ -42,21 +49,19 @@ def header_of(path: Path, choice: Choice) -> Header:
 
 def weights_and_digest_of(path: Path, choice: Choice) -> tuple[Mapping[str, Tensor], str]:
     """Read the weights of a zip's ``policy.pth``, and its SHA-256, in one go."""
-    with open_file(path) as file:
-        payload = _policy(open_archive(file, str(path))).payload()
+    payload = _payload(path)
     weights = torchfile.weights_of(payload, str(path), choice)
     return weights, hashlib.sha256(payload.content).hexdigest()
 
 
 def weights_of(path: Path, choice: Choice) -> Mapping[str, Tensor]:
     """Read the weights of a zip's ``policy.pth``."""
-    return weights_and_digest_of(path, choice)[0]
+    return torchfile.weights_of(_payload(path), str(path), choice)
 
 
 def digest_of(path: Path) -> str:
     """Return the SHA-256 of a zip's ``policy.pth``."""
-    with open_file(path) as file:
-        payload = _policy(open_archive(file, str(path))).payload()
+    payload = _payload(path)
     return hashlib.sha256(payload.content).hexdigest()
 
 
@@ -74,6 +79,11 @@ def folder_header_of(path: Path, choice: Choice) -> Header:
 def folder_weights_of(path: Path, choice: Choice) -> Mapping[str, Tensor]:
     """Read the weights of an unpacked zip."""
     return torchfile.weights_of(payload_of(path / POLICY), str(path), choice)
+
+
+def _payload(path: Path) -> Payload:
+    with open_file(path) as file:
+        return _policy(open_archive(file, str(path))).payload()
 
 
 def _policy(archive: Archive) -> Part:

@@ -5,9 +5,9 @@ Of more than 64 samples, those are looked at that the checks look at, and those 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,12 +25,17 @@ from lrpdyn.lrp.registry import STOCK
 from lrpdyn.measures import normalise, rows
 from lrpdyn.outliers.facts import UNAVAILABLE, RunFacts, Wanted
 from lrpdyn.streamed import Samples
+from lrpdyn.workers import in_order
 
 Maps = Callable[[int, Sequence[int]], NDArray[np.float32]]
+Work = TypeVar("Work")
+Result = TypeVar("Result")
 Evidence = dict[tuple[int, str], dict[str, Any]]
 #: The share of |R| through small denominators from which they are called unstable, and how many times
 #: the run's usual share it has to be.
 LEAST_UNSTABLE, TIMES_USUAL = 0.1, 10.0
+#: Steps that make a process of their own worth its start.
+FEWEST = 4
 #: Samples whose patches are painted over to see what the maps are worth.
 AGREEMENT_SAMPLES = 16
 
@@ -44,6 +49,8 @@ class SecondLook:
         By step: the checkpoint, and the units (N,) that were explained.
     maps
         Reads the stored relevance of some samples of a step.
+    workers
+        Processes that share the steps.
     """
 
     def __init__(
@@ -57,7 +64,9 @@ class SecondLook:
         maps: Maps,
         *,
         trust: bool,
+        workers: int = 1,
     ) -> None:
+        self._workers = workers
         self._model, self._observations, self._question = model, observations, question
         self._normalisation, self._trust = normalisation, trust
         self._checkpoints, self._targets, self._maps = checkpoints, targets, maps
@@ -68,22 +77,32 @@ class SecondLook:
         steps = facts.steps.step.tolist()
         found: Evidence = {}
         if self._model.composite.name not in STOCK:
-            traces = {
-                place: self._trace(steps[place], wanted.samples.get(place, ()))
-                for place in (*wanted.places, *wanted.usual)
-            }
+            places = list(dict.fromkeys((*wanted.places, *wanted.usual)))
+
+            def of_place(place: int) -> Trace | None:
+                return self._trace(steps[place], wanted.samples.get(place, ()))
+
+            traces = dict(zip(places, self._shared(of_place, places), strict=True))
             usual = _usual([traces[place] for place in wanted.usual], len(self._checked))
             for place in wanted.places:
                 traced = self._traced(wanted.samples.get(place, ()))
                 found |= _of_step(traces[place], traced, place, usual)
-        for transition, samples in wanted.flips.items():
-            before, after = (
-                int(places[transition]) for places in (facts.changes.before, facts.changes.after)
-            )
-            found[after, "action_flip"] = {
-                "samples": self._flips(steps[before], steps[after], samples)
-            }
+        ends = [
+            (int(facts.changes.before[transition]), int(facts.changes.after[transition]), samples)
+            for transition, samples in wanted.flips.items()
+        ]
+
+        def of_ends(pair: tuple[int, int, tuple[int, ...]]) -> dict[int, float | str | None]:
+            before, after, samples = pair
+            return self._flips(steps[before], steps[after], samples)
+
+        for (_, after, _), flips in zip(ends, self._shared(of_ends, ends), strict=True):
+            found[after, "action_flip"] = {"samples": flips}
         return found
+
+    def _shared(self, look: Callable[[Work], Result], pieces: Sequence[Work]) -> Iterator[Result]:
+        """Look at each piece, by so many processes as pay."""
+        return in_order(look, pieces, min(self._workers, len(pieces) // FEWEST))
 
     def agreement(self, fill: float) -> dict[str, Any]:
         """Tell, at the first, middle and last step, if maps rank patches as painting them does.

@@ -13,6 +13,7 @@ from lrpdyn.evidence.step import layer_names
 from lrpdyn.explanation import Model, Question, batches
 from lrpdyn.lrp.attribution import Propagated, contrast_rows, explain
 from lrpdyn.lrp.layers import Weighted
+from lrpdyn.lrp.rules import positive_part
 from lrpdyn.outliers.criteria import VANISHED
 
 Floats = NDArray[np.float64]
@@ -150,10 +151,7 @@ def denominators(done: Propagated) -> Tensor | None:
         return call.output
     if name not in ("zplus", "alphabeta", "gamma"):
         return None
-    weight, bias = call.layer.weights()
-    positive = call.layer.apply_with(
-        call.x.clamp(min=0), (weight.clamp(min=0), None if bias is None else bias.clamp(min=0))
-    ) + call.layer.apply_with(call.x.clamp(max=0), (weight.clamp(max=0), None))
+    positive = positive_part(call)
     if name != "gamma":
         return positive
     favoured = torch.where(call.output > 0, positive, call.output - positive)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 Weights = Mapping[str, tuple[Tensor, ...]]
 
 _BLOCK = 1024
-_PART = 1 << 16
+_PART = 1 << 18
 
 
 def layers_with_weights(network: nn.Module, path: nn.Module) -> dict[str, tuple[Tensor, ...]]:

@@ -153,7 +153,7 @@ def explain(
         if _single_units(rows) is None and name is None:
             return _with_added_layer(network, plan, x, outputs, rows, keep=keep)
         if name is None:
-            found, done = _run(_Scores(network), layers_of(network), plan, x, rows, keep)
+            found, done = _run(_Scores(network, outputs), layers_of(network), plan, x, rows, keep)
             return Explained(outputs, found, torch.full_like(outputs[:, 0], torch.nan), done)
         return _through_head(network, plan, x, outputs, rows, name, keep=keep)
 
@@ -177,7 +177,9 @@ def _through_head(
     network.set_submodule(name, folded)
     seeds = torch.eye(len(scores), dtype=rows.dtype, device=rows.device)[unit]
     try:
-        found, done = _run(_Scores(network), layers_of(network), plan, x, seeds, keep)
+        with torch.no_grad():
+            scored = _Scores(network, folded(hidden))
+        found, done = _run(scored, layers_of(network), plan, x, seeds, keep)
     finally:
         network.set_submodule(name, head)
     return Explained(outputs, found, _support(hidden, folded.weights()[0][unit]), done)
@@ -192,7 +194,9 @@ def _with_added_layer(
     layers = {**layers_of(network), CONTRAST: contrast}
     whole = {**plan, CONTRAST: LayerRule("lrp0", rules.lrp0)}
     seeds = torch.eye(len(scores), dtype=rows.dtype, device=rows.device)[unit]
-    found, done = _run(_Scores(network, contrast), layers, whole, x, seeds, keep)
+    with torch.no_grad():
+        scored = _Scores(network, contrast(outputs), contrast)
+    found, done = _run(scored, layers, whole, x, seeds, keep)
     return Explained(outputs, found, _support(outputs, rows), done)
 
 
@@ -208,9 +212,16 @@ def _folded(head: Weighted, rows: Tensor) -> Weighted:
     return folded
 
 
+class _Given(nn.Linear):
+    """A Linear layer whose weights are put in once it is made."""
+
+    def reset_parameters(self) -> None:
+        """Draw nothing."""
+
+
 def _as_linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:
-    # On "meta" nothing is allocated or initialised, and no random number is drawn.
-    linear = nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None, device="meta")
+    # On "meta" nothing is allocated.
+    linear = _Given(weight.shape[1], weight.shape[0], bias=bias is not None, device="meta")
     linear.weight = nn.Parameter(weight, requires_grad=False)
     if bias is not None:
         linear.bias = nn.Parameter(bias, requires_grad=False)
@@ -265,14 +276,21 @@ class _Scores(nn.Module):
     """The network as Captum sees it, with a contrast of its outputs where one is added.
 
     Captum saves and restores all weights around each call, since its own rules change them. Ours
-    do not, so there is nothing to save and the copies would only cost time.
+    do not, so there is nothing to save and the copies would only cost time. Nor do they need its first
+    pass, in which they would: it gets the scores, which are known.
     """
 
-    def __init__(self, network: nn.Module, contrast: nn.Module | None = None) -> None:
+    def __init__(
+        self, network: nn.Module, scores: Tensor, contrast: nn.Module | None = None
+    ) -> None:
         super().__init__()
         self.network, self.contrast = network, contrast
+        self._first: Tensor | None = scores
 
     def forward(self, x: Tensor) -> Tensor:
+        if self._first is not None:
+            scores, self._first = self._first, None
+            return scores
         output: Tensor = self.network(x)
         return output if self.contrast is None else self.contrast(output)
 

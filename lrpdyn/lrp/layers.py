@@ -96,9 +96,9 @@ class Weighted(Layer):
         super().__init__()
         # A tuple keeps nn.Module from registering a wrapped module as a child.
         self._module = (module,)
-        self.sources: Callable[[], Iterable[Tensor]] = sources or (
-            lambda: [*module.parameters(), *module.buffers()]
-        )
+        # Once: for a layer of two tensors torch's own search took as long as a small product.
+        own = [*module.parameters(), *module.buffers()]
+        self.sources: Callable[[], Iterable[Tensor]] = sources or (lambda: own)
         self._derive: Callable[[], Weights] = derive or (lambda: (module.weight, module.bias))  # type: ignore[assignment, return-value]
         self._made: dict[str, Weights] = {}
         self._state: tuple[tuple[int, int], ...] = ()

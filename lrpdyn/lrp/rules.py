@@ -182,14 +182,21 @@ def zplus(call: Call, relevance: Tensor) -> Shared:
     The positive part of the bias stays in the denominator.
     """
     if isinstance(call.layer, Weighted):
-        positive, negative = _clamped_parts(call)
-        terms = _signed_terms(call, positive, negative)
-        return _share(terms, relevance)
-    term = _Term(_positive_part(call.layer), *call.inputs)
+        return _share(_positive_terms(call), relevance)
+    term = _Term(_positive_contributions(call.layer), *call.inputs)
     return _one_or_all(term.contributions(relevance / stabilise(term.output)))
 
 
-def _positive_part(layer: Layer) -> Callable[..., Tensor]:
+def positive_part(call: Call) -> Tensor:
+    """Return the positive contributions to each output of a linear layer: sum_i (x_i w_ij)+ + b_j+."""
+    return _total([term.output for term in _positive_terms(call)])
+
+
+def _positive_terms(call: Call) -> list[_LinearTerm]:
+    return _signed_terms(call, *_clamped_parts(call))
+
+
+def _positive_contributions(layer: Layer) -> Callable[..., Tensor]:
     """Return the forward pass of the positive contributions of a layer without weights."""
     if isinstance(layer, Sum):
         return lambda *inputs: _total(
@@ -311,7 +318,15 @@ def gradient(call: Call, relevance: Tensor) -> Shared:
 
     Exact for flatten, view, permute and concatenation; for max-pooling it is "winner takes all".
     """
+    if _is_reshaped(call):
+        return relevance.reshape(call.x.shape)
     return _one_or_all(_Term(call.layer.compute, *call.inputs).gradients(relevance))
+
+
+def _is_reshaped(call: Call) -> bool:
+    """Tell whether a layer gave the very entries that it took, in their order."""
+    same = call.output.data_ptr() == call.x.data_ptr() and call.output.numel() == call.x.numel()
+    return same and call.output.is_contiguous() and call.x.is_contiguous()
 
 
 def norm(call: Call, relevance: Tensor) -> Shared:
