@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -36,8 +37,13 @@ def in_blocks(places: Sequence[int], workers: int) -> list[Sequence[int]]:
     A step is compared with the weights of the one before, which have to be loaded once more where a
     block begins.
     """
-    size = 1 if workers == 1 else min(LARGEST_BLOCK, -(-len(places) // (4 * workers)))
-    return [places[n : n + size] for n in range(0, len(places), max(size, 1))]
+    if workers == 1:
+        return [places[n : n + 1] for n in range(len(places))]
+    # As many for each worker, and four at least: none waits long for another at the end.
+    of_each = max(4, -(-len(places) // (LARGEST_BLOCK * workers)))
+    count = min(of_each * workers, len(places))
+    ends = [len(places) * n // count for n in range(count + 1)] if count else []
+    return [places[begin:end] for begin, end in pairwise(ends)]
 
 
 def by_processes(

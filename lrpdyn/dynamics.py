@@ -10,8 +10,9 @@ parts of one that were made apart, and for any number of threads.
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -35,6 +36,8 @@ from lrpdyn.sums import Sums, summary
 
 Result = TypeVar("Result")
 
+#: Pieces that are begun ahead, for each thread.
+AHEAD = 2
 #: What else is made of the maps of some samples, in float64.
 Beside = Callable[[slice, Array], Any]
 
@@ -129,6 +132,7 @@ class Dynamics:
             self._shelf.add(name, row, kind)
         self._sums = PairedSums(self._shelf, _summed(shape))
         self._pieces = pieces(shape)
+        self._threads = threads
         self._pool = ThreadPoolExecutor(threads) if threads > 1 and len(self._pieces) > 1 else None
         self._begin = self._place = begin
         self._first: Step | None = None
@@ -281,8 +285,22 @@ class Dynamics:
             self._pool.shutdown()
 
     def each(self, function: Callable[[slice], Result]) -> Iterator[Result]:
-        """Return what `function` gives for each piece of the samples, in order."""
-        return (map if self._pool is None else self._pool.map)(function, self._pieces)
+        """Yield what `function` gives for each piece of the samples, in order."""
+        if self._pool is None:
+            yield from map(function, self._pieces)
+            return
+        begun: deque[Future[Result]] = deque()
+        for piece in self._pieces:
+            begun.append(self._pool.submit(function, piece))
+            if len(begun) >= AHEAD * self._threads:
+                yield begun.popleft().result()
+        while begun:
+            yield begun.popleft().result()
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether samples are so many that threads share them."""
+        return self._pool is not None
 
     @property
     def needed(self) -> frozenset[int]:
@@ -325,11 +343,14 @@ class Dynamics:
             net = np.abs(self._maps(self._last, piece) - self._maps(self._first, piece))
         return Sums(self.steps, net, **found)
 
-    def map_of(self, name: str) -> Iterator[NDArray[np.float32]]:
-        """Yield a map of `lrpdyn.run.MAPS` piece by piece."""
-        for piece in self._pieces:
-            found: NDArray[np.float32] = getattr(self.of(piece), name)
-            yield found
+    def maps(self, names: Sequence[str]) -> Iterator[dict[str, NDArray[np.float32]]]:
+        """Yield the maps of these names, of `lrpdyn.run.MAPS`, piece by piece."""
+
+        def of_piece(piece: slice) -> dict[str, NDArray[np.float32]]:
+            sums = self.of(piece)
+            return {name: getattr(sums, name) for name in names}
+
+        return self.each(of_piece)
 
     def summary(self) -> dict[str, float | None]:
         """Return what the maps are worth beside each other.

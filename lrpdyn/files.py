@@ -110,20 +110,40 @@ def save_pieces(
 
     It comes in `parts` of some samples each, in order.
     """
+    return save_together({path: shape}, dtype, ({path: part} for part in parts))[path]
+
+
+def save_together(
+    shapes: Mapping[Path, tuple[int, ...]],
+    dtype: DTypeLike,
+    parts: Iterable[Mapping[Path, NDArray[Any]]],
+) -> dict[Path, str]:
+    """Write several arrays as `save_pieces` does, whose parts come side by side."""
     kind = np.dtype(dtype)
+    with contextlib.ExitStack() as stack:
+        files = {path: stack.enter_context(whole_file(path, "wb")) for path in shapes}
+        digests = {path: hashlib.sha256() for path in shapes}
+
+        def write(path: Path, data: bytes | memoryview) -> None:
+            digests[path].update(data)
+            files[path].write(data)  # np.save would lose the number of the error on a full disk
+
+        for path, shape in shapes.items():
+            write(path, _header(kind, shape))
+        for side_by_side in parts:
+            for path, part in side_by_side.items():
+                flat = np.ascontiguousarray(part, dtype=kind).reshape(-1)
+                write(path, flat.view(np.uint8).data)
+    return {path: digest.hexdigest() for path, digest in digests.items()}
+
+
+def _header(kind: np.dtype[Any], shape: tuple[int, ...]) -> bytes:
     described = {
         "descr": np.lib.format.dtype_to_descr(kind), "fortran_order": False, "shape": shape,
     }  # fmt: skip
     header = io.BytesIO()
     np.lib.format.write_array_header_1_0(header, described)
-    digest = hashlib.sha256(header.getvalue())
-    with whole_file(path, "wb") as file:
-        file.write(header.getvalue())
-        for part in parts:
-            data = np.ascontiguousarray(part, dtype=kind).reshape(-1).view(np.uint8).data
-            digest.update(data)
-            file.write(data)  # np.save would lose the number of the error on a full disk
-    return digest.hexdigest()
+    return header.getvalue()
 
 
 def save_json(path: Path, value: Any) -> None:

@@ -61,9 +61,15 @@ def write_results(
         entry["step"] for entry in entries if entry["status"] == "bad" and entry["step"] is not None
     ]
     shape = tuple(manifest["observations"]["shape"])
-    for name in store.MAPS:
-        size = store.of_pixels(shape) if name in store.PIXEL_MAPS else shape
-        store.save_pieces(folder / f"{name}.npy", size, np.float32, dynamics.map_of(name))
+    files = {name: folder / f"{name}.npy" for name in store.MAPS}
+    written = store.save_together(
+        {
+            file: store.of_pixels(shape) if name in store.PIXEL_MAPS else shape
+            for name, file in files.items()
+        },
+        np.float32,
+        ({file: maps[name] for name, file in files.items()} for maps in dynamics.maps(list(files))),
+    )
     explained = [record for record in records if record.measures is not None]
     relative = opened(folder / "relative_dynamics.npy")
     facts = run_facts(explained, manifest, dynamics, relative, gaps)
@@ -86,7 +92,7 @@ def write_results(
     manifest.pop("files", None)  # under --follow, of the results before these
     give_back()
     draw([store.Run(folder, manifest)], "dynamics")
-    finish_manifest(folder, manifest)
+    finish_manifest(folder, manifest, written)
 
 
 def _write_report(

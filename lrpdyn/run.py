@@ -23,6 +23,7 @@ from lrpdyn.files import cannot_write, sha256_of
 from lrpdyn.files import save_json as save_json
 from lrpdyn.files import save_pieces as save_pieces
 from lrpdyn.files import save_table as save_table
+from lrpdyn.files import save_together as save_together
 from lrpdyn.files import whole_file as whole_file
 from lrpdyn.journal import JOURNAL as JOURNAL
 from lrpdyn.journal import append_journal as append_journal

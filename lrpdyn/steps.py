@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from typing import Any
 
@@ -84,23 +84,25 @@ class Steps:
         missing = [n for n in places if not _is_stored(job, self._done.get(checkpoints[n].step))]
         explained, new = self._explained(job, missing), set(missing)
         together: list[dict[str, Any]] = []
+        # Where threads share what is added, there is nothing to gain by adding beside the workers.
+        later = job.storage.whole and self.dynamics.is_shared
         with closing(explained), progress(len(places), job, self._times) as advance:
             for place in places:
                 if stopping.asked():
-                    self._add(job, together, advance)
+                    self._add(job, together)
                     deque(explained, 0)  # each is in the journal when it comes
                     return
                 checkpoint = checkpoints[place]
                 if place in new:
                     found = next(explained, None)
                     if found is None:
-                        self._add(job, together, advance)
+                        self._add(job, together)
                         return  # told to stop before it was begun
                     outcome, more = found
                     if isinstance(outcome, LrpdynError):
                         if stopping.asked():
                             continue  # told when the run goes on
-                        self._add(job, together, advance)
+                        self._add(job, together)
                         if not job.skip_bad:
                             raise outcome
                         self.records.append(Record.bad(checkpoint, str(outcome)))
@@ -112,18 +114,17 @@ class Steps:
                     outcome, more = self._known(job, checkpoint), True
                 together.append(outcome)
                 self._before = checkpoint
-                if len(together) == LARGEST_BLOCK or not more:
-                    self._add(job, together, advance)
-            self._add(job, together, advance)
+                advance()
+                if len(together) == LARGEST_BLOCK or not (more or later):
+                    self._add(job, together)
+            self._add(job, together)
 
-    def _add(self, job: Job, together: list[dict[str, Any]], advance: Callable[[], object]) -> None:
+    def _add(self, job: Job, together: list[dict[str, Any]]) -> None:
         """Add the steps of these facts to the sums, and forget them."""
         with self._times.of("sums and measures"):
             self.records += _added(job, self.dynamics, together)
         self._next += len(together)
         self._let_go(job, [facts["step"] for facts in together])
-        for _ in together:
-            advance()
         together.clear()
 
     def _explained(self, job: Job, missing: Sequence[int]) -> Generator[tuple[Outcome, bool]]:

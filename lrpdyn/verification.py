@@ -84,13 +84,17 @@ class Verdict:
         }
 
 
-def finish_manifest(run: Path, manifest: dict[str, Any]) -> None:
+def finish_manifest(
+    run: Path, manifest: dict[str, Any], known: Mapping[Path, str] | None = None
+) -> None:
     """Write the manifest of a finished run, or of a shard of one, with the hash of each of its files.
 
-    It comes last, when the names of all others are on the disk: it is never ahead of them.
+    It comes last, when the names of all others are on the disk: it is never ahead of them. `known`
+    are hashes of files that were just written.
     """
     names = RESULTS if manifest.get("shard") is None else shard_results(run)
-    manifest["files"] = {name: sha256_of(run / name) for name in names}
+    known = known or {}
+    manifest["files"] = {name: known.get(run / name) or sha256_of(run / name) for name in names}
     for folder in (run / "relevance", run / "figures", run / "shard"):
         if folder.exists():
             sync_folder(folder)

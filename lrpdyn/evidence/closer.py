@@ -112,16 +112,21 @@ class SecondLook:
         """
         steps = sorted(self._targets)
         samples = evenly_spaced(len(self._observations), AGREEMENT_SAMPLES)
-        found = []
-        for step in (
-            steps[place] for place in sorted({0, len(steps) // 2, len(steps) - 1}) if steps
-        ):
+        chosen = [steps[n] for n in sorted({0, len(steps) // 2, len(steps) - 1})] if steps else []
+
+        def of_step(step: int) -> dict[str, Any] | None:
             if not self._load(step):
-                continue
+                return None
             model, shown, asked = self._asked(self._targets[step], samples)
             maps = self._maps(step, samples)
-            found.append({"step": step, **agreement(model, shown, maps, fill, asked)})
-        return {"rule": self._model.composite.name, "fill": fill, "steps": found}
+            return {"step": step, **agreement(model, shown, maps, fill, asked)}
+
+        found = list(in_order(of_step, chosen, min(self._workers, len(chosen))))
+        return {
+            "rule": self._model.composite.name,
+            "fill": fill,
+            "steps": [one for one in found if one is not None],
+        }
 
     def _load(self, step: int) -> bool:
         return explanation.can_load(self._model, self._checkpoints[step], trust=self._trust)

@@ -212,8 +212,8 @@ def _folded(head: Weighted, rows: Tensor) -> Weighted:
     return folded
 
 
-class _Given(nn.Linear):
-    """A Linear layer whose weights are put in once it is made."""
+class Linear(nn.Linear):
+    """torch's own, whose weights are put in once it is made."""
 
     def reset_parameters(self) -> None:
         """Draw nothing."""
@@ -221,7 +221,7 @@ class _Given(nn.Linear):
 
 def _as_linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:
     # On "meta" nothing is allocated.
-    linear = _Given(weight.shape[1], weight.shape[0], bias=bias is not None, device="meta")
+    linear = Linear(weight.shape[1], weight.shape[0], bias=bias is not None, device="meta")
     linear.weight = nn.Parameter(weight, requires_grad=False)
     if bias is not None:
         linear.bias = nn.Parameter(bias, requires_grad=False)
@@ -307,7 +307,7 @@ class _Propagate(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, attached: AttachedRule, call: Call, *inputs: Tensor) -> Tensor:
         ctx.attached, ctx.call = attached, call
-        return call.output.clone()
+        return call.output.detach()  # the same entries: rules write to nothing that they are given
 
     @staticmethod
     def backward(ctx: Any, *relevance: Tensor) -> tuple[Tensor | None, ...]:
