@@ -237,7 +237,7 @@ def series_of(
     """
     if run.by_step:
         if samples is not None:
-            run.need_samples(f"samples {', '.join(map(str, samples))}")
+            run.need_samples(f"--sample {','.join(map(str, samples))}")
         return _medians(run)
     metrics, transitions = run.metrics, run.transitions
     if samples is not None:
