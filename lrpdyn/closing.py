@@ -38,6 +38,7 @@ def closing_words(run: Run) -> list[tuple[str, str]]:
         *_dependence(run),
         ("dynamics", _dynamics(run)),
         *(("outliers", summary(run.outliers, kind)) for kind in KINDS),
+        ("tables", _tables(run)),
         ("note", _note(run)),
         ("warning", _warning(run)),
     ]
@@ -60,10 +61,14 @@ def _question(run: Run) -> str:
     }[manifest["contrast"]]
     if manifest["head"] == "value":
         asked, against = "the state's value", ""
-    flips = int(np.count_nonzero(transitions["argmax_changed"]))
-    return (
-        f"{asked}{against}; the preference changes in {flips:,} of {len(transitions):,} transitions"
-    )
+    if run.by_step:
+        # A share of samples is a whole number of them.
+        samples = run.shape[0]
+        flips = int(np.rint(transitions["argmax_changed_share"] * samples).sum())
+        of = len(transitions) * samples
+    else:
+        flips, of = int(np.count_nonzero(transitions["argmax_changed"])), len(transitions)
+    return f"{asked}{against}; the preference changes in {flips:,} of {of:,} transitions"
 
 
 def _sign(run: Run) -> str:
@@ -155,6 +160,16 @@ def _dynamics(run: Run) -> str:
     if alike is None or net is None:
         return "zero everywhere: the relevance did not change"
     return f"{alike:.3f} alike to mean |R|; {100 * net:.0f} % of the path is net change"
+
+
+def _tables(run: Run) -> str:
+    if not run.by_step:
+        return ""
+    samples = run.shape[0]
+    return (
+        f"by step: medians and extremes over {samples:,} samples; --tables samples writes a row for "
+        f"each, {samples * len(run.metrics):,} in metrics.csv"
+    )
 
 
 def _note(run: Run) -> str:

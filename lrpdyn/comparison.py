@@ -95,14 +95,22 @@ def _asked(run: Run) -> dict[str, Any]:
 
 
 def _alike(one: Run, other: Run) -> dict[str, Any]:
-    """Return medians over samples of the likeness of two dynamics maps, and that of all changes."""
+    """Return medians over samples of the likeness of two dynamics maps, and that of all changes.
+
+    Changes of samples are not known where the tables of a run are by step.
+    """
     maps = [rows(pixels(run.dynamics.astype(np.float64))) for run in (one, other)]
+    alike = {
+        "cosine": _median(cosines(*maps)),
+        "rank": _median(cosines(*(centred_ranks(values) for values in maps))),
+    }
+    if one.by_step or other.by_step:
+        return {**alike, "cells": None, "change_rank": None}
     changes = [_changes(run) for run in (one, other)]
     common = sorted(changes[0].keys() & changes[1].keys())
     pair = [np.array([[change[key] for key in common]]) for change in changes]
     return {
-        "cosine": _median(cosines(*maps)),
-        "rank": _median(cosines(*(centred_ranks(values) for values in maps))),
+        **alike,
         "cells": len(common),
         "change_rank": _median(cosines(*(centred_ranks(values) for values in pair)))
         if len(common) > 2
@@ -114,6 +122,11 @@ def _changes(run: Run) -> dict[tuple[int, int, int], float]:
     table = run.transitions
     columns = (table[name].tolist() for name in ("from_step", "to_step", "sample", "change"))
     return {(a, b, n): change for a, b, n, change in zip(*columns, strict=True)}
+
+
+def _transitions(run: Run) -> set[tuple[int, int]]:
+    table = run.transitions
+    return set(zip(table["from_step"].tolist(), table["to_step"].tolist(), strict=True))
 
 
 def _median(values: Any) -> float | None:
@@ -134,7 +147,7 @@ def _outliers(runs: Sequence[Run]) -> list[dict[str, Any]]:
             name = entry["causes"][0]["cause"]
             key = (name, tuple(sorted(entry["where"].items())))
             found.setdefault(key, {})[number] = {**entry, "severity": "pathology"}
-    transitions = [{(a, b) for a, b, _ in _changes(run)} for run in runs]
+    transitions = [_transitions(run) for run in runs]
     listed = []
     for (kind, where), entries in found.items():
         places = dict(where)
@@ -203,7 +216,7 @@ def as_table(found: Comparison, top: int) -> str:
         [
             f"{names[pair['runs'][0]]}-{names[pair['runs'][1]]}",
             *(_number(pair[key]) for key in ("cosine", "rank", "change_rank")),
-            f"{pair['cells']:,}",
+            "-" if pair["cells"] is None else f"{pair['cells']:,}",
         ]
         for pair in found.pairs
     ]

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lrpdyn.array_files import load_npz
+from lrpdyn.by_step import medians_in
 from lrpdyn.errors import UsageError
 from lrpdyn.measures import centred_ranks, cosines
 
@@ -19,6 +20,10 @@ Floats = NDArray[np.float64]
 
 #: Fewer steps than this give no p value: a shift of few steps is hardly another series.
 FEWEST_STEPS = 30
+#: The columns of both tables, and the beginnings of those of regions, that are held against a curve.
+_OF_TRANSITIONS = ("change", "change_per_unit", "prediction_change")
+_OF_STEPS = ("entropy", "distance_from_first_l1")
+_OF_REGIONS = ("share_per_random_", "effect_")
 _STEP_COLUMNS = ("time/total_timesteps", "total_timesteps", "timesteps", "global_step", "step", "steps",
                  "num_timesteps", "iteration", "epoch")  # fmt: skip
 
@@ -222,21 +227,46 @@ def series_of(
 ) -> tuple[NDArray[np.int64], dict[str, Floats]]:
     """Return the steps of a run and its series over samples, all or some: change, shares, effects.
 
-    Of a transition the median, at the step that it leads to; of a step the mean.
+    Of a transition the median, at the step that it leads to; of a step the mean, or the median where
+    the tables are by step.
+
+    Raises
+    ------
+    RunError
+        Some samples are asked for, and the tables are by step.
     """
+    if run.by_step:
+        if samples is not None:
+            run.need_samples(f"--sample {','.join(map(str, samples))}")
+        return _medians(run)
     metrics, transitions = run.metrics, run.transitions
     if samples is not None:
         metrics = metrics[np.isin(metrics["sample"], list(samples))]
         transitions = transitions[np.isin(transitions["sample"], list(samples))]
     steps, places = np.unique(metrics["step"], return_inverse=True)
-    names = [n for n in metrics.dtype.names if n.startswith(("share_per_random_", "effect_"))]
+    names = [n for n in metrics.dtype.names if n.startswith(_OF_REGIONS)]
     found = {}
     ends = np.searchsorted(steps, transitions["to_step"])
-    for name in ("change", "change_per_unit", "prediction_change"):
+    for name in _OF_TRANSITIONS:
         found[name] = over_samples(np.median, transitions[name], ends, len(steps))
-    for name in ("entropy", "distance_from_first_l1", *names):
+    for name in (*_OF_STEPS, *names):
         found[name] = over_samples(np.mean, metrics[name], places, len(steps))
     return np.asarray(steps), found
+
+
+def _medians(run: Any) -> tuple[NDArray[np.int64], dict[str, Floats]]:
+    """Return what `series_of` does, of tables by step."""
+    metrics, transitions = run.metrics, run.transitions
+    steps = np.asarray(metrics["step"])
+    names = [n for n in medians_in(metrics.dtype.names) if n.startswith(_OF_REGIONS)]
+    ends = np.searchsorted(steps, transitions["to_step"])
+    found = {}
+    for name in _OF_TRANSITIONS:
+        found[name] = np.full(len(steps), np.nan)
+        found[name][ends] = transitions[f"{name}_median"]
+    for name in (*_OF_STEPS, *names):
+        found[name] = np.array(metrics[f"{name}_median"])
+    return steps, found
 
 
 def over_samples(
@@ -250,6 +280,11 @@ def over_samples(
 
 
 def beside(run: Any, curve: Curve) -> dict[str, Any]:
-    """Return the section ``curve`` of a report: where it is from, and its correlations."""
+    """Return the section ``curve`` of a report: where it is from, and its correlations.
+
+    A series that is a median where it is usually a mean is called so.
+    """
     steps, series = series_of(run)
+    if run.by_step:
+        series = {n if n in _OF_TRANSITIONS else f"{n}_median": v for n, v in series.items()}
     return {"source": curve.source, "series": correlations(curve, steps, series)}

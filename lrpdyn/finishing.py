@@ -53,7 +53,7 @@ def finish(
     with times.of("tables, report and figure"):
         write_results(
             job.folder, manifest, records, dynamics, job.listing.bad, painting, of_random, agreed,
-            look,
+            look, job.tables,
         )  # fmt: skip
 
 

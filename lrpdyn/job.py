@@ -42,6 +42,7 @@ class Job:
     storage: Storage
     verbose: bool
     shard: Shard | None = None
+    tables: str | None = None
 
     @property
     def places(self) -> range:

@@ -9,6 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from lrpdyn.by_step import TABLES
 from lrpdyn.errors import RunError
 from lrpdyn.files import save_json
 from lrpdyn.plain_data import Each, Where, fault, read_json
@@ -36,6 +37,7 @@ _EXPECTED = {
     "batch_size": int,
     "stored?": {"keep": frozenset({"relevance", "pixels", "none"}),
                 "dtype": frozenset({"float32", "float16"})},
+    "tables?": frozenset(TABLES),
     "shard?": (None, {"name": str, "series": str}),
     "regions?": (None, {"key": str}),
     "checkpoints": [Where("status", {

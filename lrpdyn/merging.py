@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from lrpdyn import run as store
+from lrpdyn.by_step import check_tables
 from lrpdyn.checkpoints.model import Checkpoint, Header
 from lrpdyn.curves import read_curve
 from lrpdyn.description import HELD, make_job, open_values, read_held
@@ -40,6 +41,7 @@ def merge(
     shards: Sequence[str | Path],
     *,
     out: str | Path = "lrpdyn-run",
+    tables: str | None = None,
     curve: str | None = None,
     wait: float = 0.0,
     overwrite: bool = False,
@@ -57,7 +59,7 @@ def merge(
         Folders that ``compute(..., shard="K/N")`` wrote, in any order.
     out
         The run folder.
-    curve
+    tables, curve
         As of `lrpdyn.compute`.
     wait
         Seconds to wait for another process that writes `out`.
@@ -74,17 +76,18 @@ def merge(
     Raises
     ------
     UsageError
-        No shards are given.
+        No shards are given, or there are no such tables.
     RunError
         Shards are missing, not finished, overlap, or are of different questions.
     """
     if not shards:
         raise UsageError("merge: expected the folders of shards")
+    check_tables(tables)
     drawn = None if curve is None else read_curve(curve)
     found = _in_order([open_shard(Path(path)) for path in shards])
     folder = Path(out)
     with one_thread(), locked(folder, wait):
-        job = _job(found, folder, quiet)
+        job = replace(_job(found, folder), quiet=quiet, tables=tables)
         manifest = _manifest(found)
         previous_manifest(job, manifest, overwrite=overwrite)
         _begin(found, folder, manifest)
@@ -164,11 +167,10 @@ def _missing(shards: Sequence[Explained]) -> list[str]:
     return found
 
 
-def _job(shards: Sequence[Explained], folder: Path, quiet: bool) -> Job:
+def _job(shards: Sequence[Explained], folder: Path) -> Job:
     first = shards[0]
     values, held = open_values(first.path / "observations.npy"), read_held(first.folder / HELD)
-    job = make_job(first.description, first.listing, values, held, folder)
-    return replace(job, quiet=quiet)
+    return make_job(first.description, first.listing, values, held, folder)
 
 
 def _manifest(shards: Sequence[Explained]) -> dict[str, Any]:

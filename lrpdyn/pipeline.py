@@ -72,6 +72,7 @@ def compute(
     batch_size: int = BATCH_SIZE,
     keep: str = "relevance",
     dtype: str = "float32",
+    tables: str | None = None,
     regions: str | Path | None = None,
     fill: float | None = None,
     curve: str | None = None,
@@ -136,6 +137,10 @@ def compute(
         ``float32`` or ``float16``. No part of the question: sums, tables and pictures are made from
         float32 relevance. An interrupted run of which less than the relevance in float32 is kept
         begins again with its first step.
+    tables
+        ``samples``: metrics.csv and transitions.csv have a row for each sample of a step; ``steps``:
+        a row for each step, with medians and extremes over samples. Where not given, ``samples``,
+        unless one of them would pass ten million rows. No part of the question.
     regions
         A file of named parts of the observations (`lrpdyn.regions.read_regions`), whose share of the
         relevance and whose effect on the prediction are then measured. No part of the question.
@@ -189,7 +194,7 @@ def compute(
     asked = Request(
         rule, arch, dict(arch_args or {}), prefix, head, str(target), contrast, normalize, baseline,
         device, batch_size, regions, fill, Storage(keep, dtype), Path(out), skip_bad, trust, quiet,
-        verbose,
+        verbose, tables,
     )  # fmt: skip
     arrangement = {
         "layout": layout, "scale": scale, "samples": samples, "stack": stack,
@@ -200,6 +205,8 @@ def compute(
     stretch = None if shard is None else parse_shard(shard)
     if stretch is not None and curve is not None:
         raise UsageError("--curve: a shard has no report; give the curve to lrpdyn merge")
+    if stretch is not None and tables is not None:
+        raise UsageError("--tables: a shard has no tables; give it to lrpdyn merge")
     drawn = None if curve is None else read_curve(curve)
     selection = Selection(pattern, since, until, every, limit, weights)
     if follow:

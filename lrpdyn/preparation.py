@@ -15,6 +15,7 @@ import torch
 from lrpdyn import explanation
 from lrpdyn import run as store
 from lrpdyn.architectures.registry import Resolved, named, resolve
+from lrpdyn.by_step import check_tables
 from lrpdyn.checkpoints.discovery import discover
 from lrpdyn.checkpoints.model import Checkpoint, Listing
 from lrpdyn.checkpoints.selection import Selection
@@ -68,6 +69,7 @@ class Request:
     trust: bool
     quiet: bool
     verbose: bool
+    tables: str | None = None
 
     def __post_init__(self) -> None:
         for name, value, known in (
@@ -79,6 +81,7 @@ class Request:
         if self.batch_size < 1:
             raise UsageError(f"batch_size {self.batch_size}: expected 1 or more")
         parse_baseline(self.baseline)
+        check_tables(self.tables)
 
     def composite(self) -> Composite:
         """Return the rules; what is wrong with them is told before anything is read."""
@@ -170,7 +173,7 @@ def prepare(
     job = Job(
         listing, model, composite, loaded, asked.contrast, target, asked.normalize, asked.baseline,
         asked.folder, asked.skip_bad, asked.trust, asked.quiet, fill, painting, asked.storage,
-        asked.verbose,
+        asked.verbose, tables=asked.tables,
     )  # fmt: skip
     return Prepared(job, checks, bounds)
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 import lrpdyn
 from lrpdyn import explanation
 from lrpdyn import run as store
+from lrpdyn.by_step import TABLES, tables_of
 from lrpdyn.checkpoints.model import Checkpoint, Listing
 from lrpdyn.checkpoints.readers import digest, stamp
 from lrpdyn.errors import ArchitectureError, CheckpointError, RunError, UsageError
@@ -216,6 +217,8 @@ def is_finished(job: Job, previous: Mapping[str, Any]) -> bool:
         return False
     if previous.get("stored", Storage().as_dict()) != job.storage.as_dict():
         return False
+    if not _has_tables(job, previous, len(_explained(done))):
+        return False
     painted = (previous.get("regions") or {}).get("key")
     if job.painting is not None and job.painting.key != painted:
         return False
@@ -227,6 +230,12 @@ def is_finished(job: Job, previous: Mapping[str, Any]) -> bool:
         if done[step]["status"] == "done"
     )
     return there and maps and all(step in listed for step in done)
+
+
+def _has_tables(job: Job, previous: Mapping[str, Any], steps: int) -> bool:
+    """Tell whether the tables have a row for what is asked for; a shard has none."""
+    wanted = tables_of(job.tables, len(job.observations.values), steps)
+    return job.shard is not None or previous.get("tables", TABLES[0]) == wanted
 
 
 def _explained(done: Mapping[int, Mapping[str, Any]]) -> list[int]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from lrpdyn.by_step import tables_of
 from lrpdyn.dynamics import size_of_sums
 from lrpdyn.errors import RunError
 from lrpdyn.job import Job
@@ -58,17 +59,18 @@ def bytes_to_write(job: Job) -> int:
     if not storage.whole:
         # The float32 maps of one step at least lie beside it until the sums have them.
         files[storage.maps_path(folder, steps[-1])] = whole
-    files |= _of_shard(folder, shape) if job.shard else _of_run(folder, shape, len(steps))
+    files |= _of_shard(folder, shape) if job.shard else _of_run(job, shape, len(steps))
     missing = sum(size + _HEADER for path, size in files.items() if not _there(path))
     return missing + size_of_sums(shape, job.places)[1]
 
 
-def _of_run(folder: Path, shape: tuple[int, ...], steps: int) -> dict[Path, int]:
+def _of_run(job: Job, shape: tuple[int, ...], steps: int) -> dict[Path, int]:
     """Return the sizes of maps and tables."""
+    folder, rows = job.folder, 1 if tables_of(job.tables, shape[0], steps) == "steps" else shape[0]
     whole, pixels = _FLOAT32 * prod(shape), _FLOAT32 * prod(of_pixels(shape))
     files = {folder / f"{name}.npy": pixels if name in PIXEL_MAPS else whole for name in MAPS}
-    files[folder / "metrics.csv"] = _ROW * shape[0] * steps
-    files[folder / "transitions.csv"] = _ROW * shape[0] * (steps - 1)
+    files[folder / "metrics.csv"] = _ROW * rows * steps
+    files[folder / "transitions.csv"] = _ROW * rows * (steps - 1)
     return files
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lrpdyn import run as store
+from lrpdyn.by_step import Block, columns_by_step, rows_by_step, tables_of
 from lrpdyn.checkpoints.model import LeftOut
 from lrpdyn.dynamics import Dynamics
 from lrpdyn.errors import CheckpointError
@@ -23,7 +24,13 @@ from lrpdyn.outliers.report import LookCloser, build_report
 from lrpdyn.records import OfRandom, Record, broken_places, numbers, prediction_changes, run_facts
 from lrpdyn.regions import Painting
 from lrpdyn.streamed import opened
-from lrpdyn.tables import TRANSITIONS, metric_columns, metric_rows, transition_rows
+from lrpdyn.tables import (
+    TRANSITIONS,
+    metric_blocks,
+    metric_columns,
+    rows_by_sample,
+    transition_blocks,
+)
 from lrpdyn.trajectory import trajectory
 from lrpdyn.verification import finish_manifest
 
@@ -40,6 +47,7 @@ def write_results(
     of_random: OfRandom | None,
     agreement: dict[str, Any] | None,
     look_closer: LookCloser,
+    tables: str | None,
 ) -> None:
     """Write sums, tables, the outlier report, the heatmap, and last the manifest.
 
@@ -75,15 +83,12 @@ def write_results(
     facts = run_facts(explained, manifest, dynamics, relative, gaps)
     regions = None if painting is None else painting.regions
     areas = None if regions is None else regions.areas(shape)
-    store.save_table(
-        folder / "metrics.csv",
-        metric_columns(regions),
-        metric_rows(explained, areas, of_random),
-    )
+    rows = manifest["tables"] = tables_of(tables, shape[0], len(explained))
+    save = _save_by_step if rows == "steps" else _save_by_sample
+    of_steps = metric_blocks(explained, regions, areas, of_random)
+    save(folder / "metrics.csv", metric_columns(regions), of_steps)
     moved = prediction_changes(explained, manifest, facts)
-    store.save_table(
-        folder / "transitions.csv", TRANSITIONS, transition_rows(explained, facts, moved)
-    )
+    save(folder / "transitions.csv", TRANSITIONS, transition_blocks(explained, facts, moved))
     more = {**trajectory(explained, regions, manifest["rule"]["name"]), "agreement": agreement}
     _write_report(folder, facts, look_closer, more)
     manifest["checks"].update(_checks(facts.steps, explained))
@@ -93,6 +98,14 @@ def write_results(
     give_back()
     draw([store.Run(folder, manifest)], "dynamics")
     finish_manifest(folder, manifest, written)
+
+
+def _save_by_sample(path: Path, columns: Sequence[str], blocks: Iterable[Block]) -> None:
+    store.save_table(path, columns, rows_by_sample(blocks, columns))
+
+
+def _save_by_step(path: Path, columns: Sequence[str], blocks: Iterable[Block]) -> None:
+    store.save_table(path, columns_by_step(columns), rows_by_step(blocks, columns))
 
 
 def _write_report(

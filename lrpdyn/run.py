@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lrpdyn.array_files import map_npy, read_npy
+from lrpdyn.by_step import columns_by_step
 from lrpdyn.errors import RunError
 from lrpdyn.files import cannot_write, sha256_of
 from lrpdyn.files import save_json as save_json
@@ -40,7 +41,8 @@ if TYPE_CHECKING:
 
 #: Where maps lie that are not kept, until the sums have them.
 WORKING = ".maps"
-_INTEGERS = {"step", "sample", "target", "argmax", "from_step", "to_step"}
+_INTEGERS = {"step", "sample", "target", "argmax", "from_step", "to_step", "target_most_common",
+             "argmax_most_common"}  # fmt: skip
 #: The columns that the tables begin with, whatever the version that wrote them.
 METRICS = ("step", "sample", "target", "score", "argmax", "relevance_sum", "relevance_l1",
            "entropy", "distance_from_first")  # fmt: skip
@@ -141,7 +143,25 @@ def leftovers(run: Path) -> list[Path]:
 
 
 class Table(np.ndarray):
-    """A structured array: ``table["change"]`` is a column."""
+    """A structured array: ``table["change"]`` is a column.
+
+    Raises
+    ------
+    RunError
+        A column is asked for that only a table with a row for each sample has.
+    """
+
+    def __getitem__(self, key: Any) -> Any:
+        names = self.dtype.names or ()
+        if isinstance(key, str) and names and key not in names:
+            instead = columns_by_step([key])
+            if key == "sample" or set(instead) <= set(names):
+                has = f", and {', '.join(instead)}" if instead else ""
+                raise RunError(
+                    f"no column {key}: the table has a row for each step{has}; the command that made "
+                    "the run, with --tables samples, writes a row for each sample"
+                )
+        return super().__getitem__(key)
 
     def to_pandas(self) -> Any:
         """Return a pandas DataFrame; needs pandas."""
@@ -306,7 +326,27 @@ class Run:
         except ValueError as error:
             raise damaged(self.path, f"{name}.npy", error) from error
 
+    @property
+    def by_step(self) -> bool:
+        """Whether the tables have a row for each step, not for each sample of it."""
+        return bool(self.manifest.get("tables") == "steps")
+
+    def need_samples(self, what: str) -> None:
+        """Refuse what needs tables with a row for each sample.
+
+        Raises
+        ------
+        RunError
+            They have a row for each step.
+        """
+        if self.by_step:
+            raise RunError(
+                f"{what}: needs a row for each sample, and the tables of {self.path} have one for each "
+                "step; the command that made the run, with --tables samples, writes them so"
+            )
+
     def _table(self, name: str, columns: Sequence[str]) -> Table:
+        columns = columns_by_step(columns) if self.by_step else columns
         try:
             return _read_table(self._content(name), columns)
         except ValueError as error:
@@ -349,12 +389,15 @@ class Run:
 
     @cached_property
     def metrics(self) -> Table:
-        """A row for each step and sample."""
+        """A row for each step and sample; with ``--tables steps`` for each step.
+
+        Its columns are then medians, least and largest values over samples, as ``score_median``.
+        """
         return self._table("metrics.csv", METRICS)
 
     @cached_property
     def transitions(self) -> Table:
-        """A row for each successive pair of steps and sample."""
+        """A row for each successive pair of steps and sample; with ``--tables steps`` for each pair."""
         return self._table("transitions.csv", TRANSITIONS)
 
     @cached_property
@@ -370,7 +413,7 @@ class Run:
         Its ``relevance`` has the dimensions (step, sample, channel, row, column), or (step, sample,
         feature), steps as a coordinate, and is read when it is asked for. The maps over all steps,
         the columns of `metrics` by (step, sample) and those of `transitions` by (transition, sample)
-        are beside it.
+        are beside it; by step and by transition alone with ``--tables steps``.
         """
         from lrpdyn.exports.dataset import to_dataset
 

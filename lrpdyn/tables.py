@@ -1,12 +1,14 @@
-"""The rows of metrics.csv and transitions.csv, one for each sample of a step or a transition."""
+"""The columns of metrics.csv and transitions.csv, and what they hold of each step or transition."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import repeat
 from typing import Any
 
 import numpy as np
 
+from lrpdyn.by_step import Block
 from lrpdyn.outliers import criteria
 from lrpdyn.outliers.facts import Floats, RunFacts
 from lrpdyn.records import OfRandom, Record, numbers
@@ -24,30 +26,61 @@ OF_REGION = ("share", "share_per_area", "share_per_random", "effect")
 
 def metric_columns(regions: Regions | None) -> tuple[str, ...]:
     """Return the columns of metrics.csv."""
+    return (*METRICS, *_region_names(regions))
+
+
+def _region_names(regions: Regions | None) -> tuple[str, ...]:
     names = () if regions is None else regions.names
-    return (*METRICS, *(f"{kind}_{name}" for name in names for kind in OF_REGION))
+    return tuple(f"{kind}_{name}" for name in names for kind in OF_REGION)
 
 
-def metric_rows(
-    records: Sequence[Record], areas: Floats | None, of_random: OfRandom | None
-) -> Iterator[list[Any]]:
-    """Yield the rows of metrics.csv.
+def rows_by_sample(blocks: Iterable[Block], columns: Sequence[str]) -> Iterator[Sequence[Any]]:
+    """Yield a row for each sample of each block."""
+    for block in blocks:
+        samples = len(next(iter(block.each.values())))
+        yield from zip(
+            *(
+                range(samples)
+                if column == "sample"
+                else block.each[column]
+                if column in block.each
+                else repeat(block.shared[column], samples)
+                for column in columns
+            ),
+            strict=True,
+        )
+
+
+def metric_blocks(
+    records: Sequence[Record], regions: Regions | None, areas: Floats | None,
+    of_random: OfRandom | None,
+) -> Iterator[Block]:  # fmt: skip
+    """Yield what metrics.csv holds of each step.
 
     `areas` (R, N) is each region's share of the entries; None where there are no regions.
     """
-    samples = len(records[0].facts["score"])
+    samples, of_regions = len(records[0].facts["score"]), _region_names(regions)
     random = np.full(samples, np.nan) if of_random is None else of_random.entropy
     random_shares = None if of_random is None else of_random.shares
     for record in records:
         measures, facts = record.explained, record.facts
-        support = numbers(facts["support"])
-        of_regions = _region_columns(record, areas, random_shares)
-        for n, score in enumerate(facts["score"]):
-            yield [facts["step"], n, facts["target"][n], score, facts["argmax"][n],
-                   measures.relevance_sum[n], measures.relevance_l1[n], measures.entropy[n],
-                   measures.distance_from_first[n], measures.distance_from_first_l1[n],
-                   measures.from_step_zero, abs(support[n] / score) if score else None, random[n],
-                   *of_regions[:, n]]  # fmt: skip
+        support, score = np.abs(numbers(facts["support"])), np.abs(numbers(facts["score"]))
+        yield Block(
+            {"step": facts["step"], "from_step_zero": measures.from_step_zero},
+            {
+                "target": facts["target"],
+                "score": facts["score"],
+                "argmax": facts["argmax"],
+                "relevance_sum": measures.relevance_sum,
+                "relevance_l1": measures.relevance_l1,
+                "entropy": measures.entropy,
+                "distance_from_first": measures.distance_from_first,
+                "distance_from_first_l1": measures.distance_from_first_l1,
+                "support": _over(support, score),
+                "entropy_random": random,
+                **dict(zip(of_regions, _region_columns(record, areas, random_shares), strict=True)),
+            },
+        )
 
 
 def _region_columns(record: Record, areas: Floats | None, random_shares: Floats | None) -> Floats:
@@ -69,10 +102,10 @@ def _over(values: Floats, by: Floats) -> Floats:
     return np.where(by > 0, values / np.where(by > 0, by, 1.0), np.nan)
 
 
-def transition_rows(
+def transition_blocks(
     records: Sequence[Record], facts: RunFacts, prediction_change: Floats
-) -> Iterator[list[Any]]:
-    """Yield the rows of transitions.csv; `prediction_change` is (T, N)."""
+) -> Iterator[Block]:
+    """Yield what transitions.csv holds of each transition; `prediction_change` is (T, N)."""
     steps, changes = facts.steps, facts.changes
     flips = criteria.flips(steps, changes)
     score_change = steps.score[changes.after] - steps.score[changes.before]
@@ -80,9 +113,22 @@ def transition_rows(
         transition = records[after].transition
         assert transition is not None
         length = transition.to_step - transition.from_step
-        for n in range(changes.change.shape[1]):
-            yield [transition.from_step, transition.to_step, n, transition.change[n],
-                   score_change[t, n], transition.scale_share[n], flips[t, n],
-                   changes.left_out[t], 1 - transition.scale_share[n], prediction_change[t, n],
-                   transition.cosine[n], transition.rank_similarity[n],
-                   transition.change[n] / length, transition.scale_factor[n]]  # fmt: skip
+        yield Block(
+            {
+                "from_step": transition.from_step,
+                "to_step": transition.to_step,
+                "step_gap": changes.left_out[t],
+            },
+            {
+                "change": transition.change,
+                "score_change": score_change[t],
+                "scale_share": transition.scale_share,
+                "argmax_changed": flips[t],
+                "shape_share": 1 - transition.scale_share,
+                "prediction_change": prediction_change[t],
+                "cosine": transition.cosine,
+                "rank_similarity": transition.rank_similarity,
+                "change_per_unit": transition.change / length,
+                "scale_factor": transition.scale_factor,
+            },
+        )

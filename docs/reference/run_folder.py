@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lrpdyn import errors
+from lrpdyn.by_step import columns_by_step
 from lrpdyn.outliers.advice import MEANING
 from lrpdyn.outliers.render import COLUMNS, KINDS
 from lrpdyn.run import JOURNAL, MANIFEST, MAPS, PIXEL_MAPS, RESULTS, SCHEMA, Run, relevance_path
@@ -36,6 +37,8 @@ def on_page_markdown(markdown: str, *, page: Any, **_: Any) -> str:
         "files": _table(("file", "holds"), _files()),
         "metrics": _columns((*METRICS, *(f"{kind}_NAME" for kind in OF_REGION))),
         "transitions": _columns(TRANSITIONS),
+        "metrics by step": _columns(columns_by_step(METRICS)),
+        "transitions by step": _columns(columns_by_step(TRANSITIONS)),
         "kinds": _table(("cause", "what it means"), sorted(MEANING.items()))
         + f"\n\nKinds: {', '.join(KINDS)}, and pathologies.",
         "errors": _table(("code", "error"), _errors()),

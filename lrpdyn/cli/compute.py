@@ -79,6 +79,7 @@ if TYPE_CHECKING:
               "nothing but sums and tables.")  # fmt: skip
 @click.option("--dtype", type=click.Choice(["float32", "float16"]), default="float32",
               show_default=True, help="Of what is stored.")  # fmt: skip
+@options.tables
 @click.option("--regions", type=click.Path(path_type=Path), help="Parts of the observations whose share "
               "and effect are measured: a PNG of labelled colours, an .npz of masks.")  # fmt: skip
 @click.option("--fill", type=float, help="What a region is painted with, as in the observation files. "

@@ -13,6 +13,7 @@ from lrpdyn.cli import options
 @click.command("merge", short_help="Put the shards of a run together.")
 @click.argument("shards", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("-o", "--out", default=options.DEFAULT_RUN, show_default=True, help="The run folder.")
+@options.tables
 @options.curve
 @options.wait
 @click.option("--overwrite", is_flag=True, help="Replace a run of another question.")

@@ -82,6 +82,16 @@ def curve(function: Callable[..., Any]) -> Callable[..., Any]:
     )(function)
 
 
+def tables(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add --tables."""
+    return click.option(
+        "--tables",
+        type=click.Choice(["samples", "steps"]),
+        help="A row for each sample of a step, or for each step: medians and extremes over samples. "
+        "Default: samples, but steps where a table would pass 10 million rows.",
+    )(function)
+
+
 def wait(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add --wait."""
     return click.option(

@@ -51,7 +51,7 @@ def coordinates(run: Run) -> dict[str, Variable]:
     transitions = run.transitions
     samples = len(run.mapped("observations"))
     unit = {"units": str(run.manifest["unit"])}
-    first = transitions[::samples]
+    first = transitions if run.by_step else transitions[::samples]
     return {
         "step": Variable(("step",), np.array(run.steps, dtype=np.int64), unit),
         "sample": Variable(("sample",), np.arange(samples), {}),
@@ -90,9 +90,10 @@ def about(run: Run) -> dict[str, str]:
 
 
 def _columns(table: NDArray[Any], run: Run, along: str) -> dict[str, Variable]:
-    samples = len(run.mapped("observations"))
+    dimensions = (along,) if run.by_step else (along, "sample")
+    shape = (-1,) if run.by_step else (-1, len(run.mapped("observations")))
     return {
-        name: Variable((along, "sample"), np.asarray(table[name]).reshape(-1, samples), {})
+        name: Variable(dimensions, np.asarray(table[name]).reshape(shape), {})
         for name in table.dtype.names or ()
         if name not in _KEYS
     }

@@ -155,13 +155,17 @@ def terminal_lines(run: Run, request: Request, terminal: Terminal) -> list[str]:
     check([run], [TERMINAL], request)
     lines: list[str] = []
     for sample in request.samples or [0]:
-        steps, series = series_of(run, [sample])
-        rows = run.metrics[run.metrics["sample"] == sample]
+        # Tables by step know no sample: a typical one, and called so.
+        steps, series = series_of(run, None if run.by_step else [sample])
+        if run.by_step:
+            score, of = run.metrics["score_median"], ", median"
+        else:
+            score, of = run.metrics["score"][run.metrics["sample"] == sample], ""
         shown = {
-            "change": series["change"],
-            "prediction change": series["prediction_change"],
-            "score": rows["score"],
-            "entropy": series["entropy"],
+            f"change{of}": series["change"],
+            f"prediction change{of}": series["prediction_change"],
+            f"score{of}": score,
+            f"entropy{of}": series["entropy"],
         }
         if request.curve is not None:
             shown[request.curve.source] = request.curve.at(steps)

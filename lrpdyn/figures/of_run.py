@@ -153,6 +153,7 @@ def animation(runs: Sequence[Run], request: Request, path: Path) -> None:
     from lrpdyn.figures.animation import Score, draw_animation
 
     (run,), sample = runs, _only(request)
+    run.need_samples("--kind animation")
     metrics = run.metrics
     rows = metrics[(metrics["sample"] == sample) & np.isin(metrics["step"], run.steps)]
     draw_animation(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,17 +26,14 @@ def panels_of(run: Run, samples: Sequence[int] | None, curve: Curve | None) -> l
     The training curve where it is given; regions, where the run has any; score and preferred unit;
     change of the relevance beside that of the prediction; distance from the first map; entropy; what
     the maps depend on; checks.
+
+    Raises
+    ------
+    RunError
+        Some samples are asked for, and the tables of the run are by step.
     """
     steps, series = series_of(run, samples)
-    metrics = _of(run.metrics, samples)
-    places = np.searchsorted(steps, metrics["step"])
-
-    def each(of: Callable[[Floats], Floats], values: Floats) -> Floats:
-        return over_samples(of, values, places, len(steps))
-
-    one = len(np.unique(metrics["sample"])) == 1
-    typical = "" if one else ", median over samples"
-    band = "" if one else "; shaded: 5 to 95 % of samples"
+    drawn = _of_steps(run, steps) if run.by_step else _of_samples(run, samples, steps)
     flagged = _flagged_ends(run, samples)
     found = []
     if curve is not None:
@@ -46,47 +44,95 @@ def panels_of(run: Run, samples: Sequence[int] | None, curve: Curve | None) -> l
     ):
         lines = {n.removeprefix(begin): v for n, v in series.items() if n.startswith(begin)}
         found.append(Panel(title, steps, lines))
-    score = metrics["score"]
-    low, high = (each(functools.partial(np.percentile, q=q), score) for q in BAND)
+    found += [drawn.score, drawn.units]
     found.append(
         Panel(
-            f"score{typical}{band}",
-            steps,
-            {"": each(np.median, score)},
-            band=None if one else (low, high),
-        )
-    )
-    found.append(_units(steps, metrics, places, one=one))
-    found.append(
-        Panel(
-            f"change into the step{typical}",
+            f"change into the step{drawn.typical}",
             steps,
             {"relevance, sum of |R_i - R_i+1|": series["change"]},
             np.flatnonzero(np.isin(steps, flagged)).tolist(),
             right={"prediction (right)": series["prediction_change"]},
         )
     )
-    mean = "" if one else ", mean over samples"
     found.append(
         Panel(
-            f"distance from the first map, sum of |R_i - R_0|{mean}",
+            f"distance from the first map, sum of |R_i - R_0|{drawn.mean}",
             steps,
-            {"": each(np.mean, metrics["distance_from_first"])},
+            {"": drawn.distance},
         )
     )
     found.append(
         Panel(
-            f"entropy of |R|, nats{mean}",
+            f"entropy of |R|, nats{drawn.mean}",
             steps,
-            {
-                "this run": series["entropy"],
-                "random networks": each(np.mean, metrics["entropy_random"]),
-            },
+            {"this run": series["entropy"], "random networks": drawn.entropy_random},
         )
     )
     found.append(_dependence(run))
-    found.append(_checks(steps, metrics, each, typical))
+    found += drawn.checks
     return [panel for panel in map(_known, found) if panel.lines]
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """What is drawn of metrics.csv; `typical` and `mean` say what values over samples are."""
+
+    score: Panel
+    units: Panel
+    distance: Floats
+    entropy_random: Floats
+    checks: list[Panel]
+    typical: str
+    mean: str
+
+
+def _of_samples(run: Run, samples: Sequence[int] | None, steps: NDArray[np.int64]) -> _Drawn:
+    metrics = _of(run.metrics, samples)
+    places = np.searchsorted(steps, metrics["step"])
+
+    def each(of: Callable[[Floats], Floats], values: Floats) -> Floats:
+        return over_samples(of, values, places, len(steps))
+
+    one = len(np.unique(metrics["sample"])) == 1
+    typical = "" if one else ", median over samples"
+    band = "" if one else "; shaded: 5 to 95 % of samples"
+    score = metrics["score"]
+    low, high = (each(functools.partial(np.percentile, q=q), score) for q in BAND)
+    return _Drawn(
+        Panel(
+            f"score{typical}{band}",
+            steps,
+            {"": each(np.median, score)},
+            band=None if one else (low, high),
+        ),
+        _units(steps, metrics, places, one=one),
+        each(np.mean, metrics["distance_from_first"]),
+        each(np.mean, metrics["entropy_random"]),
+        [_checks(steps, metrics, each, typical)],
+        typical,
+        "" if one else ", mean over samples",
+    )
+
+
+def _of_steps(run: Run, steps: NDArray[np.int64]) -> _Drawn:
+    """Return what tables by step tell; sums over scores they do not, which are of each sample."""
+    metrics, typical = run.metrics, ", median over samples"
+    preferred = metrics["argmax_most_common"]
+    units = Panel(
+        "most common of the preferred units",
+        steps,
+        {"unit": np.where(preferred < 0, np.nan, preferred)},
+        right={"share of samples (right)": metrics["argmax_most_common_share"]},
+        stepwise=True,
+    )
+    score = Panel(
+        f"score{typical}; shaded: least to most",
+        steps,
+        {"": metrics["score_median"]},
+        band=(metrics["score_least"], metrics["score_most"]),
+    )
+    distance, entropy = metrics["distance_from_first_median"], metrics["entropy_random_median"]
+    return _Drawn(score, units, distance, entropy, [], typical, typical)
 
 
 def marks_of(run: Run, samples: Sequence[int] | None) -> Marks:

@@ -5,24 +5,29 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from lrpdyn.figures import words
 from lrpdyn.figures.distribution import Population
 from lrpdyn.figures.outlier_labels import MOST_LABELS
+from lrpdyn.figures.table import changes_of
 from lrpdyn.outliers.render import place
 from lrpdyn.run import Run
 
 
 def populations_of(run: Run) -> list[Population]:
-    """Return the four populations of the outlier report, with fences and labelled outliers."""
-    change = run.transitions["change"].reshape(-1, len(run.mapped("observations")))
-    values = {
-        "steps": np.median(change, axis=1) if change.size else change.ravel(),
-        "samples": change.sum(axis=0),
-        "pixels": run.mapped("relative_dynamics").ravel(),
-        "cells": change.ravel(),
-    }
+    """Return the four populations of the outlier report, with fences and labelled outliers.
+
+    Where the tables are by step, changes of samples are not known: steps and pixels alone.
+    """
+    _, steps = changes_of(run)
+    values = {"steps": steps, "pixels": run.mapped("relative_dynamics").ravel()}
+    if not run.by_step:
+        change = run.transitions["change"].reshape(-1, len(run.mapped("observations")))
+        values = {
+            "steps": steps,
+            "samples": change.sum(axis=0),
+            "pixels": values["pixels"],
+            "cells": change.ravel(),
+        }
     report = run.outliers
     return [
         Population(

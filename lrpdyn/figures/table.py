@@ -14,7 +14,7 @@ from lrpdyn.figures.flags import PATHOLOGY, flags_of
 from lrpdyn.figures.raster import Mark
 from lrpdyn.figures.side_by_side import MOST_RUNS, Side
 from lrpdyn.figures.style import Array
-from lrpdyn.run import Run
+from lrpdyn.run import Run, Table
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,10 @@ def raster_of(run: Run, samples: Sequence[int] | None) -> Raster:
     ------
     UsageError
         The run has no transitions.
+    RunError
+        Its tables are by step.
     """
+    run.need_samples("--kind raster")
     table = run.transitions
     if not len(table):
         raise UsageError(
@@ -87,15 +90,23 @@ def sides_of(runs: Sequence[Run], samples: Sequence[int]) -> tuple[list[Side], s
     return sides, f"cosine of dynamics, median over samples: {', '.join(parts)}"
 
 
-def _side(run: Run, rule: str, samples: Sequence[int]) -> Side:
+def changes_of(run: Run) -> tuple[Table, Array]:
+    """Return the rows of T transitions that say where they are, and the median changes (T,)."""
     table = run.transitions
-    change = np.asarray(table["change"]).reshape(-1, len(run.mapped("observations")))
-    ends = table.reshape(change.shape)[:, 0]
+    if run.by_step:
+        return table, np.asarray(table["change_median"])
+    samples = len(run.mapped("observations"))
+    change = np.asarray(table["change"]).reshape(-1, samples)
+    return table[::samples], np.median(change, axis=1) if change.size else change.ravel()
+
+
+def _side(run: Run, rule: str, samples: Sequence[int]) -> Side:
+    ends, change = changes_of(run)
     flagged = flags_of(run.outliers, None).transitions
     return Side(
         f"{run.path.name}, rule {rule}; {run.question}",
         run.mapped("dynamics")[list(samples)],
         np.asarray(ends["to_step"]),
-        np.median(change, axis=1) if change.size else change.ravel(),
+        change,
         np.flatnonzero(np.isin(ends["from_step"], list(flagged))).tolist(),
     )

@@ -33,7 +33,7 @@ class Page:
     samples
         Those shown, by their number in the run.
     units
-        Which unit is explained, (steps, samples).
+        Which unit is explained, (steps, samples); -1 where it is not known.
     notes
         What is left out.
     """
@@ -81,6 +81,8 @@ def page_of(run: Run, curve: Curve | None = None, most_pixels: int = MOST_PIXELS
         notes.append(
             f"{len(samples)} of {total:,} samples are shown, those of the strongest outliers."
         )
+    if run.by_step:
+        notes.append("The tables are by step: curves are medians over all samples of the run.")
     return Page(
         name=run.path.resolve().name,
         rule=run.manifest["rule"]["name"],

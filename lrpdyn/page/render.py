@@ -98,7 +98,7 @@ def _data(page: Page) -> dict[str, Any]:
             "sequential": _ramp(style.COLOURS),
             "signed": _ramp(style.SIGNED_COLOURS),
         },
-        "units": page.units.tolist(),
+        "units": [[None if u < 0 else u for u in row] for row in page.units.tolist()],
         "series": [
             {"name": one.name, "title": one.title, "values": _plain(one.values)}
             for one in page.series

@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 import lrpdyn
@@ -253,6 +255,26 @@ def test_the_pointer_tells_a_pixel_and_a_click_its_history(
     found_lines = page.evaluate("Bokeh.documents[0].get_model_by_name('one').data.y")
     scores = image_run.metrics["score"].reshape(4, 4)[:, 2]
     assert found_lines == pytest.approx(scores.tolist(), rel=1e-4)
+
+
+def test_a_page_of_tables_by_step_shows_no_numbers_of_samples(
+    show: Callable[..., Opened], ppo_folder: Path, images: NDArray[np.uint8], tmp_path: Path
+) -> None:
+    run = lrpdyn.compute(
+        ppo_folder, images, out=tmp_path / "run", tables="steps", baseline="none", quiet=True
+    )
+    found = show(write_report(run).path)
+    page = found.page
+    assert found.scores() == ["–"] * 4
+    assert page.locator(".unit").all_text_contents() == [""] * 4
+    page.keyboard.press("ArrowLeft")
+    found.at("32")
+    drawn = page.evaluate("Bokeh.documents[0].get_model_by_name('one').data.y")
+    assert drawn == pytest.approx(run.metrics["score_median"].tolist(), rel=1e-4)
+    page.locator("#numbers summary").click()
+    cells = page.locator("#numbers tbody tr").first.locator("td")
+    expect(cells.nth(1)).to_have_text("–")
+    assert found.complaints == []
 
 
 def test_views_scales_and_opacity_change_the_pictures(

@@ -113,7 +113,8 @@ class Card {
       const series = data.series.find((one) => one.name === cell.dataset.series);
       cell.textContent = number(series?.values[at][this.sample]);
     }
-    this.element.querySelector(".unit").textContent = `${data.outputUnit} ${data.units[at][this.sample]}`;
+    const unit = data.units[at][this.sample];
+    this.element.querySelector(".unit").textContent = unit === null ? "" : `${data.outputUnit} ${unit}`;
     this.element.classList.toggle("chosen", chosen === this.sample);
     this.element.querySelector(".pick").setAttribute("aria-pressed", chosen === this.sample);
     this.mark(this.pinned, pin.sample === this.sample ? pin.pixel : null);

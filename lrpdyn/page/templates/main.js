@@ -45,7 +45,7 @@ class Page {
     this.moveCursors();
     await this.draw();
     if (aloud) {
-      const score = data.series.find((one) => one.name === "score").values[this.row()][this.state.chosen];
+      const score = data.series.find((one) => one.name === "score")?.values[this.row()][this.state.chosen];
       this.say(`step ${whole(step)}, sample ${data.samples[this.state.chosen]}: score ${number(score)}`);
     }
   }
@@ -100,8 +100,8 @@ class Page {
     document.getElementById("curves-words").textContent = data.samples.length > 1
       ? `Strong: sample ${name}; grey: the others.` : "";
     const series = data.series[figure];
-    const marked = series.name !== "change" ? [] : [...data.flaggedSteps,
-      ...data.flaggedCells.filter(([, sample]) => sample === name).map(([step]) => step)];
+    const cells = data.flaggedCells.filter(([, sample]) => sample === name).map(([step]) => step);
+    const marked = { change: [...data.flaggedSteps, ...cells], change_median: data.flaggedSteps }[series.name] ?? [];
     const of = (sample) => series.values.map((row) => row[sample] ?? NaN);
     const others = data.samples.map((_, n) => n).filter((n) => n !== chosen);
     this.curves.fill(figure, data.steps, others.map(of), of(chosen), new Set(marked));
@@ -139,7 +139,7 @@ class Page {
     const head = document.createElement("thead");
     const body = document.createElement("tbody");
     head.append(row(["step", data.outputUnit, ...data.series.map((one) => one.name.replaceAll("_", " "))], "th"));
-    data.steps.forEach((step, i) => body.append(row([whole(step), data.units[i][this.state.chosen],
+    data.steps.forEach((step, i) => body.append(row([whole(step), data.units[i][this.state.chosen] ?? "–",
       ...data.series.map((one) => number(one.values[i][this.state.chosen]))], "td")));
     table.replaceChildren(head, body);
   }
