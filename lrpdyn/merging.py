@@ -33,8 +33,10 @@ from lrpdyn.preparation import one_thread
 from lrpdyn.question import previous_manifest, question_of
 from lrpdyn.records import Record
 from lrpdyn.remote.path import as_path
+from lrpdyn.requirements import check_results
 from lrpdyn.shards import Explained, open_shard, read_records
 from lrpdyn.times import Times
+from lrpdyn.workers import processes
 
 
 def merge(
@@ -95,8 +97,10 @@ def merge(
         job = replace(
             job, listing=replace(job.listing, checkpoints=_checkpoints(records, manifest))
         )
-        with closing(_dynamics(found, job)) as dynamics:
-            finish(job, _question(job, manifest), manifest, records, dynamics, Times())
+        check_results(job)
+        workers = processes(None, job.model.device.type)
+        with closing(_dynamics(found, job, workers)) as dynamics:
+            finish(job, _question(job, manifest), manifest, records, dynamics, Times(), workers)
         return with_curve(store.open_run(folder), drawn)
 
 
@@ -240,8 +244,9 @@ def _question(job: Job, manifest: dict[str, Any]) -> Question:
     return Question(job.contrast, values, second)
 
 
-def _dynamics(shards: Sequence[Explained], job: Job) -> Dynamics:
-    dynamics = Dynamics(job.observations.values.shape, job.normalisation, job.folder)
+def _dynamics(shards: Sequence[Explained], job: Job, threads: int) -> Dynamics:
+    shape = job.observations.values.shape
+    dynamics = Dynamics(shape, job.normalisation, job.folder, threads)
     for shard in shards:
         dynamics.append(read_part(shard.folder))
     return dynamics

@@ -20,7 +20,6 @@ from lrpdyn.curves import read_curve
 from lrpdyn.dependence import DEFAULT as DEFAULT_BASELINE
 from lrpdyn.description import describe
 from lrpdyn.errors import UsageError
-from lrpdyn.explanation import Model
 from lrpdyn.finishing import finish, with_curve
 from lrpdyn.following import Patience
 from lrpdyn.lock import locked
@@ -32,7 +31,7 @@ from lrpdyn.shards import save_shard
 from lrpdyn.steps import Steps, begin
 from lrpdyn.storage import Storage
 from lrpdyn.times import Times, table_of
-from lrpdyn.workers import available
+from lrpdyn.workers import processes
 
 BATCH_SIZE = 64
 
@@ -267,7 +266,7 @@ def _workforce(
     if dask is None:
 
         def here(prepared: Prepared) -> tuple[Hands, int]:
-            count = _workers(workers, prepared.job.model)
+            count = processes(workers, prepared.job.model.device.type)
             return partial(by_processes, count), count
 
         yield here
@@ -277,14 +276,5 @@ def _workforce(
     with connected(dask) as client:
         yield lambda prepared: (
             partial(by_dask, client, describe(asked, prepared)),
-            _workers(workers, prepared.job.model),
+            processes(workers, prepared.job.model.device.type),
         )
-
-
-def _workers(asked: int | None, model: Model) -> int:
-    """Return the number of processes: those asked for, or what the machine has."""
-    if asked is not None and asked < 1:
-        raise UsageError(f"workers {asked}: expected 1 or more")
-    if model.device.type != "cpu":
-        return 1  # one process keeps a GPU busy, and one that uses it cannot be forked
-    return available() if asked is None or available() == 1 else asked

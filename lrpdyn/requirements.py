@@ -5,6 +5,7 @@ Both estimates are of what is certainly needed, so that nothing is refused that 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import prod
 from pathlib import Path
 
@@ -31,19 +32,38 @@ def check_requirements(job: Job) -> None:
         It needs more bytes than are free, or than this process may hold; the message names the
         options that need less.
     """
-    needed, free = bytes_to_write(job), free_space(job.folder)
-    if free is not None and needed > free:
-        raise RunError(
-            f"{job.folder}: the run has to write {needed:,} bytes at least, and {free:,} are free on its "
-            "disk; choose another with -o, or less: --keep pixels or none, --dtype float16, fewer "
-            "observations (--samples, --select) or steps (--every, --limit)"
-        )
+    _check_disk(
+        job, bytes_to_write(job), ", or less: --keep pixels or none, --dtype float16, fewer observations "
+        "(--samples, --select) or steps (--every, --limit)"
+    )  # fmt: skip
     held, usable = bytes_to_hold(job), usable_memory()
     if held > usable:
         raise RunError(
             f"{min(job.model.batch_size, len(job.observations.values)):,} observations that are explained "
             f"at once take {held:,} bytes of memory at least, and this process may use {usable:,}; "
             "explain fewer at once with --batch-size"
+        )
+
+
+def check_results(job: Job) -> None:
+    """Refuse a run whose steps are all there and whose results cannot fit.
+
+    Raises
+    ------
+    RunError
+        They need more bytes than are free.
+    """
+    shape = job.observations.values.shape
+    needed = _missing(_of_run(job, shape, len(job.own))) + size_of_sums(shape, job.places)[1]
+    _check_disk(job, needed, " or free some")
+
+
+def _check_disk(job: Job, needed: int, instead: str) -> None:
+    free = free_space(job.folder)
+    if free is not None and needed > free:
+        raise RunError(
+            f"{job.folder}: the run has to write {needed:,} bytes at least, and {free:,} are free on its "
+            f"disk; choose another with -o{instead}"
         )
 
 
@@ -60,8 +80,12 @@ def bytes_to_write(job: Job) -> int:
         # The float32 maps of one step at least lie beside it until the sums have them.
         files[storage.maps_path(folder, steps[-1])] = whole
     files |= _of_shard(folder, shape) if job.shard else _of_run(job, shape, len(steps))
-    missing = sum(size + _HEADER for path, size in files.items() if not _there(path))
-    return missing + size_of_sums(shape, job.places)[1]
+    return _missing(files) + size_of_sums(shape, job.places)[1]
+
+
+def _missing(files: Mapping[Path, int]) -> int:
+    """Return the bytes of the files that are not there yet."""
+    return sum(size + _HEADER for path, size in files.items() if not _there(path))
 
 
 def _of_run(job: Job, shape: tuple[int, ...], steps: int) -> dict[Path, int]:

@@ -18,7 +18,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, TypeVar
 
-from lrpdyn.errors import RunError
+from lrpdyn.errors import RunError, UsageError
 from lrpdyn.stopping import Worker
 
 Work = TypeVar("Work")
@@ -40,6 +40,21 @@ def available() -> int:
     if "fork" not in multiprocessing.get_all_start_methods():
         return 1
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def processes(asked: int | None, device: str) -> int:
+    """Return the number of processes: those asked for, or what the machine has.
+
+    Raises
+    ------
+    UsageError
+        Less than one is asked for.
+    """
+    if asked is not None and asked < 1:
+        raise UsageError(f"workers {asked}: expected 1 or more")
+    if device != "cpu":
+        return 1  # one process keeps a GPU busy, and one that uses it cannot be forked
+    return available() if asked is None or available() == 1 else asked
 
 
 def in_order(

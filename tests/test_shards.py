@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 import lrpdyn
+from lrpdyn import requirements
 from lrpdyn.errors import LrpdynError, RunError, UsageError
 from lrpdyn.lock import locked
 from lrpdyn.manifest import save_manifest
@@ -234,3 +235,20 @@ def test_a_merge_takes_the_lock(series: Path, vectors: Vectors, tmp_path: Path) 
         lrpdyn.merge(parts, out=tmp_path / "run", quiet=True)
     lrpdyn.merge(parts, out=tmp_path / "run", quiet=True)
     assert not (tmp_path / "run" / ".lock").exists()
+
+
+def test_a_merge_asks_the_disk_for_what_is_still_to_be_written(
+    series: Path, vectors: Vectors, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = shards_of(series, vectors, tmp_path, 2, arch_args=TANH)
+    monkeypatch.setattr(requirements, "free_space", lambda folder: 100)
+    with pytest.raises(RunError, match=r"run: the run has to write [\d,]+ bytes .* 100 are free"):
+        lrpdyn.merge(parts, out=tmp_path / "run", quiet=True)
+    monkeypatch.undo()
+    asked: list[int] = []
+    monkeypatch.setattr(requirements, "_check_disk", lambda job, needed, _: asked.append(needed))
+    run = lrpdyn.merge(parts, out=tmp_path / "run", quiet=True)
+    linked = [run.path / "observations.npy", *(run.path / "relevance").iterdir()]
+    assert all(path.stat().st_nlink == 2 for path in linked)
+    new = (path for path in run.path.rglob("*") if path.is_file() and path.stat().st_nlink == 1)
+    assert 0 < asked[0] < sum(path.stat().st_size for path in new)
