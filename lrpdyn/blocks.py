@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -22,6 +24,8 @@ from lrpdyn.workers import in_order
 
 #: So many steps in a row go to one worker, at most.
 LARGEST_BLOCK = 16
+#: Seconds after which a process that works alone puts what it has into the journal.
+LONGEST = 1.0
 
 #: What a checkpoint gives: its line of the journal, or why it cannot be explained.
 Outcome = dict[str, Any] | LrpdynError
@@ -37,8 +41,6 @@ def in_blocks(places: Sequence[int], workers: int) -> list[Sequence[int]]:
     A step is compared with the weights of the one before, which have to be loaded once more where a
     block begins.
     """
-    if workers == 1:
-        return [places[n : n + 1] for n in range(len(places))]
     # As many for each worker, and four at least: none waits long for another at the end.
     of_each = max(4, -(-len(places) // (LARGEST_BLOCK * workers)))
     count = min(of_each * workers, len(places))
@@ -50,8 +52,14 @@ def by_processes(
     workers: int, job: Job, question: Question, places: Sequence[int]
 ) -> Generator[Outcomes]:
     """Explain places in so many processes of this machine."""
-    blocks = in_blocks(places, workers)
-    yield from in_order(BlockWorker(job, question), blocks, min(workers, len(blocks)))
+    worker, blocks = BlockWorker(job, question), in_blocks(places, workers)
+    if workers > 1 and len(blocks) > 1:
+        yield from in_order(worker, blocks, min(workers, len(blocks)))
+        return
+    while places:
+        outcomes, seconds = worker(places[:LARGEST_BLOCK], LONGEST)
+        yield outcomes, seconds
+        places = places[len(outcomes) :] if outcomes else ()
 
 
 class BlockWorker:
@@ -65,14 +73,16 @@ class BlockWorker:
         self.next = 0
         self.before: Checkpoint | None = None
 
-    def __call__(self, block: Sequence[int]) -> Outcomes:
+    def __call__(self, block: Sequence[int], longest: float = math.inf) -> Outcomes:
         """Return the facts of each checkpoint, and the seconds that it took.
 
-        The first that fails ends it, but for skip_bad; so does being told to stop.
+        The first that fails ends it, but for skip_bad; so does being told to stop, and the first one
+        after `longest` seconds.
         """
         outcomes: list[Outcome] = []
+        begun = time.monotonic()
         for place in block:
-            if stopping.asked():
+            if stopping.asked() or (outcomes and time.monotonic() - begun > longest):
                 break
             checkpoint = self.job.listing.checkpoints[place]
             if self.next != place:
@@ -86,6 +96,8 @@ class BlockWorker:
                     break
                 continue
             self.before = checkpoint
+        with self.times.of("explaining and storing"):
+            self.job.storage.settle(self.job.folder)
         return outcomes, self.times.taken()
 
     def _before(self, place: int) -> Checkpoint | None:

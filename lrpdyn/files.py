@@ -27,8 +27,11 @@ _GOES_ON = "what is finished is kept: the same command goes on"
 
 
 @contextlib.contextmanager
-def whole_file(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
+def whole_file(path: Path, mode: str = "w", *, settled: bool = True) -> Iterator[IO[Any]]:
     """Open a file beside `path` that takes its name once it is written, flushed and closed.
+
+    Its name is on the disk then, too, unless `settled` leaves that to a later `sync_folder`: of many
+    files, one is enough.
 
     Raises
     ------
@@ -49,7 +52,8 @@ def whole_file(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
         os.chmod(temporary, 0o666 & ~_umask())  # mkstemp gives 0600; a run may be shared
         os.replace(temporary, path)
         temporary = None
-        sync_folder(path.parent)
+        if settled:
+            sync_folder(path.parent)
     except OSError as error:
         raise cannot_write(path, error) from error
     finally:
@@ -104,24 +108,34 @@ def _umask() -> int:
 
 
 def save_pieces(
-    path: Path, shape: tuple[int, ...], dtype: DTypeLike, parts: Iterable[NDArray[Any]]
+    path: Path,
+    shape: tuple[int, ...],
+    dtype: DTypeLike,
+    parts: Iterable[NDArray[Any]],
+    *,
+    settled: bool = True,
 ) -> str:
     """Write an array of `shape` as .npy, whole or not at all; return the SHA-256 of the file.
 
-    It comes in `parts` of some samples each, in order.
+    It comes in `parts` of some samples each, in order; `settled` as of `whole_file`.
     """
-    return save_together({path: shape}, dtype, ({path: part} for part in parts))[path]
+    side_by_side = ({path: part} for part in parts)
+    return save_together({path: shape}, dtype, side_by_side, settled=settled)[path]
 
 
 def save_together(
     shapes: Mapping[Path, tuple[int, ...]],
     dtype: DTypeLike,
     parts: Iterable[Mapping[Path, NDArray[Any]]],
+    *,
+    settled: bool = True,
 ) -> dict[Path, str]:
     """Write several arrays as `save_pieces` does, whose parts come side by side."""
     kind = np.dtype(dtype)
     with contextlib.ExitStack() as stack:
-        files = {path: stack.enter_context(whole_file(path, "wb")) for path in shapes}
+        files = {
+            path: stack.enter_context(whole_file(path, "wb", settled=settled)) for path in shapes
+        }
         digests = {path: hashlib.sha256() for path in shapes}
 
         def write(path: Path, data: bytes | memoryview) -> None:

@@ -20,11 +20,13 @@ from numpy.typing import NDArray
 from lrpdyn.array_files import map_npy, read_npy
 from lrpdyn.by_step import columns_by_step
 from lrpdyn.errors import RunError
-from lrpdyn.files import cannot_write, sha256_of
+from lrpdyn.files import cannot_write as cannot_write
 from lrpdyn.files import save_json as save_json
 from lrpdyn.files import save_pieces as save_pieces
 from lrpdyn.files import save_table as save_table
 from lrpdyn.files import save_together as save_together
+from lrpdyn.files import sha256_of
+from lrpdyn.files import sync_folder as sync_folder
 from lrpdyn.files import whole_file as whole_file
 from lrpdyn.journal import JOURNAL as JOURNAL
 from lrpdyn.journal import append_journal as append_journal

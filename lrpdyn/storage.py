@@ -68,21 +68,37 @@ class Storage:
     ) -> Written:
         """Write the maps (N, ...) of `step`, which come in parts, and what is kept of them.
 
+        Their names are on the disk for sure after `settle`.
+
         Raises
         ------
         RunError
             The folder cannot be written, or relevance passes the end of float16.
         """
         path = self.maps_path(folder, step)
-        written = store.save_pieces(path, shape, np.float32, maps)
+        written = store.save_pieces(path, shape, np.float32, maps, settled=False)
         if self.whole or self.keep == "none":
             return Written(written, written if self.whole else None)
         stored = Stored(path)
         kept = (self._kept(stored[piece], step) for piece in pieces(shape))
         target = store.relevance_path(folder, step)
-        return Written(
-            written, store.save_pieces(target, self.kept_shape(shape), np.dtype(self.dtype), kept)
-        )
+        kind, kept_shape = np.dtype(self.dtype), self.kept_shape(shape)
+        return Written(written, store.save_pieces(target, kept_shape, kind, kept, settled=False))
+
+    def settle(self, folder: Path) -> None:
+        """Wait until the names of all maps that were saved are on the disk.
+
+        Raises
+        ------
+        RunError
+            The folder cannot be written.
+        """
+        for maps in {self.maps_path(folder, 0).parent, store.relevance_path(folder, 0).parent}:
+            try:
+                if maps.exists():
+                    store.sync_folder(maps)
+            except OSError as error:
+                raise store.cannot_write(maps, error) from error
 
     def _kept(self, maps: NDArray[np.float32], step: int) -> NDArray[Any]:
         # Channels are summed in float64, as pictures and tables do.
