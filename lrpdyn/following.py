@@ -17,8 +17,9 @@ from lrpdyn import run as store
 from lrpdyn import stopping
 from lrpdyn.blocks import Hands
 from lrpdyn.checkpoints.model import Listing
+from lrpdyn.checkpoints.readers import SUFFIXES
 from lrpdyn.checkpoints.selection import Selection
-from lrpdyn.checkpoints.watching import Watch
+from lrpdyn.checkpoints.watching import WRITTEN, Watch
 from lrpdyn.errors import ArchitectureError, CheckpointError, UsageError
 from lrpdyn.explanation import Question
 from lrpdyn.finishing import finish
@@ -120,6 +121,8 @@ def follow(
             job = _gone_on(followed, job, watch)
         followed.finish(job)
         everything = watch.look_at_all()
+        if not watch.is_past(selection.until):
+            followed.tell_left(everything, job)
     check_bad(everything, job.skip_bad)
     return store.open_run(job.folder)
 
@@ -195,8 +198,11 @@ class _Followed:
 
     def _write(self, job: Job) -> None:
         records = self._steps.records
-        explained = replace(job.listing, checkpoints=job.listing.checkpoints[: len(records)])
-        finish(replace(job, listing=explained), self._question, self._manifest, records,
+        # What SIGINT left unexplained may lie between: copies such as best come with their own step.
+        steps = {record.facts["step"] for record in records}
+        taken = tuple(c for c in job.listing.checkpoints if c.step in steps)
+        explained = replace(job, listing=replace(job.listing, checkpoints=taken))
+        finish(explained, self._question, self._manifest, records,
                self._steps.dynamics, Times())  # fmt: skip
         shown = job.storage.keep == "relevance"
         if shown and all(find_spec(package) for package in _OF_THE_PAGE):
@@ -226,6 +232,19 @@ class _Followed:
             )
         self._write(job)
         job.storage.finish(job.folder, self._steps.dynamics.needed)
+
+    def tell_left(self, listing: Listing, job: Job) -> None:
+        """Say which checkpoints came too late to be explained."""
+        steps = {record.facts["step"] for record in self._steps.records}
+        late = [c.path.name for c in listing.checkpoints if c.step not in steps]
+        late += [
+            f"{entry.path.name} ({WRITTEN})"
+            for entry in listing.left_out
+            if entry.reason == WRITTEN and entry.path.suffix in SUFFIXES
+        ]
+        if late:
+            more = f" and {len(late) - 3} more" if len(late) > 3 else ""
+            _say(f"not explained: {', '.join(late[:3])}{more}; the same command goes on", job)
 
 
 def _first(watch: Watch, patience: Patience, told: threading.Event) -> Listing:

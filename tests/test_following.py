@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 import lrpdyn
+from lrpdyn.checkpoints import settling
 from lrpdyn.checkpoints.selection import Selection
 from lrpdyn.checkpoints.watching import Watch
 from lrpdyn.errors import CheckpointError, UsageError
@@ -139,6 +142,78 @@ def test_until_a_step_and_what_is_damaged(
     one = lrpdyn.compute(mlp_folder, vectors, out=tmp_path / "one", quiet=True, skip_bad=True,
                          arch_args=TANH)  # fmt: skip
     assert contents(run.path) == contents(one.path)
+
+
+def test_a_damaged_checkpoint_at_until_is_waited_for_and_then_the_end(
+    mlp_folder: Path, vectors: Vectors, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settling, "PATIENCE", 1.0)
+    last = mlp_folder / "net_30.pt"
+    last.write_bytes(last.read_bytes()[:-30])
+    options: dict[str, Any] = {"arch_args": TANH, "quiet": True, "follow": True, "poll": 0.05}
+    started = time.monotonic()
+    with pytest.raises(CheckpointError, match=r"1 of 5 .*net_30.pt"):
+        lrpdyn.compute(mlp_folder, vectors, out=tmp_path / "run", until=30, **options)
+    assert time.monotonic() - started > 1.0
+    assert lrpdyn.open_run(tmp_path / "run").steps == (2, 4, 10, 20)
+
+
+def test_sigint_where_a_copy_lies_between(
+    mlp_folder: Path, vectors: Vectors, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    one = lrpdyn.compute(mlp_folder, vectors, out=tmp_path / "one", arch_args=TANH, quiet=True)
+    expected = contents(one.path)
+    for path in mlp_folder.iterdir():
+        state = {"state_dict": torch.load(path, weights_only=True), "global_step": _number(path)}
+        torch.save(state, path)
+    best = {"state_dict": torch.nn.Sequential(torch.nn.Linear(6, 8), torch.nn.Tanh(),
+            torch.nn.Linear(8, 3)).state_dict(), "global_step": 15}  # fmt: skip
+    torch.save(best, mlp_folder / "net_best.pt")
+
+    def interrupt() -> None:
+        while not (out / "metrics.csv").exists():
+            time.sleep(0.02)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    run = lrpdyn.compute(mlp_folder, vectors, out=out, arch_args=TANH, follow=True, poll=0.05)
+    thread.join()
+    assert run.steps == (2, 4, 10, 20, 30)
+    assert contents(out) == expected
+    assert "not explained: net_best.pt; the same command goes on" in capfd.readouterr().err
+    run = lrpdyn.compute(mlp_folder, vectors, out=out, arch_args=TANH, quiet=True)
+    assert run.steps == (2, 4, 10, 15, 20, 30)
+
+
+def _number(path: Path) -> int:
+    return int(path.stem.partition("_")[2])
+
+
+def test_what_is_being_written_at_the_end_is_told(
+    mlp_folder: Path, vectors: Vectors, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content, ended = (mlp_folder / "net_30.pt").read_bytes(), threading.Event()
+    growing = mlp_folder / "net_40.pt"
+
+    def write() -> None:
+        with growing.open("wb", buffering=0) as file:
+            for byte in content:
+                file.write(bytes([byte]))
+                if ended.wait(0.02):
+                    return
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    try:
+        run = lrpdyn.compute(mlp_folder, vectors, out=tmp_path / "run", arch_args=TANH, follow=True,
+                             poll=0.3, idle=1.0)  # fmt: skip
+    finally:
+        ended.set()
+        thread.join()
+    assert run.steps == (2, 4, 10, 20, 30)
+    assert "not explained: net_40.pt (is being written); the same" in capsys.readouterr().err
 
 
 def test_checkpoints_that_training_deletes_stay_explained(vectors: Vectors, tmp_path: Path) -> None:
