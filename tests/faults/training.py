@@ -13,16 +13,17 @@ import io
 import sys
 import time
 import warnings
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-EVERY, LAST = 64, 544
-#: The first is copied from its end, as tools that copy in parallel do: its container is whole before its
-#: weights are. The second, the last of all, stands still without its end.
-SLOW = (224, LAST)
+EVERY, LAST = 64, 480
+#: The first is written in another order, as tools that copy in parallel do: its container is whole before
+#: its weights are. The second, the last of all, stands still without its end.
+SLOW = (288, LAST)
 STEPS = sorted([*range(EVERY, LAST, EVERY), *SLOW])
 #: The least that the network takes, channels first.
 SHAPE = (1, 36, 36)
@@ -71,7 +72,7 @@ def main(folder: Path, poll: float) -> None:
             if self.num_timesteps in SLOW:
                 buffer = io.BytesIO()
                 self.model.save(buffer)
-                write = _from_the_end if self.num_timesteps == SLOW[0] else _with_rests
+                write = _weights_last if self.num_timesteps == SLOW[0] else _with_rests
                 write(folder / f"rl_model_{self.num_timesteps}_steps.zip", buffer.getvalue(), poll)
             return True
 
@@ -82,15 +83,21 @@ def main(folder: Path, poll: float) -> None:
     model.learn(LAST, callback=[CheckpointCallback(EVERY, str(folder)), InPieces()])
 
 
-def _from_the_end(path: Path, content: bytes, poll: float) -> None:
-    """Write without a rest, for longer than between two looks."""
-    pieces = 24
-    size = -(-len(content) // pieces)
+def _weights_last(path: Path, content: bytes, poll: float) -> None:
+    """Write the network's weights after all else, without a rest, for longer than between two looks."""
+    network = zipfile.ZipFile(io.BytesIO(content)).getinfo("policy.pth")
+    begin = network.header_offset + network.compress_size // 2
+    end = begin + network.compress_size // 4
+    pieces = 40
+    size = -(-(end - begin) // pieces)
     with path.open("wb", buffering=0) as file:
-        for piece in reversed(range(pieces)):
-            file.seek(piece * size)
-            file.write(content[piece * size : (piece + 1) * size])
-            time.sleep(2 * poll / pieces)
+        file.write(content[:begin])
+        file.seek(end)
+        file.write(content[end:])
+        file.seek(begin)
+        for piece in range(begin, end, size):
+            time.sleep(4 * poll / pieces)
+            file.write(content[piece : min(piece + size, end)])
 
 
 def _with_rests(path: Path, content: bytes, poll: float) -> None:
