@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import sys
 import threading
@@ -25,7 +26,13 @@ from lrpdyn.explanation import Question
 from lrpdyn.finishing import finish
 from lrpdyn.job import Job
 from lrpdyn.preparation import Prepared, Request, check_bad, prepare
-from lrpdyn.question import make_manifest, previous_manifest, settle, targets_of_newest
+from lrpdyn.question import (
+    check_unchanged,
+    make_manifest,
+    previous_manifest,
+    settle,
+    targets_of_newest,
+)
 from lrpdyn.remote.path import RemotePath, as_path
 from lrpdyn.requirements import check_requirements
 from lrpdyn.steps import Steps, begin
@@ -48,7 +55,7 @@ class Patience:
 
     def __post_init__(self) -> None:
         for name, value in (("poll", self.poll), ("idle", self.idle)):
-            if value is not None and not value > 0:
+            if value is not None and not 0 < value < math.inf:
                 raise UsageError(f"--{name} {value}: expected seconds above 0")
 
 
@@ -79,7 +86,8 @@ def follow(
     Raises
     ------
     LrpdynError
-        As of `lrpdyn.compute`; a checkpoint that cannot be read is told at the end.
+        As of `lrpdyn.compute`; a checkpoint that cannot be read, or that became another file after it
+        was explained, is told at the end.
     """
     if selection.limit is not None:
         raise UsageError(
@@ -91,7 +99,7 @@ def follow(
             "what is new in a store"
         )
     watch = Watch(checkpoints, selection, patience.poll, trust=asked.trust)
-    listing = _first(watch, patience, told)
+    listing = _first(watch, selection.until, patience, told)
     prepared = prepare(asked, listing, observations, arrangement)
     job = prepared.job
     manifest = make_manifest(job, {**selection.as_dict(), "prefix": asked.prefix}, prepared.checks)
@@ -124,6 +132,7 @@ def follow(
         if not watch.is_past(selection.until):
             followed.tell_left(everything, job)
     check_bad(everything, job.skip_bad)
+    check_unchanged(job, store.read_journal(job.folder))
     return store.open_run(job.folder)
 
 
@@ -247,7 +256,7 @@ class _Followed:
             _say(f"not explained: {', '.join(late[:3])}{more}; the same command goes on", job)
 
 
-def _first(watch: Watch, patience: Patience, told: threading.Event) -> Listing:
+def _first(watch: Watch, until: int | None, patience: Patience, told: threading.Event) -> Listing:
     """Wait for a checkpoint."""
     started = time.monotonic()
     while True:
@@ -257,16 +266,24 @@ def _first(watch: Watch, patience: Patience, told: threading.Event) -> Listing:
         waited = patience.idle is not None and time.monotonic() - started >= patience.idle
         if stopping.asked() == signal.SIGTERM:
             raise stopping.stopped(0, 0)
+        if watch.is_past(until):
+            raise CheckpointError(
+                f"{watch.where}: no checkpoint up to --until {until} can be used, and training is past it; "
+                "lrpdyn inspect lists every entry"
+            )
         if told.is_set() or waited:
+            check_bad(watch.look_at_all(), skip_bad=False)  # why there is none
             raise CheckpointError(f"{watch.where}: no checkpoint was written while it was followed")
         told.wait(patience.poll)
 
 
 def _joined(known: Listing, seen: Listing) -> Listing:
-    """Return what is seen, with the known checkpoints that training has deleted since."""
+    """Return what is seen, with known checkpoints that training has deleted or writes again."""
     steps = {checkpoint.step for checkpoint in seen.checkpoints}
-    gone = [c for c in known.checkpoints if c.step not in steps and not c.path.exists()]
-    together = sorted([*seen.checkpoints, *gone], key=lambda checkpoint: checkpoint.step)
+    written = {entry.path for entry in seen.left_out if entry.reason == WRITTEN}
+    unseen = [c for c in known.checkpoints if c.step not in steps]
+    kept = [c for c in unseen if c.path in written or not c.path.exists()]
+    together = sorted([*seen.checkpoints, *kept], key=lambda checkpoint: checkpoint.step)
     return replace(seen, checkpoints=tuple(together))
 
 

@@ -22,7 +22,7 @@ import lrpdyn
 from lrpdyn.checkpoints import settling
 from lrpdyn.checkpoints.selection import Selection
 from lrpdyn.checkpoints.watching import Watch
-from lrpdyn.errors import CheckpointError, UsageError
+from lrpdyn.errors import CheckpointError, RunError, UsageError
 
 TANH = {"activation": "tanh"}
 Vectors = NDArray[np.float32]
@@ -187,6 +187,47 @@ def test_sigint_where_a_copy_lies_between(
     assert run.steps == (2, 4, 10, 15, 20, 30)
 
 
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_checkpoint_that_is_written_again_after_it_was_explained(
+    mlp_folder: Path, vectors: Vectors, tmp_path: Path, replaced: bool
+) -> None:
+    out, path = tmp_path / "run", mlp_folder / "net_10.pt"
+
+    def write_again() -> None:
+        while not (out / "metrics.csv").exists():
+            time.sleep(0.02)
+        path.write_bytes((mlp_folder / f"net_{4 if replaced else 10}.pt").read_bytes())
+        time.sleep(0.2)
+        (mlp_folder / "net_30.pt").rename(mlp_folder / "net_50.pt")
+
+    thread = threading.Thread(target=write_again)
+    thread.start()
+    options: dict[str, Any] = {"arch_args": TANH, "quiet": True, "follow": True, "poll": 0.3}
+    if replaced:
+        with pytest.raises(RunError, match=r"net_10.pt: changed since .*--recompute 10"):
+            lrpdyn.compute(mlp_folder, vectors, out=out, until=50, **options)
+    else:
+        lrpdyn.compute(mlp_folder, vectors, out=out, until=50, **options)
+    thread.join()
+    assert explained(out) == [2, 4, 10, 20, 30, 50]
+    assert lrpdyn.open_run(out).steps == (2, 4, 10, 20, 30, 50)
+
+
+def test_a_glob_that_nothing_matches_for_a_while(mlp_folder: Path, tmp_path: Path) -> None:
+    watch = Watch(mlp_folder / "*.pt", Selection(), 0.05, trust=False)
+    watch.look()
+    (aside := tmp_path / "aside").mkdir()
+    paths = list(mlp_folder.iterdir())
+    for path in paths:
+        path.rename(aside / path.name)
+    assert watch.look().checkpoints == ()
+    for path in paths:
+        (aside / path.name).rename(path)
+    watch.look()
+    time.sleep(0.06)
+    assert len(watch.look().checkpoints) == 5
+
+
 def _number(path: Path) -> int:
     return int(path.stem.partition("_")[2])
 
@@ -248,6 +289,7 @@ def test_refusals(mlp_folder: Path, vectors: Vectors, tmp_path: Path) -> None:
         ({"shard": "1/2"}, "--shard: cannot be with --follow"),
         ({"limit": 3}, "--limit: cannot be with --follow"),
         ({"idle": 0.0}, "--idle 0.0: expected seconds above 0"),
+        ({"poll": float("inf")}, "--poll inf: expected seconds above 0"),
     ]:
         with pytest.raises(UsageError, match=says):
             lrpdyn.compute(mlp_folder, vectors, out=out, **{**options, **given})
@@ -255,6 +297,11 @@ def test_refusals(mlp_folder: Path, vectors: Vectors, tmp_path: Path) -> None:
     empty.mkdir()
     with pytest.raises(CheckpointError, match=r"empty: no checkpoint was written while"):
         lrpdyn.compute(empty, vectors, out=out, idle=0.2, **options)
+    (empty / "net_1.pt").write_bytes((mlp_folder / "net_2.pt").read_bytes()[:-30])
+    with pytest.raises(CheckpointError, match=r"1 of 1 .*net_1.pt: is a zip without its end"):
+        lrpdyn.compute(empty, vectors, out=out, idle=0.2, **options)
+    with pytest.raises(CheckpointError, match=r"no checkpoint up to --until 1 can be used"):
+        lrpdyn.compute(mlp_folder, vectors, out=out, until=1, **options)
     with pytest.raises(CheckpointError, match="no such folder"):
         lrpdyn.compute(tmp_path / "none", vectors, out=out, idle=0.2, **options)
 

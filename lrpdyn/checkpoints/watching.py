@@ -7,6 +7,7 @@ stay as they are are read once.
 
 from __future__ import annotations
 
+import glob
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,6 @@ from lrpdyn.checkpoints.discovery import Look, Looking, discover
 from lrpdyn.checkpoints.model import LeftOut, Listing
 from lrpdyn.checkpoints.selection import Selection
 from lrpdyn.checkpoints.series import Found
-from lrpdyn.errors import CheckpointError
 
 #: Why an entry is left out that does not stand still.
 WRITTEN = "is being written"
@@ -63,16 +63,12 @@ class Watch:
         return step is not None and self._newest >= step
 
     def _discovered(self, looking: Looking) -> Listing:
-        try:
-            listing = discover(
-                self.where, selection=self._selection, trust=self._trust, looking=looking
-            )
-        except CheckpointError:
-            if Path(self.where).is_dir() or self._stamps:
-                raise
-            if not any(char in self.where for char in "*?["):
-                raise
-            return Listing((), (), "steps")  # nothing matches the glob yet
+        is_glob = not Path(self.where).is_dir() and any(char in self.where for char in "*?[")
+        if is_glob and not glob.glob(self.where):
+            return Listing((), (), "steps")  # nothing matches it yet, or just now
+        listing = discover(
+            self.where, selection=self._selection, trust=self._trust, looking=looking
+        )
         after = [
             entry.step
             for entry in listing.left_out
