@@ -192,7 +192,6 @@ class _Followed:
         self.heed(job)
         new = len(self._steps.records) - before
         if new:
-            self._last_new = time.monotonic()
             _say(f"step {self._steps.records[-1].facts['step']:,}: {len(series)} checkpoints", job)
         due = time.monotonic() >= self._next_writing
         if due and len(self._steps.records) > self._written and self._enough():
@@ -200,6 +199,9 @@ class _Followed:
             self._write(job)
             ended = time.monotonic()
             self._next_writing = ended + SHARE * (ended - started)
+        if new:
+            # What came while results were written was not looked at yet.
+            self._last_new = time.monotonic()
 
     def _enough(self) -> bool:
         done = [record for record in self._steps.records if record.facts["status"] == "done"]

@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 import lrpdyn
+from lrpdyn import following
 from lrpdyn.checkpoints import settling
 from lrpdyn.checkpoints.selection import Selection
 from lrpdyn.checkpoints.watching import Watch
@@ -211,6 +212,22 @@ def test_a_checkpoint_that_is_written_again_after_it_was_explained(
     thread.join()
     assert explained(out) == [2, 4, 10, 20, 30, 50]
     assert lrpdyn.open_run(out).steps == (2, 4, 10, 20, 30, 50)
+
+
+def test_results_that_take_longer_than_idle(
+    mlp_folder: Path, vectors: Vectors, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finish, content = following.finish, (mlp_folder / "net_4.pt").read_bytes()
+
+    def slowly(*given: Any) -> None:
+        finish(*given)
+        (mlp_folder / "net_40.pt").write_bytes(content)
+        time.sleep(1.5)
+
+    monkeypatch.setattr(following, "finish", slowly)
+    run = lrpdyn.compute(mlp_folder, vectors, out=tmp_path / "run", arch_args=TANH, quiet=True,
+                         follow=True, poll=0.2, idle=1.0)  # fmt: skip
+    assert run.steps == (2, 4, 10, 20, 30, 40)
 
 
 def test_a_glob_that_nothing_matches_for_a_while(mlp_folder: Path, tmp_path: Path) -> None:
