@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import sys
 import threading
@@ -17,14 +18,21 @@ from lrpdyn import run as store
 from lrpdyn import stopping
 from lrpdyn.blocks import Hands
 from lrpdyn.checkpoints.model import Listing
+from lrpdyn.checkpoints.readers import SUFFIXES
 from lrpdyn.checkpoints.selection import Selection
-from lrpdyn.checkpoints.watching import Watch
+from lrpdyn.checkpoints.watching import WRITTEN, Watch
 from lrpdyn.errors import ArchitectureError, CheckpointError, UsageError
 from lrpdyn.explanation import Question
 from lrpdyn.finishing import finish
 from lrpdyn.job import Job
 from lrpdyn.preparation import Prepared, Request, check_bad, prepare
-from lrpdyn.question import make_manifest, previous_manifest, settle, targets_of_newest
+from lrpdyn.question import (
+    check_unchanged,
+    make_manifest,
+    previous_manifest,
+    settle,
+    targets_of_newest,
+)
 from lrpdyn.remote.path import RemotePath, as_path
 from lrpdyn.requirements import check_requirements
 from lrpdyn.steps import Steps, begin
@@ -47,7 +55,7 @@ class Patience:
 
     def __post_init__(self) -> None:
         for name, value in (("poll", self.poll), ("idle", self.idle)):
-            if value is not None and not value > 0:
+            if value is not None and not 0 < value < math.inf:
                 raise UsageError(f"--{name} {value}: expected seconds above 0")
 
 
@@ -78,7 +86,8 @@ def follow(
     Raises
     ------
     LrpdynError
-        As of `lrpdyn.compute`; a checkpoint that cannot be read is told at the end.
+        As of `lrpdyn.compute`; a checkpoint that cannot be read, or that became another file after it
+        was explained, is told at the end.
     """
     if selection.limit is not None:
         raise UsageError(
@@ -90,7 +99,7 @@ def follow(
             "what is new in a store"
         )
     watch = Watch(checkpoints, selection, patience.poll, trust=asked.trust)
-    listing = _first(watch, patience, told)
+    listing = _first(watch, selection.until, patience, told)
     prepared = prepare(asked, listing, observations, arrangement)
     job = prepared.job
     manifest = make_manifest(job, {**selection.as_dict(), "prefix": asked.prefix}, prepared.checks)
@@ -120,7 +129,10 @@ def follow(
             job = _gone_on(followed, job, watch)
         followed.finish(job)
         everything = watch.look_at_all()
+        if not watch.is_past(selection.until):
+            followed.tell_left(everything, job)
     check_bad(everything, job.skip_bad)
+    check_unchanged(job, store.read_journal(job.folder))
     return store.open_run(job.folder)
 
 
@@ -180,7 +192,6 @@ class _Followed:
         self.heed(job)
         new = len(self._steps.records) - before
         if new:
-            self._last_new = time.monotonic()
             _say(f"step {self._steps.records[-1].facts['step']:,}: {len(series)} checkpoints", job)
         due = time.monotonic() >= self._next_writing
         if due and len(self._steps.records) > self._written and self._enough():
@@ -188,6 +199,9 @@ class _Followed:
             self._write(job)
             ended = time.monotonic()
             self._next_writing = ended + SHARE * (ended - started)
+        if new:
+            # What came while results were written was not looked at yet.
+            self._last_new = time.monotonic()
 
     def _enough(self) -> bool:
         done = [record for record in self._steps.records if record.facts["status"] == "done"]
@@ -195,8 +209,11 @@ class _Followed:
 
     def _write(self, job: Job) -> None:
         records = self._steps.records
-        explained = replace(job.listing, checkpoints=job.listing.checkpoints[: len(records)])
-        finish(replace(job, listing=explained), self._question, self._manifest, records,
+        # What SIGINT left unexplained may lie between: copies such as best come with their own step.
+        steps = {record.facts["step"] for record in records}
+        taken = tuple(c for c in job.listing.checkpoints if c.step in steps)
+        explained = replace(job, listing=replace(job.listing, checkpoints=taken))
+        finish(explained, self._question, self._manifest, records,
                self._steps.dynamics, Times())  # fmt: skip
         shown = job.storage.keep == "relevance"
         if shown and all(find_spec(package) for package in _OF_THE_PAGE):
@@ -227,8 +244,21 @@ class _Followed:
         self._write(job)
         job.storage.finish(job.folder, self._steps.dynamics.needed)
 
+    def tell_left(self, listing: Listing, job: Job) -> None:
+        """Say which checkpoints came too late to be explained."""
+        steps = {record.facts["step"] for record in self._steps.records}
+        late = [c.path.name for c in listing.checkpoints if c.step not in steps]
+        late += [
+            f"{entry.path.name} ({WRITTEN})"
+            for entry in listing.left_out
+            if entry.reason == WRITTEN and entry.path.suffix in SUFFIXES
+        ]
+        if late:
+            more = f" and {len(late) - 3} more" if len(late) > 3 else ""
+            _say(f"not explained: {', '.join(late[:3])}{more}; the same command goes on", job)
 
-def _first(watch: Watch, patience: Patience, told: threading.Event) -> Listing:
+
+def _first(watch: Watch, until: int | None, patience: Patience, told: threading.Event) -> Listing:
     """Wait for a checkpoint."""
     started = time.monotonic()
     while True:
@@ -238,16 +268,24 @@ def _first(watch: Watch, patience: Patience, told: threading.Event) -> Listing:
         waited = patience.idle is not None and time.monotonic() - started >= patience.idle
         if stopping.asked() == signal.SIGTERM:
             raise stopping.stopped(0, 0)
+        if watch.is_past(until):
+            raise CheckpointError(
+                f"{watch.where}: no checkpoint up to --until {until} can be used, and training is past it; "
+                "lrpdyn inspect lists every entry"
+            )
         if told.is_set() or waited:
+            check_bad(watch.look_at_all(), skip_bad=False)  # why there is none
             raise CheckpointError(f"{watch.where}: no checkpoint was written while it was followed")
         told.wait(patience.poll)
 
 
 def _joined(known: Listing, seen: Listing) -> Listing:
-    """Return what is seen, with the known checkpoints that training has deleted since."""
+    """Return what is seen, with known checkpoints that training has deleted or writes again."""
     steps = {checkpoint.step for checkpoint in seen.checkpoints}
-    gone = [c for c in known.checkpoints if c.step not in steps and not c.path.exists()]
-    together = sorted([*seen.checkpoints, *gone], key=lambda checkpoint: checkpoint.step)
+    written = {entry.path for entry in seen.left_out if entry.reason == WRITTEN}
+    unseen = [c for c in known.checkpoints if c.step not in steps]
+    kept = [c for c in unseen if c.path in written or not c.path.exists()]
+    together = sorted([*seen.checkpoints, *kept], key=lambda checkpoint: checkpoint.step)
     return replace(seen, checkpoints=tuple(together))
 
 

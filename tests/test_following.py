@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -17,9 +19,11 @@ import torch
 from numpy.typing import NDArray
 
 import lrpdyn
+from lrpdyn import following
+from lrpdyn.checkpoints import settling
 from lrpdyn.checkpoints.selection import Selection
 from lrpdyn.checkpoints.watching import Watch
-from lrpdyn.errors import CheckpointError, UsageError
+from lrpdyn.errors import CheckpointError, RunError, UsageError
 
 TANH = {"activation": "tanh"}
 Vectors = NDArray[np.float32]
@@ -141,6 +145,135 @@ def test_until_a_step_and_what_is_damaged(
     assert contents(run.path) == contents(one.path)
 
 
+def test_a_damaged_checkpoint_at_until_is_waited_for_and_then_the_end(
+    mlp_folder: Path, vectors: Vectors, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settling, "PATIENCE", 1.0)
+    last = mlp_folder / "net_30.pt"
+    last.write_bytes(last.read_bytes()[:-30])
+    options: dict[str, Any] = {"arch_args": TANH, "quiet": True, "follow": True, "poll": 0.05}
+    started = time.monotonic()
+    with pytest.raises(CheckpointError, match=r"1 of 5 .*net_30.pt"):
+        lrpdyn.compute(mlp_folder, vectors, out=tmp_path / "run", until=30, **options)
+    assert time.monotonic() - started > 1.0
+    assert lrpdyn.open_run(tmp_path / "run").steps == (2, 4, 10, 20)
+
+
+def test_sigint_where_a_copy_lies_between(
+    mlp_folder: Path, vectors: Vectors, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    one = lrpdyn.compute(mlp_folder, vectors, out=tmp_path / "one", arch_args=TANH, quiet=True)
+    expected = contents(one.path)
+    for path in mlp_folder.iterdir():
+        state = {"state_dict": torch.load(path, weights_only=True), "global_step": _number(path)}
+        torch.save(state, path)
+    best = {"state_dict": torch.nn.Sequential(torch.nn.Linear(6, 8), torch.nn.Tanh(),
+            torch.nn.Linear(8, 3)).state_dict(), "global_step": 15}  # fmt: skip
+    torch.save(best, mlp_folder / "net_best.pt")
+
+    def interrupt() -> None:
+        while not (out / "metrics.csv").exists():
+            time.sleep(0.02)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    run = lrpdyn.compute(mlp_folder, vectors, out=out, arch_args=TANH, follow=True, poll=0.05)
+    thread.join()
+    assert run.steps == (2, 4, 10, 20, 30)
+    assert contents(out) == expected
+    assert "not explained: net_best.pt; the same command goes on" in capfd.readouterr().err
+    run = lrpdyn.compute(mlp_folder, vectors, out=out, arch_args=TANH, quiet=True)
+    assert run.steps == (2, 4, 10, 15, 20, 30)
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_checkpoint_that_is_written_again_after_it_was_explained(
+    mlp_folder: Path, vectors: Vectors, tmp_path: Path, replaced: bool
+) -> None:
+    out, path = tmp_path / "run", mlp_folder / "net_10.pt"
+
+    def write_again() -> None:
+        while not (out / "metrics.csv").exists():
+            time.sleep(0.02)
+        path.write_bytes((mlp_folder / f"net_{4 if replaced else 10}.pt").read_bytes())
+        time.sleep(0.2)
+        (mlp_folder / "net_30.pt").rename(mlp_folder / "net_50.pt")
+
+    thread = threading.Thread(target=write_again)
+    thread.start()
+    options: dict[str, Any] = {"arch_args": TANH, "quiet": True, "follow": True, "poll": 0.3}
+    if replaced:
+        with pytest.raises(RunError, match=r"net_10.pt: changed since .*--recompute 10"):
+            lrpdyn.compute(mlp_folder, vectors, out=out, until=50, **options)
+    else:
+        lrpdyn.compute(mlp_folder, vectors, out=out, until=50, **options)
+    thread.join()
+    assert explained(out) == [2, 4, 10, 20, 30, 50]
+    assert lrpdyn.open_run(out).steps == (2, 4, 10, 20, 30, 50)
+
+
+def test_results_that_take_longer_than_idle(
+    mlp_folder: Path, vectors: Vectors, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finish, content = following.finish, (mlp_folder / "net_4.pt").read_bytes()
+
+    def slowly(*given: Any) -> None:
+        finish(*given)
+        (mlp_folder / "net_40.pt").write_bytes(content)
+        time.sleep(1.5)
+
+    monkeypatch.setattr(following, "finish", slowly)
+    run = lrpdyn.compute(mlp_folder, vectors, out=tmp_path / "run", arch_args=TANH, quiet=True,
+                         follow=True, poll=0.2, idle=1.0)  # fmt: skip
+    assert run.steps == (2, 4, 10, 20, 30, 40)
+
+
+def test_a_glob_that_nothing_matches_for_a_while(mlp_folder: Path, tmp_path: Path) -> None:
+    watch = Watch(mlp_folder / "*.pt", Selection(), 0.05, trust=False)
+    watch.look()
+    (aside := tmp_path / "aside").mkdir()
+    paths = list(mlp_folder.iterdir())
+    for path in paths:
+        path.rename(aside / path.name)
+    assert watch.look().checkpoints == ()
+    for path in paths:
+        (aside / path.name).rename(path)
+    watch.look()
+    time.sleep(0.06)
+    assert len(watch.look().checkpoints) == 5
+
+
+def _number(path: Path) -> int:
+    return int(path.stem.partition("_")[2])
+
+
+def test_what_is_being_written_at_the_end_is_told(
+    mlp_folder: Path, vectors: Vectors, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content, ended = (mlp_folder / "net_30.pt").read_bytes(), threading.Event()
+    growing = mlp_folder / "net_40.pt"
+
+    def write() -> None:
+        with growing.open("wb", buffering=0) as file:
+            for byte in content:
+                file.write(bytes([byte]))
+                if ended.wait(0.02):
+                    return
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    try:
+        run = lrpdyn.compute(mlp_folder, vectors, out=tmp_path / "run", arch_args=TANH, follow=True,
+                             poll=0.3, idle=1.0)  # fmt: skip
+    finally:
+        ended.set()
+        thread.join()
+    assert run.steps == (2, 4, 10, 20, 30)
+    assert "not explained: net_40.pt (is being written); the same" in capsys.readouterr().err
+
+
 def test_checkpoints_that_training_deletes_stay_explained(vectors: Vectors, tmp_path: Path) -> None:
     folder = tmp_path / "ckpts"
     folder.mkdir()
@@ -173,6 +306,7 @@ def test_refusals(mlp_folder: Path, vectors: Vectors, tmp_path: Path) -> None:
         ({"shard": "1/2"}, "--shard: cannot be with --follow"),
         ({"limit": 3}, "--limit: cannot be with --follow"),
         ({"idle": 0.0}, "--idle 0.0: expected seconds above 0"),
+        ({"poll": float("inf")}, "--poll inf: expected seconds above 0"),
     ]:
         with pytest.raises(UsageError, match=says):
             lrpdyn.compute(mlp_folder, vectors, out=out, **{**options, **given})
@@ -180,6 +314,11 @@ def test_refusals(mlp_folder: Path, vectors: Vectors, tmp_path: Path) -> None:
     empty.mkdir()
     with pytest.raises(CheckpointError, match=r"empty: no checkpoint was written while"):
         lrpdyn.compute(empty, vectors, out=out, idle=0.2, **options)
+    (empty / "net_1.pt").write_bytes((mlp_folder / "net_2.pt").read_bytes()[:-30])
+    with pytest.raises(CheckpointError, match=r"1 of 1 .*net_1.pt: is a zip without its end"):
+        lrpdyn.compute(empty, vectors, out=out, idle=0.2, **options)
+    with pytest.raises(CheckpointError, match=r"no checkpoint up to --until 1 can be used"):
+        lrpdyn.compute(mlp_folder, vectors, out=out, until=1, **options)
     with pytest.raises(CheckpointError, match="no such folder"):
         lrpdyn.compute(tmp_path / "none", vectors, out=out, idle=0.2, **options)
 

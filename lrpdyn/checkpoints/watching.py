@@ -7,16 +7,19 @@ stay as they are are read once.
 
 from __future__ import annotations
 
+import glob
 import time
 from dataclasses import replace
 from pathlib import Path
 
+from lrpdyn.checkpoints import settling
 from lrpdyn.checkpoints.discovery import Look, Looking, discover
 from lrpdyn.checkpoints.model import LeftOut, Listing
 from lrpdyn.checkpoints.selection import Selection
 from lrpdyn.checkpoints.series import Found
-from lrpdyn.errors import CheckpointError
 
+#: Why an entry is left out that does not stand still.
+WRITTEN = "is being written"
 #: The size and time (ns) of every file of an entry.
 Stamp = tuple[tuple[str, int, int], ...]
 
@@ -56,24 +59,28 @@ class Watch:
         return self._discovered(self._still)
 
     def is_past(self, step: int | None) -> bool:
-        """Tell whether a checkpoint at `step` or after it was seen."""
+        """Tell whether a checkpoint at `step` or after it was seen, whole or damaged for good."""
         return step is not None and self._newest >= step
 
     def _discovered(self, looking: Looking) -> Listing:
-        try:
-            listing = discover(
-                self.where, selection=self._selection, trust=self._trust, looking=looking
-            )
-        except CheckpointError:
-            if Path(self.where).is_dir() or self._stamps:
-                raise
-            if not any(char in self.where for char in "*?["):
-                raise
-            return Listing((), (), "steps")  # nothing matches the glob yet
-        after = [entry.step for entry in listing.left_out if entry.step is not None]
+        is_glob = not Path(self.where).is_dir() and any(char in self.where for char in "*?[")
+        if is_glob and not glob.glob(self.where):
+            return Listing((), (), "steps")  # nothing matches it yet, or just now
+        listing = discover(
+            self.where, selection=self._selection, trust=self._trust, looking=looking
+        )
+        after = [
+            entry.step
+            for entry in listing.left_out
+            if entry.step is not None and not (entry.bad and self._is_recent(entry.path))
+        ]
         steps = [checkpoint.step for checkpoint in listing.checkpoints]
         self._newest = max([self._newest, *after, *steps])
         return listing
+
+    def _is_recent(self, path: Path) -> bool:
+        """Tell whether an entry that cannot be read may yet be whole: writers rest, too."""
+        return time.monotonic() - self._stamps[path][1] < settling.PATIENCE
 
     def distrust(self, path: Path, reason: str) -> None:
         """Call an entry bad, as long as it stays as it is."""
@@ -92,7 +99,7 @@ class Watch:
             since = now
         self._stamps[path] = stamp, since
         if stamp == () or now - since < self._seconds:
-            return LeftOut(path, "is being written")
+            return LeftOut(path, WRITTEN)
         known = self._known.get(path)
         if known is None or known[0] != stamp:
             known = self._known[path] = stamp, look(path)
