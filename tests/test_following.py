@@ -78,7 +78,7 @@ def test_beside_a_training_process(
     command = [sys.executable, "-c", TRAINING, str(folder), "0.4"]
     with subprocess.Popen(command) as training:
         run = lrpdyn.compute(folder, vectors, out=out, arch_args=TANH, follow=True, poll=0.4,
-                             idle=4.0, **options)  # fmt: skip
+                             idle=8.0, **options)  # fmt: skip
         assert training.wait() == 0
     steps = list(range(0, 120, 10))
     assert explained(out) == steps
