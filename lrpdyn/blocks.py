@@ -70,6 +70,8 @@ class BlockWorker:
         self.job, self.question, self.times = job, question, Times()
         values = job.observations.values
         self.evidence = StepEvidence(job.model, values, job.painting, trust=job.trust)
+        #: As asked, or with smaller batches once the device's memory ran out.
+        self.model = job.model
         self.next = 0
         self.before: Checkpoint | None = None
 
@@ -152,7 +154,16 @@ class BlockWorker:
             "relevance_sha256": written.kept,
             "relevance_finite": bool(found.relevance.all()),
             "evidence": evidence,
+            **self._smaller_batches(),
         }
+
+    def _halved(self, size: int) -> None:
+        self.model = replace(self.model, batch_size=size)
+
+    def _smaller_batches(self) -> dict[str, int]:
+        """Return the size of the batches where it is not what was asked for: last bits may differ."""
+        size = self.model.batch_size
+        return {} if size == self.job.model.batch_size else {"batch_size": size}
 
     def _maps(self, parts: list[Explanation]) -> Iterator[NDArray[np.float32]]:
         """Yield the maps of one batch after the other; what else there is of it goes to `parts`.
@@ -161,7 +172,8 @@ class BlockWorker:
         """
         job = self.job
         with self.evidence.watching():
-            for part in explain_parts(job.model, job.observations.values, self.question):
+            values, question = job.observations.values, self.question
+            for part in explain_parts(self.model, values, question, self._halved):
                 yield part.relevance
                 finite = np.array([np.isfinite(part.relevance).all()])
                 parts.append(replace(part, relevance=finite))

@@ -38,6 +38,7 @@ def closing_words(run: Run) -> list[tuple[str, str]]:
         *_dependence(run),
         ("dynamics", _dynamics(run)),
         *(("outliers", summary(run.outliers, kind)) for kind in KINDS),
+        ("batches", _batches(run)),
         ("tables", _tables(run)),
         ("note", _note(run)),
         ("warning", _warning(run)),
@@ -160,6 +161,17 @@ def _dynamics(run: Run) -> str:
     if alike is None or net is None:
         return "zero everywhere: the relevance did not change"
     return f"{alike:.3f} alike to mean |R|; {100 * net:.0f} % of the path is net change"
+
+
+def _batches(run: Run) -> str:
+    smaller = run.manifest.get("smaller_batches")
+    if not smaller:
+        return ""
+    least, asked = min(one["batch_size"] for one in smaller), run.manifest["batch_size"]
+    return (
+        f"of down to {least:,} observations, not {asked:,}, from step {smaller[0]['step']:,} on: memory ran "
+        f"out; last bits may differ from those of another run, --batch-size {least} makes them its own"
+    )
 
 
 def _tables(run: Run) -> str:

@@ -15,7 +15,7 @@ from lrpdyn.architectures.registry import Resolved, load_weights, path_of
 from lrpdyn.checked import checked_samples
 from lrpdyn.checkpoints.model import Checkpoint
 from lrpdyn.checkpoints.readers import read_weights, read_weights_again
-from lrpdyn.errors import ArchitectureError, CheckpointError, ObservationError, UsageError
+from lrpdyn.errors import ArchitectureError, CheckpointError, ObservationError, RunError, UsageError
 from lrpdyn.heap import SAMPLES, give_back
 from lrpdyn.held import Held
 from lrpdyn.lrp import attribution
@@ -28,6 +28,7 @@ from lrpdyn.lrp.registry import STOCK, Rule
 from lrpdyn.lrp.stock import explain_with_stock_rule, reasons
 from lrpdyn.measures import cosines
 from lrpdyn.observations import Expected
+from lrpdyn.resources import is_out_of_memory
 from lrpdyn.streamed import Samples, pieces
 
 #: The network as loaded and as explained may differ by this share of the largest output.
@@ -301,13 +302,46 @@ def explain(model: Model, observations: Samples, question: Question) -> Explanat
     return joined(list(explain_parts(model, observations, question)))
 
 
-def explain_parts(model: Model, observations: Samples, question: Question) -> Iterator[Explanation]:
-    """Yield the explanation of one batch of samples after the other."""
-    chosen = batch_slices(model, len(observations))
-    for part, x in zip(chosen, batches(model, observations), strict=True):
-        yield explain_batch(model, x, question.part(part))
-        if part.stop // SAMPLES > part.start // SAMPLES:
-            give_back()
+def explain_parts(
+    model: Model,
+    observations: Samples,
+    question: Question,
+    halved: Callable[[int], object] = lambda size: None,
+) -> Iterator[Explanation]:
+    """Yield the explanation of one batch of samples after the other.
+
+    Where the device's memory runs out, the batch and those that follow are halved, and `halved` is
+    told how many samples are explained at once from there on: last bits depend on it.
+
+    Raises
+    ------
+    RunError
+        There is not enough memory for one sample.
+    """
+    done = 0
+    while done < len(observations):
+        try:
+            chosen = batch_slices(model, len(observations), done)
+            for part, x in zip(chosen, batches(model, observations, done), strict=True):
+                yield explain_batch(model, x, question.part(part))
+                done = part.stop
+                if part.stop // SAMPLES > part.start // SAMPLES:
+                    give_back()
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            if model.batch_size == 1:
+                raise RunError(
+                    f"the memory of {model.device} does not hold one observation while it is explained; "
+                    "what is finished is kept: the same command goes on where there is more, with --device "
+                    "cpu or --workers 1"
+                ) from error
+        # Not before the error is gone, which holds what the batch took.
+        if done < len(observations):
+            model = replace(model, batch_size=-(-min(model.batch_size, len(observations)) // 2))
+            halved(model.batch_size)
+            if model.device.type == "cuda":
+                torch.cuda.empty_cache()
 
 
 def joined(parts: Sequence[Explanation]) -> Explanation:
@@ -395,13 +429,13 @@ def _tensor(values: NDArray[np.int64], model: Model) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(values)).to(model.device)
 
 
-def batch_slices(model: Model, count: int) -> Iterator[slice]:
-    """Yield which of `count` samples are explained at once: last bits depend on it."""
-    for start in range(0, count, model.batch_size):
+def batch_slices(model: Model, count: int, begin: int = 0) -> Iterator[slice]:
+    """Yield which of `count` samples, from `begin` on, are explained at once: last bits depend on it."""
+    for start in range(begin, count, model.batch_size):
         yield slice(start, min(start + model.batch_size, count))
 
 
-def batches(model: Model, observations: Samples) -> Iterator[Tensor]:
+def batches(model: Model, observations: Samples, begin: int = 0) -> Iterator[Tensor]:
     """Yield the observations as the network takes them, and hold its other inputs at theirs.
 
     On a GPU the next batch is on its way while one is worked on.
@@ -414,7 +448,7 @@ def batches(model: Model, observations: Samples) -> Iterator[Tensor]:
             return batch.pin_memory().to(model.device, dtype, non_blocking=True)
         return batch.to(model.device, dtype)
 
-    slices = list(batch_slices(model, len(observations)))
+    slices = list(batch_slices(model, len(observations), begin))
     ahead = moved(slices[0]) if slices else None
     for n, chosen in enumerate(slices):
         assert ahead is not None

@@ -35,6 +35,7 @@ _EXPECTED = {
     "observations": {"files": [str], "sha256": str, "shape": [int]},
     "selection": dict,
     "batch_size": int,
+    "smaller_batches?": [{"step": int, "batch_size": int}],
     "stored?": {"keep": frozenset({"relevance", "pixels", "none"}),
                 "dtype": frozenset({"float32", "float16"})},
     "tables?": frozenset(TABLES),

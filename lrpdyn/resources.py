@@ -76,3 +76,8 @@ def _own() -> list[int]:
         return []  # Windows
     limits = (resource.getrlimit(kind)[0] for kind in (resource.RLIMIT_AS, resource.RLIMIT_DATA))
     return [limit for limit in limits if limit != resource.RLIM_INFINITY]
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Tell whether torch says that a device (CUDA and MPS, or the CPU) has too little memory."""
+    return any(words in str(error) for words in ("out of memory", "can't allocate memory"))

@@ -65,6 +65,10 @@ def write_results(
     entries = [{key: record.facts.get(key) for key in _ENTRY} for record in records]
     entries = sorted([*entries, *skipped], key=_by_step)
     manifest["checkpoints"] = [{"index": index, **entry} for index, entry in enumerate(entries)]
+    smaller = [(r.facts["step"], r.facts["batch_size"]) for r in records if "batch_size" in r.facts]
+    manifest.pop("smaller_batches", None)
+    if smaller:
+        manifest["smaller_batches"] = [{"step": s, "batch_size": size} for s, size in smaller]
     gaps = [
         entry["step"] for entry in entries if entry["status"] == "bad" and entry["step"] is not None
     ]

@@ -14,6 +14,7 @@ import click
 from lrpdyn import __version__
 from lrpdyn.cli import options
 from lrpdyn.errors import LrpdynError
+from lrpdyn.resources import is_out_of_memory
 from lrpdyn.stopping import Stopped
 from lrpdyn.text import printable
 
@@ -85,6 +86,13 @@ def _run(settings: dict[str, int]) -> int:
         # The reader of our output is gone (lrpdyn outliers | head): nothing is wrong.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        if settings["verbose"] >= 2:
+            traceback.print_exc()
+        click.echo(f"Error: {printable(_from_the_machine(MemoryError()))}", err=True)
+        return 1
     except (OSError, MemoryError) as error:
         # What the machine does not give, wherever it was asked for: it is no fault of the program.
         if settings["verbose"] >= 2:
