@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lrpdyn.segments import cut_into
+from lrpdyn.segments import cut_into, means_of_stretches
 
 Floats = NDArray[np.float64]
 
@@ -77,7 +77,7 @@ def find_phases(vectors: Floats) -> Phases:
     """
     length = -(-len(vectors) // MOST_STEPS)
     if length > 1:
-        found = find_phases(_means_of_stretches(vectors, length))
+        found = find_phases(means_of_stretches(vectors, length))
         return replace(found, borders=tuple(border * length for border in found.borders))
     values = _scaled(vectors)
     if len(values) < FEWEST_STEPS:
@@ -102,13 +102,6 @@ def find_phases(vectors: Floats) -> Phases:
     kept = [(b, s) for b, s in zip(cuts[best], sure, strict=True) if s >= LEAST_SURE]
     why = "" if kept else "borders move when the steps are resampled: none is sure"
     return Phases(tuple(b for b, _ in kept), tuple(s for _, s in kept), why, 1 - rest[best] / total)
-
-
-def _means_of_stretches(vectors: Floats, length: int) -> Floats:
-    starts = np.arange(0, len(vectors), length)
-    counts = np.diff([*starts, len(vectors)])
-    means: Floats = np.add.reduceat(vectors, starts, axis=0) / counts[:, None]
-    return means
 
 
 def _scaled(vectors: Floats) -> Floats:

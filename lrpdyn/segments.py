@@ -22,6 +22,8 @@ BLOCK = 64
 #: OpenBLAS shares larger products among threads (more multiplications than this), which then wait for one
 #: another: of a hundred small ones a second, on a processor that has other work, that takes most of the time.
 SMALL_PRODUCT = 2**18
+#: The search takes the square of the steps: of more than this, stretches are cut first.
+MOST_STEPS = 5000
 
 
 def cut_into(values: Floats, most: int, shortest: int) -> list[tuple[int, ...]]:
@@ -75,11 +77,19 @@ def _borders(begins: Places, steps: int) -> tuple[int, ...]:
     return tuple(borders[:0:-1])
 
 
+def means_of_stretches(values: Floats, length: int) -> Floats:
+    """Return the mean of each `length` successive vectors; the last may be of fewer."""
+    starts = np.arange(0, len(values), length)
+    counts = np.diff([*starts, len(values)])
+    means: Floats = np.add.reduceat(values, starts, axis=0) / counts[:, None]
+    return means
+
+
 def cut_where_worth(values: Floats, penalty: float, shortest: int) -> tuple[int, ...]:
     """Cut a series where each border lowers the cost by more than a penalty.
 
-    By dynamic programming that drops starts which can no longer be the best (PELT; Killick et al.
-    2012, "Optimal detection of changepoints with a linear computational cost").
+    Of more than `MOST_STEPS`, the means of stretches of equal length are cut, and each border is then
+    put where it costs least within a stretch to either side.
 
     Parameters
     ----------
@@ -94,6 +104,31 @@ def cut_where_worth(values: Floats, penalty: float, shortest: int) -> tuple[int,
     -------
     tuple
         The borders, each the first step of a segment; the first segment has none.
+    """
+    length = -(-len(values) // MOST_STEPS)
+    if length <= 1:
+        return _cut_exactly(values, penalty, shortest)
+    # A mean stands for so many steps: what it is away from its segment's costs as often.
+    means = means_of_stretches(values, length)
+    coarse = _cut_exactly(means, penalty / length, max(2, -(-shortest // length)))
+    borders = [0, *(border * length for border in coarse), len(values)]
+    sums = _running_sums(values)
+    for n in range(1, len(borders) - 1):
+        before, after = borders[n - 1], borders[n + 1]
+        left = max(borders[n] - length, before + shortest)
+        right = min(borders[n] + length, after - shortest)
+        near = np.arange(left, right + 1)
+        first = _gains(sums, np.array([before]), near)[:, 0]
+        second = _gains(sums, near, np.array([after]))[0]
+        borders[n] = int(near[(first + second).argmax()])
+    return tuple(borders[1:-1])
+
+
+def _cut_exactly(values: Floats, penalty: float, shortest: int) -> tuple[int, ...]:
+    """Return the cut of a short series.
+
+    By dynamic programming that drops starts which can no longer be the best (PELT; Killick et al.
+    2012, "Optimal detection of changepoints with a linear computational cost").
     """
     steps = len(values)
     sums = _running_sums(values)

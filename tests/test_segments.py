@@ -163,3 +163,18 @@ def test_neither_phases_nor_shifts_load_scipy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.stdout.strip() == "[]", done.stderr
+
+
+@pytest.mark.parametrize("borders", [(), (3_333,), (700, 4_096, 4_110, 9_001)])
+def test_a_long_series_is_cut_where_a_short_one_would_be(
+    borders: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generator = np.random.default_rng(len(borders))
+    levels = generator.normal(scale=4, size=len(borders) + 1)
+    lengths = np.diff([0, *borders, 10_007])
+    values = (np.repeat(levels, lengths) + generator.normal(size=10_007))[:, None]
+    long = cut_where_worth(values, 40.0, 5)
+    monkeypatch.setattr(segments, "MOST_STEPS", 20_000)
+    assert long == cut_where_worth(values, 40.0, 5)
+    assert len(long) == len(borders)
+    assert all(abs(found - planted) <= 3 for found, planted in zip(long, borders, strict=True))
