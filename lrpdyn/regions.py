@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from lrpdyn.array_files import load_npz
 from lrpdyn.errors import ObservationError
-from lrpdyn.pictures import read_picture
+from lrpdyn.pictures import picture_shape, read_picture
 
 Mask = NDArray[np.bool_]
 
@@ -79,7 +80,7 @@ def read_regions(path: str | Path, shape: tuple[int, ...]) -> Regions:
     """
     file = Path(path)
     try:
-        found = _from_png(file) if file.suffix.lower() == ".png" else _from_npz(file)
+        found = _from_png(file, shape) if file.suffix.lower() == ".png" else _from_npz(file)
     except (OSError, ValueError, MemoryError) as error:
         raise ObservationError(
             f"--regions {file}: cannot be read ({error}); expected a PNG of labelled colours or an "
@@ -100,16 +101,21 @@ def read_regions(path: str | Path, shape: tuple[int, ...]) -> Regions:
     return Regions(names, stacked, digest.hexdigest())
 
 
-def _from_png(path: Path) -> dict[str, Mask]:
-    pixels = read_picture(path, "RGBA")
-    colours, labels = np.unique(pixels.reshape(-1, 4), axis=0, return_inverse=True)
-    labels = labels.reshape(pixels.shape[:2])
+def _from_png(path: Path, shape: tuple[int, ...]) -> dict[str, Mask]:
+    # Before its pixels are read: they may be very many.
+    height, width = picture_shape(path, "RGBA")[:2]
+    if (height, width) != shape[-2:]:
+        raise _misfit(str(path), (height, width), [shape[-2:]], shape)
+    pixels = np.ascontiguousarray(read_picture(path, "RGBA"))
+    # A number for each colour: rows of four would be sorted a hundred times as slowly.
+    colours, labels = np.unique(pixels.view(">u4")[..., 0], return_inverse=True)
+    labels = labels.reshape(height, width)
     if len(colours) > 64:
         raise ValueError(f"{len(colours)} colours, at most 64 are taken for labels")
     return {
-        f"{red:02x}{green:02x}{blue:02x}": labels == label
-        for label, (red, green, blue, alpha) in enumerate(colours.tolist())
-        if alpha > 0 and (red or green or blue)
+        f"{colour >> 8:06x}": labels == label
+        for label, colour in enumerate(colours.tolist())
+        if colour & 0xFF and colour >> 8
     }
 
 
@@ -136,9 +142,17 @@ def _fitted(mask: Mask, shape: tuple[int, ...], where: str) -> Mask:
     for expected, fitted in fitting.items():
         if mask.shape == expected:
             return fitted
-    raise ObservationError(
-        f"--regions {where}: has shape {mask.shape}, expected one of "
-        f"{', '.join(map(str, fitting))} for observations of shape {shape}"
+    raise _misfit(where, mask.shape, fitting, shape)
+
+
+def _misfit(
+    where: str, found: tuple[int, ...], fitting: Iterable[tuple[int, ...]], shape: tuple[int, ...]
+) -> ObservationError:
+    expected = [str(one) for one in fitting]
+    which = "one of " if len(expected) > 1 else ""
+    return ObservationError(
+        f"--regions {where}: has shape {found}, expected {which}{', '.join(expected)} for observations of "
+        f"shape {shape}"
     )
 
 

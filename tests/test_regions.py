@@ -94,3 +94,11 @@ def test_names_and_masks_make_the_checksum(tmp_path: Path) -> None:
 
 def test_modal_value_is_the_background() -> None:
     assert modal_value(np.array([[0.5, 0.25, 0.5], [0.5, 1, 0]], dtype=np.float32)) == 0.5
+
+
+def test_a_png_of_another_size_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Image.new("RGB", (SHAPE[3], 10 * SHAPE[2])).save(tmp_path / "tall.png")
+    monkeypatch.setattr("lrpdyn.regions.read_picture", lambda *_: pytest.fail("it was read"))
+    expected = rf"tall.png: has shape \({10 * SHAPE[2]}, {SHAPE[3]}\), expected \({SHAPE[2]}, "
+    with pytest.raises(ObservationError, match=expected):
+        read_regions(tmp_path / "tall.png", SHAPE)
