@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from lrpdyn import explanation
+from lrpdyn import beforehand, explanation
 from lrpdyn import run as store
 from lrpdyn.architectures.registry import Resolved, named, resolve
 from lrpdyn.by_step import check_tables
@@ -161,7 +161,7 @@ def prepare(
     )  # fmt: skip
     model = explanation.with_held(model, held, loaded.chosen)
     _load_first(model, listing, skip_bad=asked.skip_bad, trust=asked.trust)
-    checks: dict[str, Any] = {"outputs": explanation.compare_outputs(model, loaded.values)}
+    checks: dict[str, Any] = {"outputs": beforehand.compare_outputs(model, loaded.values)}
     bounds = _bounds(resolved, loaded)
     model = explanation.with_plan(model, loaded.values, bounds)
     units = explanation.outputs_of(model, loaded.values[:1]).shape[1]

@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 import lrpdyn
-from lrpdyn import explanation
+from lrpdyn import beforehand, explanation
 from lrpdyn import run as store
 from lrpdyn.by_step import TABLES, tables_of
 from lrpdyn.checkpoints.model import Checkpoint, Listing
@@ -283,7 +283,7 @@ def settle(job: Job, manifest: dict[str, Any], fixed: Fixed) -> explanation.Ques
         manifest["target"]["runner_up"] = fixed.runner_up.tolist()
     question = explanation.Question(job.contrast, fixed.target, fixed.runner_up)
     if job.rule.name in STOCK:
-        manifest["checks"]["stock"] = explanation.stock_deviation(
+        manifest["checks"]["stock"] = beforehand.stock_deviation(
             job.model, job.observations.values, question
         )
     return question
