@@ -17,7 +17,7 @@ from lrpdyn.array_files import map_npy
 from lrpdyn.checked import checked_samples, evenly_spaced
 from lrpdyn.checkpoints.model import Checkpoint
 from lrpdyn.errors import ArchitectureError, CheckpointError
-from lrpdyn.evidence.layers import Trace, trace
+from lrpdyn.evidence.layers import AT_ONCE, Trace, trace
 from lrpdyn.evidence.painting import agreement
 from lrpdyn.explanation import Model, Question
 from lrpdyn.heap import give_back
@@ -144,8 +144,10 @@ class SecondLook:
     def _trace(self, step: int, standing_out: Sequence[int]) -> Trace | None:
         if not self._load(step):
             return None
-        found = trace(*self._asked(self._targets[step], self._traced(standing_out)))
-        give_back()
+        samples = self._traced(standing_out)
+        found = trace(*self._asked(self._targets[step], samples))
+        if len(samples) > AT_ONCE:  # what few leave behind is used again for the next step
+            give_back()
         return found
 
     def _flips(
