@@ -1,0 +1,41 @@
+"""How checkpoints are shared: in blocks of neighbours, alike for each worker."""
+
+from __future__ import annotations
+
+from itertools import chain
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lrpdyn import blocks, journal
+from lrpdyn.blocks import LARGEST_BLOCK, in_blocks
+from tests.test_pipeline import Vectors, mlp_run
+
+
+@given(st.integers(0, 3000), st.integers(1, 40))
+def test_blocks_are_of_neighbours_and_as_many_for_each_worker(count: int, workers: int) -> None:
+    places = range(7, 7 + count)
+    found = in_blocks(places, workers)
+    assert list(chain(*found)) == list(places)
+    sizes = [len(block) for block in found]
+    assert all(0 < size <= LARGEST_BLOCK for size in sizes)
+    assert not sizes or max(sizes) - min(sizes) <= 1
+    assert len(found) == count or len(found) % workers == 0
+
+
+@pytest.mark.parametrize(("longest", "expected"), [(0.0, [1] * 5), (60.0, [5])])
+def test_one_process_keeps_what_it_has_after_a_while(
+    mlp_folder: Path, vectors: Vectors, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    longest: float, expected: list[int],
+) -> None:  # fmt: skip
+    monkeypatch.setattr(blocks, "LONGEST", longest)
+    added: list[int] = []
+    append = journal.append_journal
+    monkeypatch.setattr(
+        "lrpdyn.run.append_journal",
+        lambda run, *records: (added.append(len(records)), append(run, *records)),
+    )
+    mlp_run(mlp_folder, vectors, tmp_path / "run", workers=1)
+    assert added == expected
