@@ -150,7 +150,8 @@ class Table(np.ndarray):
     Raises
     ------
     RunError
-        A column is asked for that only a table with a row for each sample has.
+        There is no such column: the file was edited, or has a row for each step and the column is one
+        of samples.
     """
 
     def __getitem__(self, key: Any) -> Any:
@@ -163,6 +164,10 @@ class Table(np.ndarray):
                     f"no column {key}: the table has a row for each step{has}; the command that made "
                     "the run, with --tables samples, writes a row for each sample"
                 )
+            raise RunError(
+                f"no column {key}: the table has {', '.join(names)}; if it was edited, the command that "
+                "made the run writes it anew"
+            )
         return super().__getitem__(key)
 
     def to_pandas(self) -> Any:

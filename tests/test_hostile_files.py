@@ -16,12 +16,14 @@ from click.testing import CliRunner
 import lrpdyn
 from lrpdyn.array_files import load_npy, load_npz, map_npy, open_npz
 from lrpdyn.cli.main import group
+from lrpdyn.curves import series_of
 from lrpdyn.errors import LrpdynError, ObservationError, RunError, UsageError
 from lrpdyn.manifest import load_manifest, save_manifest
 from lrpdyn.observations import Expected, load_observations
 from lrpdyn.outliers.render import as_markdown, as_table
 from lrpdyn.pictures import read_picture
 from lrpdyn.toml_files import read_toml
+from lrpdyn.verification import verify
 from tests.faults.fuzz_checkpoints import Canary
 from tests.test_pipeline import Vectors, mlp_run
 
@@ -195,3 +197,23 @@ def test_curves_that_are_no_curves(tmp_path: Path, text: str) -> None:
     (tmp_path / "a.csv").write_text(text)
     with pytest.raises(UsageError, match=r"a\.csv"):
         read_curve(str(tmp_path / "a.csv"))
+
+
+def test_a_table_without_a_column_and_a_manifest_beyond_numbers_are_told(
+    mlp_folder: Path, vectors: Vectors, tmp_path: Path
+) -> None:
+    path = mlp_run(mlp_folder, vectors, tmp_path / "run").path
+    manifest = path / "manifest.json"
+    whole = manifest.read_text()
+    assert '"scale": 1.0' in whole
+    manifest.write_text(whole.replace('"scale": 1.0', '"scale": 1e999'))
+    assert [damage.file for damage in verify(path).damaged] == ["manifest.json"]
+    table = path / "metrics.csv"
+    table.write_text(table.read_text().replace("distance_from_first_l1", "another", 1))
+    unsealed = json.loads(whole)
+    del unsealed["sha256"], unsealed["files"]
+    manifest.write_text(json.dumps(unsealed))
+    with pytest.raises(
+        RunError, match="no column distance_from_first_l1: the table has step, samp"
+    ):
+        series_of(lrpdyn.open_run(path))

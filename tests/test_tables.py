@@ -420,5 +420,5 @@ def test_a_column_of_samples_is_not_there_and_says_what_is(by_steps: lrpdyn.Run)
         says = f"no column {column}: the table has a row for each step{instead}; the command "
         with pytest.raises(RunError, match=says + "that made the run, with --tables samples"):
             _ = table[table["step_gap" if column == "argmax_changed" else "step"] >= 0][column]
-    with pytest.raises(ValueError, match="no field"):
+    with pytest.raises(RunError, match="no column no such: the table has step, target"):
         _ = by_steps.metrics["no such"]
