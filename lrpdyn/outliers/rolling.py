@@ -49,7 +49,8 @@ def rolling_fences(values: Floats, whole: Fences) -> Rolling:
     starts = [*range(0, count - WIDTH, STRIDE), count - WIDTH]
     middles = np.array(starts) + WIDTH / 2
     drawn = [fences(values[start : start + WIDTH]) for start in starts]
-    nearest = np.abs(np.arange(count)[:, None] - middles).argmin(axis=1)
+    # Of two middles that are as near, the first.
+    nearest = np.searchsorted((middles[:-1] + middles[1:]) / 2, np.arange(count))
     for transition, window in enumerate(nearest.tolist()):
         fence = drawn[window]
         if fence.mild is not None and fence.far is not None:

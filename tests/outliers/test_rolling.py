@@ -1,5 +1,7 @@
 """Fences in windows: early training is not late training."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -50,3 +52,13 @@ def test_a_window_without_a_fence_takes_that_of_the_whole() -> None:
     values[:WIDTH] = 0
     whole = fences(values)
     assert rolling_fences(values, whole).far[0] == whole.far
+
+
+def test_memory_does_not_take_the_square_of_the_transitions() -> None:
+    values = falling(20_000, 1)
+    whole = fences(values)
+    tracemalloc.start()
+    rolling_fences(values, whole)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1000 * len(values)
