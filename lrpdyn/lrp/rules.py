@@ -12,13 +12,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from lrpdyn.errors import ArchitectureError
 from lrpdyn.lrp.adjoint import input_gradient
 from lrpdyn.lrp.layers import Layer, Normalisation, Sum, Weighted, Weights
 
 STABILISER = 1e-6
+#: A Linear layer of more weights than `LARGE` is worked on in blocks of so many outputs.
+LARGE, BLOCK = 1 << 18, 64
 Shared = Tensor | tuple[Tensor, ...]
 RuleFunction = Callable[..., Shared]
 
@@ -182,9 +185,41 @@ def zplus(call: Call, relevance: Tensor) -> Shared:
     The positive part of the bias stays in the denominator.
     """
     if isinstance(call.layer, Weighted):
+        if _pays_in_blocks(call):
+            return _zplus_in_blocks(call, relevance)
         return _share(_positive_terms(call), relevance)
     term = _Term(_positive_contributions(call.layer), *call.inputs)
     return _one_or_all(term.contributions(relevance / stabilise(term.output)))
+
+
+def _pays_in_blocks(call: Call) -> bool:
+    """Tell whether the positive weights of a layer are so many that they are better not all made."""
+    module = call.linear.module
+    return (
+        isinstance(module, nn.Linear)
+        and call.x.device.type == "cpu"
+        and module.in_features * module.out_features > LARGE
+        and not float(call.x.amin()) < 0
+    )
+
+
+def _zplus_in_blocks(call: Call, relevance: Tensor) -> Tensor:
+    """Return what `zplus` does of a Linear layer whose input has no negative entry.
+
+    Some outputs at a time: their positive weights are made, used for both passes and let go while
+    they are in the core's cache. Of millions of weights the way to memory takes longer than the
+    arithmetic, and the more so for several processes at once.
+    """
+    weight, bias = call.linear.weights()
+    x = call.x.reshape(-1, weight.shape[1])
+    upper = relevance.reshape(-1, weight.shape[0])
+    shared = torch.zeros_like(x)
+    for start in range(0, len(weight), BLOCK):
+        block = slice(start, start + BLOCK)
+        positive = weight[block].clamp(min=0)
+        output = F.linear(x, positive, None if bias is None else bias[block].clamp(min=0))
+        shared.addmm_(upper[:, block] / stabilise(output), positive)
+    return shared.mul_(x).reshape(call.x.shape)
 
 
 def positive_part(call: Call) -> Tensor:

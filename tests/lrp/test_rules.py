@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from zennit import rules as zennit_rules
 
 from lrpdyn.errors import ArchitectureError
+from lrpdyn.lrp import rules
 from lrpdyn.lrp.attribution import contrast_rows, explain, relevance
 from lrpdyn.lrp.canonise import canonise
 from lrpdyn.lrp.composites import parse_composite
@@ -71,6 +72,30 @@ class Layer:
         (found,) = torch.autograd.grad(self.layer(x), x, self.upper)
         handles.remove()
         return found
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("of_rows", [False, True])
+def test_zplus_of_many_weights_is_made_in_blocks(
+    monkeypatch: pytest.MonkeyPatch, bias: bool, of_rows: bool
+) -> None:
+    large = (lambda bias: nn.Linear(2100, 130, bias=bias), (2, 2100) if of_rows else (2100,))
+    monkeypatch.setitem(LAYERS, "large", large)
+    case = Layer("large", bias, positive=True)
+    calls = []
+    in_blocks = rules._zplus_in_blocks
+    monkeypatch.setattr(rules, "_zplus_in_blocks", lambda *a: calls.append(1) or in_blocks(*a))
+    found = case.explained("zplus")
+    assert calls
+    torch.testing.assert_close(found, case.by_zennit(zennit_rules.ZPlus()), rtol=1e-10, atol=1e-10)
+    monkeypatch.setattr(rules, "LARGE", 1 << 62)
+    torch.testing.assert_close(found, case.explained("zplus"), rtol=1e-12, atol=1e-14)
+    # Where an input is negative, both halves count: nothing is left out.
+    monkeypatch.undo()
+    monkeypatch.setitem(LAYERS, "large", large)
+    case = Layer("large", bias, positive=False)
+    expected = case.by_zennit(zennit_rules.ZPlus())
+    torch.testing.assert_close(case.explained("zplus"), expected, rtol=1e-10, atol=1e-10)
 
 
 @pytest.mark.parametrize("rule", FORMULAE)
