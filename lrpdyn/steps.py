@@ -121,6 +121,8 @@ class Steps:
 
     def _add(self, job: Job, together: list[dict[str, Any]]) -> None:
         """Add the steps of these facts to the sums, and forget them."""
+        if not together:
+            return
         with self._times.of("sums and measures"):
             self.records += _added(job, self.dynamics, together)
         self._next += len(together)
