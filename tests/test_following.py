@@ -84,7 +84,7 @@ def test_beside_a_training_process(
     assert explained(out) == steps
     assert list(run.steps) == steps
     said = capsys.readouterr().err
-    assert "no new checkpoint for 4 seconds" in said
+    assert "no new checkpoint for 8 seconds" in said
     if "target" in options:
         assert "following target final: held as step " in said
         np.save(tmp_path / "units.npy", np.array(run.manifest["target"]["values"]))
