@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import ctypes
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 
 #: Samples after which memory is given back: it takes a fiftieth of the time of explaining them.
@@ -31,6 +32,16 @@ def keep() -> None:
     if tell is not None:
         tell(_TRIM_THRESHOLD, _KEPT)
         tell(_MMAP_THRESHOLD, _LARGEST)
+
+
+@contextmanager
+def kept() -> Iterator[None]:
+    """Keep what is freed within, as `keep` does, and give it back at the end."""
+    keep()
+    try:
+        yield
+    finally:
+        give_back()
 
 
 def give_back() -> None:

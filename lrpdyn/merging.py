@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from lrpdyn import heap
 from lrpdyn import run as store
 from lrpdyn.by_step import check_tables
 from lrpdyn.checkpoints.model import Checkpoint, Header
@@ -88,7 +89,7 @@ def merge(
     drawn = None if curve is None else read_curve(curve)
     found = _in_order([open_shard(Path(path)) for path in shards])
     folder = Path(out)
-    with one_thread(), locked(folder, wait):
+    with heap.kept(), one_thread(), locked(folder, wait):
         job = replace(_job(found, folder), quiet=quiet, tables=tables)
         manifest = _manifest(found)
         previous_manifest(job, manifest, overwrite=overwrite)

@@ -12,7 +12,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from lrpdyn import following, stopping
+from lrpdyn import following, heap, stopping
 from lrpdyn import run as store
 from lrpdyn.blocks import Hands, by_processes
 from lrpdyn.checkpoints.selection import Selection
@@ -212,6 +212,7 @@ def compute(
         if stretch is not None:
             raise UsageError("--shard: cannot be with --follow, under which a series has no end")
         with (
+            heap.kept(),
             one_thread(),
             locked(asked.folder, wait),
             _workforce(asked, workers, dask) as hands,
@@ -224,7 +225,7 @@ def compute(
             return with_curve(run, drawn)
     with times.of("reading headers"):
         listing = listed(checkpoints, selection, asked)
-    with one_thread(), locked(asked.folder, wait):
+    with heap.kept(), one_thread(), locked(asked.folder, wait):
         prepared = prepare(asked, listing, observations, arrangement)
         job = replace(prepared.job, shard=stretch)
         manifest = make_manifest(job, {**selection.as_dict(), "prefix": prefix}, prepared.checks)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from lrpdyn import explanation, heap, stopping
+from lrpdyn import explanation, stopping
 from lrpdyn import run as store
 from lrpdyn.blocks import LARGEST_BLOCK, Hands, Outcome
 from lrpdyn.checkpoints.model import Checkpoint
@@ -58,7 +58,6 @@ class Steps:
     def __init__(
         self, job: Job, question: Question, hands: Hands, threads: int, times: Times
     ) -> None:
-        heap.keep()
         self._question, self._hands, self._times = question, hands, times
         journal = store.read_journal(job.folder)
         check_unchanged(job, journal)
