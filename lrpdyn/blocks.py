@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from lrpdyn import explanation, heap, stopping
 from lrpdyn.checkpoints.model import Checkpoint
 from lrpdyn.checkpoints.readers import stamp
-from lrpdyn.errors import ArchitectureError, CheckpointError, LrpdynError
+from lrpdyn.errors import ArchitectureError, CheckpointError, LrpdynError, RunError
 from lrpdyn.evidence.step import StepEvidence
 from lrpdyn.explanation import Explanation, Question, explain_parts, joined
 from lrpdyn.job import READING, Job
@@ -78,8 +78,8 @@ class BlockWorker:
     def __call__(self, block: Sequence[int], longest: float = math.inf) -> Outcomes:
         """Return the facts of each checkpoint, and the seconds that it took.
 
-        The first that fails ends it, but for skip_bad; so does being told to stop, and the first one
-        after `longest` seconds.
+        The first that fails ends it, but for a bad checkpoint under skip_bad; so does being told to
+        stop, and the first one after `longest` seconds.
         """
         outcomes: list[Outcome] = []
         begun = time.monotonic()
@@ -97,6 +97,10 @@ class BlockWorker:
                 if not self.job.skip_bad:
                     break
                 continue
+            except RunError as error:
+                # A disk that is full, say: what was explained before it is kept.
+                outcomes.append(error)
+                break
             self.before = checkpoint
         with self.times.of("explaining and storing"):
             self.job.storage.settle(self.job.folder)

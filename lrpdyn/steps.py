@@ -14,7 +14,7 @@ from lrpdyn import run as store
 from lrpdyn.blocks import LARGEST_BLOCK, Hands, Outcome
 from lrpdyn.checkpoints.model import Checkpoint
 from lrpdyn.dynamics import Dynamics
-from lrpdyn.errors import LrpdynError
+from lrpdyn.errors import LrpdynError, RunError
 from lrpdyn.evidence.step import StepEvidence
 from lrpdyn.explanation import Question
 from lrpdyn.job import Job, progress
@@ -102,7 +102,7 @@ class Steps:
                         if stopping.asked():
                             continue  # told when the run goes on
                         self._add(job, together)
-                        if not job.skip_bad:
+                        if isinstance(outcome, RunError) or not job.skip_bad:
                             raise outcome
                         self.records.append(Record.bad(checkpoint, str(outcome)))
                         self.dynamics.pass_over()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -11,6 +12,8 @@ from hypothesis import strategies as st
 
 from lrpdyn import blocks, journal
 from lrpdyn.blocks import LARGEST_BLOCK, in_blocks
+from lrpdyn.errors import RunError
+from lrpdyn.storage import Storage
 from tests.test_pipeline import Vectors, mlp_run
 
 
@@ -23,6 +26,30 @@ def test_blocks_are_of_neighbours_and_as_many_for_each_worker(count: int, worker
     assert all(0 < size <= LARGEST_BLOCK for size in sizes)
     assert not sizes or max(sizes) - min(sizes) <= 1
     assert len(found) == count or len(found) % workers == 0
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_what_was_explained_before_the_disk_was_full_is_kept(
+    mlp_folder: Path,
+    vectors: Vectors,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    workers: int,
+) -> None:
+    save = Storage.save
+
+    def full(self: Storage, folder: Path, step: int, *rest: Any) -> Any:
+        if step == 20:
+            raise RunError("no space is left on its disk")
+        return save(self, folder, step, *rest)
+
+    monkeypatch.setattr(Storage, "save", full)
+    monkeypatch.setattr(blocks, "in_blocks", lambda places, workers: [places[:4], places[4:]])
+    with pytest.raises(RunError, match="no space is left"):
+        mlp_run(mlp_folder, vectors, tmp_path / "run", workers=workers, skip_bad=True)
+    assert [record["step"] for record in journal.read_journal(tmp_path / "run")] == [2, 4, 10]
+    monkeypatch.undo()
+    mlp_run(mlp_folder, vectors, tmp_path / "run", workers=workers)
 
 
 @pytest.mark.parametrize(("longest", "expected"), [(0.0, [1] * 5), (60.0, [5])])
