@@ -1,7 +1,7 @@
 """Discovery, shards and their merge on long series of tiny networks: seconds and peak memory.
 
 Run by hand: ``python tests/benchmarks/shards.py [STEPS...]`` (1,000 and 10,000 where not given; 100,000
-takes an hour or so and 4 GB of disk). Each phase is a process of its own; what grows as the steps do
+takes a quarter of an hour and 4 GB of disk). Each phase is a process of its own; what grows as the steps do
 is linear, what is given for each step stays as it is.
 """
 
