@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,43 +13,106 @@ from numpy.typing import NDArray
 from lrpdyn import explanation
 from lrpdyn import run as store
 from lrpdyn.checked import checked_samples
-from lrpdyn.checkpoints.model import Listing
-from lrpdyn.dependence import Weights, dependence
+from lrpdyn.checkpoints.model import Checkpoint, Listing
+from lrpdyn.dependence import Weights, dependence, parse_baseline, random_weights
 from lrpdyn.evidence.closer import Maps, SecondLook, stored_maps
+from lrpdyn.evidence.random_networks import mean_of_networks, measure_network
 from lrpdyn.explanation import Integers, Question
 from lrpdyn.heap import give_back
 from lrpdyn.job import Job, progress_bar
-from lrpdyn.records import Record
+from lrpdyn.records import OfRandom, Record
 from lrpdyn.workers import in_order
 
+#: Something to be done, which gives plain data.
+Work = Callable[[], Any]
 
-def dependence_checks(
-    job: Job,
-    question: Question,
-    records: Sequence[Record],
-    fresh: Sequence[Weights],
-    workers: int = 1,
-) -> list[dict[str, Any]]:
-    """Return what the maps of the first, the middle and the last finite step depend on.
 
-    Of as many samples as ``samples`` says, see `lrpdyn.checked.checked_samples`; steps are shared
-    among `workers` processes. A step whose checkpoint is gone since it was explained is left out.
+@dataclass(frozen=True)
+class Checked:
+    """What the maps are worth; `dependence` has an entry for the first, middle and last finite step.
+
+    None is what was not looked at.
     """
+
+    dependence: list[dict[str, Any]] | None
+    of_random: OfRandom | None
+    agreement: dict[str, Any] | None
+
+
+def check_maps(
+    job: Job, question: Question, records: Sequence[Record], look: SecondLook, workers: int = 1
+) -> Checked:
+    """Hold the maps against those of random networks, and against painting patches over.
+
+    All of it is shared among `workers` processes. A step whose checkpoint is gone since it was
+    explained is left out.
+    """
+    networks = parse_baseline(job.baseline)
+    fresh = [random_weights(job.model, seed) for seed in range(networks + 1)] if networks else []
+    regions = None if job.painting is None else job.painting.regions
+    # Buffers that are not learned are those of the last finite step, whoever measures a network.
+    _load_last(job, records)
+    of_networks: list[Work] = [
+        partial(measure_network, job.model, job.observations.values, question, network, regions)
+        for network in fresh[:networks]
+    ]
+    of_steps: list[Work] = [
+        partial(_dependence_at, job, question, fresh, checkpoint)
+        for checkpoint in (_first_middle_last(job, records) if networks else ())
+    ]
+    of_patches: list[Work] = [
+        partial(look.agreement_at, step, job.fill)
+        for step in (look.agreement_steps if job.painting is None else ())
+    ]
+    works = [*of_networks, *of_steps, *of_patches]  # the longest first
+    give_back()
+    found = in_order(lambda n: works[n](), range(len(works)), min(workers, len(works)))
+    measured, dependent, agreed = _parts(
+        list(progress_bar("checking", job.quiet)(found)),
+        (len(of_networks), len(of_steps), len(of_patches)),
+    )
+    agreement = {"rule": job.model.composite.name, "fill": job.fill, "steps": _there(agreed)}
+    return Checked(
+        _there(dependent) if networks else None,
+        mean_of_networks(measured, regions),
+        agreement if job.painting is None else None,
+    )
+
+
+def _parts(values: Sequence[Any], sizes: Iterable[int]) -> Iterator[Sequence[Any]]:
+    """Yield so many values, then so many of the rest."""
+    for size in sizes:
+        yield values[:size]
+        values = values[size:]
+
+
+def _there(values: Iterable[dict[str, Any] | None]) -> list[dict[str, Any]]:
+    return [value for value in values if value is not None]
+
+
+def _load_last(job: Job, records: Sequence[Record]) -> None:
+    done = {record.facts["step"] for record in records if record.facts["status"] == "done"}
+    finite = [checkpoint for checkpoint in job.listing.checkpoints if checkpoint.step in done]
+    if finite:
+        explanation.can_load(job.model, finite[-1], trust=job.trust)
+
+
+def _first_middle_last(job: Job, records: Sequence[Record]) -> list[Checkpoint]:
     done = [record.facts["step"] for record in records if record.facts["status"] == "done"]
     steps = {done[0], done[len(done) // 2], done[-1]} if done else set()
-    chosen = [checkpoint for checkpoint in job.listing.checkpoints if checkpoint.step in steps]
-    samples = len(checked_samples(len(job.observations.values)))
+    return [checkpoint for checkpoint in job.listing.checkpoints if checkpoint.step in steps]
 
-    def of_step(place: int) -> dict[str, Any] | None:
-        if not explanation.can_load(job.model, chosen[place], trust=job.trust):
-            return None
-        values = dependence(job.model, job.observations.values, question, fresh)
-        give_back()
-        return {"step": chosen[place].step, "samples": samples, **values}
 
-    found = in_order(of_step, range(len(chosen)), min(workers, len(chosen)))
-    shown = progress_bar("checking", job.quiet)(found)
-    return [checked for checked in shown if checked is not None]
+def _dependence_at(
+    job: Job, question: Question, fresh: Sequence[Weights], checkpoint: Checkpoint
+) -> dict[str, Any] | None:
+    """Return what the maps of one step depend on, of `lrpdyn.checked.checked_samples`."""
+    if not explanation.can_load(job.model, checkpoint, trust=job.trust):
+        return None
+    values = job.observations.values
+    found = dependence(job.model, values, question, fresh)
+    give_back()
+    return {"step": checkpoint.step, "samples": len(checked_samples(len(values))), **found}
 
 
 def second_look(
@@ -76,7 +140,7 @@ def second_look(
 def _maps_of(job: Job, question: Question, targets: Mapping[int, Integers]) -> Maps:
     """Return what gives the float32 maps of some samples at a step: stored, or made once more."""
     if job.storage.whole:
-        return stored_maps(functools.partial(store.relevance_path, job.folder))
+        return stored_maps(partial(store.relevance_path, job.folder))
     checkpoints = {checkpoint.step: checkpoint for checkpoint in job.listing.checkpoints}
 
     def explained_again(step: int, samples: Sequence[int]) -> NDArray[np.float32]:

@@ -6,7 +6,6 @@ import math
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -39,13 +38,14 @@ def in_blocks(places: Sequence[int], workers: int) -> list[Sequence[int]]:
     """Return places in blocks of neighbours for so many workers.
 
     A step is compared with the weights of the one before, which have to be loaded once more where a
-    block begins.
+    block begins. Blocks become smaller towards the end, where none is to wait long for another.
     """
-    # As many for each worker, and four at least: none waits long for another at the end.
-    of_each = max(4, -(-len(places) // (LARGEST_BLOCK * workers)))
-    count = min(of_each * workers, len(places))
-    ends = [len(places) * n // count for n in range(count + 1)] if count else []
-    return [places[begin:end] for begin, end in pairwise(ends)]
+    blocks = []
+    while places:
+        size = min(LARGEST_BLOCK, -(-len(places) // (2 * workers)))
+        blocks.append(places[:size])
+        places = places[size:]
+    return blocks
 
 
 def by_processes(

@@ -32,7 +32,7 @@ from lrpdyn.pairwise import PairedSums
 from lrpdyn.parts import Part, SavedPart, save_part
 from lrpdyn.run import of_pixels
 from lrpdyn.stored import LARGEST_IN_MEMORY, Maps, Shelf, pieces
-from lrpdyn.sums import Sums, summary
+from lrpdyn.sums import Sums
 
 Result = TypeVar("Result")
 
@@ -343,21 +343,15 @@ class Dynamics:
             net = np.abs(self._maps(self._last, piece) - self._maps(self._first, piece))
         return Sums(self.steps, net, **found)
 
-    def maps(self, names: Sequence[str]) -> Iterator[dict[str, NDArray[np.float32]]]:
-        """Yield the maps of these names, of `lrpdyn.run.MAPS`, piece by piece."""
+    def maps(self, names: Sequence[str]) -> Iterator[tuple[dict[str, NDArray[np.float32]], Array]]:
+        """Yield the maps of these names, of `lrpdyn.run.MAPS`, piece by piece.
 
-        def of_piece(piece: slice) -> dict[str, NDArray[np.float32]]:
+        Beside them what `lrpdyn.sums.Sums.products` gives, of which the sum over all pieces tells what
+        the maps are worth beside each other (`lrpdyn.sums.summary`).
+        """
+
+        def of_piece(piece: slice) -> tuple[dict[str, NDArray[np.float32]], Array]:
             sums = self.of(piece)
-            return {name: getattr(sums, name) for name in names}
+            return {name: getattr(sums, name) for name in names}, sums.products()
 
         return self.each(of_piece)
-
-    def summary(self) -> dict[str, float | None]:
-        """Return what the maps are worth beside each other.
-
-        ``alike_mean_relevance``: cosine of Dynamics to the sum of |R_i|; ``net_share``: sum of net
-        change over sum of Dynamics; ``every_second_share`` and ``alike_every_second``: the same sums,
-        and the cosine, of the Dynamics of every second checkpoint. None where there is no path.
-        """
-        of_pieces = self.each(lambda piece: self.of(piece).products())
-        return summary(np.sum(list(of_pieces), axis=0))

@@ -6,12 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from lrpdyn import run as store
-from lrpdyn.afterwards import dependence_checks, same_weights, second_look
+from lrpdyn.afterwards import check_maps, same_weights, second_look
 from lrpdyn.curves import Curve, beside
-from lrpdyn.dependence import parse_baseline, random_weights
 from lrpdyn.dynamics import Dynamics
-from lrpdyn.evidence.random_networks import measure_random
-from lrpdyn.explanation import Question, can_load
+from lrpdyn.explanation import Question
 from lrpdyn.heap import give_back
 from lrpdyn.job import Job
 from lrpdyn.records import Record
@@ -34,34 +32,19 @@ def finish(
     Checks are shared among `workers` processes. What `lrpdyn.storage.Storage.finish` deletes is
     still there.
     """
-    model, values, painting = job.model, job.observations.values, job.painting
-    networks = parse_baseline(job.baseline)
-    fresh = [random_weights(model, seed) for seed in range(networks + 1)] if networks else []
     give_back()
+    look = second_look(job, question, records, workers)
     with times.of("checks"):
-        if networks:
-            checked = dependence_checks(job, question, records, fresh, workers)
-            manifest["checks"]["dependence"] = checked
+        checked = check_maps(job, question, records, look, workers)
+        if checked.dependence is not None:
+            manifest["checks"]["dependence"] = checked.dependence
         manifest["weights"]["same"] = same_weights(job.listing, records)
-        regions = None if painting is None else painting.regions
-        # Buffers that are not learned stay those of the last finite step, whoever checked it.
-        _load_last(job, records)
-        of_random = measure_random(model, values, question, fresh[:networks], regions, workers)
-        look = second_look(job, question, records, workers)
-        agreed = None if painting else look.agreement(job.fill)
     give_back()
     with times.of("tables, report and figure"):
         write_results(
-            job.folder, manifest, records, dynamics, job.listing.bad, painting, of_random, agreed,
-            look, job.tables,
+            job.folder, manifest, records, dynamics, job.listing.bad, job.painting,
+            checked.of_random, checked.agreement, look, job.tables,
         )  # fmt: skip
-
-
-def _load_last(job: Job, records: Sequence[Record]) -> None:
-    done = {record.facts["step"] for record in records if record.facts["status"] == "done"}
-    finite = [checkpoint for checkpoint in job.listing.checkpoints if checkpoint.step in done]
-    if finite:
-        can_load(job.model, finite[-1], trust=job.trust)
 
 
 def with_curve(run: store.Run, curve: Curve | None) -> store.Run:

@@ -34,6 +34,15 @@ def modal_value(observations: Samples) -> float:
     return float(values[counts.argmax()])
 
 
+def modal_pixel(observations: Samples, scale: float) -> float:
+    """Return the `modal_value` of pixels, 0 to 255 before they were divided by `scale`."""
+    counts = np.zeros(256, dtype=np.int64)
+    for piece in pieces(observations):
+        levels = np.rint(piece * np.float32(scale)).astype(np.uint8)
+        counts += np.bincount(levels.ravel(), minlength=256)
+    return float(np.float32(counts.argmax()) / np.float32(scale))
+
+
 def _merged(
     values: NDArray[np.float32],
     counts: NDArray[np.int64],

@@ -27,7 +27,7 @@ from lrpdyn.job import Job, progress_bar
 from lrpdyn.lrp.composites import Composite, parse_composite
 from lrpdyn.lrp.plan import Bounds
 from lrpdyn.measures import NORMALISATIONS
-from lrpdyn.modal import modal_value
+from lrpdyn.modal import modal_pixel, modal_value
 from lrpdyn.observations import Observations, load_observations
 from lrpdyn.regions import Painting, read_regions
 from lrpdyn.storage import Storage
@@ -166,7 +166,7 @@ def prepare(
     model = explanation.with_plan(model, loaded.values, bounds)
     units = explanation.outputs_of(model, loaded.values[:1]).shape[1]
     target = parse_target(asked.target, len(loaded.values), units)
-    fill = modal_value(loaded.values) if asked.fill is None else _scaled(asked.fill, loaded)
+    fill = _modal(loaded) if asked.fill is None else _scaled(asked.fill, loaded)
     painting = None
     if asked.regions is not None:
         painting = Painting(read_regions(asked.regions, loaded.values.shape), fill)
@@ -229,6 +229,12 @@ def _bounds(resolved: Resolved, loaded: Observations) -> Bounds | None:
             return ends
         return ends[0][0], ends[1][0]
     return resolved.architecture.preprocessing.expected or pixels
+
+
+def _modal(loaded: Observations) -> float:
+    if loaded.pixels and loaded.normalisation is None:
+        return modal_pixel(loaded.values, loaded.scale)
+    return modal_value(loaded.values)
 
 
 def _scaled(fill: float, loaded: Observations) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from lrpdyn.outliers.report import LookCloser, build_report
 from lrpdyn.records import OfRandom, Record, broken_places, numbers, prediction_changes, run_facts
 from lrpdyn.regions import Painting
 from lrpdyn.streamed import opened
+from lrpdyn.sums import summary
 from lrpdyn.tables import (
     TRANSITIONS,
     metric_blocks,
@@ -73,15 +74,7 @@ def write_results(
         entry["step"] for entry in entries if entry["status"] == "bad" and entry["step"] is not None
     ]
     shape = tuple(manifest["observations"]["shape"])
-    files = {name: folder / f"{name}.npy" for name in store.MAPS}
-    written = store.save_together(
-        {
-            file: store.of_pixels(shape) if name in store.PIXEL_MAPS else shape
-            for name, file in files.items()
-        },
-        np.float32,
-        ({file: maps[name] for name, file in files.items()} for maps in dynamics.maps(list(files))),
-    )
+    written, worth = _save_maps(folder, shape, dynamics)
     explained = [record for record in records if record.measures is not None]
     relative = opened(folder / "relative_dynamics.npy")
     facts = run_facts(explained, manifest, dynamics, relative, gaps)
@@ -96,12 +89,32 @@ def write_results(
     more = {**trajectory(explained, regions, manifest["rule"]["name"]), "agreement": agreement}
     _write_report(folder, facts, look_closer, more)
     manifest["checks"].update(_checks(facts.steps, explained))
-    manifest["checks"]["dynamics"] = dynamics.summary()
+    manifest["checks"]["dynamics"] = worth
     manifest["environment"]["finished"] = time.strftime("%Y-%m-%dT%H:%M:%S%z")
     manifest.pop("files", None)  # under --follow, of the results before these
     give_back()
     draw([store.Run(folder, manifest)], "dynamics")
     finish_manifest(folder, manifest, written)
+
+
+def _save_maps(
+    folder: Path, shape: tuple[int, ...], dynamics: Dynamics
+) -> tuple[dict[Path, str], dict[str, float | None]]:
+    """Write the maps over all steps; return their SHA-256, and what they are worth beside each other."""
+    files = {name: folder / f"{name}.npy" for name in store.MAPS}
+    products = []
+
+    def side_by_side() -> Iterator[dict[Path, NDArray[np.float32]]]:
+        for maps, of_piece in dynamics.maps(store.MAPS):
+            products.append(of_piece)
+            yield {file: maps[name] for name, file in files.items()}
+
+    shapes = {
+        file: store.of_pixels(shape) if name in store.PIXEL_MAPS else shape
+        for name, file in files.items()
+    }
+    written = store.save_together(shapes, np.float32, side_by_side())
+    return written, summary(np.sum(products, axis=0))
 
 
 def _save_by_sample(path: Path, columns: Sequence[str], blocks: Iterable[Block]) -> None:

@@ -111,7 +111,17 @@ class Sums:
 
 
 def summary(products: Array) -> dict[str, float | None]:
-    """Return `lrpdyn.dynamics.Dynamics.summary` of what `Sums.products` gave, added up."""
+    """Return what the maps over all steps are worth beside each other.
+
+    ``alike_mean_relevance``: cosine of Dynamics to the sum of |R_i|; ``net_share``: sum of net change
+    over sum of Dynamics; ``every_second_share`` and ``alike_every_second``: the same sums, and the
+    cosine, of the Dynamics of every second checkpoint. None where there is no path.
+
+    Parameters
+    ----------
+    products
+        Of all samples: what `Sums.products` gave, added up.
+    """
     known = dict(zip(Sums.PRODUCTS, products.tolist(), strict=True))
     path = known["path"]
 

@@ -111,5 +111,4 @@ def test_parts_of_a_run_give_the_run(
         if change is not None:
             np.testing.assert_equal(vars(change), vars(other_change))
     np.testing.assert_equal(vars(together.of(WHOLE)), vars(whole.of(WHOLE)))
-    assert together.summary() == whole.summary()
     assert (together.steps, together.transitions) == (whole.steps, whole.transitions)

@@ -14,7 +14,7 @@ from PIL import Image
 from lrpdyn import modal, streamed
 from lrpdyn.errors import LrpdynError, ObservationError
 from lrpdyn.files import save_pieces
-from lrpdyn.modal import modal_value
+from lrpdyn.modal import modal_pixel, modal_value
 from lrpdyn.observations import Expected, load_observations
 from lrpdyn.streamed import Streamed, in_file, in_memory, joined, kept, pieces
 
@@ -144,6 +144,16 @@ def test_the_modal_value_of_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
         found, counts = np.unique(values, return_counts=True)
         assert modal_value(in_memory(values)) == float(found[counts.argmax()])
     assert modal_value(in_memory(many[1::2])) in many
+
+
+@pytest.mark.parametrize("scale", [1.0, 255.0, 256.0, 7.3])
+def test_the_modal_value_of_pixels(scale: float) -> None:
+    generator = np.random.default_rng(1)
+    pixels = generator.integers(0, 256, (60, 4, 9, 7), dtype=np.uint8)
+    for most in (0, 97, 255):
+        pixels[::2, :, 0] = most
+        values = pixels.astype(np.float32) / np.float32(scale)
+        assert modal_pixel(values, scale) == modal_value(values)
 
 
 def test_an_array_in_parts_is_the_file_that_numpy_writes(tmp_path: Path) -> None:

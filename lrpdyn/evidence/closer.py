@@ -104,29 +104,23 @@ class SecondLook:
         """Look at each piece, by so many processes as pay."""
         return in_order(look, pieces, min(self._workers, len(pieces) // FEWEST))
 
-    def agreement(self, fill: float) -> dict[str, Any]:
-        """Tell, at the first, middle and last step, if maps rank patches as painting them does.
-
-        Of up to 16 samples, spread over all; see `lrpdyn.evidence.painting.agreement`. A step whose
-        checkpoint is gone is left out.
-        """
+    @property
+    def agreement_steps(self) -> list[int]:
+        """The first, middle and last step."""
         steps = sorted(self._targets)
+        places = {0, len(steps) // 2, len(steps) - 1} if steps else ()
+        return [steps[n] for n in sorted(places)]
+
+    def agreement_at(self, step: int, fill: float) -> dict[str, Any] | None:
+        """Tell if maps rank patches as painting them does; None where the checkpoint is gone.
+
+        Of up to 16 samples, spread over all; see `lrpdyn.evidence.painting.agreement`.
+        """
+        if not self._load(step):
+            return None
         samples = evenly_spaced(len(self._observations), AGREEMENT_SAMPLES)
-        chosen = [steps[n] for n in sorted({0, len(steps) // 2, len(steps) - 1})] if steps else []
-
-        def of_step(step: int) -> dict[str, Any] | None:
-            if not self._load(step):
-                return None
-            model, shown, asked = self._asked(self._targets[step], samples)
-            maps = self._maps(step, samples)
-            return {"step": step, **agreement(model, shown, maps, fill, asked)}
-
-        found = list(in_order(of_step, chosen, min(self._workers, len(chosen))))
-        return {
-            "rule": self._model.composite.name,
-            "fill": fill,
-            "steps": [one for one in found if one is not None],
-        }
+        model, shown, asked = self._asked(self._targets[step], samples)
+        return {"step": step, **agreement(model, shown, self._maps(step, samples), fill, asked)}
 
     def _load(self, step: int) -> bool:
         return explanation.can_load(self._model, self._checkpoints[step], trust=self._trust)

@@ -14,38 +14,33 @@ from lrpdyn.outliers.facts import Floats
 from lrpdyn.records import OfRandom
 from lrpdyn.regions import Regions, shares
 from lrpdyn.streamed import Samples, pieces
-from lrpdyn.workers import in_order
+
+#: Entropy (N,), and the shares of regions (R, N), of one network's maps.
+OfNetwork = tuple[Floats, Floats]
 
 
-def measure_random(
+def measure_network(
     model: Model,
     observations: Samples,
     question: Question,
-    networks: Sequence[Weights],
+    network: Weights,
     regions: Regions | None,
-    workers: int = 1,
-) -> OfRandom | None:
-    """Return the entropy and the shares of regions of random networks' maps, means over networks.
+) -> OfNetwork:
+    """Measure the maps of one random network, which are made and measured a batch at a time."""
+    with holding(model, network):
+        maps = (part.relevance for part in explain_parts(model, observations, question))
+        chosen = batch_slices(model, len(observations))
+        measured = [_measured(*pair, regions) for pair in zip(maps, chosen, strict=True)]
+    entropies, parts = zip(*measured, strict=True)
+    return np.concatenate(entropies), np.concatenate(parts, axis=1)
 
-    None where there are no networks. Maps are made and measured a batch at a time, networks by as
-    many processes as there are workers.
-    """
-    if not networks:
+
+def mean_of_networks(found: Sequence[OfNetwork], regions: Regions | None) -> OfRandom | None:
+    """Return the means over networks of what was measured; None where there are no networks."""
+    if not found:
         return None
-
-    def of_network(number: int) -> tuple[Floats, Floats]:
-        with holding(model, networks[number]):
-            maps = (part.relevance for part in explain_parts(model, observations, question))
-            chosen = batch_slices(model, len(observations))
-            measured = [_measured(*pair, regions) for pair in zip(maps, chosen, strict=True)]
-        entropies, parts = zip(*measured, strict=True)
-        return np.concatenate(entropies), np.concatenate(parts, axis=1)
-
-    numbers = range(len(networks))
-    found = list(in_order(of_network, numbers, min(workers, len(networks))))
     entropies, parts = zip(*found, strict=True)
-    mean = np.mean(parts, axis=0) if regions is not None else None
-    return OfRandom(np.mean(entropies, axis=0), mean)
+    return OfRandom(np.mean(entropies, axis=0), None if regions is None else np.mean(parts, axis=0))
 
 
 def _measured(

@@ -23,7 +23,7 @@ from lrpdyn.evidence.activity import Activity, activation_layers, dead_units
 from lrpdyn.evidence.closer import SecondLook
 from lrpdyn.evidence.layers import denominators, trace
 from lrpdyn.evidence.painting import agreement, distance, effects, patch_masks, region_effects
-from lrpdyn.evidence.random_networks import measure_random
+from lrpdyn.evidence.random_networks import mean_of_networks, measure_network
 from lrpdyn.evidence.step import StepEvidence, layer_names
 from lrpdyn.evidence.weights import advance, copied, layers_with_weights, lengths, not_finite
 from lrpdyn.explanation import Model, Question, explain, make_model, with_plan
@@ -151,7 +151,11 @@ def test_random_networks_and_regions_are_measured_batch_by_batch(pictures: np.nd
     regions = Regions(("top", "some"), masks, "")
     asked, fresh = Question("mean"), [random_weights(whole, seed) for seed in range(2)]
     of_whole, of_parts = (
-        measure_random(model, pictures, asked, fresh, regions) for model in (whole, parts)
+        mean_of_networks(
+            [measure_network(model, pictures, asked, network, regions) for network in fresh],
+            regions,
+        )
+        for model in (whole, parts)
     )
     assert of_whole is not None
     assert of_parts is not None
