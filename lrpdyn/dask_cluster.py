@@ -29,8 +29,8 @@ from lrpdyn.held import Held
 from lrpdyn.job import Job
 from lrpdyn.workers import AHEAD
 
-#: Seconds that a cluster has to answer, and to have a first worker.
-_PATIENCE = 120
+#: Seconds that a cluster has to answer, and that it has to have a first worker.
+_ANSWER, _PATIENCE = 20, 120
 _LOCAL = "local:"
 
 
@@ -74,7 +74,7 @@ def connected(address: str) -> Iterator[Any]:
                     n_workers=int(count), threads_per_worker=1, dashboard_address=None
                 )
                 where = stack.enter_context(cluster)
-            client = stack.enter_context(Client(where, timeout=_PATIENCE))
+            client = stack.enter_context(Client(where, timeout=_ANSWER))
             client.wait_for_workers(1, timeout=_PATIENCE)
         except (OSError, TimeoutError, ValueError) as error:
             raise RunError(

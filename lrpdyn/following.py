@@ -99,8 +99,14 @@ def follow(
             "what is new in a store"
         )
     watch = Watch(checkpoints, selection, patience.poll, trust=asked.trust)
-    listing = _first(watch, selection.until, patience, told)
-    prepared = prepare(asked, listing, observations, arrangement)
+    while True:
+        listing = _first(watch, selection.until, patience, told)
+        try:
+            prepared = prepare(asked, listing, observations, arrangement)
+            break
+        except CheckpointError as error:
+            watch.distrust(listing.checkpoints[0].path, str(error))
+            _say(f"put aside: {error}", asked.quiet)
     job = prepared.job
     manifest = make_manifest(job, {**selection.as_dict(), "prefix": asked.prefix}, prepared.checks)
     previous = previous_manifest(job, manifest, overwrite=overwrite, recompute=recompute)
@@ -108,7 +114,7 @@ def follow(
     question = settle(job, manifest, targets_of_newest(job, previous))
     if question.targets is not None and job.target.needs_outputs(job.contrast):
         by = f"step {listing.checkpoints[-1].step:,} has it" if previous is None else "it began"
-        _say(f"target {job.target.policy}: held as {by}", job)
+        _say(f"target {job.target.policy}: held as {by}", job.quiet)
     begin(job, manifest)
     followed = _Followed(job, question, hands(prepared), manifest)
     with closing(followed):
@@ -117,7 +123,7 @@ def follow(
             if told.is_set() or watch.is_past(selection.until):
                 break
             if followed.idle_for(patience.idle):
-                _say(f"no new checkpoint for {patience.idle:g} seconds: the end", job)
+                _say(f"no new checkpoint for {patience.idle:g} seconds: the end", job.quiet)
                 break
             told.wait(patience.poll)
             followed.heed(job)
@@ -146,7 +152,7 @@ def _gone_on(followed: _Followed, job: Job, watch: Watch) -> Job:
             series = job.listing.checkpoints
             failed = series[followed.place]
             watch.distrust(failed.path, str(error))
-            _say(f"put aside: {error}", job)
+            _say(f"put aside: {error}", job.quiet)
             others = tuple(checkpoint for checkpoint in series if checkpoint is not failed)
             job = replace(job, listing=replace(job.listing, checkpoints=others))
 
@@ -192,7 +198,10 @@ class _Followed:
         self.heed(job)
         new = len(self._steps.records) - before
         if new:
-            _say(f"step {self._steps.records[-1].facts['step']:,}: {len(series)} checkpoints", job)
+            _say(
+                f"step {self._steps.records[-1].facts['step']:,}: {len(series)} checkpoints",
+                job.quiet,
+            )
         due = time.monotonic() >= self._next_writing
         if due and len(self._steps.records) > self._written and self._enough():
             started = time.monotonic()
@@ -255,7 +264,7 @@ class _Followed:
         ]
         if late:
             more = f" and {len(late) - 3} more" if len(late) > 3 else ""
-            _say(f"not explained: {', '.join(late[:3])}{more}; the same command goes on", job)
+            _say(f"not explained: {', '.join(late[:3])}{more}; the same command goes on", job.quiet)
 
 
 def _first(watch: Watch, until: int | None, patience: Patience, told: threading.Event) -> Listing:
@@ -289,6 +298,6 @@ def _joined(known: Listing, seen: Listing) -> Listing:
     return replace(seen, checkpoints=tuple(together))
 
 
-def _say(line: str, job: Job) -> None:
-    if not job.quiet:
+def _say(line: str, quiet: bool) -> None:
+    if not quiet:
         print(f"following {line}", file=sys.stderr, flush=True)

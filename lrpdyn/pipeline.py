@@ -208,6 +208,8 @@ def compute(
         raise UsageError("--tables: a shard has no tables; give it to lrpdyn merge")
     drawn = None if curve is None else read_curve(curve)
     selection = Selection(pattern, since, until, every, limit, weights)
+    if idle is not None and not follow:
+        raise UsageError("--idle: only with --follow, which waits for checkpoints")
     if follow:
         if stretch is not None:
             raise UsageError("--shard: cannot be with --follow, under which a series has no end")

@@ -115,7 +115,7 @@ def test_what_is_no_cluster(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("lrpdyn.dask_cluster._PATIENCE", 1)
+    monkeypatch.setattr("lrpdyn.dask_cluster._ANSWER", 1)
     options: dict[str, Any] = {"arch_args": TANH, "quiet": True, "out": tmp_path / "run"}
     with pytest.raises(UsageError, match="expected local:N with N from 1 on"):
         lrpdyn.compute(mlp_folder, vectors, dask="local:0", **options)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -143,6 +144,34 @@ def test_until_a_step_and_what_is_damaged(
     one = lrpdyn.compute(mlp_folder, vectors, out=tmp_path / "one", quiet=True, skip_bad=True,
                          arch_args=TANH)  # fmt: skip
     assert contents(run.path) == contents(one.path)
+
+
+@pytest.mark.parametrize("skip_bad", [False, True])
+def test_a_first_checkpoint_that_is_damaged_inside_is_put_aside(
+    mlp_folder: Path, vectors: Vectors, tmp_path: Path, skip_bad: bool
+) -> None:
+    first = mlp_folder / "net_2.pt"
+    content = bytearray(first.read_bytes())
+    weights = torch.load(first, weights_only=True)["0.weight"].numpy().tobytes()
+    content[content.index(weights)] ^= 1  # its container has its end, its weights are others
+    folder = tmp_path / "ckpts"
+    folder.mkdir()
+    (folder / first.name).write_bytes(content)
+    others = threading.Timer(1.0, shutil.copytree, (mlp_folder, folder),
+                             {"dirs_exist_ok": True, "ignore": lambda *_: [first.name]})  # fmt: skip
+    others.start()
+    options: dict[str, Any] = {"arch_args": TANH, "quiet": True, "skip_bad": skip_bad}
+    out = tmp_path / "run"
+    following = {**options, "follow": True, "poll": 0.05, "idle": 3.0}
+    if skip_bad:
+        lrpdyn.compute(folder, vectors, out=out, **following)
+        one = lrpdyn.compute(folder, vectors, out=tmp_path / "one", **options)
+        assert contents(out) == contents(one.path)
+    else:
+        with pytest.raises(CheckpointError, match=r"1 of 5 .*net_2.pt"):
+            lrpdyn.compute(folder, vectors, out=out, **following)
+    others.join()
+    assert lrpdyn.open_run(out).steps == (4, 10, 20, 30)
 
 
 def test_a_damaged_checkpoint_at_until_is_waited_for_and_then_the_end(
@@ -310,6 +339,8 @@ def test_refusals(mlp_folder: Path, vectors: Vectors, tmp_path: Path) -> None:
     ]:
         with pytest.raises(UsageError, match=says):
             lrpdyn.compute(mlp_folder, vectors, out=out, **{**options, **given})
+    with pytest.raises(UsageError, match="--idle: only with --follow"):
+        lrpdyn.compute(mlp_folder, vectors, out=out, **{**options, "follow": False, "idle": 3.0})
     empty = tmp_path / "empty"
     empty.mkdir()
     with pytest.raises(CheckpointError, match=r"empty: no checkpoint was written while"):
