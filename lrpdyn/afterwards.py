@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,20 +13,49 @@ from numpy.typing import NDArray
 from lrpdyn import explanation
 from lrpdyn import run as store
 from lrpdyn.checked import checked_samples
-from lrpdyn.checkpoints.model import Listing
+from lrpdyn.checkpoints.model import Checkpoint, Listing
 from lrpdyn.dependence import Weights, dependence
 from lrpdyn.evidence.closer import Maps, SecondLook, stored_maps
 from lrpdyn.explanation import Integers, Question
 from lrpdyn.heap import give_back
 from lrpdyn.job import Job, progress_bar
-from lrpdyn.records import Record
+from lrpdyn.records import Records
 from lrpdyn.workers import in_order
+
+Value = TypeVar("Value")
+
+
+class ByStep(Mapping[int, Value]):
+    """What there is of each step of a series: made when it is asked for, for few are.
+
+    Parameters
+    ----------
+    steps
+        All steps, rising.
+    make
+        Gives what there is at a place of `steps`.
+    """
+
+    def __init__(self, steps: Sequence[int], make: Callable[[int], Value]) -> None:
+        self._steps, self._make = steps, make
+
+    def __getitem__(self, step: int) -> Value:
+        place = bisect_left(self._steps, step)
+        if self._steps[place : place + 1] != [step]:
+            raise KeyError(step)
+        return self._make(place)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._steps)
+
+    def __len__(self) -> int:
+        return len(self._steps)
 
 
 def dependence_checks(
     job: Job,
     question: Question,
-    records: Sequence[Record],
+    records: Records,
     fresh: Sequence[Weights],
     workers: int = 1,
 ) -> list[dict[str, Any]]:
@@ -34,7 +64,7 @@ def dependence_checks(
     Of as many samples as ``samples`` says, see `lrpdyn.checked.checked_samples`; steps are shared
     among `workers` processes. A step whose checkpoint is gone since it was explained is left out.
     """
-    done = [record.facts["step"] for record in records if record.facts["status"] == "done"]
+    done = records.finite_steps
     steps = {done[0], done[len(done) // 2], done[-1]} if done else set()
     chosen = [checkpoint for checkpoint in job.listing.checkpoints if checkpoint.step in steps]
     samples = len(checked_samples(len(job.observations.values)))
@@ -51,33 +81,34 @@ def dependence_checks(
     return [checked for checked in shown if checked is not None]
 
 
-def second_look(
-    job: Job, question: Question, records: Sequence[Record], workers: int = 1
-) -> SecondLook:
+def second_look(job: Job, question: Question, records: Records, workers: int = 1) -> SecondLook:
     """Return what loads the checkpoints of flagged steps once more, by so many processes."""
-    targets = {
-        record.facts["step"]: np.array(record.facts["target"], dtype=np.int64)
-        for record in records
-        if record.facts["status"] == "done"
-    }
+    steps, places = records["step"], np.flatnonzero(records["finite"])
+    targets = ByStep(steps[places].tolist(), lambda n: records["target"][places[n]].copy())
+    series = job.listing.checkpoints
+    checkpoints = ByStep([checkpoint.step for checkpoint in series], lambda n: series[n])
     return SecondLook(
         job.model,
         job.observations.values,
         question,
         job.normalisation,
-        {checkpoint.step: checkpoint for checkpoint in job.listing.checkpoints},
+        checkpoints,
         targets,
-        _maps_of(job, question, targets),
+        _maps_of(job, question, checkpoints, targets),
         trust=job.trust,
         workers=workers,
     )
 
 
-def _maps_of(job: Job, question: Question, targets: Mapping[int, Integers]) -> Maps:
+def _maps_of(
+    job: Job,
+    question: Question,
+    checkpoints: Mapping[int, Checkpoint],
+    targets: Mapping[int, Integers],
+) -> Maps:
     """Return what gives the float32 maps of some samples at a step: stored, or made once more."""
     if job.storage.whole:
         return stored_maps(functools.partial(store.relevance_path, job.folder))
-    checkpoints = {checkpoint.step: checkpoint for checkpoint in job.listing.checkpoints}
 
     def explained_again(step: int, samples: Sequence[int]) -> NDArray[np.float32]:
         explanation.load_again(job.model, checkpoints[step], trust=job.trust)
@@ -97,11 +128,10 @@ def _maps_of(job: Job, question: Question, targets: Mapping[int, Integers]) -> M
     return explained_again
 
 
-def same_weights(listing: Listing, records: Iterable[Record]) -> list[list[int]]:
+def same_weights(listing: Listing, records: Records) -> list[list[int]]:
     """Return the groups of steps that hold the same weights: a training that stood still."""
-    steps: dict[str, list[int]] = {}
-    for record in records:
-        if record.facts["sha256"] is not None:
-            steps.setdefault(record.facts["sha256"], []).append(record.facts["step"])
-    groups = {tuple(group) for group in steps.values() if len(group) > 1}
+    order = np.argsort(records["sha256"], kind="stable")
+    steps, hashes = records["step"][order], records["sha256"][order]
+    borders = np.flatnonzero(hashes[1:] != hashes[:-1]) + 1
+    groups = {tuple(group.tolist()) for group in np.split(steps, borders) if len(group) > 1}
     return [list(group) for group in sorted(groups | set(listing.same))]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from lrpdyn import run as store
@@ -14,7 +13,7 @@ from lrpdyn.evidence.random_networks import measure_random
 from lrpdyn.explanation import Question, can_load
 from lrpdyn.heap import give_back
 from lrpdyn.job import Job
-from lrpdyn.records import Record
+from lrpdyn.records import Records
 from lrpdyn.results import write_results
 from lrpdyn.times import Times
 from lrpdyn.verification import finish_manifest
@@ -24,7 +23,7 @@ def finish(
     job: Job,
     question: Question,
     manifest: dict[str, Any],
-    records: Sequence[Record],
+    records: Records,
     dynamics: Dynamics,
     times: Times,
     workers: int = 1,
@@ -57,11 +56,12 @@ def finish(
         )  # fmt: skip
 
 
-def _load_last(job: Job, records: Sequence[Record]) -> None:
-    done = {record.facts["step"] for record in records if record.facts["status"] == "done"}
-    finite = [checkpoint for checkpoint in job.listing.checkpoints if checkpoint.step in done]
-    if finite:
-        can_load(job.model, finite[-1], trust=job.trust)
+def _load_last(job: Job, records: Records) -> None:
+    done = set(records.finite_steps)
+    finite = (c for c in reversed(job.listing.checkpoints) if c.step in done)
+    last = next(finite, None)
+    if last is not None:
+        can_load(job.model, last, trust=job.trust)
 
 
 def with_curve(run: store.Run, curve: Curve | None) -> store.Run:
