@@ -176,7 +176,7 @@ def read_records(shard: Explained, records: Records) -> None:
         if facts["step"] in rows:  # the last line on a step is the one that holds
             try:
                 records.put_facts(rows[facts["step"]], facts)
-            except (KeyError, ValueError, TypeError) as error:
+            except (KeyError, ValueError, TypeError, AttributeError, OverflowError) as error:
                 raise RunError(
                     f"{journal}: cannot be read ({error}); compute the shard again"
                 ) from error
