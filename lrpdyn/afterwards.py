@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,11 +21,40 @@ from lrpdyn.evidence.random_networks import mean_of_networks, measure_network
 from lrpdyn.explanation import Integers, Question
 from lrpdyn.heap import give_back
 from lrpdyn.job import Job, progress_bar
-from lrpdyn.records import OfRandom, Record
+from lrpdyn.measured import OfRandom
+from lrpdyn.records import Records
 from lrpdyn.workers import in_order
 
 #: Something to be done, which gives plain data.
 Work = Callable[[], Any]
+Value = TypeVar("Value")
+
+
+class ByStep(Mapping[int, Value]):
+    """What there is of each step of a series: made when it is asked for, for few are.
+
+    Parameters
+    ----------
+    steps
+        All steps, rising.
+    make
+        Gives what there is at a place of `steps`.
+    """
+
+    def __init__(self, steps: Sequence[int], make: Callable[[int], Value]) -> None:
+        self._steps, self._make = steps, make
+
+    def __getitem__(self, step: int) -> Value:
+        place = bisect_left(self._steps, step)
+        if self._steps[place : place + 1] != [step]:
+            raise KeyError(step)
+        return self._make(place)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._steps)
+
+    def __len__(self) -> int:
+        return len(self._steps)
 
 
 @dataclass(frozen=True)
@@ -40,7 +70,7 @@ class Checked:
 
 
 def check_maps(
-    job: Job, question: Question, records: Sequence[Record], look: SecondLook, workers: int = 1
+    job: Job, question: Question, records: Records, look: SecondLook, workers: int = 1
 ) -> Checked:
     """Hold the maps against those of random networks, and against painting patches over.
 
@@ -90,15 +120,15 @@ def _there(values: Iterable[dict[str, Any] | None]) -> list[dict[str, Any]]:
     return [value for value in values if value is not None]
 
 
-def _load_last(job: Job, records: Sequence[Record]) -> None:
-    done = {record.facts["step"] for record in records if record.facts["status"] == "done"}
-    finite = [checkpoint for checkpoint in job.listing.checkpoints if checkpoint.step in done]
-    if finite:
-        explanation.can_load(job.model, finite[-1], trust=job.trust)
+def _load_last(job: Job, records: Records) -> None:
+    done = set(records.finite_steps)
+    last = next((c for c in reversed(job.listing.checkpoints) if c.step in done), None)
+    if last is not None:
+        explanation.can_load(job.model, last, trust=job.trust)
 
 
-def _first_middle_last(job: Job, records: Sequence[Record]) -> list[Checkpoint]:
-    done = [record.facts["step"] for record in records if record.facts["status"] == "done"]
+def _first_middle_last(job: Job, records: Records) -> list[Checkpoint]:
+    done = records.finite_steps
     steps = {done[0], done[len(done) // 2], done[-1]} if done else set()
     return [checkpoint for checkpoint in job.listing.checkpoints if checkpoint.step in steps]
 
@@ -115,33 +145,34 @@ def _dependence_at(
     return {"step": checkpoint.step, "samples": len(checked_samples(len(values))), **found}
 
 
-def second_look(
-    job: Job, question: Question, records: Sequence[Record], workers: int = 1
-) -> SecondLook:
+def second_look(job: Job, question: Question, records: Records, workers: int = 1) -> SecondLook:
     """Return what loads the checkpoints of flagged steps once more, by so many processes."""
-    targets = {
-        record.facts["step"]: np.array(record.facts["target"], dtype=np.int64)
-        for record in records
-        if record.facts["status"] == "done"
-    }
+    steps, places = records["step"], np.flatnonzero(records["finite"])
+    targets = ByStep(steps[places].tolist(), lambda n: records["target"][places[n]].copy())
+    series = job.listing.checkpoints
+    checkpoints = ByStep([checkpoint.step for checkpoint in series], lambda n: series[n])
     return SecondLook(
         job.model,
         job.observations.values,
         question,
         job.normalisation,
-        {checkpoint.step: checkpoint for checkpoint in job.listing.checkpoints},
+        checkpoints,
         targets,
-        _maps_of(job, question, targets),
+        _maps_of(job, question, checkpoints, targets),
         trust=job.trust,
         workers=workers,
     )
 
 
-def _maps_of(job: Job, question: Question, targets: Mapping[int, Integers]) -> Maps:
+def _maps_of(
+    job: Job,
+    question: Question,
+    checkpoints: Mapping[int, Checkpoint],
+    targets: Mapping[int, Integers],
+) -> Maps:
     """Return what gives the float32 maps of some samples at a step: stored, or made once more."""
     if job.storage.whole:
         return stored_maps(partial(store.relevance_path, job.folder))
-    checkpoints = {checkpoint.step: checkpoint for checkpoint in job.listing.checkpoints}
 
     def explained_again(step: int, samples: Sequence[int]) -> NDArray[np.float32]:
         explanation.load_again(job.model, checkpoints[step], trust=job.trust)
@@ -161,11 +192,10 @@ def _maps_of(job: Job, question: Question, targets: Mapping[int, Integers]) -> M
     return explained_again
 
 
-def same_weights(listing: Listing, records: Iterable[Record]) -> list[list[int]]:
+def same_weights(listing: Listing, records: Records) -> list[list[int]]:
     """Return the groups of steps that hold the same weights: a training that stood still."""
-    steps: dict[str, list[int]] = {}
-    for record in records:
-        if record.facts["sha256"] is not None:
-            steps.setdefault(record.facts["sha256"], []).append(record.facts["step"])
-    groups = {tuple(group) for group in steps.values() if len(group) > 1}
+    order = np.argsort(records["sha256"], kind="stable")
+    steps, hashes = records["step"][order], records["sha256"][order]
+    borders = np.flatnonzero(hashes[1:] != hashes[:-1]) + 1
+    groups = {tuple(group.tolist()) for group in np.split(steps, borders) if len(group) > 1}
     return [list(group) for group in sorted(groups | set(listing.same))]

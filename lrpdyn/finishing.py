@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from lrpdyn import run as store
@@ -12,7 +11,7 @@ from lrpdyn.dynamics import Dynamics
 from lrpdyn.explanation import Question
 from lrpdyn.heap import give_back
 from lrpdyn.job import Job
-from lrpdyn.records import Record
+from lrpdyn.records import Records
 from lrpdyn.results import write_results
 from lrpdyn.times import Times
 from lrpdyn.verification import finish_manifest
@@ -22,7 +21,7 @@ def finish(
     job: Job,
     question: Question,
     manifest: dict[str, Any],
-    records: Sequence[Record],
+    records: Records,
     dynamics: Dynamics,
     times: Times,
     workers: int = 1,

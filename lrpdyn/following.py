@@ -188,7 +188,7 @@ class _Followed:
     def go_on(self, job: Job) -> None:
         """Explain what is new, and write the results where that is due."""
         series = job.listing.checkpoints
-        explained = [record.facts["step"] for record in self._steps.records]
+        explained = self._steps.records.steps
         if [checkpoint.step for checkpoint in series[: len(explained)]] != explained:
             # One came in between: all is added again, from the maps that are there.
             self.close()
@@ -198,10 +198,7 @@ class _Followed:
         self.heed(job)
         new = len(self._steps.records) - before
         if new:
-            _say(
-                f"step {self._steps.records[-1].facts['step']:,}: {len(series)} checkpoints",
-                job.quiet,
-            )
+            _say(f"step {self._steps.records.steps[-1]:,}: {len(series)} checkpoints", job.quiet)
         due = time.monotonic() >= self._next_writing
         if due and len(self._steps.records) > self._written and self._enough():
             started = time.monotonic()
@@ -213,13 +210,12 @@ class _Followed:
             self._last_new = time.monotonic()
 
     def _enough(self) -> bool:
-        done = [record for record in self._steps.records if record.facts["status"] == "done"]
-        return len(done) > 1
+        return len(self._steps.records.finite_steps) > 1
 
     def _write(self, job: Job) -> None:
         records = self._steps.records
         # What SIGINT left unexplained may lie between: copies such as best come with their own step.
-        steps = {record.facts["step"] for record in records}
+        steps = set(records.steps)
         taken = tuple(c for c in job.listing.checkpoints if c.step in steps)
         explained = replace(job, listing=replace(job.listing, checkpoints=taken))
         finish(explained, self._question, self._manifest, records,
@@ -255,7 +251,7 @@ class _Followed:
 
     def tell_left(self, listing: Listing, job: Job) -> None:
         """Say which checkpoints came too late to be explained."""
-        steps = {record.facts["step"] for record in self._steps.records}
+        steps = set(self._steps.records.steps)
         late = [c.path.name for c in listing.checkpoints if c.step not in steps]
         late += [
             f"{entry.path.name} ({WRITTEN})"

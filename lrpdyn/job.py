@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,7 +51,7 @@ class Job:
         return range(count) if self.shard is None else self.shard.places(count)
 
     @property
-    def own(self) -> tuple[Checkpoint, ...]:
+    def own(self) -> Sequence[Checkpoint]:
         """The checkpoints at those places."""
         return self.listing.checkpoints[self.places.start : self.places.stop]
 

@@ -39,40 +39,65 @@ def _line(record: Mapping[str, Any]) -> str:
     return f"{zlib.crc32(text.encode()):08x} {text}\n"
 
 
-def read_journal(run: Path) -> list[dict[str, Any]]:
-    """Return the records of the journal, and cut off a torn last line.
+def read_journal(run: Path) -> Iterator[dict[str, Any]]:
+    """Yield the records of the journal, one after the other, and cut off a torn last line.
 
     Raises
     ------
     RunError
         A line before the last is damaged, or the file cannot be read.
     """
+    return (record for _, record in placed_records(run))
+
+
+def placed_records(run: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield the records as `read_journal` does, each with the place of its line in the file."""
     path = run / JOURNAL
-    records: list[dict[str, Any]] = []
     whole = 0
-    content = _content(path)
-    for line in content.splitlines(keepends=True):
+    for number, line in enumerate(lines := _lines(path), start=1):
         record = _parsed(line)
         if record is None:
-            break
-        records.append(record)
+            if any(line.rstrip(b"\n") for line in lines):
+                raise RunError(
+                    f"{path}: line {number} is damaged; lrpdyn verify {run} says how to go on"
+                )
+            _cut_off(path, whole)
+            return
+        yield whole, record
         whole += len(line)
-    if whole < len(content):
-        if b"\n" in content[whole:].rstrip(b"\n"):
-            raise RunError(
-                f"{path}: line {len(records) + 1} is damaged; lrpdyn verify {run} says how to go on"
-            )
-        try:
-            with path.open("r+b") as file:
-                file.truncate(whole)
-        except OSError as error:
-            raise cannot_write(path, error) from error
-    return records
+
+
+def _cut_off(path: Path, whole: int) -> None:
+    try:
+        with path.open("r+b") as file:
+            file.truncate(whole)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+
+
+def record_at(run: Path, place: int) -> dict[str, Any]:
+    """Return the record whose line is at a place that `placed_records` gave.
+
+    Raises
+    ------
+    RunError
+        The line is not what it was, or the file cannot be read.
+    """
+    path = run / JOURNAL
+    try:
+        with path.open("rb") as file:
+            file.seek(place)
+            record = _parsed(file.readline())
+    except OSError as error:
+        raise _cannot_read(path, error) from error
+    if record is None:
+        raise RunError(f"{path}: a line is damaged; lrpdyn verify {run} says how to go on")
+    return record
 
 
 def whole_records(run: Path) -> Iterator[dict[str, Any]]:
-    """Return the records of the lines that are whole, and leave the file as it is."""
-    for line in _content(run / JOURNAL).splitlines(keepends=True):
+    """Yield the records of the lines that are whole, and leave the file as it is."""
+    for line in _lines(run / JOURNAL):
         record = _parsed(line)
         if record is not None:
             yield record
@@ -80,8 +105,9 @@ def whole_records(run: Path) -> Iterator[dict[str, Any]]:
 
 def is_whole(run: Path) -> bool:
     """Tell whether each line of the journal is whole, but for a torn last one."""
-    lines = _content(run / JOURNAL).splitlines(keepends=True)
-    return all(_parsed(line) is not None for line in lines[:-1])
+    lines = _lines(run / JOURNAL)
+    # A torn last line is the one that may be anything: nothing comes after it.
+    return all(_parsed(line) is not None or next(lines, None) is None for line in lines)
 
 
 def forget(run: Path, steps: Collection[int]) -> None:
@@ -101,13 +127,19 @@ def forget(run: Path, steps: Collection[int]) -> None:
         file.writelines(_line(record) for record in kept)
 
 
-def _content(path: Path) -> bytes:
+def _lines(path: Path) -> Iterator[bytes]:
+    """Yield the lines, of which one at a time is in memory: a journal grows as the steps do."""
     try:
-        return path.read_bytes()
+        with path.open("rb") as file:
+            yield from file
     except FileNotFoundError:
-        return b""
+        return
     except OSError as error:
-        raise RunError(f"{path}: cannot be read: {error.strerror or error}") from error
+        raise _cannot_read(path, error) from error
+
+
+def _cannot_read(path: Path, error: OSError) -> RunError:
+    return RunError(f"{path}: cannot be read: {error.strerror or error}")
 
 
 def _parsed(line: bytes) -> dict[str, Any] | None:

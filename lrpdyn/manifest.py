@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -60,6 +60,8 @@ _EXPECTED = {
 _FINISHED = {"checks": {"maps": int, "negative_scores": int, "weak_support": int, "vanished": int,
                         "relevance_sum_to_score": _SPREAD, "relevance_l1_to_score": _SPREAD}}  # fmt: skip
 _LARGEST_STEP = 10**18
+#: Keys sort as text once they are some: what is sealed goes through the one, and then the other.
+_STRICT, _SORTED = json.JSONEncoder(allow_nan=False), json.JSONEncoder(sort_keys=True)
 
 
 def save_manifest(run: Path, manifest: dict[str, Any]) -> None:
@@ -69,9 +71,27 @@ def save_manifest(run: Path, manifest: dict[str, Any]) -> None:
 
 def seal(manifest: Mapping[str, Any]) -> str:
     """Return the SHA-256 of what a manifest says, whatever the order and the layout of its keys."""
-    said = {key: value for key, value in manifest.items() if key != "sha256"}
-    plain = json.loads(json.dumps(said, allow_nan=False))
-    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
+    digest = hashlib.sha256(b"{")
+    before = ""
+    for key in sorted(manifest.keys() - {"sha256"}):
+        digest.update(f"{before}{json.dumps(key)}: ".encode())
+        for piece in _plain(manifest[key]):
+            digest.update(piece.encode())
+        before = ", "
+    digest.update(b"}")
+    return digest.hexdigest()
+
+
+def _plain(value: Any) -> Iterator[str]:
+    """Yield JSON with sorted keys; that of the list of checkpoints, which is long, by its entries."""
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        before = "["
+        for entry in value:
+            yield before + _SORTED.encode(json.loads(_STRICT.encode(entry)))
+            before = ", "
+        yield "]"
+    else:
+        yield _SORTED.encode(json.loads(_STRICT.encode(value)))
 
 
 def is_sealed(manifest: Mapping[str, Any]) -> bool:

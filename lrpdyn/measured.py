@@ -38,6 +38,17 @@ class Transition:
     rank_similarity: Array
 
 
+@dataclass(frozen=True)
+class OfRandom:
+    """What the maps of random networks measure, means over the networks.
+
+    `entropy` is (N,), `shares` of regions (R, N), None where there are no regions.
+    """
+
+    entropy: Array
+    shares: Array | None
+
+
 def joined(kind: Callable[..., Result], parts: Sequence[tuple[Array, ...]], *rest: Any) -> Result:
     """Put the columns of all pieces together; `rest` is what is no column, by its place."""
     columns = [np.concatenate(column) for column in zip(*parts, strict=True)]

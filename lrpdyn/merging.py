@@ -13,7 +13,7 @@ from contextlib import closing
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
@@ -32,7 +32,7 @@ from lrpdyn.lock import locked
 from lrpdyn.parts import read_part
 from lrpdyn.preparation import one_thread
 from lrpdyn.question import previous_manifest, question_of
-from lrpdyn.records import Record
+from lrpdyn.records import Records
 from lrpdyn.remote.path import as_path
 from lrpdyn.requirements import check_results
 from lrpdyn.shards import Explained, open_shard, read_records
@@ -91,18 +91,25 @@ def merge(
     folder = Path(out)
     with heap.kept(), one_thread(), locked(folder, wait):
         job = replace(_job(found, folder), quiet=quiet, tables=tables)
-        manifest = _manifest(found)
-        previous_manifest(job, manifest, overwrite=overwrite)
-        _begin(found, folder, manifest)
-        records = [record for shard in found for record in read_records(shard)]
-        job = replace(
-            job, listing=replace(job.listing, checkpoints=_checkpoints(records, manifest))
-        )
-        check_results(job)
-        workers = processes(None, job.model.device.type)
-        with closing(_dynamics(found, job, workers)) as dynamics:
-            finish(job, _question(job, manifest), manifest, records, dynamics, Times(), workers)
+        _write(found, job, overwrite=overwrite)
+        heap.give_back()
         return with_curve(store.open_run(folder), drawn)
+
+
+def _write(shards: Sequence[Explained], job: Job, *, overwrite: bool) -> None:
+    """Write the run; nothing of it is held afterwards."""
+    manifest = _manifest(shards)
+    previous_manifest(job, manifest, overwrite=overwrite)
+    _begin(shards, job.folder, manifest)
+    records = Records(sum(len(shard.order) for shard in shards))
+    for shard in shards:
+        read_records(shard, records)
+    checkpoints = _Checkpoints(records, manifest["selection"]["weights"])
+    job = replace(job, listing=replace(job.listing, checkpoints=checkpoints))
+    check_results(job)
+    workers = processes(None, job.model.device.type)
+    with closing(_dynamics(shards, job, workers)) as dynamics:
+        finish(job, _question(job, manifest), manifest, records, dynamics, Times(), workers)
 
 
 def _in_order(shards: Sequence[Explained]) -> list[Explained]:
@@ -179,11 +186,12 @@ def _job(shards: Sequence[Explained], folder: Path) -> Job:
 
 
 def _manifest(shards: Sequence[Explained]) -> dict[str, Any]:
-    """Return the manifest of the run that is made."""
+    """Return the manifest of the run that is made, which takes the shards' checkpoints."""
+    entries: list[dict[str, Any]] = []
+    for shard in shards:
+        entries += ({**entry, "status": "pending"} for entry in shard.manifest["checkpoints"])
+        shard.manifest["checkpoints"] = []
     manifest = json.loads(json.dumps(shards[0].manifest))
-    entries = [
-        {**entry, "status": "pending"} for s in shards for entry in s.manifest["checkpoints"]
-    ]
     for name in ("files", "sha256"):  # of the shard
         manifest.pop(name, None)
     started = {"started": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
@@ -213,6 +221,7 @@ def _begin(shards: Sequence[Explained], folder: Path, manifest: dict[str, Any]) 
             maps = store.relevance_path(shard.path, step)
             if maps.exists():
                 _link(maps, store.relevance_path(folder, step))
+    manifest["checkpoints"] = []  # they are on the disk, and are written anew from the records
 
 
 def _link(source: Path, target: Path) -> None:
@@ -226,14 +235,27 @@ def _link(source: Path, target: Path) -> None:
             shutil.copyfileobj(file, copy)
 
 
-def _checkpoints(records: Sequence[Record], manifest: dict[str, Any]) -> tuple[Checkpoint, ...]:
-    weights = manifest["selection"]["weights"]
-    return tuple(
-        Checkpoint(
-            facts["step"], as_path(facts["path"]), facts["format"], "", Header({}), (), weights
-        )
-        for facts in (record.facts for record in records)
-    )
+class _Checkpoints(Sequence[Checkpoint]):
+    """The explained checkpoints of a merged run, each made when it is asked for: few are looked at."""
+
+    def __init__(self, records: Records, weights: str) -> None:
+        self._records, self._weights = records, weights
+
+    def __len__(self) -> int:
+        return self._records.explained
+
+    @overload
+    def __getitem__(self, place: int) -> Checkpoint: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[Checkpoint]: ...
+    def __getitem__(self, place: int | slice) -> Checkpoint | list[Checkpoint]:
+        rows = range(len(self))[place]
+        return [self._made(row) for row in rows] if isinstance(rows, range) else self._made(rows)
+
+    def _made(self, row: int) -> Checkpoint:
+        entry = self._records.entry(row)
+        path = as_path(entry["path"])
+        return Checkpoint(entry["step"], path, entry["format"], "", Header({}), (), self._weights)
 
 
 def _question(job: Job, manifest: dict[str, Any]) -> Question:

@@ -211,9 +211,7 @@ def is_finished(job: Job, previous: Mapping[str, Any]) -> bool:
     steps = [checkpoint.step for checkpoint in job.own]
     if any(step not in done or done[step]["status"] == "pending" for step in steps):
         return False
-    journal = store.read_journal(job.folder)
-    check_unchanged(job, journal)
-    if not {record["step"] for record in journal} >= set(_explained(done)):
+    if not check_unchanged(job, store.read_journal(job.folder)) >= set(_explained(done)):
         return False
     if previous.get("stored", Storage().as_dict()) != job.storage.as_dict():
         return False
@@ -316,10 +314,18 @@ def _outputs(job: Job, ordered: Iterable[Checkpoint]) -> Iterator[NDArray[np.flo
         yield explanation.outputs_of(job.model, job.observations.values)
 
 
-def check_unchanged(job: Job, journal: list[dict[str, Any]]) -> None:
-    """Raise RunError where a checkpoint that was explained is another file now, or is gone."""
+def check_unchanged(job: Job, journal: Iterable[Mapping[str, Any]]) -> set[int]:
+    """Return the steps of the journal, whose checkpoints are those that were explained.
+
+    Raises
+    ------
+    RunError
+        One of them is another file now, or is gone.
+    """
     now = {checkpoint.step: checkpoint for checkpoint in job.listing.checkpoints}
+    steps = set()
     for record in journal:
+        steps.add(record["step"])
         checkpoint = now.get(record["step"])
         if checkpoint is None:
             raise RunError(
@@ -337,3 +343,4 @@ def check_unchanged(job: Job, journal: list[dict[str, Any]]) -> None:
                 f"{checkpoint.path}: changed since step {record['step']} was explained; explain it again "
                 f"with --recompute {record['step']}, or all with --overwrite, or elsewhere with -o"
             )
+    return steps

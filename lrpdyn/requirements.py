@@ -5,7 +5,8 @@ Both estimates are of what is certainly needed, so that nothing is refused that 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable
+from itertools import chain
 from math import prod
 from pathlib import Path
 
@@ -54,7 +55,9 @@ def check_results(job: Job) -> None:
         They need more bytes than are free.
     """
     shape = job.observations.values.shape
-    needed = _missing(_of_run(job, shape, len(job.own))) + size_of_sums(shape, job.places)[1]
+    needed = (
+        _missing(_of_run(job, shape, len(job.places)).items()) + size_of_sums(shape, job.places)[1]
+    )
     _check_disk(job, needed, " or free some")
 
 
@@ -73,19 +76,18 @@ def bytes_to_write(job: Job) -> int:
     steps = [checkpoint.step for checkpoint in job.own]
     whole = _FLOAT32 * prod(shape)
     files = {folder / "observations.npy": whole}
-    if storage.keep != "none":
-        kept = prod(storage.kept_shape(shape)) * np.dtype(storage.dtype).itemsize
-        files |= {relevance_path(folder, step): kept for step in steps}
     if not storage.whole:
         # The float32 maps of one step at least lie beside it until the sums have them.
         files[storage.maps_path(folder, steps[-1])] = whole
     files |= _of_shard(folder, shape) if job.shard else _of_run(job, shape, len(steps))
-    return _missing(files) + size_of_sums(shape, job.places)[1]
+    kept = prod(storage.kept_shape(shape)) * np.dtype(storage.dtype).itemsize
+    maps = ((relevance_path(folder, step), kept) for step in steps if storage.keep != "none")
+    return _missing(chain(files.items(), maps)) + size_of_sums(shape, job.places)[1]
 
 
-def _missing(files: Mapping[Path, int]) -> int:
+def _missing(files: Iterable[tuple[Path, int]]) -> int:
     """Return the bytes of the files that are not there yet."""
-    return sum(size + _HEADER for path, size in files.items() if not _there(path))
+    return sum(size + _HEADER for path, size in files if not _there(path))
 
 
 def _of_run(job: Job, shape: tuple[int, ...], steps: int) -> dict[Path, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -16,13 +17,15 @@ from lrpdyn.checkpoints.model import LeftOut
 from lrpdyn.dynamics import Dynamics
 from lrpdyn.errors import CheckpointError
 from lrpdyn.figures.kinds import draw
+from lrpdyn.gathering import prediction_changes, run_facts
 from lrpdyn.heap import give_back
+from lrpdyn.measured import OfRandom
 from lrpdyn.outliers.criteria import WEAK_SUPPORT, vanished
 from lrpdyn.outliers.facts import RunFacts, Steps
 from lrpdyn.outliers.render import KINDS, as_csv
 from lrpdyn.outliers.report import LookCloser, build_report
-from lrpdyn.records import OfRandom, Record, broken_places, numbers, prediction_changes, run_facts
-from lrpdyn.regions import Painting
+from lrpdyn.records import Records
+from lrpdyn.regions import Painting, Regions
 from lrpdyn.streamed import opened
 from lrpdyn.sums import summary
 from lrpdyn.tables import (
@@ -35,13 +38,11 @@ from lrpdyn.tables import (
 from lrpdyn.trajectory import trajectory
 from lrpdyn.verification import finish_manifest
 
-_ENTRY = ("step", "path", "format", "sha256", "status", "reason", "relevance_sha256")
-
 
 def write_results(
     folder: Path,
     manifest: dict[str, Any],
-    records: Sequence[Record],
+    records: Records,
     dynamics: Dynamics,
     bad: Sequence[LeftOut],
     painting: Painting | None,
@@ -57,42 +58,28 @@ def write_results(
     CheckpointError
         No step is finite: there is nothing to write about.
     """
-    if not any(record.facts["status"] == "done" for record in records):
-        broken = [record for record in records if record.facts["status"] == "not_finite"]
-        where = f": NaN or infinity in {', '.join(broken_places(broken[0]))}" if broken else ""
+    if not records["finite"].any():
+        broken = records.broken[:1]
+        where = f": NaN or infinity in {', '.join(broken[0])}" if broken else ""
         raise CheckpointError(f"none of {len(records)} checkpoints is finite{where}")
-    skipped = [{"step": entry.step, "path": str(entry.path), "format": None, "sha256": None,
-                "status": "bad", "reason": entry.reason} for entry in bad]  # fmt: skip
-    entries = [{key: record.facts.get(key) for key in _ENTRY} for record in records]
-    entries = sorted([*entries, *skipped], key=_by_step)
-    manifest["checkpoints"] = [{"index": index, **entry} for index, entry in enumerate(entries)]
-    smaller = [(r.facts["step"], r.facts["batch_size"]) for r in records if "batch_size" in r.facts]
-    manifest.pop("smaller_batches", None)
-    if smaller:
-        manifest["smaller_batches"] = [{"step": s, "batch_size": size} for s, size in smaller]
-    gaps = [
-        entry["step"] for entry in entries if entry["status"] == "bad" and entry["step"] is not None
-    ]
     shape = tuple(manifest["observations"]["shape"])
     written, worth = _save_maps(folder, shape, dynamics)
-    explained = [record for record in records if record.measures is not None]
+    manifest["tables"] = tables_of(tables, shape[0], records.explained)
+    gaps = [facts["step"] for facts in records.bad]
+    gaps += [entry.step for entry in bad if entry.step is not None]
     relative = opened(folder / "relative_dynamics.npy")
-    facts = run_facts(explained, manifest, dynamics, relative, gaps)
+    facts = run_facts(records, manifest, dynamics, relative, gaps)
     regions = None if painting is None else painting.regions
-    areas = None if regions is None else regions.areas(shape)
-    rows = manifest["tables"] = tables_of(tables, shape[0], len(explained))
-    save = _save_by_step if rows == "steps" else _save_by_sample
-    of_steps = metric_blocks(explained, regions, areas, of_random)
-    save(folder / "metrics.csv", metric_columns(regions), of_steps)
-    moved = prediction_changes(explained, manifest, facts)
-    save(folder / "transitions.csv", TRANSITIONS, transition_blocks(explained, facts, moved))
-    more = {**trajectory(explained, regions, manifest["rule"]["name"]), "agreement": agreement}
+    _write_tables(folder, manifest, records, facts, regions, of_random)
+    more = {**trajectory(records, regions, manifest["rule"]["name"]), "agreement": agreement}
     _write_report(folder, facts, look_closer, more)
-    manifest["checks"].update(_checks(facts.steps, explained))
+    manifest["checks"].update(_checks(facts.steps, records))
     manifest["checks"]["dynamics"] = worth
+    del facts  # what is known of each transition is as large as what the manifest says of each step
+    give_back()
+    _write_down(manifest, records, bad)
     manifest["environment"]["finished"] = time.strftime("%Y-%m-%dT%H:%M:%S%z")
     manifest.pop("files", None)  # under --follow, of the results before these
-    give_back()
     draw([store.Run(folder, manifest)], "dynamics")
     finish_manifest(folder, manifest, written)
 
@@ -117,6 +104,41 @@ def _save_maps(
     return written, summary(np.sum(products, axis=0))
 
 
+def _write_down(manifest: dict[str, Any], records: Records, bad: Sequence[LeftOut]) -> None:
+    """Write into the manifest what became of each checkpoint."""
+    skipped = [{"step": entry.step, "path": str(entry.path), "format": None, "sha256": None,
+                "status": "bad", "reason": entry.reason} for entry in bad]  # fmt: skip
+    entries = heapq.merge(records.entries(), sorted(skipped, key=_by_step), key=_by_step)
+    manifest["checkpoints"] = [{"index": index, **entry} for index, entry in enumerate(entries)]
+    smaller = np.flatnonzero(records["batch_size"] >= 0)
+    manifest.pop("smaller_batches", None)
+    if len(smaller):
+        manifest["smaller_batches"] = [
+            {"step": step, "batch_size": size}
+            for step, size in zip(
+                records["step"][smaller].tolist(),
+                records["batch_size"][smaller].tolist(),
+                strict=True,
+            )
+        ]
+
+
+def _write_tables(
+    folder: Path,
+    manifest: Mapping[str, Any],
+    records: Records,
+    facts: RunFacts,
+    regions: Regions | None,
+    of_random: OfRandom | None,
+) -> None:
+    areas = None if regions is None else regions.areas(tuple(manifest["observations"]["shape"]))
+    save = _save_by_step if manifest["tables"] == "steps" else _save_by_sample
+    of_steps = metric_blocks(records, regions, areas, of_random)
+    save(folder / "metrics.csv", metric_columns(regions), of_steps)
+    moved = prediction_changes(records, manifest, facts)
+    save(folder / "transitions.csv", TRANSITIONS, transition_blocks(records, facts, moved))
+
+
 def _save_by_sample(path: Path, columns: Sequence[str], blocks: Iterable[Block]) -> None:
     store.save_table(path, columns, rows_by_sample(blocks, columns))
 
@@ -139,14 +161,13 @@ def _by_step(entry: dict[str, Any]) -> tuple[float, str]:
     return (float("inf") if entry["step"] is None else entry["step"], entry["path"])
 
 
-def _checks(steps: Steps, records: Sequence[Record]) -> dict[str, Any]:
+def _checks(steps: Steps, records: Records) -> dict[str, Any]:
     """Return what is said of the whole run: conservation, negative scores, vanished relevance."""
-    sums = np.stack([r.measures.relevance_sum for r in records if r.measures is not None])
     usable = steps.finite[:, None] & (steps.score != 0) & np.isfinite(steps.score)
     score = steps.score[usable]
-    support = np.stack([numbers(record.facts["support"]) for record in records])
+    support = records["support"]
     return {
-        "relevance_sum_to_score": _spread(sums[usable] / score),
+        "relevance_sum_to_score": _spread(steps.relevance_sum[usable] / score),
         "relevance_l1_to_score": _spread(steps.relevance_l1[usable] / np.abs(score)),
         "maps": int(steps.finite.sum()) * steps.score.shape[1],
         "negative_scores": int((score < 0).sum()),

@@ -30,7 +30,9 @@ from lrpdyn.files import sync_folder as sync_folder
 from lrpdyn.files import whole_file as whole_file
 from lrpdyn.journal import JOURNAL as JOURNAL
 from lrpdyn.journal import append_journal as append_journal
+from lrpdyn.journal import placed_records as placed_records
 from lrpdyn.journal import read_journal as read_journal
+from lrpdyn.journal import record_at as record_at
 from lrpdyn.manifest import MANIFEST as MANIFEST
 from lrpdyn.manifest import SCHEMA as SCHEMA
 from lrpdyn.manifest import load_manifest as load_manifest

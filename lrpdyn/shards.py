@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lrpdyn import run as store
 from lrpdyn.array_files import load_npz
@@ -15,18 +16,14 @@ from lrpdyn.checkpoints.model import LeftOut, Listing
 from lrpdyn.description import HELD, Description, save_held
 from lrpdyn.errors import RunError
 from lrpdyn.job import Job
-from lrpdyn.measured import Measures, Transition
 from lrpdyn.plain_data import read_json
-from lrpdyn.records import Record
+from lrpdyn.records import MEASURES, TRANSITION, Records
 from lrpdyn.steps import Steps
 from lrpdyn.verification import damaged_results, finish_manifest
 
 FOLDER = "shard"
 _SUMMARY, _RECORDS = "shard.json", "records.npz"
 _ENTRY = ("sha256", "status", "reason", "relevance_sha256")
-_MEASURES = ("relevance_sum", "relevance_l1", "entropy", "distance_from_first",
-             "distance_from_first_l1")  # fmt: skip
-_TRANSITION = ("change", "scale_share", "scale_factor", "cosine", "rank_similarity")
 
 
 @dataclass(frozen=True)
@@ -72,7 +69,6 @@ def save_shard(job: Job, description: Description, manifest: dict[str, Any], ste
     steps.dynamics.save(folder)
     save_held(folder / HELD, job.model.held)
     _save_records(folder / _RECORDS, steps.records)
-    bad = [record.facts for record in steps.records if record.measures is None]
     listing = job.listing
     store.save_json(
         folder / _SUMMARY,
@@ -83,18 +79,15 @@ def save_shard(job: Job, description: Description, manifest: dict[str, Any], ste
             "unit": listing.unit,
             "same": listing.same,
             "left_out": [asdict(entry) | {"path": str(entry.path)} for entry in listing.bad],
-            "bad": bad,
-            "order": [record.facts["step"] for record in steps.records],
+            "bad": steps.records.bad,
+            "order": steps.records.steps,
         },
     )
     for path in (job.folder / store.WORKING).glob("step_*.npy"):
         store.delete(path)
     job.storage.finish(job.folder, ())
-    by_step = {record.facts["step"]: record.facts for record in steps.records}
-    manifest["checkpoints"] = [
-        {**entry, **{name: by_step[entry["step"]].get(name) for name in _ENTRY}}
-        for entry in manifest["checkpoints"]
-    ]
+    for entry, found in zip(manifest["checkpoints"], steps.records.entries(), strict=True):
+        entry.update({name: found[name] for name in _ENTRY})
     finish_manifest(job.folder, manifest)
 
 
@@ -144,52 +137,77 @@ def open_shard(path: Path) -> Explained:
         raise RunError(f"{summary}: cannot be read ({error}); compute the shard again") from error
 
 
-def _save_records(path: Path, records: Sequence[Record]) -> None:
+def _save_records(path: Path, records: Records) -> None:
     """Write what is measured, in float64: what is not there is left out of its array."""
-    measured = [record for record in records if record.measures is not None]
-    moved = [record.transition for record in measured if record.transition is not None]
-    arrays: dict[str, Any] = {
-        "from_step_zero": [record.explained.from_step_zero for record in measured],
-        "moved": [record.transition is not None for record in measured],
-        "ends": [(one.from_step, one.to_step) for one in moved],
-        **{f"m_{name}": [getattr(r.explained, name) for r in measured] for name in _MEASURES},
-        **{f"t_{name}": [getattr(one, name) for one in moved] for name in _TRANSITION},
-        "outline": [record.outline for record in measured],
-    }
-    if measured and measured[0].shares is not None:
-        arrays["shares"] = [record.shares for record in measured]
+    moved = records["from_step"] >= 0
+    ends = np.stack([records["from_step"], records["step"]], axis=1)[moved]
+    arrays = {"from_step_zero": records["from_step_zero"], "moved": moved, "ends": ends}
+    if records.explained:
+        arrays |= {f"m_{name}": records[name] for name in MEASURES}
+        arrays |= {f"t_{name}": records[name][moved] for name in TRANSITION}
+        arrays["outline"] = records["outline"]
+    if "shares" in records:
+        arrays["shares"] = records["shares"]
     with store.whole_file(path, "wb") as file:
-        np.savez(file, **{name: np.array(values) for name, values in arrays.items()})  # type: ignore[arg-type]
+        np.savez(file, **arrays)  # type: ignore[arg-type]
 
 
-def read_records(shard: Explained) -> list[Record]:
-    """Return the records of a shard, in order.
+def read_records(shard: Explained, records: Records) -> None:
+    """Add the steps of a shard to the records of those before it.
 
     Raises
     ------
     RunError
         A file is damaged.
     """
+    explained = [step for step in shard.order if step not in shard.bad]
+    first = records.extend(len(explained))
+    records.bad += shard.bad.values()
     path = shard.folder / _RECORDS
-    facts = {record["step"]: record for record in store.read_journal(shard.path)}
     try:
-        found = load_npz(path)
-        records, row, move = [], 0, 0
-        for step in shard.order:
-            if step in shard.bad:
-                records.append(Record(shard.bad[step], None, None))
-                continue
-            transition = None
-            if found["moved"][row]:
-                start, end = found["ends"][move].tolist()
-                columns = {name: found[f"t_{name}"][move] for name in _TRANSITION}
-                transition = Transition(start, end, **columns)
-                move += 1
-            columns = {name: found[f"m_{name}"][row] for name in _MEASURES}
-            measures = Measures(**columns, from_step_zero=bool(found["from_step_zero"][row]))
-            parts = found["shares"][row] if "shares" in found else None
-            records.append(Record(facts[step], measures, transition, parts, found["outline"][row]))
-            row += 1
-        return records
+        if explained:
+            records.put_measured(first, _measured(load_npz(path), len(explained)))
     except (OSError, ValueError, KeyError, IndexError) as error:
         raise RunError(f"{path}: cannot be read ({error}); compute the shard again") from error
+    rows = {step: row for row, step in enumerate(explained, start=first)}
+    missing = set(explained)
+    journal = shard.path / store.JOURNAL
+    for facts in store.read_journal(shard.path):
+        if facts["step"] in rows:  # the last line on a step is the one that holds
+            try:
+                records.put_facts(rows[facts["step"]], facts)
+            except (KeyError, ValueError, TypeError, AttributeError, OverflowError) as error:
+                raise RunError(
+                    f"{journal}: cannot be read ({error}); compute the shard again"
+                ) from error
+            missing.discard(facts["step"])
+    if missing:
+        raise RunError(f"{journal}: holds no line on step {min(missing)}; compute the shard again")
+
+
+def _measured(found: Mapping[str, NDArray[Any]], count: int) -> dict[str, NDArray[Any]]:
+    """Return the columns of so many steps that `_save_records` wrote.
+
+    Raises
+    ------
+    KeyError, ValueError, IndexError
+        They are not there, or of other lengths.
+    """
+    moved = found["moved"].astype(bool)
+    columns: dict[str, NDArray[Any]] = {
+        "from_step_zero": found["from_step_zero"],
+        "outline": found["outline"],
+    }
+    columns |= {name: found[f"m_{name}"] for name in MEASURES}
+    columns["from_step"] = np.full(count, -1)
+    columns |= {name: np.full(columns["entropy"].shape, np.nan) for name in TRANSITION}
+    if moved.any():
+        columns["from_step"][moved] = found["ends"][:, 0]
+        for name in TRANSITION:
+            columns[name][moved] = found[f"t_{name}"]
+    if "shares" in found:
+        columns["shares"] = found["shares"]
+    wrong = [name for name, values in columns.items() if len(values) != count]
+    if wrong:
+        raise ValueError(f"{', '.join(wrong)} of more or fewer than {count} steps")
+    return columns

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from typing import Any
 
@@ -22,7 +22,7 @@ from lrpdyn.measures import Array
 from lrpdyn.neighbours import look_back
 from lrpdyn.phases import mean_outline, outline
 from lrpdyn.question import check_unchanged
-from lrpdyn.records import Record
+from lrpdyn.records import Records
 from lrpdyn.regions import shares
 from lrpdyn.stored import Stored
 from lrpdyn.streamed import pieces
@@ -59,18 +59,26 @@ class Steps:
         self, job: Job, question: Question, hands: Hands, threads: int, times: Times
     ) -> None:
         self._question, self._hands, self._times = question, hands, times
-        journal = store.read_journal(job.folder)
-        check_unchanged(job, journal)
-        self._done = {record["step"]: record for record in journal}
+        #: Where the journal has what was explained before, which is read again when its turn comes.
+        self._kept: dict[int, int] = {}
+        check_unchanged(job, self._noted(job))
+        self._new = 0
         values = job.observations.values
         self._evidence = StepEvidence(job.model, values, job.painting, trust=job.trust)
         self._next = job.places.start
         self._held: set[int] = set()
         past = look_back(job, question, self._next)
         self._before = past.checkpoint
-        self.records: list[Record] = []
+        self.records = Records(len(job.places))
         self.dynamics = Dynamics(values.shape, job.normalisation, job.folder, threads, self._next)
         self.dynamics.take_up(past.first, past.before)
+
+    def _noted(self, job: Job) -> Iterator[dict[str, Any]]:
+        """Yield the records of the journal, and note where those are that can be gone on from."""
+        for place, record in store.placed_records(job.folder):
+            if "evidence" in record:
+                self._kept[record["step"]] = place
+            yield record
 
     def go_on(self, job: Job) -> None:
         """Add the steps of a job from where these end to its last.
@@ -80,7 +88,7 @@ class Steps:
         """
         checkpoints = job.listing.checkpoints
         places = range(self._next, job.places.stop)
-        missing = [n for n in places if not _is_stored(job, self._done.get(checkpoints[n].step))]
+        missing = [n for n in places if not self._is_stored(job, checkpoints[n].step)]
         explained, new = self._explained(job, missing), set(missing)
         together: list[dict[str, Any]] = []
         # Where threads share what is added, there is nothing to gain by adding beside the workers.
@@ -104,7 +112,7 @@ class Steps:
                         self._add(job, together)
                         if isinstance(outcome, RunError) or not job.skip_bad:
                             raise outcome
-                        self.records.append(Record.bad(checkpoint, str(outcome)))
+                        self.records.add_bad(checkpoint, str(outcome))
                         self.dynamics.pass_over()
                         self._next = place + 1
                         advance()
@@ -123,7 +131,7 @@ class Steps:
         if not together:
             return
         with self._times.of("sums and measures"):
-            self.records += _added(job, self.dynamics, together)
+            _add_to(self.records, job, self.dynamics, together)
         self._next += len(together)
         self._let_go(job, [facts["step"] for facts in together])
         together.clear()
@@ -147,13 +155,13 @@ class Steps:
                 if new:
                     with self._times.of("journal"):
                         store.append_journal(job.folder, *new)
-                self._done |= {record["step"]: record for record in new}
+                self._new += sum(record["step"] not in self._kept for record in new)
                 for number, outcome in enumerate(outcomes, start=1):
                     yield outcome, number < len(outcomes)
 
     def _known(self, job: Job, checkpoint: Checkpoint) -> dict[str, Any]:
         """Return the record of a step whose maps stand, with evidence that fits what is asked now."""
-        facts = self._done[checkpoint.step]
+        facts = store.record_at(job.folder, self._kept[checkpoint.step])
         path = job.storage.maps_path(job.folder, checkpoint.step)
         store.check_maps(path, facts.get("maps_sha256"), checkpoint.step)
         if facts["evidence"]["key"] == self._evidence.key(self._before):
@@ -167,7 +175,12 @@ class Steps:
     @property
     def done(self) -> int:
         """How many steps are explained and kept."""
-        return len(self._done)
+        return len(self._kept) + self._new
+
+    def _is_stored(self, job: Job, step: int) -> bool:
+        """Tell whether a step was explained before, and the file of its maps is whole."""
+        shape = job.observations.values.shape
+        return step in self._kept and job.storage.is_there(job.folder, step, shape)
 
     def _let_go(self, job: Job, steps: Sequence[int]) -> None:
         """Delete maps that are not kept and that the sums do not need any more."""
@@ -176,8 +189,10 @@ class Steps:
         self._held &= self.dynamics.needed
 
 
-def _added(job: Job, dynamics: Dynamics, together: Sequence[dict[str, Any]]) -> list[Record]:
-    """Add the maps of successive steps to the sums; return what was measured of them."""
+def _add_to(
+    records: Records, job: Job, dynamics: Dynamics, together: Sequence[dict[str, Any]]
+) -> None:
+    """Add the maps of successive steps to the sums, and what was measured of them to the records."""
     steps = [
         (
             facts["step"],
@@ -191,23 +206,12 @@ def _added(job: Job, dynamics: Dynamics, together: Sequence[dict[str, Any]]) -> 
     def beside(piece: slice, maps: Array) -> tuple[Array, Array | None]:
         return outline(maps), None if regions is None else shares(maps, regions.part(piece))
 
-    records = []
     for facts, added in zip(together, dynamics.add(steps, beside), strict=True):
         outlines, parts = zip(*added.beside, strict=True)
-        records.append(
-            Record(
-                facts,
-                added.measures,
-                added.transition,
-                None if regions is None else np.concatenate(parts, axis=1),
-                mean_outline(np.concatenate(outlines)),
-            )
+        records.add(
+            facts,
+            added.measures,
+            added.transition,
+            mean_outline(np.concatenate(outlines)),
+            None if regions is None else np.concatenate(parts, axis=1),
         )
-    return records
-
-
-def _is_stored(job: Job, record: Mapping[str, Any] | None) -> bool:
-    """Tell whether a step was explained before, and the file of its maps is whole."""
-    if record is None or "evidence" not in record:
-        return False
-    return job.storage.is_there(job.folder, record["step"], job.observations.values.shape)

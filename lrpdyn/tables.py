@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from lrpdyn.by_step import Block
+from lrpdyn.measured import OfRandom
 from lrpdyn.outliers import criteria
-from lrpdyn.outliers.facts import Floats, RunFacts
-from lrpdyn.records import OfRandom, Record, numbers
+from lrpdyn.outliers.facts import Floats, Integers, RunFacts
+from lrpdyn.records import MEASURES, TRANSITION, Records
 from lrpdyn.regions import Regions
 
 METRICS = ("step", "sample", "target", "score", "argmax", "relevance_sum", "relevance_l1",
@@ -52,50 +53,50 @@ def rows_by_sample(blocks: Iterable[Block], columns: Sequence[str]) -> Iterator[
 
 
 def metric_blocks(
-    records: Sequence[Record], regions: Regions | None, areas: Floats | None,
-    of_random: OfRandom | None,
-) -> Iterator[Block]:  # fmt: skip
+    records: Records, regions: Regions | None, areas: Floats | None, of_random: OfRandom | None
+) -> Iterator[Block]:
     """Yield what metrics.csv holds of each step.
 
     `areas` (R, N) is each region's share of the entries; None where there are no regions.
     """
-    samples, of_regions = len(records[0].facts["score"]), _region_names(regions)
-    random = np.full(samples, np.nan) if of_random is None else of_random.entropy
+    of_regions = _region_names(regions)
+    support, score = np.abs(records["support"]), np.abs(records["score"])
+    random = np.full(score.shape[1], np.nan) if of_random is None else of_random.entropy
     random_shares = None if of_random is None else of_random.shares
-    for record in records:
-        measures, facts = record.explained, record.facts
-        support, score = np.abs(numbers(facts["support"])), np.abs(numbers(facts["score"]))
+    numbers = {name: records[name] for name in ("score", *MEASURES)}
+    units = {name: records[name] for name in ("target", "argmax")}
+    steps, from_step_zero = records["step"].tolist(), records["from_step_zero"].tolist()
+    for row, step in enumerate(steps):
+        columns = () if areas is None else _region_columns(records, row, areas, random_shares)
         yield Block(
-            {"step": facts["step"], "from_step_zero": measures.from_step_zero},
+            {"step": step, "from_step_zero": from_step_zero[row]},
             {
-                "target": facts["target"],
-                "score": facts["score"],
-                "argmax": facts["argmax"],
-                "relevance_sum": measures.relevance_sum,
-                "relevance_l1": measures.relevance_l1,
-                "entropy": measures.entropy,
-                "distance_from_first": measures.distance_from_first,
-                "distance_from_first_l1": measures.distance_from_first_l1,
-                "support": _over(support, score),
+                **{name: values[row].tolist() for name, values in numbers.items()},
+                **{name: _known(values[row]) for name, values in units.items()},
+                "support": _over(support[row], score[row]).tolist(),
                 "entropy_random": random,
-                **dict(zip(of_regions, _region_columns(record, areas, random_shares), strict=True)),
+                **dict(zip(of_regions, columns, strict=True)),
             },
         )
 
 
-def _region_columns(record: Record, areas: Floats | None, random_shares: Floats | None) -> Floats:
+def _known(units: Integers) -> list[int | None]:
+    return [None if unit < 0 else unit for unit in units.tolist()]
+
+
+def _region_columns(
+    records: Records, row: int, areas: Floats, random_shares: Floats | None
+) -> Floats:
     """Return the columns of the regions of one step, (4 R, N)."""
-    if record.shares is None or areas is None:
-        return np.zeros((0, len(record.facts["score"])))
-    effects = record.facts["evidence"].get("effects")
-    unknown = np.full(record.shares.shape, np.nan)
+    shares = records["shares"][row]
+    unknown = np.full(shares.shape, np.nan)
     columns = [
-        record.shares,
-        _over(record.shares, areas),
-        unknown if random_shares is None else _over(record.shares, random_shares),
-        unknown if effects is None else numbers(effects),
+        shares,
+        _over(shares, areas),
+        unknown if random_shares is None else _over(shares, random_shares),
+        records["effects"][row] if "effects" in records else unknown,
     ]
-    return np.stack(columns, axis=1).reshape(-1, record.shares.shape[1])
+    return np.stack(columns, axis=1).reshape(-1, shares.shape[1])
 
 
 def _over(values: Floats, by: Floats) -> Floats:
@@ -103,32 +104,25 @@ def _over(values: Floats, by: Floats) -> Floats:
 
 
 def transition_blocks(
-    records: Sequence[Record], facts: RunFacts, prediction_change: Floats
+    records: Records, facts: RunFacts, prediction_change: Floats
 ) -> Iterator[Block]:
     """Yield what transitions.csv holds of each transition; `prediction_change` is (T, N)."""
     steps, changes = facts.steps, facts.changes
     flips = criteria.flips(steps, changes)
     score_change = steps.score[changes.after] - steps.score[changes.before]
+    columns = {name: records[name] for name in TRANSITION}
     for t, after in enumerate(changes.after.tolist()):
-        transition = records[after].transition
-        assert transition is not None
-        length = transition.to_step - transition.from_step
+        from_step, to_step = int(records["from_step"][after]), int(steps.step[after])
+        of_transition = {name: values[after] for name, values in columns.items()}
+        change, scale_share = of_transition["change"], of_transition["scale_share"]
         yield Block(
+            {"from_step": from_step, "to_step": to_step, "step_gap": changes.left_out[t]},
             {
-                "from_step": transition.from_step,
-                "to_step": transition.to_step,
-                "step_gap": changes.left_out[t],
-            },
-            {
-                "change": transition.change,
-                "score_change": score_change[t],
-                "scale_share": transition.scale_share,
+                **{name: values.tolist() for name, values in of_transition.items()},
+                "score_change": score_change[t].tolist(),
                 "argmax_changed": flips[t],
-                "shape_share": 1 - transition.scale_share,
-                "prediction_change": prediction_change[t],
-                "cosine": transition.cosine,
-                "rank_similarity": transition.rank_similarity,
-                "change_per_unit": transition.change / length,
-                "scale_factor": transition.scale_factor,
+                "shape_share": (1 - scale_share).tolist(),
+                "prediction_change": prediction_change[t].tolist(),
+                "change_per_unit": (change / (to_step - from_step)).tolist(),
             },
         )

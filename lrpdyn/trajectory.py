@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,31 +10,32 @@ import numpy as np
 from lrpdyn.curves import rank_correlation
 from lrpdyn.outliers.facts import Floats
 from lrpdyn.phases import find_phases
-from lrpdyn.records import Record, numbers
+from lrpdyn.records import Records
 from lrpdyn.regions import Regions
 
 
-def trajectory(records: Sequence[Record], regions: Regions | None, rule: str) -> dict[str, Any]:
+def trajectory(records: Records, regions: Regions | None, rule: str) -> dict[str, Any]:
     """Return the sections ``phases`` and ``regions`` of the outlier report.
 
     Parameters
     ----------
     records
-        Of the steps that could be loaded, in order; those that are not finite are left out.
+        Of whose steps those that are not finite are left out.
     regions
         None where none are given: phases are then of the L1-normalised maps.
     rule
         The name of the rule, beside which agreement is told.
     """
-    finite = [record for record in records if record.facts["status"] == "done"]
-    steps = np.array([record.facts["step"] for record in finite], dtype=np.int64)
+    finite = records["finite"]
+    steps = records["step"][finite]
     if regions is None:
-        vectors = np.array([record.outline for record in finite])
-        vectors = vectors[np.isfinite(vectors).all(axis=1)] if len(vectors) else vectors
+        outlines = records["outline"]
+        vectors = outlines[finite & np.isfinite(outlines).all(axis=1)]
         phases = find_phases(vectors).as_data(steps)
         return {"phases": {"of": "L1-normalised maps", **phases}, "regions": None}
-    shares = np.array([_means(record.shares) for record in finite])
-    effects = np.array([_means(_effects(record)) for record in finite])
+    shares = _means(records["shares"][finite])
+    known = "effects" in records
+    effects = _means(records["effects"][finite]) if known else np.full(shares.shape, np.nan)
     phases = find_phases(_alike(np.hstack([shares, effects]))).as_data(steps)
     return {
         "phases": {"of": "shares and effects of regions", **phases},
@@ -42,16 +43,11 @@ def trajectory(records: Sequence[Record], regions: Regions | None, rule: str) ->
     }
 
 
-def _effects(record: Record) -> Floats:
-    found = record.facts["evidence"].get("effects")
-    return np.full_like(record.shares, np.nan) if found is None else numbers(found)
-
-
-def _means(values: Floats | None) -> Floats:
-    """Return the mean over the samples that hold a region, (R,): few may depend on an object."""
-    assert values is not None
-    finite = [row[np.isfinite(row)] for row in values]
-    return np.array([row.mean() if len(row) else np.nan for row in finite])
+def _means(values: Floats) -> Floats:
+    """Return the mean over the samples that hold a region, (S, R): few may depend on an object."""
+    finite = [[row[np.isfinite(row)] for row in of_step] for of_step in values]
+    means = [[row.mean() if len(row) else np.nan for row in of_step] for of_step in finite]
+    return np.array(means, dtype=np.float64)
 
 
 def _alike(columns: Floats) -> Floats:

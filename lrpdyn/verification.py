@@ -125,12 +125,12 @@ def verify(run: Path) -> Verdict:
     damaged = [] if is_sealed(manifest) else [Damage(MANIFEST, "was changed after it was written")]
     entries = {e["step"]: e for e in manifest["checkpoints"] if e["step"] is not None}
     pending = any(entry["status"] == "pending" for entry in entries.values())
-    journal = {record["step"]: record for record in whole_records(run)}
+    journal = {record["step"]: record.get("relevance_sha256") for record in whole_records(run)}
     if not is_whole(run):
         damaged.append(Damage(JOURNAL, "holds lines that are not as they were written"))
     if pending:
         missing = tuple(step for step in entries if step not in journal)
-        hashes = {step: record.get("relevance_sha256") for step, record in journal.items()}
+        hashes = journal
     else:
         missing = ()
         explained = {s: e for s, e in entries.items() if e["status"] in _EXPLAINED}

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import json
 import os
 import resource
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,7 @@ import pytest
 
 from lrpdyn.errors import RunError
 from lrpdyn.files import cannot_write, save_json, save_pieces, sha256_of, whole_file
+from lrpdyn.manifest import seal
 from tests.test_pipeline import Vectors, mlp_run
 
 
@@ -87,3 +90,22 @@ def test_standard_output_that_is_full_is_one_line() -> None:
     assert found.returncode == 1
     assert found.stderr.startswith("Error: No space left on device")
     assert "Traceback" not in found.stderr
+
+
+def test_json_and_its_seal_never_lie_in_memory_as_a_whole(tmp_path: Path) -> None:
+    entries = [{"step": step, "path": f"series/net_{step}.pt", 7: None} for step in range(20_000)]
+    value = {"checkpoints": entries, "b": {"x": [1, 2], "a": (), "n": {}}, "a": [], "text": "é"}
+    plain = json.loads(json.dumps(value))
+    tracemalloc.start()
+    save_json(tmp_path / "a.json", value)
+    sealed = seal(value)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    content = (tmp_path / "a.json").read_text()
+    assert len(content) > 20_000 * 50
+    assert peak < 200_000
+    assert json.loads(content) == plain
+    assert content.splitlines()[2] == '  {"step": 0, "path": "series/net_0.pt", "7": null},'
+    assert sealed == hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
+    assert seal(plain | {"sha256": sealed}) == sealed
+    assert seal({}) == hashlib.sha256(b"{}").hexdigest()

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 import lrpdyn
 from lrpdyn import requirements
 from lrpdyn.errors import LrpdynError, RunError, UsageError
+from lrpdyn.journal import append_journal
 from lrpdyn.lock import locked
 from lrpdyn.manifest import save_manifest
 from lrpdyn.run import RESULTS
@@ -224,6 +225,35 @@ def test_damaged_shards_are_found_made_anew_and_never_merged(
     found = verify(run)
     assert found.is_good
     assert (found.whole, found.unproven) == (2 + 16 + len(RESULTS), 0)
+
+
+def test_a_journal_of_a_shard_that_is_not_whole_is_told(
+    series: Path, vectors: Vectors, tmp_path: Path
+) -> None:
+    parts = shards_of(series, vectors, tmp_path, 2, arch_args=TANH)
+    journal = parts[1] / "journal.jsonl"
+    lines = journal.read_bytes().splitlines(keepends=True)
+    assert len(lines) == 8
+
+    def refused(says: str, *content: bytes) -> None:
+        journal.write_bytes(b"".join(content))
+        with pytest.raises(RunError, match=f"part-2.journal.jsonl: {says}"):
+            lrpdyn.merge(parts, out=tmp_path / "run", quiet=True)
+
+    refused("line 3 is damaged; lrpdyn verify", *lines[:2], lines[2][:-9] + b"\n", *lines[3:])
+    refused("holds no line on step 100; compute the shard again", *lines[:2], *lines[3:])
+    refused("holds no line on step 150; compute the shard again", *lines[:7], lines[7][:50])
+    assert journal.read_bytes() == b"".join(lines[:7])  # a torn last line is cut off
+    facts = json.loads(lines[7][9:])
+    journal.write_bytes(b"".join(lines[:7]))
+    append_journal(parts[1], {name: facts[name] for name in facts if name != "score"})
+    refused("cannot be read .'score'.; compute the shard again", journal.read_bytes())
+    journal.write_bytes(b"".join([lines[7], *lines[:7], lines[3]]))
+    lrpdyn.merge(parts, out=tmp_path / "run", quiet=True)
+    whole = contents(tmp_path / "run")
+    journal.write_bytes(b"".join(lines))
+    again = contents(lrpdyn.merge(parts, out=tmp_path / "again", quiet=True).path)
+    assert {name for name in whole if whole[name] != again[name]} == {"journal.jsonl"}
 
 
 def test_a_merge_takes_the_lock(series: Path, vectors: Vectors, tmp_path: Path) -> None:

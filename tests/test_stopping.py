@@ -46,7 +46,7 @@ def test_the_step_in_hand_is_kept(
     assert signal.getsignal(sent) == before
     assert stopped.value.exit_code == 128 + sent
     assert "once more to stop at once" in capfd.readouterr().err
-    kept = len(read_journal(tmp_path / "run"))
+    kept = len(list(read_journal(tmp_path / "run")))
     assert kept == begun.stat().st_size
     monkeypatch.setattr(blocks, "explain_parts", explain)
     run = mlp_run(mlp_folder, vectors, tmp_path / "run", workers=workers)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lrpdyn.checkpoints.model import Header, LeftOut, Listing, Shapes, StepCandidate
+from lrpdyn.checkpoints.model import Checkpoint, Header, LeftOut, Listing, Shapes, StepCandidate
 from lrpdyn.checkpoints.payload import OptimizerStateError
 from lrpdyn.checkpoints.readers import SUFFIXES, find_reader, read_header
 from lrpdyn.checkpoints.selection import Selection
@@ -113,13 +113,14 @@ def discover(
                   for entry in left_out if entry.reason == _WRITTEN]  # fmt: skip
         found += written
     ordered, others, unit = order(found, where.name, chosen.weights)
+    found.clear()  # with the numbers that may have been steps, it takes as much as the series
     taken, not_taken = chosen.choose(ordered)
     executed = sorted({name for entry in taken for name in entry.header.executes})
     if executed:
         notes.append(f"trusted: reading these checkpoints runs {', '.join(executed)}")
     everything = [*left_out, *others, *not_taken]
     return Listing(
-        taken,
+        _sharing_headers(taken),
         tuple(sorted(everything, key=lambda entry: str(entry.path))),
         unit,
         tuple(notes),
@@ -279,6 +280,17 @@ def _sharing_shapes(
     """Keep one table of shapes for a series of thousands of checkpoints."""
     table = tables.setdefault(tuple(entry.header.shapes.items()), entry.header.shapes)
     return replace(entry, header=replace(entry.header, shapes=table))
+
+
+def _sharing_headers(series: Sequence[Checkpoint]) -> tuple[Checkpoint, ...]:
+    """Keep one header of those that tell the same network, less what put them in order."""
+    shared: list[Checkpoint] = []
+    header: Header | None = None
+    for checkpoint in series:
+        own = replace(checkpoint.header, step=None, epoch=None, fingerprint=None)
+        header = header if header == own else own
+        shared.append(replace(checkpoint, header=header))
+    return tuple(shared)
 
 
 def _deeper(root: Path, selection: Selection, trust: bool) -> Path | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 Shapes = Mapping[str, tuple[int, ...]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class StepCandidate:
     """A number that may be the step: its unit, and where it was read."""
 
@@ -19,7 +19,7 @@ class StepCandidate:
     source: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Header:
     """What a file tells without its weights being read.
 
@@ -49,7 +49,7 @@ class Choice:
     trust: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Checkpoint:
     """One entry of the ordered series: a path and a step, no weights."""
 
@@ -83,7 +83,7 @@ class Listing:
     containers' checksums tell.
     """
 
-    checkpoints: tuple[Checkpoint, ...]
+    checkpoints: Sequence[Checkpoint]
     left_out: tuple[LeftOut, ...]
     unit: str
     notes: tuple[str, ...] = ()

@@ -19,7 +19,7 @@ _SPECIAL = re.compile(r"(^|[^a-z])(best|last|latest|final)([^a-z]|$)", re.I)
 _VERSION = re.compile(r"-v(\d+)$")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Found:
     """A checkpoint, and the numbers that may be its step, by their source."""
 

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from lrpdyn.dependence import Weights, holding
 from lrpdyn.explanation import Model, Question, batch_slices, explain_parts
+from lrpdyn.measured import OfRandom
 from lrpdyn.measures import entropy
 from lrpdyn.outliers.facts import Floats
-from lrpdyn.records import OfRandom
 from lrpdyn.regions import Regions, shares
 from lrpdyn.streamed import Samples, pieces
 

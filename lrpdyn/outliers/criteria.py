@@ -31,6 +31,8 @@ JUMP = 3.0
 JUMP_OF_FEW = 5.0
 #: Steps on either side that tell what change of weights is usual at a place.
 NEIGHBOURS = 10
+#: So many steps are held with their neighbours at once: each with twenty.
+AT_ONCE = 4096
 #: A transition this many times as long as the usual one is a gap.
 GAP = 1.5
 
@@ -124,9 +126,13 @@ def weight_ratio(steps: Steps) -> Floats:
         change = change / np.maximum(length / np.median(length[1:]), 1.0)[:, None]
     around = np.pad(change, ((NEIGHBOURS, NEIGHBOURS), (0, 0)), constant_values=np.nan)
     near = np.lib.stride_tricks.sliding_window_view(around, 2 * NEIGHBOURS + 1, axis=0)
-    counted = np.isfinite(near).sum(axis=2) > 1
-    usual = np.nanmedian(np.where(counted[:, :, None], near, 1.0), axis=2)
-    found: Floats = np.where(counted, change / usual, np.nan)
+    usual = np.full(change.shape, np.nan)
+    for start in range(0, len(near), AT_ONCE):
+        part = near[start : start + AT_ONCE]
+        counted = np.isfinite(part).sum(axis=2) > 1
+        medians = np.nanmedian(np.where(counted[:, :, None], part, 1.0), axis=2)
+        usual[start : start + AT_ONCE] = np.where(counted, medians, np.nan)
+    found: Floats = change / usual
     return found
 
 
