@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lrpdyn.outliers import criteria
 from lrpdyn.outliers.advice import ADVICE, CAUSES, MEANING
 from lrpdyn.outliers.causes import Criteria, of_cell
 from lrpdyn.outliers.facts import Pixels, Question, RunFacts, Wanted
@@ -134,6 +136,24 @@ def test_a_jump_names_the_layer_and_the_transition(calm: RunFacts) -> None:
     assert [entry["where"]["to_step"] for entry in jumps] == [2100]
     assert evidence(jumps[0], "weight_jump").startswith("last moved by 50 %")
     assert "unexplained" not in names(report["cells"][0])
+
+
+def test_usual_changes_of_weights_are_the_same_in_blocks_and_take_little(
+    calm: RunFacts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = criteria.weight_ratio(calm.steps)
+    near = calm.steps.weight_change[10:31, 1]
+    assert whole[20, 1] == pytest.approx(near[10] / np.median(near))
+    assert np.isnan(whole[0]).all()
+    monkeypatch.setattr(criteria, "AT_ONCE", 7)
+    np.testing.assert_array_equal(criteria.weight_ratio(calm.steps), whole)
+    long = calm_run(20_000, 1).steps
+    monkeypatch.undo()
+    tracemalloc.start()
+    criteria.weight_ratio(long)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 20_000 * 500
 
 
 def test_a_long_way_is_no_jump_but_a_gap(calm: RunFacts) -> None:
