@@ -3,7 +3,7 @@
 Run by hand: ``python tests/benchmarks/shards.py [STEPS...]`` (1,000 and 10,000 where not given; 100,000
 takes a quarter of an hour and 4 GB of disk). Each phase is a process of its own; what grows as the steps do
 is linear, what is given for each step stays as it is. Memory is that of the libraries and, of each step,
-its path and its numbers: a hundred thousand take some 150 MiB more than a thousand.
+its path and its numbers: a hundred thousand take less than 100 MiB more than a thousand.
 
 The system counts the peak of a process from that of the one that starts it: checkpoints are written by yet
 another, so that this one is small.
