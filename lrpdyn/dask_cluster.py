@@ -19,6 +19,7 @@ from typing import Any
 
 import torch
 
+from lrpdyn import run as store
 from lrpdyn import stopping
 from lrpdyn.blocks import BlockWorker, Outcomes, in_blocks
 from lrpdyn.checkpoints.model import Checkpoint, Header, Listing
@@ -125,6 +126,9 @@ def by_dask(
         ) from error
     finally:
         client.cancel(list(waiting))
+        if not waiting:  # all is done: a worker that was killed left what it was writing
+            for path in store.leftovers(job.folder):
+                store.delete(path)
 
 
 def _given(parcel: Parcel) -> Parcel:
