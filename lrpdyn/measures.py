@@ -156,12 +156,32 @@ def cosines(one: NDArray[np.floating], two: NDArray[np.floating]) -> Array:
     return np.clip(products, -1.0, 1.0)
 
 
+def _order(values: Array) -> NDArray[np.intp]:
+    """Return what `numpy.argsort` does of finite numbers, equal ones in any order.
+
+    By the first half of their bits, which order as the numbers do: of 16 bits NumPy sorts by digits.
+    That takes half the time, and the sums of a run spend a quarter of theirs on it.
+    """
+    bits = values.view(np.int64)
+    # Negative numbers order the other way round.
+    first = (bits ^ (bits >> 63 & np.iinfo(np.int64).max)) >> 32
+    order = first.astype(np.uint16).argsort(kind="stable")
+    order = order[(first >> 16).astype(np.int16)[order].argsort(kind="stable")]
+    ordered = values[order]
+    if (ordered[1:] < ordered[:-1]).any():
+        alike = np.diff(first[order]) == 0
+        places = np.flatnonzero(np.append(alike, False) | np.append(False, alike))
+        those = order[places]
+        order[places] = those[values[those].argsort()]
+    return order
+
+
 def ranks(values: Array) -> Array:
     """Return the ranks of each row of (N, entries), from 0; ties share the mean of their ranks."""
     result = np.empty(values.shape)
     places = np.arange(values.shape[1], dtype=np.float64)
     for row, ranked in zip(values, result, strict=True):
-        order = row.argsort()
+        order = _order(row)
         ordered = row[order]
         begins = np.flatnonzero(ordered[1:] != ordered[:-1]) + 1  # of the groups of ties
         if len(begins) + 1 >= len(row):

@@ -94,6 +94,18 @@ def test_ranks_and_their_cosine_are_those_of_scipy(maps: np.ndarray) -> None:
             assert found[n] == pytest.approx(stats.spearmanr(one[n], other[n]).statistic)
 
 
+@given(
+    arrays(np.float64, (2, 40), elements=st.floats(allow_nan=False)),
+    arrays(np.int64, (2, 40), elements=st.integers(-3, 3)),
+)
+@settings(max_examples=100, deadline=None)
+def test_ranks_of_any_numbers_and_of_those_that_hardly_differ(
+    values: np.ndarray, apart: np.ndarray
+) -> None:
+    for numbers in (values, 1 + apart * 2.0**-52, -1 + apart * 2.0**-53, apart * 5e-324):
+        np.testing.assert_array_equal(ranks(numbers), stats.rankdata(numbers, axis=1) - 1)
+
+
 def test_rank_similarity_is_of_channel_summed_pixels() -> None:
     maps = np.zeros((1, 2, 2, 2))
     maps[0, 0], maps[0, 1] = [[5, 0], [0, 1]], [[-5, 2], [0, 0]]
