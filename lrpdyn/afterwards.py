@@ -70,12 +70,17 @@ class Checked:
 
 
 def check_maps(
-    job: Job, question: Question, records: Records, look: SecondLook, workers: int = 1
+    job: Job,
+    question: Question,
+    records: Records,
+    look: SecondLook,
+    draw: Work,
+    workers: int = 1,
 ) -> Checked:
     """Hold the maps against those of random networks, and against painting patches over.
 
-    All of it is shared among `workers` processes. A step whose checkpoint is gone since it was
-    explained is left out.
+    All of it is shared among `workers` processes, and so is `draw`, which is no check but takes as
+    long. A step whose checkpoint is gone since it was explained is left out.
     """
     networks = parse_baseline(job.baseline)
     fresh = [random_weights(job.model, seed) for seed in range(networks + 1)] if networks else []
@@ -94,7 +99,7 @@ def check_maps(
         partial(look.agreement_at, step, job.fill)
         for step in (look.agreement_steps if job.painting is None else ())
     ]
-    works = [*of_networks, *of_steps, *of_patches]  # the longest first
+    works = [*of_networks, *of_steps, *of_patches, draw]  # the longest first
     give_back()
     found = in_order(lambda n: works[n](), range(len(works)), min(workers, len(works)))
     measured, dependent, agreed = _parts(

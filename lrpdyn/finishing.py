@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from lrpdyn import run as store
@@ -12,7 +13,7 @@ from lrpdyn.explanation import Question
 from lrpdyn.heap import give_back
 from lrpdyn.job import Job
 from lrpdyn.records import Records
-from lrpdyn.results import write_results
+from lrpdyn.results import draw_dynamics, save_maps, write_results
 from lrpdyn.times import Times
 from lrpdyn.verification import finish_manifest
 
@@ -30,18 +31,27 @@ def finish(
 
     Checks are shared among `workers` processes. What `lrpdyn.storage.Storage.finish` deletes is
     still there.
+
+    Raises
+    ------
+    CheckpointError
+        No step is finite.
     """
+    folder, bad = job.folder, job.listing.bad
     give_back()
+    with times.of("sums, tables and report"):
+        summed = save_maps(folder, job.observations.values.shape, records, dynamics)
     look = second_look(job, question, records, workers)
-    with times.of("checks"):
-        checked = check_maps(job, question, records, look, workers)
+    with times.of("checks and figure"):
+        draw = partial(draw_dynamics, folder, manifest, records, bad)
+        checked = check_maps(job, question, records, look, draw, workers)
         if checked.dependence is not None:
             manifest["checks"]["dependence"] = checked.dependence
         manifest["weights"]["same"] = same_weights(job.listing, records)
     give_back()
-    with times.of("tables, report and figure"):
+    with times.of("sums, tables and report"):
         write_results(
-            job.folder, manifest, records, dynamics, job.listing.bad, job.painting,
+            folder, manifest, records, dynamics, summed, bad, job.painting,
             checked.of_random, checked.agreement, look, job.tables,
         )  # fmt: skip
 

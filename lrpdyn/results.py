@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -39,19 +40,20 @@ from lrpdyn.trajectory import trajectory
 from lrpdyn.verification import finish_manifest
 
 
-def write_results(
-    folder: Path,
-    manifest: dict[str, Any],
-    records: Records,
-    dynamics: Dynamics,
-    bad: Sequence[LeftOut],
-    painting: Painting | None,
-    of_random: OfRandom | None,
-    agreement: dict[str, Any] | None,
-    look_closer: LookCloser,
-    tables: str | None,
-) -> None:
-    """Write sums, tables, the outlier report, the heatmap, and last the manifest.
+@dataclass(frozen=True)
+class Summed:
+    """The maps over all steps, once they are written.
+
+    `written` has the SHA-256 of each file, `worth` what the maps are worth beside each other
+    (`lrpdyn.sums.summary`).
+    """
+
+    written: dict[Path, str]
+    worth: dict[str, float | None]
+
+
+def save_maps(folder: Path, shape: tuple[int, ...], records: Records, dynamics: Dynamics) -> Summed:
+    """Write the maps over all steps, of observations of `shape`.
 
     Raises
     ------
@@ -62,32 +64,6 @@ def write_results(
         broken = records.broken[:1]
         where = f": NaN or infinity in {', '.join(broken[0])}" if broken else ""
         raise CheckpointError(f"none of {len(records)} checkpoints is finite{where}")
-    shape = tuple(manifest["observations"]["shape"])
-    written, worth = _save_maps(folder, shape, dynamics)
-    manifest["tables"] = tables_of(tables, shape[0], records.explained)
-    gaps = [facts["step"] for facts in records.bad]
-    gaps += [entry.step for entry in bad if entry.step is not None]
-    relative = opened(folder / "relative_dynamics.npy")
-    facts = run_facts(records, manifest, dynamics, relative, gaps)
-    regions = None if painting is None else painting.regions
-    _write_tables(folder, manifest, records, facts, regions, of_random)
-    more = {**trajectory(records, regions, manifest["rule"]["name"]), "agreement": agreement}
-    _write_report(folder, facts, look_closer, more)
-    manifest["checks"].update(_checks(facts.steps, records))
-    manifest["checks"]["dynamics"] = worth
-    del facts  # what is known of each transition is as large as what the manifest says of each step
-    give_back()
-    _write_down(manifest, records, bad)
-    manifest["environment"]["finished"] = time.strftime("%Y-%m-%dT%H:%M:%S%z")
-    manifest.pop("files", None)  # under --follow, of the results before these
-    draw([store.Run(folder, manifest)], "dynamics")
-    finish_manifest(folder, manifest, written)
-
-
-def _save_maps(
-    folder: Path, shape: tuple[int, ...], dynamics: Dynamics
-) -> tuple[dict[Path, str], dict[str, float | None]]:
-    """Write the maps over all steps; return their SHA-256, and what they are worth beside each other."""
     files = {name: folder / f"{name}.npy" for name in store.MAPS}
     products = []
 
@@ -101,7 +77,50 @@ def _save_maps(
         for name, file in files.items()
     }
     written = store.save_together(shapes, np.float32, side_by_side())
-    return written, summary(np.sum(products, axis=0))
+    return Summed(written, summary(np.sum(products, axis=0)))
+
+
+def draw_dynamics(
+    folder: Path, manifest: Mapping[str, Any], records: Records, bad: Sequence[LeftOut]
+) -> None:
+    """Draw the heatmap of the maps that are written; the manifest may yet be that of the start."""
+    shown = {name: value for name, value in manifest.items() if name != "files"}
+    _write_down(shown, records, bad)
+    draw([store.Run(folder, shown)], "dynamics")
+
+
+def write_results(
+    folder: Path,
+    manifest: dict[str, Any],
+    records: Records,
+    dynamics: Dynamics,
+    summed: Summed,
+    bad: Sequence[LeftOut],
+    painting: Painting | None,
+    of_random: OfRandom | None,
+    agreement: dict[str, Any] | None,
+    look_closer: LookCloser,
+    tables: str | None,
+) -> None:
+    """Write tables and the outlier report, and last the manifest; maps and heatmap are there."""
+    shape = tuple(manifest["observations"]["shape"])
+    manifest["tables"] = tables_of(tables, shape[0], records.explained)
+    gaps = [facts["step"] for facts in records.bad]
+    gaps += [entry.step for entry in bad if entry.step is not None]
+    relative = opened(folder / "relative_dynamics.npy")
+    facts = run_facts(records, manifest, dynamics, relative, gaps)
+    regions = None if painting is None else painting.regions
+    _write_tables(folder, manifest, records, facts, regions, of_random)
+    more = {**trajectory(records, regions, manifest["rule"]["name"]), "agreement": agreement}
+    _write_report(folder, facts, look_closer, more)
+    manifest["checks"].update(_checks(facts.steps, records))
+    manifest["checks"]["dynamics"] = summed.worth
+    del facts  # what is known of each transition is as large as what the manifest says of each step
+    give_back()
+    _write_down(manifest, records, bad)
+    manifest["environment"]["finished"] = time.strftime("%Y-%m-%dT%H:%M:%S%z")
+    manifest.pop("files", None)  # under --follow, of the results before these
+    finish_manifest(folder, manifest, summed.written)
 
 
 def _write_down(manifest: dict[str, Any], records: Records, bad: Sequence[LeftOut]) -> None:

@@ -36,8 +36,8 @@ class Times:
 #: What is counted, in the order of a run; what is part of another is indented below it.
 _ORDER = (
     ("reading headers", ""), ("explaining", ""), ("waiting for workers", "explaining"),
-    ("journal", "explaining"), ("sums and measures", "explaining"), ("checks", ""),
-    ("tables, report and figure", ""),
+    ("journal", "explaining"), ("sums and measures", "explaining"), ("checks and figure", ""),
+    ("sums, tables and report", ""),
 )  # fmt: skip
 _WORKERS = ("reading weights", "explaining and storing", "evidence")
 
