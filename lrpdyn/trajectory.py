@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from lrpdyn.curves import rank_correlation
-from lrpdyn.outliers.facts import Floats
+from lrpdyn.outliers.facts import Floats, Integers
 from lrpdyn.phases import find_phases
 from lrpdyn.records import Records
 from lrpdyn.regions import Regions
@@ -29,18 +29,28 @@ def trajectory(records: Records, regions: Regions | None, rule: str) -> dict[str
     finite = records["finite"]
     steps = records["step"][finite]
     if regions is None:
-        outlines = records["outline"]
-        vectors = outlines[finite & np.isfinite(outlines).all(axis=1)]
-        phases = find_phases(vectors).as_data(steps)
+        phases = _phases(records["outline"][finite], steps)
         return {"phases": {"of": "L1-normalised maps", **phases}, "regions": None}
     shares = _means(records["shares"][finite])
     known = "effects" in records
     effects = _means(records["effects"][finite]) if known else np.full(shares.shape, np.nan)
-    phases = find_phases(_alike(np.hstack([shares, effects]))).as_data(steps)
+    phases = _phases(np.hstack([shares, effects]), steps, alike=True)
     return {
         "phases": {"of": "shares and effects of regions", **phases},
         "regions": {"rule": rule, **_regions(regions, steps.tolist(), shares, effects)},
     }
+
+
+def _phases(vectors: Floats, steps: Integers, *, alike: bool = False) -> dict[str, Any]:
+    """Return the phases of what is looked at (S, D) at the steps (S,), less those where nothing is.
+
+    A step whose maps are zero has no shares; a region that no sample holds has none at any step. With
+    `alike` columns are brought to the same variance.
+    """
+    known = np.isfinite(vectors).any(axis=0)
+    there = np.isfinite(vectors[:, known]).all(axis=1)
+    chosen = vectors[there]
+    return find_phases(_alike(chosen) if alike else chosen).as_data(steps[there])
 
 
 def _means(values: Floats) -> Floats:
