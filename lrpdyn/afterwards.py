@@ -87,17 +87,19 @@ def check_maps(
     regions = None if job.painting is None else job.painting.regions
     # Buffers that are not learned are those of the last finite step, whoever measures a network.
     _load_last(job, records)
+    chosen = _first_middle_last(records.finite_steps)
     of_networks: list[Work] = [
         partial(measure_network, job.model, job.observations.values, question, network, regions)
         for network in fresh[:networks]
     ]
     of_steps: list[Work] = [
         partial(_dependence_at, job, question, fresh, checkpoint)
-        for checkpoint in (_first_middle_last(job, records) if networks else ())
+        for checkpoint in (job.listing.checkpoints if networks else ())
+        if checkpoint.step in chosen
     ]
     of_patches: list[Work] = [
         partial(look.agreement_at, step, job.fill)
-        for step in (look.agreement_steps if job.painting is None else ())
+        for step in (chosen if job.painting is None else ())
     ]
     works = [*of_networks, *of_steps, *of_patches, draw]  # the longest first
     give_back()
@@ -132,10 +134,9 @@ def _load_last(job: Job, records: Records) -> None:
         explanation.can_load(job.model, last, trust=job.trust)
 
 
-def _first_middle_last(job: Job, records: Records) -> list[Checkpoint]:
-    done = records.finite_steps
-    steps = {done[0], done[len(done) // 2], done[-1]} if done else set()
-    return [checkpoint for checkpoint in job.listing.checkpoints if checkpoint.step in steps]
+def _first_middle_last(steps: Sequence[int]) -> list[int]:
+    places = {0, len(steps) // 2, len(steps) - 1} if steps else ()
+    return [steps[n] for n in sorted(places)]
 
 
 def _dependence_at(

@@ -99,21 +99,14 @@ def follow(
             "what is new in a store"
         )
     watch = Watch(checkpoints, selection, patience.poll, trust=asked.trust)
-    while True:
-        listing = _first(watch, selection.until, patience, told)
-        try:
-            prepared = prepare(asked, listing, observations, arrangement)
-            break
-        except CheckpointError as error:
-            watch.distrust(listing.checkpoints[0].path, str(error))
-            _say(f"put aside: {error}", asked.quiet)
+    prepared = _prepared(watch, selection.until, patience, told, asked, observations, arrangement)
     job = prepared.job
     manifest = make_manifest(job, {**selection.as_dict(), "prefix": asked.prefix}, prepared.checks)
     previous = previous_manifest(job, manifest, overwrite=overwrite, recompute=recompute)
     check_requirements(job)
     question = settle(job, manifest, targets_of_newest(job, previous))
     if question.targets is not None and job.target.needs_outputs(job.contrast):
-        by = f"step {listing.checkpoints[-1].step:,} has it" if previous is None else "it began"
+        by = f"step {job.listing.checkpoints[-1].step:,} has it" if previous is None else "it began"
         _say(f"target {job.target.policy}: held as {by}", job.quiet)
     begin(job, manifest)
     followed = _Followed(job, question, hands(prepared), manifest)
@@ -261,6 +254,27 @@ class _Followed:
         if late:
             more = f" and {len(late) - 3} more" if len(late) > 3 else ""
             _say(f"not explained: {', '.join(late[:3])}{more}; the same command goes on", job.quiet)
+
+
+def _prepared(
+    watch: Watch,
+    until: int | None,
+    patience: Patience,
+    told: threading.Event,
+    asked: Request,
+    observations: Any,
+    arrangement: Mapping[str, Any],
+) -> Prepared:
+    """Wait for a first checkpoint that can be loaded, and make the network of it."""
+    while True:
+        listing = _first(watch, until, patience, told)
+        try:
+            # Without skip_bad it is the first one that is told; the others come to their turn.
+            found = prepare(replace(asked, skip_bad=False), listing, observations, arrangement)
+            return replace(found, job=replace(found.job, skip_bad=asked.skip_bad))
+        except CheckpointError as error:
+            watch.distrust(listing.checkpoints[0].path, str(error))
+            _say(f"put aside: {error}", asked.quiet)
 
 
 def _first(watch: Watch, until: int | None, patience: Patience, told: threading.Event) -> Listing:

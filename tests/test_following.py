@@ -167,6 +167,10 @@ def test_a_first_checkpoint_that_is_damaged_inside_is_put_aside(
         lrpdyn.compute(folder, vectors, out=out, **following)
         one = lrpdyn.compute(folder, vectors, out=tmp_path / "one", **options)
         assert contents(out) == contents(one.path)
+        assert (
+            lrpdyn.open_run(out).manifest["checkpoints"][0]["reason"]
+            == (one.manifest["checkpoints"][0]["reason"])
+        )
     else:
         with pytest.raises(CheckpointError, match=r"1 of 5 .*net_2.pt"):
             lrpdyn.compute(folder, vectors, out=out, **following)

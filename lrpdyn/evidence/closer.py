@@ -104,13 +104,6 @@ class SecondLook:
         """Look at each piece, by so many processes as pay."""
         return in_order(look, pieces, min(self._workers, len(pieces) // FEWEST))
 
-    @property
-    def agreement_steps(self) -> list[int]:
-        """The first, middle and last step."""
-        steps = sorted(self._targets)
-        places = {0, len(steps) // 2, len(steps) - 1} if steps else ()
-        return [steps[n] for n in sorted(places)]
-
     def agreement_at(self, step: int, fill: float) -> dict[str, Any] | None:
         """Tell if maps rank patches as painting them does; None where the checkpoint is gone.
 
