@@ -160,10 +160,10 @@ class RangeCache:
     def _let_go(self, *, but: str) -> None:
         """Remove what was used longest ago, until nine tenths of what may be kept are left."""
         entries = []
-        for entry in os.scandir(self.folder):
-            with contextlib.suppress(FileNotFoundError):  # another process has let it go
-                size = sum(file.stat().st_size for file in os.scandir(entry))
-                entries.append((entry.stat().st_mtime_ns, entry.name, size))
+        for name in os.listdir(self.folder):
+            folder = self.folder / name
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):  # gone, or a stranger
+                entries.append((folder.stat().st_mtime_ns, name, _size(folder)))
         total = sum(size for *_, size in entries)
         if total <= self.limit:
             return
@@ -171,6 +171,15 @@ class RangeCache:
             if name != but and total > self.limit - self.limit // 10:
                 shutil.rmtree(self.folder / name, ignore_errors=True)
                 total -= size
+
+
+def _size(folder: Path) -> int:
+    """Return the bytes that a folder holds, without those that go while they are counted."""
+    size = 0
+    for name in os.listdir(folder):
+        with contextlib.suppress(FileNotFoundError):  # another process has it under its name now
+            size += (folder / name).stat().st_size
+    return size
 
 
 def default_cache() -> RangeCache:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import threading
@@ -89,6 +90,16 @@ def test_what_was_used_longest_ago_goes_first(tmp_path: Path) -> None:
     source.fetched.clear()
     assert cache.read("file0", 0, 10, source) == CONTENT[:10]
     assert source.fetched == [(0, 10)]
+
+
+def test_files_that_go_while_the_cache_is_measured_are_left_out(tmp_path: Path) -> None:
+    cache, source = RangeCache(tmp_path, 15_000), Source()
+    cache.read("old", 0, len(CONTENT), source)
+    (tmp_path / "old" / ".gone").symlink_to("nowhere")  # listed, but not there any more
+    (tmp_path / ".DS_Store").write_text("no folder")
+    cache.read("new", 0, len(CONTENT), source)
+    gc.collect()  # a listing that is still open would warn
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".DS_Store", "new"]
 
 
 def test_a_range_that_another_process_let_go_is_fetched_again(tmp_path: Path) -> None:
