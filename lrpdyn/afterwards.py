@@ -16,12 +16,13 @@ from lrpdyn import run as store
 from lrpdyn.checked import checked_samples
 from lrpdyn.checkpoints.model import Checkpoint, Listing
 from lrpdyn.dependence import Weights, dependence, parse_baseline, random_weights
-from lrpdyn.evidence.closer import Maps, SecondLook, stored_maps
+from lrpdyn.evidence.closer import Evidence, Maps, SecondLook, stored_maps
 from lrpdyn.evidence.random_networks import mean_of_networks, measure_network
 from lrpdyn.explanation import Integers, Question
 from lrpdyn.heap import give_back
 from lrpdyn.job import Job, progress_bar
 from lrpdyn.measured import OfRandom
+from lrpdyn.outliers.report import StandingOut
 from lrpdyn.records import Records
 from lrpdyn.workers import in_order
 
@@ -59,29 +60,33 @@ class ByStep(Mapping[int, Value]):
 
 @dataclass(frozen=True)
 class Checked:
-    """What the maps are worth; `dependence` has an entry for the first, middle and last finite step.
+    """What the maps are worth, and what there is to say of steps that stand out.
 
-    None is what was not looked at.
+    `dependence` has an entry for the first, middle and last finite step. None is what was not looked
+    at.
     """
 
     dependence: list[dict[str, Any]] | None
     of_random: OfRandom | None
     agreement: dict[str, Any] | None
+    evidence: Evidence
 
 
 def check_maps(
     job: Job,
     question: Question,
     records: Records,
-    look: SecondLook,
+    out: StandingOut,
     draw: Work,
     workers: int = 1,
 ) -> Checked:
     """Hold the maps against those of random networks, and against painting patches over.
 
-    All of it is shared among `workers` processes, and so is `draw`, which is no check but takes as
-    long. A step whose checkpoint is gone since it was explained is left out.
+    Steps that stand out are looked at once more. All of it is shared among `workers` processes, and so
+    is `draw`, which is no check but takes as long. A step whose checkpoint is gone since it was
+    explained is left out.
     """
+    look, wanted = _second_look(job, question, records), out.wanted()
     networks = parse_baseline(job.baseline)
     fresh = [random_weights(job.model, seed) for seed in range(networks + 1)] if networks else []
     regions = None if job.painting is None else job.painting.regions
@@ -101,18 +106,23 @@ def check_maps(
         partial(look.agreement_at, step, job.fill)
         for step in (chosen if job.painting is None else ())
     ]
-    works = [*of_networks, *of_steps, *of_patches, draw]  # the longest first
+    of_outliers = look.works(wanted, out.facts)
+    # The longest first, and all at once: a step takes a tenth of the time of a check.
+    works = [*of_networks, *of_steps, *of_patches, draw, *of_outliers]
     give_back()
-    found = in_order(lambda n: works[n](), range(len(works)), min(workers, len(works)))
-    measured, dependent, agreed = _parts(
+    found = in_order(
+        lambda n: works[n](), range(len(works)), min(workers, len(works)), ahead=len(works)
+    )
+    measured, dependent, agreed, _, looked = _parts(
         list(progress_bar("checking", job.quiet)(found)),
-        (len(of_networks), len(of_steps), len(of_patches)),
+        (len(of_networks), len(of_steps), len(of_patches), 1, len(of_outliers)),
     )
     agreement = {"rule": job.model.composite.name, "fill": job.fill, "steps": _there(agreed)}
     return Checked(
         _there(dependent) if networks else None,
         mean_of_networks(measured, regions),
         agreement if job.painting is None else None,
+        look.evidence(wanted, out.facts, looked),
     )
 
 
@@ -151,8 +161,8 @@ def _dependence_at(
     return {"step": checkpoint.step, "samples": len(checked_samples(len(values))), **found}
 
 
-def second_look(job: Job, question: Question, records: Records, workers: int = 1) -> SecondLook:
-    """Return what loads the checkpoints of flagged steps once more, by so many processes."""
+def _second_look(job: Job, question: Question, records: Records) -> SecondLook:
+    """Return what loads the checkpoints of flagged steps once more."""
     steps, places = records["step"], np.flatnonzero(records["finite"])
     targets = ByStep(steps[places].tolist(), lambda n: records["target"][places[n]].copy())
     series = job.listing.checkpoints
@@ -166,7 +176,6 @@ def second_look(job: Job, question: Question, records: Records, workers: int = 1
         targets,
         _maps_of(job, question, checkpoints, targets),
         trust=job.trust,
-        workers=workers,
     )
 
 

@@ -6,15 +6,25 @@ from functools import partial
 from typing import Any
 
 from lrpdyn import run as store
-from lrpdyn.afterwards import check_maps, same_weights, second_look
+from lrpdyn.afterwards import check_maps, same_weights
 from lrpdyn.curves import Curve, beside
 from lrpdyn.dynamics import Dynamics
 from lrpdyn.explanation import Question
 from lrpdyn.heap import give_back
 from lrpdyn.job import Job
+from lrpdyn.outliers.report import build_report, standing_out
 from lrpdyn.records import Records
-from lrpdyn.results import draw_dynamics, save_maps, write_results
+from lrpdyn.results import (
+    checks_of,
+    draw_dynamics,
+    gather_facts,
+    save_maps,
+    write_manifest,
+    write_report,
+    write_tables,
+)
 from lrpdyn.times import Times
+from lrpdyn.trajectory import trajectory
 from lrpdyn.verification import finish_manifest
 
 
@@ -38,22 +48,33 @@ def finish(
         No step is finite.
     """
     folder, bad = job.folder, job.listing.bad
+    regions = None if job.painting is None else job.painting.regions
     give_back()
     with times.of("sums, tables and report"):
         summed = save_maps(folder, job.observations.values.shape, records, dynamics)
-    look = second_look(job, question, records, workers)
+        facts = gather_facts(folder, manifest, records, dynamics, bad)
+        out = standing_out(facts)
     with times.of("checks and figure"):
         draw = partial(draw_dynamics, folder, manifest, records, bad)
-        checked = check_maps(job, question, records, look, draw, workers)
-        if checked.dependence is not None:
-            manifest["checks"]["dependence"] = checked.dependence
+        checked = check_maps(job, question, records, out, draw, workers)
         manifest["weights"]["same"] = same_weights(job.listing, records)
     give_back()
     with times.of("sums, tables and report"):
-        write_results(
-            folder, manifest, records, dynamics, summed, bad, job.painting,
-            checked.of_random, checked.agreement, look, job.tables,
-        )  # fmt: skip
+        write_tables(folder, manifest, records, facts, regions, checked.of_random, job.tables)
+        write_report(
+            folder,
+            {
+                **build_report(out, checked.evidence),
+                **trajectory(records, regions, manifest["rule"]["name"]),
+                "agreement": checked.agreement,
+            },
+        )
+        if checked.dependence is not None:
+            manifest["checks"]["dependence"] = checked.dependence
+        manifest["checks"].update(checks_of(facts.steps, records), dynamics=summed.worth)
+        del facts, out  # what is known of each transition takes as much as what follows
+        give_back()
+        write_manifest(folder, manifest, records, bad, summed.written)
 
 
 def with_curve(run: store.Run, curve: Curve | None) -> store.Run:

@@ -19,14 +19,12 @@ from lrpdyn.dynamics import Dynamics
 from lrpdyn.errors import CheckpointError
 from lrpdyn.figures.kinds import draw
 from lrpdyn.gathering import prediction_changes, run_facts
-from lrpdyn.heap import give_back
 from lrpdyn.measured import OfRandom
 from lrpdyn.outliers.criteria import WEAK_SUPPORT, vanished
 from lrpdyn.outliers.facts import RunFacts, Steps
 from lrpdyn.outliers.render import KINDS, as_csv
-from lrpdyn.outliers.report import LookCloser, build_report
 from lrpdyn.records import Records
-from lrpdyn.regions import Painting, Regions
+from lrpdyn.regions import Regions
 from lrpdyn.streamed import opened
 from lrpdyn.sums import summary
 from lrpdyn.tables import (
@@ -36,7 +34,6 @@ from lrpdyn.tables import (
     rows_by_sample,
     transition_blocks,
 )
-from lrpdyn.trajectory import trajectory
 from lrpdyn.verification import finish_manifest
 
 
@@ -89,38 +86,59 @@ def draw_dynamics(
     draw([store.Run(folder, shown)], "dynamics")
 
 
-def write_results(
+def gather_facts(
     folder: Path,
-    manifest: dict[str, Any],
+    manifest: Mapping[str, Any],
     records: Records,
     dynamics: Dynamics,
-    summed: Summed,
     bad: Sequence[LeftOut],
-    painting: Painting | None,
-    of_random: OfRandom | None,
-    agreement: dict[str, Any] | None,
-    look_closer: LookCloser,
-    tables: str | None,
-) -> None:
-    """Write tables and the outlier report, and last the manifest; maps and heatmap are there."""
-    shape = tuple(manifest["observations"]["shape"])
-    manifest["tables"] = tables_of(tables, shape[0], records.explained)
+) -> RunFacts:
+    """Return what is known of a run whose maps are written."""
     gaps = [facts["step"] for facts in records.bad]
     gaps += [entry.step for entry in bad if entry.step is not None]
     relative = opened(folder / "relative_dynamics.npy")
-    facts = run_facts(records, manifest, dynamics, relative, gaps)
-    regions = None if painting is None else painting.regions
-    _write_tables(folder, manifest, records, facts, regions, of_random)
-    more = {**trajectory(records, regions, manifest["rule"]["name"]), "agreement": agreement}
-    _write_report(folder, facts, look_closer, more)
-    manifest["checks"].update(_checks(facts.steps, records))
-    manifest["checks"]["dynamics"] = summed.worth
-    del facts  # what is known of each transition is as large as what the manifest says of each step
-    give_back()
+    return run_facts(records, manifest, dynamics, relative, gaps)
+
+
+def write_tables(
+    folder: Path,
+    manifest: dict[str, Any],
+    records: Records,
+    facts: RunFacts,
+    regions: Regions | None,
+    of_random: OfRandom | None,
+    tables: str | None,
+) -> None:
+    """Write ``metrics.csv`` and ``transitions.csv``; the manifest gets to know which of `tables`."""
+    shape = tuple(manifest["observations"]["shape"])
+    manifest["tables"] = tables_of(tables, shape[0], records.explained)
+    areas = None if regions is None else regions.areas(shape)
+    save = _save_by_step if manifest["tables"] == "steps" else _save_by_sample
+    of_steps = metric_blocks(records, regions, areas, of_random)
+    save(folder / "metrics.csv", metric_columns(regions), of_steps)
+    moved = prediction_changes(records, manifest, facts)
+    save(folder / "transitions.csv", TRANSITIONS, transition_blocks(records, facts, moved))
+
+
+def write_report(folder: Path, report: dict[str, Any]) -> None:
+    """Write the outlier report."""
+    store.save_json(folder / "outliers.json", report)
+    with store.whole_file(folder / "outliers.csv") as file:
+        file.write(as_csv(report, KINDS, None) + "\n")
+
+
+def write_manifest(
+    folder: Path,
+    manifest: dict[str, Any],
+    records: Records,
+    bad: Sequence[LeftOut],
+    written: Mapping[Path, str],
+) -> None:
+    """Write the manifest, which says that the run is finished; `written` as of `Summed`."""
     _write_down(manifest, records, bad)
     manifest["environment"]["finished"] = time.strftime("%Y-%m-%dT%H:%M:%S%z")
     manifest.pop("files", None)  # under --follow, of the results before these
-    finish_manifest(folder, manifest, summed.written)
+    finish_manifest(folder, manifest, written)
 
 
 def _write_down(manifest: dict[str, Any], records: Records, bad: Sequence[LeftOut]) -> None:
@@ -142,22 +160,6 @@ def _write_down(manifest: dict[str, Any], records: Records, bad: Sequence[LeftOu
         ]
 
 
-def _write_tables(
-    folder: Path,
-    manifest: Mapping[str, Any],
-    records: Records,
-    facts: RunFacts,
-    regions: Regions | None,
-    of_random: OfRandom | None,
-) -> None:
-    areas = None if regions is None else regions.areas(tuple(manifest["observations"]["shape"]))
-    save = _save_by_step if manifest["tables"] == "steps" else _save_by_sample
-    of_steps = metric_blocks(records, regions, areas, of_random)
-    save(folder / "metrics.csv", metric_columns(regions), of_steps)
-    moved = prediction_changes(records, manifest, facts)
-    save(folder / "transitions.csv", TRANSITIONS, transition_blocks(records, facts, moved))
-
-
 def _save_by_sample(path: Path, columns: Sequence[str], blocks: Iterable[Block]) -> None:
     store.save_table(path, columns, rows_by_sample(blocks, columns))
 
@@ -166,21 +168,11 @@ def _save_by_step(path: Path, columns: Sequence[str], blocks: Iterable[Block]) -
     store.save_table(path, columns_by_step(columns), rows_by_step(blocks, columns))
 
 
-def _write_report(
-    folder: Path, facts: RunFacts, look_closer: LookCloser, more: Mapping[str, Any]
-) -> None:
-    """Write the outlier report; nothing of it, some ten thousand numbers, is held afterwards."""
-    report = {**build_report(facts, look_closer), **more}
-    store.save_json(folder / "outliers.json", report)
-    with store.whole_file(folder / "outliers.csv") as file:
-        file.write(as_csv(report, KINDS, None) + "\n")
-
-
 def _by_step(entry: dict[str, Any]) -> tuple[float, str]:
     return (float("inf") if entry["step"] is None else entry["step"], entry["path"])
 
 
-def _checks(steps: Steps, records: Records) -> dict[str, Any]:
+def checks_of(steps: Steps, records: Records) -> dict[str, Any]:
     """Return what is said of the whole run: conservation, negative scores, vanished relevance."""
     usable = steps.finite[:, None] & (steps.score != 0) & np.isfinite(steps.score)
     score = steps.score[usable]

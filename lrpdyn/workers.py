@@ -58,7 +58,10 @@ def processes(asked: int | None, device: str) -> int:
 
 
 def in_order(
-    function: Callable[[Work], Result], pieces: Iterable[Work], workers: int
+    function: Callable[[Work], Result],
+    pieces: Iterable[Work],
+    workers: int,
+    ahead: int | None = None,
 ) -> Iterator[Result]:
     """Yield the result of each piece, in order.
 
@@ -71,6 +74,9 @@ def in_order(
         Taken as they are needed: the queue of what is handed out is bounded.
     workers
         The number of processes; 1 does the work here.
+    ahead
+        Pieces that are handed out at once, at most; `AHEAD` for each worker where not given. Where some
+        take much longer than others, so many keep all workers busy.
 
     Raises
     ------
@@ -80,6 +86,7 @@ def in_order(
     if workers <= 1:
         yield from map(function, pieces)
         return
+    ahead = AHEAD * workers if ahead is None else ahead
     _inherited.append(function)
     parent = os.getpid()
     pool = ProcessPoolExecutor(
@@ -95,7 +102,7 @@ def in_order(
                 # Python 3.12 warns of forking beside threads; those of torch are idle at one thread.
                 warnings.filterwarnings("ignore", ".*multi-threaded.*", DeprecationWarning)
                 waiting.append(pool.submit(_do, piece))
-            if len(waiting) >= AHEAD * workers:
+            if len(waiting) >= ahead:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()

@@ -5,9 +5,10 @@ Of more than 64 samples, those are looked at that the checks look at, and those 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,17 +26,12 @@ from lrpdyn.lrp.registry import STOCK
 from lrpdyn.measures import normalise, rows
 from lrpdyn.outliers.facts import UNAVAILABLE, RunFacts, Wanted
 from lrpdyn.streamed import Samples
-from lrpdyn.workers import in_order
 
 Maps = Callable[[int, Sequence[int]], NDArray[np.float32]]
-Work = TypeVar("Work")
-Result = TypeVar("Result")
 Evidence = dict[tuple[int, str], dict[str, Any]]
 #: The share of |R| through small denominators from which they are called unstable, and how many times
 #: the run's usual share it has to be.
 LEAST_UNSTABLE, TIMES_USUAL = 0.1, 10.0
-#: Steps that make a process of their own worth its start.
-FEWEST = 4
 #: Samples whose patches are painted over to see what the maps are worth.
 AGREEMENT_SAMPLES = 16
 
@@ -49,8 +45,6 @@ class SecondLook:
         By step: the checkpoint, and the units (N,) that were explained.
     maps
         Reads the stored relevance of some samples of a step.
-    workers
-        Processes that share the steps.
     """
 
     def __init__(
@@ -64,45 +58,45 @@ class SecondLook:
         maps: Maps,
         *,
         trust: bool,
-        workers: int = 1,
     ) -> None:
-        self._workers = workers
         self._model, self._observations, self._question = model, observations, question
         self._normalisation, self._trust = normalisation, trust
         self._checkpoints, self._targets, self._maps = checkpoints, targets, maps
         self._checked = checked_samples(len(observations))
 
-    def __call__(self, facts: RunFacts, wanted: Wanted) -> Evidence:
-        """Return the evidence of each place of `wanted`, by place and cause."""
+    def works(self, wanted: Wanted, facts: RunFacts) -> list[Callable[[], Any]]:
+        """Return what has to be done for the evidence of `wanted`, in any order; it gives plain data."""
         steps = facts.steps.step.tolist()
+        before, after = facts.changes.before, facts.changes.after
+        looks: list[Callable[[], Any]] = [
+            partial(self._trace, steps[place], wanted.samples.get(place, ()))
+            for place in self._places(wanted)
+        ]
+        looks += [
+            partial(self._flips, steps[before[transition]], steps[after[transition]], samples)
+            for transition, samples in wanted.flips.items()
+        ]
+        return looks
+
+    def evidence(self, wanted: Wanted, facts: RunFacts, results: Sequence[Any]) -> Evidence:
+        """Return the evidence of `wanted` by place and cause, made of what `works` gave."""
+        places = self._places(wanted)
+        traces = dict(zip(places, results[: len(places)], strict=True))
         found: Evidence = {}
-        if self._model.composite.name not in STOCK:
-            places = list(dict.fromkeys((*wanted.places, *wanted.usual)))
-
-            def of_place(place: int) -> Trace | None:
-                return self._trace(steps[place], wanted.samples.get(place, ()))
-
-            traces = dict(zip(places, self._shared(of_place, places), strict=True))
+        if traces:
             usual = _usual([traces[place] for place in wanted.usual], len(self._checked))
             for place in wanted.places:
                 traced = self._traced(wanted.samples.get(place, ()))
                 found |= _of_step(traces[place], traced, place, usual)
-        ends = [
-            (int(facts.changes.before[transition]), int(facts.changes.after[transition]), samples)
-            for transition, samples in wanted.flips.items()
-        ]
-
-        def of_ends(pair: tuple[int, int, tuple[int, ...]]) -> dict[int, float | str | None]:
-            before, after, samples = pair
-            return self._flips(steps[before], steps[after], samples)
-
-        for (_, after, _), flips in zip(ends, self._shared(of_ends, ends), strict=True):
-            found[after, "action_flip"] = {"samples": flips}
+        for transition, flips in zip(wanted.flips, results[len(places) :], strict=True):
+            found[int(facts.changes.after[transition]), "action_flip"] = {"samples": flips}
         return found
 
-    def _shared(self, look: Callable[[Work], Result], pieces: Sequence[Work]) -> Iterator[Result]:
-        """Look at each piece, by so many processes as pay."""
-        return in_order(look, pieces, min(self._workers, len(pieces) // FEWEST))
+    def _places(self, wanted: Wanted) -> list[int]:
+        """Return the places that are traced; stock rules leave nothing to trace."""
+        if self._model.composite.name in STOCK:
+            return []
+        return list(dict.fromkeys((*wanted.places, *wanted.usual)))
 
     def agreement_at(self, step: int, fill: float) -> dict[str, Any] | None:
         """Tell if maps rank patches as painting them does; None where the checkpoint is gone.

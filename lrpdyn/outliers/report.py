@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from math import prod
 from typing import Any
 
@@ -26,8 +27,44 @@ from lrpdyn.outliers.wanted import wanted
 
 #: Transitions whose lengths differ by more than this factor are also compared per unit of step.
 VARIES = 1.2
+#: What was found by layer, by place in `Steps` and cause.
 Evidence = Mapping[tuple[int, str], Mapping[str, Any]]
-LookCloser = Callable[[RunFacts, Wanted], Evidence]
+
+
+@dataclass(frozen=True)
+class StandingOut:
+    """What stands out of a run, before anything is said of why.
+
+    `by_kind` and `pixels` are the values with their fences, `listed` has the strongest of each kind:
+    the entries of the report and their places.
+    """
+
+    facts: RunFacts
+    by_kind: dict[str, Population]
+    pixels: PixelPopulation
+    listed: dict[str, tuple[list[dict[str, Any]], list[int]]]
+
+    def wanted(self) -> Wanted:
+        """Return the steps of which evidence by layer would tell why."""
+        if not self.facts.changes.change.size:
+            return Wanted((), (), {}, {})
+        places = {kind: places for kind, (_, places) in self.listed.items()}
+        return wanted(Criteria(self.facts, {}), self.by_kind, places)
+
+
+def standing_out(facts: RunFacts) -> StandingOut:
+    """Return what stands out of a run."""
+    by_kind, pixels = populations(facts), pixels_of(facts)
+    listed = {kind: entries(of) for kind, of in _in_order(by_kind, pixels).items()}
+    return StandingOut(facts, by_kind, pixels, listed)
+
+
+def _in_order(
+    by_kind: Mapping[str, Population], pixels: PixelPopulation
+) -> dict[str, Population | PixelPopulation]:
+    """Return the populations in the order of the report."""
+    steps, samples, cells = (by_kind[kind] for kind in ("steps", "samples", "cells"))
+    return {"steps": steps, "samples": samples, "pixels": pixels, "cells": cells}
 
 
 def populations(facts: RunFacts) -> dict[str, Population]:
@@ -62,25 +99,15 @@ def pixels_of(facts: RunFacts) -> PixelPopulation:
     return pixel_population(facts.pixels.relative, pixel)
 
 
-def build_report(facts: RunFacts, look_closer: LookCloser | None = None) -> dict[str, Any]:
-    """Return the report as the plain data of ``outliers.json``.
+def build_report(out: StandingOut, evidence: Evidence) -> dict[str, Any]:
+    """Return the report as the plain data of ``outliers.json``: what stands out, and why.
 
-    `look_closer` gathers evidence by layer of flagged steps; without it there is none.
+    `evidence` is that of the steps that `StandingOut.wanted` names; the entries of `out` are
+    completed.
     """
-    known = Criteria(facts, {})
-    by_kind = populations(facts)
-    whole: dict[str, Population | PixelPopulation] = {
-        "steps": by_kind["steps"],
-        "samples": by_kind["samples"],
-        "pixels": pixels_of(facts),
-        "cells": by_kind["cells"],
-    }
-    listed = {kind: entries(of) for kind, of in whole.items()}
-    if look_closer is not None and facts.changes.change.size:
-        asked = wanted(known, by_kind, {kind: places for kind, (_, places) in listed.items()})
-        known = Criteria(facts, look_closer(facts, asked))
-    changes = facts.changes
-    samples = changes.change.shape[1]
+    by_kind, listed = out.by_kind, out.listed
+    known = Criteria(out.facts, evidence)
+    samples = out.facts.changes.change.shape[1]
     for found, place in zip(*listed["cells"], strict=True):
         found["causes"] = of_cell(known, *divmod(place, samples))
     for found, place in zip(*listed["samples"], strict=True):
@@ -103,7 +130,10 @@ def build_report(facts: RunFacts, look_closer: LookCloser | None = None) -> dict
             },
         },
         "totals": {
-            **{kind: totals(of, len(listed[kind][0])) for kind, of in whole.items()},
+            **{
+                kind: totals(of, len(listed[kind][0]))
+                for kind, of in _in_order(by_kind, out.pixels).items()
+            },
             "pathologies": {"values": len(wrong)},
         },
         **{kind: found for kind, (found, _) in listed.items()},

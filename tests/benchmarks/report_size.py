@@ -11,9 +11,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from lrpdyn.outliers.report import build_report
 from lrpdyn.run import save_json
-from tests.outliers.made_up import calm_run, spiked
+from tests.outliers.made_up import calm_run, report_on, spiked
 
 COUNT = (
     "import sys, runpy; sys.argv = ['lrpdyn', 'outliers', sys.argv[1]]\n"
@@ -27,7 +26,7 @@ COUNT = (
 def main() -> None:
     facts = spiked(spiked(calm_run(10_001, 100), 5000), 7000, 3)
     started = time.perf_counter()
-    report = build_report(facts)
+    report = report_on(facts)
     built = time.perf_counter() - started
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     with tempfile.TemporaryDirectory() as folder:

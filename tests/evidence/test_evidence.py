@@ -20,7 +20,7 @@ from lrpdyn.checked import checked_samples
 from lrpdyn.checkpoints.model import Checkpoint, Header
 from lrpdyn.dependence import random_weights
 from lrpdyn.evidence.activity import Activity, activation_layers, dead_units
-from lrpdyn.evidence.closer import SecondLook
+from lrpdyn.evidence.closer import Evidence, SecondLook
 from lrpdyn.evidence.layers import denominators, trace
 from lrpdyn.evidence.painting import agreement, distance, effects, patch_masks, region_effects
 from lrpdyn.evidence.random_networks import mean_of_networks, measure_network
@@ -29,7 +29,7 @@ from lrpdyn.evidence.weights import advance, copied, layers_with_weights, length
 from lrpdyn.explanation import Model, Question, explain, make_model, with_plan
 from lrpdyn.lrp.attribution import explain as explain_rows
 from lrpdyn.lrp.composites import parse_composite
-from lrpdyn.outliers.facts import UNAVAILABLE, Wanted
+from lrpdyn.outliers.facts import UNAVAILABLE, RunFacts, Wanted
 from lrpdyn.regions import Painting, Regions
 from tests.outliers.made_up import calm_run
 
@@ -166,6 +166,10 @@ def test_random_networks_and_regions_are_measured_batch_by_batch(pictures: np.nd
     assert np.isnan(two[1]).tolist() == [True, False, False, True, True]
 
 
+def gathered(look: SecondLook, facts: RunFacts, wanted: Wanted) -> Evidence:
+    return look.evidence(wanted, facts, [work() for work in look.works(wanted, facts)])
+
+
 def test_of_many_samples_a_second_look_traces_those_that_stand_out_too(tmp_path: Path) -> None:
     many = np.random.default_rng(0).random((200, 2, 6, 6)).astype(np.float32)
     torch.manual_seed(3)
@@ -177,7 +181,7 @@ def test_of_many_samples_a_second_look_traces_those_that_stand_out_too(tmp_path:
         raise AssertionError("no maps are needed")
 
     look = SecondLook(model, many, Question("mean"), "none", series, targets, unread, trust=False)
-    found = look(calm_run(2, 200), Wanted((1,), (0, 1), {}, {1: (2, 7)}))
+    found = gathered(look, calm_run(2, 200), Wanted((1,), (0, 1), {}, {1: (2, 7)}))
     told = set(found[1, "conservation_failure"]["samples"])
     assert told == {2, 7, *checked_samples(200)}
     assert not {2, 7} & set(checked_samples(200))
@@ -394,13 +398,14 @@ def test_a_second_look_tells_what_a_flip_is_worth(
         maps[step] = explain(model, pictures, Question("mean", unit)).relevance
     look = SecondLook(model, pictures, Question("mean"), "none", series, targets,
                       lambda step, samples: maps[step][list(samples)], trust=False)  # fmt: skip
-    found = look(calm_run(2, 5), Wanted((), (), {0: (1, 4)}, {}))[1, "action_flip"]["samples"]
+    flips = Wanted((), (), {0: (1, 4)}, {})
+    found = gathered(look, calm_run(2, 5), flips)[1, "action_flip"]["samples"]
     kept = explain(model, pictures, Question("mean", targets[0])).relevance
     for n in (1, 4):
         change = np.abs(maps[100][n] - maps[0][n]).sum()
         without = np.abs(kept[n] - maps[0][n]).sum()
         assert found[n] == pytest.approx(1 - without / change, abs=1e-5)
     series[100].path.unlink()
-    again = look(calm_run(2, 5), Wanted((1,), (0,), {0: (1,)}, {}))
+    again = gathered(look, calm_run(2, 5), Wanted((1,), (0,), {0: (1,)}, {}))
     assert again[1, "action_flip"]["samples"] == {1: UNAVAILABLE}
     assert again[1, "vanished_relevance"]["gone"]

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from lrpdyn.outliers.facts import Changes, Pixels, PixelsOfSample, Question, RunFacts, Steps
+from lrpdyn.outliers.facts import (
+    Changes,
+    Pixels,
+    PixelsOfSample,
+    Question,
+    RunFacts,
+    Steps,
+    Wanted,
+)
+from lrpdyn.outliers.report import Evidence, build_report, standing_out
 
 
 def calm_run(steps: int = 41, samples: int = 8, seed: int = 0) -> RunFacts:
@@ -69,3 +79,11 @@ def spiked(facts: RunFacts, transition: int, sample: int | None = None, by: floa
     change = facts.changes.change.copy()
     change[transition, slice(None) if sample is None else sample] *= by
     return with_changes(facts, change=change)
+
+
+def report_on(
+    facts: RunFacts, look: Callable[[Wanted], Evidence] = lambda wanted: {}
+) -> dict[str, Any]:
+    """Return the report on a run; `look` gives the evidence that it asks for."""
+    out = standing_out(facts)
+    return build_report(out, look(out.wanted()))

@@ -12,8 +12,7 @@ import pytest
 
 from lrpdyn.outliers.facts import RunFacts
 from lrpdyn.outliers.render import KINDS, as_csv, as_json, as_markdown, as_table, found, summary
-from lrpdyn.outliers.report import build_report
-from tests.outliers.made_up import calm_run, spiked, with_steps
+from tests.outliers.made_up import calm_run, report_on, spiked, with_steps
 
 
 @pytest.fixture
@@ -21,7 +20,7 @@ def report(calm: RunFacts) -> dict[str, Any]:
     sums = calm.steps.relevance_l1.copy()
     sums[21, 2:6] = 0
     facts = with_steps(calm, relevance_l1=sums, relevance_sum=sums)
-    made = build_report(spiked(facts, 10, 3))
+    made = report_on(spiked(facts, 10, 3))
     return {**made, "phases": None, "regions": None, "agreement": None}
 
 
@@ -69,13 +68,13 @@ def test_markdown_is_piped(report: dict[str, Any]) -> None:
 
 
 def test_summaries_say_why_there_is_no_fence() -> None:
-    few = build_report(calm_run(5, 3))
+    few = report_on(calm_run(5, 3))
     assert "too few to say which is unusual" in summary(few, "cells")
     alike = calm_run()
-    same = build_report(spiked(alike, 0, by=1))
+    same = report_on(spiked(alike, 0, by=1))
     same["totals"]["cells"]["fence_far"] = None
     assert "too alike for a fence" in summary(same, "cells")
-    long = build_report(calm_run(151))
+    long = report_on(calm_run(151))
     assert "beside the 50 transitions around it" in summary(long, "steps")
 
 
@@ -83,7 +82,7 @@ def test_what_is_looked_for(report: dict[str, Any], calm: RunFacts) -> None:
     assert found(report, "pathology")
     assert found(report, "far")
     assert found(report, "mild")
-    assert not found(build_report(calm), "pathology")
+    assert not found(report_on(calm), "pathology")
 
 
 def test_phases_regions_agreement_and_curve_are_told(report: dict[str, Any]) -> None:
@@ -111,7 +110,7 @@ def test_shifts_are_told() -> None:
     facts = calm_run(61)
     change = facts.changes.change
     change[45:] *= 6
-    text = as_table({**build_report(facts)}, ["steps"], 3)
+    text = as_table({**report_on(facts)}, ["steps"], 3)
     assert "from step 4,500 on changes are" in text
     assert "a shift, not a spike" in text
     assert np.isfinite(change).all()

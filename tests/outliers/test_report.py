@@ -15,8 +15,7 @@ from lrpdyn.outliers import criteria
 from lrpdyn.outliers.advice import ADVICE, CAUSES, MEANING
 from lrpdyn.outliers.causes import Criteria, of_cell
 from lrpdyn.outliers.facts import Pixels, Question, RunFacts, Wanted
-from lrpdyn.outliers.report import build_report
-from tests.outliers.made_up import calm_run, spiked, with_changes, with_steps
+from tests.outliers.made_up import calm_run, report_on, spiked, with_changes, with_steps
 
 
 def names(entry: dict[str, Any]) -> list[str]:
@@ -34,7 +33,7 @@ def evidence(entry: dict[str, Any], name: str) -> str:
 
 
 def test_a_calm_run_has_nothing_to_tell(calm: RunFacts) -> None:
-    report = build_report(calm)
+    report = report_on(calm)
     assert report["pathologies"] == []
     assert report["totals"]["cells"]["far"] == 0
     assert set(everywhere(report)) == {"score_growth", "shape_change", "unexplained"}
@@ -46,7 +45,7 @@ def test_every_cause_has_a_meaning_and_an_advice() -> None:
 
 
 def test_an_outlier_without_a_cause_is_unexplained(calm: RunFacts) -> None:
-    report = build_report(spiked(calm, 20, 3))
+    report = report_on(spiked(calm, 20, 3))
     strongest = report["cells"][0]
     assert strongest["where"] == {"from_step": 2000, "to_step": 2100, "sample": 3}
     assert strongest["severity"] == "far"
@@ -61,10 +60,10 @@ def test_growth_explains_only_where_the_score_grew(calm: RunFacts) -> None:
     share = calm.changes.scale_share.copy()
     share[20, 3] = 0.9
     facts = spiked(with_changes(calm, scale_share=share), 20, 3)
-    assert "unexplained" in names(build_report(facts)["cells"][0])
+    assert "unexplained" in names(report_on(facts)["cells"][0])
     score = calm.steps.score.copy()
     score[21, 3] *= 3
-    grown = build_report(with_steps(facts, score=score, relevance_sum=0.97 * score))["cells"][0]
+    grown = report_on(with_steps(facts, score=score, relevance_sum=0.97 * score))["cells"][0]
     assert names(grown) == ["score_growth", "shape_change"]
     assert "x 3" in evidence(grown, "score_growth") or "x 2.9" in evidence(grown, "score_growth")
 
@@ -75,7 +74,7 @@ def test_a_map_that_turned_round_did_not_grow(calm: RunFacts) -> None:
     score = calm.steps.score.copy()
     score[21, 3] *= 1.3
     facts = with_steps(calm, score=score, relevance_sum=0.97 * score)
-    entry = build_report(spiked(with_changes(facts, scale_share=share, scale_factor=factor), 20, 3))
+    entry = report_on(spiked(with_changes(facts, scale_share=share, scale_factor=factor), 20, 3))
     strongest = entry["cells"][0]
     assert names(strongest) == ["shape_change", "unexplained"]
     assert strongest["causes"][0]["share"] == 1
@@ -86,7 +85,7 @@ def test_vanished_relevance_is_told_with_or_without_a_fence(calm: RunFacts) -> N
     sums = calm.steps.relevance_l1.copy()
     sums[21, 3] = 0
     facts = with_steps(calm, relevance_l1=sums, relevance_sum=sums)
-    report = build_report(facts)
+    report = report_on(facts)
     (entry,) = report["pathologies"]
     assert entry["where"] == {"step": 2100, "sample": 3}
     assert names(entry) == ["vanished_relevance"]
@@ -100,7 +99,7 @@ def test_vanished_relevance_is_told_with_or_without_a_fence(calm: RunFacts) -> N
     # A score of zero has nothing to lose.
     score = calm.steps.score.copy()
     score[21, 3] = 0
-    assert build_report(with_steps(facts, score=score))["pathologies"] == []
+    assert report_on(with_steps(facts, score=score))["pathologies"] == []
 
 
 def test_a_denominator_next_to_nothing(calm: RunFacts) -> None:
@@ -110,7 +109,7 @@ def test_a_denominator_next_to_nothing(calm: RunFacts) -> None:
     facts = with_steps(
         calm, support=support, score=score, relevance_sum=sums, relevance_l1=np.abs(sums)
     )
-    report = build_report(facts)
+    report = report_on(facts)
     (entry,) = report["pathologies"]
     assert names(entry) == ["unstable_denominator"]
     assert "-2 is 0.0005 of it" in evidence(entry, "unstable_denominator")
@@ -118,20 +117,20 @@ def test_a_denominator_next_to_nothing(calm: RunFacts) -> None:
     assert {"negative_score", "score_crosses_zero"} <= set(names(cell))
     assert "weak" in evidence(cell, "negative_score")
     # Another rule does not divide by the support alone.
-    other = build_report(replace(facts, question=Question("gamma:0.25", "argmax")))
+    other = report_on(replace(facts, question=Question("gamma:0.25", "argmax")))
     assert other["pathologies"] == []
     assert "negative_score" not in set(everywhere(other))
     # Where a bias absorbed the relevance, nothing was divided by it.
     absorbed = np.abs(sums)
     absorbed[21, 3] = 0.1
-    found = build_report(with_steps(facts, relevance_l1=absorbed, relevance_sum=-absorbed))
+    found = report_on(with_steps(facts, relevance_l1=absorbed, relevance_sum=-absorbed))
     assert found["pathologies"] == []
 
 
 def test_a_jump_names_the_layer_and_the_transition(calm: RunFacts) -> None:
     change = calm.steps.weight_change.copy()
     change[21, 1] = 0.5
-    report = build_report(spiked(with_steps(calm, weight_change=change), 20))
+    report = report_on(spiked(with_steps(calm, weight_change=change), 20))
     jumps = [entry for entry in report["steps"] if "weight_jump" in names(entry)]
     assert [entry["where"]["to_step"] for entry in jumps] == [2100]
     assert evidence(jumps[0], "weight_jump").startswith("last moved by 50 %")
@@ -161,7 +160,7 @@ def test_a_long_way_is_no_jump_but_a_gap(calm: RunFacts) -> None:
     step[21:] += 900
     change = calm.steps.weight_change.copy()
     change[21] *= 8
-    report = build_report(with_steps(calm, step=step, weight_change=change))
+    report = report_on(with_steps(calm, step=step, weight_change=change))
     gaps = [entry for entry in report["steps"] if "step_gap" in names(entry)]
     assert [(e["where"]["from_step"], e["where"]["to_step"]) for e in gaps] == [(2000, 3000)]
     assert evidence(gaps[0], "step_gap") == "10 times the usual distance"
@@ -172,10 +171,10 @@ def test_a_long_way_is_also_told_per_unit_of_step(calm: RunFacts) -> None:
     step = calm.steps.step.copy()
     step[21:] += 1900
     facts = with_steps(spiked(calm, 20, by=20), step=step)
-    strongest = build_report(facts)["steps"][0]
+    strongest = report_on(facts)["steps"][0]
     assert strongest["where"] == {"from_step": 2000, "to_step": 4000}
     assert (strongest["severity"], strongest["severity_per_unit"]) == ("far", "none")
-    assert "severity_per_unit" not in build_report(spiked(calm, 20))["steps"][0]
+    assert "severity_per_unit" not in report_on(spiked(calm, 20))["steps"][0]
 
 
 def test_duplicates_dead_layers_and_broken_steps(calm: RunFacts) -> None:
@@ -185,7 +184,7 @@ def test_duplicates_dead_layers_and_broken_steps(calm: RunFacts) -> None:
     finite[40] = False
     broken = (*calm.steps.broken[:40], ("the weights of first", "the outputs"))
     facts = with_steps(calm, weight_change=change, dead=dead, finite=finite, broken=broken)
-    report = build_report(facts)
+    report = report_on(facts)
     found = [(entry["where"]["step"], *names(entry)) for entry in report["pathologies"]]
     assert found == [(4000, "not_finite"), (1000, "duplicate_checkpoint"), (2000, "dead_layer")]
     texts = [entry["causes"][0]["evidence"] for entry in report["pathologies"]]
@@ -197,7 +196,7 @@ def test_duplicates_dead_layers_and_broken_steps(calm: RunFacts) -> None:
 def test_a_layer_that_is_usually_half_dead_is_healthy(calm: RunFacts) -> None:
     generator = np.random.default_rng(0)
     dead = generator.uniform(0.42, 0.68, calm.steps.dead.shape)
-    assert build_report(with_steps(calm, dead=dead))["pathologies"] == []
+    assert report_on(with_steps(calm, dead=dead))["pathologies"] == []
 
 
 @pytest.mark.parametrize(("usual", "found"), [(0.1, [0.75]), (0.7, [0.92])])
@@ -206,7 +205,7 @@ def test_a_layer_is_dead_where_less_than_a_third_of_what_lives_is_left(
 ) -> None:
     dead = np.full(calm.steps.dead.shape, usual)
     dead[20:22, 0] = [1 - 0.36 * (1 - usual), found[0]]
-    wrong = build_report(with_steps(calm, dead=dead))["pathologies"]
+    wrong = report_on(with_steps(calm, dead=dead))["pathologies"]
     assert [entry["value"] for entry in wrong] == found
 
 
@@ -214,16 +213,16 @@ def test_a_flip_is_a_cause_only_where_the_question_follows_it(calm: RunFacts) ->
     argmax = calm.steps.argmax.copy()
     argmax[21:, 3] = 2
     facts = spiked(with_steps(calm, argmax=argmax), 20, 3)
-    entry = build_report(facts)["cells"][0]
+    entry = report_on(facts)["cells"][0]
     assert evidence(entry, "action_flip") == "unit 0 -> 2"
-    fixed = build_report(replace(facts, question=Question("zplus", "modal")))
+    fixed = report_on(replace(facts, question=Question("zplus", "modal")))
     assert "action_flip" not in set(everywhere(fixed))
 
 
 def test_lost_relevance_is_told_against_the_usual(calm: RunFacts) -> None:
     sums = calm.steps.relevance_sum.copy()
     sums[21, 3] *= 0.3
-    report = build_report(with_steps(calm, relevance_sum=sums, relevance_l1=sums))
+    report = report_on(with_steps(calm, relevance_sum=sums, relevance_l1=sums))
     cells = [c for c in report["cells"] if "conservation_failure" in names(c)]
     assert {(c["where"]["from_step"], c["where"]["sample"]) for c in cells} == {
         (2000, 3),
@@ -233,7 +232,7 @@ def test_lost_relevance_is_told_against_the_usual(calm: RunFacts) -> None:
         next(c for c in cells if c["where"]["from_step"] == 2000), "conservation_failure"
     )
     # Where all lose as much, it is the rule and its biases, no failure.
-    usual = build_report(with_steps(calm, relevance_sum=0.3 * calm.steps.score))
+    usual = report_on(with_steps(calm, relevance_sum=0.3 * calm.steps.score))
     assert "conservation_failure" not in set(everywhere(usual))
 
 
@@ -243,7 +242,7 @@ def test_causes_of_sums_have_the_share_of_the_change_they_are_in(calm: RunFacts)
     change = np.full(calm.changes.change.shape, 0.1)
     change[20] = [3, 1, *[1] * 6]
     facts = with_changes(with_steps(calm, relevance_l1=sums, relevance_sum=sums), change=change)
-    report = build_report(facts)
+    report = report_on(facts)
     step = next(e for e in report["steps"] if e["where"]["to_step"] == 2100)
     vanished = next(c for c in step["causes"] if c["cause"] == "vanished_relevance")
     assert vanished["share"] == pytest.approx(0.4)
@@ -260,7 +259,7 @@ def test_pixels_have_the_causes_of_their_largest_transition(calm: RunFacts) -> N
     argmax = calm.steps.argmax.copy()
     argmax[21:, 3] = 2
     pixels = Pixels(relative, lambda n: of_third if n == 3 else calm.pixels.of_sample(n))
-    report = build_report(replace(with_steps(calm, argmax=argmax), pixels=pixels))
+    report = report_on(replace(with_steps(calm, argmax=argmax), pixels=pixels))
     strongest = report["pixels"][0]
     assert strongest["where"] == {"sample": 3, "row": 1, "column": 0}
     assert evidence(strongest, "action_flip") == ("80 % of its path is 2,000 -> 2,100: unit 0 -> 2")
@@ -271,7 +270,7 @@ def test_spikes_are_told_from_shifts() -> None:
     facts = calm_run(61)
     change = facts.changes.change.copy()
     change[45:] *= 6
-    report = build_report(spiked(with_changes(facts, change=change), 20))
+    report = report_on(spiked(with_changes(facts, change=change), 20))
     assert [shift["step"] for shift in report["shifts"]] == [4500]
     forms = {entry["where"]["from_step"]: entry["form"] for entry in report["steps"]}
     assert forms[2000] == "spike"
@@ -284,14 +283,14 @@ def test_evidence_by_layer_is_asked_for_where_something_is_flagged(calm: RunFact
     facts = spiked(with_steps(calm, argmax=argmax), 20, 3)
     asked: list[Wanted] = []
 
-    def look(known: RunFacts, wanted: Wanted) -> dict[tuple[int, str], dict[str, Any]]:
+    def look(wanted: Wanted) -> dict[tuple[int, str], dict[str, Any]]:
         asked.append(wanted)
         return {
             (21, "action_flip"): {"samples": {3: 0.75}},
             (21, "unstable_denominator"): {"samples": {3: "50 % of |R| in last"}},
         }
 
-    report = build_report(facts, look)
+    report = report_on(facts, look)
     assert asked[0].places == (20, 21)
     assert asked[0].flips == {20: (3,)}
     assert len(asked[0].usual) == 8
@@ -306,14 +305,14 @@ def test_evidence_whose_checkpoint_is_gone_is_unavailable(calm: RunFacts) -> Non
     sums[21, 3] = 0
     facts = with_steps(calm, relevance_l1=sums, relevance_sum=sums)
     gone = {"samples": {}, "gone": True}
-    report = build_report(facts, lambda known, wanted: {(21, "vanished_relevance"): gone})
+    report = report_on(facts, lambda wanted: {(21, "vanished_relevance"): gone})
     assert evidence(report["pathologies"][0], "vanished_relevance").endswith(
         "by layer: unavailable"
     )
 
 
 def test_a_run_of_two_steps_has_a_report() -> None:
-    report = build_report(calm_run(2, 1))
+    report = report_on(calm_run(2, 1))
     assert report["totals"]["cells"]["fence_far"] is None
     assert report["totals"]["steps"]["values"] == 1
     assert report["shifts"] == []
@@ -325,7 +324,7 @@ def test_nothing_is_left_where_no_transition_is_finite() -> None:
     none = np.zeros(0, dtype=np.int64)
     changes = replace(facts.changes, before=none, after=none, change=empty, scale_share=empty,
                       left_out=np.zeros(0, dtype=bool))  # fmt: skip
-    report = build_report(replace(facts, changes=changes))
+    report = report_on(replace(facts, changes=changes))
     assert report["cells"] == report["steps"] == []
     assert report["totals"]["samples"]["zeros"] == 1
 

@@ -11,11 +11,10 @@ from lrpdyn import streamed
 from lrpdyn.outliers import sizes, tail
 from lrpdyn.outliers.facts import Pixels
 from lrpdyn.outliers.fences import fences
-from lrpdyn.outliers.report import build_report
 from lrpdyn.outliers.sizes import Sizes
 from lrpdyn.outliers.tail import tail_severity
 from lrpdyn.streamed import in_memory
-from tests.outliers.made_up import calm_run
+from tests.outliers.made_up import calm_run, report_on
 
 GENERATOR = np.random.default_rng(0)
 POPULATIONS = {
@@ -109,9 +108,9 @@ def test_a_report_does_not_depend_on_pieces(monkeypatch: pytest.MonkeyPatch) -> 
     zero = calm.pixels.of_sample(0)
     spread = replace(zero, path=np.ones((13, 11)), largest=np.full((13, 11), 0.7),
                      largest_at=np.arange(143).reshape(13, 11) % 40)  # fmt: skip
-    expected = build_report(replace(calm, pixels=Pixels(relative, lambda sample: spread)))
+    expected = report_on(replace(calm, pixels=Pixels(relative, lambda sample: spread)))
     monkeypatch.setattr(streamed, "_ENTRIES", 2 * 13 * 11)
     monkeypatch.setattr(sizes, "_SORTED", 10)
     pixels = Pixels(in_memory(relative), lambda sample: spread)
-    assert build_report(replace(calm, pixels=pixels)) == expected
+    assert report_on(replace(calm, pixels=pixels)) == expected
     assert expected["totals"]["pixels"]["listed"] == 1000
