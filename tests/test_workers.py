@@ -33,7 +33,8 @@ def test_results_come_in_the_order_of_the_work(workers: int) -> None:
     assert bool(others) == (workers > 1)
 
 
-def test_only_so_much_is_handed_out_ahead() -> None:
+@pytest.mark.parametrize(("given", "expected"), [(None, AHEAD * 2), (7, 7)])
+def test_only_so_much_is_handed_out_ahead(given: int | None, expected: int) -> None:
     taken: list[int] = []
 
     def pieces() -> Iterator[int]:
@@ -41,11 +42,11 @@ def test_only_so_much_is_handed_out_ahead() -> None:
             taken.append(number)
             yield number
 
-    results = in_order(slow_first, pieces(), 2)
+    results = in_order(slow_first, pieces(), 2, given)
     assert next(results)[0] == 0
-    assert len(taken) == AHEAD * 2
+    assert len(taken) == expected
     results.close()  # type: ignore[attr-defined]
-    assert len(taken) == AHEAD * 2
+    assert len(taken) == expected
 
 
 def failing(number: int) -> int:
