@@ -16,12 +16,13 @@ from lrpdyn import run as store
 from lrpdyn.checked import checked_samples
 from lrpdyn.checkpoints.model import Checkpoint, Listing
 from lrpdyn.dependence import Weights, dependence, parse_baseline, random_weights
-from lrpdyn.evidence.closer import Evidence, Maps, SecondLook, stored_maps
+from lrpdyn.evidence.closer import Maps, SecondLook, stored_maps
 from lrpdyn.evidence.random_networks import mean_of_networks, measure_network
 from lrpdyn.explanation import Integers, Question
 from lrpdyn.heap import give_back
 from lrpdyn.job import Job, progress_bar
 from lrpdyn.measured import OfRandom
+from lrpdyn.outliers.facts import Evidence
 from lrpdyn.outliers.report import StandingOut
 from lrpdyn.records import Records
 from lrpdyn.workers import in_order
@@ -76,7 +77,7 @@ def check_maps(
     job: Job,
     question: Question,
     records: Records,
-    out: StandingOut,
+    outliers: StandingOut,
     draw: Work,
     workers: int = 1,
 ) -> Checked:
@@ -86,7 +87,7 @@ def check_maps(
     is `draw`, which is no check but takes as long. A step whose checkpoint is gone since it was
     explained is left out.
     """
-    look, wanted = _second_look(job, question, records), out.wanted()
+    look, wanted = _second_look(job, question, records), outliers.wanted()
     networks = parse_baseline(job.baseline)
     fresh = [random_weights(job.model, seed) for seed in range(networks + 1)] if networks else []
     regions = None if job.painting is None else job.painting.regions
@@ -106,7 +107,7 @@ def check_maps(
         partial(look.agreement_at, step, job.fill)
         for step in (chosen if job.painting is None else ())
     ]
-    of_outliers = look.works(wanted, out.facts)
+    of_outliers = look.works(wanted, outliers.facts)
     # The longest first, and all at once: a step takes a tenth of the time of a check.
     works = [*of_networks, *of_steps, *of_patches, draw, *of_outliers]
     give_back()
@@ -122,7 +123,7 @@ def check_maps(
         _there(dependent) if networks else None,
         mean_of_networks(measured, regions),
         agreement if job.painting is None else None,
-        look.evidence(wanted, out.facts, looked),
+        look.evidence(wanted, outliers.facts, looked),
     )
 
 

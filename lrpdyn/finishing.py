@@ -53,10 +53,10 @@ def finish(
     with times.of("sums, tables and report"):
         summed = save_maps(folder, job.observations.values.shape, records, dynamics)
         facts = gather_facts(folder, manifest, records, dynamics, bad)
-        out = standing_out(facts)
+        outliers = standing_out(facts)
     with times.of("checks and figure"):
         draw = partial(draw_dynamics, folder, manifest, records, bad)
-        checked = check_maps(job, question, records, out, draw, workers)
+        checked = check_maps(job, question, records, outliers, draw, workers)
         manifest["weights"]["same"] = same_weights(job.listing, records)
     give_back()
     with times.of("sums, tables and report"):
@@ -64,7 +64,7 @@ def finish(
         write_report(
             folder,
             {
-                **build_report(out, checked.evidence),
+                **build_report(outliers, checked.evidence),
                 **trajectory(records, regions, manifest["rule"]["name"]),
                 "agreement": checked.agreement,
             },
@@ -72,7 +72,7 @@ def finish(
         if checked.dependence is not None:
             manifest["checks"]["dependence"] = checked.dependence
         manifest["checks"].update(checks_of(facts.steps, records), dynamics=summed.worth)
-        del facts, out  # what is known of each transition takes as much as what follows
+        del facts, outliers  # what is known of each transition takes as much as what follows
         give_back()
         write_manifest(folder, manifest, records, bad, summed.written)
 

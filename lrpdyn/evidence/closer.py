@@ -24,11 +24,10 @@ from lrpdyn.explanation import Model, Question
 from lrpdyn.heap import give_back
 from lrpdyn.lrp.registry import STOCK
 from lrpdyn.measures import normalise, rows
-from lrpdyn.outliers.facts import UNAVAILABLE, RunFacts, Wanted
+from lrpdyn.outliers.facts import UNAVAILABLE, Evidence, RunFacts, Wanted
 from lrpdyn.streamed import Samples
 
 Maps = Callable[[int, Sequence[int]], NDArray[np.float32]]
-Evidence = dict[tuple[int, str], dict[str, Any]]
 #: The share of |R| through small denominators from which they are called unstable, and how many times
 #: the run's usual share it has to be.
 LEAST_UNSTABLE, TIMES_USUAL = 0.1, 10.0

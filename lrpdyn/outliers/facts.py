@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,8 @@ from lrpdyn.streamed import Samples
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 Truths = NDArray[np.bool_]
-
+#: What was found by layer of the steps that are `Wanted`, by place in `Steps` and cause.
+Evidence = dict[tuple[int, str], dict[str, Any]]
 
 #: What is said of evidence whose checkpoint is gone.
 UNAVAILABLE = "unavailable"

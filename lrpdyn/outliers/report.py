@@ -11,7 +11,7 @@ import numpy as np
 
 from lrpdyn.outliers.advice import ADVICE, CAUSES
 from lrpdyn.outliers.causes import Criteria, cause, of_cell, of_many
-from lrpdyn.outliers.facts import Changes, PixelsOfSample, RunFacts, Steps, Wanted
+from lrpdyn.outliers.facts import Changes, Evidence, PixelsOfSample, RunFacts, Steps, Wanted
 from lrpdyn.outliers.pathologies import pathologies
 from lrpdyn.outliers.population import (
     LISTED,
@@ -27,8 +27,6 @@ from lrpdyn.outliers.wanted import wanted
 
 #: Transitions whose lengths differ by more than this factor are also compared per unit of step.
 VARIES = 1.2
-#: What was found by layer, by place in `Steps` and cause.
-Evidence = Mapping[tuple[int, str], Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -99,15 +97,15 @@ def pixels_of(facts: RunFacts) -> PixelPopulation:
     return pixel_population(facts.pixels.relative, pixel)
 
 
-def build_report(out: StandingOut, evidence: Evidence) -> dict[str, Any]:
+def build_report(outliers: StandingOut, evidence: Evidence) -> dict[str, Any]:
     """Return the report as the plain data of ``outliers.json``: what stands out, and why.
 
-    `evidence` is that of the steps that `StandingOut.wanted` names; the entries of `out` are
-    completed.
+    `evidence` is that of the steps that `StandingOut.wanted` names; the entries of
+    `outliers` are completed.
     """
-    by_kind, listed = out.by_kind, out.listed
-    known = Criteria(out.facts, evidence)
-    samples = out.facts.changes.change.shape[1]
+    by_kind, listed = outliers.by_kind, outliers.listed
+    known = Criteria(outliers.facts, evidence)
+    samples = outliers.facts.changes.change.shape[1]
     for found, place in zip(*listed["cells"], strict=True):
         found["causes"] = of_cell(known, *divmod(place, samples))
     for found, place in zip(*listed["samples"], strict=True):
@@ -132,7 +130,7 @@ def build_report(out: StandingOut, evidence: Evidence) -> dict[str, Any]:
         "totals": {
             **{
                 kind: totals(of, len(listed[kind][0]))
-                for kind, of in _in_order(by_kind, out.pixels).items()
+                for kind, of in _in_order(by_kind, outliers.pixels).items()
             },
             "pathologies": {"values": len(wrong)},
         },

@@ -20,7 +20,7 @@ from lrpdyn.checked import checked_samples
 from lrpdyn.checkpoints.model import Checkpoint, Header
 from lrpdyn.dependence import random_weights
 from lrpdyn.evidence.activity import Activity, activation_layers, dead_units
-from lrpdyn.evidence.closer import Evidence, SecondLook
+from lrpdyn.evidence.closer import SecondLook
 from lrpdyn.evidence.layers import denominators, trace
 from lrpdyn.evidence.painting import agreement, distance, effects, patch_masks, region_effects
 from lrpdyn.evidence.random_networks import mean_of_networks, measure_network
@@ -29,7 +29,7 @@ from lrpdyn.evidence.weights import advance, copied, layers_with_weights, length
 from lrpdyn.explanation import Model, Question, explain, make_model, with_plan
 from lrpdyn.lrp.attribution import explain as explain_rows
 from lrpdyn.lrp.composites import parse_composite
-from lrpdyn.outliers.facts import UNAVAILABLE, RunFacts, Wanted
+from lrpdyn.outliers.facts import UNAVAILABLE, Evidence, RunFacts, Wanted
 from lrpdyn.regions import Painting, Regions
 from tests.outliers.made_up import calm_run
 

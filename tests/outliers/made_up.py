@@ -10,6 +10,7 @@ import numpy as np
 
 from lrpdyn.outliers.facts import (
     Changes,
+    Evidence,
     Pixels,
     PixelsOfSample,
     Question,
@@ -17,7 +18,7 @@ from lrpdyn.outliers.facts import (
     Steps,
     Wanted,
 )
-from lrpdyn.outliers.report import Evidence, build_report, standing_out
+from lrpdyn.outliers.report import build_report, standing_out
 
 
 def calm_run(steps: int = 41, samples: int = 8, seed: int = 0) -> RunFacts:
@@ -85,5 +86,5 @@ def report_on(
     facts: RunFacts, look: Callable[[Wanted], Evidence] = lambda wanted: {}
 ) -> dict[str, Any]:
     """Return the report on a run; `look` gives the evidence that it asks for."""
-    out = standing_out(facts)
-    return build_report(out, look(out.wanted()))
+    outliers = standing_out(facts)
+    return build_report(outliers, look(outliers.wanted()))
