@@ -8,22 +8,23 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from lrpdyn.version import __version__
+
 if TYPE_CHECKING:
+    from lrpdyn.api import Run, open_run
     from lrpdyn.architectures.registry import register_architecture
     from lrpdyn.lrp.registry import register_rule
-    from lrpdyn.merging import merge
-    from lrpdyn.pipeline import compute
-    from lrpdyn.run import Run, open_run
+    from lrpdyn.pipeline.compute import compute
+    from lrpdyn.pipeline.merge import merge
 
-__version__ = "0.1.0"
 __all__ = ["Run", "__version__", "compute", "merge", "open_run",
            "register_architecture", "register_rule"]  # fmt: skip
 
 _HOMES = {
-    "Run": "lrpdyn.run",
-    "compute": "lrpdyn.pipeline",
-    "merge": "lrpdyn.merging",
-    "open_run": "lrpdyn.run",
+    "Run": "lrpdyn.api",
+    "compute": "lrpdyn.pipeline.compute",
+    "merge": "lrpdyn.pipeline.merge",
+    "open_run": "lrpdyn.api",
     "register_architecture": "lrpdyn.architectures.registry",
     "register_rule": "lrpdyn.lrp.registry",
 }

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
+from lrpdyn.architectures.frameworks.catch import CatchNetwork
 from lrpdyn.errors import RunError, UsageError
 
 # Lengths in pixels, speeds in pixels a step; a ball or a paddle is where its left upper corner is.
@@ -45,29 +46,6 @@ Pixels = NDArray[np.uint8]
 Player = Callable[[Pixels], Integers]
 Progress = Callable[[int, int, float], None]
 Weights = dict[int, dict[str, Tensor]]
-
-
-class CatchNetwork(nn.Module):
-    """Policy and value on shared features of `channels` stacked pictures of 24 x 24 pixels."""
-
-    def __init__(self, channels: int = 2, actions: int = 3) -> None:
-        super().__init__()
-        self.features = nn.Sequential(
-            nn.Conv2d(channels, 16, 4, stride=2),
-            nn.ReLU(),
-            nn.Conv2d(16, 32, 3, stride=2),
-            nn.ReLU(),
-            nn.Flatten(),
-            nn.Linear(32 * 5 * 5, 64),
-            nn.ReLU(),
-        )
-        self.policy = nn.Linear(64, actions)
-        self.value = nn.Linear(64, 1)
-
-    def forward(self, observations: Tensor) -> tuple[Tensor, Tensor]:
-        """Return logits (N, actions) and values (N, 1) for (N, channels, 24, 24) in 0..1."""
-        features = self.features(observations)
-        return self.policy(features), self.value(features)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from lrpdyn import demo
-from lrpdyn.demo import LEFT, RIGHT, STAY, CatchNetwork, Demo, Games
+from lrpdyn.architectures.frameworks.catch import CatchNetwork
+from lrpdyn.demo import LEFT, RIGHT, STAY, Demo, Games
 from lrpdyn.errors import RunError, UsageError
 
 STEPS_PER_CHECKPOINT = 3456

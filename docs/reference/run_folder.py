@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from lrpdyn import errors
-from lrpdyn.by_step import columns_by_step
+from lrpdyn.api import Run
 from lrpdyn.outliers.advice import MEANING
 from lrpdyn.outliers.render import COLUMNS, KINDS
-from lrpdyn.run import JOURNAL, MANIFEST, MAPS, PIXEL_MAPS, RESULTS, SCHEMA, Run, relevance_path
-from lrpdyn.tables import METRICS, OF_REGION, TRANSITIONS
+from lrpdyn.pipeline.results.table_rows import METRICS, OF_REGION, TRANSITIONS
+from lrpdyn.run.journal import JOURNAL
+from lrpdyn.run.layout import MAPS, PIXEL_MAPS, RESULTS, relevance_path
+from lrpdyn.run.manifest import MANIFEST, SCHEMA
+from lrpdyn.run.tables import columns_by_step
 
 _WHOLE = "(N, C, H, W) or (N, F)"
 #: Of each file that is no map: what it holds.

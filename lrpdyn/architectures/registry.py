@@ -12,13 +12,14 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
-from lrpdyn.architectures import (
+from lrpdyn.architectures import mlp
+from lrpdyn.architectures.entry_points import load_entry_points
+from lrpdyn.architectures.frameworks import (
     catch,
     cifar_cnn,
     cleanrl,
     cleanrl_distributional,
     cleanrl_procgen,
-    mlp,
     pfrl,
     sample_factory,
     sb3,
@@ -28,7 +29,6 @@ from lrpdyn.architectures import (
     tianshou_actor_critic,
     torchvision_models,
 )
-from lrpdyn.architectures.entry_points import load_entry_points
 from lrpdyn.architectures.model import (
     INSIDE,
     UNKNOWN,

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from lrpdyn.errors import CheckpointError
-from lrpdyn.positioned import Positioned
+from lrpdyn.files.ranged import Positioned
 
 ZIP = b"PK\x03\x04"
 

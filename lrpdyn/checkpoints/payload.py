@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from lrpdyn.checkpoints.model import StepCandidate
-from lrpdyn.checkpoints.pickled import Opaque
+from lrpdyn.checkpoints.pickles.pickled import Opaque
 from lrpdyn.errors import CheckpointError
 
 #: Where frameworks keep the weights beside other things, the surest first.

@@ -13,17 +13,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from lrpdyn.checkpoints import (
-    arrays,
-    distributed,
-    folders,
-    safetensors,
-    sb3,
-    signatures,
-    torchfile,
-    torchlook,
-    torchrl,
-)
+from lrpdyn.checkpoints import signatures
 from lrpdyn.checkpoints.containers import (
     ZIP,
     chunks,
@@ -31,6 +21,16 @@ from lrpdyn.checkpoints.containers import (
     open_file,
     payload_of,
     sha256_of,
+)
+from lrpdyn.checkpoints.formats import (
+    arrays,
+    distributed,
+    folders,
+    safetensors,
+    sb3,
+    torchfile,
+    torchlook,
+    torchrl,
 )
 from lrpdyn.checkpoints.model import Choice, Header
 from lrpdyn.errors import CheckpointError

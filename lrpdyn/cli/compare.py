@@ -21,8 +21,8 @@ def command(runs: tuple[Path, ...], form: str, top: int, quiet: bool) -> None:
     An outlier that stands in all of them is real; one that stands in one of them is an artefact of
     what differs, or there by chance.
     """
-    from lrpdyn.comparison import as_json, as_table, compare
-    from lrpdyn.run import open_run
+    from lrpdyn.api import open_run
+    from lrpdyn.run.comparison import as_json, as_table, compare
 
     found = compare([open_run(run) for run in runs])
     click.echo(as_json(found) if form == "json" else as_table(found, top))

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lrpdyn.cli import options
-from lrpdyn.cli.closing import tell, warn
-from lrpdyn.cli.loading import loading
+from lrpdyn.cli.imports import loading
+from lrpdyn.cli.tell import tell, warn
 
 if TYPE_CHECKING:
-    from lrpdyn.run import Run
+    from lrpdyn.api import Run
 
 
 @click.command("compute", short_help="Explain every checkpoint and write a run folder.")
@@ -112,7 +112,7 @@ def command(settings: Any, /, checkpoints: str, observations: tuple[str, ...], *
     s3://, gs://, hf://, ssh:// (pip install 'lrpdyn[remote]'). A run that was interrupted
     goes on with the same command. Prints the run folder; what it found goes to stderr.
     """
-    from lrpdyn.asked import asked
+    from lrpdyn.pipeline.setup.asked_again import asked
 
     verbose = isinstance(settings, dict) and settings["verbose"] > 0
     started = time.time()
@@ -124,7 +124,7 @@ def command(settings: Any, /, checkpoints: str, observations: tuple[str, ...], *
     if run is None:
         with loading():
             from lrpdyn.architectures.registry import parse_arguments
-            from lrpdyn.pipeline import compute
+            from lrpdyn.pipeline.compute import compute
 
         arguments = parse_arguments(given.pop("arch_arg"))
         run = compute(checkpoints, observations, arch_args=arguments, verbose=verbose, **given)

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from lrpdyn.cli import options
-from lrpdyn.cli.loading import loading
+from lrpdyn.cli.imports import loading
 
 
 @click.command("demo", short_help="Train a small agent and explain it.")

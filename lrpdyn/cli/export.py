@@ -24,7 +24,7 @@ def command(run: Path, form: str, out: Path | None, quiet: bool) -> None:
     ViRelAy opens them (virelay OUT/*.yaml), one project a step. csv: the tables, and relevance with a
     row for each element.
     """
+    from lrpdyn.api import open_run
     from lrpdyn.exports.formats import export
-    from lrpdyn.run import open_run
 
     click.echo(str(export(open_run(run), form, out)))

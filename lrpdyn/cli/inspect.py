@@ -10,8 +10,8 @@ from typing import Any
 import click
 
 from lrpdyn.cli import options
-from lrpdyn.cli.loading import loading
-from lrpdyn.text import printable
+from lrpdyn.cli.imports import loading
+from lrpdyn.files.text import printable
 
 #: So many entries that are left out for one reason are listed, then they are counted.
 _MOST_ALIKE = 10

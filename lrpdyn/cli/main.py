@@ -11,12 +11,12 @@ from typing import Any
 
 import click
 
-from lrpdyn import __version__
 from lrpdyn.cli import options
 from lrpdyn.errors import LrpdynError
-from lrpdyn.resources import is_out_of_memory
-from lrpdyn.stopping import Stopped
-from lrpdyn.text import printable
+from lrpdyn.files.text import printable
+from lrpdyn.system.memory import is_out_of_memory
+from lrpdyn.system.signals import Stopped
+from lrpdyn.version import __version__
 
 _COMMANDS = ("compute", "plot", "outliers", "report", "compare", "merge", "export", "verify", "inspect",
              "demo", "rules", "architectures")  # fmt: skip

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from lrpdyn.toml_files import read_toml
+from lrpdyn.files.toml_files import read_toml
 
 DEFAULT_RUN = "lrpdyn-run"
 

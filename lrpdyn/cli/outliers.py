@@ -44,8 +44,8 @@ def command(
             raise UsageError(f"{name} {given}: expected {', '.join(known)}")
     report = read_report(run)
     if curve is not None:
-        from lrpdyn.curves import beside, read_curve
-        from lrpdyn.run import open_run
+        from lrpdyn.api import open_run
+        from lrpdyn.run.training_curve import beside, read_curve
 
         report["curve"] = beside(open_run(run), read_curve(curve))
     click.echo(RENDERERS[form](report, kinds, top))

@@ -61,10 +61,11 @@ def command(
     animation     relevance over training as a film
     terminal      a small heatmap and sparklines, printed
     """
-    from lrpdyn.curves import read_curve
-    from lrpdyn.figures import kinds, style, terminal, words
+    from lrpdyn.api import open_run
+    from lrpdyn.figures import kinds, terminal
+    from lrpdyn.figures.canvas import style, words
     from lrpdyn.figures.request import FORMATS, Request
-    from lrpdyn.run import open_run
+    from lrpdyn.run.training_curve import read_curve
 
     several = "comparison" if len(runs) > 1 else _DEFAULT
     names = _parts("--kind", several if kind is None else kind, str, "a kind of figure")

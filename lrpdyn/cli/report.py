@@ -21,8 +21,8 @@ def command(run: Path, out: Path | None, curve: str | None, quiet: bool) -> None
     Maps of all samples over the observations, with a slider over the steps; a pixel's history;
     curves; outliers, phases, checks and manifest. Needs pip install 'lrpdyn[report]'.
     """
+    from lrpdyn.api import open_run
     from lrpdyn.page.report import write_report
-    from lrpdyn.run import open_run
 
     written = write_report(open_run(run), out, curve)
     if not quiet:

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from lrpdyn.cli import options
-from lrpdyn.text import printable
+from lrpdyn.files.text import printable
 
 
 @click.command("verify", short_help="Check every file of a run against its manifest.")
@@ -21,7 +21,7 @@ def command(run: Path, form: str, quiet: bool) -> int:
     Says what is damaged, and the command that makes just that anew. Exits with 1 where anything is
     damaged, or the run is not finished.
     """
-    from lrpdyn.verification import verify
+    from lrpdyn.run.verify import verify
 
     found = verify(run)
     if form == "json":

@@ -11,12 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lrpdyn.exports.variables import dimensions_of, stored
-from lrpdyn.run import MAPS, Run, relevance_path, save_table
+from lrpdyn.files.atomic import save_table
+from lrpdyn.run.layout import MAPS, relevance_path
+from lrpdyn.run.reader import RunFolder
 
 _TABLES = ("metrics.csv", "transitions.csv", "outliers.csv")
 
 
-def write_csv(run: Run, out: Path) -> None:
+def write_csv(run: RunFolder, out: Path) -> None:
     """Write the tables of a run, ``dynamics.csv`` and its like, and ``relevance/step_....csv``."""
     out.mkdir(parents=True)
     for name in _TABLES:

@@ -12,13 +12,13 @@ from xarray.backends import BackendArray
 from xarray.core import indexing
 
 from lrpdyn.exports.variables import Stored, about, coordinates, stored, variables
-from lrpdyn.run import Run
+from lrpdyn.run.reader import RunFolder
 
 
 class _Relevance(BackendArray):
     """The maps of all steps, (S, N, ...), of which only what is asked for is read."""
 
-    def __init__(self, run: Run, each: Stored) -> None:
+    def __init__(self, run: RunFolder, each: Stored) -> None:
         self._run = run
         self.shape = (len(run.steps), *each.shape)
         self.dtype = each.dtype
@@ -36,8 +36,8 @@ class _Relevance(BackendArray):
         return np.array(maps[steps[chosen]][inside])
 
 
-def to_dataset(run: Run) -> Dataset:
-    """Return a run as a Dataset; see `lrpdyn.run.Run.to_xarray`."""
+def to_dataset(run: RunFolder) -> Dataset:
+    """Return a run as a Dataset; see `lrpdyn.run.reader.Run.to_xarray`."""
     found: dict[str, Any] = {
         name: (one.dimensions, one.values, dict(one.attributes))
         for name, one in variables(run).items()

@@ -10,18 +10,18 @@ from lrpdyn.errors import ExportError
 from lrpdyn.exports.csv_files import write_csv
 from lrpdyn.exports.virelay import write_virelay
 from lrpdyn.exports.zarr_store import write_zarr
-from lrpdyn.files import cannot_write, sync_folder
-from lrpdyn.run import Run
+from lrpdyn.files.atomic import cannot_write, sync_folder
+from lrpdyn.run.reader import RunFolder
 
 #: By format: what writes it, and what its folder is called where no name is given.
-FORMATS: dict[str, tuple[Callable[[Run, Path], None], str]] = {
+FORMATS: dict[str, tuple[Callable[[RunFolder, Path], None], str]] = {
     "zarr": (write_zarr, "{run}.zarr"),
     "hdf5": (write_virelay, "{run}-hdf5"),
     "csv": (write_csv, "{run}-csv"),
 }
 
 
-def export(run: Run, form: str, out: Path | None = None) -> Path:
+def export(run: RunFolder, form: str, out: Path | None = None) -> Path:
     """Write a run in another format, step by step; return the folder.
 
     Parameters

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lrpdyn.run import MAPS, Run
+from lrpdyn.run.layout import MAPS
+from lrpdyn.run.reader import RunFolder
 
 _KEYS = {"step", "sample", "from_step", "to_step"}
 
@@ -32,7 +33,7 @@ class Stored:
     dtype: np.dtype[Any]
 
 
-def stored(run: Run) -> Stored | None:
+def stored(run: RunFolder) -> Stored | None:
     """Return what is stored of each step; None where the run keeps nothing (``--keep none``)."""
     if run.manifest.get("stored", {}).get("keep") == "none":
         return None
@@ -46,7 +47,7 @@ def dimensions_of(values: NDArray[Any]) -> tuple[str, ...]:
     return ("sample", *names[values.ndim])
 
 
-def coordinates(run: Run) -> dict[str, Variable]:
+def coordinates(run: RunFolder) -> dict[str, Variable]:
     """Return the values along the dimensions: steps, samples, and where each transition is."""
     transitions = run.transitions
     samples = len(run.mapped("observations"))
@@ -60,7 +61,7 @@ def coordinates(run: Run) -> dict[str, Variable]:
     }
 
 
-def variables(run: Run) -> dict[str, Variable]:
+def variables(run: RunFolder) -> dict[str, Variable]:
     """Return the observations, the maps over all steps, and the columns of both tables.
 
     Arrays are mapped from their files: those of many samples need not fit into memory.
@@ -75,7 +76,7 @@ def variables(run: Run) -> dict[str, Variable]:
     }
 
 
-def about(run: Run) -> dict[str, str]:
+def about(run: RunFolder) -> dict[str, str]:
     """Return what was asked, as attributes of the whole."""
     manifest = run.manifest
     rule = manifest["rule"]
@@ -89,7 +90,7 @@ def about(run: Run) -> dict[str, str]:
     }
 
 
-def _columns(table: NDArray[Any], run: Run, along: str) -> dict[str, Variable]:
+def _columns(table: NDArray[Any], run: RunFolder, along: str) -> dict[str, Variable]:
     dimensions = (along,) if run.by_step else (along, "sample")
     shape = (-1,) if run.by_step else (-1, len(run.mapped("observations")))
     return {

@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 
 from lrpdyn.errors import ExportError
 from lrpdyn.exports.variables import about
-from lrpdyn.journal import whole_records
-from lrpdyn.run import Run
+from lrpdyn.run.journal import whole_records
+from lrpdyn.run.reader import RunFolder
 
 _INPUT, _LABELS = "input.h5", "label-map.json"
 
 
-def write_virelay(run: Run, out: Path) -> None:
+def write_virelay(run: RunFolder, out: Path) -> None:
     """Write ``input.h5``, ``label-map.json``, and for each step its attributions and project.
 
     Raises
@@ -59,7 +59,9 @@ def write_virelay(run: Run, out: Path) -> None:
         _write_json(out / f"step_{step:012d}.yaml", _project(run, step, attributions, shape))
 
 
-def _project(run: Run, step: int, attributions: str, shape: tuple[int, ...]) -> dict[str, Any]:
+def _project(
+    run: RunFolder, step: int, attributions: str, shape: tuple[int, ...]
+) -> dict[str, Any]:
     predicted = run.manifest["target"]["policy"] == "argmax"
     said = about(run)
     return {

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from lrpdyn.exports.variables import about, coordinates, stored, variables
-from lrpdyn.run import Run
+from lrpdyn.run.reader import RunFolder
 
 _LARGEST_CHUNK = 1 << 24
 
 
-def write_zarr(run: Run, out: Path) -> None:
+def write_zarr(run: RunFolder, out: Path) -> None:
     """Write a Zarr store (format 3): all that `Run.to_xarray` has, a chunk or more for each step."""
     import zarr
 

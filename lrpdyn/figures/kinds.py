@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lrpdyn.errors import RunError, UsageError
-from lrpdyn.figures import of_run
+from lrpdyn.figures import from_run
 from lrpdyn.figures.request import (
     FILMS,
     FORMATS,
@@ -19,7 +19,7 @@ from lrpdyn.figures.request import (
     is_file,
     is_other_file,
 )
-from lrpdyn.run import Run
+from lrpdyn.run.reader import RunFolder
 
 if TYPE_CHECKING:
     from lrpdyn.figures.terminal import Terminal
@@ -42,7 +42,7 @@ def part_of(request: Request, kind: str) -> Request:
     )
 
 
-def draw(runs: Sequence[Run], kind: str, request: Request = PLAIN) -> list[Path]:
+def draw(runs: Sequence[RunFolder], kind: str, request: Request = PLAIN) -> list[Path]:
     """Draw one kind of figure; return the paths of its files.
 
     Parameters
@@ -75,7 +75,7 @@ def draw(runs: Sequence[Run], kind: str, request: Request = PLAIN) -> list[Path]
     return paths
 
 
-def check(runs: Sequence[Run], kinds: Sequence[str], request: Request) -> None:
+def check(runs: Sequence[RunFolder], kinds: Sequence[str], request: Request) -> None:
     """Check a request for some kinds before anything is drawn.
 
     Raises
@@ -124,14 +124,14 @@ def check(runs: Sequence[Run], kinds: Sequence[str], request: Request) -> None:
             )
 
 
-def _check_samples(run: Run, samples: Sequence[int] | None) -> None:
+def _check_samples(run: RunFolder, samples: Sequence[int] | None) -> None:
     last = len(run.mapped("observations")) - 1
     absent = [sample for sample in samples or () if not 0 <= sample <= last]
     if absent:
         raise UsageError(f"--sample {absent[0]}: the run has samples 0 to {last}")
 
 
-def _check_steps(run: Run, steps: Sequence[int] | None) -> None:
+def _check_steps(run: RunFolder, steps: Sequence[int] | None) -> None:
     for step in steps or ():
         if step not in run.steps:
             near = sorted(sorted(run.steps, key=lambda known: abs(known - step))[:3])
@@ -141,7 +141,7 @@ def _check_steps(run: Run, steps: Sequence[int] | None) -> None:
             )
 
 
-def terminal_lines(run: Run, request: Request, terminal: Terminal) -> list[str]:
+def terminal_lines(run: RunFolder, request: Request, terminal: Terminal) -> list[str]:
     """Return small heatmaps and sparklines of the samples, the first by default, as lines.
 
     Raises
@@ -149,8 +149,8 @@ def terminal_lines(run: Run, request: Request, terminal: Terminal) -> list[str]:
     UsageError
         The run has no such sample.
     """
-    from lrpdyn.curves import series_of
     from lrpdyn.figures.terminal import picture_lines
+    from lrpdyn.run.series import series_of
 
     check([run], [TERMINAL], request)
     lines: list[str] = []
@@ -176,7 +176,7 @@ def terminal_lines(run: Run, request: Request, terminal: Terminal) -> list[str]:
             shown,
             steps=run.steps,
             sample=sample,
-            about=of_run.about(run),
+            about=from_run.about(run),
             look=request.look,
             terminal=terminal,
         )
@@ -189,13 +189,13 @@ _OF_CURVES = frozenset({"samples", "curve"})
 KINDS = {
     kind.name: kind
     for kind in (
-        Kind("dynamics", of_run.dynamics, _OF_SAMPLES),
-        Kind("filmstrip", of_run.filmstrip, _OF_MAPS, each=True),
-        Kind("distribution", of_run.distribution),
-        Kind("trajectory", of_run.trajectory, _OF_CURVES),
-        Kind("raster", of_run.raster, _OF_SAMPLES),
-        Kind("channels", of_run.channels, _OF_MAPS, each=True),
-        Kind("comparison", of_run.comparison, _OF_SAMPLES),
-        Kind("animation", of_run.animation, _OF_MAPS, each=True, formats=FILMS),
+        Kind("dynamics", from_run.dynamics, _OF_SAMPLES),
+        Kind("filmstrip", from_run.filmstrip, _OF_MAPS, each=True),
+        Kind("distribution", from_run.distribution),
+        Kind("trajectory", from_run.trajectory, _OF_CURVES),
+        Kind("raster", from_run.raster, _OF_SAMPLES),
+        Kind("channels", from_run.channels, _OF_MAPS, each=True),
+        Kind("comparison", from_run.comparison, _OF_SAMPLES),
+        Kind("animation", from_run.animation, _OF_MAPS, each=True, formats=FILMS),
     )
 }

@@ -11,7 +11,7 @@ from typing import Any
 
 from lrpdyn.errors import LrpdynError
 from lrpdyn.outliers.render import KINDS, in_words, place
-from lrpdyn.run import Run
+from lrpdyn.run.reader import RunFolder
 
 SHOWN = 3
 #: Causes that are told of an outlier.
@@ -34,7 +34,7 @@ def strongest(report: Mapping[str, Any], count: int) -> list[tuple[str, dict[str
     return sorted(entries, key=strength, reverse=True)[:count]
 
 
-def as_html(run: Run) -> str:
+def as_html(run: RunFolder) -> str:
     """Return what a notebook shows of a run: nothing but text and one picture, all of it escaped."""
     title = f"{run.path}: rule {run.manifest['rule']['name']}, {len(run.steps):,} checkpoints, "
     title += f"{len(run.mapped('observations')):,} samples"
@@ -58,7 +58,7 @@ def _row(kind: str, entry: Mapping[str, Any]) -> str:
     return "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>"
 
 
-def _picture(run: Run) -> bytes:
+def _picture(run: RunFolder) -> bytes:
     """Return the figure that `compute` drew, or draw it where it is gone."""
     try:
         return (run.path / "figures" / "dynamics.png").read_bytes()

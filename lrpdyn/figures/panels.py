@@ -9,10 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lrpdyn.curves import Curve, over_samples, series_of
+from lrpdyn.figures.drawings.trajectory import Marks, Panel
 from lrpdyn.figures.flags import flags_of
-from lrpdyn.figures.trajectory import Marks, Panel
-from lrpdyn.run import Run, Table
+from lrpdyn.run.reader import RunFolder
+from lrpdyn.run.series import over_samples, series_of
+from lrpdyn.run.tables import Table
+from lrpdyn.run.training_curve import Curve
 
 Floats = NDArray[np.float64]
 #: Units that are drawn, at most.
@@ -20,7 +22,7 @@ MOST_UNITS = 7
 BAND = (5, 95)
 
 
-def panels_of(run: Run, samples: Sequence[int] | None, curve: Curve | None) -> list[Panel]:
+def panels_of(run: RunFolder, samples: Sequence[int] | None, curve: Curve | None) -> list[Panel]:
     """Return what is known over the steps of a run, of some samples or of all.
 
     The training curve where it is given; regions, where the run has any; score and preferred unit;
@@ -86,7 +88,7 @@ class _Drawn:
     mean: str
 
 
-def _of_samples(run: Run, samples: Sequence[int] | None, steps: NDArray[np.int64]) -> _Drawn:
+def _of_samples(run: RunFolder, samples: Sequence[int] | None, steps: NDArray[np.int64]) -> _Drawn:
     metrics = _of(run.metrics, samples)
     places = np.searchsorted(steps, metrics["step"])
 
@@ -114,7 +116,7 @@ def _of_samples(run: Run, samples: Sequence[int] | None, steps: NDArray[np.int64
     )
 
 
-def _of_steps(run: Run, steps: NDArray[np.int64]) -> _Drawn:
+def _of_steps(run: RunFolder, steps: NDArray[np.int64]) -> _Drawn:
     """Return what tables by step tell; sums over scores they do not, which are of each sample."""
     metrics, typical = run.metrics, ", median over samples"
     preferred = metrics["argmax_most_common"]
@@ -135,7 +137,7 @@ def _of_steps(run: Run, steps: NDArray[np.int64]) -> _Drawn:
     return _Drawn(score, units, distance, entropy, [], typical, typical)
 
 
-def marks_of(run: Run, samples: Sequence[int] | None) -> Marks:
+def marks_of(run: RunFolder, samples: Sequence[int] | None) -> Marks:
     """Return phases, flagged transitions and pathologies of a run, for some samples or all."""
     phases = run.outliers.get("phases") or {"borders": [], "why": "not looked for"}
     sample = samples[0] if samples is not None and len(samples) == 1 else None
@@ -144,7 +146,7 @@ def marks_of(run: Run, samples: Sequence[int] | None) -> Marks:
     return Marks(borders, _flagged_ends(run, samples), wrong, phases["why"])
 
 
-def _flagged_ends(run: Run, samples: Sequence[int] | None) -> list[int]:
+def _flagged_ends(run: RunFolder, samples: Sequence[int] | None) -> list[int]:
     """Return the steps that flagged transitions lead to: of all samples, or of the only one."""
     sample = samples[0] if samples is not None and len(samples) == 1 else None
     begins = set(flags_of(run.outliers, sample).transitions)
@@ -187,7 +189,7 @@ def _units(
     return Panel(f"share of samples that prefer a unit{left_out}", steps, lines)
 
 
-def _dependence(run: Run) -> Panel:
+def _dependence(run: RunFolder) -> Panel:
     """Return how alike the maps are to those that they should not be alike to."""
     checked = run.manifest["checks"].get("dependence") or []
     names = {

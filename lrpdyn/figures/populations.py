@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lrpdyn.figures import words
-from lrpdyn.figures.distribution import Population
-from lrpdyn.figures.outlier_labels import MOST_LABELS
-from lrpdyn.figures.table import changes_of
+from lrpdyn.figures.canvas import words
+from lrpdyn.figures.canvas.outlier_labels import MOST_LABELS
+from lrpdyn.figures.changes import changes_of
+from lrpdyn.figures.drawings.distribution import Population
 from lrpdyn.outliers.render import place
-from lrpdyn.run import Run
+from lrpdyn.run.reader import RunFolder
 
 
-def populations_of(run: Run) -> list[Population]:
+def populations_of(run: RunFolder) -> list[Population]:
     """Return the four populations of the outlier report, with fences and labelled outliers.
 
     Where the tables are by step, changes of samples are not known: steps and pixels alone.

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lrpdyn.curves import Curve
 from lrpdyn.errors import UsageError
-from lrpdyn.figures.style import Look
-from lrpdyn.run import Run
+from lrpdyn.figures.canvas.style import Look
+from lrpdyn.run.reader import RunFolder
+from lrpdyn.run.training_curve import Curve
 
 PICTURES = ("png", "svg", "pdf")
 FILMS = ("gif", "webp", "apng")
@@ -63,7 +63,7 @@ class Kind:
     """
 
     name: str
-    draw: Callable[[Sequence[Run], Request, Path], None]
+    draw: Callable[[Sequence[RunFolder], Request, Path], None]
     uses: frozenset[str] = frozenset()
     each: bool = False
     formats: Sequence[str] = PICTURES
@@ -98,7 +98,9 @@ def is_other_file(out: Path) -> bool:
     return suffix.isalpha() and len(suffix) in (3, 4) and suffix not in FORMATS and not out.is_dir()
 
 
-def files_of(run: Run, kind: Kind, request: Request) -> Iterator[tuple[Path, Sequence[int] | None]]:
+def files_of(
+    run: RunFolder, kind: Kind, request: Request
+) -> Iterator[tuple[Path, Sequence[int] | None]]:
     """Yield the path of each file, and the samples that it is of."""
     samples = request.samples
     if kind.each:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import matplotlib
 import numpy as np
 
-from lrpdyn.figures import features, style, words
-from lrpdyn.figures.style import Array
+from lrpdyn.figures.canvas import features, style, words
+from lrpdyn.figures.canvas.style import Array
 
 #: From nothing to the limit: for terminals that know blocks, and for those that do not.
 SHADES, PLAIN_SHADES = " ░▒▓█", " .:-=+*#%@"

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn import grad
 
-from lrpdyn.lrp.layers import apply_linear
+from lrpdyn.lrp.canonical.layers import apply_linear
 
 #: Up to so many input channels a strided convolution goes back in blocks: the kernels of CPU
 #: libraries are laid out for many channels, and took two to five times as long for four.
@@ -24,7 +24,7 @@ def input_gradient(module: nn.Module, weight: Tensor, x: Tensor, cotangent: Tens
     Parameters
     ----------
     module
-        One of `lrpdyn.lrp.layers.LINEAR_LAYERS`: gives stride, padding and the like.
+        One of `lrpdyn.lrp.canonical.layers.LINEAR_LAYERS`: gives stride, padding and the like.
     weight
         Of the shape of the module's own.
     x

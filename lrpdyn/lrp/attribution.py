@@ -13,8 +13,8 @@ from torch import Tensor, fx, nn
 
 from lrpdyn.errors import ArchitectureError
 from lrpdyn.lrp import rules
+from lrpdyn.lrp.canonical.layers import Layer, Weighted, remembering
 from lrpdyn.lrp.composites import called
-from lrpdyn.lrp.layers import Layer, Weighted, remembering
 from lrpdyn.lrp.plan import LayerRule, Plan, layers_of
 from lrpdyn.lrp.rules import Call, Shared
 
@@ -115,7 +115,7 @@ def relevance(network: fx.GraphModule, plan: Plan, x: Tensor, rows: Tensor) -> T
     Parameters
     ----------
     network
-        A canonised network (`lrpdyn.lrp.canonise.canonise`), whose outputs are (N, K).
+        A canonised network (`lrpdyn.lrp.canonical.canonise.canonise`), whose outputs are (N, K).
     plan
         The rule of each of its layers (`lrpdyn.lrp.plan.make_plan`).
     x

@@ -11,10 +11,8 @@ from typing import Any
 from torch import nn
 
 from lrpdyn.errors import UsageError
-from lrpdyn.lrp.layers import (
-    Layer,
-    Weighted,
-)
+from lrpdyn.files.toml_files import read_toml
+from lrpdyn.lrp.canonical.layers import Layer, Weighted
 from lrpdyn.lrp.registry import (
     ALIASES,
     RULES,
@@ -25,7 +23,6 @@ from lrpdyn.lrp.registry import (
     stock_rule,
     unknown_rule,
 )
-from lrpdyn.toml_files import read_toml
 
 KINDS = ("linear", "convolution", "average-pooling", "max-pooling", "sum", "activation", "scaling",
          "normalisation")  # fmt: skip

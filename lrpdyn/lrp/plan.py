@@ -11,8 +11,7 @@ from torch import Tensor, fx, nn
 
 from lrpdyn.errors import UsageError
 from lrpdyn.lrp import rules
-from lrpdyn.lrp.composites import Assignment, Composite, called
-from lrpdyn.lrp.layers import (
+from lrpdyn.lrp.canonical.layers import (
     AveragePooling,
     Concatenation,
     Constant,
@@ -23,10 +22,8 @@ from lrpdyn.lrp.layers import (
     Rearrangement,
     Sum,
 )
-from lrpdyn.lrp.registry import (
-    RULES,
-    Rule,
-)
+from lrpdyn.lrp.composites import Assignment, Composite, called
+from lrpdyn.lrp.registry import RULES, Rule
 from lrpdyn.lrp.rules import Call, Shared
 
 

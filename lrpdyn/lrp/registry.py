@@ -34,7 +34,7 @@ class RuleDefinition:
     source
         Paper and equation.
     kinds
-        The kinds of layers (`lrpdyn.lrp.layers`) that it can be given to.
+        The kinds of layers (`lrpdyn.lrp.canonical.layers`) that it can be given to.
     check
         Raises UsageError where the values make no sense together.
     """

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from lrpdyn.errors import ArchitectureError
 from lrpdyn.lrp.adjoint import input_gradient
-from lrpdyn.lrp.layers import Layer, Normalisation, Sum, Weighted, Weights
+from lrpdyn.lrp.canonical.layers import Layer, Normalisation, Sum, Weighted, Weights
 
 STABILISER = 1e-6
 #: A Linear layer of more weights than `LARGE` is worked on in blocks of so many outputs.

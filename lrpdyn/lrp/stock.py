@@ -22,7 +22,7 @@ from torch import Tensor, fx, nn
 
 from lrpdyn.errors import ArchitectureError
 from lrpdyn.lrp.attribution import output_layer
-from lrpdyn.lrp.layers import LINEAR_LAYERS, Concatenation, Sum, Weighted
+from lrpdyn.lrp.canonical.layers import LINEAR_LAYERS, Concatenation, Sum, Weighted
 from lrpdyn.lrp.plan import layers_of
 from lrpdyn.lrp.registry import STOCK
 

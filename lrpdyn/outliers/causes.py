@@ -27,7 +27,7 @@ GROWTH = 1.1
 class Criteria:
     """Every criterion of a run, worked out once.
 
-    `layers` is the evidence by layer, from `lrpdyn.evidence`, by step and cause; empty where it was
+    `layers` is the evidence by layer, from `lrpdyn.diagnostics`, by step and cause; empty where it was
     not gathered.
     """
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from lrpdyn.outliers.facts import Changes, Floats, Question, Steps, Truths
-from lrpdyn.outliers.fences import fences
+from lrpdyn.outliers.fences.fences import fences
 
 #: Relevance below this share of the score has vanished.
 VANISHED = 1e-6

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lrpdyn.streamed import Samples
+from lrpdyn.files.streamed import Samples
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from lrpdyn.errors import RunError
+from lrpdyn.files.json_data import read_json
+from lrpdyn.files.text import printable
 from lrpdyn.outliers.advice import MEANING
-from lrpdyn.outliers.context import context
-from lrpdyn.outliers.expected import newer, wrong
-from lrpdyn.plain_data import read_json
-from lrpdyn.text import printable
+from lrpdyn.outliers.render_context import context
+from lrpdyn.outliers.schema import newer, wrong
 
 KINDS = ("steps", "samples", "pixels", "cells")
 WHERE = ("step", "from_step", "to_step", "sample", "row", "column")
@@ -23,7 +23,7 @@ COLUMNS = ("kind", "rank", *WHERE, "value", "fence_mild", "fence_far", "severity
 Report = Mapping[str, Any]
 #: So many of a kind are shown where fewer, or none, lie beyond a fence.
 _SHOWN = 3
-#: Positive values that a fence needs, as `lrpdyn.outliers.fences` has it; that module loads NumPy.
+#: Positive values that a fence needs, as `lrpdyn.outliers.fences.fences` has it; that module loads NumPy.
 _FEWEST = 20
 _ANEW = "the command that made the run makes it anew"
 #: Causes that a row of a table has, and the share from which one is told there.

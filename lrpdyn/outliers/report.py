@@ -12,8 +12,7 @@ import numpy as np
 from lrpdyn.outliers.advice import ADVICE, CAUSES
 from lrpdyn.outliers.causes import Criteria, cause, of_cell, of_many
 from lrpdyn.outliers.facts import Changes, Evidence, PixelsOfSample, RunFacts, Steps, Wanted
-from lrpdyn.outliers.pathologies import pathologies
-from lrpdyn.outliers.population import (
+from lrpdyn.outliers.fences.population import (
     LISTED,
     PixelPopulation,
     Population,
@@ -22,8 +21,9 @@ from lrpdyn.outliers.population import (
     population,
     totals,
 )
-from lrpdyn.outliers.shifts import find_shifts, form
-from lrpdyn.outliers.wanted import wanted
+from lrpdyn.outliers.fences.shifts import find_shifts, form
+from lrpdyn.outliers.pathologies import pathologies
+from lrpdyn.outliers.recheck import wanted
 
 #: Transitions whose lengths differ by more than this factor are also compared per unit of step.
 VARIES = 1.2

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lrpdyn.closing import UNITS
-from lrpdyn.curves import Curve
-from lrpdyn.page.facts import Facts, facts_of
+from lrpdyn.page.about import Facts, facts_of
+from lrpdyn.page.budget import MOST_PIXELS, Flagged, Kept, choose_samples, flagged, keep
 from lrpdyn.page.findings import Findings, findings_of
-from lrpdyn.page.kept import MOST_PIXELS, Flagged, Kept, choose_samples, flagged, keep
 from lrpdyn.page.pictures import Observations, View, observations_of, views_of
 from lrpdyn.page.series import Series, series_of, units_of
-from lrpdyn.run import Run
+from lrpdyn.run.reader import RunFolder
+from lrpdyn.run.summary import UNITS
+from lrpdyn.run.training_curve import Curve
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Page:
     notes: tuple[str, ...]
 
 
-def page_of(run: Run, curve: Curve | None = None, most_pixels: int = MOST_PIXELS) -> Page:
+def page_of(run: RunFolder, curve: Curve | None = None, most_pixels: int = MOST_PIXELS) -> Page:
     """Gather the page of a run.
 
     Parameters
@@ -64,7 +64,7 @@ def page_of(run: Run, curve: Curve | None = None, most_pixels: int = MOST_PIXELS
     curve
         A training curve, drawn above the others.
     most_pixels
-        The room for maps; see `lrpdyn.page.kept.keep`.
+        The room for maps; see `lrpdyn.page.budget.keep`.
 
     Raises
     ------

@@ -9,17 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lrpdyn.figures import style
-from lrpdyn.measures import normalise, pixels
-from lrpdyn.page.kept import Kept
-from lrpdyn.page.packed import (
-    CHANGE_LEVELS,
-    RELEVANCE_LEVELS,
-    PackedMap,
-    pack_bytes,
-    pack_map,
-)
-from lrpdyn.run import Run
+from lrpdyn.dynamics.measures import normalise, pixels
+from lrpdyn.figures.canvas import style
+from lrpdyn.page.budget import Kept
+from lrpdyn.page.packing import CHANGE_LEVELS, RELEVANCE_LEVELS, PackedMap, pack_bytes, pack_map
+from lrpdyn.run.reader import RunFolder
 
 
 @dataclass(frozen=True)
@@ -75,7 +69,7 @@ class Observations:
     values: list[list[float]]
 
 
-def observations_of(run: Run, samples: Sequence[int]) -> Observations:
+def observations_of(run: RunFolder, samples: Sequence[int]) -> Observations:
     """Return the observations of some samples."""
     chosen = run.observations[list(samples)]
     if chosen.ndim == 2:
@@ -96,7 +90,7 @@ def observations_of(run: Run, samples: Sequence[int]) -> Observations:
     )
 
 
-def views_of(run: Run, samples: Sequence[int], kept: Kept) -> dict[str, View]:
+def views_of(run: RunFolder, samples: Sequence[int], kept: Kept) -> dict[str, View]:
     """Return the views by name: relevance and change by step, dynamics and net change of all steps.
 
     Pixels are summed over channels, changes after the absolute difference.

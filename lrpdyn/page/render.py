@@ -14,7 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from lrpdyn.figures import style
+from lrpdyn.figures.canvas import style
 from lrpdyn.page.figures import curve_items, history_items
 from lrpdyn.page.page import Page
 from lrpdyn.page.pictures import View

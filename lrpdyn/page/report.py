@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from lrpdyn.curves import read_curve
 from lrpdyn.errors import LrpdynError
+from lrpdyn.files.atomic import whole_file
 from lrpdyn.page.page import page_of
-from lrpdyn.run import REPORT, Run, whole_file
+from lrpdyn.run.layout import REPORT
+from lrpdyn.run.reader import RunFolder
+from lrpdyn.run.training_curve import read_curve
 
 #: A page above this is slow to open and to send.
 LARGE = 15e6
@@ -22,7 +24,7 @@ class Written:
     notes: tuple[str, ...]
 
 
-def write_report(run: Run, path: Path | None = None, curve: str | None = None) -> Written:
+def write_report(run: RunFolder, path: Path | None = None, curve: str | None = None) -> Written:
     """Write the page of a run, whole or not at all.
 
     Parameters
@@ -30,7 +32,7 @@ def write_report(run: Run, path: Path | None = None, curve: str | None = None) -
     path
         By default ``report.html`` in the run folder.
     curve
-        A training curve, ``FILE:COLUMN``; see `lrpdyn.curves.read_curve`.
+        A training curve, ``FILE:COLUMN``; see `lrpdyn.run.training_curve.read_curve`.
 
     Raises
     ------

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lrpdyn.by_step import medians_in
-from lrpdyn.curves import Curve
-from lrpdyn.measures import pixels
-from lrpdyn.run import Run, Table
+from lrpdyn.dynamics.measures import pixels
+from lrpdyn.run.reader import RunFolder
+from lrpdyn.run.tables import Table, medians_in
+from lrpdyn.run.training_curve import Curve
 
 Floats = NDArray[np.float64]
 
@@ -39,7 +39,7 @@ class Series:
     values: Floats
 
 
-def series_of(run: Run, samples: Sequence[int], curve: Curve | None) -> list[Series]:
+def series_of(run: RunFolder, samples: Sequence[int], curve: Curve | None) -> list[Series]:
     """Return what is drawn, from top to bottom; `curve` is the training curve, where one is given."""
     steps = np.array(run.steps, dtype=np.int64)
     normalised = run.manifest["normalize"]
@@ -75,7 +75,7 @@ def series_of(run: Run, samples: Sequence[int], curve: Curve | None) -> list[Ser
     return [one for one in found if np.isfinite(one.values).any()]
 
 
-def units_of(run: Run, samples: Sequence[int]) -> NDArray[np.int64]:
+def units_of(run: RunFolder, samples: Sequence[int]) -> NDArray[np.int64]:
     """Return the unit that is explained, by step and sample (S, samples of the page).
 
     -1 where it is not known: it is held by no one, and the tables are by step.
@@ -111,7 +111,7 @@ def _training(curve: Curve, steps: NDArray[np.int64], samples: int) -> Series:
     return Series("training", f"Training curve: {curve.source}", values)
 
 
-def _entropy_title(run: Run) -> str:
+def _entropy_title(run: RunFolder) -> str:
     shape: Any = pixels(run.observations[:1]).shape[1:]
     what = "features" if len(shape) == 1 else "pixels"
     return f"Entropy over {what} (at most {np.log(np.prod(shape)):.3g})"

@@ -15,7 +15,7 @@ from pathlib import Path, PosixPath
 from typing import Any, TypeVar
 
 from lrpdyn.errors import UsageError
-from lrpdyn.positioned import Positioned
+from lrpdyn.files.ranged import Positioned
 from lrpdyn.remote import store
 from lrpdyn.remote.cache import RangeCache, default_cache
 

@@ -23,7 +23,7 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from lrpdyn.outliers.fences import FEWEST_VALUES, fences
+from lrpdyn.outliers.fences.fences import FEWEST_VALUES, fences
 
 Values = NDArray[np.float64]
 Rule = Callable[[Values], float | None]

@@ -45,7 +45,8 @@ from scipy.optimize import nnls
 from torch import Tensor
 
 import lrpdyn
-from lrpdyn.demo import CatchNetwork, act, play, train
+from lrpdyn.architectures.frameworks.catch import CatchNetwork
+from lrpdyn.demo import act, play, train
 
 CHECKPOINTS, SAMPLES = 40, 16
 State = dict[str, Tensor]

@@ -11,7 +11,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from lrpdyn.run import save_json
+from lrpdyn.files.atomic import save_json
 from tests.outliers.made_up import calm_run, report_on, spiked
 
 COUNT = (

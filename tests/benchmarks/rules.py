@@ -21,7 +21,7 @@ from zennit.rules import Pass, ZPlus
 from zennit.types import Activation, Convolution, Linear
 
 from lrpdyn.lrp.attribution import relevance
-from lrpdyn.lrp.canonise import canonise
+from lrpdyn.lrp.canonical.canonise import canonise
 from lrpdyn.lrp.composites import parse_composite
 from lrpdyn.lrp.plan import make_plan
 

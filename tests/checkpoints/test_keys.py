@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from lrpdyn.architectures.catch import Catch
+from lrpdyn.architectures.frameworks.catch import Catch
 from lrpdyn.architectures.registry import load_weights, resolve
 from lrpdyn.checkpoints.keys import KeyMapping, candidates
 from lrpdyn.checkpoints.model import Header

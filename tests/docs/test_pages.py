@@ -41,13 +41,13 @@ NOT_RUN = {
      "tests/checkpoints/frameworks"): "by name: the frameworks are large",
     ("docs/export.md", "virelay lrpdyn-run-hdf5/*.yaml"): "nowhere: a server of another program",
     ("README.md", "lrpdyn compute ckpts/ obs.npy --follow                 # as training writes them"):
-        "tests/test_following.py, test_shards.py, test_dask_cluster.py",
+        "tests/pipeline/test_follow.py, test_shards.py, test_dask_cluster.py",
     ("docs/cluster.md", "configs/slurm/submit.sh 16 ckpts/ obs.npy lrpdyn-run --rule gamma"):
         "nowhere: Slurm",
-    ("docs/cluster.md", "pip install 'lrpdyn[dask]'"): "tests/test_dask_cluster.py",
-    ("docs/cluster.md", "dask scheduler --port 8786"): "tests/test_dask_cluster.py",
+    ("docs/cluster.md", "pip install 'lrpdyn[dask]'"): "tests/pipeline/test_dask_cluster.py",
+    ("docs/cluster.md", "dask scheduler --port 8786"): "tests/pipeline/test_dask_cluster.py",
     ("docs/cluster.md", "from dask_jobqueue import SLURMCluster"): "nowhere: Slurm",
-    ("docs/cluster.md", "lrpdyn compute ckpts/ obs.npy --follow"): "tests/test_following.py",
+    ("docs/cluster.md", "lrpdyn compute ckpts/ obs.npy --follow"): "tests/pipeline/test_follow.py",
     ("docs/speed.md", "python -m tests.benchmarks.speed"): "by name: minutes",
 }  # fmt: skip
 _LANGUAGES = {"sh", "python", "toml", "text"}

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 import lrpdyn
 from lrpdyn.errors import ExportError, RunError
 from lrpdyn.exports.formats import export
-from lrpdyn.run import read_journal
+from lrpdyn.run.journal import read_journal
 from tests.checkpoints.networks import architecture, observations, states
 
 

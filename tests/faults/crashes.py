@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lrpdyn import pipeline
+from lrpdyn.pipeline import compute
 from tests.faults.scenes import (
     Figures,
     Scene,
@@ -225,7 +225,7 @@ def _nothing() -> None:
 
 def _without_estimate() -> None:
     """Start a run that has not looked whether it fits."""
-    pipeline.check_requirements = lambda job: None  # type: ignore[assignment]
+    compute.check_requirements = lambda job: None  # type: ignore[assignment]
 
 
 def main() -> None:

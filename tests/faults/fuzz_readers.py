@@ -35,22 +35,24 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import lrpdyn
+from lrpdyn.api import open_run
 from lrpdyn.cli.compute import command as compute_command
-from lrpdyn.closing import closing_lines
-from lrpdyn.comparison import as_table as compared
-from lrpdyn.comparison import compare
-from lrpdyn.curves import read_curve, series_of
 from lrpdyn.errors import LrpdynError
-from lrpdyn.held import split_inputs
+from lrpdyn.explain.targets import parse_target
 from lrpdyn.lrp.composites import parse_composite
-from lrpdyn.manifest import seal
-from lrpdyn.observation_statistics import from_options
-from lrpdyn.observations import Expected, load_observations
+from lrpdyn.observations.fixed_inputs import split_inputs
+from lrpdyn.observations.layout import Expected
+from lrpdyn.observations.loading import load_observations
+from lrpdyn.observations.normalisation import from_options
+from lrpdyn.observations.regions import read_regions
 from lrpdyn.outliers.render import KINDS, RENDERERS
-from lrpdyn.regions import read_regions
-from lrpdyn.run import open_run
-from lrpdyn.targets import parse_target
-from lrpdyn.verification import verify
+from lrpdyn.run.comparison import as_table as compared
+from lrpdyn.run.comparison import compare
+from lrpdyn.run.manifest import seal
+from lrpdyn.run.series import series_of
+from lrpdyn.run.summary import closing_lines
+from lrpdyn.run.training_curve import read_curve
+from lrpdyn.run.verify import verify
 from tests.faults.fuzz_checkpoints import MUTATION, Canary, mutate
 
 #: Seconds of work: a machine that others use may stand still for longer.

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 import lrpdyn
 from lrpdyn.errors import LrpdynError, RunError
-from lrpdyn.verification import verify
+from lrpdyn.run.verify import verify
 
 #: Longer than any run here takes: what is not over by then hangs.
 LONGEST = 300.0

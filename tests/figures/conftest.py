@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from matplotlib.figure import Figure
 
-from lrpdyn.figures import saving
+from lrpdyn.figures.canvas import saving
 
 
 @pytest.fixture

@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lrpdyn.figures.filmstrip import draw_filmstrip
+from lrpdyn.figures.canvas.style import Look
+from lrpdyn.figures.canvas.words import About
+from lrpdyn.figures.drawings.filmstrip import draw_filmstrip
+from lrpdyn.figures.drawings.heatmap import Moved, draw_heatmap
+from lrpdyn.figures.drawings.raster import Mark, draw_raster
 from lrpdyn.figures.flags import Flags
-from lrpdyn.figures.heatmap import Moved, draw_heatmap
-from lrpdyn.figures.raster import Mark, draw_raster
-from lrpdyn.figures.style import Look
-from lrpdyn.figures.words import About
 
 REFERENCES = Path(__file__).parent / "references"
 ABOUT, LOOK = About("zplus", "unit preferred at each step"), Look(50)

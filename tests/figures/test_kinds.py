@@ -13,16 +13,18 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import lrpdyn
+from lrpdyn.api import Run
 from lrpdyn.errors import RunError, UsageError
-from lrpdyn.figures import kinds, maps, of_run, style
+from lrpdyn.figures import from_run, kinds
+from lrpdyn.figures.canvas import maps, style
+from lrpdyn.figures.changes import raster_of, sides_of
 from lrpdyn.figures.flags import Flags, flags_of
 from lrpdyn.figures.kinds import KINDS, check, draw
 from lrpdyn.figures.panels import marks_of, panels_of
 from lrpdyn.figures.populations import label, populations_of
 from lrpdyn.figures.request import FORMATS, Request
-from lrpdyn.figures.table import raster_of, sides_of
 from lrpdyn.figures.terminal import Terminal
-from lrpdyn.run import FIGURE, Run
+from lrpdyn.run.layout import FIGURE
 
 
 @pytest.fixture(scope="module")
@@ -135,12 +137,12 @@ def test_differences_of_a_filmstrip_add_up_to_the_dynamics(
 
 
 def test_maps_are_normalised_as_the_differences_are(of_vectors: Run) -> None:
-    maps_of_sample = of_run.maps_of(of_vectors, 3)
+    maps_of_sample = from_run.maps_of(of_vectors, 3)
     values = [maps_of_sample(step) for step in of_vectors.steps]
     assert [np.abs(value).sum() for value in values] == pytest.approx([1.0] * 5)
     moved = sum(np.abs(one - other) for one, other in zip(values[1:], values, strict=False))
     np.testing.assert_allclose(moved, of_vectors.dynamics[3], rtol=1e-5)
-    assert of_run.about(of_vectors).value_unit == "relevance normalised by l1"
+    assert from_run.about(of_vectors).value_unit == "relevance normalised by l1"
 
 
 def test_the_heatmap_shows_the_arrays_of_the_run(of_images: Run, saved: list[Figure]) -> None:

@@ -12,18 +12,19 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from lrpdyn.figures import animation, saving
-from lrpdyn.figures.animation import Score, draw_animation
-from lrpdyn.figures.channels import draw_channels
-from lrpdyn.figures.distribution import Population, draw_distribution
-from lrpdyn.figures.filmstrip import draw_filmstrip
+from lrpdyn.figures.canvas import saving
+from lrpdyn.figures.canvas.style import Look
+from lrpdyn.figures.canvas.words import About
+from lrpdyn.figures.drawings import animation
+from lrpdyn.figures.drawings.animation import Score, draw_animation
+from lrpdyn.figures.drawings.channels import draw_channels
+from lrpdyn.figures.drawings.distribution import Population, draw_distribution
+from lrpdyn.figures.drawings.filmstrip import draw_filmstrip
+from lrpdyn.figures.drawings.heatmap import Moved, draw_heatmap
+from lrpdyn.figures.drawings.raster import Mark, draw_raster
+from lrpdyn.figures.drawings.side_by_side import Side, draw_side_by_side
+from lrpdyn.figures.drawings.trajectory import Marks, Panel, draw_trajectory
 from lrpdyn.figures.flags import Flags
-from lrpdyn.figures.heatmap import Moved, draw_heatmap
-from lrpdyn.figures.raster import Mark, draw_raster
-from lrpdyn.figures.side_by_side import Side, draw_side_by_side
-from lrpdyn.figures.style import Look
-from lrpdyn.figures.trajectory import Marks, Panel, draw_trajectory
-from lrpdyn.figures.words import About
 
 LONG = "preferred action at each step (head policy), minus the mean of the logits $x_1$ " * 2
 PLAIN = About("zplus", "preferred action")

@@ -15,8 +15,8 @@ import pytest
 from numpy.typing import NDArray
 
 import lrpdyn
+from lrpdyn.api import Run
 from lrpdyn.figures.notebook import strongest
-from lrpdyn.run import Run
 
 TEMPTING = '<script>alert("x")</script> & "quoted"'
 

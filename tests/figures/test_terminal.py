@@ -7,9 +7,10 @@ import re
 import numpy as np
 import pytest
 
-from lrpdyn.figures import style, terminal
+from lrpdyn.figures import terminal
+from lrpdyn.figures.canvas import style
+from lrpdyn.figures.canvas.words import About
 from lrpdyn.figures.terminal import Terminal, heatmap_lines, sparkline, terminal_of
-from lrpdyn.figures.words import About
 
 PLAIN = Terminal(80, 0, True)
 CODES = re.compile(r"\x1b\[[0-9;]*m")

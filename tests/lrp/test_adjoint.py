@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from lrpdyn.lrp.adjoint import input_gradient
-from lrpdyn.lrp.layers import apply_linear
+from lrpdyn.lrp.canonical.layers import apply_linear
 
 CASES = {
     "linear": (nn.Linear(7, 5), (3, 7)),

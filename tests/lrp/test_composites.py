@@ -13,7 +13,7 @@ from torch import Tensor, nn
 import lrpdyn
 from lrpdyn.errors import ArchitectureError, UsageError
 from lrpdyn.lrp.attribution import relevance
-from lrpdyn.lrp.canonise import canonise
+from lrpdyn.lrp.canonical.canonise import canonise
 from lrpdyn.lrp.composites import COMPOSITES, parse_composite
 from lrpdyn.lrp.plan import make_plan, unused
 from lrpdyn.lrp.registry import RULES, parse_rule

@@ -15,7 +15,7 @@ from zennit import rules as zennit_rules
 from lrpdyn.errors import ArchitectureError
 from lrpdyn.lrp import rules
 from lrpdyn.lrp.attribution import contrast_rows, explain, relevance
-from lrpdyn.lrp.canonise import canonise
+from lrpdyn.lrp.canonical.canonise import canonise
 from lrpdyn.lrp.composites import parse_composite
 from lrpdyn.lrp.plan import make_plan
 from tests.lrp.formulae import FORMULAE, HIGH, LOW, as_matrix, by_epsilon

@@ -9,7 +9,7 @@ from captum.attr._utils.lrp_rules import Alpha1_Beta0_Rule, EpsilonRule, GammaRu
 from torch import Tensor, nn
 
 from lrpdyn.errors import ArchitectureError
-from lrpdyn.lrp.canonise import canonise
+from lrpdyn.lrp.canonical.canonise import canonise
 from lrpdyn.lrp.stock import explain_with_stock_rule, reasons
 
 RULES = {

@@ -13,7 +13,7 @@ from zennit.layer import Sum
 from zennit.torchvision import ResNetCanonizer
 
 from lrpdyn.lrp.attribution import relevance
-from lrpdyn.lrp.canonise import canonise
+from lrpdyn.lrp.canonical.canonise import canonise
 from lrpdyn.lrp.composites import parse_composite
 from lrpdyn.lrp.plan import make_plan
 from tests.lrp import zennit_reference as reference

@@ -9,10 +9,10 @@ import pytest
 from numpy.typing import NDArray
 
 import lrpdyn
-from lrpdyn.curves import Curve
-from lrpdyn.measures import normalise
+from lrpdyn.dynamics.measures import normalise
 from lrpdyn.page.page import Page, page_of
 from lrpdyn.page.pictures import View
+from lrpdyn.run.training_curve import Curve
 from tests.page.unpacking import unpack, unpack_bytes
 
 

@@ -16,8 +16,8 @@ import pytest
 
 import lrpdyn
 from lrpdyn.errors import RunError
-from lrpdyn.manifest import save_manifest
 from lrpdyn.page.report import write_report
+from lrpdyn.run.manifest import save_manifest
 
 HOSTILE = (
     "</script><script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"
@@ -162,7 +162,7 @@ def test_what_cannot_be_done_is_one_line(copied: Callable[[str], Path], tmp_path
 
 
 def test_overwriting_a_run_takes_its_page_along(copied: Callable[[str], Path]) -> None:
-    from lrpdyn.run import clear_run
+    from lrpdyn.run.layout import clear_run
 
     folder = copied("run")
     write_report(lrpdyn.open_run(folder))

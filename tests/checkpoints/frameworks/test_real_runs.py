@@ -132,7 +132,7 @@ def test_vecnormalize(tmp_path: Path) -> None:
     import gymnasium
     from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
-    from lrpdyn.observation_statistics import from_file
+    from lrpdyn.observations.normalisation import from_file
 
     env = VecNormalize(DummyVecEnv([lambda: gymnasium.make("CartPole-v1")]), clip_obs=1.5)
     env.reset()

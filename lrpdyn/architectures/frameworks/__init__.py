@@ -1,0 +1,1 @@
+"""Networks of each framework, one file for each family."""

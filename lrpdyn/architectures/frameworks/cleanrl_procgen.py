@@ -1,0 +1,117 @@
+"""CleanRL's procgen agents: IMPALA's residual CNN (Espeholt et al. 2018)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import Any
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lrpdyn.architectures.frameworks.cleanrl import DivideBy255
+from lrpdyn.architectures.model import INSIDE, Architecture, Arguments
+from lrpdyn.checkpoints.model import Shapes
+
+
+class ResidualBlock(nn.Module):
+    """Two convolutions, each after a ReLU, and their input added."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv0 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Keep the shape (N, channels, H, W)."""
+        return x + self.conv1(F.relu(self.conv0(F.relu(x))))  # type: ignore[no-any-return]
+
+
+class ConvSequence(nn.Module):
+    """A convolution, max-pooling that halves the image, two residual blocks."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(inputs, outputs, 3, padding=1)
+        self.res_block0 = ResidualBlock(outputs)
+        self.res_block1 = ResidualBlock(outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Bring (N, inputs, H, W) to (N, outputs, H / 2, W / 2), rounded up."""
+        pooled = F.max_pool2d(self.conv(x), kernel_size=3, stride=2, padding=1)
+        return self.res_block1(self.res_block0(pooled))  # type: ignore[no-any-return]
+
+
+class Agent(nn.Module):
+    """``ppo_procgen.Agent``: ``network``, ``actor``, ``critic``.
+
+    There observations come with channels last and are permuted in ``forward``; here they always
+    have their channels first.
+    """
+
+    heads: tuple[str, ...] = ("policy", "value")
+
+    def __init__(
+        self,
+        channels: list[int],
+        convolved: int,
+        features: int,
+        actions: int,
+    ) -> None:
+        super().__init__()
+        sequences = [ConvSequence(*pair) for pair in pairwise(channels)]
+        linear = (nn.Flatten(), nn.ReLU(), nn.Linear(convolved, features), nn.ReLU())
+        self.network = nn.Sequential(*sequences, *linear)
+        self.actor = nn.Linear(features, actions)
+        self.critic = nn.Linear(features, 1)
+
+    def path(self, head: str) -> nn.Module:
+        """Return the layers from the observation (N, C, H, W) to the outputs of `head`."""
+        name = {"policy": "actor", "value": "critic", "auxiliary-value": "aux_critic"}[head]
+        return nn.Sequential(DivideBy255(), self.network, self.get_submodule(name))
+
+
+class PhasicAgent(Agent):
+    """``ppg_procgen.Agent``, which has ``aux_critic`` too."""
+
+    heads = ("policy", "value", "auxiliary-value")
+
+    def __init__(self, channels: list[int], convolved: int, features: int, actions: int) -> None:
+        super().__init__(channels, convolved, features, actions)
+        self.aux_critic = nn.Linear(features, 1)
+
+
+def _recognise(shapes: Shapes, hints: Mapping[str, Any], *, auxiliary: bool) -> Arguments | None:
+    actor = shapes.get("actor.weight")
+    convolutions: list[tuple[int, ...]] = []
+    while (shape := shapes.get(f"network.{len(convolutions)}.conv.weight")) is not None:
+        convolutions.append(shape)
+    linear = shapes.get(f"network.{len(convolutions) + 2}.weight")
+    if actor is None or not convolutions or linear is None:
+        return None
+    if ("aux_critic.weight" in shapes) != auxiliary:
+        return None
+    return {
+        "channels": [convolutions[0][1], *(shape[0] for shape in convolutions)],
+        "convolved": linear[1],
+        "features": linear[0],
+        "actions": actor[0],
+    }
+
+
+ARCHITECTURES = (
+    Architecture(
+        "cleanrl-ppo-procgen",
+        Agent,
+        lambda shapes, hints: _recognise(shapes, hints, auxiliary=False),
+        INSIDE,
+        "cleanrl/ppo_procgen.py",
+    ),
+    Architecture(
+        "cleanrl-ppg-procgen",
+        PhasicAgent,
+        lambda shapes, hints: _recognise(shapes, hints, auxiliary=True),
+        INSIDE,
+        "cleanrl/ppg_procgen.py",
+    ),
+)

@@ -1,0 +1,179 @@
+"""Checkpoints of torch.distributed.checkpoint: a folder with ``.metadata`` and ``*.distcp`` files.
+
+torch reads ``.metadata`` with pickle, which runs what it says; here it is only followed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lrpdyn.checkpoints.containers import Part, Payload, open_file
+from lrpdyn.checkpoints.formats.rawtensors import is_shape
+from lrpdyn.checkpoints.formats.torchfile import load_tensor, plain_value
+from lrpdyn.checkpoints.model import Choice, Header
+from lrpdyn.checkpoints.payload import locate, step_of
+from lrpdyn.checkpoints.pickles.globals import dangerous
+from lrpdyn.checkpoints.pickles.outline import DamagedPickleError, outline
+from lrpdyn.errors import CheckpointError
+
+METADATA = ".metadata"
+_OWN = "torch.distributed.checkpoint."
+_LONGEST_VALUE = 1 << 16
+
+
+@dataclass(frozen=True)
+class _Chunk:
+    """A block of a tensor: where it begins in the tensor, and where it lies in which file."""
+
+    at: tuple[int, ...]
+    file: Path
+    start: int
+    length: int
+
+
+@dataclass(frozen=True)
+class _Tensor:
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+    chunks: tuple[_Chunk, ...]
+
+
+def header_of(path: Path, choice: Choice) -> Header:
+    """Return what a folder's ``.metadata`` tells.
+
+    Raises
+    ------
+    CheckpointError
+        It is damaged, or names files that are missing or too short.
+    """
+    root = _read(path)
+    where, weights = locate(root, choice.weights, str(path))
+    shapes = {key: value.shape for key, value in weights.items() if isinstance(value, _Tensor)}
+    return Header(shapes, step=step_of(root), weights=where)
+
+
+def weights_of(path: Path, choice: Choice) -> Mapping[str, Tensor]:
+    """Put the tensors together from their chunks."""
+    _, weights = locate(_read(path), choice.weights, str(path))
+    tensors = {key: value for key, value in weights.items() if isinstance(value, _Tensor)}
+    return {key: _assembled(tensor, f"{path}: {key}") for key, tensor in tensors.items()}
+
+
+def files_of(path: Path) -> list[Path]:
+    """Return the files that hold the weights."""
+    return sorted(path.glob("*.distcp"))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Return what was saved, with `_Tensor` for each tensor, nested as it was."""
+    try:
+        with open_file(path / METADATA) as file:
+            found = outline(file)
+        names = dangerous(name for name in found.names if not name.startswith(_OWN))
+        if names:
+            raise CheckpointError(
+                f"{path}: refused: its {METADATA} is a pickle that wants to use {', '.join(names[:5])}, "
+                "which torch does not write; save it again"
+            )
+        return _nested(path, found.root.state)
+    except (DamagedPickleError, KeyError, TypeError, AttributeError, ValueError) as error:
+        raise CheckpointError(
+            f"{path}: its {METADATA} is damaged; copy it again, or go on without it (--skip-bad)"
+        ) from error
+
+
+def _nested(path: Path, metadata: Mapping[str, Any]) -> dict[str, Any]:
+    places: dict[str, list[tuple[Any, Any]]] = {}
+    for index, place in metadata["storage_data"].items():
+        places.setdefault(index.state["fqn"], []).append((index.state, place.state))
+    ways = metadata.get("planner_data")
+    root: dict[str, Any] = {}
+    for name, saved in metadata["state_dict_metadata"].items():
+        way = ways.get(name) if isinstance(ways, dict) else None
+        way = tuple(map(str, way)) if isinstance(way, tuple) and way else (name,)
+        if saved.name.endswith("TensorStorageMetadata"):
+            value: Any = _tensor(path, saved.state, places.get(name, []))
+        elif len(way) == 1:
+            value = _value(path, places.get(name, []))
+        else:
+            continue
+        _put(root, way, value)
+    return root
+
+
+def _put(root: dict[str, Any], way: tuple[str, ...], value: Any) -> None:
+    for key in way[:-1]:
+        root = root.setdefault(key, {})
+    root[way[-1]] = value
+
+
+def _tensor(path: Path, saved: Mapping[str, Any], places: list[tuple[Any, Any]]) -> _Tensor:
+    shape, properties = saved["size"], saved["properties"].state
+    dtype = getattr(torch, properties[0].name.removeprefix("torch."), None)
+    if not is_shape(shape) or not isinstance(dtype, torch.dtype):
+        raise ValueError("no shape")
+    chunks = [_chunk(path, index, place) for index, place in places]
+    tensor = _Tensor(tuple(shape), dtype, tuple(chunks))
+    if math.prod(shape) * dtype.itemsize > sum(chunk.length for chunk in chunks):
+        raise CheckpointError(f"{path}: is damaged: a tensor of {tensor.shape} has too few bytes")
+    return tensor
+
+
+def _chunk(path: Path, index: Mapping[str, Any], place: Mapping[str, Any]) -> _Chunk:
+    name, start, length = place["relative_path"], place["offset"], place["length"]
+    if place.get("transform_descriptors"):
+        raise CheckpointError(f"{path}: its files are compressed; save it without that")
+    if not isinstance(name, str) or Path(name).name != name or not name.endswith(".distcp"):
+        raise CheckpointError(
+            f"{path}: refused: its {METADATA} names the file {name!r}, expected one of its own *.distcp"
+        )
+    if not is_shape([start, length]):
+        raise ValueError("no place")
+    file = path / name
+    if not file.is_file() or start + length > file.stat().st_size:
+        raise CheckpointError(
+            f"{path}: {name} is missing or cut short; copy it again, or go on without it (--skip-bad)"
+        )
+    at = index.get("offset")
+    if at is not None and not is_shape(at):
+        raise ValueError("no offset")
+    return _Chunk(tuple(at or ()), file, start, length)
+
+
+def _value(path: Path, places: list[tuple[Any, Any]]) -> Any:
+    """Return a plain number or text that was saved beside the tensors, else None."""
+    if len(places) != 1:
+        return None
+    chunk = _chunk(path, *places[0])
+    return plain_value(_payload(chunk)) if chunk.length < _LONGEST_VALUE else None
+
+
+def _payload(chunk: _Chunk) -> Payload:
+    with open_file(chunk.file) as file:
+        return Part(file, chunk.start, chunk.length).payload()
+
+
+def _assembled(tensor: _Tensor, where: str) -> Tensor:
+    if not tensor.chunks:
+        raise CheckpointError(f"{where}: has no data")
+    whole = torch.empty(tensor.shape, dtype=tensor.dtype)
+    covered = 0
+    for chunk in tensor.chunks:
+        block = load_tensor(_payload(chunk), where)
+        at = chunk.at or (0,) * block.ndim
+        ends = [start + size for start, size in zip(at, block.shape, strict=False)]
+        fits = len(at) == block.ndim == whole.ndim and block.dtype == whole.dtype
+        if not fits or any(end > size for end, size in zip(ends, whole.shape, strict=True)):
+            raise CheckpointError(f"{where}: a part of it has shape {tuple(block.shape)} at {at}")
+        whole[tuple(slice(start, end) for start, end in zip(at, ends, strict=True))] = block
+        covered += block.numel()
+    if covered != whole.numel():
+        raise CheckpointError(f"{where}: only {covered:,} of {whole.numel():,} entries are there")
+    return whole

@@ -1,0 +1,109 @@
+"""safetensors: a length, a JSON header, and the numbers; only the header is read for a listing."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lrpdyn.checkpoints.containers import open_file
+from lrpdyn.checkpoints.formats.rawtensors import RawTensor, is_shape, read_all
+from lrpdyn.checkpoints.model import Choice, Header
+from lrpdyn.checkpoints.payload import epoch_of, step_of
+from lrpdyn.errors import CheckpointError
+
+#: The format's own limit, https://github.com/huggingface/safetensors#format
+_LARGEST_HEADER = 100_000_000
+_DTYPES = {
+    "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16,
+    "I64": torch.int64, "I32": torch.int32, "I16": torch.int16, "I8": torch.int8,
+    "U64": torch.uint64, "U32": torch.uint32, "U16": torch.uint16, "U8": torch.uint8,
+    "BOOL": torch.bool, "F8_E4M3": torch.float8_e4m3fn, "F8_E5M2": torch.float8_e5m2,
+}  # fmt: skip
+
+
+def recognises(head: bytes) -> bool:
+    """Tell whether a file begins as safetensors does."""
+    length = int.from_bytes(head[:8], "little")
+    return len(head) > 8 and head[8:9] == b"{" and 2 <= length <= _LARGEST_HEADER
+
+
+def header_of(path: Path, choice: Choice) -> Header:
+    """Return what a file tells.
+
+    Raises
+    ------
+    CheckpointError
+        Its header is damaged, or the file is shorter than that says.
+    """
+    tensors, metadata = tensors_of(path)
+    check_choice(choice, str(path))
+    numbers = {
+        key: int(value)
+        for key, value in metadata.items()
+        if isinstance(value, str) and re.fullmatch(r"\d{1,18}", value)
+    }
+    return Header(
+        {key: tensor.shape for key, tensor in tensors.items()},
+        step=step_of(numbers),
+        epoch=epoch_of(numbers),
+    )
+
+
+def weights_of(path: Path, choice: Choice) -> Mapping[str, Tensor]:
+    """Read all tensors of a file."""
+    check_choice(choice, str(path))
+    return read_all(tensors_of(path)[0])
+
+
+def check_choice(choice: Choice, where: str) -> None:
+    """Raise CheckpointError where another set of weights is asked for than the only one."""
+    if choice.weights != "model":
+        raise CheckpointError(
+            f"{where}: holds one set of weights and none called {choice.weights}; leave --weights out"
+        )
+
+
+def tensors_of(path: Path) -> tuple[dict[str, RawTensor], Mapping[str, Any]]:
+    """Return where the tensors of a file are, and its metadata."""
+    with open_file(path) as file:
+        length = int.from_bytes(file.read(8), "little")
+        if not 2 <= length <= min(_LARGEST_HEADER, file.size - 8):
+            raise CheckpointError(
+                f"{path}: is cut short: its header has {length:,} bytes, the file {file.size:,}; copy it "
+                "again, or go on without it (--skip-bad)"
+            )
+        text = file.read(length)
+        size = file.size
+    try:
+        header = json.loads(text)
+        metadata = header.pop("__metadata__", {})
+        tensors = {key: _tensor(path, entry, 8 + length) for key, entry in header.items()}
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise CheckpointError(
+            f"{path}: its safetensors header is damaged; copy it again, or go on without it (--skip-bad)"
+        ) from error
+    end = max((tensor.start + tensor.size for tensor in tensors.values()), default=0)
+    if end > size:
+        raise CheckpointError(
+            f"{path}: is cut short: {size:,} bytes of {end:,}; copy it again, or go on without it "
+            "(--skip-bad)"
+        )
+    if not tensors:
+        raise CheckpointError(f"{path}: no weights found: its header names no tensor")
+    return tensors, metadata if isinstance(metadata, dict) else {}
+
+
+def _tensor(path: Path, entry: Mapping[str, Any], base: int) -> RawTensor:
+    shape, (begin, end) = entry["shape"], entry["data_offsets"]
+    if not is_shape(shape) or not is_shape([begin, end]):
+        raise ValueError("no shape")
+    tensor = RawTensor(path, base + begin, tuple(shape), _DTYPES[entry["dtype"]])
+    if tensor.size != end - begin:
+        raise ValueError("offsets do not fit the shape")
+    return tensor

@@ -1,0 +1,133 @@
+"""Stable-Baselines3 and sb3-contrib: a zip of ``data`` and ``policy.pth``, or that zip unpacked."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from lrpdyn.checkpoints.containers import (
+    Archive,
+    Part,
+    Payload,
+    open_archive,
+    open_file,
+    payload_of,
+)
+from lrpdyn.checkpoints.formats import torchfile
+from lrpdyn.checkpoints.model import Choice, Header, StepCandidate
+from lrpdyn.checkpoints.payload import is_count
+from lrpdyn.errors import CheckpointError
+
+POLICY = "policy.pth"
+DATA = "data"
+
+_LARGEST_DATA = 1 << 25
+_LARGEST_POLICY = 1 << 36
+
+
+def header_of(path: Path, choice: Choice) -> Header:
+    """Return what a zip tells; its weights are not read, and nothing in ``data`` is unpickled.
+
+    Raises
+    ------
+    CheckpointError
+        It is damaged.
+    """
+    with open_file(path) as file:
+        archive = open_archive(file, str(path))
+        data = archive.read(DATA, _LARGEST_DATA)
+        header = torchfile.header_of(_policy(archive), str(path), choice)
+    return _with_data(header, data, str(path))
+
+
+def weights_and_digest_of(path: Path, choice: Choice) -> tuple[Mapping[str, Tensor], str]:
+    """Read the weights of a zip's ``policy.pth``, and its SHA-256, in one go."""
+    payload = _payload(path)
+    weights = torchfile.weights_of(payload, str(path), choice)
+    return weights, hashlib.sha256(payload.content).hexdigest()
+
+
+def weights_of(path: Path, choice: Choice) -> Mapping[str, Tensor]:
+    """Read the weights of a zip's ``policy.pth``."""
+    return torchfile.weights_of(_payload(path), str(path), choice)
+
+
+def digest_of(path: Path) -> str:
+    """Return the SHA-256 of a zip's ``policy.pth``."""
+    payload = _payload(path)
+    return hashlib.sha256(payload.content).hexdigest()
+
+
+def folder_header_of(path: Path, choice: Choice) -> Header:
+    """Return what an unpacked zip tells."""
+    with open_file(path / DATA) as file:
+        if file.size > _LARGEST_DATA:
+            raise CheckpointError(f"{path}: its {DATA} has {file.size:,} bytes, too many")
+        data = file.read()
+    with open_file(path / POLICY) as file:
+        header = torchfile.header_of(file, str(path / POLICY), choice)
+    return _with_data(header, data, str(path))
+
+
+def folder_weights_of(path: Path, choice: Choice) -> Mapping[str, Tensor]:
+    """Read the weights of an unpacked zip."""
+    return torchfile.weights_of(payload_of(path / POLICY), str(path), choice)
+
+
+def _payload(path: Path) -> Payload:
+    with open_file(path) as file:
+        return _policy(open_archive(file, str(path))).payload()
+
+
+def _policy(archive: Archive) -> Part:
+    part = archive.part(POLICY)
+    if part.size > _LARGEST_POLICY:
+        raise CheckpointError(f"{archive.where}: member {POLICY} is too large")
+    return part
+
+
+def _with_data(header: Header, text: bytes, where: str) -> Header:
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(
+            f"{where}: member {DATA} is not the JSON of Stable-Baselines3; save it again, "
+            "or go on without it (--skip-bad)"
+        ) from error
+    data = data if isinstance(data, dict) else {}
+    steps: Any = data.get("num_timesteps")
+    step = StepCandidate(steps, "steps", "num_timesteps") if is_count(steps) else None
+    return replace(header, step=step, epoch=None, hints=_hints(data))
+
+
+def _hints(data: Mapping[str, Any]) -> dict[str, Any]:
+    hints: dict[str, Any] = {"framework": "stable-baselines3"}
+    options = data.get("policy_kwargs")
+    options = options if isinstance(options, dict) else {}
+    activation = re.search(r"\.(\w+)'>", str(options.get("activation_fn", "")))
+    if activation:
+        hints["activation"] = activation[1]
+    if options.get("normalize_images") is False:
+        hints["normalize_images"] = False
+    actions = data.get("action_space")
+    counts: dict[str, Any] = {
+        "n_quantiles": data.get("n_quantiles"),
+        "n_actions": actions.get("n") if isinstance(actions, dict) else None,
+    }
+    hints |= {name: int(n) for name, n in counts.items() if re.fullmatch(r"[0-9]{1,9}", str(n))}
+    space = data.get("observation_space")
+    if isinstance(space, dict) and isinstance(space.get("spaces"), str):
+        hints["observation_spaces"] = space["spaces"]
+    shape = space.get("_shape") if isinstance(space, dict) else None
+    if isinstance(shape, str):
+        shape = [int(number) for number in re.findall(r"\d{1,9}", shape)]
+    if isinstance(shape, list) and shape and all(is_count(size) for size in shape):
+        hints["observation_shape"] = tuple(shape)
+    return hints

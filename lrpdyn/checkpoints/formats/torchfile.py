@@ -1,0 +1,221 @@
+"""Files of torch.save, zip or legacy: their headers, and their weights, read as weights only."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lrpdyn.checkpoints.containers import ZIP, Part, Payload, first_line
+from lrpdyn.checkpoints.formats.torchlook import (
+    Look,
+    check_sizes,
+    check_weights,
+    fingerprint,
+    look_at,
+)
+from lrpdyn.checkpoints.formats.views import views
+from lrpdyn.checkpoints.model import Choice, Header
+from lrpdyn.checkpoints.payload import epoch_of, follow, locate, step_of
+from lrpdyn.checkpoints.pickles.globals import dangerous, stand_ins
+from lrpdyn.checkpoints.pickles.outline import Outline
+from lrpdyn.checkpoints.pickles.pickled import Opaque, TensorOutline
+from lrpdyn.errors import CheckpointError
+
+_MODULE_PARTS = ("_parameters", "_buffers", "_modules")
+_BLOCKED = re.compile(r"GLOBAL (\S+)")
+
+
+def state_of(file: Part, where: str, choice: Choice) -> Any:
+    """Return the outline of the object that a file of torch.save holds.
+
+    Raises
+    ------
+    CheckpointError
+        It is damaged, or could run code and is not trusted.
+    """
+    return _state(look_at(file, where), choice, where)
+
+
+def header_of(file: Part, where: str, choice: Choice) -> Header:
+    """Return what a file of torch.save tells; its weights are not read.
+
+    Raises
+    ------
+    CheckpointError
+        It is damaged, holds no weights, or could run code and is not trusted.
+    """
+    look = look_at(file, where)
+    root = _state(look, choice, where)
+    path, weights = locate(root, choice.weights, where)
+    tensors = {key: value for key, value in weights.items() if isinstance(value, TensorOutline)}
+    check_sizes(tensors, where)
+    return Header(
+        shapes={key: value.shape for key, value in tensors.items()},
+        step=step_of(root),
+        epoch=epoch_of(root),
+        weights=path,
+        fingerprint=fingerprint(tensors, look),
+        executes=dangerous(look.found.names),
+    )
+
+
+def weights_of(payload: Payload, where: str, choice: Choice) -> Mapping[str, Tensor]:
+    """Return the weights in a file of torch.save; its bytes are looked at here, whatever was seen before.
+
+    Weights that are plain tensors share the memory of `payload`; for others torch's restricted
+    unpickler is asked.
+
+    Raises
+    ------
+    CheckpointError
+        It is damaged, holds no weights, or wants to run code and is not trusted.
+    """
+    look = look_at(payload.part(), where)
+    path, _ = locate(_state(look, choice, where), choice.weights, where)
+    return _weights(payload, look, path, where)
+
+
+def weights_at(payload: Payload, where: str, path: str, choice: Choice) -> Mapping[str, Tensor]:
+    """Return the weights that are at a known `path` in a file of torch.save, as `weights_of` does."""
+    look = look_at(payload.part(), where)
+    _state(look, choice, where)
+    return _weights(payload, look, path, where)
+
+
+def _weights(payload: Payload, look: Look, path: str, where: str) -> Mapping[str, Tensor]:
+    # What names nothing dangerous is never run, trusted or not.
+    executes = bool(dangerous(look.found.names))
+    if not executes:
+        chosen = _chosen(look.found.root, path, where)
+        tensors = {key: value for key, value in chosen.items() if isinstance(value, TensorOutline)}
+        check_sizes(tensors, where)
+        check_weights(tensors, look, payload, where)
+        found = views(chosen, look, payload)
+        if found is not None:
+            return found
+    loaded = _load(payload, look.found, where, trust=executes)
+    built = _state_of(follow(_state_of(loaded), path))
+    return {key: value for key, value in built.items() if isinstance(value, Tensor)}
+
+
+def _state_of(loaded: Any) -> Any:
+    return loaded.state_dict() if isinstance(loaded, nn.Module) else loaded
+
+
+def _chosen(root: Any, path: str, where: str) -> dict[str, Any]:
+    try:
+        return dict(follow(root, path).items())
+    except (KeyError, IndexError, ValueError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{where}: has changed since it was listed; start again") from error
+
+
+def load_tensor(payload: Payload, where: str) -> Tensor:
+    """Read one tensor that torch.save wrote.
+
+    Raises
+    ------
+    CheckpointError
+        It is damaged, or no tensor.
+    """
+    look = look_at(payload.part(), where)
+    if not isinstance(look.found.root, TensorOutline):
+        raise CheckpointError(f"{where}: expected a tensor, found something else")
+    check_sizes({"it": look.found.root}, where)
+    loaded = _load(payload, look.found, where, trust=False)
+    if not isinstance(loaded, Tensor):
+        raise CheckpointError(f"{where}: expected a tensor, found a {type(loaded).__name__}")
+    return loaded
+
+
+def plain_value(payload: Payload) -> Any:
+    """Return the number or text that torch.save wrote, or None if it is anything else."""
+    try:
+        root = look_at(payload.part(), "").found.root
+    except CheckpointError:
+        return None
+    return root if isinstance(root, int | float | str) else None
+
+
+def _load(payload: Payload, found: Outline, where: str, *, trust: bool) -> Any:
+    given: Any = payload.part() if payload.mapped is None else str(payload.mapped)
+    is_zip = bytes(payload.content[: len(ZIP)]) == ZIP
+    options: dict[str, Any] = {"mmap": True} if is_zip and payload.mapped is not None else {}
+    try:
+        with (
+            torch.serialization.safe_globals(stand_ins(found.names)),
+            warnings.catch_warnings(),
+        ):
+            # Legacy files make torch warn of its own deprecated storages.
+            warnings.simplefilter("ignore")
+            return torch.load(given, map_location="cpu", weights_only=not trust, **options)
+    except Exception as error:  # whatever a damaged file makes torch raise
+        blocked = _BLOCKED.search(str(error))
+        if blocked and not trust:
+            raise _refused((blocked[1],), where) from error
+        if "Unsupported operand" in str(error):
+            raise CheckpointError(
+                f"{where}: was saved with another pickle_protocol than torch's own, 2, which its "
+                "restricted reader does not know; save it again without that option"
+            ) from error
+        raise CheckpointError(
+            f"{where}: cannot be read, damaged or cut short ({first_line(error)}); copy it again, or "
+            "go on without it (--skip-bad)"
+        ) from error
+
+
+def _state(look: Look, choice: Choice, where: str) -> Any:
+    root = _as_state(look.found.root, choice.trust, where)
+    names = dangerous(look.found.names)
+    if names and not choice.trust:
+        raise _refused(names, where)
+    return root
+
+
+def _as_state(root: Any, trust: bool, where: str) -> Any:
+    """Return `root`, or the state dict of a whole pickled module where its maker is trusted."""
+    if isinstance(root, dict) and trust:
+        return {
+            key: dict(_module_state(value, "")) if _is_module(value) else value
+            for key, value in root.items()
+        }
+    if not _is_module(root):
+        return root
+    if not trust:
+        raise CheckpointError(
+            f"{where}: is a whole pickled module ({root.name}), whose loading runs code; save its "
+            "state_dict instead, or give --trust if you trust whoever made this file"
+        )
+    return dict(_module_state(root, ""))
+
+
+def _is_module(found: Any) -> bool:
+    return (
+        isinstance(found, Opaque)
+        and isinstance(found.state, dict)
+        and all(isinstance(found.state.get(part), dict) for part in _MODULE_PARTS)
+    )
+
+
+def _module_state(module: Opaque, prefix: str, depth: int = 0) -> Iterator[tuple[str, Any]]:
+    if depth > 64:
+        return
+    parameters, buffers, modules = (module.state[part] for part in _MODULE_PARTS)
+    for name, value in [*parameters.items(), *buffers.items()]:
+        if isinstance(value, TensorOutline):
+            yield f"{prefix}{name}", value
+    for name, inner in modules.items():
+        if _is_module(inner):
+            yield from _module_state(inner, f"{prefix}{name}.", depth + 1)
+
+
+def _refused(names: tuple[str, ...], where: str) -> CheckpointError:
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return CheckpointError(
+        f"{where}: refused: it is a pickle that wants to use {', '.join(names[:5])}{more}, which can run "
+        "code; save the state_dict alone, or give --trust if you trust whoever made this file"
+    )

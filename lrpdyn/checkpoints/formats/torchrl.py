@@ -1,0 +1,154 @@
+"""TorchRL: a folder with ``manifest.json`` and a component for each thing that was saved."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lrpdyn.checkpoints.containers import open_file, payload_of
+from lrpdyn.checkpoints.formats import torchfile
+from lrpdyn.checkpoints.formats.rawtensors import RawTensor, is_shape, read_all
+from lrpdyn.checkpoints.model import Choice, Header
+from lrpdyn.checkpoints.payload import epoch_of, locate, step_of
+from lrpdyn.checkpoints.pickles.pickled import TensorOutline
+from lrpdyn.errors import CheckpointError
+
+MANIFEST = "manifest.json"
+_FORMAT = "torchrl.checkpoint"
+_LARGEST_JSON = 1 << 25
+_DEEPEST = 32
+
+
+def recognises(path: Path) -> bool:
+    """Tell whether a folder holds a manifest of TorchRL."""
+    manifest = path / MANIFEST
+    if not manifest.is_file() or manifest.stat().st_size > _LARGEST_JSON:
+        return False
+    with open_file(manifest) as file:
+        return f'"{_FORMAT}"'.encode() in file.read()
+
+
+def header_of(path: Path, choice: Choice) -> Header:
+    """Return what the components of a folder tell.
+
+    Raises
+    ------
+    CheckpointError
+        A component is damaged, or several could be meant.
+    """
+    root, metadata = _read(path, choice)
+    where, weights = locate(root, choice.weights, str(path))
+    shapes = {
+        key: value.shape
+        for key, value in weights.items()
+        if isinstance(value, RawTensor | TensorOutline)
+    }
+    return Header(shapes, step=step_of(metadata), epoch=epoch_of(metadata), weights=where)
+
+
+def weights_of(path: Path, choice: Choice) -> Mapping[str, Tensor]:
+    """Read the tensors of the component that is explained."""
+    root, _ = _read(path, choice)
+    where, weights = locate(root, choice.weights, str(path))
+    raw = {key: value for key, value in weights.items() if isinstance(value, RawTensor)}
+    if raw:
+        return read_all(raw)
+    component, _, rest = where.partition("/")
+    source = _components(_manifest(path), path)[component] / "state.pt"
+    return torchfile.weights_at(payload_of(source), str(source), rest, choice)
+
+
+def files_of(path: Path) -> list[Path]:
+    """Return the files of all components."""
+    return sorted(file for file in (path / "components").rglob("*") if file.is_file())
+
+
+def _read(path: Path, choice: Choice) -> tuple[dict[str, Any], Mapping[str, Any]]:
+    manifest = _manifest(path)
+    root: dict[str, Any] = {}
+    for name, place in _components(manifest, path).items():
+        if (place / "state.pt").is_file():
+            with open_file(place / "state.pt") as file:
+                root[name] = torchfile.state_of(file, str(place), choice)
+        elif (place / "state.json").is_file():
+            root[name] = _decoded(_json(place / "state.json"), _tensors(place / "state"), path)
+        elif (place / "value.json").is_file():
+            root[name] = _json(place / "value.json")
+    metadata = manifest.get("metadata")
+    return root, {**root, **metadata} if isinstance(metadata, dict) else root
+
+
+def _manifest(path: Path) -> dict[str, Any]:
+    manifest = _json(path / MANIFEST)
+    if not isinstance(manifest, dict) or not isinstance(manifest.get("components"), dict):
+        raise CheckpointError(f"{path}: its {MANIFEST} lists no components; copy it again")
+    return manifest
+
+
+def _components(manifest: Mapping[str, Any], path: Path) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for name, record in manifest["components"].items():
+        relative = record.get("path") if isinstance(record, dict) else None
+        parts = Path(str(relative)).parts
+        if relative is None or len(parts) != 2 or parts[0] != "components" or ".." in parts:
+            raise CheckpointError(
+                f"{path}: refused: component {name} lies at {relative!r}, expected components/NAME"
+            )
+        found[name] = path / parts[0] / parts[1]
+    return found
+
+
+def _tensors(folder: Path) -> dict[str, RawTensor]:
+    """Return the tensors of a folder that tensordict wrote, by their names."""
+    found: dict[str, RawTensor] = {}
+    for name, entry in _json(folder / "meta.json").items():
+        if not isinstance(entry, dict) or "dtype" not in entry:
+            continue
+        dtype = getattr(torch, str(entry["dtype"]).removeprefix("torch."), None)
+        if not is_shape(entry.get("shape")) or not isinstance(dtype, torch.dtype):
+            raise CheckpointError(f"{folder}: its meta.json is damaged; copy it again")
+        file = folder / f"{Path(name).name}.memmap"
+        tensor = RawTensor(file, 0, tuple(entry["shape"]), dtype)
+        if tensor.size and (not file.is_file() or file.stat().st_size < tensor.size):
+            raise CheckpointError(
+                f"{folder}: {file.name} is missing or cut short; copy it again, or go on without it "
+                "(--skip-bad)"
+            )
+        found[name] = tensor
+    return found
+
+
+def _decoded(schema: Any, tensors: Mapping[str, RawTensor], path: Path, depth: int = 0) -> Any:
+    """Return what a schema of TorchRL describes, as far as it matters here."""
+    if not isinstance(schema, dict) or depth > _DEEPEST:
+        raise CheckpointError(f"{path}: a state.json is damaged; copy it again")
+    kind = schema.get("kind")
+    if kind in ("tensor", "numpy"):
+        if schema.get("key") not in tensors:
+            raise CheckpointError(f"{path}: a state.json names a tensor that is not there")
+        return tensors[schema["key"]]
+    if kind in ("dict", "ordered_dict"):
+        pairs = [
+            pair for pair in schema.get("items", []) if isinstance(pair, list) and len(pair) == 2
+        ]
+        decoded = [[_decoded(item, tensors, path, depth + 1) for item in pair] for pair in pairs]
+        return {key: value for key, value in decoded if isinstance(key, str | int)}
+    if kind in ("tuple", "list"):
+        return [_decoded(item, tensors, path, depth + 1) for item in schema.get("items", [])]
+    return schema.get("value")
+
+
+def _json(path: Path) -> Any:
+    with open_file(path) as file:
+        text = file.read(_LARGEST_JSON)
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(
+            f"{path}: is no JSON, cut short or damaged; copy it again, or go on without it (--skip-bad)"
+        ) from error

@@ -1,0 +1,95 @@
+"""Weights as views of the bytes of their file: nothing is unpickled, and nothing copied."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lrpdyn.checkpoints.containers import Archive, Payload
+from lrpdyn.checkpoints.formats.torchlook import Look
+from lrpdyn.checkpoints.pickles.pickled import StorageOutline, TensorOutline
+
+#: What torch names the storages of plain tensors, and their types.
+_DTYPES = {
+    "DoubleStorage": torch.float64, "FloatStorage": torch.float32, "HalfStorage": torch.float16,
+    "BFloat16Storage": torch.bfloat16, "LongStorage": torch.int64, "IntStorage": torch.int32,
+    "ShortStorage": torch.int16, "CharStorage": torch.int8, "ByteStorage": torch.uint8,
+    "BoolStorage": torch.bool, "ComplexFloatStorage": torch.complex64,
+    "ComplexDoubleStorage": torch.complex128,
+}  # fmt: skip
+_LONGEST_WORD = 16
+_LARGEST = 1 << 48
+
+
+def views(entries: Mapping[str, Any], look: Look, payload: Payload) -> dict[str, Tensor] | None:
+    """Return the tensors of a state dict, with the values that ``torch.load`` gives them.
+
+    Parameters
+    ----------
+    entries
+        The outline of the state dict.
+    look, payload
+        The file that it is in, and its bytes, which the tensors keep alive and share.
+
+    Returns
+    -------
+    dict or None
+        None where one of them takes more than its outline and its bytes, or does not fit them.
+    """
+    if look.archive is None or not _little_endian(look, look.archive):
+        return None
+    keys = [storage.key for storage in look.found.storages]
+    if len(set(keys)) < len(keys):
+        return None  # one storage of two sizes
+    storages: dict[str, Tensor] = {}
+    found: dict[str, Tensor] = {}
+    for name, tensor in entries.items():
+        if not isinstance(tensor, TensorOutline):
+            continue
+        if tensor.special or not _fits(tensor):
+            return None
+        key = tensor.storage.key
+        if key not in storages:
+            start = look.archive.place(look.members[key]).start
+            storage = _storage(tensor.storage, start, payload)
+            if storage is None:
+                return None
+            storages[key] = storage
+        found[name] = storages[key].as_strided(tensor.shape, tensor.stride, tensor.offset)
+    return found
+
+
+def _little_endian(look: Look, archive: Archive) -> bool:
+    """Tell whether file and machine are; files of torch before 2.1 do not say, and are."""
+    name = f"{look.prefix}byteorder"
+    return sys.byteorder == "little" and (
+        name not in archive or archive.read(name, _LONGEST_WORD) == b"little"
+    )
+
+
+def _fits(tensor: TensorOutline) -> bool:
+    """Tell whether the last entry of a tensor lies within its storage."""
+    entries = math.prod(max(size, 1) for size in tensor.shape)
+    if max(entries, tensor.offset, *tensor.stride) > _LARGEST:
+        return False  # torch's own arithmetic may overflow
+    if 0 in tensor.shape:
+        return tensor.offset <= tensor.storage.count
+    steps = zip(tensor.shape, tensor.stride, strict=True)
+    last = tensor.offset + sum((size - 1) * stride for size, stride in steps)
+    return last < tensor.storage.count
+
+
+def _storage(storage: StorageOutline, start: int, payload: Payload) -> Tensor | None:
+    """Return the entries of a storage; None where their type is unknown or they are not aligned."""
+    dtype = _DTYPES.get(storage.kind)
+    if dtype is None:
+        return None
+    if storage.count == 0:
+        return torch.empty(0, dtype=dtype)
+    found = torch.frombuffer(payload.content, dtype=dtype, count=storage.count, offset=start)
+    return None if found.data_ptr() % dtype.itemsize else found

@@ -1,0 +1,1 @@
+"""Pickles are followed instruction by instruction and never run."""

@@ -1,0 +1,137 @@
+"""What is kept of every step beside its maps: cheap facts, gathered while its weights are loaded."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from torch import nn
+
+from lrpdyn.checkpoints.model import Checkpoint
+from lrpdyn.diagnostics.dead_units import Activity, dead_units
+from lrpdyn.diagnostics.occlusion import region_effects
+from lrpdyn.diagnostics.weight_change import (
+    Weights,
+    advance,
+    copied,
+    layers_with_weights,
+    lengths,
+    not_finite,
+)
+from lrpdyn.explain.model import Model, batches, can_load
+from lrpdyn.files.streamed import Samples
+from lrpdyn.lrp.canonical.layers import Weighted
+from lrpdyn.lrp.plan import layers_of
+from lrpdyn.observations.regions import Painting
+
+
+def layer_names(model: Model) -> dict[str, str]:
+    """Return the name in the checkpoint of each canonised layer that has weights of its own."""
+    owners = {
+        id(module.weight): name
+        for name, module in model.network.named_modules()
+        if isinstance(getattr(module, "weight", None), nn.Parameter)
+    }
+    found = {}
+    for name, layer in layers_of(model.explained).items():
+        sources = layer.sources() if isinstance(layer, Weighted) else ()
+        owned = (owners[id(tensor)] for tensor in sources if id(tensor) in owners)
+        found[name] = next(owned, name)
+    return found
+
+
+class WeightHistory:
+    """The weights of the checkpoint before the one that is loaded."""
+
+    def __init__(self, model: Model, *, trust: bool) -> None:
+        self._model, self._trust = model, trust
+        self._loaded = layers_with_weights(model.network, model.path)
+        self._step: int | None = None
+        self._weights: Weights | None = None
+        self._lengths: dict[str, float] = {}
+
+    def hold(self, before: Checkpoint | None) -> None:
+        """Have the weights of `before` at hand; loads them where another run explained it."""
+        if before is None:
+            self._step = self._weights = None
+        elif before.step != self._step:
+            self._step, self._weights = before.step, None
+            if not can_load(self._model, before, trust=self._trust):
+                return  # what it would tell is unavailable
+            self._weights, self._lengths = copied(self._loaded), lengths(self._loaded)
+
+    def advance(self, step: int) -> tuple[dict[str, Any], list[str]]:
+        """Compare the loaded weights, those of `step`, with the ones held; hold them from now on.
+
+        Returns
+        -------
+        dict
+            ``from_step``, None at the first; ``change`` by layer, ||difference|| / ||before||, None
+            where the checkpoint before is gone.
+        list
+            The layers whose loaded weights are not finite.
+        """
+        change, before = None, self._step
+        if self._weights is None:
+            self._weights = copied(self._loaded)
+        else:
+            change = advance(self._weights, self._loaded, self._lengths)
+        self._step, self._lengths = step, lengths(self._loaded)
+        return {"from_step": before, "change": change}, not_finite(self._lengths)
+
+
+class StepEvidence:
+    """Gathers, at each step, what is kept beside its maps: plain data for its line of the journal."""
+
+    def __init__(
+        self,
+        model: Model,
+        observations: Samples,
+        painting: Painting | None,
+        *,
+        trust: bool,
+    ) -> None:
+        self._model, self._observations, self._painting = model, observations, painting
+        self._history = WeightHistory(model, trust=trust)
+        self._names = layer_names(model)
+        self._activity = Activity(model.explained)
+
+    def key(self, before: Checkpoint | None) -> list[Any]:
+        """Return what the evidence of a step depends on beside the question of the run."""
+        painted = None if self._painting is None else self._painting.key
+        return [None if before is None else before.step, painted]
+
+    def hold(self, before: Checkpoint | None) -> None:
+        """Call this before the weights of the step are loaded, with the checkpoint before it."""
+        self._history.hold(before)
+        self._activity.forget()
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Explain all observations within, whose forward passes then need not be made again."""
+        with self._activity.watching():
+            yield
+
+    def gather(self, step: int, before: Checkpoint | None) -> dict[str, Any]:
+        """Return the evidence of `step`, whose weights are loaded.
+
+        ``dead`` by layer, ``weights_not_finite``, ``weights`` (`WeightHistory.advance`), and where
+        regions are given their ``effects``, a list for each region.
+        """
+        model, observations = self._model, self._observations
+        weights, broken = self._history.advance(step)
+        found: dict[str, Any] = {"dead": {}, "weights_not_finite": broken}
+        if not broken:
+            dead = self._activity.dead()
+            if dead is None:
+                dead = dead_units(model.explained, batches(model, observations))
+            found["dead"] = {self._names[layer]: share for layer, share in dead.items()}
+        found["weights"] = weights
+        if self._painting is not None and not broken:
+            effects = region_effects(model, observations, self._painting)
+            found["effects"] = [
+                [float(e) if math.isfinite(e) else None for e in of_region] for of_region in effects
+            ]
+        return {"key": self.key(before), **found}

@@ -1,0 +1,155 @@
+"""What the network does when a part of the observation is painted over: the effect of that part."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from lrpdyn.dynamics.measures import centred_ranks, cosines, gives_probabilities, predictions
+from lrpdyn.explain.explanation import Question, outputs_of
+from lrpdyn.explain.model import Model, batch_slices, batches, with_held
+from lrpdyn.files.streamed import Samples
+from lrpdyn.lrp.attribution import contrast_rows
+from lrpdyn.observations.regions import Mask, Painting
+
+#: The grid of patches has this many rows and columns.
+PATCHES = 7
+#: Fewer patches than this that hold anything do not make a correlation.
+FEWEST_PATCHES = 5
+
+
+def distance(
+    before: NDArray[np.float64], after: NDArray[np.float64], *, probabilities: bool
+) -> Any:
+    """Return how far apart two predictions (N, K) are, (N,).
+
+    Of distributions the Jensen-Shannon distance, the root of the divergence with natural
+    logarithms, in 0..sqrt(ln 2) (Endres and Schindelin 2003); of values the sum of |difference|.
+    """
+    if not probabilities:
+        return np.abs(after - before).sum(axis=1)
+    middle = (before + after) / 2
+
+    def divergence(p: NDArray[np.float64]) -> NDArray[np.float64]:
+        ratio = np.where(p > 0, p / np.where(middle > 0, middle, 1.0), 1.0)
+        result: NDArray[np.float64] = (p * np.log(ratio)).sum(axis=1)
+        return result
+
+    return np.sqrt(np.maximum((divergence(before) + divergence(after)) / 2, 0.0))
+
+
+def effects(
+    model: Model, observations: NDArray[np.float32], masks: Sequence[Mask], fill: float
+) -> NDArray[np.float64]:
+    """Return how much each sample's prediction changes when a mask is painted over, (masks, N).
+
+    Masks have the shape of the observations. NaN where one holds nothing of a sample.
+    """
+    plain = outputs_of(model, observations)
+    continuous = bool(model.resolved.arguments.get("log_std"))
+    kind = gives_probabilities(model.head, plain.shape[1], continuous=continuous)
+    before = predictions(plain, probabilities=kind)
+    found = np.full((len(masks), len(observations)), np.nan)
+    for row, mask in zip(found, masks, strict=True):
+        there = mask.reshape(len(mask), -1).any(axis=1)
+        painted = np.where(mask, np.float32(fill), observations)
+        after = predictions(outputs_of(model, painted), probabilities=kind)
+        row[there] = distance(before, after, probabilities=kind)[there]
+    return found
+
+
+def region_effects(model: Model, observations: Samples, painting: Painting) -> NDArray[np.float64]:
+    """Return the effect of each region on each sample, (R, N); painted a batch at a time."""
+    found = []
+    for chosen in batch_slices(model, len(observations)):
+        shown, regions = observations[chosen], painting.regions.part(chosen)
+        samples = range(*chosen.indices(len(observations)))
+        masks = [regions.of_sample(r, shown.shape) for r in range(len(regions.names))]
+        part = with_held(model, model.held, samples)
+        found.append(effects(part, shown, masks, painting.fill))
+    return np.concatenate(found, axis=1)
+
+
+def patch_masks(shape: tuple[int, ...]) -> list[Mask]:
+    """Return a grid of patches over the picture, or groups of features, as masks (1, ...)."""
+    if len(shape) == 2:
+        groups = np.array_split(np.arange(shape[1]), min(PATCHES**2, shape[1]))
+        return [np.isin(np.arange(shape[1]), group)[None] for group in groups]
+    masks = []
+    for rows in np.array_split(np.arange(shape[2]), min(PATCHES, shape[2])):
+        for columns in np.array_split(np.arange(shape[3]), min(PATCHES, shape[3])):
+            mask = np.zeros((1, 1, *shape[2:]), dtype=bool)
+            mask[0, 0, rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] = True
+            masks.append(mask)
+    return masks
+
+
+def agreement(
+    model: Model,
+    observations: NDArray[np.float32],
+    maps: NDArray[np.float32],
+    fill: float,
+    question: Question,
+) -> dict[str, float | None]:
+    """Return how well relevance ranks the patches of a picture by what painting them over does.
+
+    Only patches that painting changes are ranked. ``rule`` is the rank correlation of each patch's
+    sum|R| with its effect, ``gradient`` that of |gradient x (observation - fill)|, the maps of which
+    are no explanation but a yardstick: medians over samples. ``samples`` says how many had five such
+    patches; both are None where none had.
+    """
+    steepness = _gradient(model, observations, question)
+    sizes = {
+        "rule": np.abs(maps.astype(np.float64)),
+        "gradient": np.abs(steepness * (observations - np.float32(fill)).astype(np.float64)),
+    }
+    masks = [np.broadcast_to(mask, observations.shape) for mask in patch_masks(observations.shape)]
+    changed = observations != np.float32(fill)
+    moved = effects(model, observations, masks, fill).T
+    empty = np.stack([_within(changed, mask) == 0 for mask in masks], axis=1)
+    of_patches = {
+        name: np.stack([_within(size, mask) for mask in masks], axis=1)
+        for name, size in sizes.items()
+    }
+    usable = [n for n in range(len(moved)) if (~empty[n]).sum() >= FEWEST_PATCHES]
+    found: dict[str, float | None] = {"samples": len(usable)}
+    for name, size in of_patches.items():
+        values = [
+            float(cosines(centred_ranks(size[n : n + 1, ~empty[n]]),
+                         centred_ranks(moved[n : n + 1, ~empty[n]]))[0])
+            for n in usable
+        ]  # fmt: skip
+        finite = [value for value in values if np.isfinite(value)]
+        found[name] = float(np.median(finite)) if finite else None
+    return found
+
+
+def _within(values: NDArray[Any], mask: Mask) -> NDArray[np.float64]:
+    inside: NDArray[np.float64] = (values * mask).reshape(len(values), -1).sum(axis=1)
+    return inside
+
+
+def _gradient(
+    model: Model, observations: NDArray[np.float32], question: Question
+) -> NDArray[np.float64]:
+    """Return the gradient of each sample's score, whose target is fixed, by its observation."""
+    assert question.targets is not None
+    parts, start = [], 0
+    for x in batches(model, observations):
+        asked = question.part(slice(start, start + len(x)))
+        start += len(x)
+        leaf = x.clone().requires_grad_()
+        found = model.explained(leaf)
+        unit, second = (
+            None if units is None else torch.from_numpy(units).to(found.device)
+            for units in (asked.targets, asked.runner_up)
+        )
+        assert unit is not None
+        rows = contrast_rows(found.detach(), unit, asked.contrast, second)
+        (slope,) = torch.autograd.grad((rows * found).sum(), leaf)
+        parts.append(slope.cpu().double().numpy())
+    return np.concatenate(parts)

@@ -1,0 +1,53 @@
+"""What is measured on the maps of random networks, to be read beside what is measured on the run's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lrpdyn.diagnostics.sanity_checks import Weights, holding
+from lrpdyn.dynamics.measures import entropy
+from lrpdyn.dynamics.one_step import OfRandom
+from lrpdyn.explain.explanation import Question, explain_parts
+from lrpdyn.explain.model import Model, batch_slices
+from lrpdyn.files.streamed import Samples, pieces
+from lrpdyn.observations.regions import Regions, shares
+from lrpdyn.outliers.facts import Floats
+
+#: Entropy (N,), and the shares of regions (R, N), of one network's maps.
+OfNetwork = tuple[Floats, Floats]
+
+
+def measure_network(
+    model: Model,
+    observations: Samples,
+    question: Question,
+    network: Weights,
+    regions: Regions | None,
+) -> OfNetwork:
+    """Measure the maps of one random network, which are made and measured a batch at a time."""
+    with holding(model, network):
+        maps = (part.relevance for part in explain_parts(model, observations, question))
+        chosen = batch_slices(model, len(observations))
+        measured = [_measured(*pair, regions) for pair in zip(maps, chosen, strict=True)]
+    entropies, parts = zip(*measured, strict=True)
+    return np.concatenate(entropies), np.concatenate(parts, axis=1)
+
+
+def mean_of_networks(found: Sequence[OfNetwork], regions: Regions | None) -> OfRandom | None:
+    """Return the means over networks of what was measured; None where there are no networks."""
+    if not found:
+        return None
+    entropies, parts = zip(*found, strict=True)
+    return OfRandom(np.mean(entropies, axis=0), None if regions is None else np.mean(parts, axis=0))
+
+
+def _measured(
+    maps: NDArray[np.float32], chosen: slice, regions: Regions | None
+) -> tuple[Floats, Floats]:
+    """Return the entropy (n,) and the shares of regions (R, n) of the maps of a batch."""
+    of_regions = np.zeros((0, len(maps))) if regions is None else shares(maps, regions.part(chosen))
+    # A few samples at a time: in float64 a batch takes as much memory as explaining it did.
+    return np.concatenate([entropy(piece) for piece in pieces(maps)]), of_regions

@@ -1,0 +1,183 @@
+"""What a run's maps depend on: the weights at all, the unit that is explained, the upper layers.
+
+Low similarity to random networks is no merit by itself: maps of random networks may be unlike each
+other too, so that similarity is given beside theirs. Adebayo et al. 2018, "Sanity checks for
+saliency maps"; Sixt et al. 2020, "When explanations lie".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from lrpdyn.dynamics.measures import cosines
+from lrpdyn.errors import UsageError
+from lrpdyn.explain.explanation import Explanation, Question, chosen_samples, explain
+from lrpdyn.explain.model import Model
+from lrpdyn.files.streamed import Samples
+from lrpdyn.lrp.canonical.layers import CONVOLUTIONS, Weighted
+from lrpdyn.lrp.canonical.operations import BATCH_NORMS
+from lrpdyn.lrp.plan import layers_of
+from lrpdyn.observations.checked_samples import checked_samples
+
+Observations = NDArray[np.float32]
+Weights = dict[str, torch.Tensor]
+DEFAULT = "random:2"
+
+
+@dataclass(frozen=True)
+class Spread:
+    """The median of some cosines, and the values that 5 and 95 % of them lie below."""
+
+    median: float | None
+    low: float | None
+    high: float | None
+
+    @staticmethod
+    def of(values: NDArray[np.float64]) -> Spread:
+        """Return the spread of the values that are not NaN."""
+        finite = values[np.isfinite(values)]
+        if len(finite) == 0:
+            return Spread(None, None, None)
+        low, median, high = (float(q) for q in np.quantile(finite, [0.05, 0.5, 0.95]))
+        return Spread(median, low, high)
+
+    def as_dict(self) -> dict[str, float | None]:
+        """Return what goes into the manifest."""
+        return {"median": self.median, "low": self.low, "high": self.high}
+
+
+def parse_baseline(text: str) -> int:
+    """Read ``none``, ``random`` or ``random:K``; return the number of random networks.
+
+    Raises
+    ------
+    UsageError
+        It is none of these.
+    """
+    if text == "none":
+        return 0
+    name, _, count = text.partition(":")
+    if name != "random" or (count and not count.isdecimal()) or count == "0":
+        raise UsageError(f"--baseline {text}: expected none, random or random:K, such as random:2")
+    return int(count or DEFAULT.partition(":")[2])
+
+
+def random_weights(model: Model, seed: int) -> Weights:
+    """Return the weights of the architecture as it is before training, by its own initialisation.
+
+    They are its parameters and the statistics of its BatchNorm; other buffers, such as a running
+    mean of observations or the atoms of a distribution, are no part of what is learned and stay
+    those of the checkpoint. The random state of the process stays as it was.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = model.resolved.build()
+        initialise = getattr(network, "initialise", None)
+        if initialise is not None:
+            initialise()
+    fresh = {key: value.detach() for key, value in network.named_parameters()}
+    for name, module in network.named_modules():
+        if isinstance(module, BATCH_NORMS):
+            fresh |= {f"{name}.{key}".lstrip("."): v for key, v in module.named_buffers()}
+    return fresh
+
+
+@contextmanager
+def holding(model: Model, weights: Mapping[str, torch.Tensor]) -> Iterator[None]:
+    """Put other weights, or some of them, into the model; give its own back at the end."""
+    state = model.network.state_dict()
+    own = {key: state[key].clone() for key in weights}
+    try:
+        model.network.load_state_dict({**state, **weights})
+        yield
+    finally:
+        model.network.load_state_dict({**state, **own})
+
+
+def upper_layers(model: Model) -> list[str]:
+    """Return the keys of the weights of the upper layers.
+
+    These are the Linear layers of a convolutional network, and the upper half of the layers of
+    another.
+    """
+    weighted = [
+        layer for layer in layers_of(model.explained).values() if isinstance(layer, Weighted)
+    ]
+    convolutional = [isinstance(layer.module, CONVOLUTIONS) for layer in weighted]
+    first = len(weighted) // 2
+    if any(convolutional) and not all(convolutional):
+        first = len(convolutional) - convolutional[::-1].index(True)
+    upper = {id(tensor) for layer in weighted[first:] for tensor in layer.sources()}
+    named = [*model.network.named_parameters(), *model.network.named_buffers()]
+    return [key for key, tensor in named if id(tensor) in upper]
+
+
+def dependence(
+    model: Model, observations: Samples, question: Question, fresh: Sequence[Weights]
+) -> dict[str, Any]:
+    """Return what the maps at the weights that are loaded depend on.
+
+    Parameters
+    ----------
+    model
+        With the weights of one step.
+    observations
+        (N, ...); `lrpdyn.observations.checked_samples.checked_samples` are looked at.
+    question
+        The run's; where it holds no target fixed, that of the step is held for random networks.
+    fresh
+        The weights of K random networks (`random_weights`), and one set more, whose upper layers are
+        those that take the place of the model's.
+
+    Returns
+    -------
+    dict
+        ``random`` and ``random_to_random``: absolute cosines to the maps of freshly initialised
+        networks, and of these to each other; ``best_to_worst``: cosines of R / score of the best
+        and the worst unit; ``upper_layers``: absolute cosines to the map with these re-initialised.
+        Each has its median and the values that 5 and 95 % lie below, over samples and networks;
+        null where there is nothing to compare.
+    """
+    samples = checked_samples(len(observations))
+    checked, shown, asked = chosen_samples(model, observations, question, samples)
+    own = explain(checked, shown, asked)
+    fixed = Question(question.contrast, own.target, asked.runner_up)
+    randoms = []
+    for weights in fresh[:-1]:
+        with holding(model, weights):
+            randoms.append(explain(checked, shown, fixed).relevance)
+    upper = set(upper_layers(model))
+    with holding(model, {key: value for key, value in fresh[-1].items() if key in upper}):
+        without = explain(checked, shown, fixed).relevance
+    to_random = [np.abs(cosines(own.relevance, other)) for other in randoms]
+    among = [np.abs(cosines(a, b)) for a, b in combinations(randoms, 2)]
+    return {
+        "random": _spread(to_random),
+        "random_to_random": _spread(among),
+        "best_to_worst": _best_to_worst(checked, shown, own, question),
+        "upper_layers": _spread([np.abs(cosines(own.relevance, without))]),
+    }
+
+
+def _best_to_worst(
+    model: Model, shown: Observations, own: Explanation, question: Question
+) -> dict[str, float | None]:
+    if own.outputs.shape[1] < 2:
+        return Spread(None, None, None).as_dict()
+    units = own.outputs.argmax(axis=1), own.outputs.argmin(axis=1)
+    best, worst = (explain(model, shown, Question(question.contrast, u)) for u in units)
+    # The worst unit's score lies below the mean: in shares of the score, R / f, its sign is nothing.
+    sign = np.sign(best.score * worst.score)
+    return _spread([sign * cosines(best.relevance, worst.relevance)])
+
+
+def _spread(values: list[NDArray[np.float64]]) -> dict[str, float | None]:
+    return Spread.of(np.concatenate(values) if values else np.zeros(0)).as_dict()

@@ -1,0 +1,201 @@
+"""Load the checkpoints of flagged steps once more and gather evidence by layer.
+
+Of more than 64 samples, those are looked at that the checks look at, and those that stand out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lrpdyn.checkpoints.model import Checkpoint
+from lrpdyn.diagnostics.occlusion import agreement
+from lrpdyn.diagnostics.trace import AT_ONCE, Trace, trace
+from lrpdyn.dynamics.measures import normalise, rows
+from lrpdyn.errors import ArchitectureError, CheckpointError
+from lrpdyn.explain.explanation import Question, chosen_samples, explain
+from lrpdyn.explain.model import Model, can_load
+from lrpdyn.files.npy import map_npy
+from lrpdyn.files.streamed import Samples
+from lrpdyn.lrp.registry import STOCK
+from lrpdyn.observations.checked_samples import checked_samples, evenly_spaced
+from lrpdyn.outliers.facts import UNAVAILABLE, Evidence, RunFacts, Wanted
+from lrpdyn.system.memory import give_back
+
+Maps = Callable[[int, Sequence[int]], NDArray[np.float32]]
+#: The share of |R| through small denominators from which they are called unstable, and how many times
+#: the run's usual share it has to be.
+LEAST_UNSTABLE, TIMES_USUAL = 0.1, 10.0
+#: Samples whose patches are painted over to see what the maps are worth.
+AGREEMENT_SAMPLES = 16
+
+
+class SecondLook:
+    """Gathers evidence by layer of the steps that a report asks about.
+
+    Parameters
+    ----------
+    checkpoints, targets
+        By step: the checkpoint, and the units (N,) that were explained.
+    maps
+        Reads the stored relevance of some samples of a step.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        observations: Samples,
+        question: Question,
+        normalisation: str,
+        checkpoints: Mapping[int, Checkpoint],
+        targets: Mapping[int, NDArray[np.int64]],
+        maps: Maps,
+        *,
+        trust: bool,
+    ) -> None:
+        self._model, self._observations, self._question = model, observations, question
+        self._normalisation, self._trust = normalisation, trust
+        self._checkpoints, self._targets, self._maps = checkpoints, targets, maps
+        self._checked = checked_samples(len(observations))
+
+    def works(self, wanted: Wanted, facts: RunFacts) -> list[Callable[[], Any]]:
+        """Return what has to be done for the evidence of `wanted`, in any order; it gives plain data."""
+        steps = facts.steps.step.tolist()
+        before, after = facts.changes.before, facts.changes.after
+        looks: list[Callable[[], Any]] = [
+            partial(self._trace, steps[place], wanted.samples.get(place, ()))
+            for place in self._places(wanted)
+        ]
+        looks += [
+            partial(self._flips, steps[before[transition]], steps[after[transition]], samples)
+            for transition, samples in wanted.flips.items()
+        ]
+        return looks
+
+    def evidence(self, wanted: Wanted, facts: RunFacts, results: Sequence[Any]) -> Evidence:
+        """Return the evidence of `wanted` by place and cause, made of what `works` gave."""
+        places = self._places(wanted)
+        traces = dict(zip(places, results[: len(places)], strict=True))
+        found: Evidence = {}
+        if traces:
+            usual = _usual([traces[place] for place in wanted.usual], len(self._checked))
+            for place in wanted.places:
+                traced = self._traced(wanted.samples.get(place, ()))
+                found |= _of_step(traces[place], traced, place, usual)
+        for transition, flips in zip(wanted.flips, results[len(places) :], strict=True):
+            found[int(facts.changes.after[transition]), "action_flip"] = {"samples": flips}
+        return found
+
+    def _places(self, wanted: Wanted) -> list[int]:
+        """Return the places that are traced; stock rules leave nothing to trace."""
+        if self._model.composite.name in STOCK:
+            return []
+        return list(dict.fromkeys((*wanted.places, *wanted.usual)))
+
+    def agreement_at(self, step: int, fill: float) -> dict[str, Any] | None:
+        """Tell if maps rank patches as painting them does; None where the checkpoint is gone.
+
+        Of up to 16 samples, spread over all; see `lrpdyn.diagnostics.occlusion.agreement`.
+        """
+        if not self._load(step):
+            return None
+        samples = evenly_spaced(len(self._observations), AGREEMENT_SAMPLES)
+        model, shown, asked = self._asked(self._targets[step], samples)
+        return {"step": step, **agreement(model, shown, self._maps(step, samples), fill, asked)}
+
+    def _load(self, step: int) -> bool:
+        return can_load(self._model, self._checkpoints[step], trust=self._trust)
+
+    def _asked(
+        self, targets: NDArray[np.int64], samples: Sequence[int]
+    ) -> tuple[Model, NDArray[np.float32], Question]:
+        question = Question(self._question.contrast, targets, self._question.runner_up)
+        return chosen_samples(self._model, self._observations, question, samples)
+
+    def _traced(self, standing_out: Sequence[int]) -> list[int]:
+        """Return the samples that are traced: those that checks look at, and those that stand out."""
+        return [*self._checked, *(n for n in standing_out if n not in set(self._checked))]
+
+    def _trace(self, step: int, standing_out: Sequence[int]) -> Trace | None:
+        if not self._load(step):
+            return None
+        samples = self._traced(standing_out)
+        found = trace(*self._asked(self._targets[step], samples))
+        if len(samples) > AT_ONCE:  # what few leave behind is used again for the next step
+            give_back()
+        return found
+
+    def _flips(
+        self, before: int, after: int, samples: tuple[int, ...]
+    ) -> dict[int, float | str | None]:
+        """Return the share of each sample's change that goes away when its old unit is kept."""
+        if not self._load(after):
+            return dict.fromkeys(samples, UNAVAILABLE)
+        kept = explain(*self._asked(self._targets[before], samples))
+        try:
+            stored = self._maps(before, samples), self._maps(after, samples)
+        except (CheckpointError, ArchitectureError, OSError):
+            return dict.fromkeys(samples, UNAVAILABLE)  # not kept, and their checkpoint is gone
+        one, two, held = (
+            rows(normalise(maps, self._normalisation)) for maps in (*stored, kept.relevance)
+        )
+        change, without = np.abs(two - one).sum(axis=1), np.abs(held - one).sum(axis=1)
+        return {
+            n: float(1 - without[row] / change[row]) if change[row] > 0 else None
+            for row, n in enumerate(samples)
+        }
+
+
+def _usual(traces: Sequence[Trace | None], checked: int) -> float:
+    """Return the usual share of |R| that comes through small denominators at their worst layer.
+
+    Of the first `checked` samples: the others stand out.
+    """
+    known = [one for one in traces if one is not None]
+    if not known:
+        return 0.0
+    worst = [np.nan_to_num(one.small[:, :checked]).max(axis=0) for one in known]
+    return float(np.median(np.concatenate(worst)))
+
+
+def _of_step(found: Trace | None, samples: Sequence[int], place: int, usual: float) -> Evidence:
+    """Return what one step tells, in words, by cause and sample; `samples` are those traced."""
+    if found is None:
+        names = ("vanished_relevance", "unstable_denominator", "conservation_failure")
+        return {(place, name): {"samples": {}, "gone": True} for name in names}
+    vanished, unstable, lost = {}, {}, {}
+    for traced, sample in enumerate(samples):
+        layer = found.vanished_at(traced)
+        if layer is not None:
+            vanished[sample] = f"{found.layers[layer]} absorbed it, under {found.rules[layer]}"
+        layer, share = found.smallest_at(traced)
+        if share > max(LEAST_UNSTABLE, TIMES_USUAL * usual) and sample not in vanished:
+            unstable[sample] = (
+                f"{100 * share:.3g} % of |R| comes through denominators next to nothing in "
+                f"{found.layers[layer]}, under {found.rules[layer]}, usually {100 * usual:.2g} %"
+            )
+        layer, kept = found.most_lost_at(traced)
+        if np.isfinite(kept):
+            lost[sample] = (
+                f"most in {found.layers[layer]}, which gives on {100 * kept:.3g} % of what it gets"
+            )
+    return {
+        (place, "vanished_relevance"): {"samples": vanished},
+        (place, "unstable_denominator"): {"samples": unstable},
+        (place, "conservation_failure"): {"samples": lost},
+    }
+
+
+def stored_maps(path: Callable[[int], Path]) -> Maps:
+    """Return a reader of stored relevance by step and samples."""
+
+    def read(step: int, samples: Sequence[int]) -> NDArray[np.float32]:
+        # Mapped for as long as it takes to copy: of thousands of samples few are looked at.
+        return np.array(map_npy(path(step))[list(samples)])
+
+    return read

@@ -1,0 +1,362 @@
+"""Streaming sums over the relevance of successive steps, and the measures of each step.
+
+Samples are worked on in pieces that fit a core's cache, and what is kept of them is on a shelf that
+is a file where they are many: memory does not grow with samples, and with steps as their number of
+binary digits. Sums are made in float64 from float32 relevance, in the pairs that the places of the
+steps give (`lrpdyn.dynamics.tree_sums`), so that they are the same for one run, several interrupted ones, or
+parts of one that were made apart, and for any number of threads.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lrpdyn.dynamics.measures import Array, centred_ranks, normalise, of_pixels
+from lrpdyn.dynamics.one_step import (
+    KEPT,
+    LARGEST,
+    Addition,
+    Held,
+    Measures,
+    Step,
+    Transition,
+    add_step,
+    joined,
+)
+from lrpdyn.dynamics.saved_sums import Part, SavedPart, save_part
+from lrpdyn.dynamics.scratch import Shelf
+from lrpdyn.dynamics.totals import Sums
+from lrpdyn.dynamics.tree_sums import PairedSums
+from lrpdyn.files.stored import LARGEST_IN_MEMORY, Maps, pieces
+
+Result = TypeVar("Result")
+
+#: Pieces that are begun ahead, for each thread.
+AHEAD = 2
+#: What else is made of the maps of some samples, in float64.
+Beside = Callable[[slice, Array], Any]
+
+
+@dataclass(frozen=True)
+class _OfPiece:
+    """What is measured of some samples of a step: columns of `Measures` and of `Transition`."""
+
+    measures: tuple[Array, ...] | None
+    change: tuple[Array, ...] | None
+    beside: Any
+
+
+@dataclass(frozen=True)
+class Added:
+    """What is measured of a step and of the transition that leads to it.
+
+    `beside` holds what was made of each piece of the samples.
+    """
+
+    measures: Measures
+    transition: Transition | None
+    beside: list[Any]
+
+
+def _single(shape: tuple[int, ...]) -> dict[str, tuple[tuple[int, ...], Any]]:
+    """Return a sample's row and the type of what is kept once, of observations of `shape`."""
+    row = of_pixels(shape)[1:]
+    return {
+        "largest": (row, np.float64), "largest_at": (row, np.int32),
+        "ranks": ((math.prod(row),), np.float32),
+    }  # fmt: skip
+
+
+def _summed(shape: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
+    """Return a sample's row of what is summed, in float64."""
+    whole = shape[1:]
+    return {
+        "total": whole, "magnitude": whole, "coarse": whole, "logarithms": of_pixels(shape)[1:],
+    }  # fmt: skip
+
+
+def size_of_sums(shape: tuple[int, ...], places: range) -> tuple[int, int]:
+    """Return the bytes of the sums over so many places: of memory at least, and of files."""
+    # As many subtrees are open at once as the fullest number of places has digits 1.
+    often = 1 if places.start else (len(places) + 1).bit_length() - 1
+    rows = [math.prod(row) * np.dtype(kind).itemsize for row, kind in _single(shape).values()]
+    rows += [math.prod(row) * 8 for row in _summed(shape).values()] * often
+    in_memory = in_files = 0
+    for size in (shape[0] * row for row in rows):
+        if in_memory + size <= LARGEST_IN_MEMORY:
+            in_memory += size
+        else:
+            in_files += size
+    return in_memory, in_files
+
+
+class Dynamics:
+    """Sums over the steps added so far; `add` each step once, in order, alone or with the next ones.
+
+    Every checkpoint of the series has a place, from 0 on. Every second one, for which sums are made
+    too, is the one at an even place.
+
+    Parameters
+    ----------
+    shape
+        Of the observations, (N, C, H, W) or (N, F).
+    normalisation
+        Of the copies that differences are made from.
+    folder
+        Where temporary files may be made, for very many samples.
+    threads
+        How many pieces are worked on at once.
+    begin
+        The place of the first step that is added.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        normalisation: str = "none",
+        folder: Path | None = None,
+        threads: int = 1,
+        begin: int = 0,
+    ) -> None:
+        self.normalisation = normalisation
+        self.steps = 0
+        self.transitions = 0
+        self.shape = shape
+        self._shelf = Shelf(shape[0], folder)
+        for name, (row, kind) in _single(shape).items():
+            self._shelf.add(name, row, kind)
+        self._sums = PairedSums(self._shelf, _summed(shape))
+        self._pieces = pieces(shape)
+        self._threads = threads
+        self._pool = ThreadPoolExecutor(threads) if threads > 1 and len(self._pieces) > 1 else None
+        self._begin = self._place = begin
+        self._first: Step | None = None
+        self._last: Step | None = None
+        self._previous: Step | None = None
+        self._every_second: Step | None = None
+
+    def take_up(
+        self, first: tuple[int, Maps] | None, before: Sequence[tuple[int, int, Maps]]
+    ) -> None:
+        """Have at hand what was before the first place that is added: no part of the sums.
+
+        Parameters
+        ----------
+        first
+            The first finite step of the run and its maps, if it was before.
+        before
+            Place, step and maps of the last finite steps, in order, back to one at an even place or
+            to one that is not finite; what could not be loaded is left out.
+        """
+        self._first = None if first is None else Step(*first)
+        even = [Step(step, maps) for place, step, maps in before if place % 2 == 0]
+        self._every_second = even[-1] if even else None
+        if before:
+            _, step, maps = before[-1]
+            self._previous = Step(step, maps)
+            list(self.each(lambda piece: self._rank(piece, maps)))
+
+    def _rank(self, piece: slice, maps: Maps) -> None:
+        exact = normalise(maps[piece].astype(np.float64), self.normalisation)
+        self._shelf.write(piece, "ranks", centred_ranks(exact))
+
+    def pass_over(self) -> None:
+        """Leave out the checkpoint that is next: its neighbours make a transition."""
+        joining = self._sums.join((0, self._place))
+        for piece in self._pieces:
+            with self._sums.adding(piece) as put:
+                for name in self._sums.names:
+                    put(joining, name, None)
+        self._place += 1
+
+    def add(
+        self, steps: Sequence[tuple[int, Maps, bool]], beside: Beside | None = None
+    ) -> list[Added]:
+        """Add the raw relevance (N, ...) of successive steps; return what is measured of each.
+
+        Steps that are added together give the same as one after the other, and take less time where
+        samples are many: what they sum up to is brought and taken away once for all of them.
+
+        Parameters
+        ----------
+        steps
+            Each with its maps, and whether they are finite: one that is not has no transition to
+            either side and no part in the sums. Maps of the steps in `needed` are read again: they
+            must stay as they are.
+        beside
+            What else is to be made of the maps of each piece of the samples, in float64.
+        """
+        additions = [self._joined(Step(step, maps), finite) for step, maps, finite in steps]
+        found = list(self.each(lambda piece: self._add_piece(piece, additions, beside)))
+        return [
+            self._measured(addition, [of_piece[n] for of_piece in found])
+            for n, addition in enumerate(additions)
+        ]
+
+    def _joined(self, now: Step, finite: bool) -> Addition:
+        """Give the step that is next its place."""
+        if self._first is None and finite:
+            self._first = now
+        before, even = self._previous, self._place % 2 == 0
+        addition = Addition(
+            now, finite, self._sums.join((0, self._place)), self._first, before,
+            self._every_second if even else None, self.transitions,
+        )  # fmt: skip
+        if not finite:
+            self._previous = self._every_second = None
+        else:
+            self._every_second = now if even else self._every_second
+            self._previous = self._last = now
+            self.steps += 1
+            self.transitions += before is not None
+        self._place += 1
+        return addition
+
+    def _measured(self, addition: Addition, pieces: Sequence[_OfPiece]) -> Added:
+        """Put together what was measured of a step piece by piece."""
+        now, before = addition.now, addition.previous
+        others = [piece.beside for piece in pieces]
+        if not addition.finite or addition.first is None:
+            nothing = np.full(self.shape[0], np.nan)
+            measures = Measures(nothing, nothing, nothing, nothing, nothing, False)
+            return Added(measures, None, others)
+        columns = [piece.measures for piece in pieces if piece.measures is not None]
+        measures = joined(Measures, columns, addition.first.step == 0)
+        if before is None:
+            return Added(measures, None, others)
+        changes = [piece.change for piece in pieces if piece.change is not None]
+        return Added(measures, joined(Transition, changes, before.step, now.step), others)
+
+    def save(self, folder: Path) -> None:
+        """Write the sums into a folder, to be put together with those of other places."""
+        first, last = self._first, self._last
+        part = Part(
+            self._begin, self._place, self.steps, self.transitions,
+            None if first is None else first.step, None if last is None else last.step,
+            self._sums.nodes,
+        )  # fmt: skip
+        save_part(
+            folder,
+            part,
+            {name: partial(self._largest, name) for name in LARGEST},
+            {(name, node): partial(self._sums.of_node, name, node)
+             for node in part.nodes for name in self._sums.names},
+            (None if first is None else first.maps, None if last is None else last.maps),
+            self.shape[0],
+        )  # fmt: skip
+
+    def _largest(self, name: str, piece: slice) -> NDArray[Any]:
+        return self._shelf.read(piece, [name])[name]
+
+    def append(self, saved: SavedPart) -> None:
+        """Add the sums of the places that come next, made elsewhere."""
+        part = saved.part
+        for node in part.nodes:
+            joining = self._sums.join(node)
+            stored = {name: saved.of_node(name, node) for name in self._sums.names}
+            for piece in self._pieces:
+                with self._sums.adding(piece) as put:
+                    for name, values in stored.items():
+                        put(joining, name, values[piece])
+        largest, largest_at = (saved.array(name) for name in LARGEST)
+        for piece in self._pieces:
+            with self._shelf.taken(piece, LARGEST) as sums:
+                # Of equal ones the first counts.
+                larger = (found := largest[piece]) > sums["largest"]
+                sums["largest"][larger] = found[larger]
+                sums["largest_at"][larger] = largest_at[piece][larger] + self.transitions
+        if self._first is None and part.first is not None:
+            self._first = Step(part.first, saved.first_map)
+        if part.last is not None:
+            self._last = Step(part.last, saved.last_map)
+        self.steps += part.steps
+        self.transitions += part.transitions
+        self._place = part.end
+
+    def close(self) -> None:
+        """Give files and threads up; nothing can be read afterwards."""
+        self._shelf.close()
+        if self._pool is not None:
+            self._pool.shutdown()
+
+    def each(self, function: Callable[[slice], Result]) -> Iterator[Result]:
+        """Yield what `function` gives for each piece of the samples, in order."""
+        if self._pool is None:
+            yield from map(function, self._pieces)
+            return
+        begun: deque[Future[Result]] = deque()
+        for piece in self._pieces:
+            begun.append(self._pool.submit(function, piece))
+            if len(begun) >= AHEAD * self._threads:
+                yield begun.popleft().result()
+        while begun:
+            yield begun.popleft().result()
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether samples are so many that threads share them."""
+        return self._pool is not None
+
+    @property
+    def needed(self) -> frozenset[int]:
+        """The steps whose maps are read again."""
+        held = (self._first, self._last, self._previous, self._every_second)
+        return frozenset(one.step for one in held if one is not None)
+
+    def _add_piece(
+        self, piece: slice, additions: Sequence[Addition], beside: Beside | None
+    ) -> list[_OfPiece]:
+        """Add some samples of successive steps; return what is measured of each."""
+        held = Held(piece, self.normalisation)
+        found = []
+        with (
+            self._shelf.taken(piece, KEPT) as kept,
+            self._sums.adding(piece) as put,
+        ):
+            for addition in additions:
+                measures = change = None
+                if addition.finite:
+                    measures, change = add_step(addition, held, kept, put)
+                else:
+                    for name in self._sums.names:
+                        put(addition.joining, name, None)
+                maps = held.of(addition.now).exact
+                found.append(
+                    _OfPiece(measures, change, None if beside is None else beside(piece, maps))
+                )
+                held.forget_all_but(addition.first, addition.previous, addition.now)
+        return found
+
+    def _maps(self, step: Step, piece: slice) -> Array:
+        return normalise(step.maps[piece].astype(np.float64), self.normalisation)
+
+    def of(self, piece: slice) -> Sums:
+        """Return the sums of some samples."""
+        found = {**self._sums.total(piece), **self._shelf.read(piece, LARGEST)}
+        net = np.zeros(found["total"].shape)
+        if self._first is not None and self._last is not None:
+            net = np.abs(self._maps(self._last, piece) - self._maps(self._first, piece))
+        return Sums(self.steps, net, **found)
+
+    def maps(self, names: Sequence[str]) -> Iterator[tuple[dict[str, NDArray[np.float32]], Array]]:
+        """Yield the maps of these names, of `lrpdyn.run.layout.MAPS`, piece by piece.
+
+        With them comes what `lrpdyn.dynamics.totals.Sums.products` gives; its sum over all pieces is what
+        `lrpdyn.dynamics.totals.summary` compares the maps by.
+        """
+
+        def of_piece(piece: slice) -> tuple[dict[str, NDArray[np.float32]], Array]:
+            sums = self.of(piece)
+            return {name: getattr(sums, name) for name in names}, sums.products()
+
+        return self.each(of_piece)

@@ -1,0 +1,229 @@
+"""What is measured of one map, and of two: NumPy alone, in float64, one sample at a time.
+
+Every measure takes maps (N, C, H, W) or (N, F) and returns a value for each of the N samples. Their
+formulae are in ``docs/measures.md``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lrpdyn.errors import UsageError
+
+Array = NDArray[np.float64]
+
+NORMALISATIONS = ("none", "sum", "l1", "max", "minmax")
+#: Above this, sum(R) is so much smaller than sum|R| that dividing by it magnifies noise.
+LARGEST_KAPPA = 3.0
+
+
+def rows(maps: NDArray[Any]) -> Array:
+    """Return maps as (N, entries), float64."""
+    return np.asarray(maps.reshape(len(maps), -1), dtype=np.float64)
+
+
+def pixels(maps: NDArray[Any]) -> NDArray[Any]:
+    """Return maps summed over channels, (N, H, W); features (N, F) are pixels already."""
+    return maps.sum(axis=1) if maps.ndim == 4 else maps
+
+
+def normalise(maps: NDArray[np.floating], how: str) -> Array:
+    """Return maps (N, ...) as float64, each sample normalised on its own.
+
+    ``none``: as they are; ``sum``: by their sum; ``l1``: by the sum of absolute values; ``max``: by
+    the largest absolute value; ``minmax``: to 0..1. An all-zero map stays zero.
+
+    Raises
+    ------
+    UsageError
+        ``sum`` is asked for and sum|R| is more than three times |sum R| in some sample.
+    """
+    if how == "none":
+        return np.asarray(maps, dtype=np.float64)
+    values = rows(maps)
+    total = np.abs(values).sum(axis=1)
+    if how == "sum":
+        divisor = values.sum(axis=1)
+        if bool((total > LARGEST_KAPPA * np.abs(divisor)).any()):
+            raise UsageError(
+                "--normalize sum: relevance of both signs nearly cancels in some maps (sum|R| is more "
+                f"than {LARGEST_KAPPA:g} times |sum R|), so that dividing by the sum magnifies noise; "
+                "use --normalize l1"
+            )
+    elif how == "l1":
+        divisor = total
+    elif how == "max":
+        divisor = np.abs(values).max(axis=1)
+    else:
+        values = np.where((total > 0)[:, None], values - values.min(axis=1, keepdims=True), 0.0)
+        divisor = values.max(axis=1)
+    scaled = values / np.where(divisor == 0, 1.0, divisor)[:, None]
+    return scaled.reshape(maps.shape)
+
+
+def entropy(maps: NDArray[np.floating]) -> Array:
+    """Return -sum q ln q over pixels, q = |R| summed over channels over its total; NaN if zero."""
+    return entropy_of_sizes(pixels(np.abs(np.asarray(maps, dtype=np.float64))))
+
+
+def entropy_of_sizes(sizes: Array) -> Array:
+    """Return the `entropy` of maps whose channel-summed |R| is `sizes`."""
+    weights = rows(sizes)
+    total = weights.sum(axis=1, keepdims=True)
+    q = weights / np.where(total == 0, 1.0, total)
+    logarithm = np.log(np.where(q > 0, q, 1.0))
+    return np.where(total[:, 0] > 0, np.abs((q * logarithm).sum(axis=1)), np.nan)
+
+
+def _products(one: Array, other: Array) -> Array:
+    """Return the inner product of each row."""
+    found: Array = np.einsum("ij,ij->i", one, other)
+    return found
+
+
+def _common_direction(
+    before: Array, after: Array, difference: Array
+) -> tuple[Array, Array, Array, Array]:
+    """Return (a, b), the squared first singular value and u . (R' - R) of [R, R'].
+
+    The first left singular vector is u = (a R + b R') / sigma; the last value is without its sigma.
+    """
+    gram = np.empty((len(before), 2, 2))
+    gram[:, 0, 0] = _products(before, before)
+    gram[:, 1, 1] = _products(after, after)
+    gram[:, 0, 1] = gram[:, 1, 0] = _products(before, after)
+    values, vectors = np.linalg.eigh(gram)
+    a, b = vectors[:, 0, 1], vectors[:, 1, 1]
+    along = a * _products(before, difference) + b * _products(after, difference)
+    return a, b, values[:, 1], along
+
+
+def split_change(before: NDArray[Any], after: NDArray[Any]) -> tuple[Array, Array]:
+    """Split each sample's change R' - R into scale and shape, which add up to it entry by entry.
+
+    Scale is the part along the direction common to both maps: with u the first left singular vector
+    of the two-column matrix [R, R'], scale = u u'(R' - R). Shape is the rest, at right angles to it.
+
+    Returns
+    -------
+    scale, shape
+        Of the shape of the maps, in units of the relevance.
+    """
+    one, two = rows(before), rows(after)
+    a, b, squared, along = _common_direction(one, two, two - one)
+    factor = along / np.where(squared > 0, squared, 1.0)
+    scale = factor[:, None] * (a[:, None] * one + b[:, None] * two)
+    return scale.reshape(before.shape), (two - one - scale).reshape(before.shape)
+
+
+def scale_share(before: NDArray[Any], after: NDArray[Any]) -> Array:
+    """Return |scale|^2 / |R' - R|^2 of `split_change`; the rest is shape. NaN if nothing changed."""
+    return scale_of_change(before, after, rows(after) - rows(before))[0]
+
+
+def scale_factor(before: NDArray[Any], after: NDArray[Any]) -> Array:
+    """Return u . R' / u . R along the common direction of `split_change`; NaN where u . R is zero.
+
+    By how much the map grew; negative where it turned round.
+    """
+    return scale_of_change(before, after, rows(after) - rows(before))[1]
+
+
+def scale_of_change(
+    before: NDArray[Any], after: NDArray[Any], change: NDArray[Any]
+) -> tuple[Array, Array]:
+    """Return `scale_share` and `scale_factor` of the change R' - R, which share their arithmetic."""
+    difference = rows(change)
+    a, b, squared, along = _common_direction(rows(before), rows(after), difference)
+    length = _products(difference, difference)
+    possible = (length > 0) & (squared > 0)
+    # One after the other: the product of two small squares may be below the smallest float.
+    share = (along / np.where(possible, squared, 1.0)) * (along / np.where(possible, length, 1.0))
+    # (a, b) is an eigenvector of the Gram matrix of R and R', so that u . R and u . R' are as a and b.
+    factor = np.where(np.abs(a) > 1e-12, b / np.where(np.abs(a) > 1e-12, a, 1.0), np.nan)
+    return np.where(possible, np.clip(share, 0.0, 1.0), np.nan), factor
+
+
+def cosines(one: NDArray[np.floating], two: NDArray[np.floating]) -> Array:
+    """Return the cosine of each sample's two maps, (N,); NaN where one is zero or not finite."""
+    a, b = rows(one), rows(two)
+    # Half the time of numpy.linalg.norm, which makes the squares before it sums them.
+    lengths = np.sqrt(_products(a, a)) * np.sqrt(_products(b, b))
+    usable = np.isfinite(lengths) & (lengths > 0)
+    products = np.where(usable, _products(a, b), np.nan) / np.where(usable, lengths, 1.0)
+    return np.clip(products, -1.0, 1.0)
+
+
+def _order(values: Array) -> tuple[NDArray[np.intp], Array]:
+    """Return what `numpy.argsort` does of finite numbers, equal ones in any order, and them in order.
+
+    By the first half of their bits, which order as the numbers do: of 16 bits NumPy sorts by digits.
+    That takes half the time, and the sums of a run spend a quarter of theirs on it.
+    """
+    bits = values.view(np.int64)
+    # Negative numbers order the other way round.
+    first = (bits ^ (bits >> 63 & np.iinfo(np.int64).max)) >> 32
+    order = first.astype(np.uint16).argsort(kind="stable")
+    order = order[(first >> 16).astype(np.int16)[order].argsort(kind="stable")]
+    ordered = values[order]
+    if (ordered[1:] < ordered[:-1]).any():
+        alike = np.diff(first[order]) == 0
+        places = np.flatnonzero(np.append(alike, False) | np.append(False, alike))
+        those = order[places]
+        order[places] = those[values[those].argsort()]
+        ordered = values[order]
+    return order, ordered
+
+
+def ranks(values: Array) -> Array:
+    """Return the ranks of each row of (N, entries), from 0; ties share the mean of their ranks."""
+    result = np.empty(values.shape)
+    places = np.arange(values.shape[1], dtype=np.float64)
+    for row, ranked in zip(values, result, strict=True):
+        order, ordered = _order(row)
+        begins = np.flatnonzero(ordered[1:] != ordered[:-1]) + 1  # of the groups of ties
+        if len(begins) + 1 >= len(row):
+            ranked[order] = places
+            continue
+        starts = np.concatenate([[0], begins])
+        sizes = np.diff(starts, append=len(row))
+        ranked[order] = np.repeat(starts + (sizes - 1) / 2, sizes)
+    return result
+
+
+def centred_ranks(maps: NDArray[Any]) -> Array:
+    """Return the ranks of each sample's channel-summed pixels less their mean, (N, pixels)."""
+    found = ranks(rows(pixels(maps)))
+    centred: Array = found - (found.shape[1] - 1) / 2
+    return centred
+
+
+def gives_probabilities(head: str, units: int, *, continuous: bool) -> bool:
+    """Tell whether a head's outputs are logits of a distribution over its units.
+
+    `continuous` says that a policy's outputs are the means of a Gaussian.
+    """
+    return head in ("policy", "logits") and units > 1 and not continuous
+
+
+def predictions(outputs: Array, *, probabilities: bool) -> Array:
+    """Return what a head predicts, (..., K): the softmax of logits, or the outputs themselves."""
+    if not probabilities:
+        return outputs
+    raised: Array = np.exp(outputs - outputs.max(axis=-1, keepdims=True))
+    shares: Array = raised / raised.sum(axis=-1, keepdims=True)
+    return shares
+
+
+def rank_correlation(one: Array, other: Array) -> float | None:
+    """Return the rank correlation of two series (S,); None where one of them does not vary."""
+    found = float(cosines(centred_ranks(one[None]), centred_ranks(other[None]))[0])
+    return found if np.isfinite(found) else None
+
+
+def of_pixels(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the shape of maps of `shape`, (N, C, H, W) or (N, F), whose channels are summed."""
+    return (shape[0], *shape[2:]) if len(shape) == 4 else shape

@@ -1,0 +1,284 @@
+"""What is kept of every step in memory: a row of numbers, from which tables and report are made."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator, Mapping
+from sys import intern
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from lrpdyn.checkpoints.model import Checkpoint
+from lrpdyn.dynamics.one_step import Measures, Transition
+
+#: What a step measures, and what the transition that leads to it does, in each of N samples.
+MEASURES = ("relevance_sum", "relevance_l1", "entropy", "distance_from_first",
+            "distance_from_first_l1")  # fmt: skip
+TRANSITION = ("change", "scale_share", "scale_factor", "cosine", "rank_similarity")
+#: What the manifest says of a checkpoint.
+ENTRY = ("step", "path", "format", "sha256", "status", "reason", "relevance_sha256")
+#: What is one value for each step, and its type.
+_SINGLE: dict[str, DTypeLike] = {
+    "step": np.int64, "finite": np.bool_, "sha256": "S64", "relevance_sha256": "S64",
+    "batch_size": np.int64, "from_step": np.int64, "from_step_zero": np.bool_,
+}  # fmt: skip
+
+
+class Records:
+    """The steps of a run so far, in order: those that are explained have a row in each column.
+
+    The lines of the journal are not held: with their keys and nested lists they take ten times the
+    bytes of the numbers in them, and a run may have a hundred thousand.
+
+    Columns
+    -------
+    step, finite, sha256, relevance_sha256, batch_size, from_step, from_step_zero
+        (S,). `batch_size` is -1 where it is what was asked for, `from_step`, where the transition
+        begins that leads to the step, -1 where none does; a hash is empty where there is none.
+    target, argmax
+        (S, N), -1 where not finite.
+    score, support; those of `MEASURES` and of `TRANSITION`
+        (S, N), NaN where unknown.
+    outputs
+        (S, N, K).
+    outline
+        (S, D): the L1-normalised map of a mean sample, summed over coarse patches.
+    shares, effects
+        (S, R, N): the share of sum|R| in each region, and the effect of painting it over; only where
+        regions are given, the effects only where some are known.
+
+    Attributes
+    ----------
+    explained
+        The number S of rows.
+    broken
+        For each row, where NaN or infinity is, the cause before what follows from it; else empty.
+    bad
+        What the manifest says of checkpoints that could not be loaded, in order.
+
+    Parameters
+    ----------
+    expected
+        How many rows there will be, as far as is known.
+    """
+
+    def __init__(self, expected: int) -> None:
+        self.explained = 0
+        self.broken: list[tuple[str, ...]] = []
+        self.bad: list[dict[str, Any]] = []
+        self._paths: list[str] = []
+        self._formats: list[str | None] = []
+        self._reasons: list[str | None] = []
+        self._columns, self._weights, self._dead = (Columns(expected) for _ in range(3))
+        for name, kind in _SINGLE.items():
+            self._columns.make(name, (), kind)
+
+    def __len__(self) -> int:
+        return self.explained + len(self.bad)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._columns
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        """Return a column (S, ...), which is not to be written to."""
+        column = self._columns[name][: self.explained]
+        column.flags.writeable = False
+        return column
+
+    @property
+    def steps(self) -> list[int]:
+        """All steps, those of bad checkpoints included, in order."""
+        return sorted([*self["step"].tolist(), *(facts["step"] for facts in self.bad)])
+
+    @property
+    def finite_steps(self) -> list[int]:
+        """The steps that are finite, in order."""
+        found: list[int] = self["step"][self["finite"]].tolist()
+        return found
+
+    @property
+    def weight_change(self) -> tuple[tuple[str, ...], NDArray[np.float64]]:
+        """L layers and (S, L), ||difference to the checkpoint before|| / ||before||."""
+        return self._by_layer(self._weights)
+
+    @property
+    def dead(self) -> tuple[tuple[str, ...], NDArray[np.float64]]:
+        """A layers and (S, A), the share of the units that no sample moves."""
+        return self._by_layer(self._dead)
+
+    def _by_layer(self, of_layers: Columns) -> tuple[tuple[str, ...], NDArray[np.float64]]:
+        names = tuple(of_layers)
+        table = np.empty((self.explained, len(names)))
+        for place, name in enumerate(names):
+            table[:, place] = of_layers[name][: self.explained]
+        return names, table
+
+    def extend(self, count: int) -> int:
+        """Make so many rows more, and return the first of them."""
+        first = self.explained
+        self.explained += count
+        self.broken += [()] * count
+        self._paths += [""] * count
+        self._formats += [None] * count
+        self._reasons += [None] * count
+        for columns in (self._columns, self._weights, self._dead):
+            columns.reserve(self.explained)
+        return first
+
+    def add(
+        self,
+        facts: Mapping[str, Any],
+        measures: Measures,
+        transition: Transition | None,
+        outline: NDArray[np.float64],
+        shares: NDArray[np.float64] | None,
+    ) -> None:
+        """Add a step by its line of the journal, its measures and the transition that leads to it."""
+        row, put = self.extend(1), self._columns.put
+        self.put_facts(row, facts)
+        put("from_step_zero", row, measures.from_step_zero)
+        put("from_step", row, -1 if transition is None else transition.from_step)
+        for name in MEASURES:
+            put(name, row, getattr(measures, name))
+        unknown = np.full(measures.relevance_sum.shape, np.nan)
+        for name in TRANSITION:
+            put(name, row, unknown if transition is None else getattr(transition, name))
+        put("outline", row, outline)
+        if shares is not None:
+            put("shares", row, shares)
+
+    def put_facts(self, row: int, facts: Mapping[str, Any]) -> None:
+        """Put what a line of the journal says into a row, whatever it held before."""
+        put, evidence = self._columns.put, facts["evidence"]
+        self._paths[row] = facts["path"]
+        self._formats[row], self._reasons[row] = _shared(facts, "format"), _shared(facts, "reason")
+        self.broken[row] = _broken_places(facts)
+        put("step", row, facts["step"])
+        put("finite", row, facts["status"] == "done")
+        put("batch_size", row, facts.get("batch_size", -1))
+        for name in ("sha256", "relevance_sha256"):
+            put(name, row, (facts.get(name) or "").encode())
+        for name in ("score", "support", "outputs"):
+            put(name, row, facts[name])
+        for name in ("target", "argmax"):
+            put(name, row, [-1 if unit is None else unit for unit in facts[name]], np.int64)
+        if "effects" in evidence or "effects" in self:
+            put("effects", row, evidence.get("effects"))
+        _put_table(self._weights, row, evidence["weights"]["change"] or {})
+        _put_table(self._dead, row, evidence["dead"] or {})
+
+    def put_measured(self, first: int, columns: Mapping[str, NDArray[Any]]) -> None:
+        """Put what was measured, n rows of some columns, into the rows from `first` on."""
+        for name, values in columns.items():
+            self._columns.put_all(name, first, values)
+
+    def add_bad(self, checkpoint: Checkpoint, reason: str) -> None:
+        """Add a checkpoint that could not be loaded."""
+        self.bad.append({
+            "step": checkpoint.step, "path": str(checkpoint.path), "format": checkpoint.format,
+            "sha256": None, "status": "bad", "reason": reason,
+        })  # fmt: skip
+
+    def entries(self) -> Iterator[dict[str, Any]]:
+        """Yield what the manifest says of each step, in order, bad ones included."""
+        bad = ({name: facts.get(name) for name in ENTRY} for facts in self.bad)
+        explained = (self.entry(row) for row in range(self.explained))
+        return heapq.merge(explained, bad, key=lambda entry: entry["step"])
+
+    def entry(self, row: int) -> dict[str, Any]:
+        """Return what the manifest says of the step in a row."""
+        sha256, relevance = (
+            self._columns[name][row].decode() for name in ("sha256", "relevance_sha256")
+        )
+        return {
+            "step": int(self._columns["step"][row]),
+            "path": self._paths[row],
+            "format": self._formats[row],
+            "sha256": sha256,
+            "status": "done" if self._columns["finite"][row] else "not_finite",
+            "reason": self._reasons[row],
+            "relevance_sha256": relevance or None,
+        }
+
+
+def _shared(facts: Mapping[str, Any], name: str) -> str | None:
+    """Return a text that is the same for most steps, of which one is kept."""
+    text = facts.get(name)
+    return None if text is None else intern(text)
+
+
+def _put_table(columns: Columns, row: int, table: Mapping[str, float | None]) -> None:
+    """Put a value for each layer into a row, NaN for layers that the table has none of."""
+    for name in dict.fromkeys((*columns, *table)):
+        columns.put(name, row, table.get(name))
+
+
+def _broken_places(facts: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return where NaN or infinity is, the cause before what follows from it."""
+    if facts["status"] == "done":
+        return ()
+    layers = facts["evidence"]["weights_not_finite"]
+    places = [f"the weights of {', '.join(layers)}"] if layers else []
+    if any(output is None for row in facts["outputs"] for output in row):
+        places.append("the outputs")
+    if not facts["relevance_finite"]:
+        places.append("the relevance")
+    return tuple(places)
+
+
+#: What a row holds that nothing was put into, by the kind of its column.
+_NOTHING: dict[str, Any] = {"f": np.nan, "i": -1, "b": False, "S": b""}
+
+
+class Columns:
+    """Arrays by name, which share their number of rows.
+
+    Rows of Python's own numbers take ten times the bytes, and a small array for each row twice.
+
+    Parameters
+    ----------
+    expected
+        How many rows there will be, as far as is known.
+    """
+
+    def __init__(self, expected: int) -> None:
+        self._rows = max(expected, 1)
+        self._arrays: dict[str, NDArray[Any]] = {}
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._arrays)
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        """Return a column (rows, ...), those rows included that nothing was put into."""
+        return self._arrays[name]
+
+    def make(self, name: str, shape: tuple[int, ...], kind: DTypeLike) -> None:
+        """Make a column of rows of `shape`, where there is none."""
+        if name not in self._arrays:
+            self._arrays[name] = _empty(self._rows, shape, np.dtype(kind))
+
+    def put(self, name: str, row: int, values: Any, kind: DTypeLike = np.float64) -> None:
+        """Put values into a row, and make the column where there is none; None becomes NaN."""
+        if name not in self._arrays:
+            self.make(name, np.shape(values), kind)
+        self._arrays[name][row] = values
+
+    def put_all(self, name: str, first: int, values: NDArray[Any]) -> None:
+        """Put values (n, ...) into the rows from `first` on."""
+        self.make(name, values.shape[1:], values.dtype)
+        self._arrays[name][first : first + len(values)] = values
+
+    def reserve(self, rows: int) -> None:
+        """Have so many rows at least."""
+        if rows <= self._rows:
+            return
+        self._rows = max(rows, 2 * self._rows)
+        for name, array in self._arrays.items():
+            more = _empty(self._rows - len(array), array.shape[1:], array.dtype)
+            self._arrays[name] = np.concatenate([array, more])
+
+
+def _empty(rows: int, shape: tuple[int, ...], kind: np.dtype[Any]) -> NDArray[Any]:
+    return np.full((rows, *shape), _NOTHING[kind.kind], kind)

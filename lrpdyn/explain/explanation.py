@@ -1,0 +1,203 @@
+"""One network that many checkpoints are loaded into, and its explanation at each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lrpdyn.errors import RunError
+from lrpdyn.explain.model import (
+    Model,
+    batch_slices,
+    batches,
+    with_held,
+)
+from lrpdyn.files.streamed import Samples
+from lrpdyn.lrp import attribution
+from lrpdyn.lrp.attribution import contrast_rows
+from lrpdyn.lrp.registry import STOCK
+from lrpdyn.lrp.stock import explain_with_stock_rule
+from lrpdyn.system.memory import SAMPLES, give_back, is_out_of_memory
+
+Integers = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What one checkpoint gives for N samples; `score` is NaN where an output is not finite.
+
+    `outputs` (N, units) are those of the explained network, `support` (N,) what speaks for the
+    score in the last layer.
+    """
+
+    relevance: NDArray[np.float32]
+    score: NDArray[np.float64]
+    target: Integers
+    argmax: Integers
+    support: NDArray[np.float64]
+    outputs: NDArray[np.float64]
+
+    @property
+    def finite(self) -> bool:
+        return bool(np.isfinite(self.score).all() and np.isfinite(self.relevance).all())
+
+
+@dataclass(frozen=True)
+class Question:
+    """Which score is explained.
+
+    `targets` (N,) None means the unit that the network prefers; `runner_up` (N,) is the unit that
+    the contrast of this name subtracts where it is held fixed.
+    """
+
+    contrast: str
+    targets: Integers | None = None
+    runner_up: Integers | None = None
+
+    def part(self, chosen: slice | Sequence[int]) -> Question:
+        """Return the question of some samples."""
+        targets = None if self.targets is None else self.targets[chosen]
+        runner_up = None if self.runner_up is None else self.runner_up[chosen]
+        return Question(self.contrast, targets, runner_up)
+
+
+def chosen_samples(
+    model: Model, observations: Samples, question: Question, samples: Sequence[int]
+) -> tuple[Model, NDArray[np.float32], Question]:
+    """Return the model, the observations and the question of some samples alone."""
+    part = with_held(model, model.held, samples)
+    return part, observations[list(samples)], question.part(list(samples))
+
+
+def preferred(model: Model, x: Tensor, outputs: Tensor) -> Tensor:
+    """Return the unit that the network as loaded prefers, (N,).
+
+    Where an expectation over a softmax is explained at the logits, it is the expectation that
+    decides what the agent does.
+    """
+    if model.canonised.reference is model.canonised.unfolded:
+        return outputs.argmax(dim=1)
+    with torch.no_grad():
+        chosen: Tensor = model.canonised.reference(x).argmax(dim=1)
+    return chosen
+
+
+def outputs_of(model: Model, observations: Samples) -> NDArray[np.float64]:
+    """Return the plain outputs of the head, (N, units)."""
+    with torch.no_grad():
+        outputs = [model.explained(x).cpu() for x in batches(model, observations)]
+    return torch.cat(outputs).double().numpy()
+
+
+def explain(model: Model, observations: Samples, question: Question) -> Explanation:
+    """Explain each sample's score at the weights that are loaded."""
+    return joined(list(explain_parts(model, observations, question)))
+
+
+def explain_parts(
+    model: Model,
+    observations: Samples,
+    question: Question,
+    halved: Callable[[int], object] = lambda size: None,
+) -> Iterator[Explanation]:
+    """Yield the explanation of one batch of samples after the other.
+
+    Where the device's memory runs out, the batch and those that follow are halved, and `halved` is
+    told how many samples are explained at once from there on: last bits depend on it.
+
+    Raises
+    ------
+    RunError
+        There is not enough memory for one sample.
+    """
+    done = 0
+    while done < len(observations):
+        try:
+            chosen = batch_slices(model, len(observations), done)
+            for part, x in zip(chosen, batches(model, observations, done), strict=True):
+                yield explain_batch(model, x, question.part(part))
+                done = part.stop
+                if part.stop // SAMPLES > part.start // SAMPLES:
+                    give_back()
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            if model.batch_size == 1:
+                raise RunError(
+                    f"the memory of {model.device} does not hold one observation while it is explained; "
+                    "what is finished is kept: the same command goes on where there is more, with --device "
+                    "cpu or --workers 1"
+                ) from error
+        # Not before the error is gone, which holds what the batch took.
+        if done < len(observations):
+            model = replace(model, batch_size=-(-min(model.batch_size, len(observations)) // 2))
+            halved(model.batch_size)
+            if model.device.type == "cuda":
+                torch.cuda.empty_cache()
+
+
+def joined(parts: Sequence[Explanation]) -> Explanation:
+    """Put the explanations of parts of the samples together."""
+    return Explanation(
+        *(np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(Explanation))
+    )
+
+
+def explain_batch(model: Model, x: Tensor, question: Question) -> Explanation:
+    """Explain one batch of `batches`; the question is that of its samples."""
+    chosen: dict[str, Tensor] = {}
+
+    def choose(outputs: Tensor) -> Tensor:
+        argmax = preferred(model, x, outputs)
+        target = argmax if question.targets is None else _tensor(question.targets, model)
+        second = None if question.runner_up is None else _tensor(question.runner_up, model)
+        rows = contrast_rows(outputs, target, question.contrast, second)
+        chosen.update(argmax=argmax, target=target, rows=rows)
+        if not bool(torch.isfinite(outputs).all()):
+            raise _NotFiniteError(outputs)
+        return rows
+
+    try:
+        outputs, maps, support = explain_rows(model, x, choose)
+    except _NotFiniteError as stopped:
+        outputs = stopped.outputs
+        maps, support = torch.full_like(x, torch.nan), torch.full_like(outputs[:, 0], torch.nan)
+    score = (chosen["rows"].cpu().double() * outputs.cpu().double()).sum(dim=1)
+    return Explanation(
+        maps.float().cpu().numpy(),
+        score.numpy(),
+        chosen["target"].cpu().numpy(),
+        chosen["argmax"].cpu().numpy(),
+        support.cpu().double().numpy(),
+        outputs.cpu().double().numpy(),
+    )
+
+
+class _NotFiniteError(Exception):
+    """The outputs hold NaN or infinity: there is no score to explain."""
+
+    def __init__(self, outputs: Tensor) -> None:
+        super().__init__()
+        self.outputs = outputs
+
+
+def explain_rows(
+    model: Model, x: Tensor, choose: Callable[[Tensor], Tensor]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return outputs (N, K), relevance and support (N,) of a batch, under the model's rule."""
+    if model.composite.name in STOCK:
+        outputs, maps = explain_with_stock_rule(
+            model.path, model.explained, model.composite.name, x, choose
+        )
+        return outputs, maps, torch.full_like(outputs[:, 0], torch.nan)
+    found = attribution.explain(model.explained, model.plan, x, choose)
+    return found.outputs, found.relevance, found.support
+
+
+def _tensor(values: NDArray[np.int64], model: Model) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(values)).to(model.device)

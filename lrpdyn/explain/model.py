@@ -1,0 +1,185 @@
+"""One network that many checkpoints are loaded into."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import torch
+from torch import Tensor, fx, nn
+
+from lrpdyn.architectures.registry import Resolved, load_weights, path_of
+from lrpdyn.checkpoints.model import Checkpoint
+from lrpdyn.checkpoints.readers import read_weights, read_weights_again
+from lrpdyn.errors import ArchitectureError, CheckpointError, UsageError
+from lrpdyn.files.streamed import Samples, pieces
+from lrpdyn.lrp.canonical.canonise import Canonised, canonise_fully
+from lrpdyn.lrp.canonical.layers import Weighted
+from lrpdyn.lrp.composites import Composite
+from lrpdyn.lrp.plan import Bounds, Plan, layers_of, make_plan
+from lrpdyn.lrp.registry import STOCK, Rule
+from lrpdyn.observations.fixed_inputs import Held
+from lrpdyn.observations.layout import Expected
+
+
+@dataclass(frozen=True)
+class Model:
+    """A network, and the canonised path to one of its heads, which shares its weights.
+
+    `plan` is the rule of each layer; it is empty until the observations are known, and where one of
+    Captum's own rules is asked for. `held` are the values of the other inputs, by sample, of a
+    network with several.
+    """
+
+    resolved: Resolved
+    network: nn.Module
+    path: nn.Module
+    canonised: Canonised
+    composite: Composite
+    plan: Plan
+    head: str
+    device: torch.device
+    batch_size: int
+    held: Held = field(default_factory=dict)
+
+    @property
+    def explained(self) -> fx.GraphModule:
+        """The network that is explained."""
+        return self.canonised.explained
+
+
+def make_model(
+    resolved: Resolved, head: str | None, device: str, batch_size: int, composite: Composite
+) -> Model:
+    """Build the network and canonise the path to `head`."""
+    chosen = torch.device(device)
+    network = resolved.build().to(chosen)
+    name, path = path_of(network, head)
+    canonised = canonise_fully(path.eval(), composite.claims)
+    return Model(resolved, network, path, canonised, composite, {}, name, chosen, batch_size)
+
+
+def with_held(model: Model, held: Held, chosen: Sequence[int]) -> Model:
+    """Return the model with the other inputs' values of the samples that were chosen."""
+    return replace(model, held={name: values[list(chosen)] for name, values in held.items()})
+
+
+def with_plan(model: Model, observations: Samples, bounds: Bounds | None) -> Model:
+    """Return the model with the rule of each layer.
+
+    `bounds` are the least and the largest value that observations can have, where that is known.
+
+    Raises
+    ------
+    UsageError
+        A rule does not fit a layer, or observations lie outside of the bounds of ``zbox``.
+    """
+    if model.composite.name in STOCK:
+        return model
+    for assignment in model.composite.assignments:
+        if assignment.rule.name == "zbox":
+            _check_box(assignment.rule, observations)
+    example = next(batches(model, observations[:1]))
+    return replace(model, plan=make_plan(model.explained, model.composite, example, bounds))
+
+
+def _check_box(rule: Rule, observations: Samples) -> None:
+    low, high = rule.parameters["low"], rule.parameters["high"]
+    if low is None or high is None:
+        return
+    shape = (1, -1, *[1] * (observations.ndim - 2))
+    lowest = np.reshape(low, shape) if isinstance(low, tuple) else low
+    highest = np.reshape(high, shape) if isinstance(high, tuple) else high
+    outside = [
+        bool((piece < lowest).any() or (piece > highest).any()) for piece in pieces(observations)
+    ]
+    if any(outside):
+        least = min(float(piece.min()) for piece in pieces(observations))
+        most = max(float(piece.max()) for piece in pieces(observations))
+        raise UsageError(
+            f"rule {rule}: the observations lie in {least:g}.."
+            f"{most:g}, as the network takes them; its bounds must hold them"
+        )
+
+
+def expected_observations(model: Model, shape: tuple[int, ...] | None) -> Expected:
+    """Return what the first layer with weights takes, and how pixels are scaled."""
+    preprocessing = model.resolved.architecture.preprocessing
+    weighted = (
+        layer.module for layer in layers_of(model.explained).values() if isinstance(layer, Weighted)
+    )
+    first = next(weighted, None)
+    if first is None:
+        raise ArchitectureError(
+            f"architecture {model.resolved.architecture.name}: head {model.head} has no linear layer"
+        )
+    linear = isinstance(first, nn.Linear)
+    return Expected(
+        channels=None if linear else int(first.in_channels),  # type: ignore[arg-type]
+        features=int(first.in_features) if linear else None,  # type: ignore[arg-type]
+        divisor=preprocessing.divisor,
+        range=preprocessing.expected,
+        shape=shape,
+    )
+
+
+def load(model: Model, checkpoint: Checkpoint, *, trust: bool) -> str:
+    """Load a checkpoint's weights into the model; return their SHA-256."""
+    weights, sha256 = read_weights(
+        checkpoint.path, checkpoint.format, trust=trust, weights=checkpoint.weights
+    )
+    _put(model, checkpoint, weights)
+    return sha256
+
+
+def load_again(model: Model, checkpoint: Checkpoint, *, trust: bool) -> None:
+    """Load the weights of a checkpoint that was explained before."""
+    weights = read_weights_again(
+        checkpoint.path, checkpoint.format, trust=trust, weights=checkpoint.weights
+    )
+    _put(model, checkpoint, weights)
+
+
+def _put(model: Model, checkpoint: Checkpoint, weights: Mapping[str, Tensor]) -> None:
+    load_weights(model.network, weights, model.resolved, str(checkpoint.path), model.path)
+
+
+def can_load(model: Model, checkpoint: Checkpoint, *, trust: bool) -> bool:
+    """Load a checkpoint that was explained before, and tell whether it is still there."""
+    try:
+        load_again(model, checkpoint, trust=trust)
+    except (CheckpointError, ArchitectureError, OSError):
+        return False
+    return True
+
+
+def batch_slices(model: Model, count: int, begin: int = 0) -> Iterator[slice]:
+    """Yield which of `count` samples, from `begin` on, are explained at once: last bits depend on it."""
+    for start in range(begin, count, model.batch_size):
+        yield slice(start, min(start + model.batch_size, count))
+
+
+def batches(model: Model, observations: Samples, begin: int = 0) -> Iterator[Tensor]:
+    """Yield the observations as the network takes them, and hold its other inputs at theirs.
+
+    On a GPU the next batch is on its way while one is worked on.
+    """
+    dtype = next(model.network.parameters()).dtype
+
+    def moved(chosen: slice) -> Tensor:
+        batch = torch.from_numpy(observations[chosen])
+        if model.device.type == "cuda":
+            return batch.pin_memory().to(model.device, dtype, non_blocking=True)
+        return batch.to(model.device, dtype)
+
+    slices = list(batch_slices(model, len(observations), begin))
+    ahead = moved(slices[0]) if slices else None
+    for n, chosen in enumerate(slices):
+        assert ahead is not None
+        x, ahead = ahead, moved(slices[n + 1]) if n + 1 < len(slices) else None
+        for name, values in model.held.items():
+            part = torch.from_numpy(values[chosen])
+            # The canonised network shares the buffer: its content changes, not the buffer.
+            getattr(model.path, f"held_{name}").data = part.to(model.device, dtype)
+        yield x

@@ -1,0 +1,100 @@
+"""Maps in rows and columns: every row with a name, every column with a heading and a scale."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from matplotlib.figure import Figure
+
+from lrpdyn.figures.canvas import layout, maps, style
+from lrpdyn.figures.canvas.style import Array
+
+#: So many columns are legible in a paper's column, more in its page.
+MOST_IN_COLUMN = 5
+#: The row's name, such as "sample 12" upwards, and the margins around all columns, in em.
+LOWEST_ROW, MARGINS = 5.6, 2.1 + 0.6
+GAP = 0.4
+#: A colour bar with its labels, in em.
+BAR = 0.7 + 1.6
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of maps: the lines above it, (rows, H, W) or (rows, H, W, 3) values, their scale."""
+
+    heading: Sequence[str]
+    values: Array
+    scale: maps.Scale
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A drawn grid: below `bottom` (pixels from the top) there is room; em is the size of text."""
+
+    figure: Figure
+    bottom: float
+    em: float
+
+
+def draw_grid(
+    columns: Sequence[Column],
+    names: Sequence[str],
+    header: Sequence[str],
+    look: style.Look,
+    *,
+    ems_below: float = 0.0,
+) -> Grid:
+    """Draw maps in rows and columns, with a header that says how each column is coloured.
+
+    Parameters
+    ----------
+    columns, names
+        From left to right, and the names of the rows from top to bottom.
+    header
+        The title and notes; the scales of the columns, in words, are written below.
+    look
+        Pixels to the inch.
+    ems_below
+        Room to leave below, in em.
+    """
+    dpi = look.dpi
+    ems = layout.EMS_IN_COLUMN if len(columns) <= MOST_IN_COLUMN else layout.EMS_IN_PAGE
+    high, wide = columns[0].values.shape[1:3]
+    panel_height, panel_width = layout.panel_size(high, wide, 252 * dpi / 150)
+    cell = max(panel_width, round(1.6 * dpi))
+    beside = MARGINS + GAP * (len(columns) - 1)
+    em = len(columns) * cell / (ems - beside)
+    # Few columns do not swell the text.
+    em = min(em, cell / 5.4)
+    width = len(columns) * cell + beside * em
+    row_height = max(panel_height, round(LOWEST_ROW * em))
+    scales = list(dict.fromkeys(column.scale.heading for column in columns if column.scale.note))
+    title, notes = layout.wrap_header([*header, *scales], width - 1.2 * em, em)
+    bars_top = (1.1 + layout.LINE * (len(title) + len(notes))) * em
+    bars_top += layout.LINE * max(len(column.heading) for column in columns) * em
+    rows_top = bars_top + BAR * em
+    pitch = row_height + GAP * em
+    bottom = rows_top + len(names) * pitch
+    figure = layout.new_figure(width, bottom + (0.2 + ems_below) * em, dpi)
+
+    layout.add_header(figure, title, notes, em)
+    lefts = [2.1 * em + place * (cell + GAP * em) for place in range(len(columns))]
+    for left, column in zip(lefts, columns, strict=True):
+        # What has no bar is headed where the bars are.
+        below = bars_top if column.scale.note else rows_top - 0.2 * em
+        above = below - layout.LINE * em * len(column.heading)
+        layout.add_text(figure, left + cell / 2, above, column.heading, em, align="center")
+        if column.scale.note:
+            maps.add_small_bar(figure, column.scale, left, bars_top, cell, em)
+    inset = (cell - panel_width) // 2
+    for row, name in enumerate(names):
+        top = rows_top + row * pitch
+        layout.add_rotated(figure, 1.2 * em, top + row_height / 2, name, em)
+        top += (row_height - panel_height) // 2
+        for left, column in zip(lefts, columns, strict=True):
+            values = column.values[row]
+            maps.show_map(
+                figure, values, column.scale, left + inset, top, panel_width, panel_height
+            )
+    return Grid(figure, bottom, em)

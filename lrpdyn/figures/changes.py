@@ -1,0 +1,113 @@
+"""The transitions of a run as figures need them: samples by transitions, and runs beside each other."""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from lrpdyn.errors import UsageError
+from lrpdyn.figures.canvas.style import Array
+from lrpdyn.figures.drawings.raster import Mark
+from lrpdyn.figures.drawings.side_by_side import MOST_RUNS, Side
+from lrpdyn.figures.flags import PATHOLOGY, flags_of
+from lrpdyn.run.comparison import compare
+from lrpdyn.run.reader import RunFolder
+from lrpdyn.run.tables import Table
+
+
+@dataclass(frozen=True)
+class Raster:
+    """Changes (T, N), the ends of T transitions, N samples, and what is marked."""
+
+    change: Array
+    ends: list[tuple[int, int]]
+    samples: list[int]
+    marks: list[Mark]
+
+
+def raster_of(run: RunFolder, samples: Sequence[int] | None) -> Raster:
+    """Return the changes of some samples, or of all, in their order.
+
+    Raises
+    ------
+    UsageError
+        The run has no transitions.
+    RunError
+        Its tables are by step.
+    """
+    run.need_samples("--kind raster")
+    table = run.transitions
+    if not len(table):
+        raise UsageError(
+            f"--kind raster: {run.path} has {len(run.steps)} finite steps, and no transition; "
+            "compute more checkpoints"
+        )
+    count = len(run.mapped("observations"))
+    change = np.asarray(table["change"]).reshape(-1, count)
+    firsts = table[::count]
+    ends = list(zip(firsts["from_step"].tolist(), firsts["to_step"].tolist(), strict=True))
+    chosen = list(range(count)) if samples is None else list(samples)
+    begins = {before: place for place, (before, _) in enumerate(ends)}
+    marks = []
+    report = {**run.outliers, "steps": []}
+    for row, sample in enumerate(chosen):
+        flags = flags_of(report, sample)
+        marks += [
+            Mark(begins[step], row, kind)
+            for step, kind in flags.transitions.items()
+            if step in begins
+        ]
+        places = {**begins, ends[-1][1]: len(ends)}
+        marks += [Mark(places[step], row, PATHOLOGY) for step in flags.steps if step in places]
+    return Raster(change[:, chosen], ends, chosen, marks)
+
+
+def sides_of(runs: Sequence[RunFolder], samples: Sequence[int]) -> tuple[list[Side], str]:
+    """Return what a comparison draws of each run, and how alike their dynamics are, in words.
+
+    Raises
+    ------
+    UsageError
+        There are fewer than two runs or more than six, or their samples differ.
+    """
+    if not 2 <= len(runs) <= MOST_RUNS:
+        raise UsageError(
+            f"--kind comparison: expected 2 to {MOST_RUNS} runs, found {len(runs)}; "
+            "lrpdyn plot RUN RUN --kind comparison"
+        )
+    found = compare(runs)
+    letters = string.ascii_uppercase
+    parts = [
+        f"{'-'.join(letters[number] for number in pair['runs'])} "
+        + ("unknown" if pair["cosine"] is None else f"{pair['cosine']:.2f}")
+        for pair in found.pairs
+    ]
+    sides = [
+        _side(run, asked["rule"], samples) for run, asked in zip(runs, found.runs, strict=True)
+    ]
+    return sides, f"cosine of dynamics, median over samples: {', '.join(parts)}"
+
+
+def changes_of(run: RunFolder) -> tuple[Table, Array]:
+    """Return the rows of T transitions that say where they are, and the median changes (T,)."""
+    table = run.transitions
+    if run.by_step:
+        return table, np.asarray(table["change_median"])
+    samples = len(run.mapped("observations"))
+    change = np.asarray(table["change"]).reshape(-1, samples)
+    return table[::samples], np.median(change, axis=1) if change.size else change.ravel()
+
+
+def _side(run: RunFolder, rule: str, samples: Sequence[int]) -> Side:
+    ends, change = changes_of(run)
+    flagged = flags_of(run.outliers, None).transitions
+    return Side(
+        f"{run.path.name}, rule {rule}; {run.question}",
+        run.mapped("dynamics")[list(samples)],
+        np.asarray(ends["to_step"]),
+        change,
+        np.flatnonzero(np.isin(ends["from_step"], list(flagged))).tolist(),
+    )

@@ -1,0 +1,1 @@
+"""The drawings, one file for each."""

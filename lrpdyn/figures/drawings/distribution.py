@@ -1,0 +1,266 @@
+"""How the changes are distributed, where the fences lie, and what lies beyond them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import NullLocator
+
+from lrpdyn.errors import UsageError
+from lrpdyn.figures.canvas import layout, saving, style, words
+from lrpdyn.figures.canvas.outlier_labels import Label, labels_of, write_labels
+from lrpdyn.figures.canvas.style import Array
+
+FEWEST_FOR_FENCE = 20
+FARTHEST_FENCE = 1000.0
+HISTOGRAM_HEIGHT, STRIP_HEIGHT = 8.0, 2.5
+INSIDE, BEYOND = style.LINE_COLOURS[0], style.FLAGGED
+LINE_WIDTH = 1.2
+FENCE_LINES: dict[str, Literal["--", "-"]] = {"mild fence": "--", "far fence": "-"}
+WHAT_IS_COUNTED = {
+    "steps": "change of a transition, median over samples",
+    "samples": "change of a sample, sum over transitions",
+    "pixels": "relative dynamics of a pixel",
+    "cells": "change of one sample in one transition",
+}
+
+
+@dataclass(frozen=True)
+class Population:
+    """Values of one kind with their fences.
+
+    Attributes
+    ----------
+    name
+        steps, samples, pixels or cells.
+    values
+        (n,), not negative.
+    mild, far
+        The fences, None where there is none.
+    labels
+        Value and name of the strongest outliers, with their cause; the five largest are written into
+        the panel.
+    note
+        What is said of fences where there are none for all values.
+    """
+
+    name: str
+    values: Array
+    mild: float | None
+    far: float | None
+    labels: list[tuple[float, str]]
+    note: str = ""
+
+
+@saving.own_settings()
+def draw_distribution(
+    path: str | os.PathLike[str],
+    populations: Sequence[Population],
+    *,
+    about: words.About,
+    look: style.Look = style.DEFAULT_LOOK,
+) -> None:
+    """Draw a histogram for each population, with its fences and the values beyond them.
+
+    Parameters
+    ----------
+    path
+        Where the picture goes (.png, .svg or .pdf); replaced whole.
+    populations
+        One panel each, in this order.
+    about, look
+        Words for the header, and pixels to the inch.
+
+    Raises
+    ------
+    UsageError
+        There are no populations.
+    """
+    if not populations:
+        raise UsageError(
+            "distribution: expected at least one population, found none; compute the run first"
+        )
+    header = [f"rule {about.rule}", about.question, f"values in {about.value_unit}"]
+    saving.save_figure(_figure(populations, header, look.dpi), path)
+
+
+def positive_part(values: Array) -> Array:
+    """Give the finite positive values, float64: what a log axis can show."""
+    flat = np.asarray(values, dtype=np.float64).ravel()
+    return flat[np.isfinite(flat) & (flat > 0)]
+
+
+def describe(population: Population) -> str:
+    """Say how many values there are, the share of zeros, the fences and what lies beyond."""
+    values = np.asarray(population.values, dtype=np.float64).ravel()
+    positive = positive_part(values)
+    parts = [f"n = {values.size:,}"]
+    missing = int((~np.isfinite(values)).sum())
+    zeros = values.size - missing - positive.size
+    if zeros:
+        parts[0] += f", {100 * zeros / values.size:.3g} % zeros"
+    if missing:
+        parts[0] += f", {missing:,} not finite"
+    fences = [
+        f"{name} {fence:.3g}"
+        for name, fence in (("mild fence", population.mild), ("far fence", population.far))
+        if fence is not None
+    ]
+    if not fences and positive.size < FEWEST_FOR_FENCE:
+        return f"{parts[0]}: too few for a fence"
+    parts.append(", ".join(fences) or population.note or "no fence")
+    if population.far is not None:
+        parts.append(f"{int((positive > population.far).sum()):,} beyond the far fence")
+    return "; ".join(parts)
+
+
+def axis_limits(positive: Array, fences: Sequence[float | None]) -> tuple[float, float]:
+    """Give the ends of the log axis: all values, and fences up to 1,000 times beyond them."""
+    low, high = float(positive.min()), float(positive.max())
+    near = [
+        fence
+        for fence in fences
+        if fence is not None and low / FARTHEST_FENCE <= fence <= high * FARTHEST_FENCE
+    ]
+    low, high = min([low, *near]), max([high, *near])
+    margin = max((high / low) ** 0.03, 1.1)
+    return low / margin, high * margin
+
+
+def bin_edges(positive: Array) -> Array:
+    """Give 10 to 60 bins of equal width in the logarithm, about the square root of n of them."""
+    low, high = float(positive.min()), float(positive.max())
+    if low == high:
+        return np.array([low / 1.05, high * 1.05])
+    return np.geomspace(low, high, int(np.clip(np.sqrt(positive.size), 10, 60)) + 1)
+
+
+def _figure(populations: Sequence[Population], header: Sequence[str], dpi: int) -> Figure:
+    width = 5.25 * dpi
+    em = width / layout.EMS_IN_COLUMN
+    inner = width - 1.2 * em
+    title, notes = layout.wrap_header(["Distribution of the changes", *header], inner, em)
+    descriptions = [layout.wrap(describe(population), inner, em) for population in populations]
+    fences = [fence for population in populations for fence in (population.mild, population.far)]
+    has_fence = any(fence is not None for fence in fences)
+    top = (0.6 + layout.LINE * (len(title) + len(notes)) + (2.4 if has_fence else 0.6)) * em
+    labels = [
+        labels_of(population.labels, _panel_width(width, em), em) for population in populations
+    ]
+    heights = [
+        (layout.LINE * (1 + len(lines)) + 0.3 + _body_height(population, names) + 4.2) * em
+        for population, lines, names in zip(populations, descriptions, labels, strict=True)
+    ]
+    figure = layout.new_figure(width, top + sum(heights), dpi)
+
+    below = layout.add_header(figure, title, notes, em)
+    if has_fence:
+        _add_legend(figure, below + 0.3 * em, em)
+    for population, lines, names, height in zip(
+        populations, descriptions, labels, heights, strict=True
+    ):
+        below = layout.add_text(figure, 0.6 * em, top, [population.name], em, bold=True)
+        below = layout.add_text(figure, 0.6 * em, below, lines, em) + 0.3 * em
+        _draw_population(figure, population, names, below, em)
+        top += height
+    return figure
+
+
+def _add_legend(figure: Figure, top: float, em: float) -> None:
+    width, height = figure.bbox.size
+    handles: list[Line2D | Patch] = [
+        Line2D([], [], color="black", linewidth=LINE_WIDTH, linestyle=line, label=name)
+        for name, line in FENCE_LINES.items()
+    ]
+    handles.append(Patch(color=BEYOND, label="beyond the far fence"))
+    figure.legend(
+        handles=handles,
+        loc="upper left",
+        bbox_to_anchor=(0.6 * em / width, 1 - top / height),
+        ncols=3,
+        frameon=False,
+        borderpad=0,
+        borderaxespad=0,
+        columnspacing=1.2,
+        handlelength=1.6,
+        prop={"family": "DejaVu Sans", "size": layout.points(em, figure.dpi)},
+        labelcolor="black",
+    )
+
+
+def _panel_width(width: float, em: float) -> float:
+    """Width of a panel in pixels, from that of the figure."""
+    return width - 7 * em
+
+
+def _body_height(population: Population, labels: Sequence[Label]) -> float:
+    """Height of a panel in em: the histogram or the strip, and a line for each label above it."""
+    positive = positive_part(population.values)
+    if positive.size == 0:
+        return 0.0
+    drawn = STRIP_HEIGHT if positive.size < FEWEST_FOR_FENCE else HISTOGRAM_HEIGHT
+    return drawn + layout.LINE * sum(len(label.lines) for label in labels)
+
+
+def _draw_population(
+    figure: Figure, population: Population, labels: Sequence[Label], top: float, em: float
+) -> None:
+    positive = positive_part(population.values)
+    if positive.size == 0:
+        layout.add_text(figure, 0.6 * em, top, ["nothing above zero to draw"], em)
+        return
+    fences = (population.mild, population.far)
+    height = _body_height(population, labels) * em
+    panel_width = _panel_width(figure.bbox.width, em)
+    axes = layout.add_panel(figure, 4.5 * em, top, panel_width, height)
+    draw = _draw_strip if positive.size < FEWEST_FOR_FENCE else _draw_histogram
+    draw(axes, positive, population.far)
+    drawn = 1 - layout.LINE * em * sum(len(label.lines) for label in labels) / height
+    axes.set_ylim(-0.12, -0.12 + 1.22 / drawn)
+    if positive.size >= FEWEST_FOR_FENCE:
+        layout.add_rotated(figure, 2.6 * em, top + height - 4.2 * em, "count", em)
+
+    low, high = axis_limits(positive, fences)
+    axes.set_xscale("log")
+    axes.set_xlim(low, high)
+    ticks = words.log_ticks(low, high)
+    axes.set_xticks(ticks, labels=[f"{tick:.3g}" for tick in ticks])
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.tick_params(labelsize=layout.points(em, figure.dpi))
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    for fence, line in zip(fences, FENCE_LINES.values(), strict=True):
+        if fence is not None and low <= fence <= high:
+            axes.axvline(fence, ymax=drawn, color="black", linewidth=LINE_WIDTH, linestyle=line)
+    write_labels(figure, axes, labels, em)
+    what = [WHAT_IS_COUNTED.get(population.name, "value")]
+    middle = figure.bbox.width / 2 + em
+    layout.add_text(figure, middle, top + height + 1.8 * em, what, em, align="center")
+
+
+def _draw_histogram(axes: Axes, positive: Array, far: float | None) -> None:
+    edges = bin_edges(positive)
+    beyond = positive[positive > (np.inf if far is None else far)]
+    counts, _ = np.histogram(positive, edges)
+    counts_beyond, _ = np.histogram(beyond, edges)
+    # The highest bin is 1 on the axis, so that labels find the same room in every panel.
+    highest = int(counts.max())
+    axes.stairs(counts / highest, edges, fill=True, color=INSIDE)
+    axes.stairs(counts_beyond / highest, edges, fill=True, color=BEYOND)
+    axes.vlines(beyond, -0.11, -0.02, color=BEYOND, linewidth=LINE_WIDTH / 2)
+    axes.set_yticks([0, 1], labels=["0", f"{highest:,}"])
+
+
+def _draw_strip(axes: Axes, positive: Array, far: float | None) -> None:
+    beyond = positive > (np.inf if far is None else far)
+    for values, colour in ((positive[~beyond], INSIDE), (positive[beyond], BEYOND)):
+        axes.plot(values, np.full(values.size, 0.45), "o", color=colour, alpha=0.7, markersize=6)
+    axes.set_yticks([])

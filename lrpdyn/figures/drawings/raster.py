@@ -1,0 +1,164 @@
+"""Changes of every sample in every transition, with what lies beyond the fences."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from lrpdyn.figures.canvas import layout, maps, saving, style, words
+from lrpdyn.figures.canvas.style import Array
+
+WIDTH = 7.2
+#: Names of that many samples are all written, one below the other; more share the height.
+MOST_NAMES, HEIGHT = 32, 40.0
+#: More cells than this along a side are drawn as the largest of neighbours.
+MOST_CELLS = 512
+MARKERS = {"mild": ("o", "none"), "far": ("o", "white"), "pathology": ("X", "white")}
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A place that is marked: mild or far in the middle of a cell, a pathology at its left end.
+
+    `column` counts transitions, `row` samples, in the order in which they are drawn.
+    """
+
+    column: int
+    row: int
+    kind: str
+
+
+@saving.own_settings()
+def draw_raster(
+    path: str | os.PathLike[str],
+    change: Array,
+    ends: Sequence[tuple[int, int]],
+    samples: Sequence[int],
+    marks: Sequence[Mark],
+    *,
+    about: words.About,
+    borders: Sequence[int] = (),
+    look: style.Look = style.DEFAULT_LOOK,
+) -> None:
+    """Draw the change of each sample (rows) in each transition (columns).
+
+    Parameters
+    ----------
+    path
+        Where the picture goes (.png, .svg or .pdf); replaced whole.
+    change
+        (T, N).
+    ends, samples
+        From and to which step each of T transitions leads, and the numbers of the N samples.
+    marks
+        Outliers and pathologies.
+    about, look
+        Words for the header, and colours.
+    borders
+        Steps at which a phase begins.
+    """
+    dpi = look.dpi
+    em = layout.smallest_em(dpi)
+    width = WIDTH * dpi
+    transitions, count = change.shape
+    stride = -(-count // MOST_NAMES)
+    names = [f"sample {sample}" for sample in samples[::stride]]
+    left = layout.widest(names, em) + 1.2 * em
+    across = round(width - left - 2.5 * em)
+    each = 1.5 * em if count <= MOST_NAMES else HEIGHT * em / count
+    down = round(each * count)
+    scale = maps.scale_of(
+        f"change, sum over p of |R_i - R_i+1|, {about.value_unit}", change, look, signed=False
+    )
+    merged = [-(-length // MOST_CELLS) for length in change.shape]
+    shown = largest_of_neighbours(change, *merged)
+    header = [
+        f"Change of {words.count_note(count, count)} in {transitions:,} transitions",
+        f"{words.span_of([ends[0][0], ends[-1][1]], about.unit)}; rule {about.rule}",
+        about.question,
+        _legend(marks, borders, merged),
+    ]
+    title, notes = layout.wrap_header(header, width - 1.2 * em, em)
+    heading = layout.wrap(scale.heading, width - 1.2 * em, em)
+    top = (0.9 + layout.LINE * (len(title) + len(notes))) * em
+    body = top + maps.bar_height(heading, em) + 0.5 * em
+    figure = layout.new_figure(width, body + down + 4.6 * em, dpi)
+    layout.add_header(figure, title, notes, em)
+    maps.add_bar(figure, heading, scale, 0.6 * em, top, width - 1.2 * em, em)
+    # The last of merged cells may hold fewer, and reaches as far beyond the end as they are fewer.
+    wide = across * len(shown) * merged[0] / transitions
+    high = down * shown.shape[1] * merged[1] / count
+    maps.show_map(figure, shown.T, scale, left, body, wide, high)
+    first = body + each / 2 - stride * each / 2
+    layout.add_names(figure, left - 0.4 * em, first, stride * each, names, em)
+    cell = across / transitions
+    steps = [before for before, _ in ends] + [ends[-1][1]]
+    labels = words.narrow_labels(steps, about.unit)
+    _add_steps(figure, labels.texts, left, body + down, cell, em)
+    what = labels.note or about.unit
+    layout.add_text(figure, left + across / 2, body + down + 2.6 * em, [what], em, align="center")
+    _add_marks(figure, marks, left, body, cell, each)
+    backdrop = maps.backdrop(figure)
+    for border in borders:
+        place = left + cell * sum(before < border for before, _ in ends)
+        backdrop.plot([place, place], [body, body + down], color="white", linewidth=2)
+        backdrop.plot([place, place], [body, body + down], "--", color="black", linewidth=1)
+    saving.save_figure(figure, path)
+
+
+def largest_of_neighbours(change: Array, along: int, across: int) -> Array:
+    """Give the largest of every `along` transitions and `across` samples of (T, N); NaN if none is finite."""
+    transitions, count = change.shape
+    padded = np.full((-(-transitions // along) * along, -(-count // across) * across), -np.inf)
+    padded[:transitions, :count] = np.where(np.isfinite(change), change, -np.inf)
+    blocks = padded.reshape(len(padded) // along, along, -1, across)
+    largest = blocks.max(axis=(1, 3))
+    return np.where(np.isfinite(largest), largest, np.nan)
+
+
+def _legend(marks: Sequence[Mark], borders: Sequence[int], merged: Sequence[int]) -> str:
+    kinds = {mark.kind for mark in marks}
+    told = {"mild": "ring: beyond the mild fence", "far": "dot: beyond the far fence",
+            "pathology": "cross: pathology at that step"}  # fmt: skip
+    parts = [text for kind, text in told.items() if kind in kinds] or ["nothing is flagged"]
+    parts += ["dashed: a phase begins"] if borders else []
+    if max(merged) > 1:
+        parts.append(f"each cell is the largest of {merged[0]} transitions x {merged[1]} samples")
+    return "; ".join(parts)
+
+
+def _add_steps(
+    figure: Figure, labels: Sequence[str], left: float, top: float, cell: float, em: float
+) -> None:
+    """Write the steps below the edges of cells, as many as there is room for."""
+    stride = math.ceil((layout.widest(labels, em) + em) / cell)
+    backdrop = maps.backdrop(figure)
+    for place in range(0, len(labels), stride):
+        at = left + place * cell
+        backdrop.plot([at, at], [top, top + 0.4 * em], color="black", linewidth=0.8)
+        layout.add_text(figure, at, top + 0.6 * em, [labels[place]], em, align="center")
+
+
+def _add_marks(
+    figure: Figure, marks: Sequence[Mark], left: float, top: float, cell: float, each: float
+) -> None:
+    points = 72 / figure.dpi
+    size = float(np.clip(0.6 * min(cell, each) * points, 2.5, 7))
+    backdrop = maps.backdrop(figure)
+    for kind, (marker, inside) in MARKERS.items():
+        places = [mark for mark in marks if mark.kind == kind]
+        across = [
+            left + cell * (mark.column + (0.5 if kind != "pathology" else 0.0)) for mark in places
+        ]
+        down = [top + each * (mark.row + 0.5) for mark in places]
+        for around, edge in ((2.0, "black"), (0.0, "white")):
+            backdrop.plot(
+                across, down, linestyle="none", marker=marker, markersize=size,
+                markerfacecolor=inside if not around else "none", markeredgecolor=edge,
+                markeredgewidth=1.2 + around, label=kind if not around else "_outline",
+            )  # fmt: skip

@@ -1,0 +1,179 @@
+"""Runs on the same samples side by side: their dynamics, and their changes over training."""
+
+from __future__ import annotations
+
+import os
+import string
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from lrpdyn.figures.canvas import features, layout, maps, saving, style
+from lrpdyn.figures.canvas.curve_axes import tidy
+from lrpdyn.figures.canvas.grid import Column, draw_grid
+from lrpdyn.figures.canvas.style import Array
+
+MOST_RUNS, MOST_SAMPLES = 6, 4
+#: Heights in em: of the curves, and of what is written around them; of a feature.
+CURVES, AROUND, EACH = 9.0, 8.4, 1.3
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the runs.
+
+    Attributes
+    ----------
+    name
+        What sets it apart, in words.
+    dynamics
+        (N, C, H, W) or (N, F), of the samples that are drawn.
+    ends, change
+        (T,) steps that transitions lead to, and the median over all samples of their change.
+    flagged
+        Places in `ends` that lie beyond a fence.
+    """
+
+    name: str
+    dynamics: Array
+    ends: Array
+    change: Array
+    flagged: Sequence[int]
+
+
+@saving.own_settings()
+def draw_side_by_side(
+    path: str | os.PathLike[str],
+    observations: Array,
+    sides: Sequence[Side],
+    *,
+    samples: Sequence[int],
+    alike: str,
+    unit: str = "steps",
+    look: style.Look = style.DEFAULT_LOOK,
+) -> None:
+    """Draw the dynamics of each run from 0 to a limit of its own, and the changes of all.
+
+    Parameters
+    ----------
+    path
+        Where the picture goes (.png, .svg or .pdf); replaced whole.
+    observations
+        (N, C, H, W) or (N, F), of the samples that are drawn.
+    sides
+        The runs, six at most.
+    samples
+        The numbers of the samples.
+    alike
+        How alike the runs are, in words.
+    unit, look
+        What steps count, and colours.
+    """
+    letters = string.ascii_uppercase[: len(sides)]
+    flat = observations.ndim == 2
+    shown = [side.dynamics if flat else style.sum_channels(side.dynamics) for side in sides]
+    scales = [style.colour_scale(values) for values in shown]
+    limits = [scale.limit for scale in scales]
+    relative = [
+        np.asarray(v, dtype=np.float64) / limit for v, limit in zip(shown, limits, strict=True)
+    ]
+    clipped = any(scale.clipped for scale in scales)
+    note = ", ".join(f"{letter} {limit:.3g}" for letter, limit in zip(letters, limits, strict=True))
+    ends = "limits, clipped at the 99.9 % quantile" if clipped else "largest values, not clipped"
+    scale = maps.Scale(
+        "dynamics, sum of |R_i - R_i+1|, for each run from 0 to its own limit", look.colours, 1.0,
+        False, clipped, f"{ends}: {note}",
+    )  # fmt: skip
+    header = [
+        f"{len(sides)} runs side by side",
+        *(f"{letter}: {side.name}" for letter, side in zip(letters, sides, strict=True)),
+        alike,
+    ]
+    names = [f"sample {sample}" for sample in samples]
+    if flat:
+        figure, bottom, em = _features(observations, relative, letters, names, header, scale, look)
+    else:
+        pictures = style.displayed_observations(observations)
+        columns = [Column(["observed"], pictures, maps.GREY)]
+        columns += [Column([f"run {x}"], v, scale) for x, v in zip(letters, relative, strict=True)]
+        grid = draw_grid(columns, names, header, look, ems_below=CURVES + AROUND)
+        figure, bottom, em = grid.figure, grid.bottom, grid.em
+    _add_curves(figure, sides, letters, bottom + 0.6 * em, unit, em)
+    saving.save_figure(figure, path)
+
+
+def _features(
+    observations: Array,
+    relative: Sequence[Array],
+    letters: str,
+    names: Sequence[str],
+    header: Sequence[str],
+    scale: maps.Scale,
+    look: style.Look,
+) -> tuple[Figure, float, float]:
+    """Draw a map of features by runs for each sample; return the figure, its free place, em."""
+    width = 5.25 * look.dpi
+    em = width / layout.EMS_IN_COLUMN
+    drawn = features.most_changed_features(np.concatenate(relative), features.MOST_VALUES)
+    count = observations.shape[1]
+    what = f"{len(drawn)} of {count:,} features" if len(drawn) < count else f"{count} features"
+    title, notes = layout.wrap_header([*header, what], width - 1.2 * em, em)
+    heading = layout.wrap(scale.heading, width - 1.2 * em, em)
+    bar_top = (0.9 + layout.LINE * (len(title) + len(notes))) * em
+    top = bar_top + maps.bar_height(heading, em)
+    pitch = (len(drawn) * EACH + 2 * layout.LINE + 1.0) * em
+    bottom = top + len(names) * pitch
+    figure = layout.new_figure(width, bottom + (CURVES + AROUND) * em, look.dpi)
+    layout.add_header(figure, title, notes, em)
+    maps.add_bar(figure, heading, scale, 0.6 * em, bar_top, width - 1.2 * em, em)
+    for row, name in enumerate(names):
+        labels = features.feature_names(drawn, observations[row])
+        left = layout.widest(labels, em) + 1.2 * em
+        cell = (width - left - 0.8 * em) / len(letters)
+        above = layout.add_text(figure, left, top + row * pitch, [name], em)
+        for place, letter in enumerate(letters):
+            middle = left + (place + 0.5) * cell
+            layout.add_text(figure, middle, above, [f"run {letter}"], em, align="center")
+        body = above + layout.LINE * em
+        values = np.stack([of_run[row][drawn] for of_run in relative], axis=1)
+        height = len(drawn) * EACH * em
+        maps.show_map(figure, values, scale, left, body, cell * len(letters), height)
+        layout.add_names(figure, left - 0.4 * em, body, EACH * em, labels, em)
+    return figure, bottom, em
+
+
+def _add_curves(
+    figure: Figure, sides: Sequence[Side], letters: str, top: float, unit: str, em: float
+) -> None:
+    """Draw the changes of all runs, each over its own median."""
+    width = figure.bbox.width
+    what = "change into the step, median over samples, for each run over its own median"
+    below = layout.add_text(figure, 0.6 * em, top, layout.wrap(what, width - 1.2 * em, em), em)
+    axes = layout.add_panel(figure, 4.0 * em, below + 1.6 * em, width - 5.6 * em, CURVES * em)
+    for number, (letter, side) in enumerate(zip(letters, sides, strict=True)):
+        _add_curve(axes, letter, side, number)
+    points = layout.points(em, figure.dpi)
+    axes.legend(
+        prop={"family": "DejaVu Sans", "size": points}, frameon=False, ncols=len(sides),
+        loc="lower left", bbox_to_anchor=(0, 1), borderpad=0, borderaxespad=0.2,
+        columnspacing=1.0, handlelength=1.4,
+    )  # fmt: skip
+    tidy(axes, points, across=5, down=4)
+    under = below + (1.6 + CURVES + 1.7) * em
+    layout.add_text(figure, 4.0 * em + axes.bbox.width / 2, under, [unit], em, align="center")
+
+
+def _add_curve(axes: Axes, letter: str, side: Side, number: int) -> None:
+    finite = side.change[np.isfinite(side.change)]
+    typical = float(np.median(finite)) if finite.size else 0.0
+    values = side.change / (typical or 1.0)
+    colour = style.LINE_COLOURS[number % len(style.LINE_COLOURS)]
+    marker = "." if len(values) < 60 else ""
+    axes.plot(side.ends, values, color=colour, marker=marker, linewidth=1.4, label=letter)
+    chosen = list(side.flagged)
+    if chosen:
+        axes.plot(side.ends[chosen], values[chosen], "o", color=style.FLAGGED, markersize=9,
+                  fillstyle="none", label="_flagged")  # fmt: skip

@@ -1,0 +1,1 @@
+"""Canonisation: a network rewritten by torch.fx into layers that have rules."""

@@ -1,0 +1,132 @@
+"""Bring a network into the form in which every rule is exact: one layer for each call.
+
+torch.fx traces the network; functional operations become layers, a module that is called twice
+becomes two that share their parameters, dropout goes, BatchNorm is merged into the layer before
+it, branches that meet become a sum or a concatenation, constant scaling becomes a layer that
+relevance passes through. What has no such form is refused by the name of its node: a functional
+operation that no rule sees would be silently wrong.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import fx, nn
+
+from lrpdyn.errors import ArchitectureError
+from lrpdyn.lrp.canonical import operations as known
+from lrpdyn.lrp.canonical.folding import fold_head
+from lrpdyn.lrp.canonical.refusals import LINE, calling_line, line_of
+from lrpdyn.lrp.canonical.rewriting import Claims, Rewriting
+from lrpdyn.lrp.canonical.softmax import without_softmax
+from lrpdyn.lrp.canonical.weights import use_mean_weights
+
+
+@dataclass(frozen=True)
+class Canonised:
+    """A canonised network.
+
+    Parameters
+    ----------
+    explained
+        The network that is explained.
+    reference
+        The same layers with nothing left out, whose outputs are those of the network as loaded: it
+        has the softmax that `explained` goes without.
+    unfolded
+        `explained` before its last linear operations became one layer; the same outputs.
+    notes
+        What a user should know, in a sentence each.
+    """
+
+    explained: fx.GraphModule
+    reference: fx.GraphModule
+    unfolded: fx.GraphModule
+    notes: tuple[str, ...]
+
+
+class _Tracer(fx.Tracer):
+    """Stop at the layers we know, also where a user's subclass keeps torch's own forward."""
+
+    # A buffer that is read while tracing would stay what it was when other weights are loaded.
+    proxy_buffer_attributes = True
+
+    def __init__(self, claims: Claims) -> None:
+        super().__init__()
+        self.claims = claims
+
+    def create_node(self, *args: Any, **kwargs: Any) -> fx.Node:
+        # torch's own record of the stack imports its compiler, which takes longer than tracing.
+        node = super().create_node(*args, **kwargs)
+        node.meta[LINE] = calling_line()
+        return node
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        if "noisy_mean" in vars(m) or self.claims(module_qualified_name, m):
+            return True
+        if known.is_known(m):
+            return True
+        return super().is_leaf_module(m, module_qualified_name)
+
+
+def _never(name: str, module: nn.Module) -> bool:
+    return False
+
+
+def canonise(network: nn.Module, claims: Claims = _never) -> fx.GraphModule:
+    """Return the network that is explained; see `canonise_fully`."""
+    return canonise_fully(network, claims).explained
+
+
+def canonise_fully(network: nn.Module, claims: Claims = _never) -> Canonised:
+    """Return networks of one layer for each call, which give the same outputs.
+
+    Parameters of `network` are shared, so weights that are loaded into it in place, as
+    ``load_state_dict`` does, are at once those of the result.
+
+    Parameters
+    ----------
+    network
+        Takes one tensor (N, ...) and gives (N, units).
+    claims
+        Tells which modules are given a rule as a whole, whatever is inside.
+
+    Raises
+    ------
+    ArchitectureError
+        The network branches on data, takes other than one tensor, or has an operation that no
+        rule is defined for; the message names the node and the line of its source.
+    """
+    network.eval()
+    name = type(network).__name__
+    _refuse_scripted(network)
+    noisy = use_mean_weights(network)
+    tracer = _Tracer(claims)
+    if tracer.is_leaf_module(network, ""):
+        network = nn.Sequential(network)
+    try:
+        graph = tracer.trace(network)
+    except Exception as error:  # tracing runs the user's forward, which may raise anything
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise ArchitectureError(
+            f"{name} cannot be traced ({reason}){line_of(error)}: a network whose forward depends on "
+            "the data has no fixed sequence of layers to explain; give --arch one that does not branch, or "
+            "whose path(head) leaves that part out"
+        ) from error
+    notes = [f"{', '.join(noisy)}: noisy layers by their mean weights"] if noisy else []
+    reference = Rewriting(network, graph, name, claims).result()
+    unfolded, found = without_softmax(reference, name)
+    explained, folded = fold_head(unfolded)
+    return Canonised(explained, reference, unfolded, (*notes, *found, *folded))
+
+
+def _refuse_scripted(network: nn.Module) -> None:
+    for name, module in network.named_modules():
+        if isinstance(module, torch.jit.ScriptModule):
+            raise ArchitectureError(
+                f"{type(network).__name__}: '{name or 'the network'}' is a scripted module "
+                "(TorchScript), whose layers no rule can reach; build it as plain PyTorch, from the "
+                "class that it was scripted from"
+            )

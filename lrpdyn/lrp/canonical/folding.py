@@ -1,0 +1,185 @@
+"""Fold the last linear operations of a network into one Linear layer.
+
+Dueling heads (value + advantage - mean advantage), the mean over quantiles and the expectation over
+atoms are linear in what the last layers give. As one layer they are exact under every rule, and a
+contrast of outputs is exact in it too: the value, which is the same for all actions, drops out.
+"""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+
+from lrpdyn.lrp.canonical.layers import (
+    AveragePooling,
+    Concatenation,
+    Rearrangement,
+    Scaling,
+    Sum,
+    Weighted,
+    Weights,
+)
+
+HEAD = "folded_head"
+_AFFINE = (Scaling, Rearrangement, AveragePooling, Sum, Concatenation)
+
+
+def fold_head(network: fx.GraphModule) -> tuple[fx.GraphModule, tuple[str, ...]]:
+    """Return the network with its last linear operations as one layer, and a note on it.
+
+    Nothing is folded where the outputs come from one Linear layer as they are, or from something
+    else than Linear layers.
+    """
+    (output,) = (node for node in network.graph.nodes if node.op == "output")
+    tail = _tail(network, output.args[0])
+    if tail is None or len(tail) == 1:
+        return network, ()
+    linears = [node for node in network.graph.nodes if node in tail and _is_linear(network, node)]
+    sources = list(dict.fromkeys(_source(node) for node in linears))
+    head = _head(network, tail, linears, sources, output.args[0])
+    graph = fx.Graph()
+    copied: dict[fx.Node, fx.Node] = {}
+    graph.graph_copy(network.graph, copied)
+    root = {str(n.target): operator.attrgetter(str(n.target))(network) for n in network.graph.nodes
+            if n.op in ("call_module", "get_attr")}  # fmt: skip
+    inputs = [copied[node] for node in sources]
+    joined = inputs[0]
+    if len(inputs) > 1:
+        join = Concatenation(lambda *parts: torch.cat(parts, dim=1))
+        join.called = "cat"
+        root["folded_inputs"] = join
+        joined = graph.call_module("folded_inputs", tuple(inputs))
+    root[HEAD] = head
+    graph.output(graph.call_module(HEAD, (joined,)))
+    folded = without_dead_code(fx.GraphModule(root, graph))
+    names = ", ".join(str(node.target) for node in linears)
+    return folded, (f"{HEAD}: {names} and the linear operations after them, as one layer",)
+
+
+def without_dead_code(network: fx.GraphModule) -> fx.GraphModule:
+    """Drop what the outputs do not depend on: Captum asks every layer that is there for a rule."""
+    network.graph.eliminate_dead_code()
+    network.delete_all_unused_submodules()
+    network.recompile()
+    return network
+
+
+def _is_linear(network: fx.GraphModule, node: fx.Node) -> bool:
+    if node.op != "call_module":
+        return False
+    layer = network.get_submodule(str(node.target))
+    return isinstance(layer, Weighted) and isinstance(layer.module, nn.Linear)
+
+
+def _source(node: fx.Node) -> fx.Node:
+    source = node.args[0]
+    assert isinstance(source, fx.Node)
+    return source
+
+
+def _tail(network: fx.GraphModule, output: Any) -> set[fx.Node] | None:
+    """Return the nodes between the last Linear layers and the outputs, or None if there are others."""
+    tail: set[fx.Node] = set()
+    waiting = [output]
+    while waiting:
+        node = waiting.pop()
+        if node in tail:
+            continue
+        if _is_linear(network, node):
+            tail.add(node)
+            continue
+        if node.op == "placeholder":
+            return None
+        if node.op == "call_module":
+            if not isinstance(network.get_submodule(str(node.target)), _AFFINE):
+                return None
+            tail.add(node)
+            # Sizes are no branches of their own: `x.size(0)` is the number of samples.
+            waiting.extend(
+                n for n in node.all_input_nodes if n.op in ("call_module", "placeholder")
+            )
+    return tail
+
+
+def _head(
+    network: fx.GraphModule,
+    tail: set[fx.Node],
+    linears: list[fx.Node],
+    sources: list[fx.Node],
+    output: fx.Node,
+) -> Weighted:
+    layers = [network.get_submodule(str(node.target)) for node in linears]
+    sizes: dict[fx.Node, int] = {}
+    for node, layer in zip(linears, layers, strict=True):
+        assert isinstance(layer, Weighted)
+        sizes[_source(node)] = layer.weights()[0].shape[1]
+
+    def derive() -> Weights:
+        values = _run_on_units(network, tail, sources, sizes, output)
+        bias = values[0]
+        weight = (values[1:] - bias).T
+        like = layers[0].weights()[0]  # type: ignore[operator]
+        return weight.to(like), bias.to(like)
+
+    def tensors() -> list[Tensor]:
+        return [tensor for layer in layers for tensor in layer.sources()]  # type: ignore[operator]
+
+    with torch.no_grad():
+        weight, _ = derive()
+    module = nn.Linear(weight.shape[1], weight.shape[0], device="meta")
+    head = Weighted(module, tensors, derive)
+    head.called = "Linear"
+    return head
+
+
+def _run_on_units(
+    network: fx.GraphModule,
+    tail: set[fx.Node],
+    sources: list[fx.Node],
+    sizes: dict[fx.Node, int],
+    output: fx.Node,
+) -> Tensor:
+    """Return the outputs (1 + D, K) for zero and for each of the D unit vectors, in float64."""
+    total = sum(sizes.values())
+    units = torch.cat([torch.zeros(1, total), torch.eye(total)]).double()
+    known: dict[fx.Node, Any] = {}
+    start = 0
+    for node in sources:
+        known[node] = units[:, start : start + sizes[node]]
+        start += sizes[node]
+
+    def value(node: fx.Node) -> Any:
+        if node not in known:
+            known[node] = computed(node)
+        return known[node]
+
+    def computed(node: fx.Node) -> Any:
+        if node.op == "get_attr":
+            held = operator.attrgetter(str(node.target))(network)
+            return (
+                held.cpu().double()
+                if isinstance(held, Tensor) and held.is_floating_point()
+                else held
+            )
+        if node.op == "placeholder" or (node.op == "call_module" and node not in tail):
+            return units[:, :1]  # only its number of samples is asked for
+        args = fx.node.map_arg(node.args, value)
+        kwargs = fx.node.map_arg(node.kwargs, value)
+        if node.op == "call_module":
+            layer = network.get_submodule(str(node.target))
+            if isinstance(layer, Weighted):
+                weight, bias = layer.weights()
+                exact = weight.cpu().double(), None if bias is None else bias.cpu().double()
+                return layer.apply_with(args[0], exact)  # type: ignore[index, arg-type]
+            return layer(*args)  # type: ignore[misc]
+        if node.op == "call_method":
+            return getattr(args[0], str(node.target))(*args[1:], **kwargs)  # type: ignore[index, misc, arg-type]
+        assert callable(node.target)
+        return node.target(*args, **kwargs)  # type: ignore[misc]
+
+    with torch.no_grad():
+        found: Tensor = value(output)
+    return found

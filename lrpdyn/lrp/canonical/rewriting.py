@@ -1,0 +1,318 @@
+"""Rewrite a traced graph: every operation on tensors becomes a layer of its own."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, fx, nn
+
+from lrpdyn.errors import ArchitectureError
+from lrpdyn.lrp.canonical import operations as known
+from lrpdyn.lrp.canonical.folding import without_dead_code
+from lrpdyn.lrp.canonical.layers import (
+    LINEAR_LAYERS,
+    Concatenation,
+    Constant,
+    Layer,
+    Opaque,
+    Rearrangement,
+    Scaling,
+    Softmax,
+    Sum,
+    Weighted,
+)
+from lrpdyn.lrp.canonical.refusals import LINE, refused
+from lrpdyn.lrp.canonical.weights import (
+    merged_batch_norm,
+    normalisation_layer,
+    own_weights,
+    weighted_function,
+)
+
+#: Tells whether a module, by its name, is given a rule as a whole.
+Claims = Callable[[str, nn.Module], bool]
+
+
+class Rewriting:
+    """One pass over a traced graph that gives every operation on tensors a layer of its own."""
+
+    def __init__(self, network: nn.Module, graph: fx.Graph, name: str, claims: Claims) -> None:
+        self.network, self.graph, self.name, self.claims = network, graph, name, claims
+        self.modules = dict(network.named_modules(remove_duplicate=False))
+        self.root: dict[str, Any] = {}
+        inputs = [node for node in graph.nodes if node.op == "placeholder"]
+        if len(inputs) != 1:
+            names = ", ".join(node.name for node in inputs)
+            raise ArchitectureError(
+                f"{name}.forward takes {len(inputs)} inputs ({names}), expected one tensor of "
+                "observations; give the network a method path(head) that holds the others fixed"
+            )
+        self.tensors = set(inputs)
+        self.raw = set(inputs)  # nodes whose entries are still entries of the observation
+        self.tuples: set[fx.Node] = set()
+
+    def result(self) -> fx.GraphModule:
+        for node in list(self.graph.nodes):
+            if node.op == "get_attr":
+                self.root[str(node.target)] = operator.attrgetter(str(node.target))(self.network)
+            elif node.op == "output":
+                self._check_output(node)
+            elif node.op != "placeholder" and self._takes_tensor(node):
+                self._rewrite(node)
+            elif node.op == "call_module":
+                constant = Constant(self.modules[str(node.target)].forward)
+                constant.called = self._called(node)
+                node.target = self._add(node, constant)
+        return without_dead_code(fx.GraphModule(self.root, self.graph))
+
+    def _takes_tensor(self, node: fx.Node) -> bool:
+        """Tell operations on activations from arithmetic on shapes, which stays as it is."""
+        shape = node.op == "call_method" and node.target in known.SHAPE_METHODS
+        attribute = node.op == "call_function" and node.target in (getattr, len)
+        return not shape and not attribute and any(n in self.tensors for n in node.all_input_nodes)
+
+    def _is_tensor(self, argument: Any) -> bool:
+        return isinstance(argument, fx.Node) and argument in self.tensors
+
+    def _rewrite(self, node: fx.Node) -> None:
+        if node.op == "call_function" and node.target is operator.getitem:
+            source = node.args[0]
+            if source in self.tuples:
+                self._pick(node)
+                return
+        if self._is_dropped(node):
+            source = node.args[0]
+            assert isinstance(source, fx.Node)
+            node.replace_all_uses_with(source)
+            self.graph.erase_node(node)
+            return
+        if self._is_merged(node):
+            return
+        if node.op != "call_module" and node.target in known.SPLITTING:
+            self.tuples.add(node)
+            self.tensors.add(node)
+            return
+        layer, inputs = self._layer(node)
+        self._replace(node, layer, inputs)
+
+    def _replace(self, node: fx.Node, layer: Layer, inputs: tuple[Any, ...]) -> None:
+        layer.called = self._called(node)
+        sources = [n for n in inputs if self._is_tensor(n)]
+        layer.sees_observation = all(n in self.raw for n in sources)
+        with self.graph.inserting_before(node):
+            call = self.graph.call_module(self._add(node, layer), inputs)
+        call.meta[LINE] = node.meta.get(LINE, "")
+        self.tensors.add(call)
+        if layer.sees_observation and isinstance(layer, Scaling | Rearrangement):
+            self.raw.add(call)
+        node.replace_all_uses_with(call)
+        self.graph.erase_node(node)
+
+    def _pick(self, node: fx.Node) -> None:
+        """Make one part of a split tensor a layer of its own."""
+        split = node.args[0]
+        assert isinstance(split, fx.Node)
+        source, *arguments = split.args
+        part = node.args[1]
+        if not isinstance(part, int) or self._nodes(arguments) or source not in self.tensors:
+            raise self._refusal(node)
+        function = self._function(split)
+
+        def picked(x: Tensor) -> Tensor:
+            chosen: Tensor = function(x, *arguments)[part]
+            return chosen
+
+        self._replace(node, Rearrangement(picked), (source,))
+        if not split.users:
+            self.graph.erase_node(split)
+
+    def _is_dropped(self, node: fx.Node) -> bool:
+        if node.op == "call_module":
+            return isinstance(self.modules[str(node.target)], known.DROPPED_MODULES)
+        if node.op == "call_method":
+            return node.target in known.DROPPED_METHODS
+        return (
+            node.target in known.DROPPED_FUNCTIONS
+            or getattr(node.target, "__name__", "") in known.DROPPED_NAMES
+        )
+
+    def _layer(self, node: fx.Node) -> tuple[Layer, tuple[Any, ...]]:
+        """Return the layer that an operation becomes, and what it is called with."""
+        if node.op == "call_module":
+            return self._of_module(node)
+        if node.target in known.JOINING:
+            return self._concatenation(node)
+        branches = [n for n in node.args if self._is_tensor(n)]
+        if node.target in (*known.ADDING, *known.SUBTRACTING):
+            return self._sum(node, branches)
+        if len(branches) != 1 or any(self._is_tensor(n) for n in self._nodes(node.kwargs)):
+            raise self._refusal(
+                node, "it multiplies or mixes two branches that both depend on the observation"
+            )
+        if node.target in known.MULTIPLYING:
+            if not self._is_tensor(node.args[0]) and "div" in self._called(node):
+                raise self._refusal(node, "it divides by what depends on the observation")
+            others = [a for a in node.args if a is not branches[0]]
+            return Scaling(self._function(node)), (branches[0], *others)
+        if node.target in known.NEGATING:
+            return Scaling(torch.neg), node.args
+        if node.target in known.MATRIX_PRODUCTS or node.target in known.LINEAR_FUNCTIONS:
+            made = weighted_function(node, self.network)
+            if isinstance(made, str):
+                raise self._refusal(node, made)
+            return made, (branches[0],)
+        if not self._is_tensor(node.args[0]):
+            raise self._refusal(node)
+        return self._of_function(node)
+
+    def _of_function(self, node: fx.Node) -> tuple[Layer, tuple[Any, ...]]:
+        if node.target in known.SOFTMAX:
+            dim = node.kwargs.get("dim", node.args[1] if len(node.args) > 1 else None)
+            if not isinstance(dim, int):
+                raise self._refusal(node, "its dimension is not given")
+            return Softmax(self._function(node), dim), node.args
+        if node.target in (F.layer_norm, F.group_norm):
+            made = normalisation_layer(node, self.network)
+            if made is None:
+                raise self._refusal(node)
+            return made, (node.args[0],)
+        table: dict[Any, type[Layer]] = (
+            known.METHODS if node.op == "call_method" else known.FUNCTIONS  # type: ignore[assignment]
+        )
+        kind = table.get(node.target)
+        if kind is None:
+            raise self._refusal(node)
+        return kind(self._function(node)), self._arguments(node)  # type: ignore[call-arg]
+
+    def _of_module(self, node: fx.Node) -> tuple[Layer, tuple[Any, ...]]:
+        name = str(node.target)
+        module = self.modules[name]
+        source = node.args[0] if node.args else None
+        if source not in self.tensors or len(node.all_input_nodes) > 1:
+            raise self._refusal(node)
+        inputs = (source,)
+        if self.claims(name, module) and not known.is_known(module):
+            return Opaque(module.forward), inputs
+        if isinstance(module, LINEAR_LAYERS) or "noisy_mean" in vars(module):
+            return own_weights(module), inputs
+        if isinstance(module, known.BATCH_NORMS) and module.running_mean is not None:
+            return Scaling(module.forward), inputs
+        if isinstance(module, known.NORMALISATIONS):
+            made = normalisation_layer(module, self.network)
+            if made is not None:
+                return made, inputs
+        if isinstance(module, known.SOFTMAX_MODULES):
+            dim = -3 if isinstance(module, nn.Softmax2d) else module.dim
+            if isinstance(dim, int):
+                return Softmax(module.forward, dim), inputs
+        for kinds, layer in known.MODULES:
+            if isinstance(module, kinds):
+                return layer(_without_side_effects(module).forward), inputs  # type: ignore[call-arg]
+        raise self._refusal(node)
+
+    def _is_merged(self, node: fx.Node) -> bool:
+        """Merge a BatchNorm into the linear layer before it, if nothing else uses its output."""
+        module = self.modules.get(str(node.target)) if node.op == "call_module" else None
+        if not isinstance(module, known.BATCH_NORMS) or module.running_mean is None:
+            return False
+        source = node.args[0]
+        if not isinstance(source, fx.Node) or len(source.users) > 1:
+            return False
+        before = self.root.get(str(source.target)) if source.op == "call_module" else None
+        if not isinstance(before, Weighted):
+            return False
+        merged = merged_batch_norm(before, module)
+        merged.called, merged.sees_observation = before.called, before.sees_observation
+        self.root[str(source.target)] = merged
+        node.replace_all_uses_with(source)
+        self.graph.erase_node(node)
+        return True
+
+    def _concatenation(self, node: fx.Node) -> tuple[Layer, tuple[Any, ...]]:
+        branches = node.args[0] if node.args else node.kwargs.get("tensors")
+        if not isinstance(branches, list | tuple):
+            raise self._refusal(node)
+        function, arguments = self._function(node, leave=("tensors",)), node.args[1:]
+        if self._nodes(arguments):
+            raise self._refusal(node, "its dimension is computed from the data")
+        return Concatenation(lambda *parts: function(list(parts), *arguments)), tuple(branches)
+
+    def _sum(self, node: fx.Node, branches: list[Any]) -> tuple[Layer, tuple[Any, ...]]:
+        if len(node.args) != 2 or node.kwargs.get("alpha", 1) != 1:
+            raise self._refusal(node)
+        if len(branches) == 1 and node.args[0] in self.raw:
+            # A shift of the observation, such as less its mean: entries keep their relevance.
+            return Scaling(self._function(node)), node.args
+        second = -1 if node.target in known.SUBTRACTING else 1
+        return Sum((1, second)), node.args
+
+    def _arguments(self, node: fx.Node) -> tuple[Any, ...]:
+        """Return the arguments less a positional ``inplace``, which would change the input."""
+        takes_inplace = (F.relu, F.relu6, F.leaky_relu, F.elu, F.silu, F.hardswish, F.hardsigmoid,
+                         F.mish, F.celu, F.selu, F.hardtanh)  # fmt: skip
+        if node.target in takes_inplace:
+            return tuple(a for a in node.args if a is not True and a is not False)
+        return node.args
+
+    def _function(self, node: fx.Node, leave: tuple[str, ...] = ()) -> Callable[..., Any]:
+        """Return the operation as a function of its positional arguments."""
+        omitted = ("inplace", "training", *leave)
+        options = {key: value for key, value in node.kwargs.items() if key not in omitted}
+        if self._nodes(options):
+            raise self._refusal(node, "an option of it is computed under way")
+        if node.op == "call_method":
+            name = str(node.target)
+            return functools.partial(_method, name.rstrip("_") or name, options)
+        assert callable(node.target)
+        plain = {operator.iadd: operator.add, operator.isub: operator.sub,
+                 operator.imul: operator.mul, operator.itruediv: operator.truediv}  # fmt: skip
+        return functools.partial(plain.get(node.target, node.target), **options)
+
+    @staticmethod
+    def _nodes(arguments: Any) -> list[fx.Node]:
+        found: list[fx.Node] = []
+        fx.node.map_arg(arguments, found.append)
+        return found
+
+    def _add(self, node: fx.Node, layer: Layer) -> str:
+        """Store `layer` under the name that it has in the network, or its node's; return it."""
+        stem = str(node.target) if node.op == "call_module" else node.name
+        name, calls = stem, 1
+        while name in self.root:
+            calls += 1
+            name = f"{stem}__{calls}"
+        self.root[name] = layer
+        return name
+
+    def _check_output(self, node: fx.Node) -> None:
+        if not (isinstance(node.args[0], fx.Node) and node.args[0] in self.tensors - self.tuples):
+            raise ArchitectureError(
+                f"{self.name}.forward must return one tensor of outputs, (N, units); found "
+                f"{node.args[0]!r}. Give the network a method path(head) that returns the module of "
+                "one head"
+            )
+
+    def _called(self, node: fx.Node) -> str:
+        if node.op == "call_module":
+            return type(self.modules[str(node.target)]).__name__
+        return str(getattr(node.target, "__name__", node.target))
+
+    def _refusal(self, node: fx.Node, why: str = "no rule is defined for it") -> ArchitectureError:
+        return refused(self.name, node, self._called(node), why)
+
+
+def _method(name: str, options: dict[str, Any], x: Tensor, *arguments: Any) -> Any:
+    return getattr(x, name)(*arguments, **options)
+
+
+def _without_side_effects(module: nn.Module) -> nn.Module:
+    if getattr(module, "inplace", False):
+        module = copy.copy(module)
+        module.inplace = False  # type: ignore[assignment]
+    return module

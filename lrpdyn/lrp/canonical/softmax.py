@@ -1,0 +1,94 @@
+"""Explain at the logits: leave out the softmax before the outputs."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+from torch import fx, nn
+
+from lrpdyn.lrp.canonical.folding import without_dead_code
+from lrpdyn.lrp.canonical.layers import AveragePooling, Rearrangement, Scaling, Softmax, Sum
+from lrpdyn.lrp.canonical.refusals import refused
+
+
+def without_softmax(
+    reference: fx.GraphModule, network: str
+) -> tuple[fx.GraphModule, tuple[str, ...]]:
+    """Return the network without the softmax before its outputs, and a note on each.
+
+    A softmax that gives the outputs becomes nothing: the logits are explained. Where sums follow it,
+    as in the expectation of a distribution over atoms, the logits less their mean take its place, in
+    which the same constant added to all of them is nothing either.
+
+    Raises
+    ------
+    ArchitectureError
+        Something else follows a softmax, as in attention.
+    """
+    softmaxes = [
+        node
+        for node in reference.graph.nodes
+        if node.op == "call_module" and isinstance(_layer_of(reference, node), Softmax)
+    ]
+    if not softmaxes:
+        return reference, ()
+    graph = fx.Graph()
+    copied: dict[fx.Node, fx.Node] = {}
+    graph.output(graph.graph_copy(reference.graph, copied))
+    root = {str(n.target): _target_of(reference, n) for n in reference.graph.nodes
+            if n.op in ("call_module", "get_attr")}  # fmt: skip
+    notes = []
+    for original in softmaxes:
+        node = copied[original]
+        layer = _layer_of(reference, original)
+        assert isinstance(layer, Softmax)
+        followers = _followers(node)
+        kinds = [type(root[str(n.target)]) for n in followers if n.op == "call_module"]
+        if any(kind not in (Rearrangement, Scaling, AveragePooling, Sum) for kind in kinds):
+            raise refused(
+                network, original, layer.called, "other layers follow it, as in attention; a softmax "
+                "is left out only where it gives the outputs",
+            )  # fmt: skip
+        if all(kind is Rearrangement for kind in kinds):
+            notes.append(f"{layer.called} '{node.name}' left out: explained at the logits")
+            logits = node.args[0]
+            assert isinstance(logits, fx.Node)
+            node.replace_all_uses_with(logits)
+            graph.erase_node(node)
+        else:
+            notes.append(
+                f"{layer.called} '{node.name}' replaced by the logits less their mean: the score is "
+                "the logits weighted as the probabilities are"
+            )
+            root[str(node.target)] = _centring(layer)
+            node.args = (node.args[0],)
+    return without_dead_code(fx.GraphModule(root, graph)), tuple(notes)
+
+
+def _centring(softmax: Softmax) -> AveragePooling:
+    dim = softmax.dim
+    centring = AveragePooling(lambda x: x - x.mean(dim=dim, keepdim=True))
+    centring.called = softmax.called
+    return centring
+
+
+def _followers(node: fx.Node) -> list[fx.Node]:
+    found: dict[fx.Node, None] = {}
+    waiting = list(node.users)
+    while waiting:
+        follower = waiting.pop()
+        if follower not in found:
+            found[follower] = None
+            waiting.extend(follower.users)
+    return list(found)
+
+
+def _layer_of(network: fx.GraphModule, node: fx.Node) -> nn.Module:
+    return network.get_submodule(str(node.target))
+
+
+def _target_of(network: fx.GraphModule, node: fx.Node) -> Any:
+    if node.op == "call_module":
+        return _layer_of(network, node)
+    return operator.attrgetter(str(node.target))(network)

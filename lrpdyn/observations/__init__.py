@@ -1,0 +1,1 @@
+"""Observations: from files to one checked array as the network takes it."""

@@ -1,0 +1,97 @@
+"""Which of many observations are explained: by number, at random, or those that differ most."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lrpdyn.errors import UsageError
+from lrpdyn.files.streamed import Samples, pieces
+
+
+def choose(
+    values: Samples,
+    samples: str | Sequence[int] | None,
+    select: str | None,
+    seed: int,
+) -> list[int]:
+    """Return the indices of the observations that are explained.
+
+    Parameters
+    ----------
+    values
+        All observations, (N, ...).
+    samples
+        ``0,3,7`` or ``0-3``.
+    select
+        ``spread:K``: K that differ most, by farthest-point traversal in pixel space (Gonzalez
+        1985), from one drawn at random. ``random:K``: K drawn at random. All where neither is given.
+    seed
+        Of what is drawn.
+
+    Raises
+    ------
+    UsageError
+        There are not so many observations, or not so many that differ.
+    """
+    if select is None:
+        return list(range(len(values))) if samples is None else _numbered(samples, len(values))
+    if samples is not None:
+        raise UsageError("--samples and --select: give one of them")
+    found = re.fullmatch(r"(spread|random):([1-9]\d{0,8})", select)
+    if found is None:
+        raise UsageError(f"--select {select}: expected spread:K or random:K, such as spread:4")
+    count = int(found[2])
+    if count > len(values):
+        raise UsageError(f"--select {select}: there are only {len(values)} observations")
+    generator = np.random.default_rng(seed)
+    if found[1] == "random":
+        return sorted(generator.choice(len(values), count, replace=False).tolist())
+    return _spread(values, count, int(generator.integers(len(values))))
+
+
+def _spread(values: Samples, count: int, first: int) -> list[int]:
+    chosen = [first]
+    nearest = _distances(values, first)
+    while len(chosen) < count:
+        farthest = int(nearest.argmax())
+        if nearest[farthest] == 0:
+            raise UsageError(
+                f"--select spread:{count}: only {len(chosen)} of the {len(values)} observations differ"
+            )
+        chosen.append(farthest)
+        nearest = np.minimum(nearest, _distances(values, farthest))
+    return sorted(chosen)
+
+
+def _distances(values: Samples, index: int) -> NDArray[np.float64]:
+    """Return the squared Euclidean distance of each observation to one of them."""
+    center = values[index : index + 1].astype(np.float64).ravel()
+    found = [
+        ((piece.reshape(len(piece), -1).astype(np.float64) - center) ** 2).sum(axis=1)
+        for piece in pieces(values)
+    ]
+    return np.concatenate(found)
+
+
+def _numbered(samples: str | Sequence[int], count: int) -> list[int]:
+    indices: list[int] = []
+    for part in samples.split(",") if isinstance(samples, str) else map(str, samples):
+        found = re.fullmatch(r"\s*(\d{1,9})(?:-(\d{1,9}))?\s*", part)
+        if found is None:
+            raise UsageError(f"--samples {samples}: expected numbers such as 0,3,7 or 0-3")
+        first, last = int(found[1]), int(found[2] or found[1])
+        if last >= count:
+            indices = [last]
+            break
+        indices += range(first, last + 1)
+    wrong = [index for index in indices if index >= count]
+    if wrong or not indices or len(set(indices)) < len(indices):
+        raise UsageError(
+            f"--samples {samples}: expected different numbers from 0 to {count - 1}, for there are "
+            f"{count} observations"
+        )
+    return indices

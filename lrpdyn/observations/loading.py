@@ -1,0 +1,286 @@
+"""From files to one checked array of observations, as the network sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lrpdyn.errors import ObservationError, UsageError
+from lrpdyn.files.streamed import Samples, Streamed, in_memory, joined, kept, pieces
+from lrpdyn.observations.choice import choose
+from lrpdyn.observations.frames import grey, in_order, stack_frames, together
+from lrpdyn.observations.layout import Expected, arrange
+from lrpdyn.observations.normalisation import Statistics, from_file, from_options, imagenet
+from lrpdyn.observations.reading import IMAGES, checked, files_inside, open_observations
+from lrpdyn.remote.path import as_path
+
+__all__ = ["Expected", "Observations", "load_observations"]
+
+
+@dataclass(frozen=True)
+class Observations:
+    """`values` is (N, C, H, W) or (N, F), float32; the rest says where it came from.
+
+    `pixels` tells that they were bytes, 0 to 255 before they were divided by `scale`; `chosen` are
+    their numbers among all that were read; `normalisation` was applied after the division, and
+    `preparation` says what was done besides.
+    """
+
+    values: Samples
+    files: tuple[str, ...]
+    layout: str
+    scale: float
+    pixels: bool = False
+    chosen: tuple[int, ...] = ()
+    normalisation: Statistics | None = None
+    preparation: Mapping[str, Any] = field(default_factory=dict)
+
+
+def load_observations(
+    sources: Sequence[str | Path | NDArray[Any]],
+    expected: Expected,
+    *,
+    layout: str | None = None,
+    scale: str | float | None = None,
+    samples: str | Sequence[int] | None = None,
+    stack: int | None = None,
+    stack_order: str = "oldest",
+    mean: Any = None,
+    std: Any = None,
+    statistics: str | Path | None = None,
+    select: str | None = None,
+    seed: int = 0,
+    trust: bool = False,
+    folder: Path | None = None,
+) -> Observations:
+    """Read, arrange, choose, scale and normalise observations.
+
+    Parameters
+    ----------
+    sources
+        Files (.npy, .npz or ``FILE.npz:KEY``, .png, .jpg), folders of them, or arrays.
+    expected
+        What the network takes.
+    layout
+        One of `lrpdyn.observations.layout.LAYOUTS`; told from the network's channels where not given.
+    scale
+        What the observations are divided by, ``none``, or ``imagenet``; told by the architecture
+        for uint8.
+    samples
+        ``0,3,7`` or ``0-3``; all where not given.
+    stack
+        The sources hold single frames: make each run of so many into one observation.
+    stack_order
+        ``newest`` turns the frames of each stack round; the network gets ``oldest`` first.
+    mean, std
+        Subtracted, and divided by, after `scale`: one number, one a channel, or a .npy file.
+    statistics
+        A file of running means and variances, applied instead: a checkpoint of sample-factory, or
+        ``vecnormalize.pkl`` (with `trust`).
+    select, seed
+        ``spread:K`` or ``random:K``; see `lrpdyn.observations.choice.choose`.
+    trust
+        Believe a ``vecnormalize.pkl``.
+    folder
+        Where more observations than fit in a little memory are kept, in a file without a name that
+        is gone with them; the system's folder of temporary files where not given.
+
+    Raises
+    ------
+    ObservationError
+        A file cannot be read, or its shape, range or values do not fit the network.
+    """
+    arrays, files = _read_all(sources, stack, expected.channels, folder)
+    arranged = [
+        arrange(array, name, expected, layout if stack is None else "NCHW")
+        for array, name in zip(arrays, files, strict=True)
+    ]
+    shapes = {values.shape[1:] for values, _ in arranged}
+    if len(shapes) > 1:
+        raise ObservationError(f"observations differ in shape: {', '.join(map(str, shapes))}")
+    kinds = {array.dtype for array in arrays}
+    if len(kinds) > 1:
+        raise ObservationError(f"observations differ in type: {', '.join(map(str, kinds))}")
+    read = joined([values for values, _ in arranged])
+    if any(isinstance(source, str | Path) and not _is_array(source) for source in sources):
+        # Pictures are decoded whenever they are looked at: from here on they are looked at often.
+        unpacked = kept(read.shape, read.dtype, pieces(read), folder)
+        read = unpacked if isinstance(unpacked, Streamed) else in_memory(unpacked)
+    chosen = choose(read, samples, select, seed)
+    read = read.chosen(chosen)
+    read = in_order(read, stack_order) if read.ndim == 4 else read
+    normalisation = _statistics(expected, scale, mean, std, statistics, trust)
+    divisor = _divisor(read.dtype, expected, scale, normalisation)
+    if expected.shape is not None and read.shape[1:] not in _shapes_of(expected.shape):
+        raise ObservationError(
+            f"observations have shape {read.shape[1:]} for each sample; the checkpoint says that "
+            f"the network was trained on {expected.shape}"
+        )
+    bounds = expected
+    if str(scale) == "imagenet":
+        bounds = Expected(range=(0.0, 1.0))
+    elif scale is not None or normalisation is not None:
+        bounds = Expected()
+    prepared = _prepared(read, divisor, normalisation, bounds)
+    values = kept(read.shape, np.float32, prepared, folder)
+    preparation = {
+        "stack": stack, "stack_order": stack_order, "select": select,
+        "seed": seed if select else None, "samples": chosen if select or samples else None,
+        "mean": _plain(mean), "std": _plain(std), "statistics": _plain(statistics),
+    }  # fmt: skip
+    return Observations(
+        values, tuple(files), arranged[0][1], divisor,
+        read.dtype == np.uint8, tuple(chosen), normalisation, preparation,
+    )  # fmt: skip
+
+
+def _is_array(source: str | Path) -> bool:
+    """Tell whether a file is read as it lies there, or unpacked once."""
+    return Path(source).suffix.lower() == ".npy" or ".npz" in str(source)
+
+
+def _prepared(
+    read: Streamed, divisor: float, normalisation: Statistics | None, expected: Expected
+) -> Iterator[NDArray[np.float32]]:
+    """Yield the observations as the network takes them, and check them, a few at a time."""
+    least, most, start = np.inf, -np.inf, 0
+    for piece in pieces(read):
+        with np.errstate(over="ignore", invalid="ignore"):  # what is too large is refused below
+            scaled = piece.astype(np.float32)
+            if divisor != 1:
+                scaled = scaled / np.float32(divisor)
+        finite = np.isfinite(scaled)
+        if not finite.all():
+            sample = start + int(np.argwhere(~finite)[0][0])
+            raise ObservationError(f"observations hold NaN or infinity, first in sample {sample}")
+        least, most = min(least, float(scaled.min())), max(most, float(scaled.max()))
+        start += len(scaled)
+        yield scaled if normalisation is None else normalisation.apply(scaled)
+    _check_range(least, most, expected)
+
+
+def _plain(value: Any) -> str | None:
+    return None if value is None else str(value)
+
+
+def _statistics(
+    expected: Expected, scale: Any, mean: Any, std: Any, statistics: Any, trust: bool
+) -> Statistics | None:
+    given = from_options(mean, std, expected.channels)
+    if str(scale) == "imagenet":
+        if given is not None or statistics is not None:
+            raise UsageError("--scale imagenet sets mean and deviation: leave the others out")
+        return imagenet(expected.channels)
+    if statistics is None:
+        return given
+    if given is not None:
+        raise UsageError("--statistics, and --mean or --std: give one of them")
+    return from_file(Path(statistics), trust=trust)
+
+
+def _shapes_of(shape: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
+    """Return `shape` as it stands, and with the channels of an image first."""
+    return (shape, (shape[2], shape[0], shape[1])) if len(shape) == 3 else (shape,)
+
+
+def _read_all(
+    sources: Sequence[str | Path | NDArray[Any]],
+    stack: int | None,
+    channels: int | None,
+    folder: Path | None,
+) -> tuple[list[Streamed], list[str]]:
+    arrays: list[Streamed] = []
+    files: list[str] = []
+    loose: list[Path] = []
+    for source in sources:
+        if isinstance(source, np.ndarray):
+            arrays.append(checked(in_memory(source), "the array"))
+            files.append("<array>")
+            continue
+        path = as_path(source)
+        try:
+            inside = files_inside(path) if path.is_dir() else [path]
+        except OSError as error:
+            raise ObservationError(f"{path}: cannot be read: {error.strerror}") from error
+        pictures = [file for file in inside if file.suffix.lower() in IMAGES]
+        if stack is not None and pictures and not path.is_dir():
+            loose += pictures
+        elif stack is not None and pictures:
+            arrays.append(_frames(pictures, str(path), folder))
+            files.append(str(path))
+        else:
+            for file in inside:
+                arrays.append(open_observations(file, folder))
+                files.append(str(file))
+    if loose:
+        arrays.append(_frames(loose, str(loose[0]), folder))
+        files.append(", ".join(map(str, loose)))
+    if not arrays:
+        raise ObservationError("no observations given")
+    if stack is None:
+        return arrays, files
+    if stack < 1:
+        raise UsageError(f"--stack {stack}: expected 1 or more")
+    stacked = []
+    for array, name in zip(arrays, files, strict=True):
+        plain = grey(array, name) if channels == stack else array
+        stacked.append(stack_frames(plain, stack, name))
+    return stacked, files
+
+
+def _frames(files: Sequence[Path], where: str, folder: Path | None) -> Streamed:
+    return together([open_observations(file, folder) for file in files], where)
+
+
+def _divisor(
+    kind: np.dtype[Any],
+    expected: Expected,
+    scale: str | float | None,
+    normalisation: Statistics | None,
+) -> float:
+    if str(scale) == "imagenet":
+        return 255.0 if kind == np.uint8 else 1.0
+    if scale is None and normalisation is not None and normalisation.raw:
+        return 1.0
+    if scale is not None:
+        if str(scale) == "none":
+            return 1.0
+        try:
+            divisor = float(scale)
+        except ValueError:
+            divisor = 0.0
+        if not 0 < divisor < float("inf"):
+            raise UsageError(
+                f"--scale {scale}: expected a number above 0, such as 255, or none or imagenet"
+            )
+        return divisor
+    if kind != np.uint8:
+        return 1.0
+    if expected.divisor is None:
+        raise ObservationError(
+            "uint8 observations: how this network wants its pixels is not known; say what they are "
+            "divided by, --scale 255, or --scale none if the network does it"
+        )
+    return expected.divisor
+
+
+def _check_range(least: float, most: float, expected: Expected) -> None:
+    if expected.range is None:
+        return
+    low, high = expected.range
+    if least < low or most > high:
+        hint = (
+            "--scale 255 if they are pixels of 0..255" if high == 1 else "--scale none to keep them"
+        )
+    elif high == 255 and 0 < most <= 1:
+        hint = "--scale 0.00392156862745098 (1/255) if they are pixels divided by 255"
+    else:
+        return
+    raise ObservationError(
+        f"observations lie in {least:g}..{most:g}, the network takes {low:g}..{high:g}; {hint}"
+    )

@@ -1,0 +1,169 @@
+"""Named parts of the observations: read from a file, and their share of the relevance."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lrpdyn.errors import ObservationError
+from lrpdyn.files.images import picture_shape, read_picture
+from lrpdyn.files.npy import load_npz
+
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Regions:
+    """R regions of N samples.
+
+    `masks` broadcast to (R, N, C, H, W), or (R, N, F): a mask for all samples, or all frames, is kept
+    once. `sha256` is of names and masks.
+    """
+
+    names: tuple[str, ...]
+    masks: Mask
+    sha256: str
+
+    def of_sample(self, region: int, shape: tuple[int, ...]) -> Mask:
+        """Return the mask of one region for observations of `shape` (N, ...)."""
+        return np.broadcast_to(self.masks[region], shape)
+
+    def part(self, chosen: slice) -> Regions:
+        """Return the regions of some samples."""
+        if self.masks.shape[1] == 1:
+            return self
+        return Regions(self.names, self.masks[:, chosen], self.sha256)
+
+    def areas(self, shape: tuple[int, ...]) -> NDArray[np.float64]:
+        """Return each region's share of the entries of each sample, (R, N)."""
+        masks = self.masks.reshape(*self.masks.shape[:2], -1)
+        return np.broadcast_to(masks.mean(axis=2), (len(self.names), shape[0]))
+
+
+@dataclass(frozen=True)
+class Painting:
+    """Which regions are painted over, and with what value (as the network takes it)."""
+
+    regions: Regions
+    fill: float
+
+    @property
+    def key(self) -> str:
+        """Tell one painting from another."""
+        return f"{self.regions.sha256}:{self.fill!r}"
+
+
+def read_regions(path: str | Path, shape: tuple[int, ...]) -> Regions:
+    """Read regions from a PNG of labelled colours, or an .npz of named masks.
+
+    Parameters
+    ----------
+    path
+        PNG: every colour but black (and what is transparent) is a region, named by its colour
+        (``ff0000``), for all samples. .npz: every array is a mask, named by its key, 0 outside:
+        (H, W) for all samples, (N, H, W) for each, (N, C, H, W) for each frame; (F,) or (N, F) for
+        flat observations.
+    shape
+        Of the observations, (N, C, H, W) or (N, F).
+
+    Raises
+    ------
+    ObservationError
+        The file cannot be read, or a mask does not fit the observations.
+    """
+    file = Path(path)
+    try:
+        found = _from_png(file, shape) if file.suffix.lower() == ".png" else _from_npz(file)
+    except (OSError, ValueError, MemoryError) as error:
+        raise ObservationError(
+            f"--regions {file}: cannot be read ({error}); expected a PNG of labelled colours or an "
+            ".npz of named masks"
+        ) from error
+    if not found:
+        raise ObservationError(f"--regions {file}: holds no region; a PNG needs a colour but black")
+    masks = {name: _fitted(mask, shape, f"{file}: {name}") for name, mask in found.items()}
+    whole = np.broadcast_shapes(*(mask.shape for mask in masks.values()))
+    stacked = np.stack([np.broadcast_to(mask, whole) for mask in masks.values()])
+    names = tuple(re.sub(r"\W+", "_", name) for name in masks)
+    if len(set(names)) < len(names):
+        raise ObservationError(
+            f"--regions {file}: two regions are called alike: {', '.join(masks)}"
+        )
+    digest = hashlib.sha256("\n".join(names).encode())
+    digest.update(str(stacked.shape).encode() + np.packbits(stacked).tobytes())
+    return Regions(names, stacked, digest.hexdigest())
+
+
+def _from_png(path: Path, shape: tuple[int, ...]) -> dict[str, Mask]:
+    # Before its pixels are read: they may be very many.
+    height, width = picture_shape(path, "RGBA")[:2]
+    if (height, width) != shape[-2:]:
+        raise _misfit(str(path), (height, width), [shape[-2:]], shape)
+    pixels = np.ascontiguousarray(read_picture(path, "RGBA"))
+    # A number for each colour: rows of four would be sorted a hundred times as slowly.
+    colours, labels = np.unique(pixels.view(">u4")[..., 0], return_inverse=True)
+    labels = labels.reshape(height, width)
+    if len(colours) > 64:
+        raise ValueError(f"{len(colours)} colours, at most 64 are taken for labels")
+    return {
+        f"{colour >> 8:06x}": labels == label
+        for label, colour in enumerate(colours.tolist())
+        if colour & 0xFF and colour >> 8
+    }
+
+
+def _from_npz(path: Path) -> dict[str, Mask]:
+    masks = load_npz(path)
+    strange = [name for name, mask in masks.items() if mask.dtype.kind not in "buif"]
+    if strange:
+        raise ValueError(f"{strange[0]} holds {masks[strange[0]].dtype}, expected numbers")
+    return {name: mask != 0 for name, mask in masks.items()}
+
+
+def _fitted(mask: Mask, shape: tuple[int, ...], where: str) -> Mask:
+    """Return the mask with the axes of the observations, of length 1 where it is for all."""
+    samples, *entries = shape
+    if len(shape) == 2:
+        fitting = {(entries[0],): mask[None], shape: mask}
+    else:
+        height, width = entries[1:]
+        fitting = {
+            (height, width): mask[None, None],
+            (samples, height, width): mask[:, None],
+            shape: mask,
+        }
+    for expected, fitted in fitting.items():
+        if mask.shape == expected:
+            return fitted
+    raise _misfit(where, mask.shape, fitting, shape)
+
+
+def _misfit(
+    where: str, found: tuple[int, ...], fitting: Iterable[tuple[int, ...]], shape: tuple[int, ...]
+) -> ObservationError:
+    expected = [str(one) for one in fitting]
+    which = "one of " if len(expected) > 1 else ""
+    return ObservationError(
+        f"--regions {where}: has shape {found}, expected {which}{', '.join(expected)} for observations of "
+        f"shape {shape}"
+    )
+
+
+def shares(maps: NDArray[Any], regions: Regions) -> NDArray[np.float64]:
+    """Return the share of sum|R| that lies in each region, (R, N); NaN where the map is zero."""
+    size = np.abs(maps.astype(np.float64))
+    flat = size.reshape(len(size), -1)
+    total = flat.sum(axis=1)
+    safe = np.where(total > 0, total, 1.0)
+    found = [
+        (flat * regions.of_sample(region, maps.shape).reshape(flat.shape)).sum(axis=1)
+        for region in range(len(regions.names))
+    ]
+    return np.where(total > 0, np.stack(found) / safe, np.nan)

@@ -1,0 +1,1 @@
+"""Statistics of one list of values: fences, trends, shifts and tails."""

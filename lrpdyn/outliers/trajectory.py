@@ -1,0 +1,92 @@
+"""What a run looks at over training: phases, and regions with their shares and effects, as data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from lrpdyn.dynamics.measures import rank_correlation
+from lrpdyn.dynamics.phases import find_phases
+from lrpdyn.dynamics.step_table import Records
+from lrpdyn.observations.regions import Regions
+from lrpdyn.outliers.facts import Floats, Integers
+
+
+def trajectory(records: Records, regions: Regions | None, rule: str) -> dict[str, Any]:
+    """Return the sections ``phases`` and ``regions`` of the outlier report.
+
+    Parameters
+    ----------
+    records
+        Of whose steps those that are not finite are left out.
+    regions
+        None where none are given: phases are then of the L1-normalised maps.
+    rule
+        The name of the rule, beside which agreement is told.
+    """
+    finite = records["finite"]
+    steps = records["step"][finite]
+    if regions is None:
+        phases = _phases(records["outline"][finite], steps)
+        return {"phases": {"of": "L1-normalised maps", **phases}, "regions": None}
+    shares = _means(records["shares"][finite])
+    known = "effects" in records
+    effects = _means(records["effects"][finite]) if known else np.full(shares.shape, np.nan)
+    phases = _phases(np.hstack([shares, effects]), steps, alike=True)
+    return {
+        "phases": {"of": "shares and effects of regions", **phases},
+        "regions": {"rule": rule, **_regions(regions, steps.tolist(), shares, effects)},
+    }
+
+
+def _phases(vectors: Floats, steps: Integers, *, alike: bool = False) -> dict[str, Any]:
+    """Return the phases of what is looked at (S, D) at the steps (S,), less those where nothing is.
+
+    A step whose maps are zero has no shares; a region that no sample holds has none at any step. With
+    `alike` columns are brought to the same variance.
+    """
+    known = np.isfinite(vectors).any(axis=0)
+    there = np.isfinite(vectors[:, known]).all(axis=1)
+    chosen = vectors[there]
+    return find_phases(_alike(chosen) if alike else chosen).as_data(steps[there])
+
+
+def _means(values: Floats) -> Floats:
+    """Return the mean over the samples that hold a region, (S, R): few may depend on an object."""
+    finite = [[row[np.isfinite(row)] for row in of_step] for of_step in values]
+    means = [[row.mean() if len(row) else np.nan for row in of_step] for of_step in finite]
+    return np.array(means, dtype=np.float64)
+
+
+def _alike(columns: Floats) -> Floats:
+    """Bring columns to the same variance: shares and effects have units of their own."""
+    spread = columns.std(axis=0)
+    return columns / np.where(spread > 0, spread, 1.0)
+
+
+def _regions(
+    regions: Regions, steps: list[int], shares: Floats, effects: Floats
+) -> Mapping[str, Any]:
+    """Return the trajectory of each region, and how well shares and effects agree.
+
+    ``agreement`` of a region is the rank correlation over steps of its share with its effect; of all,
+    the median over steps of the rank correlation over regions (three or more).
+    """
+    of_steps = [rank_correlation(s, e) for s, e in zip(shares, effects, strict=True)]
+    known = [value for value in of_steps if value is not None and len(regions.names) > 2]
+    return {
+        "steps": steps,
+        "names": list(regions.names),
+        "share": _plain(shares.T),
+        "effect": _plain(effects.T),
+        "agreement": [
+            rank_correlation(shares[:, r], effects[:, r]) for r in range(len(regions.names))
+        ],
+        "agreement_over_regions": float(np.median(known)) if known else None,
+    }
+
+
+def _plain(values: Floats) -> list[list[float | None]]:
+    return [[float(v) if np.isfinite(v) else None for v in row] for row in values]

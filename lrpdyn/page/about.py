@@ -1,0 +1,80 @@
+"""What was asked, what was done and what was checked, as terms and their words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from lrpdyn.run.reader import RunFolder
+from lrpdyn.run.summary import closing_words
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A row of the table of checkpoints."""
+
+    step: str
+    path: str
+    kind: str
+    status: str
+    reason: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Terms with their words: the checks, then the manifest; and the checkpoints."""
+
+    checks: tuple[tuple[str, str], ...]
+    manifest: tuple[tuple[str, str], ...]
+    checkpoints: tuple[Checkpoint, ...]
+
+
+def facts_of(run: RunFolder) -> Facts:
+    """Return the facts of a run."""
+    checkpoints = tuple(
+        Checkpoint(
+            "" if entry["step"] is None else f"{entry['step']:,}",
+            entry["path"],
+            entry["format"] or "",
+            entry["status"].replace("_", " "),
+            entry["reason"] or "",
+            (entry["sha256"] or "")[:12],
+        )
+        for entry in run.manifest["checkpoints"]
+    )
+    # What closing words say of outliers stands above their table.
+    checks = tuple(pair for pair in closing_words(run) if pair[0] != "outliers")
+    return Facts(checks, tuple(_manifest(run.manifest)), checkpoints)
+
+
+def _manifest(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
+    rule, network, seen = manifest["rule"], manifest["architecture"], manifest["observations"]
+    target, contrast = manifest["target"]["policy"], manifest["contrast"]
+    done = sum(entry["status"] == "done" for entry in manifest["checkpoints"])
+    environment = manifest["environment"]
+    layers = ", ".join(f"{layer}: {name}" for layer, name in rule["layers"].items())
+    return [
+        ("rule", _called(rule["name"], rule["parameters"])),
+        ("rule by layer", layers),
+        ("network", _called(network["name"], network["arguments"])),
+        ("output", f"head {manifest['head']}, target {target}, contrast {contrast}"),
+        ("normalisation", "none: raw relevance" if manifest["normalize"] == "none"
+         else f"{manifest['normalize']}: each sample at each step by itself"),
+        ("observations", f"{' x '.join(map(str, seen['shape']))} from {', '.join(seen['files'])}"),
+        ("observations' scale", f"layout {seen['layout']}, divided by {seen['scale']}"),
+        ("observations' SHA-256", seen["sha256"]),
+        ("checkpoints", f"{done:,} of {len(manifest['checkpoints']):,} explained"),
+        ("command", manifest["command"]),
+        ("made by", f"lrpdyn {manifest['lrpdyn']}, " + ", ".join(
+            f"{key} {environment[key]}" for key in ("python", "torch", "numpy", "device")
+            if environment.get(key) is not None)),
+        ("finished", str(environment.get("finished", ""))),
+    ]  # fmt: skip
+
+
+def _called(name: str, arguments: Mapping[str, Any]) -> str:
+    """Return a name with its arguments, those that are none left out."""
+    given = ", ".join(f"{key} {value}" for key, value in arguments.items() if value is not None)
+    return f"{name} ({given})" if given else name

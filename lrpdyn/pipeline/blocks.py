@@ -1,0 +1,188 @@
+"""A block of neighbouring checkpoints, explained by one worker: the work that is shared."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lrpdyn.checkpoints.model import Checkpoint
+from lrpdyn.checkpoints.readers import stamp
+from lrpdyn.diagnostics.at_each_step import StepEvidence
+from lrpdyn.errors import ArchitectureError, CheckpointError, LrpdynError, RunError
+from lrpdyn.explain.explanation import Explanation, Question, explain_parts, joined
+from lrpdyn.explain.model import load
+from lrpdyn.pipeline.setup.job import READING, Job
+from lrpdyn.system import memory, signals
+from lrpdyn.system.processes import in_order
+from lrpdyn.system.timing import Times
+
+#: So many steps in a row go to one worker, at most.
+LARGEST_BLOCK = 16
+#: Seconds after which a process that works alone puts what it has into the journal.
+LONGEST = 1.0
+
+#: What a checkpoint gives: its line of the journal, or why it cannot be explained.
+Outcome = dict[str, Any] | LrpdynError
+#: The outcomes of a block, and the seconds that they took.
+Outcomes = tuple[list[Outcome], dict[str, float]]
+#: Explains the checkpoints at some places of a job's series; blocks come back in order.
+Hands = Callable[[Job, Question, Sequence[int]], Generator[Outcomes]]
+
+
+def in_blocks(places: Sequence[int], workers: int) -> list[Sequence[int]]:
+    """Return places in blocks of neighbours for so many workers.
+
+    A step is compared with the weights of the one before, which have to be loaded once more where a
+    block begins. Blocks become smaller towards the end, where none is to wait long for another.
+    """
+    blocks = []
+    while places:
+        size = min(LARGEST_BLOCK, -(-len(places) // (2 * workers)))
+        blocks.append(places[:size])
+        places = places[size:]
+    return blocks
+
+
+def by_processes(
+    workers: int, job: Job, question: Question, places: Sequence[int]
+) -> Generator[Outcomes]:
+    """Explain places in so many processes of this machine."""
+    worker, blocks = BlockWorker(job, question), in_blocks(places, workers)
+    if workers > 1 and len(blocks) > 1:
+        yield from in_order(worker, blocks, min(workers, len(blocks)))
+        return
+    while places:
+        outcomes, seconds = worker(places[:LARGEST_BLOCK], LONGEST)
+        yield outcomes, seconds
+        places = places[len(outcomes) :] if outcomes else ()
+
+
+class BlockWorker:
+    """Explains checkpoints by their place in the listing; each process has one of its own."""
+
+    def __init__(self, job: Job, question: Question) -> None:
+        memory.keep()
+        self.job, self.question, self.times = job, question, Times()
+        values = job.observations.values
+        self.evidence = StepEvidence(job.model, values, job.painting, trust=job.trust)
+        #: As asked, or with smaller batches once the device's memory ran out.
+        self.model = job.model
+        self.next = 0
+        self.before: Checkpoint | None = None
+
+    def __call__(self, block: Sequence[int], longest: float = math.inf) -> Outcomes:
+        """Return the facts of each checkpoint, and the seconds that it took.
+
+        The first that fails ends it, but for a bad checkpoint under skip_bad; so does being told to
+        stop, and the first one after `longest` seconds.
+        """
+        outcomes: list[Outcome] = []
+        begun = time.monotonic()
+        for place in block:
+            if signals.asked() or (outcomes and time.monotonic() - begun > longest):
+                break
+            checkpoint = self.job.listing.checkpoints[place]
+            if self.next != place:
+                self.before = self._before(place)
+            self.next = place + 1
+            try:
+                outcomes.append(self._explain(checkpoint))
+            except (CheckpointError, ArchitectureError) as error:
+                outcomes.append(error)
+                if not self.job.skip_bad:
+                    break
+                continue
+            except RunError as error:
+                # A disk that is full, say: what was explained before it is kept.
+                outcomes.append(error)
+                break
+            self.before = checkpoint
+        with self.times.of("explaining and storing"):
+            self.job.storage.settle(self.job.folder)
+        return outcomes, self.times.taken()
+
+    def _before(self, place: int) -> Checkpoint | None:
+        """Return the last checkpoint before a place that can be loaded."""
+        for checkpoint in reversed(self.job.listing.checkpoints[:place]):
+            if not self.job.skip_bad:
+                return checkpoint  # one that could not be loaded would have ended the run
+            try:
+                load(self.job.model, checkpoint, trust=self.job.trust)
+            except (CheckpointError, ArchitectureError):
+                continue
+            return checkpoint
+        return None
+
+    def _explain(self, checkpoint: Checkpoint) -> dict[str, Any]:
+        """Explain one checkpoint, store its relevance, and return its line of the journal."""
+        job, times = self.job, self.times
+        size, modified = stamp(checkpoint.path, checkpoint.format)
+        with times.of(READING):
+            self.evidence.hold(self.before)
+            sha256 = load(job.model, checkpoint, trust=job.trust)
+        parts: list[Explanation] = []
+        with times.of("explaining and storing"):
+            written = job.storage.save(
+                job.folder, checkpoint.step, job.observations.values.shape, self._maps(parts)
+            )
+        found = joined(parts)
+        with times.of("evidence"):
+            evidence = self.evidence.gather(checkpoint.step, self.before)
+        finite = bool(np.isfinite(found.score).all() and found.relevance.all())
+        return {
+            "step": checkpoint.step,
+            "path": str(checkpoint.path),
+            "format": checkpoint.format,
+            "sha256": sha256,
+            "size": size,
+            "modified": modified,
+            "status": "done" if finite else "not_finite",
+            "reason": None if finite else "its outputs or relevance hold NaN or infinity",
+            "score": _plain(found.score),
+            "target": [
+                int(t) if np.isfinite(s) else None
+                for t, s in zip(found.target, found.score, strict=True)
+            ],
+            "argmax": [
+                int(a) if np.isfinite(s) else None
+                for a, s in zip(found.argmax, found.score, strict=True)
+            ],
+            "support": _plain(found.support),
+            "outputs": [_plain(row) for row in found.outputs],
+            "maps_sha256": written.maps,
+            "relevance_sha256": written.kept,
+            "relevance_finite": bool(found.relevance.all()),
+            "evidence": evidence,
+            **self._smaller_batches(),
+        }
+
+    def _halved(self, size: int) -> None:
+        self.model = replace(self.model, batch_size=size)
+
+    def _smaller_batches(self) -> dict[str, int]:
+        """Return the size of the batches where it is not what was asked for: last bits may differ."""
+        size = self.model.batch_size
+        return {} if size == self.job.model.batch_size else {"batch_size": size}
+
+    def _maps(self, parts: list[Explanation]) -> Iterator[NDArray[np.float32]]:
+        """Yield the maps of one batch after the other; what else there is of it goes to `parts`.
+
+        There the maps are replaced by whether they are finite: nobody holds those of all samples.
+        """
+        job = self.job
+        with self.evidence.watching():
+            values, question = job.observations.values, self.question
+            for part in explain_parts(self.model, values, question, self._halved):
+                yield part.relevance
+                finite = np.array([np.isfinite(part.relevance).all()])
+                parts.append(replace(part, relevance=finite))
+
+
+def _plain(values: NDArray[np.float64]) -> list[float | None]:
+    return [float(value) if np.isfinite(value) else None for value in values]

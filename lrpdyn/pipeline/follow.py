@@ -1,0 +1,311 @@
+"""A training run explained while it goes on: new checkpoints as they come, results as it goes."""
+
+from __future__ import annotations
+
+import math
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Collection, Mapping
+from contextlib import closing
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from lrpdyn.api import Run, open_run
+from lrpdyn.checkpoints.model import Listing
+from lrpdyn.checkpoints.readers import SUFFIXES
+from lrpdyn.checkpoints.selection import Selection
+from lrpdyn.checkpoints.watching import WRITTEN, Watch
+from lrpdyn.errors import ArchitectureError, CheckpointError, UsageError
+from lrpdyn.explain.explanation import Question
+from lrpdyn.pipeline.blocks import Hands
+from lrpdyn.pipeline.results.finish import finish
+from lrpdyn.pipeline.setup.fixed_targets import settle, targets_of_newest
+from lrpdyn.pipeline.setup.job import Job
+from lrpdyn.pipeline.setup.new_manifest import make_manifest
+from lrpdyn.pipeline.setup.prepare import Prepared, check_bad, prepare
+from lrpdyn.pipeline.setup.request import Request
+from lrpdyn.pipeline.setup.requirements import check_requirements
+from lrpdyn.pipeline.setup.resume import check_unchanged, previous_manifest
+from lrpdyn.pipeline.steps import Steps, begin
+from lrpdyn.remote.path import RemotePath, as_path
+from lrpdyn.run.journal import read_journal
+from lrpdyn.system import signals
+from lrpdyn.system.timing import Times
+
+#: Results are written again once this many times the seconds have passed that the last writing took.
+SHARE = 9
+
+
+#: What the page needs: the extra ``lrpdyn[report]``.
+_OF_THE_PAGE = ("bokeh", "jinja2")
+
+
+@dataclass(frozen=True)
+class Patience:
+    """Seconds between two looks at the folder, and without a new checkpoint until the end."""
+
+    poll: float = 5.0
+    idle: float | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in (("poll", self.poll), ("idle", self.idle)):
+            if value is not None and not 0 < value < math.inf:
+                raise UsageError(f"--{name} {value}: expected seconds above 0")
+
+
+def follow(
+    asked: Request,
+    checkpoints: str | Path,
+    selection: Selection,
+    observations: Any,
+    arrangement: Mapping[str, Any],
+    hands: Callable[[Prepared], tuple[Hands, int]],
+    patience: Patience,
+    told: threading.Event,
+    *,
+    overwrite: bool,
+    recompute: Collection[int] = (),
+) -> Run:
+    """Explain checkpoints as they are written, until SIGINT, ``--until`` or ``--idle``.
+
+    Parameters
+    ----------
+    arrangement
+        As `lrpdyn.pipeline.setup.prepare.prepare` takes it.
+    hands
+        Gives who explains the checkpoints of a job, and a number of threads.
+    told
+        As `lrpdyn.system.signals.heeded` gives it: SIGINT is the end, SIGTERM stops at once.
+
+    Raises
+    ------
+    LrpdynError
+        As of `lrpdyn.compute`; a checkpoint that cannot be read, or that became another file after it
+        was explained, is told at the end.
+    """
+    if selection.limit is not None:
+        raise UsageError(
+            "--limit: cannot be with --follow, under which a series has no end; --every"
+        )
+    if isinstance(as_path(str(checkpoints)), RemotePath):
+        raise UsageError(
+            f"{checkpoints}: --follow looks at folders of this machine; call the same command again for "
+            "what is new in a store"
+        )
+    watch = Watch(checkpoints, selection, patience.poll, trust=asked.trust)
+    prepared = _prepared(watch, selection.until, patience, told, asked, observations, arrangement)
+    job = prepared.job
+    manifest = make_manifest(job, {**selection.as_dict(), "prefix": asked.prefix}, prepared.checks)
+    previous = previous_manifest(job, manifest, overwrite=overwrite, recompute=recompute)
+    check_requirements(job)
+    question = settle(job, manifest, targets_of_newest(job, previous))
+    if question.targets is not None and job.target.needs_outputs(job.contrast):
+        by = f"step {job.listing.checkpoints[-1].step:,} has it" if previous is None else "it began"
+        _say(f"target {job.target.policy}: held as {by}", job.quiet)
+    begin(job, manifest)
+    followed = _Followed(job, question, hands(prepared), manifest)
+    with closing(followed):
+        while True:
+            job = _gone_on(followed, job, watch)
+            if told.is_set() or watch.is_past(selection.until):
+                break
+            if followed.idle_for(patience.idle):
+                _say(f"no new checkpoint for {patience.idle:g} seconds: the end", job.quiet)
+                break
+            told.wait(patience.poll)
+            followed.heed(job)
+            job = replace(job, listing=_joined(job.listing, watch.look()))
+        everything = watch.look_at_all()
+        good = replace(everything, left_out=tuple(e for e in everything.left_out if not e.bad))
+        job = replace(job, listing=_joined(job.listing, everything if job.skip_bad else good))
+        if not told.is_set():
+            job = _gone_on(followed, job, watch)
+        followed.finish(job)
+        everything = watch.look_at_all()
+        if not watch.is_past(selection.until):
+            followed.tell_left(everything, job)
+    check_bad(everything, job.skip_bad)
+    check_unchanged(job, read_journal(job.folder))
+    return open_run(job.folder)
+
+
+def _gone_on(followed: _Followed, job: Job, watch: Watch) -> Job:
+    """Explain what is new; return the job without what cannot be loaded, which is told at the end."""
+    while True:
+        try:
+            followed.go_on(job)
+            return job
+        except (CheckpointError, ArchitectureError) as error:
+            series = job.listing.checkpoints
+            failed = series[followed.place]
+            watch.distrust(failed.path, str(error))
+            _say(f"put aside: {error}", job.quiet)
+            others = tuple(checkpoint for checkpoint in series if checkpoint is not failed)
+            job = replace(job, listing=replace(job.listing, checkpoints=others))
+
+
+class _Followed:
+    """What is explained so far, and when its results were written."""
+
+    def __init__(
+        self, job: Job, question: Question, hands: tuple[Hands, int], manifest: dict[str, Any]
+    ) -> None:
+        self._question, self._hands, self._manifest = question, hands, manifest
+        self._steps = self._begin(job)
+        self._last_new = time.monotonic()
+        self._next_writing = 0.0
+        self._written = 0
+
+    def _begin(self, job: Job) -> Steps:
+        hands, threads = self._hands
+        return Steps(job, self._question, hands, threads, Times())
+
+    def close(self) -> None:
+        self._steps.dynamics.close()
+
+    @property
+    def place(self) -> int:
+        """The place of the checkpoint that is explained next."""
+        return len(self._steps.records)
+
+    def idle_for(self, seconds: float | None) -> bool:
+        """Tell whether nothing new came for so long."""
+        return seconds is not None and time.monotonic() - self._last_new >= seconds
+
+    def go_on(self, job: Job) -> None:
+        """Explain what is new, and write the results where that is due."""
+        series = job.listing.checkpoints
+        explained = self._steps.records.steps
+        if [checkpoint.step for checkpoint in series[: len(explained)]] != explained:
+            # One came in between: all is added again, from the maps that are there.
+            self.close()
+            self._steps = self._begin(job)
+        before = len(self._steps.records)
+        self._steps.go_on(job)
+        self.heed(job)
+        new = len(self._steps.records) - before
+        if new:
+            _say(f"step {self._steps.records.steps[-1]:,}: {len(series)} checkpoints", job.quiet)
+        due = time.monotonic() >= self._next_writing
+        if due and len(self._steps.records) > self._written and self._enough():
+            started = time.monotonic()
+            self._write(job)
+            ended = time.monotonic()
+            self._next_writing = ended + SHARE * (ended - started)
+        if new:
+            # What came while results were written was not looked at yet.
+            self._last_new = time.monotonic()
+
+    def _enough(self) -> bool:
+        return len(self._steps.records.finite_steps) > 1
+
+    def _write(self, job: Job) -> None:
+        records = self._steps.records
+        # What SIGINT left unexplained may lie between: copies such as best come with their own step.
+        steps = set(records.steps)
+        taken = tuple(c for c in job.listing.checkpoints if c.step in steps)
+        explained = replace(job, listing=replace(job.listing, checkpoints=taken))
+        finish(explained, self._question, self._manifest, records,
+               self._steps.dynamics, Times())  # fmt: skip
+        shown = job.storage.keep == "relevance"
+        if shown and all(find_spec(package) for package in _OF_THE_PAGE):
+            from lrpdyn.page.report import write_report
+
+            write_report(open_run(job.folder))
+        self._written = len(records)
+
+    def heed(self, job: Job) -> None:
+        """Raise `Stopped` by SIGTERM: what is explained is kept, results are not written."""
+        if signals.asked() == signal.SIGTERM:
+            raise signals.stopped(self._steps.done, len(job.listing.checkpoints))
+
+    def finish(self, job: Job) -> None:
+        """Write the results of all that is explained.
+
+        Raises
+        ------
+        CheckpointError
+            Of fewer than two checkpoints.
+        """
+        found = len(self._steps.records)
+        if found < 2:
+            raise CheckpointError(
+                f"{job.folder}: {found} checkpoint{'s' * (found != 1)} explained, expected two or more; "
+                "what is explained is kept: the same command goes on"
+            )
+        self._write(job)
+        job.storage.finish(job.folder, self._steps.dynamics.needed)
+
+    def tell_left(self, listing: Listing, job: Job) -> None:
+        """Say which checkpoints came too late to be explained."""
+        steps = set(self._steps.records.steps)
+        late = [c.path.name for c in listing.checkpoints if c.step not in steps]
+        late += [
+            f"{entry.path.name} ({WRITTEN})"
+            for entry in listing.left_out
+            if entry.reason == WRITTEN and entry.path.suffix in SUFFIXES
+        ]
+        if late:
+            more = f" and {len(late) - 3} more" if len(late) > 3 else ""
+            _say(f"not explained: {', '.join(late[:3])}{more}; the same command goes on", job.quiet)
+
+
+def _prepared(
+    watch: Watch,
+    until: int | None,
+    patience: Patience,
+    told: threading.Event,
+    asked: Request,
+    observations: Any,
+    arrangement: Mapping[str, Any],
+) -> Prepared:
+    """Wait for a first checkpoint that can be loaded, and make the network of it."""
+    while True:
+        listing = _first(watch, until, patience, told)
+        try:
+            # Without skip_bad it is the first one that is told; the others come to their turn.
+            found = prepare(replace(asked, skip_bad=False), listing, observations, arrangement)
+            return replace(found, job=replace(found.job, skip_bad=asked.skip_bad))
+        except CheckpointError as error:
+            watch.distrust(listing.checkpoints[0].path, str(error))
+            _say(f"put aside: {error}", asked.quiet)
+
+
+def _first(watch: Watch, until: int | None, patience: Patience, told: threading.Event) -> Listing:
+    """Wait for a checkpoint."""
+    started = time.monotonic()
+    while True:
+        listing = watch.look()
+        if listing.checkpoints:
+            return listing
+        waited = patience.idle is not None and time.monotonic() - started >= patience.idle
+        if signals.asked() == signal.SIGTERM:
+            raise signals.stopped(0, 0)
+        if watch.is_past(until):
+            raise CheckpointError(
+                f"{watch.where}: no checkpoint up to --until {until} can be used, and training is past it; "
+                "lrpdyn inspect lists every entry"
+            )
+        if told.is_set() or waited:
+            check_bad(watch.look_at_all(), skip_bad=False)  # why there is none
+            raise CheckpointError(f"{watch.where}: no checkpoint was written while it was followed")
+        told.wait(patience.poll)
+
+
+def _joined(known: Listing, seen: Listing) -> Listing:
+    """Return what is seen, with known checkpoints that training has deleted or writes again."""
+    steps = {checkpoint.step for checkpoint in seen.checkpoints}
+    written = {entry.path for entry in seen.left_out if entry.reason == WRITTEN}
+    unseen = [c for c in known.checkpoints if c.step not in steps]
+    kept = [c for c in unseen if c.path in written or not c.path.exists()]
+    together = sorted([*seen.checkpoints, *kept], key=lambda checkpoint: checkpoint.step)
+    return replace(seen, checkpoints=tuple(together))
+
+
+def _say(line: str, quiet: bool) -> None:
+    if not quiet:
+        print(f"following {line}", file=sys.stderr, flush=True)

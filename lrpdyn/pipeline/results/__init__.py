@@ -1,0 +1,1 @@
+"""From explained steps to the files of a finished run."""

@@ -1,0 +1,217 @@
+"""What is looked at once all steps are explained: what the maps depend on, what stands out."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lrpdyn.checkpoints.model import Checkpoint, Listing
+from lrpdyn.diagnostics.random_networks import mean_of_networks, measure_network
+from lrpdyn.diagnostics.sanity_checks import Weights, dependence, parse_baseline, random_weights
+from lrpdyn.diagnostics.second_look import Maps, SecondLook, stored_maps
+from lrpdyn.dynamics.one_step import OfRandom
+from lrpdyn.dynamics.step_table import Records
+from lrpdyn.explain.explanation import Integers, Question, explain_batch
+from lrpdyn.explain.model import batches, can_load, load_again
+from lrpdyn.observations.checked_samples import checked_samples
+from lrpdyn.outliers.facts import Evidence
+from lrpdyn.outliers.report import StandingOut
+from lrpdyn.pipeline.setup.job import Job, progress_bar
+from lrpdyn.run.layout import relevance_path
+from lrpdyn.system.memory import give_back
+from lrpdyn.system.processes import in_order
+
+#: Something to be done, which gives plain data.
+Work = Callable[[], Any]
+Value = TypeVar("Value")
+
+
+class ByStep(Mapping[int, Value]):
+    """What there is of each step of a series: made when it is asked for, for few are.
+
+    Parameters
+    ----------
+    steps
+        All steps, rising.
+    make
+        Gives what there is at a place of `steps`.
+    """
+
+    def __init__(self, steps: Sequence[int], make: Callable[[int], Value]) -> None:
+        self._steps, self._make = steps, make
+
+    def __getitem__(self, step: int) -> Value:
+        place = bisect_left(self._steps, step)
+        if self._steps[place : place + 1] != [step]:
+            raise KeyError(step)
+        return self._make(place)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._steps)
+
+    def __len__(self) -> int:
+        return len(self._steps)
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What the maps are worth, and what there is to say of steps that stand out.
+
+    `dependence` has an entry for the first, middle and last finite step. None is what was not looked
+    at.
+    """
+
+    dependence: list[dict[str, Any]] | None
+    of_random: OfRandom | None
+    agreement: dict[str, Any] | None
+    evidence: Evidence
+
+
+def check_maps(
+    job: Job,
+    question: Question,
+    records: Records,
+    outliers: StandingOut,
+    draw: Work,
+    workers: int = 1,
+) -> Checked:
+    """Hold the maps against those of random networks, and against painting patches over.
+
+    Steps that stand out are looked at once more. All of it is shared among `workers` processes, and so
+    is `draw`, which is no check but takes as long. A step whose checkpoint is gone since it was
+    explained is left out.
+    """
+    look, wanted = _second_look(job, question, records), outliers.wanted()
+    networks = parse_baseline(job.baseline)
+    fresh = [random_weights(job.model, seed) for seed in range(networks + 1)] if networks else []
+    regions = None if job.painting is None else job.painting.regions
+    # Buffers that are not learned are those of the last finite step, whoever measures a network.
+    _load_last(job, records)
+    chosen = _first_middle_last(records.finite_steps)
+    of_networks: list[Work] = [
+        partial(measure_network, job.model, job.observations.values, question, network, regions)
+        for network in fresh[:networks]
+    ]
+    of_steps: list[Work] = [
+        partial(_dependence_at, job, question, fresh, checkpoint)
+        for checkpoint in (job.listing.checkpoints if networks else ())
+        if checkpoint.step in chosen
+    ]
+    of_patches: list[Work] = [
+        partial(look.agreement_at, step, job.fill)
+        for step in (chosen if job.painting is None else ())
+    ]
+    of_outliers = look.works(wanted, outliers.facts)
+    # The longest first, and all at once: a step takes a tenth of the time of a check.
+    works = [*of_networks, *of_steps, *of_patches, draw, *of_outliers]
+    give_back()
+    found = in_order(
+        lambda n: works[n](), range(len(works)), min(workers, len(works)), ahead=len(works)
+    )
+    measured, dependent, agreed, _, looked = _parts(
+        list(progress_bar("checking", job.quiet)(found)),
+        (len(of_networks), len(of_steps), len(of_patches), 1, len(of_outliers)),
+    )
+    agreement = {"rule": job.model.composite.name, "fill": job.fill, "steps": _there(agreed)}
+    return Checked(
+        _there(dependent) if networks else None,
+        mean_of_networks(measured, regions),
+        agreement if job.painting is None else None,
+        look.evidence(wanted, outliers.facts, looked),
+    )
+
+
+def _parts(values: Sequence[Any], sizes: Iterable[int]) -> Iterator[Sequence[Any]]:
+    """Yield so many values, then so many of the rest."""
+    for size in sizes:
+        yield values[:size]
+        values = values[size:]
+
+
+def _there(values: Iterable[dict[str, Any] | None]) -> list[dict[str, Any]]:
+    return [value for value in values if value is not None]
+
+
+def _load_last(job: Job, records: Records) -> None:
+    done = set(records.finite_steps)
+    last = next((c for c in reversed(job.listing.checkpoints) if c.step in done), None)
+    if last is not None:
+        can_load(job.model, last, trust=job.trust)
+
+
+def _first_middle_last(steps: Sequence[int]) -> list[int]:
+    places = {0, len(steps) // 2, len(steps) - 1} if steps else ()
+    return [steps[n] for n in sorted(places)]
+
+
+def _dependence_at(
+    job: Job, question: Question, fresh: Sequence[Weights], checkpoint: Checkpoint
+) -> dict[str, Any] | None:
+    """Return what the maps of one step depend on, over the samples of `checked_samples`."""
+    if not can_load(job.model, checkpoint, trust=job.trust):
+        return None
+    values = job.observations.values
+    found = dependence(job.model, values, question, fresh)
+    give_back()
+    return {"step": checkpoint.step, "samples": len(checked_samples(len(values))), **found}
+
+
+def _second_look(job: Job, question: Question, records: Records) -> SecondLook:
+    """Return what loads the checkpoints of flagged steps once more."""
+    steps, places = records["step"], np.flatnonzero(records["finite"])
+    targets = ByStep(steps[places].tolist(), lambda n: records["target"][places[n]].copy())
+    series = job.listing.checkpoints
+    checkpoints = ByStep([checkpoint.step for checkpoint in series], lambda n: series[n])
+    return SecondLook(
+        job.model,
+        job.observations.values,
+        question,
+        job.normalisation,
+        checkpoints,
+        targets,
+        _maps_of(job, question, checkpoints, targets),
+        trust=job.trust,
+    )
+
+
+def _maps_of(
+    job: Job,
+    question: Question,
+    checkpoints: Mapping[int, Checkpoint],
+    targets: Mapping[int, Integers],
+) -> Maps:
+    """Return what gives the float32 maps of some samples at a step: stored, or made once more."""
+    if job.storage.whole:
+        return stored_maps(partial(relevance_path, job.folder))
+
+    def explained_again(step: int, samples: Sequence[int]) -> NDArray[np.float32]:
+        load_again(job.model, checkpoints[step], trust=job.trust)
+        asked = Question(question.contrast, targets[step], question.runner_up)
+        # In the batches that they were in: last bits depend on it.
+        found: dict[int, NDArray[np.float32]] = {}
+        start = 0
+        for x in batches(job.model, job.observations.values):
+            inside = [n for n in samples if start <= n < start + len(x)]
+            if inside:
+                part = asked.part(slice(start, start + len(x)))
+                maps = explain_batch(job.model, x, part).relevance
+                found |= {n: maps[n - start] for n in inside}
+            start += len(x)
+        return np.stack([found[n] for n in samples])
+
+    return explained_again
+
+
+def same_weights(listing: Listing, records: Records) -> list[list[int]]:
+    """Return the groups of steps that hold the same weights: a training that stood still."""
+    order = np.argsort(records["sha256"], kind="stable")
+    steps, hashes = records["step"][order], records["sha256"][order]
+    borders = np.flatnonzero(hashes[1:] != hashes[:-1]) + 1
+    groups = {tuple(group.tolist()) for group in np.split(steps, borders) if len(group) > 1}
+    return [list(group) for group in sorted(groups | set(listing.same))]

@@ -1,0 +1,196 @@
+"""From the records of all steps to the files of a finished run."""
+
+from __future__ import annotations
+
+import heapq
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lrpdyn.checkpoints.model import LeftOut
+from lrpdyn.dynamics.accumulate import Dynamics
+from lrpdyn.dynamics.measures import of_pixels
+from lrpdyn.dynamics.one_step import OfRandom
+from lrpdyn.dynamics.step_table import Records
+from lrpdyn.dynamics.totals import summary
+from lrpdyn.errors import CheckpointError
+from lrpdyn.figures.kinds import draw
+from lrpdyn.files.atomic import save_json, save_table, save_together, whole_file
+from lrpdyn.files.streamed import opened
+from lrpdyn.observations.regions import Regions
+from lrpdyn.outliers.criteria import WEAK_SUPPORT, vanished
+from lrpdyn.outliers.facts import RunFacts, Steps
+from lrpdyn.outliers.render import KINDS, as_csv
+from lrpdyn.pipeline.results.run_facts import prediction_changes, run_facts
+from lrpdyn.pipeline.results.table_rows import (
+    TRANSITIONS,
+    metric_blocks,
+    metric_columns,
+    rows_by_sample,
+    transition_blocks,
+)
+from lrpdyn.run.layout import MAPS, PIXEL_MAPS
+from lrpdyn.run.reader import RunFolder
+from lrpdyn.run.tables import Block, columns_by_step, rows_by_step, tables_of
+from lrpdyn.run.verify import finish_manifest
+
+
+@dataclass(frozen=True)
+class Summed:
+    """The maps over all steps, once they are written.
+
+    `written` has the SHA-256 of each file, `worth` what the maps are worth beside each other
+    (`lrpdyn.dynamics.totals.summary`).
+    """
+
+    written: dict[Path, str]
+    worth: dict[str, float | None]
+
+
+def save_maps(folder: Path, shape: tuple[int, ...], records: Records, dynamics: Dynamics) -> Summed:
+    """Write the maps over all steps, of observations of `shape`.
+
+    Raises
+    ------
+    CheckpointError
+        No step is finite: there is nothing to write about.
+    """
+    if not records["finite"].any():
+        broken = records.broken[:1]
+        where = f": NaN or infinity in {', '.join(broken[0])}" if broken else ""
+        raise CheckpointError(f"none of {len(records)} checkpoints is finite{where}")
+    files = {name: folder / f"{name}.npy" for name in MAPS}
+    products = []
+
+    def side_by_side() -> Iterator[dict[Path, NDArray[np.float32]]]:
+        for maps, of_piece in dynamics.maps(MAPS):
+            products.append(of_piece)
+            yield {file: maps[name] for name, file in files.items()}
+
+    shapes = {
+        file: of_pixels(shape) if name in PIXEL_MAPS else shape for name, file in files.items()
+    }
+    written = save_together(shapes, np.float32, side_by_side())
+    return Summed(written, summary(np.sum(products, axis=0)))
+
+
+def draw_dynamics(
+    folder: Path, manifest: Mapping[str, Any], records: Records, bad: Sequence[LeftOut]
+) -> None:
+    """Draw the heatmap of the maps that are written; the manifest may yet be that of the start."""
+    shown = {name: value for name, value in manifest.items() if name != "files"}
+    _write_down(shown, records, bad)
+    draw([RunFolder(folder, shown)], "dynamics")
+
+
+def gather_facts(
+    folder: Path,
+    manifest: Mapping[str, Any],
+    records: Records,
+    dynamics: Dynamics,
+    bad: Sequence[LeftOut],
+) -> RunFacts:
+    """Return what is known of a run whose maps are written."""
+    gaps = [facts["step"] for facts in records.bad]
+    gaps += [entry.step for entry in bad if entry.step is not None]
+    relative = opened(folder / "relative_dynamics.npy")
+    return run_facts(records, manifest, dynamics, relative, gaps)
+
+
+def write_tables(
+    folder: Path,
+    manifest: dict[str, Any],
+    records: Records,
+    facts: RunFacts,
+    regions: Regions | None,
+    of_random: OfRandom | None,
+    tables: str | None,
+) -> None:
+    """Write ``metrics.csv`` and ``transitions.csv``; the manifest gets to know which of `tables`."""
+    shape = tuple(manifest["observations"]["shape"])
+    manifest["tables"] = tables_of(tables, shape[0], records.explained)
+    areas = None if regions is None else regions.areas(shape)
+    save = _save_by_step if manifest["tables"] == "steps" else _save_by_sample
+    of_steps = metric_blocks(records, regions, areas, of_random)
+    save(folder / "metrics.csv", metric_columns(regions), of_steps)
+    moved = prediction_changes(records, manifest, facts)
+    save(folder / "transitions.csv", TRANSITIONS, transition_blocks(records, facts, moved))
+
+
+def write_report(folder: Path, report: dict[str, Any]) -> None:
+    """Write the outlier report."""
+    save_json(folder / "outliers.json", report)
+    with whole_file(folder / "outliers.csv") as file:
+        file.write(as_csv(report, KINDS, None) + "\n")
+
+
+def write_manifest(
+    folder: Path,
+    manifest: dict[str, Any],
+    records: Records,
+    bad: Sequence[LeftOut],
+    written: Mapping[Path, str],
+) -> None:
+    """Write the manifest, which says that the run is finished; `written` as of `Summed`."""
+    _write_down(manifest, records, bad)
+    manifest["environment"]["finished"] = time.strftime("%Y-%m-%dT%H:%M:%S%z")
+    manifest.pop("files", None)  # under --follow, of the results before these
+    finish_manifest(folder, manifest, written)
+
+
+def _write_down(manifest: dict[str, Any], records: Records, bad: Sequence[LeftOut]) -> None:
+    """Write into the manifest what became of each checkpoint."""
+    skipped = [{"step": entry.step, "path": str(entry.path), "format": None, "sha256": None,
+                "status": "bad", "reason": entry.reason} for entry in bad]  # fmt: skip
+    entries = heapq.merge(records.entries(), sorted(skipped, key=_by_step), key=_by_step)
+    manifest["checkpoints"] = [{"index": index, **entry} for index, entry in enumerate(entries)]
+    smaller = np.flatnonzero(records["batch_size"] >= 0)
+    manifest.pop("smaller_batches", None)
+    if len(smaller):
+        manifest["smaller_batches"] = [
+            {"step": step, "batch_size": size}
+            for step, size in zip(
+                records["step"][smaller].tolist(),
+                records["batch_size"][smaller].tolist(),
+                strict=True,
+            )
+        ]
+
+
+def _save_by_sample(path: Path, columns: Sequence[str], blocks: Iterable[Block]) -> None:
+    save_table(path, columns, rows_by_sample(blocks, columns))
+
+
+def _save_by_step(path: Path, columns: Sequence[str], blocks: Iterable[Block]) -> None:
+    save_table(path, columns_by_step(columns), rows_by_step(blocks, columns))
+
+
+def _by_step(entry: dict[str, Any]) -> tuple[float, str]:
+    return (float("inf") if entry["step"] is None else entry["step"], entry["path"])
+
+
+def checks_of(steps: Steps, records: Records) -> dict[str, Any]:
+    """Return what is said of the whole run: conservation, negative scores, vanished relevance."""
+    usable = steps.finite[:, None] & (steps.score != 0) & np.isfinite(steps.score)
+    score = steps.score[usable]
+    support = records["support"]
+    return {
+        "relevance_sum_to_score": _spread(steps.relevance_sum[usable] / score),
+        "relevance_l1_to_score": _spread(steps.relevance_l1[usable] / np.abs(score)),
+        "maps": int(steps.finite.sum()) * steps.score.shape[1],
+        "negative_scores": int((score < 0).sum()),
+        "weak_support": int(((support < WEAK_SUPPORT * np.abs(steps.score)) & usable).sum()),
+        "vanished": int((vanished(steps.score, steps.relevance_l1) & steps.finite[:, None]).sum()),
+    }
+
+
+def _spread(values: NDArray[np.float64]) -> dict[str, float] | None:
+    if len(values) == 0:
+        return None
+    least, median, most = (float(q) for q in np.quantile(values, [0, 0.5, 1]))
+    return {"least": least, "median": median, "most": most}

@@ -1,0 +1,1 @@
+"""From the options of a user to a job whose first step can be explained."""

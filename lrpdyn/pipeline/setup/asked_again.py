@@ -1,0 +1,168 @@
+"""The same command on a finished run: told from what was asked and from the files' stamps alone.
+
+Nothing that is read needs torch. A stamp is what changes when a file does: its size, the times of its
+last changes, its number on the disk. Where anything differs, or cannot be told so, the run is looked
+at as any other.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import hashlib
+import json
+import os
+import stat
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lrpdyn.api import Run, open_run
+from lrpdyn.errors import RunError
+from lrpdyn.run.journal import JOURNAL
+from lrpdyn.run.layout import RESULTS
+from lrpdyn.run.manifest import read_manifest, save_manifest
+from lrpdyn.version import __version__
+
+#: Some disks tell times to two seconds: what changed just before may change again unseen.
+_SETTLED = 2.5
+_MOST_FILES = 200_000
+_RECORD = "asked"
+_NO_MATTER = ("out", "overwrite", "profile", "quiet", "recompute", "wait", "workers")
+
+
+class _UnknownError(Exception):
+    """There is something whose changes stamps would not tell."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is asked of a run folder, before anything is done; `key` is None where it cannot be told."""
+
+    out: Path
+    key: str | None
+
+    def answer(self) -> Run | None:
+        """Return the run where it is finished, and nothing that matters has changed since."""
+        try:
+            run = open_run(self.out)
+            found = run.manifest.get("environment", {}).get(_RECORD)
+            return run if self.key is not None and found == self._record() else None
+        except (OSError, RunError):
+            return None
+
+    def keep(self, run: Run) -> None:
+        """Remember in the manifest of `run`, which is finished, that it is what was asked."""
+        from lrpdyn.run.lock import locked  # not needed to answer
+
+        if self.key is None:
+            return
+        # A folder that cannot be written to, say, is looked at in full each time.
+        with contextlib.suppress(OSError, RunError), locked(self.out):
+            manifest, record = read_manifest(self.out), self._record()
+            # Another process may have computed here since.
+            same = manifest.get("sha256") == run.manifest.get("sha256")
+            if same and manifest["environment"].get(_RECORD) != record:
+                manifest["environment"][_RECORD] = record
+                save_manifest(self.out, manifest)
+
+    def _record(self) -> dict[str, Any]:
+        return {"lrpdyn": __version__, "asked": self.key, "results": _digest(_results(self.out))}
+
+
+def asked(out: str | Path, inputs: Iterable[str | Path], options: Mapping[str, Any]) -> Asked:
+    """Return what is asked: files and folders that are read, and options, which may name files too.
+
+    Parameters
+    ----------
+    out
+        The run folder.
+    inputs
+        Files, folders, or globs.
+    options
+        By name; plain values, paths, or sequences of them. Those that change no result are left out.
+    """
+    options = {name: value for name, value in options.items() if name not in _NO_MATTER}
+    named = [str(entry) for value in options.values() for entry in _values(value)]
+    # FILE.py:CALLABLE, FILE.csv:COLUMN, KEY=FILE: whatever part of it is a path.
+    parts = {part for text in named for part in _parts(text)}
+    try:
+        if any("://" in text for text in named):
+            raise _UnknownError
+        stamps = [list(_stamps_of(str(path))) for path in inputs]
+        files = [list(_stamps_of(part)) for part in sorted(parts) if os.path.exists(part)]
+        return Asked(Path(out), _digest([os.getcwd(), stamps, files, sorted(options.items())]))
+    except (_UnknownError, OSError):
+        return Asked(Path(out), None)
+
+
+def _values(value: Any) -> Iterator[Any]:
+    if isinstance(value, str | os.PathLike):
+        yield value
+    elif isinstance(value, Iterable):
+        for entry in value:
+            yield from _values(entry)
+
+
+def _parts(text: str) -> set[str]:
+    parts = {text}
+    for sign in ":=":
+        for part in list(parts):
+            parts |= {part.partition(sign)[0], part.rpartition(sign)[0]}
+            parts |= {part.partition(sign)[2], part.rpartition(sign)[2]}
+    return {part for part in parts if part and "\0" not in part}
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, default=str).encode()).hexdigest()
+
+
+def _stamps_of(text: str) -> Iterator[Any]:
+    """Yield the stamp of a path, or of what a glob matches, and of everything below it."""
+    paths = [text] if os.path.lexists(text) else sorted(glob.glob(text))
+    # FILE.npz:KEY, NAME=FILE, and what is in a store far away
+    paths = paths or sorted(filter(os.path.exists, _parts(text)))
+    if not paths or "://" in text:
+        raise _UnknownError
+    yield text
+    for path in paths:
+        yield from _below(path, [0])
+
+
+def _below(path: str, count: list[int]) -> Iterator[Any]:
+    count[0] += 1
+    if count[0] > _MOST_FILES:
+        raise _UnknownError
+    status = os.lstat(path)
+    if stat.S_ISLNK(status.st_mode):
+        yield "link", path, os.readlink(path)
+        if os.path.isdir(path):
+            raise _UnknownError  # what is below may be anywhere
+        if not os.path.exists(path):
+            return
+        status = os.stat(path)
+    if stat.S_ISDIR(status.st_mode):
+        yield "folder", os.path.abspath(path)
+        for name in sorted(os.listdir(path)):
+            yield from _below(os.path.join(path, name), count)
+        return
+    if status.st_mtime > time.time() - _SETTLED:
+        raise _UnknownError
+    times = status.st_mtime_ns, status.st_ctime_ns
+    yield os.path.abspath(path), status.st_size, *times, status.st_ino, status.st_mode
+
+
+def _results(run: Path) -> list[Any]:
+    """Return sizes and times of the files of a run, but its manifest, which is read.
+
+    A figure may have been drawn again, the same.
+    """
+    maps = sorted(f"relevance/{path.name}" for path in (run / "relevance").glob("*"))
+    found: list[Any] = []
+    for name in (JOURNAL, *RESULTS, *maps):
+        status = os.stat(run / name)
+        drawn = name.startswith("figures/")
+        found.append((name, status.st_size, None if drawn else status.st_mtime_ns))
+    return found

@@ -1,0 +1,112 @@
+"""The manifest of a run that begins."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import shlex
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+
+import lrpdyn
+from lrpdyn.checkpoints.model import Listing
+from lrpdyn.files.streamed import Samples, pieces
+from lrpdyn.lrp.canonical.layers import Weighted
+from lrpdyn.lrp.plan import layers_of, unused
+from lrpdyn.lrp.registry import STOCK
+from lrpdyn.observations.fixed_inputs import Held, notes
+from lrpdyn.pipeline.setup.job import Job
+from lrpdyn.run.manifest import SCHEMA
+
+
+def make_manifest(
+    job: Job, selection: Mapping[str, Any], checks: Mapping[str, Any]
+) -> dict[str, Any]:
+    values = job.observations.values
+    architecture = job.model.resolved.architecture.name
+    return {
+        "schema": SCHEMA,
+        "lrpdyn": lrpdyn.__version__,
+        "command": shlex.join(sys.argv),
+        "rule": {
+            "name": job.rule.name,
+            "parameters": dict(job.rule.parameters),
+            "layers": _layer_rules(job),
+            "notes": [
+                *job.model.canonised.notes,
+                *notes(job.model.path, job.model.held),
+                *unused(job.rule, job.model.explained),
+            ],
+        },
+        "architecture": {"name": architecture, "arguments": job.model.resolved.arguments},
+        "head": job.model.head,
+        "contrast": job.contrast,
+        "target": {"policy": job.target.policy, "values": None},
+        "normalize": job.normalisation,
+        "baseline": job.baseline,
+        "unit": job.listing.unit,
+        "observations": {
+            "files": list(job.observations.files),
+            "sha256": _digest(values, job.model.held),
+            "shape": list(values.shape),
+            "layout": job.observations.layout,
+            "scale": job.observations.scale,
+            **job.observations.preparation,
+        },
+        "selection": dict(selection),
+        "weights": {
+            "in_file": job.listing.checkpoints[0].header.weights,
+            "keys": job.model.resolved.mapping.as_dict(),
+        },
+        "batch_size": job.model.batch_size,
+        "stored": job.storage.as_dict(),
+        "shard": None if job.shard is None else {
+            "name": str(job.shard), "series": _series(job.listing),
+        },
+        "regions": None if job.painting is None else {
+            "names": list(job.painting.regions.names), "fill": job.painting.fill,
+            "key": job.painting.key,
+        },
+        "checkpoints": [
+            {"index": index, "step": c.step, "path": str(c.path), "format": c.format,
+             "sha256": None, "status": "pending", "reason": None}
+            for index, c in enumerate(job.own, start=job.places.start)
+        ],
+        "checks": dict(checks),
+        "environment": {
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "numpy": np.__version__,
+            "platform": platform.platform(),
+            "device": str(job.model.device),
+            "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        },
+    }  # fmt: skip
+
+
+def _series(listing: Listing) -> str:
+    """Return what tells one series of steps from another."""
+    steps = [checkpoint.step for checkpoint in listing.checkpoints]
+    return hashlib.sha256(json.dumps(steps).encode()).hexdigest()
+
+
+def _layer_rules(job: Job) -> dict[str, str]:
+    if job.rule.name in STOCK:
+        weighted = layers_of(job.model.explained).items()
+        return {name: job.rule.name for name, layer in weighted if isinstance(layer, Weighted)}
+    return {name: rule.text for name, rule in job.model.plan.items()}
+
+
+def _digest(values: Samples, held: Held) -> str:
+    digest = hashlib.sha256()
+    for piece in pieces(values):
+        digest.update(piece.tobytes())
+    for name in sorted(held):
+        digest.update(name.encode() + held[name].tobytes())
+    return digest.hexdigest()

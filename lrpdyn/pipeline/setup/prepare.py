@@ -1,0 +1,229 @@
+"""From what was asked to a job: checkpoints listed, the network made, observations read and checked."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from lrpdyn.architectures.registry import Resolved, resolve
+from lrpdyn.checkpoints.discovery import discover
+from lrpdyn.checkpoints.model import Checkpoint, Listing
+from lrpdyn.checkpoints.selection import Selection
+from lrpdyn.diagnostics import same_outputs
+from lrpdyn.errors import ArchitectureError, CheckpointError, UsageError
+from lrpdyn.explain.explanation import outputs_of
+from lrpdyn.explain.model import (
+    Model,
+    expected_observations,
+    load,
+    make_model,
+    with_held,
+    with_plan,
+)
+from lrpdyn.explain.targets import parse_target
+from lrpdyn.files.text import printable
+from lrpdyn.lrp.plan import Bounds
+from lrpdyn.observations.background import modal_pixel, modal_value
+from lrpdyn.observations.fixed_inputs import split_inputs
+from lrpdyn.observations.loading import Observations, load_observations
+from lrpdyn.observations.regions import Painting, read_regions
+from lrpdyn.pipeline.setup.job import Job, progress_bar
+from lrpdyn.pipeline.setup.request import Request
+from lrpdyn.run.layout import nearest_folder
+
+#: So many bad checkpoints are told with their reasons.
+_MOST_BAD = 20
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A job, what was checked of its network, and the bounds of its observations where known."""
+
+    job: Job
+    checks: dict[str, Any]
+    bounds: Bounds | None
+
+
+def listed(checkpoints: str | Path, selection: Selection, asked: Request) -> Listing:
+    """Return the checkpoints.
+
+    Raises
+    ------
+    CheckpointError
+        There are fewer than two, or some cannot be used and `skip_bad` was not asked for.
+    """
+    listing = discover(
+        checkpoints,
+        selection=selection,
+        trust=asked.trust,
+        progress=progress_bar("reading headers", asked.quiet),
+    )
+    check_bad(listing, asked.skip_bad)
+    found = len(listing.checkpoints)
+    if found < 2:
+        others = [f"{entry.path.name} ({entry.reason})" for entry in listing.left_out[:3]]
+        left = f"; left out: {', '.join(others)}" if others else ""
+        raise CheckpointError(
+            f"{checkpoints}: found {found} checkpoint{'s' * (found != 1)}, expected two or more, whose "
+            f"steps differ{left}; lrpdyn inspect lists every entry"
+        )
+    return listing
+
+
+def check_bad(listing: Listing, skip_bad: bool) -> None:
+    """Raise CheckpointError where entries cannot be used, unless they are to be skipped."""
+    if listing.bad and not skip_bad:
+        reasons = "; ".join(entry.reason for entry in listing.bad[:_MOST_BAD])
+        beyond = len(listing.bad) - _MOST_BAD
+        more = f"; and {beyond} more, see lrpdyn inspect" if beyond > 0 else ""
+        total = len(listing.bad) + len(listing.checkpoints)
+        raise CheckpointError(
+            f"{len(listing.bad)} of {total} checkpoints cannot be used: {reasons}{more}"
+        )
+
+
+def prepare(
+    asked: Request, listing: Listing, observations: Any, arrangement: Mapping[str, Any]
+) -> Prepared:
+    """Make the network of the first checkpoint, read the observations, and check both.
+
+    `arrangement` is what `lrpdyn.observations.loading.load_observations` takes besides. Call this with one
+    thread (`one_thread`).
+    """
+    composite = asked.composite()
+    first = listing.checkpoints[0]
+    resolved = resolve(
+        asked.arch, dict(asked.arch_args), first.header, str(first.path), asked.prefix
+    )
+    _say([*listing.notes, *_notes(resolved, first)], asked.quiet)
+    device = _device(asked.device)
+    model = make_model(resolved, asked.head, device, asked.batch_size, composite)
+    given, held = split_inputs(_as_list(observations), model.path)
+    shape = first.header.hints.get("observation_shape")
+    loaded = load_observations(
+        given, expected_observations(model, shape), **arrangement,
+        trust=asked.trust, folder=nearest_folder(asked.folder),
+    )  # fmt: skip
+    model = with_held(model, held, loaded.chosen)
+    _load_first(model, listing, skip_bad=asked.skip_bad, trust=asked.trust)
+    checks: dict[str, Any] = {"outputs": same_outputs.compare_outputs(model, loaded.values)}
+    bounds = _bounds(resolved, loaded)
+    model = with_plan(model, loaded.values, bounds)
+    units = outputs_of(model, loaded.values[:1]).shape[1]
+    target = parse_target(asked.target, len(loaded.values), units)
+    fill = _modal(loaded) if asked.fill is None else _scaled(asked.fill, loaded)
+    painting = None
+    if asked.regions is not None:
+        painting = Painting(read_regions(asked.regions, loaded.values.shape), fill)
+    job = Job(
+        listing, model, composite, loaded, asked.contrast, target, asked.normalize, asked.baseline,
+        asked.folder, asked.skip_bad, asked.trust, asked.quiet, fill, painting, asked.storage,
+        asked.verbose, tables=asked.tables,
+    )  # fmt: skip
+    return Prepared(job, checks, bounds)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Use one intra-op thread: sums then do not depend on the number of cores."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _as_list(observations: Any) -> list[Any]:
+    if isinstance(observations, str | Path | np.ndarray | Mapping):
+        return [observations]
+    return list(observations)
+
+
+def _device(name: str) -> str:
+    available = {
+        "cpu": True,
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+    }
+    if name == "auto":
+        return next(kind for kind in ("cuda", "mps", "cpu") if available[kind])
+    if not available.get(name.partition(":")[0], False):
+        here = ", ".join(kind for kind, there in available.items() if there)
+        raise UsageError(f"--device {name}: not available here; expected auto, {here}")
+    return name
+
+
+def _load_first(model: Model, listing: Listing, *, skip_bad: bool, trust: bool) -> None:
+    for checkpoint in listing.checkpoints:
+        try:
+            load(model, checkpoint, trust=trust)
+            return
+        except (CheckpointError, ArchitectureError):
+            if not skip_bad:
+                raise
+    raise CheckpointError("no checkpoint can be loaded; lrpdyn inspect says why")
+
+
+def _bounds(resolved: Resolved, loaded: Observations) -> Bounds | None:
+    """Return the least and the largest value that observations can have, where it is known."""
+    pixels = (0.0, 255.0 / loaded.scale) if loaded.pixels else None
+    if loaded.normalisation is not None:
+        ends = None if pixels is None else loaded.normalisation.bounds(*pixels)
+        if ends is None or len(ends[0]) > 1:
+            return ends
+        return ends[0][0], ends[1][0]
+    return resolved.architecture.preprocessing.expected or pixels
+
+
+def _modal(loaded: Observations) -> float:
+    if loaded.pixels and loaded.normalisation is None:
+        return modal_pixel(loaded.values, loaded.scale)
+    return modal_value(loaded.values)
+
+
+def _scaled(fill: float, loaded: Observations) -> float:
+    """Return a value of the observation files as the network takes it."""
+    value = fill / loaded.scale
+    if loaded.normalisation is None:
+        return value
+    ends = loaded.normalisation.bounds(value, value)
+    if ends is None or len(set(ends[0])) > 1:
+        raise UsageError(
+            "--fill: normalised by a mean and deviation for each channel or pixel, one value is "
+            "another in each; leave --fill out, and the observations' modal value is taken"
+        )
+    return ends[0][0]
+
+
+def _say(lines: Iterable[str], quiet: bool) -> None:
+    """Write notes to stderr; what is trusted to run is told even to those who want quiet."""
+    for line in lines:
+        if not quiet or line.startswith("trusted"):
+            print(printable(f"note      {line}"), file=sys.stderr)
+
+
+def _notes(resolved: Resolved, first: Checkpoint) -> list[str]:
+    """Say which architecture and which keys were taken, where others were possible."""
+    notes = []
+    name = resolved.architecture.name
+    if resolved.also:
+        notes.append(
+            f"architecture {name} is taken, the first that fits; so would {', '.join(resolved.also)} "
+            "(--arch NAME)"
+        )
+    unused = resolved.mapping.unused(first.header.shapes)
+    if unused:
+        more = f" and {len(unused) - 3} more" if len(unused) > 3 else ""
+        notes.append(
+            f"weights under '{resolved.mapping.prefix}' are architecture {name}; not used: "
+            f"{', '.join(unused[:3])}{more}"
+        )
+    return notes

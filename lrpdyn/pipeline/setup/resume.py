@@ -1,0 +1,166 @@
+"""The question that a run answers: its manifest, and whether a folder holds the same one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
+
+from lrpdyn.checkpoints.readers import digest, stamp
+from lrpdyn.errors import CheckpointError, RunError, UsageError
+from lrpdyn.pipeline.setup.job import Job
+from lrpdyn.run.journal import forget, read_journal
+from lrpdyn.run.layout import clear_run
+from lrpdyn.run.manifest import MANIFEST, is_sealed, load_manifest
+from lrpdyn.run.stored_maps import Storage
+from lrpdyn.run.tables import TABLES, tables_of
+from lrpdyn.run.verify import damaged_results
+
+#: What decides which steps are explained, and from which weights, with what holds where it is not
+#: said.
+_SELECTION = {"pattern": None, "since": None, "until": None, "every": None, "limit": None,
+              "weights": "model", "prefix": None}  # fmt: skip
+
+
+def question_of(manifest: Mapping[str, Any], *, given_values: bool) -> dict[str, Any]:
+    """Return the parts of a manifest that make the question, by the option that sets them."""
+    target = manifest["target"]
+    return {
+        "rule": _plain((manifest["rule"]["name"], manifest["rule"]["parameters"])),
+        "architecture": _plain(manifest["architecture"]),
+        "head": manifest["head"],
+        "contrast": manifest["contrast"],
+        "target": (target["policy"], target["values"] if given_values else None),
+        "normalize": manifest["normalize"],
+        "baseline": manifest["baseline"],
+        "observations": manifest["observations"]["sha256"][:12],
+        **{name: manifest["selection"].get(name, usual) for name, usual in _SELECTION.items()},
+        "batch size": manifest["batch_size"],
+        "shard": manifest.get("shard"),
+    }
+
+
+def _plain(value: Any) -> Any:
+    """Return `value` as it comes back from JSON, where a tuple is a list."""
+    return json.loads(json.dumps(value, default=str))
+
+
+def previous_manifest(
+    job: Job, manifest: dict[str, Any], *, overwrite: bool, recompute: Collection[int] = ()
+) -> dict[str, Any] | None:
+    """Return the manifest of the run that is gone on with, or None for a new one.
+
+    The steps `recompute` are as if they had not been explained.
+
+    Raises
+    ------
+    UsageError
+        There is no checkpoint of a step that is to be explained again.
+    RunError
+        The folder holds another question, or files that are no run.
+    """
+    unknown = sorted(set(recompute) - {checkpoint.step for checkpoint in job.own})
+    if unknown:
+        raise UsageError(
+            f"--recompute {unknown[0]}: there is no checkpoint of that step; lrpdyn inspect lists them"
+        )
+    folder = job.folder
+    if not (folder / MANIFEST).exists():
+        strangers = [p for p in folder.glob("*") if not p.name.startswith(".")]
+        if strangers:
+            raise RunError(
+                f"{folder}: is not empty and holds no run of lrpdyn ({strangers[0].name}, ...); choose "
+                "another with -o"
+            )
+        return None
+    if overwrite:
+        clear_run(folder)
+        return None
+    previous = load_manifest(folder)
+    given = job.target.values is not None
+    if given:
+        manifest["target"]["values"] = job.target.values.tolist()  # type: ignore[union-attr]
+    old, new = question_of(previous, given_values=given), question_of(manifest, given_values=given)
+    differing = [
+        f"{name} ({old[name]} there, {new[name]} here)" for name in old if old[name] != new[name]
+    ]
+    files = manifest["observations"]["files"]
+    if old["observations"] != new["observations"] and files == previous["observations"]["files"]:
+        differing.append(f"the files are the same by name, and changed: {', '.join(files[:3])}")
+    if differing:
+        raise RunError(
+            f"{folder}: holds a run of another question: {'; '.join(differing)}; replace it with "
+            "--overwrite, or choose another folder with -o"
+        )
+    if recompute:
+        forget(folder, recompute)
+        kept = [entry for entry in previous["checkpoints"] if entry["step"] not in recompute]
+        return {**previous, "checkpoints": kept}
+    return previous
+
+
+def is_finished(job: Job, previous: Mapping[str, Any]) -> bool:
+    """Tell whether everything that is asked for is there already."""
+    done = {entry["step"]: entry for entry in previous["checkpoints"]}
+    steps = [checkpoint.step for checkpoint in job.own]
+    if any(step not in done or done[step]["status"] == "pending" for step in steps):
+        return False
+    if not check_unchanged(job, read_journal(job.folder)) >= set(_explained(done)):
+        return False
+    if previous.get("stored", Storage().as_dict()) != job.storage.as_dict():
+        return False
+    if not _has_tables(job, previous, len(_explained(done))):
+        return False
+    painted = (previous.get("regions") or {}).get("key")
+    if job.painting is not None and job.painting.key != painted:
+        return False
+    listed = {entry.step for entry in job.listing.bad} | set(steps)
+    there = is_sealed(previous) and not damaged_results(job.folder, previous)
+    maps = all(
+        job.storage.is_kept(job.folder, step, job.observations.values.shape)
+        for step in steps
+        if done[step]["status"] == "done"
+    )
+    return there and maps and all(step in listed for step in done)
+
+
+def _has_tables(job: Job, previous: Mapping[str, Any], steps: int) -> bool:
+    """Tell whether the tables have a row for what is asked for; a shard has none."""
+    wanted = tables_of(job.tables, len(job.observations.values), steps)
+    return job.shard is not None or previous.get("tables", TABLES[0]) == wanted
+
+
+def _explained(done: Mapping[int, Mapping[str, Any]]) -> list[int]:
+    return [step for step, entry in done.items() if entry["status"] in ("done", "not_finite")]
+
+
+def check_unchanged(job: Job, journal: Iterable[Mapping[str, Any]]) -> set[int]:
+    """Return the steps of the journal, whose checkpoints are those that were explained.
+
+    Raises
+    ------
+    RunError
+        One of them is another file now, or is gone.
+    """
+    now = {checkpoint.step: checkpoint for checkpoint in job.listing.checkpoints}
+    steps = set()
+    for record in journal:
+        steps.add(record["step"])
+        checkpoint = now.get(record["step"])
+        if checkpoint is None:
+            raise RunError(
+                f"{job.folder}: step {record['step']} was explained from {record['path']}, which is not "
+                "among the checkpoints now; bring it back, or start again with --overwrite or -o"
+            )
+        try:
+            found = list(stamp(checkpoint.path, checkpoint.format))
+        except (OSError, CheckpointError):
+            continue  # training has deleted it while it was followed: what was explained stands
+        if found == [record["size"], record["modified"]]:
+            continue
+        if digest(checkpoint.path, checkpoint.format) != record["sha256"]:
+            raise RunError(
+                f"{checkpoint.path}: changed since step {record['step']} was explained; explain it again "
+                f"with --recompute {record['step']}, or all with --overwrite, or elsewhere with -o"
+            )
+    return steps

@@ -1,0 +1,56 @@
+"""Which stretch of a series is explained apart from the others."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from lrpdyn.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Stretch `number`, from 1 on, of `of`."""
+
+    number: int
+    of: int
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.of}"
+
+    def places(self, count: int) -> range:
+        """Return the places of this shard in a series of `count` checkpoints.
+
+        Raises
+        ------
+        UsageError
+            There are more shards than checkpoints.
+        """
+        if self.of > count:
+            raise UsageError(f"--shard {self}: {count} checkpoints make {count} shards at most")
+        # Shards begin at multiples of a power of two where they are long: their sums are then few
+        # subtrees, see lrpdyn.dynamics.tree_sums.
+        unit = 1 << max((count // (4 * self.of)).bit_length() - 1, 0)
+
+        def begin(shards: int) -> int:
+            return count if shards == self.of else _rounded(shards * count, self.of * unit) * unit
+
+        return range(begin(self.number - 1), begin(self.number))
+
+
+def _rounded(value: int, divisor: int) -> int:
+    return (2 * value + divisor) // (2 * divisor)
+
+
+def parse_shard(text: str) -> Shard:
+    """Read ``K/N``.
+
+    Raises
+    ------
+    UsageError
+        It is none, or K is not 1 to N.
+    """
+    found = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", text)
+    if found is None or not 1 <= int(found[1]) <= int(found[2]):
+        raise UsageError(f"--shard {text}: expected K/N, such as 3/7, with K from 1 to N")
+    return Shard(int(found[1]), int(found[2]))

@@ -1,0 +1,221 @@
+"""The steps of a run: explained where the journal does not hold them yet, added to the sums in order."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import closing
+from typing import Any
+
+import numpy as np
+
+from lrpdyn.checkpoints.model import Checkpoint
+from lrpdyn.diagnostics.at_each_step import StepEvidence
+from lrpdyn.dynamics.accumulate import Dynamics
+from lrpdyn.dynamics.measures import Array
+from lrpdyn.dynamics.phases import mean_outline, outline
+from lrpdyn.dynamics.step_table import Records
+from lrpdyn.errors import LrpdynError, RunError
+from lrpdyn.explain.explanation import Question
+from lrpdyn.explain.model import load_again
+from lrpdyn.files.atomic import save_pieces
+from lrpdyn.files.stored import Stored
+from lrpdyn.files.streamed import pieces
+from lrpdyn.observations.regions import shares
+from lrpdyn.pipeline.blocks import LARGEST_BLOCK, Hands, Outcome
+from lrpdyn.pipeline.neighbours import look_back
+from lrpdyn.pipeline.setup.job import Job, progress
+from lrpdyn.pipeline.setup.resume import check_unchanged
+from lrpdyn.run.journal import append_journal, placed_records, record_at
+from lrpdyn.run.layout import check_maps, delete, leftovers
+from lrpdyn.run.manifest import save_manifest
+from lrpdyn.system import signals
+from lrpdyn.system.timing import Times
+
+
+def begin(job: Job, manifest: Mapping[str, Any]) -> None:
+    """Make the folder ready: no left-overs, the observations and a manifest of what is asked."""
+    for path in leftovers(job.folder):
+        delete(path)
+    # The manifest comes first: what is killed right after it is known to be a run.
+    save_manifest(job.folder, dict(manifest))
+    values = job.observations.values
+    save_pieces(job.folder / "observations.npy", values.shape, np.float32, pieces(values))
+
+
+class Steps:
+    """The steps of a run so far: their records and their sums, which more are added to.
+
+    Explaining is shared; the journal, the sums and the measures are made here, one step after the
+    other, so that they are the same however the work was shared.
+
+    Parameters
+    ----------
+    job
+        Its listing may grow at the end between calls of `go_on`.
+    hands
+        Who explains checkpoints.
+    threads
+        How many pieces of the samples are added at once.
+    """
+
+    def __init__(
+        self, job: Job, question: Question, hands: Hands, threads: int, times: Times
+    ) -> None:
+        self._question, self._hands, self._times = question, hands, times
+        #: Where the journal has what was explained before, which is read again when its turn comes.
+        self._kept: dict[int, int] = {}
+        check_unchanged(job, self._noted(job))
+        self._new = 0
+        values = job.observations.values
+        self._evidence = StepEvidence(job.model, values, job.painting, trust=job.trust)
+        self._next = job.places.start
+        self._held: set[int] = set()
+        past = look_back(job, question, self._next)
+        self._before = past.checkpoint
+        self.records = Records(len(job.places))
+        self.dynamics = Dynamics(values.shape, job.normalisation, job.folder, threads, self._next)
+        self.dynamics.take_up(past.first, past.before)
+
+    def _noted(self, job: Job) -> Iterator[dict[str, Any]]:
+        """Yield the records of the journal, and note where those are that can be gone on from."""
+        for place, record in placed_records(job.folder):
+            if "evidence" in record:
+                self._kept[record["step"]] = place
+            yield record
+
+    def go_on(self, job: Job) -> None:
+        """Add the steps of a job from where these end to its last.
+
+        Where this process is told to stop (`lrpdyn.system.signals`), what the hands have begun is kept in
+        the journal, and the rest is left.
+        """
+        checkpoints = job.listing.checkpoints
+        places = range(self._next, job.places.stop)
+        missing = [n for n in places if not self._is_stored(job, checkpoints[n].step)]
+        explained, new = self._explained(job, missing), set(missing)
+        together: list[dict[str, Any]] = []
+        # Where threads share what is added, there is nothing to gain by adding beside the workers.
+        later = job.storage.whole and self.dynamics.is_shared
+        with closing(explained), progress(len(places), job, self._times) as advance:
+            for place in places:
+                if signals.asked():
+                    self._add(job, together)
+                    deque(explained, 0)  # each is in the journal when it comes
+                    return
+                checkpoint = checkpoints[place]
+                if place in new:
+                    found = next(explained, None)
+                    if found is None:
+                        self._add(job, together)
+                        return  # told to stop before it was begun
+                    outcome, more = found
+                    if isinstance(outcome, LrpdynError):
+                        if signals.asked():
+                            continue  # told when the run goes on
+                        self._add(job, together)
+                        if isinstance(outcome, RunError) or not job.skip_bad:
+                            raise outcome
+                        self.records.add_bad(checkpoint, str(outcome))
+                        self.dynamics.pass_over()
+                        self._next = place + 1
+                        advance()
+                        continue
+                else:
+                    outcome, more = self._known(job, checkpoint), True
+                together.append(outcome)
+                self._before = checkpoint
+                advance()
+                if len(together) == LARGEST_BLOCK or not (more or later):
+                    self._add(job, together)
+            self._add(job, together)
+
+    def _add(self, job: Job, together: list[dict[str, Any]]) -> None:
+        """Add the steps of these facts to the sums, and forget them."""
+        if not together:
+            return
+        with self._times.of("sums and measures"):
+            _add_to(self.records, job, self.dynamics, together)
+        self._next += len(together)
+        self._let_go(job, [facts["step"] for facts in together])
+        together.clear()
+
+    def _explained(self, job: Job, missing: Sequence[int]) -> Generator[tuple[Outcome, bool]]:
+        """Yield the facts of each missing checkpoint in order, or why it cannot be explained.
+
+        Beside it, whether there is another one that needs no waiting.
+        """
+        if not missing:
+            return
+        with closing(self._hands(job, self._question, missing)) as blocks:
+            while True:
+                with self._times.of("waiting for workers"):
+                    found = next(blocks, None)
+                if found is None:
+                    return
+                outcomes, seconds = found
+                self._times.add(seconds)
+                new = [outcome for outcome in outcomes if isinstance(outcome, dict)]
+                if new:
+                    with self._times.of("journal"):
+                        append_journal(job.folder, *new)
+                self._new += sum(record["step"] not in self._kept for record in new)
+                for number, outcome in enumerate(outcomes, start=1):
+                    yield outcome, number < len(outcomes)
+
+    def _known(self, job: Job, checkpoint: Checkpoint) -> dict[str, Any]:
+        """Return the record of a step whose maps stand, with evidence that fits what is asked now."""
+        facts = record_at(job.folder, self._kept[checkpoint.step])
+        path = job.storage.maps_path(job.folder, checkpoint.step)
+        check_maps(path, facts.get("maps_sha256"), checkpoint.step)
+        if facts["evidence"]["key"] == self._evidence.key(self._before):
+            return facts
+        self._evidence.hold(self._before)
+        load_again(job.model, checkpoint, trust=job.trust)
+        renewed = {**facts, "evidence": self._evidence.gather(checkpoint.step, self._before)}
+        append_journal(job.folder, renewed)
+        return renewed
+
+    @property
+    def done(self) -> int:
+        """How many steps are explained and kept."""
+        return len(self._kept) + self._new
+
+    def _is_stored(self, job: Job, step: int) -> bool:
+        """Tell whether a step was explained before, and the file of its maps is whole."""
+        shape = job.observations.values.shape
+        return step in self._kept and job.storage.is_there(job.folder, step, shape)
+
+    def _let_go(self, job: Job, steps: Sequence[int]) -> None:
+        """Delete maps that are not kept and that the sums do not need any more."""
+        self._held |= set(steps)
+        job.storage.forget(job.folder, self._held - self.dynamics.needed)
+        self._held &= self.dynamics.needed
+
+
+def _add_to(
+    records: Records, job: Job, dynamics: Dynamics, together: Sequence[dict[str, Any]]
+) -> None:
+    """Add the maps of successive steps to the sums, and what was measured of them to the records."""
+    steps = [
+        (
+            facts["step"],
+            Stored(job.storage.maps_path(job.folder, facts["step"])),
+            bool(facts["relevance_finite"]),
+        )
+        for facts in together
+    ]
+    regions = None if job.painting is None else job.painting.regions
+
+    def beside(piece: slice, maps: Array) -> tuple[Array, Array | None]:
+        return outline(maps), None if regions is None else shares(maps, regions.part(piece))
+
+    for facts, added in zip(together, dynamics.add(steps, beside), strict=True):
+        outlines, parts = zip(*added.beside, strict=True)
+        records.add(
+            facts,
+            added.measures,
+            added.transition,
+            mean_outline(np.concatenate(outlines)),
+            None if regions is None else np.concatenate(parts, axis=1),
+        )

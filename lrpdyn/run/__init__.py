@@ -1,0 +1,1 @@
+"""The run folder: its layout, manifest, journal, tables and reader; no torch."""

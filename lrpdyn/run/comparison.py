@@ -1,0 +1,250 @@
+"""Runs side by side: which outliers stand in all of them, and how alike their dynamics are."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from lrpdyn.dynamics.measures import centred_ranks, cosines, pixels, rows
+from lrpdyn.errors import UsageError
+from lrpdyn.outliers.render import place
+from lrpdyn.run.reader import RunFolder
+
+Place = tuple[tuple[str, int], ...]
+#: The kinds of outliers that have a place in every run of the same steps and samples.
+_KINDS = ("cells", "steps", "samples")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Runs on the same samples.
+
+    Attributes
+    ----------
+    runs
+        For each run what was asked, as plain data.
+    pairs
+        For each two runs how alike their dynamics are.
+    outliers
+        Every place that is flagged in some run, with its severity in each ("none" where it is not,
+        None where a run does not have it), those in most runs first.
+    """
+
+    runs: tuple[dict[str, Any], ...]
+    pairs: tuple[dict[str, Any], ...]
+    outliers: tuple[dict[str, Any], ...]
+
+    def as_data(self) -> dict[str, Any]:
+        """Return plain data."""
+        return {
+            "runs": list(self.runs),
+            "pairs": list(self.pairs),
+            "outliers": list(self.outliers),
+        }
+
+
+def compare(runs: Sequence[RunFolder]) -> Comparison:
+    """Compare two or more runs.
+
+    Raises
+    ------
+    UsageError
+        There are fewer than two, or their samples differ.
+    """
+    if len(runs) < 2:
+        raise UsageError(f"compare: expected two runs or more, found {len(runs)}")
+    first = runs[0].manifest["observations"]
+    for run in runs[1:]:
+        other = run.manifest["observations"]
+        if other["sha256"] != first["sha256"]:
+            raise UsageError(
+                f"compare: {runs[0].path} and {run.path} have other samples "
+                f"({tuple(first['shape'])} and {tuple(other['shape'])}, as the networks saw them); "
+                "compute both on the same observations"
+            )
+    return Comparison(
+        tuple(_asked(run) for run in runs),
+        tuple(
+            {"runs": [a, b], **_alike(runs[a], runs[b])}
+            for a, b in combinations(range(len(runs)), 2)
+        ),
+        tuple(_outliers(runs)),
+    )
+
+
+def _asked(run: RunFolder) -> dict[str, Any]:
+    manifest = run.manifest
+    values = ",".join(f"{value}" for value in manifest["rule"]["parameters"].values())
+    rule = manifest["rule"]["name"]
+    return {
+        "path": str(run.path),
+        "rule": f"{rule}:{values}" if values else rule,
+        "architecture": manifest["architecture"]["name"],
+        "head": manifest["head"],
+        "target": manifest["target"]["policy"],
+        "contrast": manifest["contrast"],
+        "normalize": manifest["normalize"],
+        "steps": len(run.steps),
+        "pathologies": run.outliers["totals"]["pathologies"]["values"],
+    }
+
+
+def _alike(one: RunFolder, other: RunFolder) -> dict[str, Any]:
+    """Return medians over samples of the likeness of two dynamics maps, and that of all changes.
+
+    Changes of samples are not known where the tables of a run are by step.
+    """
+    maps = [rows(pixels(run.dynamics.astype(np.float64))) for run in (one, other)]
+    alike = {
+        "cosine": _median(cosines(*maps)),
+        "rank": _median(cosines(*(centred_ranks(values) for values in maps))),
+    }
+    if one.by_step or other.by_step:
+        return {**alike, "cells": None, "change_rank": None}
+    changes = [_changes(run) for run in (one, other)]
+    common = sorted(changes[0].keys() & changes[1].keys())
+    pair = [np.array([[change[key] for key in common]]) for change in changes]
+    return {
+        **alike,
+        "cells": len(common),
+        "change_rank": _median(cosines(*(centred_ranks(values) for values in pair)))
+        if len(common) > 2
+        else None,
+    }
+
+
+def _changes(run: RunFolder) -> dict[tuple[int, int, int], float]:
+    table = run.transitions
+    columns = (table[name].tolist() for name in ("from_step", "to_step", "sample", "change"))
+    return {(a, b, n): change for a, b, n, change in zip(*columns, strict=True)}
+
+
+def _transitions(run: RunFolder) -> set[tuple[int, int]]:
+    table = run.transitions
+    return set(zip(table["from_step"].tolist(), table["to_step"].tolist(), strict=True))
+
+
+def _median(values: Any) -> float | None:
+    finite = values[np.isfinite(values)]
+    return float(np.median(finite)) if finite.size else None
+
+
+def _outliers(runs: Sequence[RunFolder]) -> list[dict[str, Any]]:
+    """Return flagged places of every kind, with their severity and causes in each run."""
+    found: dict[tuple[str, Place], dict[int, dict[str, Any]]] = {}
+    for number, run in enumerate(runs):
+        for kind in _KINDS:
+            for entry in run.outliers[kind]:
+                if entry["severity"] != "none":
+                    key = (kind, tuple(sorted(entry["where"].items())))
+                    found.setdefault(key, {})[number] = entry
+        for entry in run.outliers["pathologies"]:
+            name = entry["causes"][0]["cause"]
+            key = (name, tuple(sorted(entry["where"].items())))
+            found.setdefault(key, {})[number] = {**entry, "severity": "pathology"}
+    transitions = [_transitions(run) for run in runs]
+    listed = []
+    for (kind, where), entries in found.items():
+        places = dict(where)
+        severities = [
+            entries[number]["severity"]
+            if number in entries
+            else ("none" if _has(runs[number], transitions[number], places) else None)
+            for number in range(len(runs))
+        ]
+        known = sum(severity is not None for severity in severities)
+        listed.append(
+            {
+                "kind": kind,
+                "where": places,
+                "severity": severities,
+                "in": len(entries),
+                "of": known,
+                "verdict": _verdict(len(entries), known),
+                "causes": sorted({c["cause"] for e in entries.values() for c in e["causes"]}),
+            }
+        )
+    return sorted(listed, key=lambda one: (-one["in"], one["kind"], sorted(one["where"].items())))
+
+
+def _has(run: RunFolder, transitions: set[tuple[int, int]], where: dict[str, int]) -> bool:
+    """Tell whether a run has this place at all: another run may have other steps."""
+    if "from_step" in where:
+        return (where["from_step"], where["to_step"]) in transitions
+    return where["step"] in run.steps if "step" in where else True
+
+
+def _verdict(count: int, known: int) -> str:
+    if known < 2:
+        return "only one run has such a place"
+    if count == known:
+        return "in all: not an artefact of what differs"
+    return "in one: an artefact of what differs, or by chance" if count == 1 else "in some"
+
+
+def as_json(found: Comparison) -> str:
+    """Return the comparison as JSON."""
+    return json.dumps(found.as_data(), indent=1)
+
+
+def as_table(found: Comparison, top: int) -> str:
+    """Return the comparison for a person at a terminal."""
+    names = [chr(ord("A") + number % 26) for number in range(len(found.runs))]
+    heads = (
+        "rule",
+        "architecture",
+        "head",
+        "target",
+        "contrast",
+        "normalize",
+        "steps",
+        "pathologies",
+    )
+    table = [["", "run", *heads]]
+    table += [
+        [name, run["path"], *(str(run[head]) for head in heads)]
+        for name, run in zip(names, found.runs, strict=True)
+    ]
+    lines = [*_aligned(table), ""]
+    rows_ = [["", "cosine of dynamics", "rank", "rank of changes", "common cells"]]
+    rows_ += [
+        [
+            f"{names[pair['runs'][0]]}-{names[pair['runs'][1]]}",
+            *(_number(pair[key]) for key in ("cosine", "rank", "change_rank")),
+            "-" if pair["cells"] is None else f"{pair['cells']:,}",
+        ]
+        for pair in found.pairs
+    ]
+    lines += [*_aligned(rows_), ""]
+    everywhere = sum(one["in"] == one["of"] > 1 for one in found.outliers)
+    alone = sum(one["in"] == 1 < one["of"] for one in found.outliers)
+    lines.append(
+        f"outliers: {len(found.outliers):,} places; in all runs {everywhere:,}, in one alone {alone:,}"
+    )
+    if found.outliers:
+        head = ["what", "where", *names, "in", "causes"]
+        lines += ["", *_aligned([head, *(_row(one) for one in found.outliers[:top])])]
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _row(one: dict[str, Any]) -> list[str]:
+    severities = ["no such step" if s is None else s for s in one["severity"]]
+    causes = ", ".join(one["causes"])
+    return [one["kind"], place(one["where"]), *severities, f"{one['in']} of {one['of']}", causes]
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
+
+
+def _aligned(table: list[list[str]]) -> list[str]:
+    widths = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
+    return [
+        "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        for row in table
+    ]

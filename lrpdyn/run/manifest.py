@@ -1,0 +1,171 @@
+"""manifest.json: what was asked of a run and what has been done, sealed with its own hash."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from lrpdyn.errors import RunError
+from lrpdyn.files.atomic import save_json
+from lrpdyn.files.json_data import Each, Where, fault, read_json
+from lrpdyn.run.tables import TABLES
+
+SCHEMA = 1
+MANIFEST = "manifest.json"
+
+_OPTIONAL_TEXT = (None, str)
+_DONE = {"step": int, "path": str, "relevance_sha256?": _OPTIONAL_TEXT, "reason?": _OPTIONAL_TEXT}
+_SPREAD = (None, {"least": float, "median": float, "most": float})
+_MEDIAN = {"median": (None, float)}
+#: What the commands that read a run, and those that go on with one, take for granted.
+_EXPECTED = {
+    "command?": str,
+    "rule": {"name": str, "parameters": dict, "layers": Each(str), "notes?": [str]},
+    "architecture": {"name": str, "arguments": dict},
+    "head": str,
+    "contrast": frozenset({"mean", "none", "runner-up"}),
+    "target": {"policy": str, "values?": (None, [int]), "runner_up?": (None, [int])},
+    "normalize": str,
+    "baseline": str,
+    "unit": str,
+    "observations": {"files": [str], "sha256": str, "shape": [int]},
+    "selection": dict,
+    "batch_size": int,
+    "smaller_batches?": [{"step": int, "batch_size": int}],
+    "stored?": {"keep": frozenset({"relevance", "pixels", "none"}),
+                "dtype": frozenset({"float32", "float16"})},
+    "tables?": frozenset(TABLES),
+    "shard?": (None, {"name": str, "series": str}),
+    "regions?": (None, {"key": str}),
+    "checkpoints": [Where("status", {
+        "done": _DONE, "not_finite": _DONE, "pending": {"step": int, "path": str},
+        "bad": {"step": (None, int), "path": str, "reason": str},
+    })],
+    "checks": {
+        "maps?": int, "negative_scores?": int, "weak_support?": int, "vanished?": int,
+        "relevance_sum_to_score?": _SPREAD, "relevance_l1_to_score?": _SPREAD,
+        "dependence?": [{"best_to_worst": _MEDIAN, "upper_layers": _MEDIAN, "random": _MEDIAN,
+                         "random_to_random": {**_MEDIAN, "low": (None, float)}}],
+        "stock?": (None, {"exact_rule": str, "largest_difference": float,
+                          "cosine": (None, float), "reasons": [str]}),
+    },
+    "environment": dict,
+    "files?": Each(str),
+}  # fmt: skip
+#: What a finished run has besides.
+_FINISHED = {"checks": {"maps": int, "negative_scores": int, "weak_support": int, "vanished": int,
+                        "relevance_sum_to_score": _SPREAD, "relevance_l1_to_score": _SPREAD}}  # fmt: skip
+_LARGEST_STEP = 10**18
+#: Keys sort as text once they are some: what is sealed goes through the one, and then the other.
+_STRICT, _SORTED = json.JSONEncoder(allow_nan=False), json.JSONEncoder(sort_keys=True)
+
+
+def save_manifest(run: Path, manifest: dict[str, Any]) -> None:
+    """Write the manifest with the hash of what it says."""
+    save_json(run / MANIFEST, {**manifest, "sha256": seal(manifest)})
+
+
+def seal(manifest: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of what a manifest says, whatever the order and the layout of its keys."""
+    digest = hashlib.sha256(b"{")
+    before = ""
+    for key in sorted(manifest.keys() - {"sha256"}):
+        digest.update(f"{before}{json.dumps(key)}: ".encode())
+        for piece in _plain(manifest[key]):
+            digest.update(piece.encode())
+        before = ", "
+    digest.update(b"}")
+    return digest.hexdigest()
+
+
+def _plain(value: Any) -> Iterator[str]:
+    """Yield JSON with sorted keys; that of the list of checkpoints, which is long, by its entries."""
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        before = "["
+        for entry in value:
+            yield before + _SORTED.encode(json.loads(_STRICT.encode(entry)))
+            before = ", "
+        yield "]"
+    else:
+        yield _SORTED.encode(json.loads(_STRICT.encode(value)))
+
+
+def is_sealed(manifest: Mapping[str, Any]) -> bool:
+    """Tell whether a manifest says what lrpdyn wrote; one of before manifests were sealed does."""
+    try:
+        return "sha256" not in manifest or manifest["sha256"] == seal(manifest)
+    except ValueError:  # a number beyond all bounds, such as 1e999, is none that lrpdyn writes
+        return False
+
+
+def read_manifest(run: Path) -> dict[str, Any]:
+    """Return the manifest of a run folder, as lrpdyn wrote it.
+
+    Raises
+    ------
+    RunError
+        The folder holds no run, or its manifest is damaged, was edited, or is of a newer schema.
+    """
+    manifest = load_manifest(run)
+    if not is_sealed(manifest):
+        raise RunError(
+            f"{run / MANIFEST}: was changed after it was written; the command that made the run makes "
+            "it anew (no step is explained again), or take its key sha256 out to have it read as it is"
+        )
+    return manifest
+
+
+def load_manifest(run: Path) -> dict[str, Any]:
+    """Return the manifest of a run folder, which may have been edited, as long as it can be used.
+
+    Raises
+    ------
+    RunError
+        The folder holds no run, or its manifest is damaged or of a newer schema.
+    """
+    path = run / MANIFEST
+    try:
+        manifest = read_json(path)
+    except FileNotFoundError as error:
+        raise RunError(
+            f"{run}: holds no run of lrpdyn; make one with lrpdyn compute -o {run}"
+        ) from error
+    except OSError as error:
+        raise RunError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except ValueError as error:
+        raise _damaged(path, f"it is no JSON: {error}") from error
+    schema = manifest.get("schema") if isinstance(manifest, dict) else None
+    if isinstance(schema, int) and not isinstance(schema, bool) and schema > SCHEMA:
+        raise RunError(
+            f"{path}: schema {schema}, this version reads {SCHEMA}; install a newer lrpdyn"
+        )
+    wrong = fault(manifest, {"schema": int, **_EXPECTED}, "manifest") or _contradiction(manifest)
+    if wrong is not None or schema != SCHEMA:
+        raise _damaged(path, wrong or f"schema {schema}, expected {SCHEMA}")
+    found: dict[str, Any] = manifest
+    return found
+
+
+def _contradiction(manifest: dict[str, Any]) -> str | None:
+    """Return what is wrong with a manifest whose parts, one by one, are as expected."""
+    shape, entries = manifest["observations"]["shape"], manifest["checkpoints"]
+    if len(shape) not in (2, 4) or any(not 0 < size < 2**40 for size in shape):
+        return f"manifest.observations.shape is {shape}, expected (N, C, H, W) or (N, F)"
+    steps = [entry["step"] for entry in entries if entry["status"] != "bad"]
+    if any(not 0 <= step < _LARGEST_STEP for step in steps):
+        return "manifest.checkpoints hold a step below 0, or one too large"
+    if any(later <= earlier for earlier, later in pairwise(steps)):
+        return "manifest.checkpoints are not in the order of their steps"
+    pending = any(entry["status"] == "pending" for entry in entries)
+    part = manifest.get("shard") is not None
+    return None if pending or part else fault(manifest, _FINISHED, "manifest")
+
+
+def _damaged(path: Path, why: str) -> RunError:
+    return RunError(
+        f"{path}: is damaged ({why}); the command that made the run, with --overwrite, makes it again"
+    )

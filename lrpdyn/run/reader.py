@@ -1,0 +1,271 @@
+"""A run folder that is read lazily; it knows no figure and no export."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from math import prod
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lrpdyn.dynamics.measures import of_pixels
+from lrpdyn.errors import RunError
+from lrpdyn.files.npy import map_npy, read_npy
+from lrpdyn.files.stored import LARGEST_IN_MEMORY
+from lrpdyn.run.layout import (
+    METRICS,
+    PIXEL_MAPS,
+    TRANSITIONS,
+    relevance_path,
+)
+from lrpdyn.run.manifest import read_manifest
+from lrpdyn.run.tables import Table, columns_by_step, read_table
+
+
+def damaged(run: Path, name: str, why: object) -> RunError:
+    """Return the error that a file of a run cannot be used."""
+    from lrpdyn.run.lock import read_holder  # it takes as long to load as all this
+
+    holder = read_holder(run)
+    if holder is not None and not holder.is_gone:
+        return RunError(
+            f"{run / name}: cannot be read: {why}; {holder}, writes the run right now: try again when it "
+            "has"
+        )
+    return RunError(
+        f"{run / name}: cannot be read: {why}; the command that made the run makes it anew (lrpdyn "
+        f"verify {run} looks at every file)"
+    )
+
+
+def _expected(array: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+    """Return an array of floats of `shape`; raises ValueError where it is another."""
+    if array.shape != shape or array.dtype.kind != "f":
+        raise ValueError(f"{array.dtype} of shape {array.shape}, expected floats of {shape}")
+    return array
+
+
+class Relevance(Mapping[int, NDArray[np.float32]]):
+    """The relevance maps of a run by step; a map is read when it is asked for.
+
+    Raises
+    ------
+    RunError
+        The run keeps none (``--keep none``), or the file is damaged.
+    """
+
+    def __init__(self, run: Path, steps: Sequence[int], keep: str, shape: tuple[int, ...]) -> None:
+        self._run, self._steps, self._keep, self._shape = run, tuple(steps), keep, shape
+
+    def __getitem__(self, step: int) -> NDArray[np.float32]:
+        if step not in self._steps:
+            raise KeyError(step)
+        if self._keep == "none":
+            raise RunError(
+                f"{self._run}: keeps no relevance of its steps (--keep none); compute it with --keep "
+                "pixels or --keep relevance into another folder (-o)"
+            )
+        path = relevance_path(self._run, step)
+        try:
+            return _expected(map_npy(path), self._shape)
+        except (OSError, ValueError) as error:
+            raise RunError(
+                f"{path}: cannot be read: {error}; the command that made the run, with --recompute "
+                f"{step}, makes it anew"
+            ) from error
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._steps)
+
+    def __len__(self) -> int:
+        return len(self._steps)
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """A run folder, read lazily.
+
+    Attributes
+    ----------
+    path
+        The folder.
+    manifest
+        What was asked and what has been done.
+    """
+
+    path: Path
+    manifest: dict[str, Any]
+
+    @classmethod
+    def open(cls, path: str | Path) -> Self:
+        """Open a finished run.
+
+        Raises
+        ------
+        RunError
+            The folder holds no run, or one that is not finished.
+        """
+        folder = Path(path)
+        manifest = read_manifest(folder)
+        if any(entry["status"] == "pending" for entry in manifest["checkpoints"]):
+            raise RunError(
+                f"{folder}: the run is not finished; go on with the command that began it"
+            )
+        return cls(folder, manifest)
+
+    @property
+    def steps(self) -> tuple[int, ...]:
+        """The steps whose relevance is there and finite, in order."""
+        return tuple(c["step"] for c in self.manifest["checkpoints"] if c["status"] == "done")
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the observations, (N, C, H, W) or (N, F)."""
+        return tuple(self.manifest["observations"]["shape"])
+
+    @property
+    def keep(self) -> str:
+        """What is kept of each step's maps: relevance, pixels or none."""
+        kept: str = self.manifest.get("stored", {}).get("keep", "relevance")
+        return kept
+
+    @property
+    def relevance_shape(self) -> tuple[int, ...]:
+        """Shape of what is kept of each step."""
+        return of_pixels(self.shape) if self.keep == "pixels" else self.shape
+
+    @property
+    def relevance(self) -> Relevance:
+        """Raw relevance by step, (N, C, H, W) or (N, F); (N, H, W) with ``--keep pixels``."""
+        return Relevance(self.path, self.steps, self.keep, self.relevance_shape)
+
+    def mapped(self, name: str) -> NDArray[Any]:
+        """Return one of the run's arrays, such as "dynamics", of which only what is used is read.
+
+        A small one is read whole, and held against its hash.
+        """
+        shape = of_pixels(self.shape) if name in PIXEL_MAPS else self.shape
+        if 4 * prod(shape) <= LARGEST_IN_MEMORY:
+            found: NDArray[Any] = getattr(self, name)
+            return found
+        try:
+            return _expected(map_npy(self.path / f"{name}.npy"), shape)
+        except (OSError, ValueError) as error:
+            raise damaged(self.path, f"{name}.npy", error) from error
+
+    def _content(self, name: str) -> bytes:
+        """Return the bytes of a file as `compute` wrote them."""
+        try:
+            content = (self.path / name).read_bytes()
+        except OSError as error:
+            raise damaged(self.path, name, error.strerror or error) from error
+        written = self.manifest.get("files", {}).get(name)
+        if written is not None and hashlib.sha256(content).hexdigest() != written:
+            raise damaged(self.path, name, "its bytes are not those that were written")
+        return content
+
+    def _array(self, name: str, shape: tuple[int, ...]) -> NDArray[Any]:
+        content = self._content(f"{name}.npy")
+        try:
+            return _expected(read_npy(io.BytesIO(content), len(content)), shape)
+        except ValueError as error:
+            raise damaged(self.path, f"{name}.npy", error) from error
+
+    @property
+    def by_step(self) -> bool:
+        """Whether the tables have a row for each step, not for each sample of it."""
+        return bool(self.manifest.get("tables") == "steps")
+
+    def need_samples(self, what: str) -> None:
+        """Refuse what needs tables with a row for each sample.
+
+        Raises
+        ------
+        RunError
+            They have a row for each step.
+        """
+        if self.by_step:
+            raise RunError(
+                f"{what}: needs a row for each sample, and the tables of {self.path} have one for each "
+                "step; the command that made the run, with --tables samples, writes them so"
+            )
+
+    def _table(self, name: str, columns: Sequence[str]) -> Table:
+        columns = columns_by_step(columns) if self.by_step else columns
+        try:
+            return read_table(self._content(name), columns)
+        except ValueError as error:
+            raise damaged(self.path, name, error) from error
+
+    @cached_property
+    def observations(self) -> NDArray[np.float32]:
+        """The observations as the network saw them."""
+        return self._array("observations", self.shape)
+
+    @cached_property
+    def dynamics(self) -> NDArray[np.float32]:
+        """Sum over transitions of |R_i - R_{i+1}|."""
+        return self._array("dynamics", self.shape)
+
+    @cached_property
+    def net_change(self) -> NDArray[np.float32]:
+        """|R_N - R_1|."""
+        return self._array("net_change", self.shape)
+
+    @cached_property
+    def mean_relevance(self) -> NDArray[np.float32]:
+        """Mean over steps of |R_i|."""
+        return self._array("mean_relevance", self.shape)
+
+    @cached_property
+    def directness(self) -> NDArray[np.float32]:
+        """Net change over Dynamics; 0 where nothing changed."""
+        return self._array("directness", self.shape)
+
+    @cached_property
+    def relative_dynamics(self) -> NDArray[np.float32]:
+        """Dynamics over sum |R_i|, of channel-summed pixels (N, H, W) or (N, F)."""
+        return self._array("relative_dynamics", of_pixels(self.shape))
+
+    @cached_property
+    def pixel_entropy(self) -> NDArray[np.float32]:
+        """Entropy of each pixel over the steps, (N, H, W) or (N, F); NaN without relevance."""
+        return self._array("pixel_entropy", of_pixels(self.shape))
+
+    @cached_property
+    def metrics(self) -> Table:
+        """A row for each step and sample; with ``--tables steps`` for each step.
+
+        Its columns are then medians, least and largest values over samples, as ``score_median``.
+        """
+        return self._table("metrics.csv", METRICS)
+
+    @cached_property
+    def transitions(self) -> Table:
+        """A row for each successive pair of steps and sample; with ``--tables steps`` for each pair."""
+        return self._table("transitions.csv", TRANSITIONS)
+
+    @cached_property
+    def outliers(self) -> dict[str, Any]:
+        """The outlier report."""
+        from lrpdyn.outliers.render import read_report
+
+        return read_report(self.path)
+
+    @property
+    def question(self) -> str:
+        """What was asked, in words, as figures and reports say it."""
+        target, contrast = self.manifest["target"]["policy"], self.manifest["contrast"]
+        asked = {
+            "argmax": "unit preferred at each step",
+            "modal": "unit preferred on average",
+            "final": "unit preferred at the last step",
+        }.get(target, f"target {target}")
+        against = {"none": "", "mean": ", minus the mean", "runner-up": ", minus the next best"}
+        return f"head {self.manifest['head']}: {asked}{against[contrast]}"

@@ -1,0 +1,216 @@
+"""What ``compute`` says at the end, so that nobody reads more into a map than it holds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from lrpdyn.outliers.render import KINDS, summary
+from lrpdyn.run.reader import RunFolder
+
+#: What a unit of a head is called.
+UNITS = {"policy": "action", "q": "action", "logits": "class"}
+#: Maps whose cosine is above the first hardly depend on what was changed, above the second partly.
+HARDLY, PARTLY = 0.9, 0.6
+#: Above this cosine a map is mostly what random weights draw, however alike these are.
+MOSTLY_RANDOM = 0.8
+#: What sum|R| / |score| usually is, where a rule alone tells.
+_NORMAL = {
+    **dict.fromkeys(("zplus", "zbox", "wsquare", "flat"), "1, less what biases take"),
+    **dict.fromkeys(("epsilon", "lrp0", "norm"), "100 and more, for terms of both signs cancel"),
+    "gamma": "1 to 6",
+}
+
+
+def closing_lines(run: RunFolder) -> list[str]:
+    """Return the lines on a finished run, each with the word that it is about."""
+    return [f"{word:<9} {text}" for word, text in closing_words(run)]
+
+
+def closing_words(run: RunFolder) -> list[tuple[str, str]]:
+    """Return what is said of a finished run, each with the word that it is about."""
+    lines = [
+        ("question", _question(run)),
+        ("explained", "; ".join(run.manifest["rule"].get("notes", ()))),
+        ("sign", _sign(run)),
+        ("sums", _sums(run)),
+        *_dependence(run),
+        ("dynamics", _dynamics(run)),
+        *(("outliers", summary(run.outliers, kind)) for kind in KINDS),
+        ("batches", _batches(run)),
+        ("tables", _tables(run)),
+        ("note", _note(run)),
+        ("warning", _warning(run)),
+    ]
+    return [(word, text) for word, text in lines if text]
+
+
+def _question(run: RunFolder) -> str:
+    transitions = run.transitions
+    manifest = run.manifest
+    unit = UNITS.get(manifest["head"], "unit")
+    asked = {
+        "argmax": f"{unit} preferred at each step",
+        "modal": f"{unit} preferred on average over all steps",
+        "final": f"{unit} preferred at the last step",
+    }.get(manifest["target"]["policy"], f"{unit} {manifest['target']['policy']}")
+    against = {
+        "none": "",
+        "mean": ", minus the mean of the outputs",
+        "runner-up": ", minus the next best",
+    }[manifest["contrast"]]
+    if manifest["head"] == "value":
+        asked, against = "the state's value", ""
+    if run.by_step:
+        # A share of samples is a whole number of them.
+        samples = run.shape[0]
+        flips = int(np.rint(transitions["argmax_changed_share"] * samples).sum())
+        of = len(transitions) * samples
+    else:
+        flips, of = int(np.count_nonzero(transitions["argmax_changed"])), len(transitions)
+    return f"{asked}{against}; the preference changes in {flips:,} of {of:,} transitions"
+
+
+def _sign(run: RunFolder) -> str:
+    checks = run.manifest["checks"]
+    maps, negative, gone = checks["maps"], checks["negative_scores"], checks["vanished"]
+    line = f"negative scores {negative:,} of {maps:,}; weak support {checks['weak_support']:,}; "
+    line += f"vanished {gone:,}"
+    if run.manifest["rule"]["name"] == "zplus" and negative:
+        line += "; z-plus gives a negative score to the evidence for the unit, none to what is against it"
+    if gone:
+        line += "; a vanished map shows nothing though its score is not zero"
+    return line
+
+
+def _sums(run: RunFolder) -> str:
+    checks = run.manifest["checks"]
+    total, size = checks["relevance_sum_to_score"], checks["relevance_l1_to_score"]
+    if total is None or size is None:
+        return ""
+    normal = _NORMAL.get(run.manifest["rule"]["name"])
+    usual = f" (normal for this rule: {normal})" if normal else ""
+    return (
+        f"sum(R)/score {_short(total['median'])} ({_short(total['least'])} to "
+        f"{_short(total['most'])}); sum|R|/|score| {_short(size['median'])}{usual}; largest "
+        f"difference in outputs {checks['outputs']['largest_difference']:.1g}"
+    )
+
+
+def _dependence(run: RunFolder) -> list[tuple[str, str]]:
+    """Return what the maps of the last step that was checked depend on."""
+    found = run.manifest["checks"].get("dependence")
+    if not found:
+        return []
+    last = found[-1]
+    unit = UNITS.get(run.manifest["head"], "unit")
+    parts = []
+    best = last["best_to_worst"]["median"]
+    if best is not None:
+        parts.append(f"on the {unit}: {_much(best)} (cosine best to worst {_short(best)})")
+    upper = last["upper_layers"]["median"]
+    if upper is not None:
+        parts.append(f"on the upper layers: {_much(upper)} ({_short(upper)})")
+    looked, of = last.get("samples"), run.manifest["observations"]["shape"][0]
+    if parts and looked is not None and looked < of:
+        parts.append(f"looked at in {looked} of {of:,} samples")
+    return [("depends", "; ".join(parts)), ("random", _random(last))]
+
+
+def _random(last: dict[str, Any]) -> str:
+    to_random, among = last["random"]["median"], last["random_to_random"]
+    if to_random is None:
+        return ""
+    line = f"similarity to random networks {_short(to_random)}"
+    if among["median"] is None:
+        return f"{line}; give --baseline random:2 or more to see how alike random networks are"
+    line += f", random to random {_short(among['median'])}"
+    if among["median"] < PARTLY / 2:
+        return f"{line}: random networks are as unlike each other, so that this tells nothing"
+    if told_apart(last):
+        return f"{line}: told apart"
+    return f"{line}: not told apart; read shares relative to random"
+
+
+def told_apart(last: dict[str, Any]) -> bool:
+    """Tell whether maps are less like those of random networks than these are like each other.
+
+    They must lie below nearly all similarities among random networks, and be mostly something
+    else: of a map that is still alike at `MOSTLY_RANDOM`, the greater part is what random weights
+    draw too.
+    """
+    to_random, among = last["random"]["median"], last["random_to_random"]["low"]
+    if to_random is None or among is None:
+        return False
+    return bool(to_random < among and to_random < MOSTLY_RANDOM)
+
+
+def _much(cosine: float) -> str:
+    return "hardly" if cosine > HARDLY else "partly" if cosine > PARTLY else "clearly"
+
+
+def _short(value: float) -> str:
+    """Return two digits after the point, and no more than three that matter."""
+    return f"{value:.2f}" if abs(value) < 10 else f"{value:,.0f}"
+
+
+def _dynamics(run: RunFolder) -> str:
+    found = run.manifest["checks"]["dynamics"]
+    alike, net = found["alike_mean_relevance"], found["net_share"]
+    if alike is None or net is None:
+        return "zero everywhere: the relevance did not change"
+    return f"{alike:.3f} alike to mean |R|; {100 * net:.0f} % of the path is net change"
+
+
+def _batches(run: RunFolder) -> str:
+    smaller = run.manifest.get("smaller_batches")
+    if not smaller:
+        return ""
+    least, asked = min(one["batch_size"] for one in smaller), run.manifest["batch_size"]
+    return (
+        f"of down to {least:,} observations, not {asked:,}, from step {smaller[0]['step']:,} on: memory ran "
+        f"out; last bits may differ from those of another run, --batch-size {least} makes them its own"
+    )
+
+
+def _tables(run: RunFolder) -> str:
+    if not run.by_step:
+        return ""
+    samples = run.shape[0]
+    return (
+        f"by step: medians and extremes over {samples:,} samples; --tables samples writes a row for "
+        f"each, {samples * len(run.metrics):,} in metrics.csv"
+    )
+
+
+def _note(run: RunFolder) -> str:
+    """Say which rule to try where the maps do not answer the question."""
+    rule = run.manifest["rule"]["name"]
+    found = run.manifest["checks"].get("dependence")
+    best = found[-1]["best_to_worst"]["median"] if found else None
+    upper = found[-1]["upper_layers"]["median"] if found else None
+    unit = UNITS.get(run.manifest["head"], "unit")
+    if any(value is not None and value > HARDLY for value in (best, upper)):
+        what = "z-plus shows" if rule == "zplus" else f"{rule} shows here"
+        images = len(run.manifest["observations"]["shape"]) == 4
+        layers = "the convolutions respond" if images else "the lower layers respond"
+        return f"{what} what {layers} to, not why this {unit}: see --rule gamma"
+    if rule in ("epsilon", "lrp0", "norm"):
+        return f"{rule} is noisy, for terms of both signs cancel: see --rule gamma"
+    return ""
+
+
+def _warning(run: RunFolder) -> str:
+    stock = run.manifest["checks"].get("stock")
+    if stock is None:
+        return ""
+    cosine = "" if stock["cosine"] is None else f", cosine {stock['cosine']:.2f}"
+    line = (
+        f"{run.manifest['rule']['name']} differs from the exact rule, {stock['exact_rule']}, by "
+        f"{stock['largest_difference']:.2g} of the largest relevance{cosine}"
+    )
+    if stock["largest_difference"] < 1e-3:
+        return f"{line}: here both are right"
+    why = f": {'; '.join(stock['reasons'])}" if stock["reasons"] else ""
+    return f"{line}{why}"

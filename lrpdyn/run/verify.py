@@ -1,0 +1,227 @@
+"""Whether the files of a run are those that were written, and what makes a damaged one anew."""
+
+from __future__ import annotations
+
+import shlex
+import struct
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lrpdyn.files.atomic import sha256_of, sync_folder
+from lrpdyn.files.npy import map_npy
+from lrpdyn.run.journal import JOURNAL, is_whole, whole_records
+from lrpdyn.run.layout import RESULTS, SHARD_RESULTS, leftovers, relevance_path, shard_results
+from lrpdyn.run.manifest import MANIFEST, is_sealed, load_manifest, save_manifest
+from lrpdyn.run.reader import RunFolder
+
+_EXPLAINED = ("done", "not_finite")
+_OTHER_BYTES = "its bytes are not those that were written"
+
+
+@dataclass(frozen=True)
+class Damage:
+    """A file of a run that is not as it was written.
+
+    Attributes
+    ----------
+    file
+        Its path in the run folder.
+    what
+        What is wrong with it.
+    step
+        The step that has to be explained again; None where the file is made from what is stored.
+    """
+
+    file: str
+    what: str
+    step: int | None = None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is left of a run.
+
+    Attributes
+    ----------
+    whole
+        How many files are as they were written.
+    unproven
+        How many of them have no hash, because an earlier version wrote them: they can be read.
+    damaged
+        Those that are not.
+    missing_steps
+        Steps that the run is to explain and has not yet.
+    leftovers
+        Temporary files of a process that was killed; the next start deletes them.
+    command
+        What repairs the run; None where nothing has to be done.
+    """
+
+    whole: int
+    unproven: int
+    damaged: tuple[Damage, ...]
+    missing_steps: tuple[int, ...]
+    leftovers: tuple[str, ...]
+    command: str | None
+
+    @property
+    def is_good(self) -> bool:
+        """Tell whether the run is finished and every file of it whole."""
+        return not self.damaged and not self.missing_steps
+
+    def as_data(self) -> dict[str, Any]:
+        """Return plain data."""
+        return {
+            "good": self.is_good,
+            "whole": self.whole,
+            "unproven": self.unproven,
+            "damaged": [{"file": d.file, "what": d.what, "step": d.step} for d in self.damaged],
+            "missing_steps": list(self.missing_steps),
+            "leftovers": list(self.leftovers),
+            "command": self.command,
+        }
+
+
+def finish_manifest(
+    run: Path, manifest: dict[str, Any], known: Mapping[Path, str] | None = None
+) -> None:
+    """Write the manifest of a finished run, or of a shard of one, with the hash of each of its files.
+
+    It comes last, when the names of all others are on the disk: it is never ahead of them. `known`
+    are hashes of files that were just written.
+    """
+    names = RESULTS if manifest.get("shard") is None else shard_results(run)
+    known = known or {}
+    manifest["files"] = {name: known.get(run / name) or sha256_of(run / name) for name in names}
+    for folder in (run / "relevance", run / "figures", run / "shard"):
+        if folder.exists():
+            sync_folder(folder)
+    save_manifest(run, manifest)
+
+
+def damaged_results(run: Path, manifest: Mapping[str, Any]) -> list[Damage]:
+    """Return which of the files that are made from the relevance are missing, or not as written."""
+    hashes = manifest.get("files", {})
+    found = ((name, _state(run / name, hashes.get(name))) for name in _results(manifest))
+    return [Damage(name, what) for name, what in found if what is not None]
+
+
+def _results(manifest: Mapping[str, Any]) -> Sequence[str]:
+    """Return the files that are made from the relevance; those of a shard are as many as its sums."""
+    return RESULTS if manifest.get("shard") is None else tuple(manifest.get("files", SHARD_RESULTS))
+
+
+def verify(run: Path) -> Verdict:
+    """Read every file of a run and hold it against the manifest.
+
+    Raises
+    ------
+    RunError
+        The folder holds no run, or its manifest is damaged: there is nothing to hold files against.
+    """
+    manifest = load_manifest(run)
+    damaged = [] if is_sealed(manifest) else [Damage(MANIFEST, "was changed after it was written")]
+    entries = {e["step"]: e for e in manifest["checkpoints"] if e["step"] is not None}
+    pending = any(entry["status"] == "pending" for entry in entries.values())
+    journal = {record["step"]: record.get("relevance_sha256") for record in whole_records(run)}
+    if not is_whole(run):
+        damaged.append(Damage(JOURNAL, "holds lines that are not as they were written"))
+    if pending:
+        missing = tuple(step for step in entries if step not in journal)
+        hashes = journal
+    else:
+        missing = ()
+        explained = {s: e for s, e in entries.items() if e["status"] in _EXPLAINED}
+        hashes = {step: entry.get("relevance_sha256") for step, entry in explained.items()}
+        damaged += [Damage(JOURNAL, f"holds no whole line on step {step}", step)
+                    for step in explained if step not in journal]  # fmt: skip
+        damaged += damaged_results(run, manifest)
+    opened = RunFolder(run, manifest)
+    if opened.keep == "none":
+        hashes = {}
+    damaged += _damaged_relevance(run, hashes, opened.relevance_shape)
+    looked_at = 2 + len(hashes) + (0 if pending else len(_results(manifest)))
+    files = manifest.get("files", {})
+    unproven = sum(written is None for written in hashes.values())
+    unproven += 0 if pending else sum(name not in files for name in _results(manifest))
+    return Verdict(
+        looked_at - len({damage.file for damage in damaged}),
+        unproven,
+        tuple(damaged),
+        missing,
+        tuple(str(path.relative_to(run)) for path in leftovers(run)),
+        _command(manifest, damaged) if damaged or missing else None,
+    )
+
+
+def _damaged_relevance(
+    run: Path, hashes: Mapping[int, str | None], shape: tuple[int, ...]
+) -> Iterator[Damage]:
+    for step, written in hashes.items():
+        path = relevance_path(run, step)
+        what = _state(path, written)
+        if what is None:
+            try:
+                found = map_npy(path).shape
+                what = None if found == shape else f"has shape {found}, expected {shape}"
+            except (OSError, ValueError) as error:
+                what = str(error)
+        if what is not None:
+            yield Damage(str(path.relative_to(run)), what, step)
+
+
+def _state(path: Path, written: str | None) -> str | None:
+    """Return what is wrong with a file, as far as its hash tells, or None."""
+    try:
+        if path.suffix == ".png":
+            # `lrpdyn plot` draws it again, with other options too: it has to be whole, no more.
+            return None if _is_whole_png(path.read_bytes()) else "is no whole PNG"
+        if written is None:
+            return None if path.stat().st_size else "is empty"
+        return None if sha256_of(path) == written else _OTHER_BYTES
+    except FileNotFoundError:
+        return "is missing"
+    except OSError as error:
+        return f"cannot be read: {error.strerror or error}"
+
+
+def _is_whole_png(content: bytes) -> bool:
+    """Tell whether all chunks are there and fit their checksums."""
+    at, kind = 8, b""
+    while content.startswith(b"\x89PNG\r\n\x1a\n") and at + 12 <= len(content):
+        (length,) = struct.unpack_from(">I", content, at)
+        kind, end = content[at + 4 : at + 8], at + 8 + length
+        if end + 4 > len(content):
+            return False
+        if struct.unpack_from(">I", content, end)[0] != zlib.crc32(content[at + 4 : end]):
+            return False
+        at = end + 4
+    return kind == b"IEND" and at == len(content)
+
+
+def _command(manifest: Mapping[str, Any], damaged: Sequence[Damage]) -> str:
+    """Return the command that made the run, with what it has to explain again."""
+    steps = sorted({damage.step for damage in damaged if damage.step is not None})
+    again = [text for step in steps for text in ("--recompute", str(step))]
+    try:
+        given = shlex.split(manifest.get("command", ""))
+    except ValueError:
+        given = []
+    if len(given) > 1 and given[1] == "compute":
+        asked = [text for text in given[2:] if text != "--overwrite"]
+        return shlex.join(["lrpdyn", "compute", *_without_recompute(asked), *again])
+    return f"lrpdyn.compute(..., recompute={steps})" if steps else "lrpdyn.compute(...), as before"
+
+
+def _without_recompute(arguments: Sequence[str]) -> list[str]:
+    """Leave out the steps that were explained again when the run was last made."""
+    kept: list[str] = []
+    skip = False
+    for text in arguments:
+        if not skip and text != "--recompute" and not text.startswith("--recompute="):
+            kept.append(text)
+        skip = text == "--recompute"
+    return kept

@@ -1,0 +1,1 @@
+"""The machine: memory, processes, signals and time."""

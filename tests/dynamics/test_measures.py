@@ -1,0 +1,145 @@
+"""Measures of maps against SciPy, against their definitions, and on maps whose values are known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy import special, stats
+
+from lrpdyn.dynamics.measures import (
+    centred_ranks,
+    cosines,
+    entropy,
+    gives_probabilities,
+    normalise,
+    pixels,
+    predictions,
+    ranks,
+    scale_factor,
+    scale_share,
+    split_change,
+)
+from lrpdyn.errors import UsageError
+
+numbers = st.floats(-100, 100, width=32).map(lambda v: 0.0 if abs(v) < 1e-3 else v)
+
+
+@given(arrays(np.float64, (2, 3, 2, 2, 3), elements=numbers))
+@settings(max_examples=100, deadline=None)
+def test_scale_and_shape_add_up_to_the_change(maps: np.ndarray) -> None:
+    before, after = maps
+    scale, shape = split_change(before, after)
+    np.testing.assert_allclose(scale + shape, after - before, rtol=0, atol=1e-9)
+    share = scale_share(before, after)
+    for n in range(3):
+        change = (after[n] - before[n]).ravel()
+        if not change.any():
+            assert np.isnan(share[n])
+            assert not scale[n].any()
+            continue
+        squares = [float((part[n] ** 2).sum()) for part in (scale, shape)]
+        assert sum(squares) == pytest.approx(change @ change)
+        assert squares[0] / sum(squares) == pytest.approx(share[n], abs=1e-9)
+
+
+@given(arrays(np.float64, (2, 3, 6), elements=numbers))
+@settings(max_examples=100, deadline=None)
+def test_scale_lies_along_the_first_left_singular_vector(maps: np.ndarray) -> None:
+    before, after = maps
+    scale, _ = split_change(before, after)
+    for n in range(3):
+        u, values, _ = np.linalg.svd(np.stack([before[n], after[n]], axis=1), full_matrices=False)
+        if np.isclose(values[0], values[1], rtol=1e-3):
+            continue  # the first singular vector is then not unique, or hardly
+        expected = u[:, 0] * (u[:, 0] @ (after[n] - before[n]))
+        np.testing.assert_allclose(scale[n], expected, atol=1e-6)
+
+
+@given(arrays(np.float64, (2, 3, 6), elements=numbers))
+@settings(max_examples=60, deadline=None)
+def test_scale_factor_is_of_the_projections(maps: np.ndarray) -> None:
+    before, after = maps
+    factor = scale_factor(before, after)
+    for n in range(3):
+        u, values, _ = np.linalg.svd(np.stack([before[n], after[n]], axis=1), full_matrices=False)
+        if np.isclose(values[0], values[1], rtol=1e-3) or abs(u[:, 0] @ before[n]) < 1e-6:
+            continue
+        expected = (u[:, 0] @ after[n]) / (u[:, 0] @ before[n])
+        assert factor[n] == pytest.approx(expected, rel=1e-6, abs=1e-9)
+    np.testing.assert_allclose(scale_factor(before + 200, -3 * (before + 200)), -3)
+
+
+def test_pure_growth_is_all_scale_and_shares_of_small_maps_are_no_zero() -> None:
+    before = np.random.default_rng(0).normal(size=(4, 50))
+    assert scale_share(before, 3 * before) == pytest.approx(1.0)
+    other = np.random.default_rng(1).normal(size=(4, 50))
+    np.testing.assert_allclose(
+        scale_share(before * 1e-70, other * 1e-70), scale_share(before, other), rtol=1e-9
+    )
+
+
+@given(arrays(np.float64, (2, 4, 9), elements=st.sampled_from([-2.0, 0.0, 0.0, 0.0, 1.0, 3.5])))
+@settings(max_examples=60, deadline=None)
+def test_ranks_and_their_cosine_are_those_of_scipy(maps: np.ndarray) -> None:
+    one, other = maps
+    np.testing.assert_array_equal(ranks(one), stats.rankdata(one, axis=1) - 1)
+    found = cosines(centred_ranks(one), centred_ranks(other))
+    for n in range(4):
+        if np.ptp(one[n]) == 0 or np.ptp(other[n]) == 0:
+            assert np.isnan(found[n])
+        else:
+            assert found[n] == pytest.approx(stats.spearmanr(one[n], other[n]).statistic)
+
+
+@given(
+    arrays(np.float64, (2, 40), elements=st.floats(allow_nan=False)),
+    arrays(np.int64, (2, 40), elements=st.integers(-3, 3)),
+)
+@settings(max_examples=100, deadline=None)
+def test_ranks_of_any_numbers_and_of_those_that_hardly_differ(
+    values: np.ndarray, apart: np.ndarray
+) -> None:
+    for numbers in (values, 1 + apart * 2.0**-52, -1 + apart * 2.0**-53, apart * 5e-324):
+        np.testing.assert_array_equal(ranks(numbers), stats.rankdata(numbers, axis=1) - 1)
+
+
+def test_rank_similarity_is_of_channel_summed_pixels() -> None:
+    maps = np.zeros((1, 2, 2, 2))
+    maps[0, 0], maps[0, 1] = [[5, 0], [0, 1]], [[-5, 2], [0, 0]]
+    assert pixels(maps).tolist() == [[[0, 2], [0, 1]]]
+    assert centred_ranks(maps).tolist() == [[-1, 1.5, -1, 0.5]]
+
+
+def test_predictions() -> None:
+    outputs = np.random.default_rng(0).normal(size=(2, 3, 5)) * 30
+    found = predictions(outputs, probabilities=True)
+    np.testing.assert_allclose(found, special.softmax(outputs, axis=2), rtol=1e-12)
+    assert predictions(outputs, probabilities=False) is outputs
+    assert gives_probabilities("policy", 6, continuous=False)
+    assert gives_probabilities("logits", 2, continuous=False)
+    for head, units, continuous in (("policy", 3, True), ("logits", 1, False), ("q", 4, False),
+                                    ("value", 1, False)):  # fmt: skip
+        assert not gives_probabilities(head, units, continuous=continuous)
+
+
+def test_normalisations() -> None:
+    maps = np.array([[1.0, 3.0], [0.0, 0.0], [-2.0, 2.0]], dtype=np.float32)
+    assert normalise(maps, "l1").tolist() == [[0.25, 0.75], [0, 0], [-0.5, 0.5]]
+    assert normalise(maps, "max").tolist() == [[1 / 3, 1], [0, 0], [-1, 1]]
+    assert normalise(maps, "minmax").tolist() == [[0, 1], [0, 0], [0, 1]]
+    assert normalise(maps[:2], "sum").tolist() == [[0.25, 0.75], [0, 0]]
+    with pytest.raises(UsageError, match="--normalize l1"):
+        normalise(maps, "sum")
+
+
+def test_entropy_of_known_maps() -> None:
+    maps = np.zeros((3, 2, 2, 2), dtype=np.float32)
+    maps[0] = -1
+    maps[1, 0, 0, 0] = 5
+    found = entropy(maps)
+    assert found[0] == pytest.approx(np.log(4))
+    assert found[1] == 0
+    assert np.isnan(found[2])

@@ -1,0 +1,162 @@
+"""What is kept of each step: its numbers, and next to nothing beside them."""
+
+from __future__ import annotations
+
+import json
+import tracemalloc
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lrpdyn.checkpoints.model import Checkpoint, Header
+from lrpdyn.dynamics.one_step import Measures, Transition
+from lrpdyn.dynamics.step_table import ENTRY, MEASURES, TRANSITION, Columns, Records
+from lrpdyn.pipeline import shards
+from lrpdyn.pipeline.shards import Explained, read_records
+from lrpdyn.run.journal import append_journal, placed_records, read_journal, record_at
+
+SAMPLES, UNITS = 4, 3
+
+
+def facts_of(step: int, **others: Any) -> dict[str, Any]:
+    """Return a line of the journal, as it comes back from it."""
+    rng = np.random.default_rng(step)
+    evidence = {
+        "key": [step - 1, None],
+        "dead": {"0": 0.25, "2": 0.0},
+        "weights_not_finite": [],
+        "weights": {"from_step": step - 1, "change": {"0": rng.random(), "2": rng.random()}},
+    }
+    facts = {
+        "step": step, "path": f"series/net_{step}_steps.pt", "format": "state_dict",
+        "sha256": f"{step:064x}", "size": 2500, "modified": 10**18 + step, "status": "done",
+        "reason": None, "score": rng.random(SAMPLES).tolist(), "target": [0, 1, 2, 0],
+        "argmax": [0, 1, 2, 0], "support": rng.random(SAMPLES).tolist(),
+        "outputs": rng.random((SAMPLES, UNITS)).tolist(), "maps_sha256": f"{step + 1:064x}",
+        "relevance_sha256": f"{step + 1:064x}", "relevance_finite": True, "evidence": evidence,
+    }  # fmt: skip
+    return {**facts, **others}
+
+
+def measures_of(step: int) -> Measures:
+    return Measures(*np.random.default_rng(step).random((len(MEASURES), SAMPLES)), False)
+
+
+def transition_of(step: int) -> Transition:
+    columns = np.random.default_rng(step).random((len(TRANSITION), SAMPLES))
+    return Transition(step - 1, step, *columns)
+
+
+def added(records: Records, step: int, **others: Any) -> None:
+    facts = json.loads(json.dumps(facts_of(step, **others)))
+    records.add(facts, measures_of(step), transition_of(step), np.full(6, 1 / 6), None)
+
+
+@pytest.mark.parametrize("expected", [2000, 1])
+def test_a_step_takes_its_numbers_and_little_more(expected: int) -> None:
+    added(Records(1), 1)  # what is made once
+    tracemalloc.start()
+    records = Records(expected)
+    for step in range(2000):
+        added(records, step)
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    # 620 bytes of numbers, 128 of hashes, and a path; room may have been made for twice the steps.
+    assert 620 * 2000 < held < 1.1 * (620 + 128 + 120) * 2000 * (1 if expected > 1 else 2)
+    assert records["score"][1234].tolist() == facts_of(1234)["score"]
+
+
+def test_journals_are_read_and_not_held(tmp_path: Path) -> None:
+    append_journal(tmp_path, *(facts_of(step) for step in range(2000)))
+    assert (tmp_path / "journal.jsonl").stat().st_size > 2_000_000
+    list(read_journal(tmp_path))
+    tracemalloc.start()
+    assert sum(1 for _ in read_journal(tmp_path)) == 2000
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 200_000
+    places = {record["step"]: place for place, record in placed_records(tmp_path)}
+    assert record_at(tmp_path, places[1500]) == facts_of(1500)
+
+
+def test_the_records_of_a_shard_are_read_into_rows(tmp_path: Path) -> None:
+    steps, written, again = range(1, 1001), Records(1000), Records(1000)
+    for step in steps:
+        added(written, step)
+    append_journal(tmp_path, *map(facts_of, steps))
+    (tmp_path / "shard").mkdir()
+    shards._save_records(tmp_path / "shard" / "records.npz", written)
+    nothing: Any = None
+    shard = Explained(tmp_path, {}, (0, 1000), 1000, nothing, nothing, {}, tuple(steps))
+    tracemalloc.start()
+    read_records(shard, again)
+    held, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert held < 1000 * 1000
+    assert peak < 2000 * 1000
+    for name in written._columns:
+        np.testing.assert_array_equal(again[name], written[name])
+    assert list(again.entries()) == list(written.entries())
+
+
+def test_what_is_put_in_comes_out() -> None:
+    records = Records(1)
+    added(records, 10)
+    added(records, 20, reason="its outputs hold NaN", status="not_finite", relevance_finite=False,
+          target=[None, 1, 2, 0], score=[None, 1.0, 2.0, 3.0], batch_size=32,
+          outputs=[[None] * UNITS] * SAMPLES)  # fmt: skip
+    checkpoint = Checkpoint(15, Path("series/net_15.pt"), "state_dict", "file", Header({}))
+    records.add_bad(checkpoint, "cannot be read")
+    assert len(records) == 3
+    assert records.explained == 2
+    assert records.steps == [10, 15, 20]
+    assert records.finite_steps == [10]
+    assert records.broken == [(), ("the outputs", "the relevance")]
+    assert np.isnan(records["score"][1]).tolist() == [True, False, False, False]
+    assert records["target"].tolist() == [[0, 1, 2, 0], [-1, 1, 2, 0]]
+    assert records["batch_size"].tolist() == [-1, 32]
+    assert records["from_step"].tolist() == [9, 19]
+    np.testing.assert_array_equal(records["cosine"][1], transition_of(20).cosine)
+    assert [entry["status"] for entry in records.entries()] == ["done", "bad", "not_finite"]
+    first, bad, _ = records.entries()
+    assert first == {name: facts_of(10)[name] for name in ENTRY}
+    assert list(first) == list(bad) == list(ENTRY)
+    with pytest.raises(ValueError, match="read-only"):
+        records["score"][0] = 0
+
+
+def test_layers_and_effects_that_are_not_there_are_not_a_number() -> None:
+    records = Records(2)
+    assert records.extend(3) == 0
+    gone = {"key": None, "dead": {}, "weights_not_finite": ["0"],
+            "weights": {"from_step": 1, "change": None}}  # fmt: skip
+    whole = facts_of(3)["evidence"] | {"effects": [[1.0, None, 3.0, 4.0]]}
+    records.put_facts(0, facts_of(1))
+    records.put_facts(2, facts_of(3, evidence=whole))
+    records.put_facts(1, facts_of(2, evidence=whole))
+    records.put_facts(1, facts_of(2, evidence=gone))  # the last line on a step holds
+    names, dead = records.dead
+    assert names == ("0", "2")
+    assert np.isnan(dead).tolist() == [[False, False], [True, True], [False, False]]
+    names, change = records.weight_change
+    assert names == ("0", "2")
+    assert change[2].tolist() == list(whole["weights"]["change"].values())
+    assert np.isnan(change[1]).all()
+    assert np.isnan(records["effects"][:2]).all()
+    assert np.isnan(records["effects"][2]).tolist() == [[False, True, False, False]]
+
+
+def test_columns_grow_and_say_where_nothing_is() -> None:
+    columns = Columns(0)
+    columns.put("number", 0, [1.0, None])
+    columns.make("unit", (), np.int64)
+    columns.reserve(5)
+    columns.put("unit", 4, 7)
+    columns.put_all("late", 3, np.array([[True], [True]]))
+    assert columns["number"][0, 0] == 1
+    assert np.isnan(columns["number"][:5]).sum() == 9
+    assert columns["unit"][:5].tolist() == [-1, -1, -1, -1, 7]
+    assert columns["late"][:5, 0].tolist() == [False, False, False, True, True]
+    assert list(columns) == ["number", "unit", "late"]

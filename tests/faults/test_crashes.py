@@ -1,0 +1,17 @@
+"""A small part of the campaign in tests/faults/crashes.py, the same at every run."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+
+def test_nothing_is_lost() -> None:
+    root = Path(__file__).parents[2]
+    found = subprocess.run(
+        [sys.executable, "-m", "tests.faults.crashes", "kills,torn,together", "2", "20240"],
+        cwd=root, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert found.returncode == 0, found.stdout + found.stderr
+    assert found.stdout.count(" 0 lost") == 3

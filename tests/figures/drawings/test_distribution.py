@@ -1,0 +1,158 @@
+"""The distribution of changes."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+from PIL import Image
+
+from lrpdyn.errors import UsageError
+from lrpdyn.figures.canvas.outlier_labels import labels_of, strongest_labels
+from lrpdyn.figures.canvas.style import Look
+from lrpdyn.figures.canvas.words import About
+from lrpdyn.figures.drawings import distribution
+from lrpdyn.figures.drawings.distribution import Population, draw_distribution
+
+WORDS: dict[str, Any] = {"about": About("zplus", "best action")}
+
+
+def _population(**changes: Any) -> Population:
+    values = np.random.default_rng(0).lognormal(-2, 1, 300)
+    given: dict[str, Any] = {"values": values, "mild": 1.0, "far": 2.0, "labels": []}
+    return Population(name="cells", **{**given, **changes})
+
+
+def _panel(saved: list[Figure], population: Population) -> Any:
+    draw_distribution("a.png", [population], **WORDS)
+    (axes,) = saved[-1].axes
+    return axes
+
+
+def test_picture_is_readable_and_the_same_twice(tmp_path: Path) -> None:
+    populations = [
+        _population(labels=[(3.0, "step 50k → 100k"), (2.5, "other")]),
+        _population(values=np.ones(5), mild=None, far=None),
+        _population(values=np.zeros(50), mild=None, far=None),
+        _population(values=np.zeros(0), mild=None, far=None),
+    ]
+    for name in ("a.png", "b.png"):
+        draw_distribution(tmp_path / name, populations, **WORDS)
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+    with Image.open(tmp_path / "a.png") as picture:
+        picture.load()
+        assert picture.width == 788
+        assert 1000 < picture.height < 3000
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"values": np.arange(11.0) + 1, "mild": None, "far": None}, "n = 11: too few for a fence"),
+        (
+            {"values": np.r_[np.zeros(10), np.ones(10)], "mild": None, "far": None},
+            "n = 20, 50 % zeros: too few for a fence",
+        ),
+        ({"values": np.ones(40), "mild": None, "far": None}, "n = 40; no fence"),
+        ({"values": np.ones(40), "mild": None, "far": None, "note": "2 far"}, "n = 40; 2 far"),
+        (
+            {"values": np.r_[np.ones(37), 5, 6, np.nan], "mild": 2.0, "far": 5.5},
+            "n = 40, 1 not finite; mild fence 2, far fence 5.5; 1 beyond the far fence",
+        ),
+    ],
+)
+def test_panel_says_what_there_is(changes: dict[str, Any], words: str) -> None:
+    assert distribution.describe(_population(**changes)) == words
+
+
+def test_log_axis_holds_values_and_fences_but_no_absurd_fence() -> None:
+    positive = np.array([1.0, 10.0])
+    low, high = distribution.axis_limits(positive, (20.0, None))
+    assert low < 1
+    assert 20 < high < 25
+    assert distribution.axis_limits(positive, (1e9, 0.0))[1] < 12
+
+
+def test_every_value_falls_into_a_bin() -> None:
+    for size in (1, 20, 50_000):
+        positive = np.random.default_rng(size).lognormal(0, 3, size)
+        edges = distribution.bin_edges(positive)
+        assert np.histogram(positive, edges)[0].sum() == size
+        assert (np.diff(edges) > 0).all()
+    assert len(distribution.bin_edges(np.arange(1.0, 401))) == 21
+
+
+def test_five_strongest_labels_are_kept() -> None:
+    labels = [(float(value), str(value)) for value in (3, 1, 7, 0, 5, 2, 4)] + [(np.nan, "x")]
+    kept = strongest_labels(labels)
+    assert [name for _, name in kept] == ["7", "5", "4", "3", "2"]
+
+
+def test_a_long_label_takes_two_lines_and_no_more() -> None:
+    short, long = labels_of([(3.0, "step 5"), (2.0, "sample 2: " + "because " * 30)], 300, 10)
+    assert short.lines == ["3  step 5"]
+    assert len(long.lines) == 2
+    assert long.lines[1].endswith("…")
+
+
+def test_histogram_counts_the_positive_values(saved: list[Figure]) -> None:
+    population = _population()
+    axes = _panel(saved, population)
+    assert axes.get_xscale() == "log"
+    drawn = axes.patches[0].get_data()
+    counts = np.histogram(population.values, drawn.edges)[0]
+    assert counts.sum() == 300
+    np.testing.assert_allclose(drawn.values, counts / counts.max())
+    assert axes.get_yticklabels()[1].get_text() == str(counts.max())
+
+
+def test_values_beyond_the_far_fence_are_coloured_and_in_the_rug(saved: list[Figure]) -> None:
+    values = np.r_[np.linspace(0.1, 1, 50), 2.5, 4.0]
+    axes = _panel(saved, _population(values=values, mild=1.5, far=2.0))
+    beyond = axes.patches[1]
+    assert to_hex(beyond.get_facecolor()) == distribution.BEYOND
+    assert (beyond.get_data().values > 0).sum() == 2
+    (rug,) = axes.collections
+    assert [segment[0][0] for segment in rug.get_segments()] == [2.5, 4.0]
+    fences = [line.get_xdata()[0] for line in axes.lines]
+    assert fences == [1.5, 2.0]
+
+
+def test_few_values_are_drawn_one_by_one(saved: list[Figure]) -> None:
+    values = np.array([0.0, 1.0, 2.0, 9.0])
+    axes = _panel(saved, _population(values=values, mild=None, far=None))
+    assert axes.lines[0].get_xdata().tolist() == [1.0, 2.0, 9.0]
+    assert not axes.patches
+
+
+def test_legend_stands_only_where_there_is_a_fence(saved: list[Figure]) -> None:
+    draw_distribution("a.png", [_population(mild=None, far=None)], **WORDS)
+    draw_distribution("a.png", [_population(far=None)], **WORDS)
+    assert [len(figure.legends) for figure in saved] == [0, 1]
+    names = [text.get_text() for text in saved[1].legends[0].get_texts()]
+    assert names == ["mild fence", "far fence", "beyond the far fence"]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        np.full(30, np.nan),
+        np.full(30, 1e-44),
+        np.full(30, 2.0),
+        np.r_[np.full(20, 1e-44), np.full(20, 1e38)],
+        np.array([0.5]),
+        np.full(30, np.inf),
+    ],
+)
+def test_odd_values_neither_fail_nor_warn(tmp_path: Path, values: np.ndarray) -> None:
+    for fences in ((None, None), (1.0, 2.0), (0.0, np.inf)):
+        population = _population(values=values, mild=fences[0], far=fences[1])
+        draw_distribution(tmp_path / "a.png", [population], look=Look(60), **WORDS)
+    assert (tmp_path / "a.png").stat().st_size > 1000
+
+
+def test_no_population_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="at least one population"):
+        draw_distribution(tmp_path / "a.png", [], **WORDS)

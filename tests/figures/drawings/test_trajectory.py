@@ -1,0 +1,81 @@
+"""The trajectory: what is drawn is what was given, and the same bytes each time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+from PIL import Image
+
+from lrpdyn.figures.canvas.words import About
+from lrpdyn.figures.drawings.trajectory import WIDTH, Marks, Panel, draw_trajectory
+
+STEPS = np.arange(0, 1_200_000, 100_000)
+ABOUT = About("gamma", "head policy")
+MARKS = Marks([300_000], [500_000], [100_000, 200_000], "")
+
+
+def panels() -> list[Panel]:
+    generator = np.random.default_rng(0)
+    gap = generator.random(12)
+    gap[0] = np.nan
+    lines = {name: generator.random(12) for name in "abcdefghi"}
+    return [
+        Panel("change", STEPS, {"relevance": gap}, marked=[3, 5], right={"prediction": 9 * gap}),
+        Panel("effects", STEPS, lines),
+        Panel("score", STEPS, {"": gap}, band=(gap - 1, gap + 1)),
+        Panel("unit", STEPS[:3], {"": np.array([1.0, 1.0, 4.0])}, stepwise=True),
+    ]
+
+
+def _draw(path: str | Path) -> None:
+    draw_trajectory(path, panels(), about=ABOUT, samples="all 4 samples", marks=MARKS)
+
+
+def test_the_same_bytes_and_as_wide_as_a_page(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        _draw(tmp_path / f"{name}.png")
+    assert (tmp_path / "one.png").read_bytes() == (tmp_path / "two.png").read_bytes()
+    with Image.open(tmp_path / "one.png") as picture:
+        assert picture.width == round(WIDTH * 150)
+        assert picture.height > 900
+
+
+def test_lines_and_marks_are_what_was_given(saved: list[Figure]) -> None:
+    given = panels()
+    _draw("a.png")
+    first, right, second, third, fourth = saved[0].axes
+    drawn = {line.get_label(): line for line in first.lines}
+    np.testing.assert_array_equal(drawn["relevance"].get_ydata(), given[0].lines["relevance"])
+    assert drawn["beyond a fence"].get_xdata().tolist() == [300_000, 500_000]
+    np.testing.assert_array_equal(right.lines[0].get_ydata(), given[0].right["prediction"])
+    for axes in (first, second, third, fourth):
+        marks = {line.get_label(): list(line.get_xdata()) for line in axes.lines}
+        assert marks["phase"] == [300_000] * 2
+        assert marks["flagged"] == [500_000] * 2
+        assert marks["pathology"] == [100_000, 200_000]
+        assert axes.get_xlim() == first.get_xlim()
+    looks = {
+        (line.get_color(), line.get_linestyle())
+        for line in second.lines
+        if len(line.get_label()) == 1
+    }
+    assert len(looks) == 9
+    assert fourth.lines[0].get_drawstyle() == "steps-post"
+    (band,) = third.collections
+    np.testing.assert_allclose(
+        np.nanmax(band.get_paths()[0].vertices[:, 1]), np.nanmax(given[2].lines[""]) + 1
+    )
+    saved[0].draw_without_rendering()
+    labels = [text.get_text() for text in fourth.get_xticklabels()]
+    assert {"200k", "1M"} <= set(labels)
+
+
+def test_the_header_says_what_is_marked() -> None:
+    assert MARKS.in_words() == (
+        "dashed: a phase begins; dotted, ringed: change beyond a fence; triangle: pathology"
+    )
+    assert Marks(note="it drifts").in_words() == (
+        "no phases: it drifts; no step is flagged; no pathologies"
+    )
