@@ -27,7 +27,7 @@ WORKERS = (1, 2)
 
 _WRITE = """
 import sys, torch
-from lrpdyn.architectures.sb3 import ActorCritic
+from lrpdyn.architectures.frameworks.sb3 import ActorCritic
 torch.manual_seed(0)
 for n in range(int(sys.argv[2])):
     network = ActorCritic(6, 512, extractors=("features_extractor",), channels=4, convolved=3136)

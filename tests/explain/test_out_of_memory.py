@@ -22,7 +22,8 @@ LIMITED = """
 import resource, sys
 more = int(sys.argv.pop(1))
 import lrpdyn.pipeline.compute, lrpdyn.cli.compute, lrpdyn.figures.kinds
-from lrpdyn import blocks, requirements
+from lrpdyn.pipeline import blocks
+from lrpdyn.pipeline.setup import requirements
 from lrpdyn.cli.main import main
 
 begin = blocks.BlockWorker.__init__

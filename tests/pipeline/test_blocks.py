@@ -66,7 +66,7 @@ def test_one_process_keeps_what_it_has_after_a_while(
     added: list[int] = []
     append = journal.append_journal
     monkeypatch.setattr(
-        "lrpdyn.run.journal.append_journal",
+        "lrpdyn.pipeline.steps.append_journal",
         lambda run, *records: (added.append(len(records)), append(run, *records)),
     )
     mlp_run(mlp_folder, vectors, tmp_path / "run", workers=1)

@@ -22,7 +22,7 @@ HOLDS = textwrap.dedent(
     """
     import sys, time
     from pathlib import Path
-    from lrpdyn import lock
+    from lrpdyn.run import lock
     if sys.argv[2] == "soft":
         lock.FileLock = lock.SoftFileLock
     with lock.locked(Path(sys.argv[1])):
@@ -130,7 +130,7 @@ def test_five_at_once_write_one_after_the_other(tmp_path: Path) -> None:
         """
         import sys, time
         from pathlib import Path
-        from lrpdyn.lock import locked
+        from lrpdyn.run.lock import locked
         run = Path(sys.argv[1])
         for _ in range(20):
             with locked(run, wait=60):

@@ -82,7 +82,7 @@ def test_workers_end_with_the_process_that_they_work_for() -> None:
     script = textwrap.dedent(
         """
         import os, time
-        from lrpdyn.workers import in_order
+        from lrpdyn.system.processes import in_order
         def work(number):
             time.sleep(0 if number < 2 else 60)
             return os.getpid()

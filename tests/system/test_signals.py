@@ -92,7 +92,7 @@ def test_sigterm_that_is_not_heeded_before_has_its_code() -> None:
     script = textwrap.dedent(
         """
         import os, signal
-        from lrpdyn.stopping import heeded
+        from lrpdyn.system.signals import heeded
         with heeded():
             os.kill(os.getpid(), signal.SIGTERM)
             os.kill(os.getpid(), signal.SIGTERM)

@@ -270,7 +270,7 @@ def test_the_disk_that_is_needed_is_that_of_fewer_rows(
     def noted(job: Any) -> None:
         needed[job.tables] = bytes_to_write(job)
 
-    monkeypatch.setattr("lrpdyn.pipeline.setup.requirements.check_requirements", noted)
+    monkeypatch.setattr("lrpdyn.pipeline.compute.check_requirements", noted)
     for tables in ("samples", "steps"):
         run_of(mlp_folder, vectors, tmp_path / tables, tables=tables, workers=1)
     assert needed["samples"] - needed["steps"] == 40 * (5 + 4) * (5 - 1)
