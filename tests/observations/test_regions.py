@@ -98,7 +98,9 @@ def test_modal_value_is_the_background() -> None:
 
 def test_a_png_of_another_size_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Image.new("RGB", (SHAPE[3], 10 * SHAPE[2])).save(tmp_path / "tall.png")
-    monkeypatch.setattr("lrpdyn.observations.regions.read_picture", lambda *_: pytest.fail("it was read"))
+    monkeypatch.setattr(
+        "lrpdyn.observations.regions.read_picture", lambda *_: pytest.fail("it was read")
+    )
     expected = rf"tall.png: has shape \({10 * SHAPE[2]}, {SHAPE[3]}\), expected \({SHAPE[2]}, "
     with pytest.raises(ObservationError, match=expected):
         read_regions(tmp_path / "tall.png", SHAPE)
