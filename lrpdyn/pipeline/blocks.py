@@ -85,7 +85,7 @@ class BlockWorker:
         outcomes: list[Outcome] = []
         begun = time.monotonic()
         for place in block:
-            if signals.asked() or (outcomes and time.monotonic() - begun > longest):
+            if signals.received() or (outcomes and time.monotonic() - begun > longest):
                 break
             checkpoint = self.job.listing.checkpoints[place]
             if self.next != place:

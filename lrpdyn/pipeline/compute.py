@@ -224,11 +224,11 @@ def compute(
             one_thread(),
             locked(asked.folder, wait),
             _workforce(asked, workers, dask) as hands,
-            signals.heeded() as told,
+            signals.deferred(),
         ):
             run = following.follow(
                 asked, checkpoints, selection, observations, arrangement, hands,
-                Patience(poll, idle), told, overwrite=overwrite, recompute=recompute,
+                Patience(poll, idle), overwrite=overwrite, recompute=recompute,
             )  # fmt: skip
             return with_curve(run, drawn)
     with times.of("reading headers"):
@@ -247,12 +247,12 @@ def compute(
         with (
             times.of("explaining"),
             _workforce(asked, workers, dask) as hands,
-            signals.heeded(),
+            signals.deferred(),
         ):
             explaining, processes = hands(prepared)
             steps = Steps(job, question, explaining, processes, times)
             steps.go_on(job)
-            if signals.asked():
+            if signals.received():
                 raise signals.stopped(steps.done, len(job.own))
         with closing(steps.dynamics):
             if job.shard is None:

@@ -107,14 +107,14 @@ def by_dask(
     waiting: deque[Any] = deque()
     try:
         for number, block in enumerate(in_blocks(places, max(2, workers))):
-            if signals.asked():
+            if signals.received():
                 break
             key = f"lrpdyn-block-{parcel.name}-{number}"
             waiting.append(client.submit(_explain, sent, list(block), key=key, pure=False))
             if len(waiting) >= AHEAD * workers:
                 yield waiting.popleft().result()
         while waiting:
-            if signals.asked():
+            if signals.received():
                 # Those that are begun are finished: as many as there are workers, the first ones.
                 client.cancel([waiting.pop() for _ in range(len(waiting) - workers)])
             yield waiting.popleft().result()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import signal
 import sys
-import threading
 import time
 from collections.abc import Callable, Collection, Mapping
 from contextlib import closing
@@ -65,7 +64,6 @@ def follow(
     arrangement: Mapping[str, Any],
     hands: Callable[[Prepared], tuple[Hands, int]],
     patience: Patience,
-    told: threading.Event,
     *,
     overwrite: bool,
     recompute: Collection[int] = (),
@@ -78,8 +76,6 @@ def follow(
         As `lrpdyn.pipeline.setup.prepare.prepare` takes it.
     hands
         Gives who explains the checkpoints of a job, and a number of threads.
-    told
-        As `lrpdyn.system.signals.heeded` gives it: SIGINT is the end, SIGTERM stops at once.
 
     Raises
     ------
@@ -97,7 +93,7 @@ def follow(
             "what is new in a store"
         )
     watch = Watch(checkpoints, selection, patience.poll, trust=asked.trust)
-    prepared = _prepared(watch, selection.until, patience, told, asked, observations, arrangement)
+    prepared = _prepared(watch, selection.until, patience, asked, observations, arrangement)
     job = prepared.job
     manifest = make_manifest(job, {**selection.as_dict(), "prefix": asked.prefix}, prepared.checks)
     previous = previous_manifest(job, manifest, overwrite=overwrite, recompute=recompute)
@@ -111,18 +107,18 @@ def follow(
     with closing(followed):
         while True:
             job = _gone_on(followed, job, watch)
-            if told.is_set() or watch.is_past(selection.until):
+            if signals.received() or watch.is_past(selection.until):
                 break
             if followed.idle_for(patience.idle):
                 _say(f"no new checkpoint for {patience.idle:g} seconds: the end", job.quiet)
                 break
-            told.wait(patience.poll)
+            signals.wait(patience.poll)
             followed.heed(job)
             job = replace(job, listing=_joined(job.listing, watch.look()))
         everything = watch.look_at_all()
         good = replace(everything, left_out=tuple(e for e in everything.left_out if not e.bad))
         job = replace(job, listing=_joined(job.listing, everything if job.skip_bad else good))
-        if not told.is_set():
+        if not signals.received():
             job = _gone_on(followed, job, watch)
         followed.finish(job)
         everything = watch.look_at_all()
@@ -220,7 +216,7 @@ class _Followed:
 
     def heed(self, job: Job) -> None:
         """Raise `Stopped` by SIGTERM: what is explained is kept, results are not written."""
-        if signals.asked() == signal.SIGTERM:
+        if signals.received() == signal.SIGTERM:
             raise signals.stopped(self._steps.done, len(job.listing.checkpoints))
 
     def finish(self, job: Job) -> None:
@@ -258,14 +254,13 @@ def _prepared(
     watch: Watch,
     until: int | None,
     patience: Patience,
-    told: threading.Event,
     asked: Request,
     observations: Any,
     arrangement: Mapping[str, Any],
 ) -> Prepared:
     """Wait for a first checkpoint that can be loaded, and make the network of it."""
     while True:
-        listing = _first(watch, until, patience, told)
+        listing = _first(watch, until, patience)
         try:
             # Without skip_bad it is the first one that is told; the others come to their turn.
             found = prepare(replace(asked, skip_bad=False), listing, observations, arrangement)
@@ -275,7 +270,7 @@ def _prepared(
             _say(f"put aside: {error}", asked.quiet)
 
 
-def _first(watch: Watch, until: int | None, patience: Patience, told: threading.Event) -> Listing:
+def _first(watch: Watch, until: int | None, patience: Patience) -> Listing:
     """Wait for a checkpoint."""
     started = time.monotonic()
     while True:
@@ -283,17 +278,17 @@ def _first(watch: Watch, until: int | None, patience: Patience, told: threading.
         if listing.checkpoints:
             return listing
         waited = patience.idle is not None and time.monotonic() - started >= patience.idle
-        if signals.asked() == signal.SIGTERM:
+        if signals.received() == signal.SIGTERM:
             raise signals.stopped(0, 0)
         if watch.is_past(until):
             raise CheckpointError(
                 f"{watch.where}: no checkpoint up to --until {until} can be used, and training is past it; "
                 "lrpdyn inspect lists every entry"
             )
-        if told.is_set() or waited:
+        if signals.received() or waited:
             check_bad(watch.look_at_all(), skip_bad=False)  # why there is none
             raise CheckpointError(f"{watch.where}: no checkpoint was written while it was followed")
-        told.wait(patience.poll)
+        signals.wait(patience.poll)
 
 
 def _joined(known: Listing, seen: Listing) -> Listing:

@@ -87,8 +87,8 @@ class Steps:
     def go_on(self, job: Job) -> None:
         """Add the steps of a job from where these end to its last.
 
-        Where this process is told to stop (`lrpdyn.system.signals`), what the hands have begun is kept in
-        the journal, and the rest is left.
+        Once a signal came (`lrpdyn.system.signals`), what the hands have begun is kept in the journal,
+        and the rest is left.
         """
         checkpoints = job.listing.checkpoints
         places = range(self._next, job.places.stop)
@@ -99,20 +99,17 @@ class Steps:
         later = job.storage.whole and self.dynamics.is_shared
         with closing(explained), progress(len(places), job, self._times) as advance:
             for place in places:
-                if signals.asked():
-                    self._add(job, together)
-                    deque(explained, 0)  # each is in the journal when it comes
-                    return
+                if signals.received():
+                    break
                 checkpoint = checkpoints[place]
                 if place in new:
                     found = next(explained, None)
                     if found is None:
-                        self._add(job, together)
-                        return  # told to stop before it was begun
+                        break  # stopped before it was begun
                     outcome, more = found
                     if isinstance(outcome, LrpdynError):
-                        if signals.asked():
-                            continue  # told when the run goes on
+                        if signals.received():
+                            break  # reported when the run is resumed
                         self._add(job, together)
                         if isinstance(outcome, RunError) or not job.skip_bad:
                             raise outcome
@@ -129,6 +126,7 @@ class Steps:
                 if len(together) == LARGEST_BLOCK or not (more or later):
                     self._add(job, together)
             self._add(job, together)
+            deque(explained, 0)  # what was begun when a signal came goes to the journal
 
     def _add(self, job: Job, together: list[dict[str, Any]]) -> None:
         """Add the steps of these facts to the sums, and forget them."""

@@ -19,7 +19,7 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import Any, TypeVar
 
 from lrpdyn.errors import RunError, UsageError
-from lrpdyn.system.signals import Worker
+from lrpdyn.system import signals
 
 Work = TypeVar("Work")
 Result = TypeVar("Result")
@@ -31,8 +31,6 @@ _WATCH = 0.2
 
 #: What a forked process inherits: functions with models in them cannot be sent to it.
 _inherited: list[Callable[[Any], Any]] = []
-#: In a forked process, what it makes of signals.
-_workers: list[Worker] = []
 
 
 def available() -> int:
@@ -119,13 +117,12 @@ def in_order(
 
 
 def _do(piece: Any) -> Any:
-    with _workers[-1].at_work():
-        return _inherited[-1](piece)
+    return _inherited[-1](piece)
 
 
 def _begin(parent: int) -> None:
     """Leave it to the parent when to stop, and end when it is gone without a word."""
-    _workers.append(Worker())
+    signals.set_up_worker()
     threading.Thread(target=_watch, args=(parent,), daemon=True).start()
 
 

@@ -1,4 +1,4 @@
-"""Being told to stop: the step in hand is finished and kept, and then it is said how to go on."""
+"""SIGINT and SIGTERM: the step in hand is finished and kept, then a line says how to resume."""
 
 from __future__ import annotations
 
@@ -13,103 +13,82 @@ from typing import Any
 
 from lrpdyn.errors import LrpdynError
 
-#: One byte that forked workers share: the signal that was asked with, or 0.
-_asked = mmap.mmap(-1, 1)
-#: Seconds within which the process that a worker works for says whether it is to stop too: a batch
-#: system signals all processes at once, the pool of a process that broke only its workers.
-_PATIENCE = 1.0
+#: One byte that forked workers share: the number of the signal that came, or 0.
+_received = mmap.mmap(-1, 1)
+#: Seconds that a worker which gets SIGTERM waits for its parent to get a signal too: a batch system
+#: signals all processes at once, the pool of a worker that died only the other workers.
+_PATIENCE = 3.0
 
 _MESSAGE = b"\nStopping when the step in hand is finished; once more to stop at once.\n"
 
 
 class Stopped(LrpdynError):  # noqa: N818 - nothing is wrong
-    """The run was told to stop, and did; the exit code is that of the signal."""
+    """The run was stopped by a signal, which the exit code tells."""
 
     def __init__(self, message: str, signum: int) -> None:
         super().__init__(message)
         self.exit_code = 128 + signum
 
 
-def asked() -> int:
-    """Return the number of the signal that told this process to stop, or 0."""
-    return _asked[0]
+def received() -> int:
+    """Return the number of the signal that asks this run to stop, or 0."""
+    return _received[0]
+
+
+def wait(seconds: float) -> bool:
+    """Return whether a signal came, after `seconds` or as soon as it does."""
+    end = time.monotonic() + seconds
+    while not received() and (left := end - time.monotonic()) > 0:
+        time.sleep(min(left, 0.05))
+    return bool(received())
 
 
 def stopped(done: int, total: int) -> Stopped:
-    """Return what is raised once the step in hand is finished."""
+    """Return the error to raise once the step in hand is finished."""
     return Stopped(
         f"Stopped. {done:,} of {total:,} steps are finished and kept: the same command goes on from "
         "there.",
-        asked(),
+        received(),
     )
 
 
 @contextlib.contextmanager
-def heeded() -> Iterator[threading.Event]:
-    """Take note of SIGINT and SIGTERM instead of ending at once; a second one ends at once.
+def deferred() -> Iterator[None]:
+    """Note the first SIGINT or SIGTERM instead of ending; a second one acts as it did before.
 
-    Gives what is set when one comes. Signals can be heeded in the main thread alone: elsewhere
-    nothing changes.
+    Python handles signals in the main thread alone: elsewhere nothing changes.
     """
-    told = threading.Event()
-    _asked[0] = 0
+    _received[0] = 0
     if threading.current_thread() is not threading.main_thread():
-        yield told
+        yield
         return
-    process = os.getpid()
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
-    def heed(signum: int, frame: Any) -> None:
-        if os.getpid() == process and not asked():
-            _asked[0] = signum
-            told.set()
-            with contextlib.suppress(OSError):
-                os.write(2, _MESSAGE)  # print may be what was interrupted
-            return
-        earlier = before[signal.Signals(signum)]
-        if callable(earlier):
-            earlier(signum, frame)
-        else:
-            os._exit(128 + signum)
-
-    for number in before:
-        signal.signal(number, heed)
-    try:
-        yield told
-    finally:
+    def restore() -> None:
         for number, earlier in before.items():
             signal.signal(number, earlier)
-        _asked[0] = 0
+
+    def note(signum: int, frame: Any) -> None:
+        _received[0] = signum
+        restore()
+        with contextlib.suppress(OSError):
+            os.write(2, _MESSAGE)  # print may be what was interrupted
+
+    for number in before:
+        signal.signal(number, note)
+    try:
+        yield
+    finally:
+        restore()
+        _received[0] = 0
 
 
-class Worker:
-    """How a worker heeds SIGTERM: it finishes its piece where the whole is to stop, or else ends."""
-
-    def __init__(self) -> None:
-        self._busy = self._told = False
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, self._terminated)
-
-    @contextlib.contextmanager
-    def at_work(self) -> Iterator[None]:
-        """Finish what is done in this block, whatever is told meanwhile."""
-        self._busy = True
-        try:
-            yield
-        finally:
-            self._busy = False
-            if self._told:
-                _end_unless_asked()
-
-    def _terminated(self, signum: int, frame: Any) -> None:
-        self._told = True
-        if not self._busy:
-            _end_unless_asked()
+def set_up_worker() -> None:
+    """Let this worker finish its work where the whole run is to stop, and end by SIGTERM alone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _end_unless_all_stop)
 
 
-def _end_unless_asked() -> None:
-    deadline = time.monotonic() + _PATIENCE
-    while not asked() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    if not asked():
-        os._exit(128 + signal.SIGTERM)
+def _end_unless_all_stop(signum: int, frame: Any) -> None:
+    if not wait(_PATIENCE):
+        os._exit(128 + signum)

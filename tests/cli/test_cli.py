@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -173,29 +174,39 @@ def test_regions_curve_and_compare(folder: Path, ppo_folder: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("to_all", [False, True])
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_stopped_by_a_signal(
-    folder: Path, ppo_folder: Path, sent: signal.Signals, code: int
+    folder: Path, ppo_folder: Path, sent: signal.Signals, code: int, to_all: bool
 ) -> None:
+    out = f"stopped-{code}-{to_all}"
     command = [
-        sys.executable,
-        "-m",
-        "lrpdyn",
-        "compute",
-        str(ppo_folder),
-        "obs.npy",
-        "-o",
-        f"stopped-{code}",
-    ]
-    with subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True) as process:
-        while (
-            not (folder / f"stopped-{code}" / "manifest.json").exists() and process.poll() is None
-        ):
+        sys.executable, "-m", "lrpdyn", "compute", str(ppo_folder), "obs.npy", "-o", out,
+        "--workers", "2",
+    ]  # fmt: skip
+    with subprocess.Popen(
+        command, cwd=folder, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        while not (folder / out / "manifest.json").exists() and process.poll() is None:
             time.sleep(0.001)
-        process.send_signal(sent)
+        # A terminal and a batch system signal every process, kill(1) one.
+        (os.killpg if to_all else os.kill)(process.pid, sent)
         _, errors = process.communicate()
     assert process.returncode == code
-    assert "the same command goes on" in errors
+    assert errors.count("the same command goes on") == 1
+    assert "Traceback" not in errors
+    assert has_ended(process.pid)  # with its workers
+
+
+def has_ended(group: int) -> bool:
+    """Tell whether no process of a group is left, within five seconds."""
+    for _ in range(100):
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.05)
+    return False
 
 
 def test_fail_on_finds_what_it_looks_for(folder: Path) -> None:

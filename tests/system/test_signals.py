@@ -1,4 +1,4 @@
-"""A run that is told to stop finishes the step in hand, keeps it, and goes on to the same bytes."""
+"""A run that gets a signal finishes the step in hand, keeps it, and resumes to the same bytes."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from lrpdyn.pipeline import blocks
 from lrpdyn.run.journal import read_journal
 from lrpdyn.system import signals
 from lrpdyn.system.processes import in_order
-from lrpdyn.system.signals import Stopped, asked, heeded
+from lrpdyn.system.signals import Stopped, deferred, received, wait
 from tests.pipeline.test_compute import Vectors, contents, mlp_run
 
 
@@ -55,19 +56,19 @@ def test_the_step_in_hand_is_kept(
 
 
 def test_the_second_signal_ends_at_once() -> None:
-    with heeded():
+    with deferred():
         os.kill(os.getpid(), signal.SIGINT)
-        assert asked() == signal.SIGINT
+        assert received() == signal.SIGINT
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
-    assert asked() == 0
+    assert received() == 0
 
 
 def test_elsewhere_than_in_the_main_thread_nothing_changes() -> None:
     before, found = signal.getsignal(signal.SIGINT), []
 
     def look() -> None:
-        with heeded():
+        with deferred():
             found.append(signal.getsignal(signal.SIGINT))
 
     thread = threading.Thread(target=look)
@@ -82,20 +83,30 @@ def terminated(number: int) -> int:
     return number
 
 
-def test_a_worker_that_alone_is_told_to_end_does(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_that_alone_gets_sigterm_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(signals, "_PATIENCE", 0.1)
     with pytest.raises(RunError, match="a worker process ended"):
         list(in_order(terminated, range(6), 2))
 
 
-def test_sigterm_that_is_not_heeded_before_has_its_code() -> None:
+def test_the_second_sigterm_ends_as_without_lrpdyn() -> None:
     script = textwrap.dedent(
         """
         import os, signal
-        from lrpdyn.system.signals import heeded
-        with heeded():
+        from lrpdyn.system.signals import deferred
+        with deferred():
             os.kill(os.getpid(), signal.SIGTERM)
             os.kill(os.getpid(), signal.SIGTERM)
         """
     )
-    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 143
+    ended = subprocess.run([sys.executable, "-c", script], check=False)
+    assert ended.returncode == -signal.SIGTERM  # which shells call 143
+
+
+def test_waiting_ends_with_a_signal() -> None:
+    with deferred():
+        assert not wait(0.1)
+        began = time.monotonic()
+        threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
+        assert wait(30)
+        assert time.monotonic() - began < 10
