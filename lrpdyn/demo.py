@@ -1,4 +1,4 @@
-"""Train a small convolutional agent on Catch, a pixel game, to have real checkpoints at hand.
+"""Trains a small convolutional agent on Catch, a pixel game, which gives real checkpoints to explain.
 
 A ball falls obliquely and bounces off the walls; a paddle at the bottom moves left, stays or moves
 right. A game ends where the ball lands: +1 caught, -1 missed. The ball may be faster than the
@@ -48,7 +48,7 @@ Progress = Callable[[int, int, float], None]
 Weights = dict[int, dict[str, Tensor]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Games:
     """G games, (G,) each, and their last two pictures, older first: (G, 2, 24, 24) in 0..255."""
 
@@ -59,7 +59,7 @@ class Games:
     observations: Pixels
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Demo:
     """Files and environment steps of a training run, its catch rates (0..1) and its seconds."""
 
@@ -90,7 +90,9 @@ def new_games(count: int, generator: Generator) -> Games:
     velocity = generator.choice(np.array(BALL_SPEEDS, dtype=np.int64), count)
     paddle = np.full(count, (WALL + LAST_PADDLE) // 2, dtype=np.int64)
     observations = np.stack([draw(row, column, paddle)] * 2, axis=1)
-    return Games(row, column, velocity, paddle, observations)
+    return Games(
+        row=row, column=column, velocity=velocity, paddle=paddle, observations=observations
+    )
 
 
 def advance(games: Games, actions: Integers) -> tuple[Games, Floats]:
@@ -107,7 +109,8 @@ def advance(games: Games, actions: Integers) -> tuple[Games, Floats]:
     caught = (column + BALL > paddle) & (column < paddle + PADDLE_WIDTH)
     rewards = np.where(row == LANDING_ROW, np.where(caught, 1, -1), 0).astype(np.float32)
     pictures = np.stack([games.observations[:, 1], draw(row, column, paddle)], axis=1)
-    return Games(row, column, velocity, paddle, pictures), rewards
+    moved = Games(row=row, column=column, velocity=velocity, paddle=paddle, observations=pictures)
+    return moved, rewards
 
 
 def play(player: Player, count: int, generator: Generator) -> tuple[list[Games], Integers, Floats]:
@@ -180,8 +183,14 @@ def train(
         _write(directory, weights, _examples(network, default_rng([seed, 3])))
     finally:
         torch.set_num_threads(threads)
-    paths = directory / "checkpoints", directory / "observations.npy"
-    return Demo(*paths, tuple(weights), chance, final, seconds)
+    return Demo(
+        checkpoints=directory / "checkpoints",
+        observations=directory / "observations.npy",
+        steps=tuple(weights),
+        random_catch_rate=chance,
+        final_catch_rate=final,
+        seconds=seconds,
+    )
 
 
 def _claim(directory: Path) -> None:
@@ -243,7 +252,7 @@ def _improve(network: CatchNetwork, optimizer: Optimizer, generator: Generator) 
 
 
 def _examples(network: CatchNetwork, generator: Generator) -> Pixels:
-    """Return four observations of the trained agent's play: four heights, each side, each way."""
+    """Return four observations of the trained agent's play: four heights, both sides, both directions."""
     states, _, _ = play(partial(act, network), EVALUATION_GAMES, generator)
     chosen = []
     # Between these columns no ball has bounced since the picture before.

@@ -21,7 +21,10 @@ STEPS_PER_CHECKPOINT = 3456
 def game(row: int, column: int, velocity: int, paddle: int) -> Games:
     """Return one game."""
     state = np.array([[row], [column], [velocity], [paddle]])
-    return Games(state[0], state[1], state[2], state[3], np.zeros((1, 2, 24, 24), dtype=np.uint8))
+    return Games(
+        row=state[0], column=state[1], velocity=state[2], paddle=state[3],
+        observations=np.zeros((1, 2, 24, 24), dtype=np.uint8),
+    )  # fmt: skip
 
 
 def moved(start: Games, action: int) -> tuple[Games, float]:

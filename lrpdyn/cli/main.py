@@ -77,35 +77,34 @@ def _run(settings: dict[str, int]) -> int:
     except Stopped as stop:
         click.echo(str(stop), err=True)
         return stop.exit_code
-    except LrpdynError as error:
-        if settings["verbose"] >= 2:
-            traceback.print_exc()
-        click.echo(f"Error: {printable(str(error))}", err=True)
-        return error.exit_code
     except BrokenPipeError:
         # The reader of our output is gone (lrpdyn outliers | head): nothing is wrong.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except RuntimeError as error:
-        if not is_out_of_memory(error):
+    except (LrpdynError, OSError, MemoryError, RuntimeError) as error:
+        message = _message(error)
+        if message is None:
             raise
         if settings["verbose"] >= 2:
             traceback.print_exc()
-        click.echo(f"Error: {printable(_from_the_machine(MemoryError()))}", err=True)
-        return 1
-    except (OSError, MemoryError) as error:
-        # What the machine does not give, wherever it was asked for: it is no fault of the program.
-        if settings["verbose"] >= 2:
-            traceback.print_exc()
-        click.echo(f"Error: {printable(_from_the_machine(error))}", err=True)
-        return 1
+        click.echo(f"Error: {printable(message)}", err=True)
+        return error.exit_code if isinstance(error, LrpdynError) else 1
 
 
-def _from_the_machine(error: OSError | MemoryError) -> str:
+def _message(error: Exception) -> str | None:
+    """Return the line that an error becomes; None for a fault of the program."""
+    if isinstance(error, LrpdynError):
+        return str(error)
+    if isinstance(error, OSError):
+        where = "" if error.filename is None else f"{error.filename}: "
+        return (
+            f"{where}{error.strerror or error}; what is finished is kept: the same command goes on"
+        )
+    if isinstance(error, RuntimeError) and is_out_of_memory(error):
+        error = MemoryError()
     if isinstance(error, MemoryError):
         return (
             f"out of memory{': ' if str(error) else ''}{error}; fewer observations (--samples, --select), "
             "--workers 1 or a smaller --batch-size need less"
         )
-    where = "" if error.filename is None else f"{error.filename}: "
-    return f"{where}{error.strerror or error}; what is finished is kept: the same command goes on"
+    return None

@@ -1,4 +1,4 @@
-"""Which of many observations are explained: by number, at random, or those that differ most."""
+"""Chooses among many observations: by number, at random, or those that differ most."""
 
 from __future__ import annotations
 
@@ -30,12 +30,17 @@ def choose(
         ``spread:K``: K that differ most, by farthest-point traversal in pixel space (Gonzalez
         1985), from one drawn at random. ``random:K``: K drawn at random. All where neither is given.
     seed
-        Of what is drawn.
+        Of the random numbers.
 
     Raises
     ------
     UsageError
         There are not so many observations, or not so many that differ.
+
+    Examples
+    --------
+    >>> choose(np.zeros((8, 2)), "0-2,5", select=None, seed=0)
+    [0, 1, 2, 5]
     """
     if select is None:
         return list(range(len(values))) if samples is None else _numbered(samples, len(values))

@@ -1,4 +1,4 @@
-"""Inputs beside the image that is explained: held fixed at what the user gives, or at zero."""
+"""Inputs next to the image that is explained: fixed at the values that the user gives, or at zero."""
 
 from __future__ import annotations
 
@@ -15,21 +15,22 @@ from lrpdyn.files.npy import open_npz
 from lrpdyn.observations.reading import shapes_inside
 from lrpdyn.remote.path import as_path
 
+#: Values of fixed inputs by name, (N, features) or (N, C, H, W).
 Held = dict[str, NDArray[np.float32]]
 
 
 def split_inputs(sources: Sequence[Any], path: nn.Module) -> tuple[list[Any], Held]:
-    """Return what is explained, and the values of the inputs that `path` holds fixed.
+    """Return the sources to explain, and the values of the inputs that `path` keeps fixed.
 
     A network with several inputs takes one ``.npz`` file, or a mapping, with an array for each by
-    name; those that are not in it are held at zero.
+    name; those that are not in it are zero.
 
     Parameters
     ----------
     sources
         Files and arrays, as `lrpdyn.observations.loading.load_observations` takes them.
     path
-        May have ``held``, the sizes of the inputs that it holds fixed by name.
+        May have ``held``, the sizes of its fixed inputs by name.
 
     Raises
     ------
@@ -109,7 +110,7 @@ def _checked(array: NDArray[Any], name: str, size: Any, samples: int) -> NDArray
 
 
 def notes(path: nn.Module, held: Held) -> list[str]:
-    """Return a sentence on the inputs that are held fixed."""
+    """Return sentences on the inputs that are fixed."""
     sizes: Mapping[str, Any] = getattr(path, "held", {})
     zero = [name for name in sizes if name not in held]
     found = []

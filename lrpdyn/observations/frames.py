@@ -1,4 +1,4 @@
-"""Frames of a game made into the stacks that a network takes."""
+"""Makes frames of a game into the stacks that a network takes."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def stack_frames(frames: Streamed, count: int, where: str) -> Streamed:
     ObservationError
         There are too few frames, or they are no pictures.
     """
-    pictures = _channels_first(frames, where)
+    pictures = _colours_first(frames, where)
     if len(pictures) < count:
         raise ObservationError(
             f"{where}: has {len(pictures)} frames, too few for a stack of {count} (--stack)"
@@ -70,8 +70,8 @@ def grey(frames: Streamed, where: str) -> Streamed:
     return frames.changed(frames.shape[1:3], lambda piece: piece[..., 0])
 
 
-def in_order(values: Streamed, order: str) -> Streamed:
-    """Return stacks (N, C, H, W) with their frames turned round where the newest comes first.
+def oldest_first(values: Streamed, order: str) -> Streamed:
+    """Return stacks (N, C, H, W), the oldest frame first, of stacks in some `order`.
 
     Raises
     ------
@@ -90,37 +90,44 @@ def merged(array: Streamed, channels: int) -> tuple[Streamed, str] | None:
 
     None where K * C is not `channels`.
     """
-    if array.ndim != 5:
-        return None
     _, count, *axes = array.shape
     if count * axes[2] == channels:
         shape = (channels, *axes[:2])
-        return array.changed(shape, lambda piece: _joined(np.moveaxis(piece, 4, 2), shape)), "NKHWC"
+        return array.changed(shape, lambda piece: _merge(np.moveaxis(piece, 4, 2), shape)), "NKHWC"
     if count * axes[0] == channels:
         shape = (channels, *axes[1:])
-        return array.changed(shape, lambda piece: _joined(piece, shape)), "NKCHW"
+        return array.changed(shape, lambda piece: _merge(piece, shape)), "NKCHW"
     return None
 
 
-def _joined(stacks: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+def _merge(stacks: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
     return stacks.reshape(len(stacks), *shape)
 
 
-def _channels_first(frames: Streamed, where: str) -> Streamed:
+def _colours_first(frames: Streamed, where: str) -> Streamed:
     if frames.ndim == 3:
-        return frames.changed((1, *frames.shape[1:]), lambda piece: piece[:, None])
+        return channels_first(frames, "NHW")
     if frames.ndim == 4 and frames.shape[1] in (1, 3):
         return frames
     if frames.ndim == 4 and frames.shape[3] in (1, 3):
-        shape = (frames.shape[3], *frames.shape[1:3])
-        return frames.changed(shape, lambda piece: np.moveaxis(piece, 3, 1))
+        return channels_first(frames, "NHWC")
     raise ObservationError(
         f"{where}: --stack takes frames of shape (T, H, W), or with one or three channels; found "
         f"{frames.shape}"
     )
 
 
-def together(frames: Sequence[Streamed], where: str) -> Streamed:
+def channels_first(array: Streamed, layout: str) -> Streamed:
+    """Return an array of layout NHW or NHWC as NCHW; one of another layout as it is."""
+    if layout == "NHW":
+        return array.changed((1, *array.shape[1:]), lambda piece: piece[:, None])
+    if layout == "NHWC":
+        shape = (array.shape[3], *array.shape[1:3])
+        return array.changed(shape, lambda piece: np.moveaxis(piece, -1, 1))
+    return array
+
+
+def join_frames(frames: Sequence[Streamed], where: str) -> Streamed:
     """Return frames of one size as one array (T, ...).
 
     Raises

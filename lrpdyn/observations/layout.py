@@ -1,4 +1,4 @@
-"""How the axes of an array of observations are arranged: told by the network, or by the user."""
+"""The order of the axes of observations, which follows from the network where the user gives none."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ import numpy as np
 
 from lrpdyn.errors import ObservationError, UsageError
 from lrpdyn.files.streamed import Streamed, as_sample
-from lrpdyn.observations.frames import merged
+from lrpdyn.observations.frames import channels_first, merged
 
 LAYOUTS = ("NCHW", "NHWC", "CHW", "HWC", "NHW", "HW", "NF", "F", "NKHWC", "NKCHW")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Expected:
-    """What the network takes.
+    """The observations that the network takes.
 
     `channels` where it begins with a convolution, `features` (entries of one sample) where it
     begins with a Linear layer; `divisor` of uint8 and `range` as in
-    `lrpdyn.architectures.model.Preprocessing`; `shape` of one sample where the checkpoint tells it.
+    `lrpdyn.architectures.model.Preprocessing`; `shape` of one sample where the checkpoint has it.
     """
 
     channels: int | None = None
@@ -39,14 +39,14 @@ def arrange(
     ObservationError
         Its shape does not fit the network, or may be read in several ways.
     UsageError
-        It does not have the `layout` that was said.
+        It does not have the `layout` that was given.
     """
     if array.ndim == 5 and expected.channels is not None and layout in (None, "NKHWC", "NKCHW"):
         stacks = merged(array, expected.channels)
         if stacks is not None and layout in (None, stacks[1]):
             return stacks
-    candidates = [layout] if layout else _possible(array.shape, expected)
-    fits = {name: values for name in candidates if (values := _as(array, name)) is not None}
+    candidates = [layout] if layout else _fitting_layouts(array.shape, expected)
+    fits = {name: values for name in candidates if (values := _as_layout(array, name)) is not None}
     if layout and not fits:
         raise UsageError(f"--layout {layout}: {where} has {array.ndim} dimensions, {array.shape}")
     if not fits:
@@ -58,14 +58,15 @@ def arrange(
         raise ObservationError(
             f"{where}: shape {array.shape} does not fit the network, which takes {takes}"
         )
-    if len({values.shape for values in fits.values()}) > 1 or len(fits) > 1:
+    if len(fits) > 1:
         raise ObservationError(
             f"{where}: shape {array.shape} may be {' or '.join(fits)}; say which with --layout"
         )
-    return next((values, name) for name, values in fits.items())
+    ((name, values),) = fits.items()
+    return values, name
 
 
-def _possible(shape: tuple[int, ...], expected: Expected) -> list[str]:
+def _fitting_layouts(shape: tuple[int, ...], expected: Expected) -> list[str]:
     channels = expected.channels
     if channels is not None:
         places = {"NCHW": 1, "NHWC": 3, "CHW": 0, "HWC": 2}
@@ -87,14 +88,9 @@ def _possible(shape: tuple[int, ...], expected: Expected) -> list[str]:
     return []
 
 
-def _as(array: Streamed, layout: str) -> Streamed | None:
+def _as_layout(array: Streamed, layout: str) -> Streamed | None:
     if len(layout) != array.ndim:
         return None
     if "N" not in layout:
         array, layout = as_sample(array), "N" + layout
-    if layout == "NHW":
-        return array.changed((1, *array.shape[1:]), lambda piece: piece[:, None])
-    if layout != "NHWC":
-        return array
-    shape = (array.shape[3], *array.shape[1:3])
-    return array.changed(shape, lambda piece: np.moveaxis(piece, -1, 1))
+    return channels_first(array, layout)

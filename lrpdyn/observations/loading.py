@@ -1,4 +1,4 @@
-"""From files to one checked array of observations, as the network sees them."""
+"""Reads files into one checked array of observations, as the network sees them."""
 
 from __future__ import annotations
 
@@ -13,22 +13,37 @@ from numpy.typing import NDArray
 from lrpdyn.errors import ObservationError, UsageError
 from lrpdyn.files.streamed import Samples, Streamed, in_memory, joined, kept, pieces
 from lrpdyn.observations.choice import choose
-from lrpdyn.observations.frames import grey, in_order, stack_frames, together
+from lrpdyn.observations.frames import grey, join_frames, oldest_first, stack_frames
 from lrpdyn.observations.layout import Expected, arrange
 from lrpdyn.observations.normalisation import Statistics, from_file, from_options, imagenet
-from lrpdyn.observations.reading import IMAGES, checked, files_inside, open_observations
+from lrpdyn.observations.reading import IMAGES, check_numbers, files_inside, open_observations
 from lrpdyn.remote.path import as_path
 
 __all__ = ["Expected", "Observations", "load_observations"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Observations:
-    """`values` is (N, C, H, W) or (N, F), float32; the rest says where it came from.
+    """Observations as the network sees them, and how they were made.
 
-    `pixels` tells that they were bytes, 0 to 255 before they were divided by `scale`; `chosen` are
-    their numbers among all that were read; `normalisation` was applied after the division, and
-    `preparation` says what was done besides.
+    Attributes
+    ----------
+    values
+        (N, C, H, W) or (N, F), float32.
+    files
+        The names of what was read.
+    layout
+        Of the files, before they were arranged.
+    scale
+        The number that they were divided by.
+    pixels
+        Whether they were bytes, 0 to 255, before that.
+    chosen
+        Their numbers among all that were read.
+    normalisation
+        Applied after the division.
+    preparation
+        The options behind all else that was done.
     """
 
     values: Samples
@@ -95,25 +110,23 @@ def load_observations(
     ObservationError
         A file cannot be read, or its shape, range or values do not fit the network.
     """
-    arrays, files = _read_all(sources, stack, expected.channels, folder)
-    arranged = [
-        arrange(array, name, expected, layout if stack is None else "NCHW")
-        for array, name in zip(arrays, files, strict=True)
-    ]
+    found = _read_all(sources, stack, expected.channels, folder)
+    layout = layout if stack is None else "NCHW"
+    arranged = [arrange(array, name, expected, layout) for array, name in found]
     shapes = {values.shape[1:] for values, _ in arranged}
     if len(shapes) > 1:
         raise ObservationError(f"observations differ in shape: {', '.join(map(str, shapes))}")
-    kinds = {array.dtype for array in arrays}
+    kinds = {array.dtype for array, _ in found}
     if len(kinds) > 1:
         raise ObservationError(f"observations differ in type: {', '.join(map(str, kinds))}")
     read = joined([values for values, _ in arranged])
     if any(isinstance(source, str | Path) and not _is_array(source) for source in sources):
-        # Pictures are decoded whenever they are looked at: from here on they are looked at often.
+        # Pictures are decoded whenever they are read: from here on they are read often.
         unpacked = kept(read.shape, read.dtype, pieces(read), folder)
         read = unpacked if isinstance(unpacked, Streamed) else in_memory(unpacked)
     chosen = choose(read, samples, select, seed)
     read = read.chosen(chosen)
-    read = in_order(read, stack_order) if read.ndim == 4 else read
+    read = oldest_first(read, stack_order) if read.ndim == 4 else read
     normalisation = _statistics(expected, scale, mean, std, statistics, trust)
     divisor = _divisor(read.dtype, expected, scale, normalisation)
     if expected.shape is not None and read.shape[1:] not in _shapes_of(expected.shape):
@@ -126,25 +139,31 @@ def load_observations(
         bounds = Expected(range=(0.0, 1.0))
     elif scale is not None or normalisation is not None:
         bounds = Expected()
-    prepared = _prepared(read, divisor, normalisation, bounds)
-    values = kept(read.shape, np.float32, prepared, folder)
+    scaled = _scaled(read, divisor, normalisation, bounds)
+    values = kept(read.shape, np.float32, scaled, folder)
     preparation = {
         "stack": stack, "stack_order": stack_order, "select": select,
         "seed": seed if select else None, "samples": chosen if select or samples else None,
-        "mean": _plain(mean), "std": _plain(std), "statistics": _plain(statistics),
+        "mean": _text(mean), "std": _text(std), "statistics": _text(statistics),
     }  # fmt: skip
     return Observations(
-        values, tuple(files), arranged[0][1], divisor,
-        read.dtype == np.uint8, tuple(chosen), normalisation, preparation,
-    )  # fmt: skip
+        values=values,
+        files=tuple(name for _, name in found),
+        layout=arranged[0][1],
+        scale=divisor,
+        pixels=read.dtype == np.uint8,
+        chosen=tuple(chosen),
+        normalisation=normalisation,
+        preparation=preparation,
+    )
 
 
 def _is_array(source: str | Path) -> bool:
-    """Tell whether a file is read as it lies there, or unpacked once."""
+    """Return whether a file holds an array, not a picture or other files."""
     return Path(source).suffix.lower() == ".npy" or ".npz" in str(source)
 
 
-def _prepared(
+def _scaled(
     read: Streamed, divisor: float, normalisation: Statistics | None, expected: Expected
 ) -> Iterator[NDArray[np.float32]]:
     """Yield the observations as the network takes them, and check them, a few at a time."""
@@ -164,7 +183,7 @@ def _prepared(
     _check_range(least, most, expected)
 
 
-def _plain(value: Any) -> str | None:
+def _text(value: Any) -> str | None:
     return None if value is None else str(value)
 
 
@@ -193,48 +212,40 @@ def _read_all(
     stack: int | None,
     channels: int | None,
     folder: Path | None,
-) -> tuple[list[Streamed], list[str]]:
-    arrays: list[Streamed] = []
-    files: list[str] = []
+) -> list[tuple[Streamed, str]]:
+    """Return the arrays of all sources, stacked where `stack` is given, each with its name."""
+    found: list[tuple[Streamed, str]] = []
     loose: list[Path] = []
     for source in sources:
         if isinstance(source, np.ndarray):
-            arrays.append(checked(in_memory(source), "the array"))
-            files.append("<array>")
+            found.append((check_numbers(in_memory(source), "the array"), "<array>"))
             continue
         path = as_path(source)
         try:
             inside = files_inside(path) if path.is_dir() else [path]
         except OSError as error:
             raise ObservationError(f"{path}: cannot be read: {error.strerror}") from error
-        pictures = [file for file in inside if file.suffix.lower() in IMAGES]
-        if stack is not None and pictures and not path.is_dir():
-            loose += pictures
-        elif stack is not None and pictures:
-            arrays.append(_frames(pictures, str(path), folder))
-            files.append(str(path))
+        frames = [file for file in inside if file.suffix.lower() in IMAGES]
+        if stack is None or not frames:
+            found += [(open_observations(file, folder), str(file)) for file in inside]
+        elif path.is_dir():
+            found.append((_one_array(frames, str(path), folder), str(path)))
         else:
-            for file in inside:
-                arrays.append(open_observations(file, folder))
-                files.append(str(file))
+            loose += frames
     if loose:
-        arrays.append(_frames(loose, str(loose[0]), folder))
-        files.append(", ".join(map(str, loose)))
-    if not arrays:
+        found.append((_one_array(loose, str(loose[0]), folder), ", ".join(map(str, loose))))
+    if not found:
         raise ObservationError("no observations given")
     if stack is None:
-        return arrays, files
+        return found
     if stack < 1:
         raise UsageError(f"--stack {stack}: expected 1 or more")
-    stacked = []
-    for array, name in zip(arrays, files, strict=True):
-        plain = grey(array, name) if channels == stack else array
-        stacked.append(stack_frames(plain, stack, name))
-    return stacked, files
+    plain = [(grey(array, name) if channels == stack else array, name) for array, name in found]
+    return [(stack_frames(frames, stack, name), name) for frames, name in plain]
 
 
-def _frames(files: Sequence[Path], where: str, folder: Path | None) -> Streamed:
-    return together([open_observations(file, folder) for file in files], where)
+def _one_array(files: Sequence[Path], where: str, folder: Path | None) -> Streamed:
+    return join_frames([open_observations(file, folder) for file in files], where)
 
 
 def _divisor(

@@ -1,4 +1,4 @@
-"""How observations were normalised in training, where a file tells it: means and deviations."""
+"""Means and deviations with which observations were normalised in training, from options or files."""
 
 from __future__ import annotations
 
@@ -20,11 +20,12 @@ _SAMPLE_FACTORY_EPSILON, _SAMPLE_FACTORY_CLIP = 1e-5, 5.0
 _NORMALISER = "obs_normalizer.running_mean_std.running_mean_std."
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Statistics:
-    """(x - mean) / deviation, then clipped to -clip..clip where it is given.
+    """Observations become (x - mean) / deviation, then clipped to -clip..clip where it is given.
 
-    `mean` and `deviation` are broadcast against one observation: (C, 1, 1), (C, H, W) or (F,).
+    `mean` and `deviation` are broadcast against one observation: (C, 1, 1), (C, H, W) or (F,). `raw`
+    where observations are not divided by anything before.
     """
 
     mean: NDArray[np.float64]
@@ -33,7 +34,7 @@ class Statistics:
     raw: bool = False
 
     def apply(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Normalise observations (N, ...).
+        """Return normalised observations (N, ...).
 
         Raises
         ------
@@ -68,7 +69,7 @@ class Statistics:
 
 
 def from_options(mean: Any, std: Any, channels: int | None) -> Statistics | None:
-    """Return what ``--mean`` and ``--std`` say: numbers (one, or one a channel) or .npy files.
+    """Return the statistics of ``--mean`` and ``--std``: numbers (one, or one a channel) or .npy files.
 
     Raises
     ------
@@ -81,7 +82,7 @@ def from_options(mean: Any, std: Any, channels: int | None) -> Statistics | None
     deviation = np.ones(()) if std is None else _numbers("--std", std, channels)
     if not (deviation > 0).all():
         raise UsageError("--std: expected numbers above 0")
-    return Statistics(center, deviation)
+    return Statistics(mean=center, deviation=deviation)
 
 
 def imagenet(channels: int | None) -> Statistics:
@@ -95,14 +96,14 @@ def imagenet(channels: int | None) -> Statistics:
     if channels != 3:
         raise UsageError(f"--scale imagenet: the network takes {channels} channels, expected 3")
     mean, std = (np.array(values).reshape(3, 1, 1) for values in IMAGENET)
-    return Statistics(mean, std)
+    return Statistics(mean=mean, deviation=std)
 
 
 def from_file(path: Path, *, trust: bool) -> Statistics:
     """Return the running statistics in a sample-factory checkpoint or in ``vecnormalize.pkl``.
 
-    The latter is a pickle of a whole object. It is followed and not run; it is asked to be trusted
-    all the same, since what it says is taken for granted.
+    The latter is a pickle of a whole object. It is followed and not run; it needs `trust` all the
+    same, since nothing else confirms its numbers.
 
     Raises
     ------
@@ -135,7 +136,7 @@ def from_file(path: Path, *, trust: bool) -> Statistics:
     mean = weights[f"{prefix}.running_mean"].double().numpy()
     variance = weights[f"{prefix}.running_var"].double().numpy()
     deviation = np.sqrt(variance + _SAMPLE_FACTORY_EPSILON)
-    return Statistics(mean, deviation, _SAMPLE_FACTORY_CLIP)
+    return Statistics(mean=mean, deviation=deviation, clip=_SAMPLE_FACTORY_CLIP)
 
 
 def _vec_normalize(path: Path, *, trust: bool) -> Statistics:
@@ -161,7 +162,7 @@ def _vec_normalize(path: Path, *, trust: bool) -> Statistics:
     if not isinstance(epsilon, float | int) or not isinstance(clip, float | int):
         raise ObservationError(f"{path}: does not say its epsilon and clip_obs")
     deviation = np.sqrt(variance.astype(np.float64) + epsilon)
-    return Statistics(mean.astype(np.float64), deviation, float(clip), raw=True)
+    return Statistics(mean=mean.astype(np.float64), deviation=deviation, clip=float(clip), raw=True)
 
 
 def _state(found: Any) -> Mapping[str, Any]:

@@ -1,4 +1,4 @@
-"""Files of observations, opened: their arrays are read when they are needed."""
+"""Opens files of observations; their arrays are read when they are needed."""
 
 from __future__ import annotations
 
@@ -63,17 +63,17 @@ def open_observations(path: Path, folder: Path | None) -> Streamed:
         raise ObservationError(
             f"{path}: expected a .npy, .npz, .png or .jpg file, or a folder of them"
         )
-    with _telling(path):
+    with _naming(path):
         if suffix in IMAGES:
-            return checked(_picture(path), str(path))
+            return check_numbers(_picture(path), str(path))
         packed = suffix == ".npz" and not is_npy(path)
         found = _member(path, key, folder) if packed else _array(path)
-    return checked(found, str(path))
+    return check_numbers(found, str(path))
 
 
 @contextmanager
-def _telling(path: Path) -> Iterator[None]:
-    """Say of which file it is that it cannot be read."""
+def _naming(path: Path) -> Iterator[None]:
+    """Name the file in the error where it cannot be read."""
     try:
         yield
     except FileNotFoundError as error:
@@ -82,8 +82,8 @@ def _telling(path: Path) -> Iterator[None]:
         raise ObservationError(f"{path}: cannot be read as observations: {error}") from error
 
 
-def checked(array: Streamed, where: str) -> Streamed:
-    """Return the array.
+def check_numbers(array: Streamed, where: str) -> Streamed:
+    """Return the array, which holds numbers.
 
     Raises
     ------
@@ -114,7 +114,7 @@ def shapes_inside(path: Path) -> dict[str, tuple[int, ...]]:
         It cannot be read.
     """
     found: dict[str, tuple[int, ...]] = {}
-    with _telling(path):
+    with _naming(path):
         if is_npy(path):
             return found
         with open_npz(path) as archive:
@@ -125,10 +125,10 @@ def shapes_inside(path: Path) -> dict[str, tuple[int, ...]]:
 
 
 def _picture(path: Path) -> Streamed:
-    """Return a picture that is decoded whenever it is asked for."""
+    """Return a picture that is decoded whenever it is read."""
 
     def decoded(start: int, stop: int) -> NDArray[Any]:
-        with _telling(path):
+        with _naming(path):
             return read_picture(path, *_MODES)[start:stop]
 
     return Streamed(picture_shape(path, *_MODES), np.uint8, decoded)

@@ -1,11 +1,11 @@
-"""Named parts of the observations: read from a file, and their share of the relevance."""
+"""Named parts of the observations, read from a file, and their shares of the relevance."""
 
 from __future__ import annotations
 
 import hashlib
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from lrpdyn.files.npy import load_npz
 Mask = NDArray[np.bool_]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Regions:
     """R regions of N samples.
 
@@ -39,7 +39,7 @@ class Regions:
         """Return the regions of some samples."""
         if self.masks.shape[1] == 1:
             return self
-        return Regions(self.names, self.masks[:, chosen], self.sha256)
+        return replace(self, masks=self.masks[:, chosen])
 
     def areas(self, shape: tuple[int, ...]) -> NDArray[np.float64]:
         """Return each region's share of the entries of each sample, (R, N)."""
@@ -49,19 +49,19 @@ class Regions:
 
 @dataclass(frozen=True)
 class Painting:
-    """Which regions are painted over, and with what value (as the network takes it)."""
+    """The regions that are painted over, and the value (as the network takes it) that they get."""
 
     regions: Regions
     fill: float
 
     @property
     def key(self) -> str:
-        """Tell one painting from another."""
+        """A text that differs between any two paintings."""
         return f"{self.regions.sha256}:{self.fill!r}"
 
 
 def read_regions(path: str | Path, shape: tuple[int, ...]) -> Regions:
-    """Read regions from a PNG of labelled colours, or an .npz of named masks.
+    """Return the regions in a PNG of labelled colours, or an .npz of named masks.
 
     Parameters
     ----------
@@ -98,7 +98,7 @@ def read_regions(path: str | Path, shape: tuple[int, ...]) -> Regions:
         )
     digest = hashlib.sha256("\n".join(names).encode())
     digest.update(str(stacked.shape).encode() + np.packbits(stacked).tobytes())
-    return Regions(names, stacked, digest.hexdigest())
+    return Regions(names=names, masks=stacked, sha256=digest.hexdigest())
 
 
 def _from_png(path: Path, shape: tuple[int, ...]) -> dict[str, Mask]:
@@ -129,20 +129,18 @@ def _from_npz(path: Path) -> dict[str, Mask]:
 
 def _fitted(mask: Mask, shape: tuple[int, ...], where: str) -> Mask:
     """Return the mask with the axes of the observations, of length 1 where it is for all."""
-    samples, *entries = shape
     if len(shape) == 2:
-        fitting = {(entries[0],): mask[None], shape: mask}
+        fitting = {shape[1:]: mask[None], shape: mask}
     else:
-        height, width = entries[1:]
+        samples, _, *picture = shape
         fitting = {
-            (height, width): mask[None, None],
-            (samples, height, width): mask[:, None],
+            tuple(picture): mask[None, None],
+            (samples, *picture): mask[:, None],
             shape: mask,
         }
-    for expected, fitted in fitting.items():
-        if mask.shape == expected:
-            return fitted
-    raise _misfit(where, mask.shape, fitting, shape)
+    if mask.shape not in fitting:
+        raise _misfit(where, mask.shape, fitting, shape)
+    return fitting[mask.shape]
 
 
 def _misfit(

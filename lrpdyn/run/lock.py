@@ -1,4 +1,4 @@
-"""One process at a time writes a run folder; the next is told who that is."""
+"""One process at a time writes a run folder; the next one's error names the process that does."""
 
 from __future__ import annotations
 
@@ -31,21 +31,21 @@ _READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
 _WORKERS_END = 0.5
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Holder:
-    """The process that writes a run folder, and since when."""
+    """The process that has the lock of a run folder, and since when."""
 
     host: str
     process: int
     since: str
 
     def __str__(self) -> str:
-        """Return words for a message."""
+        """Return the holder as messages name it."""
         return printable(f"process {self.process} on {self.host}, since {self.since}")
 
     @property
     def is_gone(self) -> bool:
-        """Tell whether it is known to have ended: that can be seen on its own host only."""
+        """Whether it is known to have ended, which only its own host can see."""
         if self.host != socket.gethostname():
             return False
         try:
@@ -53,13 +53,13 @@ class Holder:
         except ProcessLookupError:
             return True
         except (OSError, OverflowError, ValueError):
-            return False
+            pass
         return False
 
 
 @contextlib.contextmanager
 def locked(run: Path, wait: float = 0.0) -> Iterator[None]:
-    """Hold the run folder `run`, which is made where it is missing.
+    """Lock the run folder `run`, which is made where it is missing.
 
     The lock is one of the kernel's (``flock``), which ends with the process that holds it, however
     that ends, and holds across the machines of NFS since Linux 2.6.12. Where the file system has no
@@ -73,7 +73,7 @@ def locked(run: Path, wait: float = 0.0) -> Iterator[None]:
     Raises
     ------
     RunError
-        Another process holds it still, or the folder cannot be made.
+        Another process still has the lock, or the folder cannot be made.
     """
     made = _make(run)
     try:
@@ -143,28 +143,34 @@ def _acquire(lock: BaseFileLock, run: Path, wait: float) -> None:
 
 
 def _leave_name(run: Path) -> None:
-    """Write down who holds the lock; give the workers of one that was killed the time to end."""
+    """Write this process down as the holder; give the workers of a killed one the time to end."""
     before = read_holder(run)
     if before is not None and before.is_gone:
         time.sleep(_WORKERS_END)
-    holder = Holder(socket.gethostname(), os.getpid(), time.strftime("%Y-%m-%d %H:%M:%S %z"))
+    holder = Holder(
+        host=socket.gethostname(),
+        process=os.getpid(),
+        since=time.strftime("%Y-%m-%d %H:%M:%S %z"),
+    )
     # On a full disk the name is missing in a message; what has to be written will say why.
     with contextlib.suppress(OSError):
         (run / HOLDER).write_text(json.dumps(asdict(holder)), encoding="utf-8")
 
 
 def read_holder(run: Path) -> Holder | None:
-    """Return who holds, or last held and was killed, the run folder; None where it is not known."""
+    """Return the process that has the lock, or was killed with it; None where it is not known."""
     try:
         found = json.loads((run / HOLDER).read_text(encoding="utf-8"))
-        return Holder(str(found["host"]), int(found["process"]), str(found["since"]))
+        return Holder(
+            host=str(found["host"]), process=int(found["process"]), since=str(found["since"])
+        )
     except (OSError, ValueError, KeyError, TypeError, RecursionError, OverflowError):
         return None
 
 
 def _release(run: Path, lock: BaseFileLock) -> None:
-    # While it is held: who opened the file before finds it unlinked, and opens the next one. A file
-    # that is itself the lock is taken away by the release.
+    # Before the release: who opened the file earlier finds it unlinked, and opens the next one. A file
+    # that is itself the lock is deleted by the release.
     names = (HOLDER,) if isinstance(lock, SoftFileLock) else (HOLDER, LOCK)
     for name in names:
         with contextlib.suppress(OSError):

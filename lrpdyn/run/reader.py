@@ -1,4 +1,4 @@
-"""A run folder that is read lazily; it knows no figure and no export."""
+"""A run folder, each file of which is read when it is first used; knows no figure and no export."""
 
 from __future__ import annotations
 
@@ -18,18 +18,13 @@ from lrpdyn.dynamics.measures import of_pixels
 from lrpdyn.errors import RunError
 from lrpdyn.files.npy import map_npy, read_npy
 from lrpdyn.files.stored import LARGEST_IN_MEMORY
-from lrpdyn.run.layout import (
-    METRICS,
-    PIXEL_MAPS,
-    TRANSITIONS,
-    relevance_path,
-)
+from lrpdyn.run.layout import METRICS, PIXEL_MAPS, TRANSITIONS, relevance_path
 from lrpdyn.run.manifest import read_manifest
 from lrpdyn.run.tables import Table, columns_by_step, read_table
 
 
 def damaged(run: Path, name: str, why: object) -> RunError:
-    """Return the error that a file of a run cannot be used."""
+    """Return the error to raise where a file of a run cannot be used."""
     from lrpdyn.run.lock import read_holder  # it takes as long to load as all this
 
     holder = read_holder(run)
@@ -52,7 +47,7 @@ def _expected(array: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
 
 
 class Relevance(Mapping[int, NDArray[np.float32]]):
-    """The relevance maps of a run by step; a map is read when it is asked for.
+    """The relevance maps of a run by step; a map is read when it is used.
 
     Raises
     ------
@@ -148,9 +143,9 @@ class RunFolder:
     def mapped(self, name: str) -> NDArray[Any]:
         """Return one of the run's arrays, such as "dynamics", of which only what is used is read.
 
-        A small one is read whole, and held against its hash.
+        A small one is read whole, and its hash is compared.
         """
-        shape = of_pixels(self.shape) if name in PIXEL_MAPS else self.shape
+        shape = self._shape_of(name)
         if 4 * prod(shape) <= LARGEST_IN_MEMORY:
             found: NDArray[Any] = getattr(self, name)
             return found
@@ -170,10 +165,14 @@ class RunFolder:
             raise damaged(self.path, name, "its bytes are not those that were written")
         return content
 
-    def _array(self, name: str, shape: tuple[int, ...]) -> NDArray[Any]:
+    def _shape_of(self, name: str) -> tuple[int, ...]:
+        return of_pixels(self.shape) if name in PIXEL_MAPS else self.shape
+
+    def _array(self, name: str) -> NDArray[Any]:
         content = self._content(f"{name}.npy")
         try:
-            return _expected(read_npy(io.BytesIO(content), len(content)), shape)
+            array = read_npy(io.BytesIO(content), len(content))
+            return _expected(array, self._shape_of(name))
         except ValueError as error:
             raise damaged(self.path, f"{name}.npy", error) from error
 
@@ -206,37 +205,37 @@ class RunFolder:
     @cached_property
     def observations(self) -> NDArray[np.float32]:
         """The observations as the network saw them."""
-        return self._array("observations", self.shape)
+        return self._array("observations")
 
     @cached_property
     def dynamics(self) -> NDArray[np.float32]:
         """Sum over transitions of |R_i - R_{i+1}|."""
-        return self._array("dynamics", self.shape)
+        return self._array("dynamics")
 
     @cached_property
     def net_change(self) -> NDArray[np.float32]:
         """|R_N - R_1|."""
-        return self._array("net_change", self.shape)
+        return self._array("net_change")
 
     @cached_property
     def mean_relevance(self) -> NDArray[np.float32]:
         """Mean over steps of |R_i|."""
-        return self._array("mean_relevance", self.shape)
+        return self._array("mean_relevance")
 
     @cached_property
     def directness(self) -> NDArray[np.float32]:
         """Net change over Dynamics; 0 where nothing changed."""
-        return self._array("directness", self.shape)
+        return self._array("directness")
 
     @cached_property
     def relative_dynamics(self) -> NDArray[np.float32]:
         """Dynamics over sum |R_i|, of channel-summed pixels (N, H, W) or (N, F)."""
-        return self._array("relative_dynamics", of_pixels(self.shape))
+        return self._array("relative_dynamics")
 
     @cached_property
     def pixel_entropy(self) -> NDArray[np.float32]:
         """Entropy of each pixel over the steps, (N, H, W) or (N, F); NaN without relevance."""
-        return self._array("pixel_entropy", of_pixels(self.shape))
+        return self._array("pixel_entropy")
 
     @cached_property
     def metrics(self) -> Table:

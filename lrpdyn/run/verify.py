@@ -1,4 +1,4 @@
-"""Whether the files of a run are those that were written, and what makes a damaged one anew."""
+"""Compares the files of a run with their hashes, and says which command repairs a damaged one."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import shlex
 import struct
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ _EXPLAINED = ("done", "not_finite")
 _OTHER_BYTES = "its bytes are not those that were written"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Damage:
     """A file of a run that is not as it was written.
 
@@ -40,9 +40,9 @@ class Damage:
     step: int | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """What is left of a run.
+    """The state of the files of a run.
 
     Attributes
     ----------
@@ -69,20 +69,12 @@ class Verdict:
 
     @property
     def is_good(self) -> bool:
-        """Tell whether the run is finished and every file of it whole."""
+        """Whether the run is finished and every file of it whole."""
         return not self.damaged and not self.missing_steps
 
     def as_data(self) -> dict[str, Any]:
-        """Return plain data."""
-        return {
-            "good": self.is_good,
-            "whole": self.whole,
-            "unproven": self.unproven,
-            "damaged": [{"file": d.file, "what": d.what, "step": d.step} for d in self.damaged],
-            "missing_steps": list(self.missing_steps),
-            "leftovers": list(self.leftovers),
-            "command": self.command,
-        }
+        """Return the verdict as JSON takes it."""
+        return {"good": self.is_good, **asdict(self)}
 
 
 def finish_manifest(
@@ -106,7 +98,7 @@ def damaged_results(run: Path, manifest: Mapping[str, Any]) -> list[Damage]:
     """Return which of the files that are made from the relevance are missing, or not as written."""
     hashes = manifest.get("files", {})
     found = ((name, _state(run / name, hashes.get(name))) for name in _results(manifest))
-    return [Damage(name, what) for name, what in found if what is not None]
+    return [Damage(file=name, what=what) for name, what in found if what is not None]
 
 
 def _results(manifest: Mapping[str, Any]) -> Sequence[str]:
@@ -115,20 +107,22 @@ def _results(manifest: Mapping[str, Any]) -> Sequence[str]:
 
 
 def verify(run: Path) -> Verdict:
-    """Read every file of a run and hold it against the manifest.
+    """Return the state of a run, after reading every file and comparing it with the manifest.
 
     Raises
     ------
     RunError
-        The folder holds no run, or its manifest is damaged: there is nothing to hold files against.
+        The folder holds no run, or its manifest is damaged: there is nothing to compare files with.
     """
     manifest = load_manifest(run)
-    damaged = [] if is_sealed(manifest) else [Damage(MANIFEST, "was changed after it was written")]
+    damaged: list[Damage] = []
+    if not is_sealed(manifest):
+        damaged.append(Damage(file=MANIFEST, what="was changed after it was written"))
     entries = {e["step"]: e for e in manifest["checkpoints"] if e["step"] is not None}
     pending = any(entry["status"] == "pending" for entry in entries.values())
     journal = {record["step"]: record.get("relevance_sha256") for record in whole_records(run)}
     if not is_whole(run):
-        damaged.append(Damage(JOURNAL, "holds lines that are not as they were written"))
+        damaged.append(Damage(file=JOURNAL, what="holds lines that are not as they were written"))
     if pending:
         missing = tuple(step for step in entries if step not in journal)
         hashes = journal
@@ -136,24 +130,26 @@ def verify(run: Path) -> Verdict:
         missing = ()
         explained = {s: e for s, e in entries.items() if e["status"] in _EXPLAINED}
         hashes = {step: entry.get("relevance_sha256") for step, entry in explained.items()}
-        damaged += [Damage(JOURNAL, f"holds no whole line on step {step}", step)
-                    for step in explained if step not in journal]  # fmt: skip
+        damaged += [
+            Damage(file=JOURNAL, what=f"holds no whole line on step {step}", step=step)
+            for step in explained
+            if step not in journal
+        ]
         damaged += damaged_results(run, manifest)
     opened = RunFolder(run, manifest)
     if opened.keep == "none":
         hashes = {}
     damaged += _damaged_relevance(run, hashes, opened.relevance_shape)
-    looked_at = 2 + len(hashes) + (0 if pending else len(_results(manifest)))
-    files = manifest.get("files", {})
-    unproven = sum(written is None for written in hashes.values())
-    unproven += 0 if pending else sum(name not in files for name in _results(manifest))
+    results = () if pending else _results(manifest)
+    written = [*hashes.values(), *(manifest.get("files", {}).get(name) for name in results)]
+    checked = 2 + len(written)  # the manifest and the journal too
     return Verdict(
-        looked_at - len({damage.file for damage in damaged}),
-        unproven,
-        tuple(damaged),
-        missing,
-        tuple(str(path.relative_to(run)) for path in leftovers(run)),
-        _command(manifest, damaged) if damaged or missing else None,
+        whole=checked - len({damage.file for damage in damaged}),
+        unproven=written.count(None),
+        damaged=tuple(damaged),
+        missing_steps=missing,
+        leftovers=tuple(str(path.relative_to(run)) for path in leftovers(run)),
+        command=_command(manifest, damaged) if damaged or missing else None,
     )
 
 
@@ -170,7 +166,7 @@ def _damaged_relevance(
             except (OSError, ValueError) as error:
                 what = str(error)
         if what is not None:
-            yield Damage(str(path.relative_to(run)), what, step)
+            yield Damage(file=str(path.relative_to(run)), what=what, step=step)
 
 
 def _state(path: Path, written: str | None) -> str | None:
@@ -189,7 +185,7 @@ def _state(path: Path, written: str | None) -> str | None:
 
 
 def _is_whole_png(content: bytes) -> bool:
-    """Tell whether all chunks are there and fit their checksums."""
+    """Return whether all chunks are there and fit their checksums."""
     at, kind = 8, b""
     while content.startswith(b"\x89PNG\r\n\x1a\n") and at + 12 <= len(content):
         (length,) = struct.unpack_from(">I", content, at)
@@ -217,7 +213,7 @@ def _command(manifest: Mapping[str, Any], damaged: Sequence[Damage]) -> str:
 
 
 def _without_recompute(arguments: Sequence[str]) -> list[str]:
-    """Leave out the steps that were explained again when the run was last made."""
+    """Return arguments without the steps that were explained again when the run was last made."""
     kept: list[str] = []
     skip = False
     for text in arguments:

@@ -1,4 +1,4 @@
-"""What this process may use of the machine: memory, and space on a disk."""
+"""The memory and the disk space that this process may use, and when freed memory is given back."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _CGROUPS = Path("/sys/fs/cgroup")
 
 
 def usable_memory() -> int:
-    """Return the bytes of memory that this process may use at most, whoever uses them now.
+    """Return the bytes of memory that this process may use at most, free now or not.
 
     The least of the machine's memory and swap, the limits of its control groups (as batch systems
     and containers set them), and its own (``ulimit -v``).
@@ -48,7 +48,7 @@ def _machine() -> int:
 
 
 def _of_control_groups() -> list[int]:
-    """Return the limits of the group of this process, and of those that it is in."""
+    """Return the limits of the group of this process, and of the groups around it."""
     found = []
     for line in _group_lines():
         _, kinds, path = line.split(":", 2)
@@ -84,7 +84,11 @@ def _own() -> list[int]:
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
-    """Tell whether torch says that a device (CUDA and MPS, or the CPU) has too little memory."""
+    """Return whether torch says that a device (CUDA and MPS, or the CPU) has too little memory.
+
+    >>> is_out_of_memory(RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"))
+    True
+    """
     return any(words in str(error) for words in ("out of memory", "can't allocate memory"))
 
 
@@ -98,19 +102,19 @@ _MMAP_THRESHOLD, _LARGEST = -3, 1 << 25
 
 
 def keep() -> None:
-    """Keep what is freed for the next step, where the allocator is one that can be told to.
+    """Keep freed memory for the next step, where the C library can be set to.
 
     It stays so in this process, and in those that are forked from it.
     """
-    tell = _of_libc("mallopt")
-    if tell is not None:
-        tell(_TRIM_THRESHOLD, _KEPT)
-        tell(_MMAP_THRESHOLD, _LARGEST)
+    set_option = _of_libc("mallopt")
+    if set_option is not None:
+        set_option(_TRIM_THRESHOLD, _KEPT)
+        set_option(_MMAP_THRESHOLD, _LARGEST)
 
 
 @contextmanager
 def kept() -> Iterator[None]:
-    """Keep what is freed within, as `keep` does, and give it back at the end."""
+    """Keep memory that is freed within, as `keep` does, and give it back at the end."""
     keep()
     try:
         yield
@@ -119,7 +123,7 @@ def kept() -> Iterator[None]:
 
 
 def give_back() -> None:
-    """Give back what is free, where the allocator is one that can be told to."""
+    """Give free memory back to the system, where the C library can."""
     trim = _of_libc("malloc_trim")
     if trim is not None:
         trim(0)

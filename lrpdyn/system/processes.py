@@ -1,7 +1,7 @@
-"""Share work among processes; results come in the order of the work, however it is shared.
+"""Shares work among processes; results come in the order of the work, however it is shared.
 
-Processes are forked after the imports and after the model is made: each has a copy of its own, and
-nothing is sent but the work and its results. Threads were slower: much of a step is Python.
+Processes are forked after the imports and after the model is made: each has its own copy, and only
+the work and its results are sent. Threads were slower: much of a step is Python.
 """
 
 from __future__ import annotations
@@ -40,19 +40,19 @@ def available() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def processes(asked: int | None, device: str) -> int:
-    """Return the number of processes: those asked for, or what the machine has.
+def processes(requested: int | None, device: str) -> int:
+    """Return the number of processes: those requested, or as many as the machine has cores.
 
     Raises
     ------
     UsageError
-        Less than one is asked for.
+        Less than one is requested.
     """
-    if asked is not None and asked < 1:
-        raise UsageError(f"workers {asked}: expected 1 or more")
+    if requested is not None and requested < 1:
+        raise UsageError(f"workers {requested}: expected 1 or more")
     if device != "cpu":
         return 1  # one process keeps a GPU busy, and one that uses it cannot be forked
-    return available() if asked is None or available() == 1 else asked
+    return available() if requested is None or available() == 1 else requested
 
 
 def in_order(
@@ -121,7 +121,7 @@ def _do(piece: Any) -> Any:
 
 
 def _begin(parent: int) -> None:
-    """Leave it to the parent when to stop, and end when it is gone without a word."""
+    """Set a worker up: its parent decides when to stop, and the worker ends with its parent."""
     signals.set_up_worker()
     threading.Thread(target=_watch, args=(parent,), daemon=True).start()
 

@@ -1,4 +1,4 @@
-"""Where the time of a run goes, by the clock on the wall."""
+"""How the time of a run is spent, by the clock on the wall."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 
 class Times:
-    """Seconds by what they were spent on."""
+    """Seconds by the work that they were spent on."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
@@ -28,12 +28,12 @@ class Times:
             self.seconds[what] = self.seconds.get(what, 0.0) + seconds
 
     def taken(self) -> dict[str, float]:
-        """Return what was counted since the last call, and begin again."""
+        """Return the seconds since the last call, and begin again."""
         found, self.seconds = self.seconds, {}
         return found
 
 
-#: What is counted, in the order of a run; what is part of another is indented below it.
+#: The kinds of work in the order of a run, each with the kind that it is a part of.
 _ORDER = (
     ("reading headers", ""), ("explaining", ""), ("waiting for workers", "explaining"),
     ("journal", "explaining"), ("sums and measures", "explaining"), ("checks and figure", ""),

@@ -103,6 +103,6 @@ def test_steps_without_relevance_are_left_out_of_the_phases(in_regions: bool) ->
             evidence["effects"] = np.random.default_rng(place).normal(size=(3, SAMPLES)).tolist()
         facts = facts_of(100 * place, evidence=evidence)
         records.add(facts, measures_of(place), transition_of(place), level, shares)
-    regions = Regions(("a", "b", "c"), np.ones((3, SAMPLES, 6), dtype=bool), "")
+    regions = Regions(names=("a", "b", "c"), masks=np.ones((3, SAMPLES, 6), dtype=bool), sha256="")
     (border,) = trajectory(records, regions if in_regions else None, "zplus")["phases"]["borders"]
     assert border["step"] == 2500

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -15,3 +16,7 @@ def test_nothing_is_lost() -> None:
     )  # fmt: skip
     assert found.returncode == 0, found.stdout + found.stderr
     assert found.stdout.count(" 0 lost") == 3
+    # Processes that were over before are not among the faults of a campaign, but beside them.
+    kills = re.search(r"^SIGKILL: (\d+) faults tried, (\d+) survived", found.stdout, re.MULTILINE)
+    assert kills is not None
+    assert int(kills[1]) == int(kills[2]) >= 2

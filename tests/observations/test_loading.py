@@ -91,3 +91,11 @@ def test_damaged_and_missing_files(tmp_path: Path) -> None:
     for name in ("a.npy", "objects.npy", "nothing.npy", "a.txt"):
         with pytest.raises(LrpdynError, match=name):
             load_observations([tmp_path / name], FLAT)
+
+
+def test_the_name_of_before_the_rooms() -> None:
+    from lrpdyn import observations
+
+    assert observations.load_observations is load_observations
+    with pytest.raises(AttributeError, match="nothing"):
+        observations.nothing  # noqa: B018 - there is no such name

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -129,13 +128,17 @@ def test_killed_at_any_moment_gives_the_same_bytes(
     whole = contents(lrpdyn.compute(ppo_folder, tmp_path / "obs.npy", out=tmp_path / "whole").path)
     command = [sys.executable, "-m", "lrpdyn", "compute", str(ppo_folder), str(tmp_path / "obs.npy"),
                "-q", "-o", str(tmp_path / "run")]  # fmt: skip
+    killed = []
     for explained in (1, 3):
         with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
-            while process.poll() is None:
-                if len(list((tmp_path / "run" / "relevance").glob("step_*"))) >= explained:
-                    os.kill(process.pid, signal.SIGKILL)
-                    break
+            while len(list((tmp_path / "run" / "relevance").glob("step_*"))) < explained:
+                assert process.poll() is None, "it ended before it could be killed"
                 time.sleep(0.001)
+            process.kill()
+        killed.append(process.returncode)
+    assert killed == 2 * [-signal.SIGKILL]
+    manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
+    assert "pending" in {entry["status"] for entry in manifest["checkpoints"]}
     assert subprocess.run(command, check=False).returncode == 0
     assert contents(tmp_path / "run") == whole
 

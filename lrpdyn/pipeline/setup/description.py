@@ -135,8 +135,9 @@ def make_job(
     painting = None
     if description.regions is not None:
         painting = Painting(read_regions(description.regions, values.shape), description.fill)
+    observations = Observations(values=values, files=(), layout="", scale=1.0)
     return Job(
-        listing, model, composite, Observations(values, (), "", 1.0), description.contrast,
+        listing, model, composite, observations, description.contrast,
         Target(description.policy), description.normalisation, description.baseline, folder,
         description.skip_bad, description.trust, True, description.fill, painting,
         Storage(description.keep, description.dtype), False,
