@@ -15,7 +15,6 @@ from lrpdyn.explain.explanation import Question, chosen_samples, explain
 from lrpdyn.explain.model import Model, batches, with_held, with_plan
 from lrpdyn.files.streamed import Samples
 from lrpdyn.lrp.composites import parse_composite
-from lrpdyn.lrp.registry import STOCK
 from lrpdyn.lrp.stock import reasons
 from lrpdyn.observations.checked_samples import checked_samples
 
@@ -92,7 +91,8 @@ def stock_deviation(model: Model, observations: Samples, question: Question) -> 
     ``largest_difference`` is the largest difference over the largest relevance, ``cosine`` the least
     cosine of a sample's two maps, of as many samples as ``samples`` says.
     """
-    exact_rule = STOCK[model.composite.name]
+    exact_rule = model.composite.exact_rule
+    assert exact_rule is not None
     samples = checked_samples(len(observations))
     checked, shown, asked = chosen_samples(model, observations, question, samples)
     stock = explain(checked, shown, asked).relevance

@@ -22,7 +22,6 @@ from lrpdyn.explain.explanation import Question, chosen_samples, explain
 from lrpdyn.explain.model import Model, can_load
 from lrpdyn.files.npy import map_npy
 from lrpdyn.files.streamed import Samples
-from lrpdyn.lrp.registry import STOCK
 from lrpdyn.observations.checked_samples import checked_samples, evenly_spaced
 from lrpdyn.outliers.facts import UNAVAILABLE, Evidence, RunFacts, Wanted
 from lrpdyn.system.memory import give_back
@@ -93,7 +92,7 @@ class SecondLook:
 
     def _places(self, wanted: Wanted) -> list[int]:
         """Return the places that are traced; stock rules leave nothing to trace."""
-        if self._model.composite.name in STOCK:
+        if self._model.composite.exact_rule is not None:
             return []
         return list(dict.fromkeys((*wanted.places, *wanted.usual)))
 

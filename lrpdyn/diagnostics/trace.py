@@ -14,7 +14,6 @@ from lrpdyn.explain.explanation import Question
 from lrpdyn.explain.model import Model, batches
 from lrpdyn.lrp.attribution import Propagated, contrast_rows, explain
 from lrpdyn.lrp.canonical.layers import Weighted
-from lrpdyn.lrp.rules import positive_part
 from lrpdyn.outliers.criteria import VANISHED
 
 Floats = NDArray[np.float64]
@@ -93,7 +92,7 @@ def trace(model: Model, observations: NDArray[np.float32], question: Question) -
 
         done = explain(model.explained, model.plan, x, choose, keep=True).layers
         layers = list(done)[::-1]
-        rules = [done[layer].rule for layer in layers]
+        rules = [done[layer].rule.text for layer in layers]
         parts.append(
             [
                 torch.stack([of(done[layer]) for layer in layers])
@@ -145,15 +144,7 @@ def small_share(done: Propagated) -> Tensor:
 
 def denominators(done: Propagated) -> Tensor | None:
     """Return what a rule divides the relevance of each output by, or None for other rules."""
-    call, (name, _, values) = done.call, done.rule.partition(":")
-    if not isinstance(call.layer, Weighted):
+    divides = done.rule.denominator
+    if divides is None or not isinstance(done.call.layer, Weighted):
         return None
-    if name in ("epsilon", "lrp0"):
-        return call.output
-    if name not in ("zplus", "alphabeta", "gamma"):
-        return None
-    positive = positive_part(call)
-    if name != "gamma":
-        return positive
-    favoured = torch.where(call.output > 0, positive, call.output - positive)
-    return call.output + float(values.partition(",")[0]) * favoured
+    return divides(done.call)

@@ -20,7 +20,6 @@ from lrpdyn.explain.model import (
 from lrpdyn.files.streamed import Samples
 from lrpdyn.lrp import attribution
 from lrpdyn.lrp.attribution import contrast_rows
-from lrpdyn.lrp.registry import STOCK
 from lrpdyn.lrp.stock import explain_with_stock_rule
 from lrpdyn.system.memory import SAMPLES, give_back, is_out_of_memory
 
@@ -190,7 +189,7 @@ def explain_rows(
     model: Model, x: Tensor, choose: Callable[[Tensor], Tensor]
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return outputs (N, K), relevance and support (N,) of a batch, under the model's rule."""
-    if model.composite.name in STOCK:
+    if model.composite.exact_rule is not None:
         outputs, maps = explain_with_stock_rule(
             model.path, model.explained, model.composite.name, x, choose
         )

@@ -18,7 +18,7 @@ from lrpdyn.lrp.canonical.canonise import Canonised, canonise_fully
 from lrpdyn.lrp.canonical.layers import Weighted
 from lrpdyn.lrp.composites import Composite
 from lrpdyn.lrp.plan import Bounds, Plan, layers_of, make_plan
-from lrpdyn.lrp.registry import STOCK, Rule
+from lrpdyn.lrp.registry import Rule
 from lrpdyn.observations.fixed_inputs import Held
 from lrpdyn.observations.layout import Expected
 
@@ -73,18 +73,18 @@ def with_plan(model: Model, observations: Samples, bounds: Bounds | None) -> Mod
     Raises
     ------
     UsageError
-        A rule does not fit a layer, or observations lie outside of the bounds of ``zbox``.
+        A rule does not fit a layer, or observations lie outside of the bounds of a rule.
     """
-    if model.composite.name in STOCK:
+    if model.composite.exact_rule is not None:
         return model
     for assignment in model.composite.assignments:
-        if assignment.rule.name == "zbox":
-            _check_box(assignment.rule, observations)
+        if assignment.rule.definition.bounded:
+            _check_bounds(assignment.rule, observations)
     example = next(batches(model, observations[:1]))
     return replace(model, plan=make_plan(model.explained, model.composite, example, bounds))
 
 
-def _check_box(rule: Rule, observations: Samples) -> None:
+def _check_bounds(rule: Rule, observations: Samples) -> None:
     low, high = rule.parameters["low"], rule.parameters["high"]
     if low is None or high is None:
         return

@@ -15,7 +15,6 @@ from lrpdyn.errors import ArchitectureError, CheckpointError, RunError
 from lrpdyn.explain.explanation import Question, outputs_of
 from lrpdyn.explain.model import load
 from lrpdyn.explain.targets import Fixed, fix_targets
-from lrpdyn.lrp.registry import STOCK
 from lrpdyn.pipeline.setup.job import Job, progress_bar
 from lrpdyn.run.manifest import MANIFEST
 
@@ -60,7 +59,7 @@ def settle(job: Job, manifest: dict[str, Any], fixed: Fixed) -> Question:
     if fixed.runner_up is not None:
         manifest["target"]["runner_up"] = fixed.runner_up.tolist()
     question = Question(job.contrast, fixed.target, fixed.runner_up)
-    if job.rule.name in STOCK:
+    if job.rule.exact_rule is not None:
         manifest["checks"]["stock"] = same_outputs.stock_deviation(
             job.model, job.observations.values, question
         )
