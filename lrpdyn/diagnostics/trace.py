@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -11,7 +11,8 @@ from torch import Tensor
 
 from lrpdyn.diagnostics.at_each_step import layer_names
 from lrpdyn.explain.explanation import Question
-from lrpdyn.explain.model import Model, batches
+from lrpdyn.explain.loaded import LoadedNetwork
+from lrpdyn.explain.model import batches
 from lrpdyn.lrp.attribution import Propagated, contrast_rows, explain
 from lrpdyn.lrp.canonical.layers import Weighted
 from lrpdyn.outliers.criteria import VANISHED
@@ -68,12 +69,13 @@ class Trace:
         return layer, float(self.kept[layer, sample])
 
 
-def trace(model: Model, observations: NDArray[np.float32], question: Question) -> Trace:
-    """Explain all samples at the weights that are loaded, and keep what every layer did.
+def trace(loaded: LoadedNetwork, observations: NDArray[np.float32], question: Question) -> Trace:
+    """Return what every layer did when all samples are explained.
 
     `question` holds a target for each sample. Of each batch only the numbers are kept.
     """
-    model = replace(model, batch_size=min(model.batch_size, AT_ONCE))
+    loaded = loaded.with_batch_size(min(loaded.model.batch_size, AT_ONCE))
+    model = loaded.model
     names, start = layer_names(model), 0
     layers: list[str] = []
     rules: list[str] = []
@@ -90,7 +92,7 @@ def trace(model: Model, observations: NDArray[np.float32], question: Question) -
             chosen = outputs.argmax(dim=1) if unit is None else unit
             return contrast_rows(outputs, chosen, asked.contrast, second)
 
-        done = explain(model.explained, model.plan, x, choose, keep=True).layers
+        done = explain(loaded.explained, model.plan, x, choose, keep=True).layers
         layers = list(done)[::-1]
         rules = [done[layer].rule.text for layer in layers]
         parts.append(

@@ -24,9 +24,9 @@ _MEDIAN = {"median": (None, float)}
 #: What the commands that read a run, and those that go on with one, take for granted.
 _EXPECTED = {
     "command?": str,
-    "rule": {"name": str, "parameters": dict, "layers": Each(str), "notes?": [str],
-             "about?": {"title?": str, "usual_sum?": (None, str), "terms_cancel?": bool,
-                        "shows_support_only?": bool}},
+    "rule": {"name": str, "parameters": dict, "layers": Each(str), "notes?": [str]},
+    "about_rule?": {"title?": str, "usual_sum?": (None, str), "terms_cancel?": bool,
+                    "shows_support_only?": bool},
     "architecture": {"name": str, "arguments": dict},
     "head": str,
     "contrast": frozenset({"mean", "none", "runner-up"}),

@@ -71,9 +71,9 @@ def _about_rule(run: RunFolder) -> dict[str, Any]:
 
     Nothing is known of a composite, and runs of 0.1 recorded nothing.
     """
-    rule = run.manifest["rule"]
+    name, recorded = run.manifest["rule"]["name"], run.manifest.get("about_rule", {})
     unknown = {"usual_sum": None, "terms_cancel": False, "shows_support_only": False}
-    return {"title": rule["name"], **unknown, **rule.get("about", {})}
+    return {"title": name, **unknown, **recorded}
 
 
 def _sign(run: RunFolder) -> str:
