@@ -49,7 +49,7 @@ def names_in(code: str, *modules: Any, **more: Any) -> dict[str, Any]:
 def test_the_rule(layer: str, monkeypatch: pytest.MonkeyPatch) -> None:
     rule, formula = snippets("A rule")
     function = names_in(rule, rules)["absolute"]
-    monkeypatch.setitem(registry.RULES, "absolute", registry.RuleDefinition(function, {}, "here"))
+    monkeypatch.setitem(registry.RULES, "absolute", registry.RuleDefinition(function=function))
     monkeypatch.setitem(formulae.FORMULAE, "absolute", names_in(formula, formulae)["by_absolute"])
     case = Layer(layer, bias=True, positive=False)
     w, b = formulae.as_matrix(case.layer, tuple(case.x.shape[1:]))

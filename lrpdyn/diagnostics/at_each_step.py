@@ -20,7 +20,8 @@ from lrpdyn.diagnostics.weight_change import (
     lengths,
     not_finite,
 )
-from lrpdyn.explain.model import Model, batches, can_load
+from lrpdyn.explain.loaded import LoadedNetwork, load_if_there
+from lrpdyn.explain.model import Model
 from lrpdyn.files.streamed import Samples
 from lrpdyn.lrp.canonical.layers import Weighted
 from lrpdyn.lrp.plan import layers_of
@@ -58,12 +59,12 @@ class WeightHistory:
             self._step = self._weights = None
         elif before.step != self._step:
             self._step, self._weights = before.step, None
-            if not can_load(self._model, before, trust=self._trust):
+            if load_if_there(self._model, before, trust=self._trust) is None:
                 return  # what it would tell is unavailable
             self._weights, self._lengths = copied(self._loaded), lengths(self._loaded)
 
-    def advance(self, step: int) -> tuple[dict[str, Any], list[str]]:
-        """Compare the loaded weights, those of `step`, with the ones held; hold them from now on.
+    def advance(self, loaded: LoadedNetwork) -> tuple[dict[str, Any], list[str]]:
+        """Compare the loaded weights with those before; these are the ones before from now on.
 
         Returns
         -------
@@ -73,12 +74,13 @@ class WeightHistory:
         list
             The layers whose loaded weights are not finite.
         """
+        loaded.check()
         change, before = None, self._step
         if self._weights is None:
             self._weights = copied(self._loaded)
         else:
             change = advance(self._weights, self._loaded, self._lengths)
-        self._step, self._lengths = step, lengths(self._loaded)
+        self._step, self._lengths = loaded.step, lengths(self._loaded)
         return {"from_step": before, "change": change}, not_finite(self._lengths)
 
 
@@ -93,7 +95,7 @@ class StepEvidence:
         *,
         trust: bool,
     ) -> None:
-        self._model, self._observations, self._painting = model, observations, painting
+        self._observations, self._painting = observations, painting
         self._history = WeightHistory(model, trust=trust)
         self._names = layer_names(model)
         self._activity = Activity(model.explained)
@@ -114,23 +116,22 @@ class StepEvidence:
         with self._activity.watching():
             yield
 
-    def gather(self, step: int, before: Checkpoint | None) -> dict[str, Any]:
-        """Return the evidence of `step`, whose weights are loaded.
+    def gather(self, loaded: LoadedNetwork, before: Checkpoint | None) -> dict[str, Any]:
+        """Return the evidence of a step.
 
         ``dead`` by layer, ``weights_not_finite``, ``weights`` (`WeightHistory.advance`), and where
         regions are given their ``effects``, a list for each region.
         """
-        model, observations = self._model, self._observations
-        weights, broken = self._history.advance(step)
+        weights, broken = self._history.advance(loaded)
         found: dict[str, Any] = {"dead": {}, "weights_not_finite": broken}
         if not broken:
             dead = self._activity.dead()
             if dead is None:
-                dead = dead_units(model.explained, batches(model, observations))
+                dead = dead_units(loaded, self._observations)
             found["dead"] = {self._names[layer]: share for layer, share in dead.items()}
         found["weights"] = weights
         if self._painting is not None and not broken:
-            effects = region_effects(model, observations, self._painting)
+            effects = region_effects(loaded, self._observations, self._painting)
             found["effects"] = [
                 [float(e) if math.isfinite(e) else None for e in of_region] for of_region in effects
             ]

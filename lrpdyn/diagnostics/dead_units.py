@@ -9,6 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
+from lrpdyn.explain.loaded import LoadedNetwork
+from lrpdyn.explain.model import batches
+from lrpdyn.files.streamed import Samples
 from lrpdyn.lrp.canonical.layers import Elementwise, Layer, Scaling, Weighted
 from lrpdyn.lrp.plan import layers_of
 
@@ -108,21 +111,14 @@ class Activity:
         return {self._layers[name]: hook.dead for name, hook in self._slopes.items()}
 
 
-def dead_units(network: fx.GraphModule, batches: Iterator[Tensor]) -> dict[str, float]:
+def dead_units(loaded: LoadedNetwork, observations: Samples) -> dict[str, float]:
     """Return, by layer, the share of its units that no observation moves.
 
     A unit is dead where the slope of the activation that follows is below .01 for every sample (a
     ReLU below zero, a saturated tanh); a channel counts as one unit, dead where it is at every place.
-
-    Parameters
-    ----------
-    network
-        Canonised, with the weights of the step.
-    batches
-        The observations as the network takes them.
     """
-    activity = Activity(network)
+    activity = Activity(loaded.explained)
     with activity.watching(), torch.no_grad():
-        for x in batches:
-            network(x)
+        for x in batches(loaded.model, observations):
+            loaded.explained(x)
     return activity.dead() or {}

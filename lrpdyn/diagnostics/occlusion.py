@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from lrpdyn.dynamics.measures import centred_ranks, cosines, gives_probabilities, predictions
 from lrpdyn.explain.explanation import Question, outputs_of
-from lrpdyn.explain.model import Model, batch_slices, batches, with_held
+from lrpdyn.explain.loaded import LoadedNetwork
+from lrpdyn.explain.model import batch_slices, batches
 from lrpdyn.files.streamed import Samples
 from lrpdyn.lrp.attribution import contrast_rows
 from lrpdyn.observations.regions import Mask, Painting
@@ -43,13 +44,13 @@ def distance(
 
 
 def effects(
-    model: Model, observations: NDArray[np.float32], masks: Sequence[Mask], fill: float
+    loaded: LoadedNetwork, observations: NDArray[np.float32], masks: Sequence[Mask], fill: float
 ) -> NDArray[np.float64]:
     """Return how much each sample's prediction changes when a mask is painted over, (masks, N).
 
     Masks have the shape of the observations. NaN where one holds nothing of a sample.
     """
-    plain = outputs_of(model, observations)
+    plain, model = outputs_of(loaded, observations), loaded.model
     continuous = bool(model.resolved.arguments.get("log_std"))
     kind = gives_probabilities(model.head, plain.shape[1], continuous=continuous)
     before = predictions(plain, probabilities=kind)
@@ -57,20 +58,21 @@ def effects(
     for row, mask in zip(found, masks, strict=True):
         there = mask.reshape(len(mask), -1).any(axis=1)
         painted = np.where(mask, np.float32(fill), observations)
-        after = predictions(outputs_of(model, painted), probabilities=kind)
+        after = predictions(outputs_of(loaded, painted), probabilities=kind)
         row[there] = distance(before, after, probabilities=kind)[there]
     return found
 
 
-def region_effects(model: Model, observations: Samples, painting: Painting) -> NDArray[np.float64]:
+def region_effects(
+    loaded: LoadedNetwork, observations: Samples, painting: Painting
+) -> NDArray[np.float64]:
     """Return the effect of each region on each sample, (R, N); painted a batch at a time."""
     found = []
-    for chosen in batch_slices(model, len(observations)):
+    for chosen in batch_slices(loaded.model, len(observations)):
         shown, regions = observations[chosen], painting.regions.part(chosen)
         samples = range(*chosen.indices(len(observations)))
         masks = [regions.of_sample(r, shown.shape) for r in range(len(regions.names))]
-        part = with_held(model, model.held, samples)
-        found.append(effects(part, shown, masks, painting.fill))
+        found.append(effects(loaded.with_samples(samples), shown, masks, painting.fill))
     return np.concatenate(found, axis=1)
 
 
@@ -89,7 +91,7 @@ def patch_masks(shape: tuple[int, ...]) -> list[Mask]:
 
 
 def agreement(
-    model: Model,
+    loaded: LoadedNetwork,
     observations: NDArray[np.float32],
     maps: NDArray[np.float32],
     fill: float,
@@ -102,14 +104,14 @@ def agreement(
     are no explanation but a yardstick: medians over samples. ``samples`` says how many had five such
     patches; both are None where none had.
     """
-    steepness = _gradient(model, observations, question)
+    steepness = _gradient(loaded, observations, question)
     sizes = {
         "rule": np.abs(maps.astype(np.float64)),
         "gradient": np.abs(steepness * (observations - np.float32(fill)).astype(np.float64)),
     }
     masks = [np.broadcast_to(mask, observations.shape) for mask in patch_masks(observations.shape)]
     changed = observations != np.float32(fill)
-    moved = effects(model, observations, masks, fill).T
+    moved = effects(loaded, observations, masks, fill).T
     empty = np.stack([_within(changed, mask) == 0 for mask in masks], axis=1)
     of_patches = {
         name: np.stack([_within(size, mask) for mask in masks], axis=1)
@@ -134,16 +136,16 @@ def _within(values: NDArray[Any], mask: Mask) -> NDArray[np.float64]:
 
 
 def _gradient(
-    model: Model, observations: NDArray[np.float32], question: Question
+    loaded: LoadedNetwork, observations: NDArray[np.float32], question: Question
 ) -> NDArray[np.float64]:
     """Return the gradient of each sample's score, whose target is fixed, by its observation."""
     assert question.targets is not None
     parts, start = [], 0
-    for x in batches(model, observations):
+    for x in batches(loaded.model, observations):
         asked = question.part(slice(start, start + len(x)))
         start += len(x)
         leaf = x.clone().requires_grad_()
-        found = model.explained(leaf)
+        found = loaded.explained(leaf)
         unit, second = (
             None if units is None else torch.from_numpy(units).to(found.device)
             for units in (asked.targets, asked.runner_up)

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from lrpdyn.diagnostics.sanity_checks import Weights, holding
+from lrpdyn.diagnostics.sanity_checks import Weights
 from lrpdyn.dynamics.measures import entropy
 from lrpdyn.dynamics.one_step import OfRandom
 from lrpdyn.explain.explanation import Question, explain_parts
+from lrpdyn.explain.loaded import other_weights
 from lrpdyn.explain.model import Model, batch_slices
 from lrpdyn.files.streamed import Samples, pieces
 from lrpdyn.observations.regions import Regions, shares
@@ -27,9 +28,12 @@ def measure_network(
     network: Weights,
     regions: Regions | None,
 ) -> OfNetwork:
-    """Measure the maps of one random network, which are made and measured a batch at a time."""
-    with holding(model, network):
-        maps = (part.relevance for part in explain_parts(model, observations, question))
+    """Return what is measured on the maps of one random network, made and measured by batches.
+
+    What is not learned, such as a running mean of observations, is what the model has now.
+    """
+    with other_weights(model, network, "a random network") as loaded:
+        maps = (part.relevance for part in explain_parts(loaded, observations, question))
         chosen = batch_slices(model, len(observations))
         measured = [_measured(*pair, regions) for pair in zip(maps, chosen, strict=True)]
     entropies, parts = zip(*measured, strict=True)

@@ -12,10 +12,10 @@ from torch import Tensor
 from lrpdyn.dynamics.measures import cosines
 from lrpdyn.errors import ArchitectureError, ObservationError
 from lrpdyn.explain.explanation import Question, chosen_samples, explain
-from lrpdyn.explain.model import Model, batches, with_held, with_plan
+from lrpdyn.explain.loaded import LoadedNetwork
+from lrpdyn.explain.model import batches, with_plan
 from lrpdyn.files.streamed import Samples
 from lrpdyn.lrp.composites import parse_composite
-from lrpdyn.lrp.registry import STOCK
 from lrpdyn.lrp.stock import reasons
 from lrpdyn.observations.checked_samples import checked_samples
 
@@ -23,7 +23,7 @@ from lrpdyn.observations.checked_samples import checked_samples
 LARGEST_DIFFERENCE = 1e-4
 
 
-def compare_outputs(model: Model, observations: Samples) -> dict[str, float]:
+def compare_outputs(loaded: LoadedNetwork, observations: Samples) -> dict[str, float]:
     """Return the largest difference between the network as loaded and as explained.
 
     Of `lrpdyn.observations.checked_samples.checked_samples`, as many as ``samples`` says.
@@ -36,8 +36,8 @@ def compare_outputs(model: Model, observations: Samples) -> dict[str, float]:
         The outputs are not (N, units), or the two networks differ.
     """
     samples = checked_samples(len(observations))
-    checked = with_held(model, model.held, samples)
-    compared = [_compared(checked, x) for x in batches(checked, observations[samples])]
+    checked = loaded.with_samples(samples)
+    compared = [_compared(checked, x) for x in batches(checked.model, observations[samples])]
     differences = [pair for pairs in compared for pair in pairs]
     difference, largest = max(differences, key=lambda pair: pair[0] / max(pair[1], 1e-30))
     if not difference <= LARGEST_DIFFERENCE * largest:
@@ -52,25 +52,25 @@ def compare_outputs(model: Model, observations: Samples) -> dict[str, float]:
     }
 
 
-def _compared(model: Model, x: Tensor) -> list[tuple[float, float]]:
+def _compared(loaded: LoadedNetwork, x: Tensor) -> list[tuple[float, float]]:
     """Return the differences between the forms of the network on a batch, each with its scale."""
-    shape = tuple(x.shape[1:])
+    shape, canonised = tuple(x.shape[1:]), loaded.canonised
+    architecture = loaded.model.resolved.architecture.name
     with torch.no_grad():
         try:
-            loaded = model.path(x)
+            outputs = loaded.path(x)
         except RuntimeError as error:
             raise ObservationError(
-                f"observations of shape {shape} do not fit architecture "
-                f"{model.resolved.architecture.name}: {str(error).splitlines()[0]}"
+                f"observations of shape {shape} do not fit architecture {architecture}: "
+                f"{str(error).splitlines()[0]}"
             ) from error
-        reference = model.canonised.reference(x)
-        differences = [_difference(loaded, reference)]
-        if model.canonised.unfolded is not model.canonised.explained:
-            differences.append(_difference(model.canonised.unfolded(x), model.explained(x)))
-    if loaded.ndim != 2:
+        differences = [_difference(outputs, canonised.reference(x))]
+        if canonised.unfolded is not canonised.explained:
+            differences.append(_difference(canonised.unfolded(x), canonised.explained(x)))
+    if outputs.ndim != 2:
         raise ArchitectureError(
-            f"architecture {model.resolved.architecture.name}: expected outputs (N, units), found "
-            f"{tuple(loaded.shape)} for {tuple(x.shape)}"
+            f"architecture {architecture}: expected outputs (N, units), found {tuple(outputs.shape)} "
+            f"for {tuple(x.shape)}"
         )
     return differences
 
@@ -86,18 +86,22 @@ def _difference(expected: Tensor, found: Tensor) -> tuple[float, float]:
     return float(difference), float(expected[finite].abs().max())
 
 
-def stock_deviation(model: Model, observations: Samples, question: Question) -> dict[str, Any]:
+def stock_deviation(
+    loaded: LoadedNetwork, observations: Samples, question: Question
+) -> dict[str, Any]:
     """Return how far Captum's own rule is from the exact one, and why.
 
     ``largest_difference`` is the largest difference over the largest relevance, ``cosine`` the least
     cosine of a sample's two maps, of as many samples as ``samples`` says.
     """
-    exact_rule = STOCK[model.composite.name]
+    exact_rule = loaded.model.composite.exact_rule
+    assert exact_rule is not None
     samples = checked_samples(len(observations))
-    checked, shown, asked = chosen_samples(model, observations, question, samples)
+    checked, shown, asked = chosen_samples(loaded, observations, question, samples)
     stock = explain(checked, shown, asked).relevance
-    exact_model = with_plan(replace(checked, composite=parse_composite(exact_rule)), shown, None)
-    exact = explain(exact_model, shown, asked).relevance
+    unplanned = replace(checked.model, composite=parse_composite(exact_rule))
+    exactly = replace(checked, model=with_plan(unplanned, shown, None))
+    exact = explain(exactly, shown, asked).relevance
     difference = np.abs(stock - exact).max() / max(float(np.abs(exact).max()), 1e-30)
     alike = cosines(stock, exact)
     return {
@@ -105,5 +109,5 @@ def stock_deviation(model: Model, observations: Samples, question: Question) -> 
         "largest_difference": float(difference),
         "cosine": None if np.isnan(alike).all() else float(np.nanmin(alike)),
         "samples": len(samples),
-        "reasons": reasons(model.explained, next(batches(checked, shown))),
+        "reasons": reasons(checked.explained, next(batches(checked.model, shown))),
     }

@@ -7,8 +7,7 @@ saliency maps"; Sixt et al. 2020, "When explanations lie".
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 from lrpdyn.dynamics.measures import cosines
 from lrpdyn.errors import UsageError
 from lrpdyn.explain.explanation import Explanation, Question, chosen_samples, explain
+from lrpdyn.explain.loaded import LoadedNetwork, other_weights
 from lrpdyn.explain.model import Model
 from lrpdyn.files.streamed import Samples
 from lrpdyn.lrp.canonical.layers import CONVOLUTIONS, Weighted
@@ -90,18 +90,6 @@ def random_weights(model: Model, seed: int) -> Weights:
     return fresh
 
 
-@contextmanager
-def holding(model: Model, weights: Mapping[str, torch.Tensor]) -> Iterator[None]:
-    """Put other weights, or some of them, into the model; give its own back at the end."""
-    state = model.network.state_dict()
-    own = {key: state[key].clone() for key in weights}
-    try:
-        model.network.load_state_dict({**state, **weights})
-        yield
-    finally:
-        model.network.load_state_dict({**state, **own})
-
-
 def upper_layers(model: Model) -> list[str]:
     """Return the keys of the weights of the upper layers.
 
@@ -121,14 +109,12 @@ def upper_layers(model: Model) -> list[str]:
 
 
 def dependence(
-    model: Model, observations: Samples, question: Question, fresh: Sequence[Weights]
+    loaded: LoadedNetwork, observations: Samples, question: Question, fresh: Sequence[Weights]
 ) -> dict[str, Any]:
-    """Return what the maps at the weights that are loaded depend on.
+    """Return what the maps of a step depend on.
 
     Parameters
     ----------
-    model
-        With the weights of one step.
     observations
         (N, ...); `lrpdyn.observations.checked_samples.checked_samples` are looked at.
     question
@@ -147,16 +133,17 @@ def dependence(
         null where there is nothing to compare.
     """
     samples = checked_samples(len(observations))
-    checked, shown, asked = chosen_samples(model, observations, question, samples)
+    checked, shown, asked = chosen_samples(loaded, observations, question, samples)
     own = explain(checked, shown, asked)
     fixed = Question(question.contrast, own.target, asked.runner_up)
     randoms = []
     for weights in fresh[:-1]:
-        with holding(model, weights):
-            randoms.append(explain(checked, shown, fixed).relevance)
-    upper = set(upper_layers(model))
-    with holding(model, {key: value for key, value in fresh[-1].items() if key in upper}):
-        without = explain(checked, shown, fixed).relevance
+        with other_weights(checked.model, weights, "a random network") as random:
+            randoms.append(explain(random, shown, fixed).relevance)
+    upper = set(upper_layers(checked.model))
+    others = {key: value for key, value in fresh[-1].items() if key in upper}
+    with other_weights(checked.model, others, "random upper layers") as changed:
+        without = explain(changed, shown, fixed).relevance
     to_random = [np.abs(cosines(own.relevance, other)) for other in randoms]
     among = [np.abs(cosines(a, b)) for a, b in combinations(randoms, 2)]
     return {
@@ -168,12 +155,12 @@ def dependence(
 
 
 def _best_to_worst(
-    model: Model, shown: Observations, own: Explanation, question: Question
+    loaded: LoadedNetwork, shown: Observations, own: Explanation, question: Question
 ) -> dict[str, float | None]:
     if own.outputs.shape[1] < 2:
         return Spread(None, None, None).as_dict()
     units = own.outputs.argmax(axis=1), own.outputs.argmin(axis=1)
-    best, worst = (explain(model, shown, Question(question.contrast, u)) for u in units)
+    best, worst = (explain(loaded, shown, Question(question.contrast, u)) for u in units)
     # The worst unit's score lies below the mean: in shares of the score, R / f, its sign is nothing.
     sign = np.sign(best.score * worst.score)
     return _spread([sign * cosines(best.relevance, worst.relevance)])

@@ -19,10 +19,10 @@ from lrpdyn.diagnostics.trace import AT_ONCE, Trace, trace
 from lrpdyn.dynamics.measures import normalise, rows
 from lrpdyn.errors import ArchitectureError, CheckpointError
 from lrpdyn.explain.explanation import Question, chosen_samples, explain
-from lrpdyn.explain.model import Model, can_load
+from lrpdyn.explain.loaded import LoadedNetwork, load_if_there
+from lrpdyn.explain.model import Model
 from lrpdyn.files.npy import map_npy
 from lrpdyn.files.streamed import Samples
-from lrpdyn.lrp.registry import STOCK
 from lrpdyn.observations.checked_samples import checked_samples, evenly_spaced
 from lrpdyn.outliers.facts import UNAVAILABLE, Evidence, RunFacts, Wanted
 from lrpdyn.system.memory import give_back
@@ -93,7 +93,7 @@ class SecondLook:
 
     def _places(self, wanted: Wanted) -> list[int]:
         """Return the places that are traced; stock rules leave nothing to trace."""
-        if self._model.composite.name in STOCK:
+        if self._model.composite.exact_rule is not None:
             return []
         return list(dict.fromkeys((*wanted.places, *wanted.usual)))
 
@@ -102,30 +102,32 @@ class SecondLook:
 
         Of up to 16 samples, spread over all; see `lrpdyn.diagnostics.occlusion.agreement`.
         """
-        if not self._load(step):
+        loaded = self._load(step)
+        if loaded is None:
             return None
         samples = evenly_spaced(len(self._observations), AGREEMENT_SAMPLES)
-        model, shown, asked = self._asked(self._targets[step], samples)
-        return {"step": step, **agreement(model, shown, self._maps(step, samples), fill, asked)}
+        part, shown, asked = self._chosen(loaded, self._targets[step], samples)
+        return {"step": step, **agreement(part, shown, self._maps(step, samples), fill, asked)}
 
-    def _load(self, step: int) -> bool:
-        return can_load(self._model, self._checkpoints[step], trust=self._trust)
+    def _load(self, step: int) -> LoadedNetwork | None:
+        return load_if_there(self._model, self._checkpoints[step], trust=self._trust)
 
-    def _asked(
-        self, targets: NDArray[np.int64], samples: Sequence[int]
-    ) -> tuple[Model, NDArray[np.float32], Question]:
+    def _chosen(
+        self, loaded: LoadedNetwork, targets: NDArray[np.int64], samples: Sequence[int]
+    ) -> tuple[LoadedNetwork, NDArray[np.float32], Question]:
         question = Question(self._question.contrast, targets, self._question.runner_up)
-        return chosen_samples(self._model, self._observations, question, samples)
+        return chosen_samples(loaded, self._observations, question, samples)
 
     def _traced(self, standing_out: Sequence[int]) -> list[int]:
         """Return the samples that are traced: those that checks look at, and those that stand out."""
         return [*self._checked, *(n for n in standing_out if n not in set(self._checked))]
 
     def _trace(self, step: int, standing_out: Sequence[int]) -> Trace | None:
-        if not self._load(step):
+        loaded = self._load(step)
+        if loaded is None:
             return None
         samples = self._traced(standing_out)
-        found = trace(*self._asked(self._targets[step], samples))
+        found = trace(*self._chosen(loaded, self._targets[step], samples))
         if len(samples) > AT_ONCE:  # what few leave behind is used again for the next step
             give_back()
         return found
@@ -134,9 +136,10 @@ class SecondLook:
         self, before: int, after: int, samples: tuple[int, ...]
     ) -> dict[int, float | str | None]:
         """Return the share of each sample's change that goes away when its old unit is kept."""
-        if not self._load(after):
+        loaded = self._load(after)
+        if loaded is None:
             return dict.fromkeys(samples, UNAVAILABLE)
-        kept = explain(*self._asked(self._targets[before], samples))
+        kept = explain(*self._chosen(loaded, self._targets[before], samples))
         try:
             stored = self._maps(before, samples), self._maps(after, samples)
         except (CheckpointError, ArchitectureError, OSError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -11,10 +11,10 @@ from torch import Tensor
 
 from lrpdyn.diagnostics.at_each_step import layer_names
 from lrpdyn.explain.explanation import Question
-from lrpdyn.explain.model import Model, batches
+from lrpdyn.explain.loaded import LoadedNetwork
+from lrpdyn.explain.model import batches
 from lrpdyn.lrp.attribution import Propagated, contrast_rows, explain
 from lrpdyn.lrp.canonical.layers import Weighted
-from lrpdyn.lrp.rules import positive_part
 from lrpdyn.outliers.criteria import VANISHED
 
 Floats = NDArray[np.float64]
@@ -69,12 +69,13 @@ class Trace:
         return layer, float(self.kept[layer, sample])
 
 
-def trace(model: Model, observations: NDArray[np.float32], question: Question) -> Trace:
-    """Explain all samples at the weights that are loaded, and keep what every layer did.
+def trace(loaded: LoadedNetwork, observations: NDArray[np.float32], question: Question) -> Trace:
+    """Return what every layer did when all samples are explained.
 
     `question` holds a target for each sample. Of each batch only the numbers are kept.
     """
-    model = replace(model, batch_size=min(model.batch_size, AT_ONCE))
+    loaded = loaded.with_batch_size(min(loaded.model.batch_size, AT_ONCE))
+    model = loaded.model
     names, start = layer_names(model), 0
     layers: list[str] = []
     rules: list[str] = []
@@ -91,9 +92,9 @@ def trace(model: Model, observations: NDArray[np.float32], question: Question) -
             chosen = outputs.argmax(dim=1) if unit is None else unit
             return contrast_rows(outputs, chosen, asked.contrast, second)
 
-        done = explain(model.explained, model.plan, x, choose, keep=True).layers
+        done = explain(loaded.explained, model.plan, x, choose, keep=True).layers
         layers = list(done)[::-1]
-        rules = [done[layer].rule for layer in layers]
+        rules = [done[layer].rule.text for layer in layers]
         parts.append(
             [
                 torch.stack([of(done[layer]) for layer in layers])
@@ -145,15 +146,7 @@ def small_share(done: Propagated) -> Tensor:
 
 def denominators(done: Propagated) -> Tensor | None:
     """Return what a rule divides the relevance of each output by, or None for other rules."""
-    call, (name, _, values) = done.call, done.rule.partition(":")
-    if not isinstance(call.layer, Weighted):
+    divides = done.rule.denominator
+    if divides is None or not isinstance(done.call.layer, Weighted):
         return None
-    if name in ("epsilon", "lrp0"):
-        return call.output
-    if name not in ("zplus", "alphabeta", "gamma"):
-        return None
-    positive = positive_part(call)
-    if name != "gamma":
-        return positive
-    favoured = torch.where(call.output > 0, positive, call.output - positive)
-    return call.output + float(values.partition(",")[0]) * favoured
+    return divides(done.call)

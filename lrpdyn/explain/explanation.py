@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -11,23 +11,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lrpdyn.errors import RunError
-from lrpdyn.explain.model import (
-    Model,
-    batch_slices,
-    batches,
-    with_held,
-)
+from lrpdyn.explain.loaded import LoadedNetwork
+from lrpdyn.explain.model import batch_slices, batches
 from lrpdyn.files.streamed import Samples
 from lrpdyn.lrp import attribution
 from lrpdyn.lrp.attribution import contrast_rows
-from lrpdyn.lrp.registry import STOCK
 from lrpdyn.lrp.stock import explain_with_stock_rule
 from lrpdyn.system.memory import SAMPLES, give_back, is_out_of_memory
 
 Integers = NDArray[np.int64]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Explanation:
     """What one checkpoint gives for N samples; `score` is NaN where an output is not finite.
 
@@ -67,40 +62,41 @@ class Question:
 
 
 def chosen_samples(
-    model: Model, observations: Samples, question: Question, samples: Sequence[int]
-) -> tuple[Model, NDArray[np.float32], Question]:
-    """Return the model, the observations and the question of some samples alone."""
-    part = with_held(model, model.held, samples)
-    return part, observations[list(samples)], question.part(list(samples))
+    loaded: LoadedNetwork, observations: Samples, question: Question, samples: Sequence[int]
+) -> tuple[LoadedNetwork, NDArray[np.float32], Question]:
+    """Return the network, the observations and the question of some samples alone."""
+    chosen = list(samples)
+    return loaded.with_samples(chosen), observations[chosen], question.part(chosen)
 
 
-def preferred(model: Model, x: Tensor, outputs: Tensor) -> Tensor:
-    """Return the unit that the network as loaded prefers, (N,).
+def preferred(loaded: LoadedNetwork, x: Tensor, outputs: Tensor) -> Tensor:
+    """Return the unit that the network prefers, (N,).
 
     Where an expectation over a softmax is explained at the logits, it is the expectation that
     decides what the agent does.
     """
-    if model.canonised.reference is model.canonised.unfolded:
+    canonised = loaded.canonised
+    if canonised.reference is canonised.unfolded:
         return outputs.argmax(dim=1)
     with torch.no_grad():
-        chosen: Tensor = model.canonised.reference(x).argmax(dim=1)
+        chosen: Tensor = canonised.reference(x).argmax(dim=1)
     return chosen
 
 
-def outputs_of(model: Model, observations: Samples) -> NDArray[np.float64]:
+def outputs_of(loaded: LoadedNetwork, observations: Samples) -> NDArray[np.float64]:
     """Return the plain outputs of the head, (N, units)."""
     with torch.no_grad():
-        outputs = [model.explained(x).cpu() for x in batches(model, observations)]
+        outputs = [loaded.explained(x).cpu() for x in batches(loaded.model, observations)]
     return torch.cat(outputs).double().numpy()
 
 
-def explain(model: Model, observations: Samples, question: Question) -> Explanation:
-    """Explain each sample's score at the weights that are loaded."""
-    return joined(list(explain_parts(model, observations, question)))
+def explain(loaded: LoadedNetwork, observations: Samples, question: Question) -> Explanation:
+    """Return the explanation of each sample's score."""
+    return joined(list(explain_parts(loaded, observations, question)))
 
 
 def explain_parts(
-    model: Model,
+    loaded: LoadedNetwork,
     observations: Samples,
     question: Question,
     halved: Callable[[int], object] = lambda size: None,
@@ -115,12 +111,12 @@ def explain_parts(
     RunError
         There is not enough memory for one sample.
     """
-    done = 0
+    done, model = 0, loaded.model
     while done < len(observations):
         try:
             chosen = batch_slices(model, len(observations), done)
             for part, x in zip(chosen, batches(model, observations, done), strict=True):
-                yield explain_batch(model, x, question.part(part))
+                yield explain_batch(loaded, x, question.part(part))
                 done = part.stop
                 if part.stop // SAMPLES > part.start // SAMPLES:
                     give_back()
@@ -135,27 +131,30 @@ def explain_parts(
                 ) from error
         # Not before the error is gone, which holds what the batch took.
         if done < len(observations):
-            model = replace(model, batch_size=-(-min(model.batch_size, len(observations)) // 2))
-            halved(model.batch_size)
+            half = -(-min(model.batch_size, len(observations)) // 2)
+            loaded = loaded.with_batch_size(half)
+            model = loaded.model
+            halved(half)
             if model.device.type == "cuda":
                 torch.cuda.empty_cache()
 
 
 def joined(parts: Sequence[Explanation]) -> Explanation:
     """Put the explanations of parts of the samples together."""
+    names = [field.name for field in fields(Explanation)]
     return Explanation(
-        *(np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(Explanation))
+        **{name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
     )
 
 
-def explain_batch(model: Model, x: Tensor, question: Question) -> Explanation:
-    """Explain one batch of `batches`; the question is that of its samples."""
+def explain_batch(loaded: LoadedNetwork, x: Tensor, question: Question) -> Explanation:
+    """Return the explanation of one batch of `batches`; the question is that of its samples."""
     chosen: dict[str, Tensor] = {}
 
     def choose(outputs: Tensor) -> Tensor:
-        argmax = preferred(model, x, outputs)
-        target = argmax if question.targets is None else _tensor(question.targets, model)
-        second = None if question.runner_up is None else _tensor(question.runner_up, model)
+        argmax = preferred(loaded, x, outputs)
+        target = argmax if question.targets is None else _on(x, question.targets)
+        second = None if question.runner_up is None else _on(x, question.runner_up)
         rows = contrast_rows(outputs, target, question.contrast, second)
         chosen.update(argmax=argmax, target=target, rows=rows)
         if not bool(torch.isfinite(outputs).all()):
@@ -163,18 +162,18 @@ def explain_batch(model: Model, x: Tensor, question: Question) -> Explanation:
         return rows
 
     try:
-        outputs, maps, support = explain_rows(model, x, choose)
+        outputs, maps, support = explain_rows(loaded, x, choose)
     except _NotFiniteError as stopped:
         outputs = stopped.outputs
         maps, support = torch.full_like(x, torch.nan), torch.full_like(outputs[:, 0], torch.nan)
     score = (chosen["rows"].cpu().double() * outputs.cpu().double()).sum(dim=1)
     return Explanation(
-        maps.float().cpu().numpy(),
-        score.numpy(),
-        chosen["target"].cpu().numpy(),
-        chosen["argmax"].cpu().numpy(),
-        support.cpu().double().numpy(),
-        outputs.cpu().double().numpy(),
+        relevance=maps.float().cpu().numpy(),
+        score=score.numpy(),
+        target=chosen["target"].cpu().numpy(),
+        argmax=chosen["argmax"].cpu().numpy(),
+        support=support.cpu().double().numpy(),
+        outputs=outputs.cpu().double().numpy(),
     )
 
 
@@ -187,17 +186,18 @@ class _NotFiniteError(Exception):
 
 
 def explain_rows(
-    model: Model, x: Tensor, choose: Callable[[Tensor], Tensor]
+    loaded: LoadedNetwork, x: Tensor, choose: Callable[[Tensor], Tensor]
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return outputs (N, K), relevance and support (N,) of a batch, under the model's rule."""
-    if model.composite.name in STOCK:
+    model = loaded.model
+    if model.composite.exact_rule is not None:
         outputs, maps = explain_with_stock_rule(
-            model.path, model.explained, model.composite.name, x, choose
+            loaded.path, loaded.explained, model.composite.name, x, choose
         )
         return outputs, maps, torch.full_like(outputs[:, 0], torch.nan)
-    found = attribution.explain(model.explained, model.plan, x, choose)
+    found = attribution.explain(loaded.explained, model.plan, x, choose)
     return found.outputs, found.relevance, found.support
 
 
-def _tensor(values: NDArray[np.int64], model: Model) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(values)).to(model.device)
+def _on(x: Tensor, units: Integers) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(units)).to(x.device)

@@ -2,34 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 from torch import Tensor, fx, nn
 
-from lrpdyn.architectures.registry import Resolved, load_weights, path_of
+from lrpdyn.architectures.registry import Resolved, path_of
 from lrpdyn.checkpoints.model import Checkpoint
-from lrpdyn.checkpoints.readers import read_weights, read_weights_again
-from lrpdyn.errors import ArchitectureError, CheckpointError, UsageError
+from lrpdyn.errors import ArchitectureError, UsageError
 from lrpdyn.files.streamed import Samples, pieces
 from lrpdyn.lrp.canonical.canonise import Canonised, canonise_fully
 from lrpdyn.lrp.canonical.layers import Weighted
 from lrpdyn.lrp.composites import Composite
 from lrpdyn.lrp.plan import Bounds, Plan, layers_of, make_plan
-from lrpdyn.lrp.registry import STOCK, Rule
+from lrpdyn.lrp.registry import Rule
 from lrpdyn.observations.fixed_inputs import Held
 from lrpdyn.observations.layout import Expected
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
+class OtherWeights:
+    """Weights that are not a checkpoint's, such as those of a random network: what they are called."""
+
+    name: str
+
+
+@dataclass(kw_only=True)
+class WeightsNow:
+    """Which weights a network has now; None before any were put into it."""
+
+    source: Checkpoint | OtherWeights | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Model:
     """A network, and the canonised path to one of its heads, which shares its weights.
 
-    `plan` is the rule of each layer; it is empty until the observations are known, and where one of
-    Captum's own rules is asked for. `held` are the values of the other inputs, by sample, of a
-    network with several.
+    What needs certain weights takes a `lrpdyn.explain.loaded.LoadedNetwork`.
+
+    Parameters
+    ----------
+    plan
+        The rule of each layer; empty until the observations are known, and under one of Captum's own
+        rules.
+    held
+        The values of the other inputs, by sample, of a network with several.
+    weights
+        Which weights are in the network; models that are made of this one share it.
     """
 
     resolved: Resolved
@@ -42,6 +63,7 @@ class Model:
     device: torch.device
     batch_size: int
     held: Held = field(default_factory=dict)
+    weights: WeightsNow = field(default_factory=WeightsNow)
 
     @property
     def explained(self) -> fx.GraphModule:
@@ -57,10 +79,20 @@ def make_model(
     network = resolved.build().to(chosen)
     name, path = path_of(network, head)
     canonised = canonise_fully(path.eval(), composite.claims)
-    return Model(resolved, network, path, canonised, composite, {}, name, chosen, batch_size)
+    return Model(
+        resolved=resolved,
+        network=network,
+        path=path,
+        canonised=canonised,
+        composite=composite,
+        plan={},
+        head=name,
+        device=chosen,
+        batch_size=batch_size,
+    )
 
 
-def with_held(model: Model, held: Held, chosen: Sequence[int]) -> Model:
+def with_fixed_inputs(model: Model, held: Held, chosen: Sequence[int]) -> Model:
     """Return the model with the other inputs' values of the samples that were chosen."""
     return replace(model, held={name: values[list(chosen)] for name, values in held.items()})
 
@@ -73,18 +105,18 @@ def with_plan(model: Model, observations: Samples, bounds: Bounds | None) -> Mod
     Raises
     ------
     UsageError
-        A rule does not fit a layer, or observations lie outside of the bounds of ``zbox``.
+        A rule does not fit a layer, or observations lie outside of the bounds of a rule.
     """
-    if model.composite.name in STOCK:
+    if model.composite.exact_rule is not None:
         return model
     for assignment in model.composite.assignments:
-        if assignment.rule.name == "zbox":
-            _check_box(assignment.rule, observations)
+        if assignment.rule.definition.bounded:
+            _check_bounds(assignment.rule, observations)
     example = next(batches(model, observations[:1]))
     return replace(model, plan=make_plan(model.explained, model.composite, example, bounds))
 
 
-def _check_box(rule: Rule, observations: Samples) -> None:
+def _check_bounds(rule: Rule, observations: Samples) -> None:
     low, high = rule.parameters["low"], rule.parameters["high"]
     if low is None or high is None:
         return
@@ -122,36 +154,6 @@ def expected_observations(model: Model, shape: tuple[int, ...] | None) -> Expect
         range=preprocessing.expected,
         shape=shape,
     )
-
-
-def load(model: Model, checkpoint: Checkpoint, *, trust: bool) -> str:
-    """Load a checkpoint's weights into the model; return their SHA-256."""
-    weights, sha256 = read_weights(
-        checkpoint.path, checkpoint.format, trust=trust, weights=checkpoint.weights
-    )
-    _put(model, checkpoint, weights)
-    return sha256
-
-
-def load_again(model: Model, checkpoint: Checkpoint, *, trust: bool) -> None:
-    """Load the weights of a checkpoint that was explained before."""
-    weights = read_weights_again(
-        checkpoint.path, checkpoint.format, trust=trust, weights=checkpoint.weights
-    )
-    _put(model, checkpoint, weights)
-
-
-def _put(model: Model, checkpoint: Checkpoint, weights: Mapping[str, Tensor]) -> None:
-    load_weights(model.network, weights, model.resolved, str(checkpoint.path), model.path)
-
-
-def can_load(model: Model, checkpoint: Checkpoint, *, trust: bool) -> bool:
-    """Load a checkpoint that was explained before, and tell whether it is still there."""
-    try:
-        load_again(model, checkpoint, trust=trust)
-    except (CheckpointError, ArchitectureError, OSError):
-        return False
-    return True
 
 
 def batch_slices(model: Model, count: int, begin: int = 0) -> Iterator[slice]:

@@ -12,17 +12,17 @@ from captum.attr._utils.lrp_rules import PropagationRule
 from torch import Tensor, fx, nn
 
 from lrpdyn.errors import ArchitectureError
-from lrpdyn.lrp import rules
 from lrpdyn.lrp.canonical.layers import Layer, Weighted, remembering
 from lrpdyn.lrp.composites import called
-from lrpdyn.lrp.plan import LayerRule, Plan, layers_of
+from lrpdyn.lrp.plan import LayerRule, Plan, layer_rule, layers_of
+from lrpdyn.lrp.registry import make_rule
 from lrpdyn.lrp.rules import Call, Shared
 
 #: The layer that makes scores of outputs where these do not come from a Linear layer.
 CONTRAST = "contrast"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Explained:
     """What a batch of N samples gives.
 
@@ -45,11 +45,11 @@ class Explained:
     layers: Mapping[str, Propagated]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Propagated:
     """What one layer did: its call, and the relevance of its output and of its inputs."""
 
-    rule: str
+    rule: LayerRule
     call: Call
     relevance_output: Tensor
     relevance_inputs: tuple[Tensor, ...]
@@ -154,7 +154,8 @@ def explain(
             return _with_added_layer(network, plan, x, outputs, rows, keep=keep)
         if name is None:
             found, done = _run(_Scores(network, outputs), layers_of(network), plan, x, rows, keep)
-            return Explained(outputs, found, torch.full_like(outputs[:, 0], torch.nan), done)
+            unknown = torch.full_like(outputs[:, 0], torch.nan)
+            return Explained(outputs=outputs, relevance=found, support=unknown, layers=done)
         return _through_head(network, plan, x, outputs, rows, name, keep=keep)
 
 
@@ -182,7 +183,8 @@ def _through_head(
         found, done = _run(scored, layers_of(network), plan, x, seeds, keep)
     finally:
         network.set_submodule(name, head)
-    return Explained(outputs, found, _support(hidden, folded.weights()[0][unit]), done)
+    support = _support(hidden, folded.weights()[0][unit])
+    return Explained(outputs=outputs, relevance=found, support=support, layers=done)
 
 
 def _with_added_layer(
@@ -192,12 +194,13 @@ def _with_added_layer(
     scores, unit = torch.unique(rows, dim=0, return_inverse=True)
     contrast = Weighted(_as_linear(scores, None))
     layers = {**layers_of(network), CONTRAST: contrast}
-    whole = {**plan, CONTRAST: LayerRule("lrp0", rules.lrp0)}
+    whole = {**plan, CONTRAST: layer_rule(make_rule("lrp0", {}))}
     seeds = torch.eye(len(scores), dtype=rows.dtype, device=rows.device)[unit]
     with torch.no_grad():
         scored = _Scores(network, contrast(outputs), contrast)
     found, done = _run(scored, layers, whole, x, seeds, keep)
-    return Explained(outputs, found, _support(outputs, rows), done)
+    support = _support(outputs, rows)
+    return Explained(outputs=outputs, relevance=found, support=support, layers=done)
 
 
 def _support(hidden: Tensor, weight: Tensor) -> Tensor:
@@ -338,7 +341,9 @@ class AttachedRule(PropagationRule):  # type: ignore[misc]  # Captum is not type
                 f"of {called(call.layer)}, expected {tuple(taken[0])}"
             )
         if self.keep:
-            self.done = Propagated(self.rule.text, call, relevance, shared)
+            self.done = Propagated(
+                rule=self.rule, call=call, relevance_output=relevance, relevance_inputs=shared
+            )
         device = call.output.device
         self.relevance_output[device] = relevance
         self.relevance_input[device] = shared[0] if len(shared) == 1 else list(shared)

@@ -81,6 +81,15 @@ class Composite:
             return str(Rule(self.name, dict(self.parameters)))
         return self.name
 
+    @property
+    def exact_rule(self) -> str | None:
+        """The rule here that does what Captum's own of this name says; None for other rules."""
+        return STOCK.get(self.name)
+
+    def about(self) -> dict[str, Any]:
+        """Return what a reader of a run has to know of a rule; nothing is known of other composites."""
+        return Rule(self.name, self.parameters).about() if self.name in RULES else {}
+
     def claims(self, name: str, module: nn.Module) -> bool:
         """Tell whether a module is given a rule as a whole, by its whole name or its class."""
         return any(
@@ -159,10 +168,9 @@ def parse_composite(text: str) -> Composite:
         if plain in RULES:
             raise
         raise unknown_rule(plain, (*COMPOSITES, *STOCK, "FILE.toml")) from error
-    if plain == "zbox":
-        # Its bounds are those of the observation: deep Taylor decomposition has z+ above it.
-        above = Assignment(make_rule("zplus", {}))
-        return Composite("zbox", (Assignment(rule, first=True), above), rule.parameters)
+    if rule.definition.above is not None:
+        above = Assignment(parse_rule(rule.definition.above))
+        return Composite(plain, (Assignment(rule, first=True), above), rule.parameters)
     if plain == "pass":
         raise UsageError(
             "rule pass is for single layers: give it in a rules file, --rule FILE.toml"

@@ -23,16 +23,28 @@ from lrpdyn.lrp.canonical.layers import (
     Sum,
 )
 from lrpdyn.lrp.composites import Assignment, Composite, called
-from lrpdyn.lrp.registry import RULES, Rule
+from lrpdyn.lrp.registry import Rule
 from lrpdyn.lrp.rules import Call, Shared
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class LayerRule:
-    """The rule of one layer: how the manifest names it, and what it does."""
+    """The rule of one layer: how the manifest names it, what it does, and what it divides by."""
 
     text: str
     function: Callable[[Call, Tensor], Shared]
+    denominator: Callable[[Call], Tensor] | None = None
+
+
+def layer_rule(rule: Rule, **values: Tensor) -> LayerRule:
+    """Return a rule for a layer, with its parameters or with other values of them."""
+    definition, parameters = rule.definition, {**rule.parameters, **values}
+    divides = definition.denominator
+    return LayerRule(
+        text=str(rule),
+        function=functools.partial(definition.function, **parameters),
+        denominator=None if divides is None else functools.partial(divides, **parameters),
+    )
 
 
 Plan = dict[str, LayerRule]
@@ -74,10 +86,10 @@ def make_plan(
     composite
         Which rule is for which layers.
     example
-        One observation, (1, ...), whose shape ``zbox`` needs.
+        One observation, (1, ...), whose shape a rule with bounds needs.
     bounds
         The least and the largest value that observations can have, for all channels or for each;
-        for ``zbox`` without bounds of its own.
+        for a rule with bounds that has none of its own.
 
     Raises
     ------
@@ -118,7 +130,7 @@ def _places(assignment: Assignment, layers: Mapping[str, Layer]) -> Sequence[str
 def _default(name: str, layer: Layer, composite: Composite) -> LayerRule:
     for kind, text, function in _DEFAULTS:
         if isinstance(layer, kind):
-            return LayerRule(text, function)
+            return LayerRule(text=text, function=function)
     raise UsageError(
         f"--rule {composite.name}: no entry is for layer '{name}' ({called(layer)}); add one "
         'without name and type at the end, such as rule = "epsilon"'
@@ -134,16 +146,16 @@ def _given(
     bounds: Bounds | None,
 ) -> LayerRule:
     rule = assignment.rule
-    definition = RULES[rule.name]
+    definition = rule.definition
     if layer.kind not in definition.kinds:
         raise UsageError(
             f"rule {rule} is for {', '.join(definition.kinds)} layers; it was given to '{name}' "
             f"({called(layer)}, {layer.kind})"
         )
-    if rule.name == "zbox":
-        low, high = _bounds_at(network, name, layer, rule, example, bounds)
-        return LayerRule(str(rule), functools.partial(definition.function, low=low, high=high))
-    return LayerRule(str(rule), functools.partial(definition.function, **rule.parameters))
+    if not definition.bounded:
+        return layer_rule(rule)
+    low, high = _bounds_at(network, name, layer, rule, example, bounds)
+    return layer_rule(rule, low=low, high=high)
 
 
 def _bounds_at(
@@ -157,20 +169,20 @@ def _bounds_at(
     """Return the bounds of the layer's input: those of the observation, scaled as it is."""
     if not layer.sees_observation:
         raise UsageError(
-            f"rule zbox is for the layer that sees the observation; '{name}' sees what other "
+            f"rule {rule.name} is for the layer that sees the observation; '{name}' sees what other "
             "layers made of it"
         )
     low, high = rule.parameters["low"], rule.parameters["high"]
     if low is None or high is None:
         if bounds is None:
             raise UsageError(
-                "rule zbox: the range of this network's observations is not known; give it, in the "
-                "units that the network takes: zbox:LOW,HIGH, such as zbox:0,1"
+                f"rule {rule.name}: the range of this network's observations is not known; give it, in "
+                f"the units that the network takes: {rule.name}:LOW,HIGH, such as {rule.name}:0,1"
             )
         low, high = bounds
     if example is None:
-        raise ValueError("zbox needs an example of the observations")
-    ends = [_filled(example, low), _filled(example, high)]
+        raise ValueError(f"{rule.name} needs an example of the observations")
+    ends = [_filled(example, end, rule.name) for end in (low, high)]
     caught: list[Tensor] = []
     handle = layer.register_forward_pre_hook(lambda module, inputs: caught.append(inputs[0]))
     try:
@@ -182,12 +194,12 @@ def _bounds_at(
     return torch.minimum(*caught), torch.maximum(*caught)
 
 
-def _filled(example: Tensor, value: float | tuple[float, ...]) -> Tensor:
+def _filled(example: Tensor, value: float | tuple[float, ...], rule: str) -> Tensor:
     """Return `value`, or one for each channel, in the shape of `example`."""
     if isinstance(value, tuple):
         if example.ndim < 3 or len(value) != example.shape[1]:
             raise UsageError(
-                f"rule zbox: found {len(value)} bounds, one for each channel, for observations of "
+                f"rule {rule}: found {len(value)} bounds, one for each channel, for observations of "
                 f"shape {tuple(example.shape[1:])}"
             )
         shape = (1, len(value), *[1] * (example.ndim - 2))

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from importlib.metadata import entry_points
+from typing import Any
+
+from torch import Tensor
 
 from lrpdyn.errors import UsageError
 from lrpdyn.lrp import rules
@@ -21,9 +24,9 @@ ANY = ("linear", "convolution", "average-pooling", "max-pooling", "sum", "activa
        "normalisation", "opaque")  # fmt: skip
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RuleDefinition:
-    """A registered rule.
+    """A registered rule, and all that other rooms need to know of it.
 
     Parameters
     ----------
@@ -37,13 +40,36 @@ class RuleDefinition:
         The kinds of layers (`lrpdyn.lrp.canonical.layers`) that it can be given to.
     check
         Raises UsageError where the values make no sense together.
+    title
+        Its name in a sentence; the name that ``--rule`` takes where there is none.
+    usual_sum
+        What sum|R| / |score| usually is under it, in words; None where the rule alone does not say.
+    terms_cancel
+        Whether contributions of both signs cancel in its denominators, so that maps are noisy.
+    shows_support_only
+        Whether it shares a score among what speaks for it alone; or says so of its parameters.
+    denominator
+        Gives what relevance is divided by at each output of a linear layer, from (call,
+        **parameters); None for a rule that does not divide so.
+    bounded
+        Whether its parameters are ``low`` and ``high``, bounds that all observations lie within, and
+        it is for the layer that sees these.
+    above
+        The rule of all other layers, where ``--rule`` gives it to the first linear layer alone.
     """
 
     function: RuleFunction
-    parameters: Parameters
-    source: str
+    parameters: Parameters = field(default_factory=dict)
+    source: str = ""
     kinds: tuple[str, ...] = LINEAR
     check: Callable[[Parameters], None] | None = None
+    title: str | None = None
+    usual_sum: str | None = None
+    terms_cancel: bool = False
+    shows_support_only: bool | Callable[[Parameters], bool] = False
+    denominator: Callable[..., Tensor] | None = None
+    bounded: bool = False
+    above: str | None = None
 
     @property
     def summary(self) -> str:
@@ -58,6 +84,27 @@ class Rule:
     name: str
     parameters: Parameters
 
+    @property
+    def definition(self) -> RuleDefinition:
+        """What is registered under its name."""
+        return RULES[self.name]
+
+    @property
+    def shows_support_only(self) -> bool:
+        """Whether it shares a score among what speaks for it alone."""
+        shows = self.definition.shows_support_only
+        return shows if isinstance(shows, bool) else shows(self.parameters)
+
+    def about(self) -> dict[str, Any]:
+        """Return what a reader of a run has to know of the rule, as plain data."""
+        definition = self.definition
+        return {
+            "title": definition.title or self.name,
+            "usual_sum": definition.usual_sum,
+            "terms_cancel": definition.terms_cancel,
+            "shows_support_only": self.shows_support_only,
+        }
+
     def __str__(self) -> str:
         """Return the form that ``--rule`` takes."""
         values = [_text(value) for value in self.parameters.values() if value is not None]
@@ -68,6 +115,11 @@ def _text(value: float | tuple[float, ...]) -> str:
     if isinstance(value, tuple):
         return "/".join(f"{entry:g}" for entry in value)
     return f"{value:g}"
+
+
+def _check_epsilon(parameters: Parameters) -> None:
+    if parameters["epsilon"] == 0:
+        raise UsageError("rule epsilon: epsilon must be above 0; lrp0 is the rule without it")
 
 
 def _check_alphabeta(parameters: Parameters) -> None:
@@ -96,31 +148,75 @@ def _check_box(parameters: Parameters) -> None:
         raise UsageError("rule zbox: each lower bound must lie below its upper one")
 
 
+_LEAST_LOSS = "1, less what biases take"
+_CANCELLING = "100 and more, for terms of both signs cancel"
+
 RULES: dict[str, RuleDefinition] = {
     "zplus": RuleDefinition(
-        rules.zplus, {}, "Bach et al. 2015, eq. 60; Montavon et al. 2017, eq. 15",
-        (*LINEAR, "average-pooling", "sum"),
+        function=rules.zplus,
+        source="Bach et al. 2015, eq. 60; Montavon et al. 2017, eq. 15",
+        kinds=(*LINEAR, "average-pooling", "sum"),
+        title="z-plus",
+        usual_sum=_LEAST_LOSS,
+        shows_support_only=True,
+        denominator=rules.positive_part,
     ),
     "epsilon": RuleDefinition(
-        rules.epsilon, {"epsilon": STABILISER}, "Bach et al. 2015, eq. 58",
-        (*LINEAR, "average-pooling", "sum"),
+        function=rules.epsilon,
+        parameters={"epsilon": STABILISER},
+        source="Bach et al. 2015, eq. 58",
+        kinds=(*LINEAR, "average-pooling", "sum"),
+        check=_check_epsilon,
+        usual_sum=_CANCELLING,
+        terms_cancel=True,
+        denominator=rules.whole_output,
     ),
     "gamma": RuleDefinition(
-        rules.gamma, {"gamma": 0.25}, "Montavon et al. 2019, sec. 10.2.3; Andeol et al. 2021"
+        function=rules.gamma,
+        parameters={"gamma": 0.25},
+        source="Montavon et al. 2019, sec. 10.2.3; Andeol et al. 2021",
+        usual_sum="1 to 6",
+        denominator=rules.favoured_output,
     ),
-    "lrp0": RuleDefinition(rules.lrp0, {}, "Bach et al. 2015, eq. 56"),
+    "lrp0": RuleDefinition(
+        function=rules.lrp0,
+        source="Bach et al. 2015, eq. 56",
+        usual_sum=_CANCELLING,
+        terms_cancel=True,
+        denominator=rules.whole_output,
+    ),
     "alphabeta": RuleDefinition(
-        rules.alphabeta, {"alpha": 2.0, "beta": 1.0}, "Bach et al. 2015, eq. 60",
+        function=rules.alphabeta,
+        parameters={"alpha": 2.0, "beta": 1.0},
+        source="Bach et al. 2015, eq. 60",
         check=_check_alphabeta,
+        shows_support_only=lambda parameters: parameters["beta"] == 0,
+        denominator=rules.positive_part,
     ),
     "zbox": RuleDefinition(
-        rules.zbox, {"low": None, "high": None}, "Montavon et al. 2017, eq. 14", check=_check_box
+        function=rules.zbox,
+        parameters={"low": None, "high": None},
+        source="Montavon et al. 2017, eq. 14",
+        check=_check_box,
+        usual_sum=_LEAST_LOSS,
+        bounded=True,
+        above="zplus",  # as deep Taylor decomposition has it
     ),
-    "wsquare": RuleDefinition(rules.wsquare, {}, "Montavon et al. 2017, eq. 12"),
-    "flat": RuleDefinition(rules.flat, {}, "Lapuschkin et al. 2019, supplement"),
-    "pass": RuleDefinition(rules.pass_through, {}, "Bach et al. 2015", ANY),
-    "norm": RuleDefinition(rules.norm, {}, "Bach et al. 2015, eq. 58", ANY),
-}  # fmt: skip
+    "wsquare": RuleDefinition(
+        function=rules.wsquare, source="Montavon et al. 2017, eq. 12", usual_sum=_LEAST_LOSS
+    ),
+    "flat": RuleDefinition(
+        function=rules.flat, source="Lapuschkin et al. 2019, supplement", usual_sum=_LEAST_LOSS
+    ),
+    "pass": RuleDefinition(function=rules.pass_through, source="Bach et al. 2015", kinds=ANY),
+    "norm": RuleDefinition(
+        function=rules.norm,
+        source="Bach et al. 2015, eq. 58",
+        kinds=ANY,
+        usual_sum=_CANCELLING,
+        terms_cancel=True,
+    ),
+}
 #: Names that stand for a rule with its parameters.
 ALIASES = {"alpha2beta1": "alphabeta:2,1", "alpha1beta0": "alphabeta:1,0"}
 #: Captum's own rules, as they are, and the rule here that does exactly what the name says.
@@ -141,6 +237,8 @@ def register_rule(
     parameters: Mapping[str, float] | None = None,
     source: str = "",
     kinds: tuple[str, ...] = ANY,
+    usual_sum: str | None = None,
+    shows_support_only: bool = False,
 ) -> None:
     """Make `name` known to ``--rule`` and to rules files.
 
@@ -158,6 +256,11 @@ def register_rule(
         Paper and equation, shown by ``lrpdyn rules``.
     kinds
         The kinds of layers that it can be given to.
+    usual_sum
+        What sum|R| / |score| usually is under it, in words, for the closing lines of ``compute``.
+    shows_support_only
+        Whether it shares a score among what speaks for it alone, as z-plus does. The report then
+        looks for negative scores, and for scores that hardly anything speaks for.
 
     Raises
     ------
@@ -167,7 +270,14 @@ def register_rule(
     there = RULES.get(name)
     if name in ALIASES or (there is not None and not _same_source(there.function, function)):
         raise ValueError(f"a rule is called '{name}' already")
-    RULES[name] = RuleDefinition(function, dict(parameters or {}), source, kinds)
+    RULES[name] = RuleDefinition(
+        function=function,
+        parameters=dict(parameters or {}),
+        source=source,
+        kinds=kinds,
+        usual_sum=usual_sum,
+        shows_support_only=shows_support_only,
+    )
 
 
 def _same_source(one: RuleFunction, two: RuleFunction) -> bool:
@@ -196,6 +306,18 @@ def rule_definitions() -> dict[str, RuleDefinition]:
 def _definition(name: str) -> RuleDefinition | None:
     # Installed packages are looked at only for a name that is not known.
     return RULES.get(name) or rule_definitions().get(name)
+
+
+def shows_support_only(text: str) -> bool:
+    """Return whether the rule of a layer, as a manifest writes it, shows support alone.
+
+    >>> shows_support_only("alphabeta:1,0"), shows_support_only("gamma:0.25")
+    (True, False)
+    >>> shows_support_only("winner-takes-all")
+    False
+    """
+    known = _definition(text.partition(":")[0]) is not None
+    return known and parse_rule(text).shows_support_only
 
 
 def stock_rule(text: str) -> str | None:
@@ -265,16 +387,13 @@ def make_rule(name: str, given: Mapping[str, object]) -> Rule:
         raise UsageError(f"rule {name} takes {takes}, found {', '.join(unknown)}")
     parameters = {**definition.parameters}
     for key, value in given.items():
-        parameters[key] = _value(name, key, value)
-    if parameters.get("epsilon") == 0:
-        raise UsageError("rule epsilon: epsilon must be above 0; lrp0 is the rule without it")
+        parameters[key] = _value(name, key, value, signed=definition.bounded)
     if definition.check is not None:
         definition.check(parameters)
     return Rule(name, parameters)
 
 
-def _value(rule: str, key: str, value: object) -> Value:
-    signed = key in ("low", "high")
+def _value(rule: str, key: str, value: object, *, signed: bool) -> Value:
     entries = value.split("/") if isinstance(value, str) else value
     many = isinstance(entries, list | tuple)
     numbers = []

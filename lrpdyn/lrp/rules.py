@@ -222,9 +222,21 @@ def _zplus_in_blocks(call: Call, relevance: Tensor) -> Tensor:
     return shared.mul_(x).reshape(call.x.shape)
 
 
-def positive_part(call: Call) -> Tensor:
+def positive_part(call: Call, **parameters: float) -> Tensor:
     """Return the positive contributions to each output of a linear layer: sum_i (x_i w_ij)+ + b_j+."""
     return _total([term.output for term in _positive_terms(call)])
+
+
+def whole_output(call: Call, **parameters: float) -> Tensor:
+    """Return the outputs, which epsilon and lrp0 divide by."""
+    return call.output
+
+
+def favoured_output(call: Call, *, gamma: float) -> Tensor:
+    """Return the outputs with contributions of their own sign raised by `gamma`."""
+    positive = positive_part(call)
+    favoured = torch.where(call.output > 0, positive, call.output - positive)
+    return call.output + gamma * favoured
 
 
 def _positive_terms(call: Call) -> list[_LinearTerm]:

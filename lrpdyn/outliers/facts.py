@@ -25,21 +25,17 @@ UNAVAILABLE = "unavailable"
 class Question:
     """What was asked, as far as the causes depend on it.
 
-    `last_rule` is the rule of the last layer as the manifest writes it, `target` the target policy.
+    `gives_only_support` is whether the rule of the last layer shares a score among what speaks for it
+    alone, `target` the target policy.
     """
 
-    last_rule: str
+    gives_only_support: bool
     target: str
 
     @property
     def follows_preference(self) -> bool:
         """Tell whether the explained unit changes with the preferred one."""
         return self.target == "argmax"
-
-    @property
-    def gives_only_support(self) -> bool:
-        """Tell whether the last layer's rule shares a score among what speaks for it alone."""
-        return self.last_rule in ("zplus", "alphabeta:1,0")
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from lrpdyn.checkpoints.readers import stamp
 from lrpdyn.diagnostics.at_each_step import StepEvidence
 from lrpdyn.errors import ArchitectureError, CheckpointError, LrpdynError, RunError
 from lrpdyn.explain.explanation import Explanation, Question, explain_parts, joined
-from lrpdyn.explain.model import load
+from lrpdyn.explain.loaded import LoadedNetwork, load
 from lrpdyn.pipeline.setup.job import READING, Job
 from lrpdyn.system import memory, signals
 from lrpdyn.system.processes import in_order
@@ -71,8 +71,8 @@ class BlockWorker:
         self.job, self.question, self.times = job, question, Times()
         values = job.observations.values
         self.evidence = StepEvidence(job.model, values, job.painting, trust=job.trust)
-        #: As asked, or with smaller batches once the device's memory ran out.
-        self.model = job.model
+        #: As requested, or smaller once the device's memory ran out.
+        self.batch_size = job.model.batch_size
         self.next = 0
         self.before: Checkpoint | None = None
 
@@ -125,21 +125,24 @@ class BlockWorker:
         size, modified = stamp(checkpoint.path, checkpoint.format)
         with times.of(READING):
             self.evidence.hold(self.before)
-            sha256 = load(job.model, checkpoint, trust=job.trust)
+            loaded = load(job.model, checkpoint, trust=job.trust)
         parts: list[Explanation] = []
         with times.of("explaining and storing"):
             written = job.storage.save(
-                job.folder, checkpoint.step, job.observations.values.shape, self._maps(parts)
+                job.folder,
+                checkpoint.step,
+                job.observations.values.shape,
+                self._maps(loaded, parts),
             )
         found = joined(parts)
         with times.of("evidence"):
-            evidence = self.evidence.gather(checkpoint.step, self.before)
+            evidence = self.evidence.gather(loaded, self.before)
         finite = bool(np.isfinite(found.score).all() and found.relevance.all())
         return {
             "step": checkpoint.step,
             "path": str(checkpoint.path),
             "format": checkpoint.format,
-            "sha256": sha256,
+            "sha256": loaded.sha256,
             "size": size,
             "modified": modified,
             "status": "done" if finite else "not_finite",
@@ -163,14 +166,16 @@ class BlockWorker:
         }
 
     def _halved(self, size: int) -> None:
-        self.model = replace(self.model, batch_size=size)
+        self.batch_size = size
 
     def _smaller_batches(self) -> dict[str, int]:
         """Return the size of the batches where it is not what was asked for: last bits may differ."""
-        size = self.model.batch_size
-        return {} if size == self.job.model.batch_size else {"batch_size": size}
+        fewer = self.batch_size != self.job.model.batch_size
+        return {"batch_size": self.batch_size} if fewer else {}
 
-    def _maps(self, parts: list[Explanation]) -> Iterator[NDArray[np.float32]]:
+    def _maps(
+        self, loaded: LoadedNetwork, parts: list[Explanation]
+    ) -> Iterator[NDArray[np.float32]]:
         """Yield the maps of one batch after the other; what else there is of it goes to `parts`.
 
         There the maps are replaced by whether they are finite: nobody holds those of all samples.
@@ -178,7 +183,8 @@ class BlockWorker:
         job = self.job
         with self.evidence.watching():
             values, question = job.observations.values, self.question
-            for part in explain_parts(self.model, values, question, self._halved):
+            loaded = loaded.with_batch_size(self.batch_size)
+            for part in explain_parts(loaded, values, question, self._halved):
                 yield part.relevance
                 finite = np.array([np.isfinite(part.relevance).all()])
                 parts.append(replace(part, relevance=finite))

@@ -9,7 +9,7 @@ import numpy as np
 from lrpdyn.checkpoints.model import Checkpoint
 from lrpdyn.errors import ArchitectureError, CheckpointError
 from lrpdyn.explain.explanation import Question, explain_parts
-from lrpdyn.explain.model import load
+from lrpdyn.explain.loaded import load
 from lrpdyn.files.atomic import save_pieces
 from lrpdyn.files.stored import Stored, pieces
 from lrpdyn.pipeline.setup.job import Job
@@ -61,14 +61,14 @@ def look_back(job: Job, question: Question, begin: int) -> Past:
 def _explained(job: Job, question: Question, checkpoint: Checkpoint) -> Stored | None:
     """Return the maps of a checkpoint, or None where it cannot be loaded and is to be skipped."""
     try:
-        load(job.model, checkpoint, trust=job.trust)
+        loaded = load(job.model, checkpoint, trust=job.trust)
     except (CheckpointError, ArchitectureError):
         if not job.skip_bad:
             raise
         return None
     values = job.observations.values
     path = working_path(job.folder, checkpoint.step)
-    found = (part.relevance for part in explain_parts(job.model, values, question))
+    found = (part.relevance for part in explain_parts(loaded, values, question))
     save_pieces(path, values.shape, np.float32, found)
     return Stored(path)
 

@@ -17,7 +17,7 @@ from lrpdyn.dynamics.phases import mean_outline, outline
 from lrpdyn.dynamics.step_table import Records
 from lrpdyn.errors import LrpdynError, RunError
 from lrpdyn.explain.explanation import Question
-from lrpdyn.explain.model import load_again
+from lrpdyn.explain.loaded import load_again
 from lrpdyn.files.atomic import save_pieces
 from lrpdyn.files.stored import Stored
 from lrpdyn.files.streamed import pieces
@@ -169,8 +169,8 @@ class Steps:
         if facts["evidence"]["key"] == self._evidence.key(self._before):
             return facts
         self._evidence.hold(self._before)
-        load_again(job.model, checkpoint, trust=job.trust)
-        renewed = {**facts, "evidence": self._evidence.gather(checkpoint.step, self._before)}
+        loaded = load_again(job.model, checkpoint, trust=job.trust)
+        renewed = {**facts, "evidence": self._evidence.gather(loaded, self._before)}
         append_journal(job.folder, renewed)
         return renewed
 

@@ -25,6 +25,8 @@ _MEDIAN = {"median": (None, float)}
 _EXPECTED = {
     "command?": str,
     "rule": {"name": str, "parameters": dict, "layers": Each(str), "notes?": [str]},
+    "about_rule?": {"title?": str, "usual_sum?": (None, str), "terms_cancel?": bool,
+                    "shows_support_only?": bool},
     "architecture": {"name": str, "arguments": dict},
     "head": str,
     "contrast": frozenset({"mean", "none", "runner-up"}),

@@ -15,12 +15,6 @@ UNITS = {"policy": "action", "q": "action", "logits": "class"}
 HARDLY, PARTLY = 0.9, 0.6
 #: Above this cosine a map is mostly what random weights draw, however alike these are.
 MOSTLY_RANDOM = 0.8
-#: What sum|R| / |score| usually is, where a rule alone tells.
-_NORMAL = {
-    **dict.fromkeys(("zplus", "zbox", "wsquare", "flat"), "1, less what biases take"),
-    **dict.fromkeys(("epsilon", "lrp0", "norm"), "100 and more, for terms of both signs cancel"),
-    "gamma": "1 to 6",
-}
 
 
 def closing_lines(run: RunFolder) -> list[str]:
@@ -72,13 +66,27 @@ def _question(run: RunFolder) -> str:
     return f"{asked}{against}; the preference changes in {flips:,} of {of:,} transitions"
 
 
+def _about_rule(run: RunFolder) -> dict[str, Any]:
+    """Return what the run recorded of its rule; see `lrpdyn.lrp.registry.RuleDefinition`.
+
+    Nothing is known of a composite, and runs of 0.1 recorded nothing.
+    """
+    name, recorded = run.manifest["rule"]["name"], run.manifest.get("about_rule", {})
+    unknown = {"usual_sum": None, "terms_cancel": False, "shows_support_only": False}
+    return {"title": name, **unknown, **recorded}
+
+
 def _sign(run: RunFolder) -> str:
     checks = run.manifest["checks"]
     maps, negative, gone = checks["maps"], checks["negative_scores"], checks["vanished"]
     line = f"negative scores {negative:,} of {maps:,}; weak support {checks['weak_support']:,}; "
     line += f"vanished {gone:,}"
-    if run.manifest["rule"]["name"] == "zplus" and negative:
-        line += "; z-plus gives a negative score to the evidence for the unit, none to what is against it"
+    about = _about_rule(run)
+    if about["shows_support_only"] and negative:
+        line += (
+            f"; {about['title']} gives a negative score to the evidence for the unit, none to what is "
+            "against it"
+        )
     if gone:
         line += "; a vanished map shows nothing though its score is not zero"
     return line
@@ -89,7 +97,7 @@ def _sums(run: RunFolder) -> str:
     total, size = checks["relevance_sum_to_score"], checks["relevance_l1_to_score"]
     if total is None or size is None:
         return ""
-    normal = _NORMAL.get(run.manifest["rule"]["name"])
+    normal = _about_rule(run)["usual_sum"]
     usual = f" (normal for this rule: {normal})" if normal else ""
     return (
         f"sum(R)/score {_short(total['median'])} ({_short(total['least'])} to "
@@ -192,11 +200,13 @@ def _note(run: RunFolder) -> str:
     upper = found[-1]["upper_layers"]["median"] if found else None
     unit = UNITS.get(run.manifest["head"], "unit")
     if any(value is not None and value > HARDLY for value in (best, upper)):
-        what = "z-plus shows" if rule == "zplus" else f"{rule} shows here"
+        about = _about_rule(run)
+        alone = about["shows_support_only"]
+        what = f"{about['title']} shows" if alone else f"{rule} shows here"
         images = len(run.manifest["observations"]["shape"]) == 4
         layers = "the convolutions respond" if images else "the lower layers respond"
         return f"{what} what {layers} to, not why this {unit}: see --rule gamma"
-    if rule in ("epsilon", "lrp0", "norm"):
+    if _about_rule(run)["terms_cancel"]:
         return f"{rule} is noisy, for terms of both signs cancel: see --rule gamma"
     return ""
 

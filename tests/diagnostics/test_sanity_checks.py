@@ -19,6 +19,7 @@ from lrpdyn.diagnostics.sanity_checks import (
 )
 from lrpdyn.errors import UsageError
 from lrpdyn.explain.explanation import Question, explain
+from lrpdyn.explain.loaded import put_weights
 from lrpdyn.explain.model import Model, make_model, with_plan
 from lrpdyn.lrp.composites import parse_composite
 from lrpdyn.run.summary import told_apart
@@ -62,7 +63,7 @@ def model_of(factory: type[nn.Module], rule: str) -> Model:
 
 def depends(model: Model, networks: int) -> dict[str, Any]:
     fresh = [random_weights(model, seed) for seed in range(networks + 1)]
-    return dependence(model, X, QUESTION, fresh)
+    return dependence(put_weights(model, {}, "as built"), X, QUESTION, fresh)
 
 
 def medians(found: dict[str, Any]) -> dict[str, float]:
@@ -101,12 +102,12 @@ def test_model_and_random_state_are_as_they_were_and_numbers_repeat() -> None:
 
 def test_cosines_are_those_of_maps_made_by_hand() -> None:
     model = model_of(Network, "gamma")
-    own = explain(model, X, QUESTION)
+    own = explain(put_weights(model, {}, "as built"), X, QUESTION)
     other = Network()
     other.load_state_dict({**model.network.state_dict(), **random_weights(model, 0)})
     resolved = Resolved(Architecture("other", lambda: other, never, UNKNOWN), {})
     random = with_plan(make_model(resolved, None, "cpu", 4, model.composite), X, None)
-    maps = explain(random, X, Question("mean", own.target)).relevance
+    maps = explain(put_weights(random, {}, "random"), X, Question("mean", own.target)).relevance
     flat, flat_random = (m.reshape(6, -1).astype(np.float64) for m in (own.relevance, maps))
     cosine = np.abs((flat * flat_random).sum(1)) / (
         np.linalg.norm(flat, axis=1) * np.linalg.norm(flat_random, axis=1)

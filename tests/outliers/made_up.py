@@ -29,7 +29,7 @@ def calm_run(steps: int = 41, samples: int = 8, seed: int = 0) -> RunFacts:
     transitions = steps - 1
     change = 0.1 * generator.lognormal(sigma=0.3, size=(transitions, samples))
     return RunFacts(
-        Question("zplus", "argmax"),
+        Question(gives_only_support=True, target="argmax"),
         Steps(
             step=step,
             score=score,

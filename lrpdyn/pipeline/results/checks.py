@@ -18,7 +18,8 @@ from lrpdyn.diagnostics.second_look import Maps, SecondLook, stored_maps
 from lrpdyn.dynamics.one_step import OfRandom
 from lrpdyn.dynamics.step_table import Records
 from lrpdyn.explain.explanation import Integers, Question, explain_batch
-from lrpdyn.explain.model import batches, can_load, load_again
+from lrpdyn.explain.loaded import load_again, load_if_there
+from lrpdyn.explain.model import batches
 from lrpdyn.observations.checked_samples import checked_samples
 from lrpdyn.outliers.facts import Evidence
 from lrpdyn.outliers.report import StandingOut
@@ -142,7 +143,7 @@ def _load_last(job: Job, records: Records) -> None:
     done = set(records.finite_steps)
     last = next((c for c in reversed(job.listing.checkpoints) if c.step in done), None)
     if last is not None:
-        can_load(job.model, last, trust=job.trust)
+        load_if_there(job.model, last, trust=job.trust)
 
 
 def _first_middle_last(steps: Sequence[int]) -> list[int]:
@@ -154,10 +155,11 @@ def _dependence_at(
     job: Job, question: Question, fresh: Sequence[Weights], checkpoint: Checkpoint
 ) -> dict[str, Any] | None:
     """Return what the maps of one step depend on, over the samples of `checked_samples`."""
-    if not can_load(job.model, checkpoint, trust=job.trust):
+    loaded = load_if_there(job.model, checkpoint, trust=job.trust)
+    if loaded is None:
         return None
     values = job.observations.values
-    found = dependence(job.model, values, question, fresh)
+    found = dependence(loaded, values, question, fresh)
     give_back()
     return {"step": checkpoint.step, "samples": len(checked_samples(len(values))), **found}
 
@@ -191,7 +193,7 @@ def _maps_of(
         return stored_maps(partial(relevance_path, job.folder))
 
     def explained_again(step: int, samples: Sequence[int]) -> NDArray[np.float32]:
-        load_again(job.model, checkpoints[step], trust=job.trust)
+        loaded = load_again(job.model, checkpoints[step], trust=job.trust)
         asked = Question(question.contrast, targets[step], question.runner_up)
         # In the batches that they were in: last bits depend on it.
         found: dict[int, NDArray[np.float32]] = {}
@@ -200,7 +202,7 @@ def _maps_of(
             inside = [n for n in samples if start <= n < start + len(x)]
             if inside:
                 part = asked.part(slice(start, start + len(x)))
-                maps = explain_batch(job.model, x, part).relevance
+                maps = explain_batch(loaded, x, part).relevance
                 found |= {n: maps[n - start] for n in inside}
             start += len(x)
         return np.stack([found[n] for n in samples])

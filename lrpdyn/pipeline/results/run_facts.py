@@ -11,6 +11,7 @@ from lrpdyn.dynamics.accumulate import Dynamics
 from lrpdyn.dynamics.measures import gives_probabilities, pixels, predictions
 from lrpdyn.dynamics.step_table import Records
 from lrpdyn.files.streamed import Samples
+from lrpdyn.lrp.registry import shows_support_only
 from lrpdyn.outliers.facts import (
     Changes,
     Floats,
@@ -40,7 +41,10 @@ def run_facts(
         Steps of checkpoints that were left out.
     """
     return RunFacts(
-        Question(_last_rule(manifest), manifest["target"]["policy"]),
+        Question(
+            gives_only_support=shows_support_only(_last_rule(manifest)),
+            target=manifest["target"]["policy"],
+        ),
         _steps(records),
         _changes(records, gaps),
         Pixels(relative, lambda sample: _of_sample(dynamics, sample)),

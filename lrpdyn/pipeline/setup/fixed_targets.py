@@ -13,9 +13,8 @@ from lrpdyn.checkpoints.model import Checkpoint
 from lrpdyn.diagnostics import same_outputs
 from lrpdyn.errors import ArchitectureError, CheckpointError, RunError
 from lrpdyn.explain.explanation import Question, outputs_of
-from lrpdyn.explain.model import load
+from lrpdyn.explain.loaded import load, loaded_now
 from lrpdyn.explain.targets import Fixed, fix_targets
-from lrpdyn.lrp.registry import STOCK
 from lrpdyn.pipeline.setup.job import Job, progress_bar
 from lrpdyn.run.manifest import MANIFEST
 
@@ -60,9 +59,9 @@ def settle(job: Job, manifest: dict[str, Any], fixed: Fixed) -> Question:
     if fixed.runner_up is not None:
         manifest["target"]["runner_up"] = fixed.runner_up.tolist()
     question = Question(job.contrast, fixed.target, fixed.runner_up)
-    if job.rule.name in STOCK:
+    if job.rule.exact_rule is not None:
         manifest["checks"]["stock"] = same_outputs.stock_deviation(
-            job.model, job.observations.values, question
+            loaded_now(job.model), job.observations.values, question
         )
     return question
 
@@ -86,9 +85,9 @@ def _outputs(job: Job, ordered: Iterable[Checkpoint]) -> Iterator[NDArray[np.flo
     )
     for checkpoint in wrapped:
         try:
-            load(job.model, checkpoint, trust=job.trust)
+            loaded = load(job.model, checkpoint, trust=job.trust)
         except (CheckpointError, ArchitectureError):
             if not job.skip_bad:
                 raise
             continue
-        yield outputs_of(job.model, job.observations.values)
+        yield outputs_of(loaded, job.observations.values)

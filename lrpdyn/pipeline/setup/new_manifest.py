@@ -19,7 +19,6 @@ from lrpdyn.checkpoints.model import Listing
 from lrpdyn.files.streamed import Samples, pieces
 from lrpdyn.lrp.canonical.layers import Weighted
 from lrpdyn.lrp.plan import layers_of, unused
-from lrpdyn.lrp.registry import STOCK
 from lrpdyn.observations.fixed_inputs import Held, notes
 from lrpdyn.pipeline.setup.job import Job
 from lrpdyn.run.manifest import SCHEMA
@@ -44,6 +43,7 @@ def make_manifest(
                 *unused(job.rule, job.model.explained),
             ],
         },
+        "about_rule": job.rule.about(),
         "architecture": {"name": architecture, "arguments": job.model.resolved.arguments},
         "head": job.model.head,
         "contrast": job.contrast,
@@ -97,7 +97,7 @@ def _series(listing: Listing) -> str:
 
 
 def _layer_rules(job: Job) -> dict[str, str]:
-    if job.rule.name in STOCK:
+    if job.rule.exact_rule is not None:
         weighted = layers_of(job.model.explained).items()
         return {name: job.rule.name for name, layer in weighted if isinstance(layer, Weighted)}
     return {name: rule.text for name, rule in job.model.plan.items()}

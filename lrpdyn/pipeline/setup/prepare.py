@@ -19,12 +19,12 @@ from lrpdyn.checkpoints.selection import Selection
 from lrpdyn.diagnostics import same_outputs
 from lrpdyn.errors import ArchitectureError, CheckpointError, UsageError
 from lrpdyn.explain.explanation import outputs_of
+from lrpdyn.explain.loaded import LoadedNetwork, load
 from lrpdyn.explain.model import (
     Model,
     expected_observations,
-    load,
     make_model,
-    with_held,
+    with_fixed_inputs,
     with_plan,
 )
 from lrpdyn.explain.targets import parse_target
@@ -111,12 +111,12 @@ def prepare(
         given, expected_observations(model, shape), **arrangement,
         trust=asked.trust, folder=nearest_folder(asked.folder),
     )  # fmt: skip
-    model = with_held(model, held, loaded.chosen)
-    _load_first(model, listing, skip_bad=asked.skip_bad, trust=asked.trust)
-    checks: dict[str, Any] = {"outputs": same_outputs.compare_outputs(model, loaded.values)}
+    model = with_fixed_inputs(model, held, loaded.chosen)
+    network = _load_first(model, listing, skip_bad=asked.skip_bad, trust=asked.trust)
+    checks: dict[str, Any] = {"outputs": same_outputs.compare_outputs(network, loaded.values)}
+    units = outputs_of(network, loaded.values[:1]).shape[1]
     bounds = _bounds(resolved, loaded)
     model = with_plan(model, loaded.values, bounds)
-    units = outputs_of(model, loaded.values[:1]).shape[1]
     target = parse_target(asked.target, len(loaded.values), units)
     fill = _modal(loaded) if asked.fill is None else _scaled(asked.fill, loaded)
     painting = None
@@ -161,11 +161,10 @@ def _device(name: str) -> str:
     return name
 
 
-def _load_first(model: Model, listing: Listing, *, skip_bad: bool, trust: bool) -> None:
+def _load_first(model: Model, listing: Listing, *, skip_bad: bool, trust: bool) -> LoadedNetwork:
     for checkpoint in listing.checkpoints:
         try:
-            load(model, checkpoint, trust=trust)
-            return
+            return load(model, checkpoint, trust=trust)
         except (CheckpointError, ArchitectureError):
             if not skip_bad:
                 raise

@@ -1,0 +1,145 @@
+"""A network with the weights of one checkpoint in it, or with other weights, and which these are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+from torch import Tensor, fx, nn
+
+from lrpdyn.architectures.registry import load_weights
+from lrpdyn.checkpoints.model import Checkpoint
+from lrpdyn.checkpoints.readers import read_weights, read_weights_again
+from lrpdyn.errors import ArchitectureError, CheckpointError
+from lrpdyn.explain.model import Model, OtherWeights, with_fixed_inputs
+from lrpdyn.lrp.canonical.canonise import Canonised
+
+
+class StaleWeightsError(RuntimeError):
+    """A loaded network is used although its network has been given other weights: a mistake here."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadedNetwork:
+    """A model, and the weights that its network was given.
+
+    Nothing is copied: many loaded networks share one network. Those whose weights it no longer has
+    raise StaleWeightsError where its layers are reached through `path`, `canonised` or `explained`.
+
+    Parameters
+    ----------
+    source
+        The checkpoint, or what other weights these are.
+    sha256
+        Of the bytes that hold the weights; None where nobody asked.
+    """
+
+    model: Model
+    source: Checkpoint | OtherWeights
+    sha256: str | None = None
+
+    def check(self) -> None:
+        """Raise StaleWeightsError where the network has other weights by now."""
+        now = self.model.weights.source
+        if now is not self.source:
+            raise StaleWeightsError(
+                f"the network has the weights of {_name(now)} now, not those of {_name(self.source)}"
+            )
+
+    @property
+    def step(self) -> int:
+        """The step of the checkpoint."""
+        assert isinstance(self.source, Checkpoint)
+        return self.source.step
+
+    @property
+    def path(self) -> nn.Module:
+        """The network from the observation to the outputs of the head."""
+        self.check()
+        return self.model.path
+
+    @property
+    def canonised(self) -> Canonised:
+        """The canonised network."""
+        self.check()
+        return self.model.canonised
+
+    @property
+    def explained(self) -> fx.GraphModule:
+        """The network that is explained."""
+        return self.canonised.explained
+
+    def with_batch_size(self, size: int) -> LoadedNetwork:
+        """Return the same weights, for batches of `size` samples."""
+        return replace(self, model=replace(self.model, batch_size=size))
+
+    def with_samples(self, samples: Sequence[int]) -> LoadedNetwork:
+        """Return the same weights, with the fixed inputs of some samples."""
+        return replace(self, model=with_fixed_inputs(self.model, self.model.held, samples))
+
+
+def _name(source: Checkpoint | OtherWeights | None) -> str:
+    if isinstance(source, Checkpoint):
+        return f"step {source.step}"
+    return "no checkpoint" if source is None else source.name
+
+
+def load(model: Model, checkpoint: Checkpoint, *, trust: bool) -> LoadedNetwork:
+    """Return the model with a checkpoint's weights, and their SHA-256."""
+    weights, sha256 = read_weights(
+        checkpoint.path, checkpoint.format, trust=trust, weights=checkpoint.weights
+    )
+    return replace(_put(model, checkpoint, weights), sha256=sha256)
+
+
+def load_again(model: Model, checkpoint: Checkpoint, *, trust: bool) -> LoadedNetwork:
+    """Return the model with the weights of a checkpoint that was explained before."""
+    weights = read_weights_again(
+        checkpoint.path, checkpoint.format, trust=trust, weights=checkpoint.weights
+    )
+    return _put(model, checkpoint, weights)
+
+
+def load_if_there(model: Model, checkpoint: Checkpoint, *, trust: bool) -> LoadedNetwork | None:
+    """Return what `load_again` does, or None where the checkpoint is gone meanwhile."""
+    try:
+        return load_again(model, checkpoint, trust=trust)
+    except (CheckpointError, ArchitectureError, OSError):
+        return None
+
+
+def _put(model: Model, checkpoint: Checkpoint, weights: Mapping[str, Tensor]) -> LoadedNetwork:
+    model.weights.source = None  # until all are in
+    load_weights(model.network, weights, model.resolved, str(checkpoint.path), model.path)
+    model.weights.source = checkpoint
+    return LoadedNetwork(model=model, source=checkpoint)
+
+
+def put_weights(model: Model, weights: Mapping[str, Tensor], name: str) -> LoadedNetwork:
+    """Return the model with other weights than a checkpoint's, or with some of them, under a name."""
+    model.weights.source = None
+    model.network.load_state_dict({**model.network.state_dict(), **weights})
+    model.weights.source = source = OtherWeights(name=name)
+    return LoadedNetwork(model=model, source=source)
+
+
+def loaded_now(model: Model) -> LoadedNetwork:
+    """Return the model with the weights that it has now, whichever these are."""
+    source = model.weights.source
+    assert source is not None, "no weights were loaded"
+    return LoadedNetwork(model=model, source=source)
+
+
+@contextmanager
+def other_weights(
+    model: Model, weights: Mapping[str, Tensor], name: str
+) -> Iterator[LoadedNetwork]:
+    """Give the model with other weights, or with some; its network has its own again at the end."""
+    state, source = model.network.state_dict(), model.weights.source
+    own = {key: state[key].clone() for key in weights}
+    try:
+        yield put_weights(model, weights, name)
+    finally:
+        model.network.load_state_dict({**state, **own})
+        model.weights.source = source

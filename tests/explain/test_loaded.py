@@ -1,0 +1,106 @@
+"""A loaded network says which weights it has, and is refused once its network has others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from lrpdyn.diagnostics.at_each_step import StepEvidence
+from lrpdyn.diagnostics.dead_units import dead_units
+from lrpdyn.diagnostics.occlusion import agreement, effects
+from lrpdyn.diagnostics.same_outputs import compare_outputs
+from lrpdyn.diagnostics.sanity_checks import dependence, random_weights
+from lrpdyn.diagnostics.trace import trace
+from lrpdyn.explain.explanation import Question, explain, explain_parts, outputs_of, preferred
+from lrpdyn.explain.loaded import (
+    LoadedNetwork,
+    StaleWeightsError,
+    load,
+    load_again,
+    load_if_there,
+    loaded_now,
+    other_weights,
+)
+from lrpdyn.explain.model import Model
+from tests.diagnostics.networks import TwoHeads, checkpoint, model_of
+
+X = np.random.default_rng(0).random((5, 2, 6, 6)).astype(np.float32)
+MEAN, FIRST = Question("mean"), Question("mean", np.zeros(5, dtype=np.int64))
+
+#: Everything that needs weights.
+NEEDS_WEIGHTS: dict[str, Callable[[LoadedNetwork], Any]] = {
+    "explain": lambda loaded: explain(loaded, X, MEAN),
+    "outputs_of": lambda loaded: outputs_of(loaded, X),
+    "preferred": lambda loaded: preferred(loaded, torch.from_numpy(X), torch.zeros(5, 3)),
+    "trace": lambda loaded: trace(loaded, X, FIRST),
+    "dead_units": lambda loaded: dead_units(loaded, X),
+    "effects": lambda loaded: effects(loaded, X, [np.ones(X.shape, dtype=bool)], 0.0),
+    "agreement": lambda loaded: agreement(loaded, X, X, 0.0, FIRST),
+    "compare_outputs": lambda loaded: compare_outputs(loaded, X),
+    "dependence": lambda loaded: dependence(loaded, X, MEAN, [random_weights(loaded.model, 0)]),
+    "gather": lambda loaded: StepEvidence(loaded.model, X, None, trust=False).gather(loaded, None),
+}
+
+
+@pytest.fixture
+def model() -> Model:
+    torch.manual_seed(0)
+    return model_of(TwoHeads, X, batch=2)
+
+
+@pytest.mark.parametrize("name", NEEDS_WEIGHTS)
+def test_weights_that_were_replaced_are_refused(name: str, model: Model, tmp_path: Path) -> None:
+    series = [checkpoint(tmp_path, step, TwoHeads()) for step in (1, 2)]
+    needs_weights = NEEDS_WEIGHTS[name]
+    first = load(model, series[0], trust=False)
+    needs_weights(first)
+    second = load_again(model, series[1], trust=False)
+    with pytest.raises(StaleWeightsError, match="weights of step 2 now, not those of step 1"):
+        needs_weights(first)
+    needs_weights(second)
+
+
+def test_weights_that_are_replaced_between_batches_are_refused(
+    model: Model, tmp_path: Path
+) -> None:
+    series = [checkpoint(tmp_path, step, TwoHeads()) for step in (1, 2)]
+    parts = explain_parts(load(model, series[0], trust=False), X, MEAN)
+    next(parts)
+    load(model, series[1], trust=False)
+    with pytest.raises(StaleWeightsError):
+        next(parts)
+
+
+def test_what_is_loaded_says_which_step_and_file_it_is(model: Model, tmp_path: Path) -> None:
+    entry = checkpoint(tmp_path, 7, TwoHeads())
+    loaded = load(model, entry, trust=False)
+    assert (loaded.step, len(loaded.sha256 or "")) == (7, 64)
+    again = load_if_there(model, entry, trust=False)
+    assert again is not None
+    assert again.sha256 is None
+    np.testing.assert_array_equal(outputs_of(loaded, X), outputs_of(again, X))
+    assert loaded_now(model).step == 7
+    entry.path.unlink()
+    assert load_if_there(model, entry, trust=False) is None
+
+
+def test_other_weights_are_given_back(model: Model, tmp_path: Path) -> None:
+    loaded = load(model, checkpoint(tmp_path, 1, TwoHeads()), trust=False)
+    before = outputs_of(loaded, X)
+    with other_weights(model, random_weights(model, 0), "a random network") as random:
+        assert np.abs(outputs_of(random, X) - before).max() > 1e-3
+        with pytest.raises(StaleWeightsError, match="of a random network now, not those of step 1"):
+            outputs_of(loaded, X)
+    np.testing.assert_array_equal(outputs_of(loaded, X), before)
+    with pytest.raises(StaleWeightsError, match="of step 1 now, not those of a random network"):
+        outputs_of(random, X)
+
+
+def test_a_model_without_weights_has_none_to_give(model: Model) -> None:
+    with pytest.raises(AssertionError, match="no weights were loaded"):
+        loaded_now(model)
