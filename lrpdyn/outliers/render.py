@@ -12,7 +12,7 @@ from typing import Any
 from lrpdyn.errors import RunError
 from lrpdyn.files.json_data import read_json
 from lrpdyn.files.text import printable
-from lrpdyn.outliers.advice import MEANING
+from lrpdyn.outliers.causes import meaning_of
 from lrpdyn.outliers.render_context import context
 from lrpdyn.outliers.schema import newer, wrong
 
@@ -204,7 +204,7 @@ def _advice(
     """Return what to do next, by cause, for the causes that are shown."""
     named = {cause["cause"] for entry in shown for cause in told(entry)}
     chosen = [
-        [name, f"{MEANING[name]}. {advice}"]
+        [name, f"{meaning_of(name)}. {advice}"]
         for name, advice in report.get("advice", {}).items()
         if name in named
     ]
