@@ -1,4 +1,4 @@
-"""Fill the page of the run folder with what the program says of itself; a hook of MkDocs."""
+"""Fill pages with what the program says of itself, its files and causes; a hook of MkDocs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from lrpdyn import errors
 from lrpdyn.api import Run
-from lrpdyn.outliers.advice import MEANING
+from lrpdyn.outliers.causes import CAUSES
 from lrpdyn.outliers.render import COLUMNS, KINDS
 from lrpdyn.pipeline.results.table_rows import METRICS, OF_REGION, TRANSITIONS
 from lrpdyn.run.journal import JOURNAL
@@ -33,25 +33,37 @@ _FILES = {
 
 def on_page_markdown(markdown: str, *, page: Any, **_: Any) -> str:
     """Return a page with its placeholders, ``<!-- files -->`` and the like, filled."""
-    if page.file.src_uri != "reference/run-folder.md":
-        return markdown
-    filled = {
+    filled = {"outliers.md": _causes, "reference/run-folder.md": _of_run_folder}
+    for name, text in filled.get(page.file.src_uri, dict)().items():
+        placeholder = f"<!-- {name} -->"
+        if placeholder not in markdown:
+            raise ValueError(f"{page.file.src_uri}: no place for {name}")
+        markdown = markdown.replace(placeholder, text)
+    return markdown
+
+
+def _causes() -> dict[str, str]:
+    rows = [
+        f"| `{cause.name}` | {_cell(cause.criterion)} | {'yes ' if cause.pathologies else ''}|"
+        for cause in CAUSES
+    ]
+    head = ["| cause | criterion | pathology |", "| --- | --- | --- |"]
+    return {"causes": "\n".join([*head, *rows])}
+
+
+def _of_run_folder() -> dict[str, str]:
+    meanings = sorted((cause.name, cause.meaning) for cause in CAUSES)
+    return {
         "schema": str(SCHEMA),
         "files": _table(("file", "holds"), _files()),
         "metrics": _columns((*METRICS, *(f"{kind}_NAME" for kind in OF_REGION))),
         "transitions": _columns(TRANSITIONS),
         "metrics by step": _columns(columns_by_step(METRICS)),
         "transitions by step": _columns(columns_by_step(TRANSITIONS)),
-        "kinds": _table(("cause", "what it means"), sorted(MEANING.items()))
+        "kinds": _table(("cause", "what it means"), meanings)
         + f"\n\nKinds: {', '.join(KINDS)}, and pathologies.",
         "errors": _table(("code", "error"), _errors()),
     }
-    for name, text in filled.items():
-        placeholder = f"<!-- {name} -->"
-        if placeholder not in markdown:
-            raise ValueError(f"{page.file.src_uri}: no place for {name}")
-        markdown = markdown.replace(placeholder, text)
-    return markdown
 
 
 def _files() -> list[tuple[str, str]]:

@@ -8,7 +8,8 @@ import click
 
 from lrpdyn.cli import options
 from lrpdyn.errors import UsageError
-from lrpdyn.outliers.render import KINDS, RENDERERS, found, read_report
+from lrpdyn.outliers.render import KINDS, RENDERERS, found
+from lrpdyn.run.outlier_report import read_report
 
 _SEVERITIES = ("mild", "far", "pathology")
 

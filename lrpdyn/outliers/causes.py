@@ -1,329 +1,321 @@
-"""Why something stands out: every cause with its share or its evidence, not one label.
+"""Every cause that the outlier report knows: to add one, append a `Cause` to `CAUSES`.
 
-Masks (T, N) say in which transition of which sample a cause is present; the change of one cell is
-also split into scale and shape. What no criterion finds is called unexplained.
+Reports, advice and the tables of the documentation are made from the list. Plain Python: `lrpdyn
+outliers` reads the meanings and loads no NumPy for them. Arrays come from `lrpdyn.outliers.criteria`:
+S steps, T transitions, N samples.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
+if TYPE_CHECKING:
+    from lrpdyn.outliers.criteria import Criteria
 
-from lrpdyn.outliers import criteria
-from lrpdyn.outliers.advice import CAUSES
-from lrpdyn.outliers.facts import UNAVAILABLE, Floats, RunFacts, Truths
+#: A score is carried by next to nothing where the denominator at the last layer is this share of it.
+UNSTABLE_SUPPORT = 0.01
+#: Support below which a negative score under z-plus is called weak.
+WEAK_SUPPORT = 0.1
+#: A transition this many times as long as the usual one is a gap.
+GAP = 1.5
+#: A place of the report, the value there, and the evidence.
+Pathology = tuple[dict[str, int], float | None, str]
 
-#: The share of a change that a cause of an aggregate has to be present in to be told.
-TOLD = 0.05
-#: A score that changed by less than this factor did not grow.
-GROWTH = 1.1
 
+@dataclass(frozen=True, kw_only=True)
+class Cause:
+    """A reason why relevance changed, or why it is wrong.
 
-@dataclass(frozen=True)
-class Criteria:
-    """Every criterion of a run, worked out once.
-
-    `layers` is the evidence by layer, from `lrpdyn.diagnostics`, by step and cause; empty where it was
-    not gathered.
+    Attributes
+    ----------
+    name, meaning, advice, criterion
+        As reports have it; what it means; what to do next; for the documentation, when it is named.
+    where, present
+        What has the cause, and which of them do: (S,) for "step", of which the transition into it has
+        the cause too; (S, N) for "sample of a step", of which both transitions have it; (T,) for
+        "transition"; (T, N) for "cell", one sample in one transition. None: it is no yes or no.
+    evidence
+        Words on one place that has the cause, or its share of the change there and words. Arguments:
+        the criteria and the index of the place in `present`.
+    pathologies
+        Lists where the cause is wrong whether or not a fence is crossed; None: it never is.
     """
 
-    facts: RunFacts
-    layers: Mapping[tuple[int, str], Mapping[str, Any]]
-
-    @cached_property
-    def vanished(self) -> Truths:
-        """(S, N)."""
-        steps = self.facts.steps
-        return criteria.vanished(steps.score, steps.relevance_l1)
-
-    @cached_property
-    def unstable(self) -> Truths:
-        """(S, N)."""
-        found = criteria.unstable(self.facts.steps, self.facts.question)
-        for (step, cause), evidence in self.layers.items():
-            if cause == "unstable_denominator":
-                for sample in evidence["samples"]:
-                    found[step, int(sample)] = True
-        return found
-
-    @cached_property
-    def lost(self) -> Truths:
-        """(S, N)."""
-        return criteria.not_conserved(self.facts.steps)
-
-    @cached_property
-    def dead(self) -> Truths:
-        """(S, A)."""
-        return criteria.dead(self.facts.steps)
-
-    @cached_property
-    def jumps(self) -> Truths:
-        """(S, L)."""
-        return criteria.weight_jumps(self.facts.steps)
-
-    @cached_property
-    def ratios(self) -> Floats:
-        """(S, L)."""
-        return criteria.weight_ratio(self.facts.steps)
-
-    @cached_property
-    def duplicates(self) -> Truths:
-        """(S,)."""
-        return criteria.duplicates(self.facts.steps)
-
-    @cached_property
-    def gaps(self) -> Truths:
-        """(T,)."""
-        return criteria.step_gaps(self.facts.steps, self.facts.changes)
-
-    @cached_property
-    def lengths(self) -> Floats:
-        """(T,)."""
-        return criteria.lengths(self.facts.steps, self.facts.changes)
-
-    @cached_property
-    def masks(self) -> dict[str, Truths]:
-        """By cause, the transitions of samples (T, N) in which it is present."""
-        facts = self.facts
-        before, after = facts.changes.before, facts.changes.after
-        shape = facts.changes.change.shape
-
-        def at_either_end(steps: Truths) -> Truths:
-            found: Truths = steps[before] | steps[after]
-            return found
-
-        def for_all_samples(transitions: Any) -> Truths:
-            return np.broadcast_to(transitions[:, None], shape)
-
-        negative = criteria.negative(facts.steps, facts.question)
-        changed_units = criteria.flips(facts.steps, facts.changes)
-        dead = (self.dead[before] != self.dead[after]).any(axis=1)
-        return {
-            "vanished_relevance": at_either_end(self.vanished),
-            "unstable_denominator": at_either_end(self.unstable),
-            "duplicate_checkpoint": for_all_samples(self.duplicates[after]),
-            "dead_layer": for_all_samples(dead),
-            "weight_jump": for_all_samples(self.jumps[after].any(axis=1)),
-            "step_gap": for_all_samples(self.gaps),
-            "conservation_failure": at_either_end(self.lost),
-            "negative_score": at_either_end(negative),
-            "score_crosses_zero": criteria.crosses_zero(facts.steps, facts.changes),
-            "action_flip": changed_units & facts.question.follows_preference,
-        }
-
-    @cached_property
-    def turned(self) -> Truths:
-        """Where a map turned round although the sign of its score stayed, (T, N)."""
-        changes, score = self.facts.changes, self.facts.steps.score
-        same = score[changes.before] * score[changes.after] > 0
-        found: Truths = (changes.scale_factor < 0) & same
-        return found
-
-    @cached_property
-    def growth(self) -> Floats:
-        """The share of each change that is growth: scale, unless the map turned round, (T, N)."""
-        changes = self.facts.changes
-        return np.where(self.turned, 0.0, changes.scale_share)
-
-    @cached_property
-    def grew(self) -> Truths:
-        """Where most of a change is growth, and the score changed as well, (T, N)."""
-        changes, score = self.facts.changes, np.abs(self.facts.steps.score)
-        before, after = score[changes.before], score[changes.after]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            factor = np.maximum(after / before, before / after)
-        found: Truths = (self.growth >= 0.5) & ~(factor < GROWTH)
-        return found
-
-    @cached_property
-    def explained(self) -> Truths:
-        """Where some cause is present, (T, N)."""
-        found: Truths = self.grew | np.logical_or.reduce(list(self.masks.values()))
-        return found
+    name: str
+    meaning: str
+    advice: str
+    criterion: str
+    where: Literal["step", "sample of a step", "transition", "cell"] = "cell"
+    present: Callable[[Criteria], Any] | None = None
+    evidence: Callable[..., Any] = lambda known, *place: ""
+    pathologies: Callable[[Cause, Criteria], list[Pathology]] | None = None
 
 
-def cause(name: str, share: float | None, evidence: str) -> dict[str, Any]:
-    """Return one cause as it stands in the report."""
-    return {"cause": name, "share": share, "evidence": evidence}
+def meaning_of(name: str) -> str:
+    """Return what a cause means, "" for one that this version does not know.
+
+    >>> meaning_of("step_gap")
+    'checkpoints are missing in between'
+    """
+    return next((cause.meaning for cause in CAUSES if cause.name == name), "")
 
 
-def of_cell(known: Criteria, transition: int, sample: int) -> list[dict[str, Any]]:
-    """Return what is known of the change of one sample in one transition."""
-    found = [
-        cause(name, *_at_cell(known, name, transition, sample))
-        for name, mask in known.masks.items()
-        if mask[transition, sample]
+def wherever_present(cause: Cause, known: Criteria) -> list[Pathology]:
+    """Return a pathology for each step, or sample of a step by falling |score|, with the cause."""
+    assert cause.present is not None
+    step, score, found = known.steps.step, known.steps.score, cause.present(known)
+    places = list(zip(*(index.tolist() for index in found.nonzero()), strict=True))
+    if cause.where == "step":
+        return [({"step": int(step[i])}, None, cause.evidence(known, i)) for (i,) in places]
+    return [
+        ({"step": int(step[i]), "sample": n}, float(score[i, n]), cause.evidence(known, i, n))
+        for i, n in sorted(places, key=lambda place: -abs(score[place]))
+        if known.steps.finite[i]
     ]
-    found += _split(known, transition, sample)
-    if not known.explained[transition, sample]:
-        found.append(cause("unexplained", None, "none of the known causes is present"))
-    return found
 
 
-def _split(known: Criteria, transition: int, sample: int) -> list[dict[str, Any]]:
-    """Return how much of a change is growth, and how much a change of shape, the larger first."""
-    changes, score = known.facts.changes, known.facts.steps.score[:, sample]
-    share = float(known.growth[transition, sample])
-    if not np.isfinite(share):
-        return []
-    growth = _growth(score[changes.before[transition]], score[changes.after[transition]])
-    if known.turned[transition, sample]:
-        factor = changes.scale_factor[transition, sample]
-        text = f"the map turned round, x {factor:.3g} along its own direction, at {growth}"
-        return [cause("shape_change", 1.0, text)]
-    split = [
-        cause("score_growth", share, growth),
-        cause("shape_change", 1 - share, "the explanation itself moved"),
-    ]
-    return sorted(split, key=lambda entry: -entry["share"])
+def _dead_layers(cause: Cause, known: Criteria) -> list[Pathology]:
+    """Return a pathology for each step and dead layer, those with the most dead units first."""
+    steps = known.steps
+    found: list[tuple[dict[str, int], float, str]] = []
+    for layer, name in enumerate(steps.activity_layers):
+        for i in known.dead[:, layer].nonzero()[0]:
+            share, usual = float(steps.dead[i, layer]), known.usually_dead[layer]
+            text = f"{name}: {100 * share:.3g} % of its units are dead, usually {100 * usual:.3g} %"
+            found.append(({"step": int(steps.step[i])}, share, text))
+    return [*sorted(found, key=lambda one: (-one[1], one[0]["step"]))]
 
 
-def _growth(before: float, after: float) -> str:
-    text = f"score {before:.3g} -> {after:.3g}"
-    return f"{text}, x {after / before:.3g}" if before else text
-
-
-def _at_cell(known: Criteria, name: str, transition: int, sample: int) -> tuple[float | None, str]:
-    """Return the share and the evidence of a cause that is present in a cell."""
-    facts = known.facts
-    steps, changes = facts.steps, facts.changes
-    ends = (int(changes.before[transition]), int(changes.after[transition]))
-    scores = [float(steps.score[end, sample]) for end in ends]
-    if name == "vanished_relevance":
-        at = [end for end in ends if known.vanished[end, sample]]
-        return None, "; ".join(vanishing(known, end, sample) for end in at)
-    if name == "unstable_denominator":
-        at = [end for end in ends if known.unstable[end, sample]]
-        return None, "; ".join(instability(known, end, sample) for end in at)
-    if name == "action_flip":
-        evidence = known.layers.get((ends[1], name), {}).get("samples", {}).get(sample)
-        one, two = (int(steps.argmax[end, sample]) for end in ends)
-        text = f"unit {one} -> {two}"
-        if evidence is None:
-            return None, text
-        if evidence == UNAVAILABLE:
-            return None, f"{text}; how much of it goes away with the old target: unavailable"
-        return evidence, f"{text}; this share of the change goes away when {one} is kept"
-    if name == "conservation_failure":
-        lost = criteria.loss(steps)
-        usual = float(np.nanmedian(lost))
-        seen = [f"{100 * lost[end, sample]:.3g} %" for end in ends]
-        text = f"|score - sum R| / |score| is {' -> '.join(seen)}, usually {100 * usual:.3g} %"
-        worst = max(ends, key=lambda end: float(np.nan_to_num(lost[end, sample])))
-        return None, text + _by_layer(known, worst, name, sample)
-    if name == "negative_score":
-        weakest = min((steps.support[end, sample] for end in ends), default=np.nan)
-        weak = ", weak" if weakest < criteria.WEAK_SUPPORT else ""
-        text = f"score {scores[0]:.3g} -> {scores[1]:.3g}"
-        if np.isfinite(weakest):
-            text += f"; what speaks for it is {weakest:.3g} of it at least{weak}"
-        return None, text
-    if name == "score_crosses_zero":
-        return None, f"score {scores[0]:.3g} -> {scores[1]:.3g}"
-    return None, of_transition(known, name, transition)
-
-
-def of_transition(known: Criteria, name: str, transition: int) -> str:
-    """Return the evidence of a cause that a transition has for all its samples."""
-    steps, changes = known.facts.steps, known.facts.changes
-    before, after = int(changes.before[transition]), int(changes.after[transition])
-    if name == "weight_jump":
-        jumped = np.flatnonzero(known.jumps[after])
-        strongest = jumped[np.argsort(-known.ratios[after, jumped], kind="stable")]
-        return "; ".join(
-            f"{steps.weight_layers[layer]} moved by {100 * steps.weight_change[after, layer]:.3g} %, "
-            f"{known.ratios[after, layer]:.3g} times the usual"
-            for layer in strongest[:3]
-        )
-    if name == "dead_layer":
-        either = np.flatnonzero(known.dead[before] != known.dead[after])
-        return "; ".join(
-            f"{steps.activity_layers[layer]}: {100 * steps.dead[before, layer]:.3g} % -> "
-            f"{100 * steps.dead[after, layer]:.3g} % of its units are dead"
-            for layer in either
-        )
-    if name == "step_gap":
-        text = f"{known.lengths[transition]:.3g} times the usual distance"
-        left = changes.left_out[transition]
-        return f"{text}; a checkpoint in between was left out" if left else text
-    return f"all weights are those of step {steps.step[before]:,}"
-
-
-def vanishing(known: Criteria, step: int, sample: int) -> str:
-    """Return the evidence that relevance vanished at a step: where, and under which rule."""
-    steps = known.facts.steps
+def _vanished(known: Criteria, step: int, sample: int) -> str:
+    steps = known.steps
     size, score = steps.relevance_l1[step, sample], steps.score[step, sample]
     text = f"step {steps.step[step]:,}: sum|R| is {size:.3g}, the score {score:.3g}"
-    return text + _by_layer(known, step, "vanished_relevance", sample)
+    return text + _by_layer(known, "vanished_relevance", step, sample)
 
 
-def _by_layer(known: Criteria, step: int, name: str, sample: int) -> str:
-    """Return what the layers tell of a cause at a step, to be added to its evidence."""
-    found = known.layers.get((step, name))
-    if found is None:
-        return ""
-    if found.get("gone"):
-        return f"; by layer: {UNAVAILABLE}"
-    where = found["samples"].get(sample)
-    return "" if where is None else f"; {where}"
+def _unstable(known: Criteria, step: int, sample: int) -> str:
+    steps = known.steps
+    text, support = f"step {steps.step[step]:,}", steps.support[step, sample]
+    if support < UNSTABLE_SUPPORT:
+        score = steps.score[step, sample]
+        text += f": what speaks for the score of {score:.3g} is {support:.2g} of it"
+    return text + _by_layer(known, "unstable_denominator", step, sample)
 
 
-def instability(known: Criteria, step: int, sample: int) -> str:
-    """Return the evidence that a denominator was next to nothing at a step."""
-    steps = known.facts.steps
-    text = f"step {steps.step[step]:,}"
-    support = steps.support[step, sample]
-    if support < criteria.UNSTABLE_SUPPORT:
-        text += (
-            f": what speaks for the score of {steps.score[step, sample]:.3g} is {support:.2g} of it"
-        )
-    return text + _by_layer(known, step, "unstable_denominator", sample)
+def _by_layer(known: Criteria, cause: str, step: int, sample: int) -> str:
+    found = known.by_layer(cause, step, sample)
+    return "" if found is None else f"; {found}"
 
 
-def of_many(known: Criteria, cells: tuple[Any, Any], what: str) -> list[dict[str, Any]]:
-    """Return the causes of a sum of cells: a transition's samples, or a sample's transitions.
+def _dying(known: Criteria, transition: int) -> str:
+    steps, (before, after) = known.steps, known.ends(transition)
+    return "; ".join(
+        f"{steps.activity_layers[layer]}: {100 * steps.dead[before, layer]:.3g} % -> "
+        f"{100 * steps.dead[after, layer]:.3g} % of its units are dead"
+        for layer in (known.dead[before] != known.dead[after]).nonzero()[0]
+    )
 
-    Parameters
-    ----------
-    cells
-        An index into (T, N) that gives the K cells.
-    what
-        What they are: "samples" or "transitions".
 
-    Returns
-    -------
-    list
-        Each with the share of the whole change that lies in the cells where it is present; of scale
-        and shape, the mean of their shares, weighted by the change.
-    """
-    change = known.facts.changes.change[cells]
-    total = float(change.sum())
-    if total == 0:
-        return []
-    found = []
-    for name in CAUSES:
-        mask = known.masks.get(name)
-        if mask is None or not mask[cells].any():
-            continue
-        share = float(change[mask[cells]].sum()) / total
-        if share < TOLD:
-            continue
-        text = f"in {int(mask[cells].sum()):,} of {mask[cells].size:,} {what}"
-        if what == "samples" and name in ("weight_jump", "dead_layer", "step_gap"):
-            text = of_transition(known, name, int(cells[0]))
-        found.append(cause(name, share, text))
-    scale = known.growth[cells]
-    split = float((np.nan_to_num(scale) * change).sum()) / total
-    shares = [
-        cause("score_growth", split, f"mean over its {what}"),
-        cause("shape_change", 1 - split, f"mean over its {what}"),
-    ]
-    found += sorted(shares, key=lambda entry: -entry["share"])
-    without = float(change[~known.explained[cells]].sum()) / total
-    if without >= 0.5:
-        found.append(cause("unexplained", without, "no known cause in this share of the change"))
-    return found
+def _jump(known: Criteria, transition: int) -> str:
+    steps, (_, after) = known.steps, known.ends(transition)
+    jumped, ratio = known.jumps[after].nonzero()[0], known.weight_ratio[after]
+    return "; ".join(
+        f"{steps.weight_layers[layer]} moved by {100 * steps.weight_change[after, layer]:.3g} %, "
+        f"{ratio[layer]:.3g} times the usual"
+        for layer in sorted(jumped, key=lambda layer: -ratio[layer])[:3]
+    )
+
+
+def _gap(known: Criteria, transition: int) -> str:
+    text = f"{known.lengths[transition]:.3g} times the usual distance"
+    left_out = known.changes.left_out[transition]
+    return f"{text}; a checkpoint in between was left out" if left_out else text
+
+
+def _lost(known: Criteria, transition: int, sample: int) -> str:
+    seen = {end: float(known.loss[end, sample]) for end in known.ends(transition)}
+    percent = " -> ".join(f"{100 * lost:.3g} %" for lost in seen.values())
+    text = f"|score - sum R| / |score| is {percent}, usually {100 * known.usual_loss:.3g} %"
+    worst = max(seen, key=lambda end: 0.0 if math.isnan(seen[end]) else seen[end])
+    return text + _by_layer(known, "conservation_failure", worst, sample)
+
+
+def _scores(known: Criteria, transition: int, sample: int) -> str:
+    before, after = (known.steps.score[end, sample] for end in known.ends(transition))
+    return f"score {before:.3g} -> {after:.3g}"
+
+
+def _negative(known: Criteria, transition: int, sample: int) -> str:
+    weakest = min(known.steps.support[end, sample] for end in known.ends(transition))
+    text, weak = _scores(known, transition, sample), ", weak" if weakest < WEAK_SUPPORT else ""
+    if not math.isfinite(weakest):
+        return text
+    return f"{text}; what speaks for it is {weakest:.3g} of it at least{weak}"
+
+
+def _flip(known: Criteria, transition: int, sample: int) -> str | tuple[float, str]:
+    ends = known.ends(transition)
+    one, two = (int(known.steps.argmax[end, sample]) for end in ends)
+    text, share = f"unit {one} -> {two}", known.by_layer("action_flip", ends[1], sample)
+    if share is None:
+        return text
+    if isinstance(share, str):
+        return f"{text}; how much of it goes away with the old target: {share}"
+    return share, f"{text}; this share of the change goes away when {one} is kept"
+
+
+#: In the order in which reports list them: what is broken first, what is ordinary training last.
+CAUSES = [
+    Cause(
+        name="not_finite",
+        meaning="NaN or infinity",
+        advice="Training diverged at or before this checkpoint: look at its loss and learning rate, "
+        "and go on from the last finite one.",
+        criterion="NaN or infinity in weights (the layers are named), outputs or relevance",
+        where="step",
+        present=lambda known: ~known.steps.finite,
+        evidence=lambda known, step: f"NaN or infinity in {', '.join(known.steps.broken[step])}",
+        pathologies=wherever_present,
+    ),
+    Cause(
+        name="vanished_relevance",
+        meaning="a layer absorbed all relevance",
+        advice="Do not read the maps of these steps: explain another target (--target argmax), or use "
+        "a rule that also shows what speaks against (--rule gamma).",
+        criterion="sum abs(R) is at most a millionth of abs(score); by layer: the one that absorbed "
+        "it, and its rule",
+        where="sample of a step",
+        present=lambda known: known.vanished,
+        evidence=_vanished,
+        pathologies=wherever_present,
+    ),
+    Cause(
+        name="unstable_denominator",
+        meaning="relevance was divided by almost nothing",
+        advice="Do not compare sizes at these steps: explain another target (--target argmax) or use "
+        "another rule (--rule gamma).",
+        criterion="under z-plus at the last layer: the denominator is below .01 of the score. By "
+        "layer: the share of abs(R) that comes through denominators below 1e-3 of the root mean "
+        "square of the layer's outputs and below .1 of the relevance they carry; called where it is "
+        "above .1 and ten times the usual",
+        where="sample of a step",
+        present=lambda known: known.unstable,
+        evidence=_unstable,
+        pathologies=wherever_present,
+    ),
+    Cause(
+        name="duplicate_checkpoint",
+        meaning="the weights are those of the checkpoint before",
+        advice="Training stood still, or a file was copied: look at how the checkpoint was saved, or "
+        "leave it out with --pattern.",
+        criterion="all weights on the path to the head are those of the checkpoint before",
+        where="step",
+        present=lambda known: (
+            (known.steps.weight_change == 0).all(axis=1) & bool(known.steps.weight_layers)
+        ),
+        evidence=lambda known, step: (
+            f"all weights are those of step {known.steps.step[step - 1]:,}"
+        ),
+        pathologies=wherever_present,
+    ),
+    Cause(
+        name="dead_layer",
+        meaning="hardly any unit of a layer responds to the observations",
+        advice="Look at the checkpoint's learning rate and at the scale of its inputs: the layer "
+        "passes hardly anything on.",
+        criterion="less than a third of the units that usually live is left, or none; a unit is dead "
+        "where the slope of its activation is below .01 for every sample (at every place, for a "
+        "channel)",
+        where="transition",
+        present=lambda known: (known.before(known.dead) != known.after(known.dead)).any(axis=1),
+        evidence=_dying,
+        pathologies=_dead_layers,
+    ),
+    Cause(
+        name="weight_jump",
+        meaning="one layer's weights jumped",
+        advice="Look at the training log between the two checkpoints: learning rate, gradient norm, a "
+        "restart or a reset layer.",
+        criterion="a layer's norm(difference) / norm(before), per length of the transition, is more "
+        "than three times the median of the ten steps on either side, and beyond the far fence of "
+        "these ratios (five times, where there is no fence)",
+        where="transition",
+        present=lambda known: known.after(known.jumps).any(axis=1),
+        evidence=_jump,
+    ),
+    Cause(
+        name="step_gap",
+        meaning="checkpoints are missing in between",
+        advice="Compare changes per unit of step (column change_per_unit), or fill the gap with more "
+        "checkpoints.",
+        criterion="a transition 1.5 times as long as the usual one, or a checkpoint in between that "
+        "could not be used",
+        where="transition",
+        present=lambda known: known.changes.left_out | (known.lengths > GAP),
+        evidence=_gap,
+    ),
+    Cause(
+        name="conservation_failure",
+        meaning="relevance got lost or was made",
+        advice="Look at the layers of the step with large biases; another rule (--rule gamma) absorbs "
+        "less.",
+        criterion="abs(score - sum R) / abs(score) is above .1, three times the usual and its far "
+        "fence; by layer: where most was lost",
+        present=lambda known: known.at_either_end(known.not_conserved),
+        evidence=_lost,
+    ),
+    Cause(
+        name="negative_score",
+        meaning="evidence for the unit is shown although its score is negative",
+        advice="Ask for a unit that is preferred (--target argmax): z-plus shows nothing of what "
+        "speaks against.",
+        criterion='under z-plus at the last layer: the score is negative; "weak" where the support is '
+        "below .1 of it",
+        present=lambda known: (
+            known.at_either_end(known.steps.score < 0) & known.facts.question.gives_only_support
+        ),
+        evidence=_negative,
+    ),
+    Cause(
+        name="score_crosses_zero",
+        meaning="the score is near zero or changes sign",
+        advice="Ask for a score with a meaning of zero (--contrast mean, --target argmax), or compare "
+        "normalised maps (--normalize l1).",
+        criterion="the sign differs, or the score is below .01 of the usual at one end",
+        present=lambda known: known.crosses_zero,
+        evidence=_scores,
+    ),
+    Cause(
+        name="action_flip",
+        meaning="another unit is preferred, and so another question is asked",
+        advice="Hold the unit fixed (--target modal) to see what changes beside the question.",
+        criterion="the preferred unit changed, where the question follows it; by layer: the share of "
+        "the change that goes away when the old unit is kept",
+        present=lambda known: known.flips & known.facts.question.follows_preference,
+        evidence=_flip,
+    ),
+    Cause(
+        name="score_growth",
+        meaning="the score grew or shrank",
+        advice="Normalise each map (--normalize l1) to see what changed beside the size.",
+        criterion="the scale share of the change, with both scores beside it; none where the map "
+        "turned round although the score kept its sign",
+    ),
+    Cause(
+        name="shape_change",
+        meaning="the explanation itself moved",
+        advice="Look at the maps of both steps (lrpdyn plot --kind filmstrip --sample N).",
+        criterion="the rest",
+    ),
+    Cause(
+        name="unexplained",
+        meaning="no known cause was found",
+        advice="Look at both checkpoints and their maps; more checkpoints in between, or other "
+        "samples (--samples), may tell.",
+        criterion="no criterion holds, and growth (half of the change or more, of a score that "
+        "changed by a tenth) does not explain it",
+    ),
+]

@@ -7,10 +7,8 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 
 from lrpdyn.observations.checked_samples import MOST_CHECKED, evenly_spaced
-from lrpdyn.outliers import criteria
-from lrpdyn.outliers.causes import Criteria
-from lrpdyn.outliers.facts import Truths, Wanted
-from lrpdyn.outliers.fences.fences import fences
+from lrpdyn.outliers.criteria import Criteria, far_above_usual
+from lrpdyn.outliers.facts import Wanted
 from lrpdyn.outliers.fences.population import Population
 
 #: Steps that are looked at, at most: each costs as much as explaining it did.
@@ -35,7 +33,7 @@ def wanted(
     samples = changes.change.shape[1]
     chosen: dict[int, dict[int, None]] = {}
     flips: dict[int, dict[int, None]] = {}
-    flipped = known.masks["action_flip"]
+    flipped = known.flips & known.facts.question.follows_preference
     for kind, width in (("cells", samples), ("steps", 1)):
         beyond = by_kind[kind].is_mild.ravel()
         for place in strongest[kind]:
@@ -47,7 +45,8 @@ def wanted(
                 chosen.setdefault(end, {}).update(those)
             changed = flips.setdefault(transition, {})
             changed |= {n: None for n in those or range(samples) if flipped[transition, n]}
-    wrong = known.vanished | known.unstable | known.lost | amplified(known)
+    amplified = far_above_usual(known.over_score(steps.relevance_l1), times=AMPLIFIED)
+    wrong = known.vanished | known.unstable | known.not_conserved | amplified
     for end in np.flatnonzero(wrong.any(axis=1)).tolist():
         chosen.setdefault(end, {}).update(dict.fromkeys(np.flatnonzero(wrong[end]).tolist()))
     places = [place for place in chosen if steps.finite[place]][:MOST_STEPS]
@@ -76,18 +75,3 @@ def _fewer(those: Collection[int]) -> tuple[int, ...]:
     first, rest = list(those)[: MOST_CHECKED // 2], sorted(list(those)[MOST_CHECKED // 2 :])
     spread = evenly_spaced(len(rest), MOST_CHECKED - len(first))
     return tuple(sorted([*first, *(rest[place] for place in spread)]))
-
-
-def amplified(known: Criteria) -> Truths:
-    """Tell where |R| is far more than the score than is usual, (S, N)."""
-    steps = known.facts.steps
-    size = np.abs(steps.score)
-    usable = np.isfinite(size) & (size > 0) & ~criteria.near_zero(steps)
-    ratio = np.where(usable, steps.relevance_l1 / np.where(usable, size, 1.0), np.nan)
-    ratios = ratio[np.isfinite(ratio)]
-    if not ratios.size:
-        return np.zeros(ratio.shape, dtype=bool)
-    far = fences(ratios).far
-    least = max(AMPLIFIED * float(np.median(ratios)), np.inf if far is None else far)
-    found: Truths = ratio > least
-    return found

@@ -6,17 +6,14 @@ import csv
 import io
 import json
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from lrpdyn.errors import RunError
-from lrpdyn.files.json_data import read_json
 from lrpdyn.files.text import printable
-from lrpdyn.outliers.advice import MEANING
+from lrpdyn.outliers.causes import meaning_of
 from lrpdyn.outliers.render_context import context
-from lrpdyn.outliers.schema import newer, wrong
 
 KINDS = ("steps", "samples", "pixels", "cells")
+SEVERITIES = ("none", "mild", "far")
 WHERE = ("step", "from_step", "to_step", "sample", "row", "column")
 COLUMNS = ("kind", "rank", *WHERE, "value", "fence_mild", "fence_far", "severity", "causes", "tail",
            "form", "evidence")  # fmt: skip
@@ -25,34 +22,8 @@ Report = Mapping[str, Any]
 _SHOWN = 3
 #: Positive values that a fence needs, as `lrpdyn.outliers.fences.fences` has it; that module loads NumPy.
 _FEWEST = 20
-_ANEW = "the command that made the run makes it anew"
 #: Causes that a row of a table has, and the share from which one is told there.
 _TOLD, _LEAST_SHARE = 4, 0.1
-
-
-def read_report(run: Path) -> dict[str, Any]:
-    """Return the report that ``compute`` stored in the folder `run`.
-
-    Raises
-    ------
-    RunError
-        There is none, or it is damaged or of a newer schema.
-    """
-    path = run / "outliers.json"
-    try:
-        report: dict[str, Any] = read_json(path)
-    except FileNotFoundError as error:
-        raise RunError(
-            f"{run}: holds no finished run of lrpdyn; make one with lrpdyn compute -o {run}"
-        ) from error
-    except (OSError, ValueError) as error:
-        raise RunError(f"{path}: cannot be read ({error}); {_ANEW}") from error
-    if newer(report):
-        raise RunError(f"{path}: schema {report['schema']}; install a newer lrpdyn")
-    found = wrong(report)
-    if found is not None:
-        raise RunError(f"{path}: is damaged ({found}); {_ANEW}")
-    return report
 
 
 def entries(report: Report, kinds: Sequence[str]) -> list[tuple[str, int, dict[str, Any]]]:
@@ -204,7 +175,7 @@ def _advice(
     """Return what to do next, by cause, for the causes that are shown."""
     named = {cause["cause"] for entry in shown for cause in told(entry)}
     chosen = [
-        [name, f"{MEANING[name]}. {advice}"]
+        [name, f"{meaning_of(name)}. {advice}"]
         for name, advice in report.get("advice", {}).items()
         if name in named
     ]

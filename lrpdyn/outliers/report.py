@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from lrpdyn.outliers.advice import ADVICE, CAUSES
-from lrpdyn.outliers.causes import Criteria, cause, of_cell, of_many
+from lrpdyn.outliers.causes import CAUSES
+from lrpdyn.outliers.criteria import Criteria
+from lrpdyn.outliers.entry_causes import EntryCauses, named, pathologies
 from lrpdyn.outliers.facts import Changes, Evidence, PixelsOfSample, RunFacts, Steps, Wanted
 from lrpdyn.outliers.fences.population import (
     LISTED,
@@ -22,7 +23,6 @@ from lrpdyn.outliers.fences.population import (
     totals,
 )
 from lrpdyn.outliers.fences.shifts import find_shifts, form
-from lrpdyn.outliers.pathologies import pathologies
 from lrpdyn.outliers.recheck import wanted
 
 #: Transitions whose lengths differ by more than this factor are also compared per unit of step.
@@ -105,17 +105,18 @@ def build_report(outliers: StandingOut, evidence: Evidence) -> dict[str, Any]:
     """
     by_kind, listed = outliers.by_kind, outliers.listed
     known = Criteria(outliers.facts, evidence)
+    causes = EntryCauses(known)
     samples = outliers.facts.changes.change.shape[1]
     for found, place in zip(*listed["cells"], strict=True):
-        found["causes"] = of_cell(known, *divmod(place, samples))
+        found["causes"] = causes.of_cell(*divmod(place, samples))
     for found, place in zip(*listed["samples"], strict=True):
-        found["causes"] = of_many(known, (slice(None), place), "transitions")
-    _of_pixels(known, *listed["pixels"])
+        found["causes"] = causes.of_transitions(place)
+    _of_pixels(outliers.facts, causes, *listed["pixels"])
     _per_unit(known, by_kind, listed)
-    shifts = _of_steps(known, by_kind["steps"], *listed["steps"])
+    shifts = _of_steps(outliers.facts, causes, by_kind["steps"], *listed["steps"])
     wrong = pathologies(known)
-    named = {c["cause"] for of, _ in listed.values() for one in of for c in one["causes"]}
-    named |= {c["cause"] for one in wrong for c in one["causes"]}
+    entries = [*wrong, *(entry for found, _ in listed.values() for entry in found)]
+    found_causes = {cause["cause"] for entry in entries for cause in entry["causes"]}
     return {
         "schema": 1,
         "method": {
@@ -137,7 +138,7 @@ def build_report(outliers: StandingOut, evidence: Evidence) -> dict[str, Any]:
         **{kind: found for kind, (found, _) in listed.items()},
         "pathologies": wrong[:LISTED],
         "shifts": shifts,
-        "advice": {name: ADVICE[name] for name in CAUSES if name in named},
+        "advice": {c.name: c.advice for c in CAUSES if c.name in found_causes},
     }
 
 
@@ -160,14 +161,17 @@ def _per_unit(
 
 
 def _of_steps(
-    known: Criteria, of: Population, found: list[dict[str, Any]], places: list[int]
+    facts: RunFacts,
+    causes: EntryCauses,
+    of: Population,
+    found: list[dict[str, Any]],
+    places: list[int],
 ) -> list[dict[str, Any]]:
     """Fill in causes and form of the steps; return the shifts as they stand in the report."""
-    facts = known.facts
     typical = of.values
     shifts = find_shifts(typical)
     for one, place in zip(found, places, strict=True):
-        one["causes"] = of_many(known, (place, slice(None)), "samples")
+        one["causes"] = causes.of_samples(place)
         beyond = one["fence_mild"]
         one["form"] = None if beyond is None else form(typical, shifts, place, beyond)
     return [
@@ -180,38 +184,40 @@ def _of_steps(
     ]
 
 
-def _of_pixels(known: Criteria, found: list[dict[str, Any]], places: list[int]) -> None:
+def _of_pixels(
+    facts: RunFacts, causes: EntryCauses, found: list[dict[str, Any]], places: list[int]
+) -> None:
     """Fill in the causes of the pixels, sample by sample."""
-    shape = known.facts.pixels.relative.shape
+    shape = facts.pixels.relative.shape
     pixels = prod(shape[1:])
     of_samples: dict[int, list[int]] = {}
     for number, place in enumerate(places):
         of_samples.setdefault(place // pixels, []).append(number)
     for sample, numbers in sorted(of_samples.items()):
-        of_sample = known.facts.pixels.of_sample(sample)
+        of_sample = facts.pixels.of_sample(sample)
         for number in numbers:
             pixel = places[number] % pixels
-            found[number]["causes"] = _of_pixel(known, sample, of_sample, pixel)
+            found[number]["causes"] = _of_pixel(facts, causes, sample, of_sample, pixel)
 
 
 def _of_pixel(
-    known: Criteria, sample: int, of_sample: PixelsOfSample, pixel: int
+    facts: RunFacts, causes: EntryCauses, sample: int, of_sample: PixelsOfSample, pixel: int
 ) -> list[dict[str, Any]]:
     """Return the causes of a pixel: those of the transition in which most of its path lies."""
-    changes = known.facts.changes
+    changes = facts.changes
     path = float(of_sample.path.ravel()[pixel])
     if path == 0 or not changes.change.size:
         return []
     transition = int(of_sample.largest_at.ravel()[pixel])
     share = float(of_sample.largest.ravel()[pixel]) / path
-    where = _words(known.facts.steps, changes, transition)
+    where = _words(facts.steps, changes, transition)
     if share < 0.5:
         text = f"spread over many transitions; the largest, {where}, is {100 * share:.2g} % of it"
-        return [cause("unexplained", None, text)]
+        return [named("unexplained", None, text)]
     text = f"{100 * share:.2g} % of its path is {where}"
     return [
         {**one, "evidence": f"{text}: {one['evidence']}"}
-        for one in of_cell(known, transition, sample)
+        for one in causes.of_cell(transition, sample)
     ]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lrpdyn.outliers.advice import MEANING
+from lrpdyn.outliers.causes import meaning_of
 from lrpdyn.outliers.render import (
     KINDS,
     beyond_or_strongest,
@@ -80,7 +80,7 @@ def findings_of(report: Mapping[str, Any], steps: Sequence[int]) -> Findings:
     named = {cause.name for row in rows for cause in row.causes}
     phases = report.get("phases") or {"borders": [], "why": ""}
     advice = [
-        (name, MEANING[name], text)
+        (name, meaning_of(name), text)
         for name, text in report.get("advice", {}).items()
         if name in named
     ]
@@ -141,7 +141,7 @@ def _causes(entry: Mapping[str, Any]) -> tuple[Cause, ...]:
     return tuple(
         Cause(
             cause["cause"],
-            MEANING[cause["cause"]],
+            meaning_of(cause["cause"]),
             "" if cause["share"] is None else f"{100 * cause['share']:.0f} %",
             cause["evidence"],
         )

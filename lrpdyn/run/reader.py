@@ -253,7 +253,7 @@ class RunFolder:
     @cached_property
     def outliers(self) -> dict[str, Any]:
         """The outlier report."""
-        from lrpdyn.outliers.render import read_report
+        from lrpdyn.run.outlier_report import read_report
 
         return read_report(self.path)
 

@@ -16,6 +16,7 @@ import pytest
 
 import lrpdyn
 from lrpdyn.errors import RunError
+from lrpdyn.files.atomic import sha256_of
 from lrpdyn.page.report import write_report
 from lrpdyn.run.manifest import save_manifest
 
@@ -52,10 +53,11 @@ def hostile(folder: Path) -> Path:
     manifest["command"] = manifest["rule"]["name"] = manifest["unit"] = HOSTILE
     manifest["checkpoints"][0]["path"] = manifest["checkpoints"][1]["reason"] = HOSTILE
     manifest["observations"]["files"] = [HOSTILE]
-    save_manifest(folder, manifest)
     report = json.loads((folder / "outliers.json").read_text())
     report["pathologies"][0]["causes"][0]["evidence"] = HOSTILE
     (folder / "outliers.json").write_text(json.dumps(report))
+    manifest["files"]["outliers.json"] = sha256_of(folder / "outliers.json")
+    save_manifest(folder, manifest)
     return folder
 
 

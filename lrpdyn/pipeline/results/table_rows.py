@@ -11,7 +11,7 @@ import numpy as np
 from lrpdyn.dynamics.one_step import OfRandom
 from lrpdyn.dynamics.step_table import MEASURES, TRANSITION, Records
 from lrpdyn.observations.regions import Regions
-from lrpdyn.outliers import criteria
+from lrpdyn.outliers.criteria import Criteria
 from lrpdyn.outliers.facts import Floats, Integers, RunFacts
 from lrpdyn.run.tables import Block
 
@@ -108,7 +108,7 @@ def transition_blocks(
 ) -> Iterator[Block]:
     """Yield what transitions.csv holds of each transition; `prediction_change` is (T, N)."""
     steps, changes = facts.steps, facts.changes
-    flips = criteria.flips(steps, changes)
+    flips = Criteria(facts).flips
     score_change = steps.score[changes.after] - steps.score[changes.before]
     columns = {name: records[name] for name in TRANSITION}
     for t, after in enumerate(changes.after.tolist()):

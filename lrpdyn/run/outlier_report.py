@@ -1,0 +1,85 @@
+"""The stored outlier report, read. Plain Python: `lrpdyn outliers` starts at once."""
+
+from __future__ import annotations
+
+import hashlib
+import operator
+import sys
+from pathlib import Path
+from typing import Any
+
+from lrpdyn.errors import RunError
+from lrpdyn.files.json_data import parse_json, read_json
+from lrpdyn.outliers.render import KINDS, SEVERITIES, as_csv, as_table
+
+NAME = "outliers.json"
+SCHEMA = 1
+_ANEW = "the command that made the run makes it anew"
+#: The numbers that every entry, and every total, has or gives as null.
+_NUMBERS = ("fence_mild", "fence_far")
+#: Where the entries of each kind are, at least.
+_WHERE = {
+    "pathologies": ("step",),
+    "steps": ("from_step", "to_step"),
+    "samples": ("sample",),
+    "pixels": ("column",),
+    "cells": ("from_step", "to_step", "sample"),
+}
+
+
+def read_report(run: Path) -> dict[str, Any]:
+    """Return the outlier report that ``compute`` stored in the folder `run`.
+
+    Raises
+    ------
+    RunError
+        There is none, its bytes are not those that were written, or, where no manifest has its hash,
+        it cannot be used; or it is of a newer schema.
+    """
+    path = run / NAME
+    try:
+        content = path.read_bytes()
+        report: dict[str, Any] = parse_json(content)
+    except FileNotFoundError as error:
+        raise RunError(
+            f"{run}: holds no finished run of lrpdyn; make one with lrpdyn compute -o {run}"
+        ) from error
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path}: cannot be read ({error}); {_ANEW}") from error
+    try:
+        if report["schema"] > SCHEMA:
+            raise RunError(f"{path}: schema {report['schema']}; install a newer lrpdyn")
+        if _written(run) not in (None, hashlib.sha256(content).hexdigest()):
+            from lrpdyn.run.reader import damaged  # it loads NumPy
+
+            raise damaged(run, NAME, "its bytes are not those that were written")
+        if report["schema"] != SCHEMA:
+            raise ValueError(f"schema {report['schema']}, expected {SCHEMA}")
+        _use_all(report)
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        why = f"{type(error).__name__}: {error}"
+        raise RunError(f"{path}: is damaged ({why}); {_ANEW}") from error
+    return report
+
+
+def _written(run: Path) -> str | None:
+    """Return the hash of the report as the manifest has it; None where it has none."""
+    try:
+        found: str | None = read_json(run / "manifest.json")["files"][NAME]
+    except (OSError, LookupError, TypeError, ValueError):
+        return None
+    return found
+
+
+def _use_all(report: dict[str, Any]) -> None:
+    """Use whatever is used of a report: a wrong one, by whoever made it, raises here and not later."""
+    as_table(report, KINDS, sys.maxsize)
+    as_csv(report, KINDS, None)
+    numbers = [report["totals"][kind][name] for kind in KINDS for name in _NUMBERS]
+    for kind, where in _WHERE.items():
+        for entry in report[kind]:
+            SEVERITIES.index(entry["severity"])
+            numbers += [entry[name] for name in ("value", *_NUMBERS)]
+            numbers += [operator.index(place) for place in entry["where"].values()]
+            operator.itemgetter(*where)(entry["where"])
+    sum(number for number in numbers if number is not None)
