@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from lrpdyn.run.layout import MAPS
 from lrpdyn.run.reader import RunFolder
+from lrpdyn.run.series import table_series
 
 _KEYS = {"step", "sample", "from_step", "to_step"}
 
@@ -49,15 +50,14 @@ def dimensions_of(values: NDArray[Any]) -> tuple[str, ...]:
 
 def coordinates(run: RunFolder) -> dict[str, Variable]:
     """Return the values along the dimensions: steps, samples, and where each transition is."""
-    transitions = run.transitions
     samples = len(run.mapped("observations"))
     unit = {"units": str(run.manifest["unit"])}
-    first = transitions if run.by_step else transitions[::samples]
+    from_steps, to_steps = table_series(run).ends()
     return {
         "step": Variable(("step",), np.array(run.steps, dtype=np.int64), unit),
         "sample": Variable(("sample",), np.arange(samples), {}),
-        "from_step": Variable(("transition",), np.asarray(first["from_step"]), unit),
-        "to_step": Variable(("transition",), np.asarray(first["to_step"]), unit),
+        "from_step": Variable(("transition",), from_steps, unit),
+        "to_step": Variable(("transition",), to_steps, unit),
     }
 
 
@@ -91,10 +91,11 @@ def about(run: RunFolder) -> dict[str, str]:
 
 
 def _columns(table: NDArray[Any], run: RunFolder, along: str) -> dict[str, Variable]:
-    dimensions = (along,) if run.by_step else (along, "sample")
-    shape = (-1,) if run.by_step else (-1, len(run.mapped("observations")))
+    series = table_series(run)
+    columns = {
+        name: series.shaped(table[name]) for name in table.dtype.names or () if name not in _KEYS
+    }
     return {
-        name: Variable(dimensions, np.asarray(table[name]).reshape(shape), {})
-        for name in table.dtype.names or ()
-        if name not in _KEYS
+        name: Variable((along, "sample")[: values.ndim], values, {})
+        for name, values in columns.items()
     }

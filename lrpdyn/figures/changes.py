@@ -15,7 +15,7 @@ from lrpdyn.figures.drawings.side_by_side import MOST_RUNS, Side
 from lrpdyn.figures.flags import PATHOLOGY, flags_of
 from lrpdyn.run.comparison import compare
 from lrpdyn.run.reader import RunFolder
-from lrpdyn.run.tables import Table
+from lrpdyn.run.series import need_samples, table_series
 
 
 @dataclass(frozen=True)
@@ -38,18 +38,17 @@ def raster_of(run: RunFolder, samples: Sequence[int] | None) -> Raster:
     RunError
         Its tables are by step.
     """
-    run.need_samples("--kind raster")
-    table = run.transitions
-    if not len(table):
+    need_samples(run, "--kind raster")
+    if not len(run.transitions):
         raise UsageError(
             f"--kind raster: {run.path} has {len(run.steps)} finite steps, and no transition; "
             "compute more checkpoints"
         )
-    count = len(run.mapped("observations"))
-    change = np.asarray(table["change"]).reshape(-1, count)
-    firsts = table[::count]
-    ends = list(zip(firsts["from_step"].tolist(), firsts["to_step"].tolist(), strict=True))
-    chosen = list(range(count)) if samples is None else list(samples)
+    series = table_series(run)
+    change = series.changes()
+    assert change is not None
+    ends = list(zip(*(steps.tolist() for steps in series.ends()), strict=True))
+    chosen = list(range(change.shape[1])) if samples is None else list(samples)
     begins = {before: place for place, (before, _) in enumerate(ends)}
     marks = []
     report = {**run.outliers, "steps": []}
@@ -91,23 +90,14 @@ def sides_of(runs: Sequence[RunFolder], samples: Sequence[int]) -> tuple[list[Si
     return sides, f"cosine of dynamics, median over samples: {', '.join(parts)}"
 
 
-def changes_of(run: RunFolder) -> tuple[Table, Array]:
-    """Return the rows of T transitions that say where they are, and the median changes (T,)."""
-    table = run.transitions
-    if run.by_step:
-        return table, np.asarray(table["change_median"])
-    samples = len(run.mapped("observations"))
-    change = np.asarray(table["change"]).reshape(-1, samples)
-    return table[::samples], np.median(change, axis=1) if change.size else change.ravel()
-
-
 def _side(run: RunFolder, rule: str, samples: Sequence[int]) -> Side:
-    ends, change = changes_of(run)
+    series = table_series(run)
+    from_steps, to_steps = series.ends()
     flagged = flags_of(run.outliers, None).transitions
     return Side(
         f"{run.path.name}, rule {rule}; {run.question}",
         run.mapped("dynamics")[list(samples)],
-        np.asarray(ends["to_step"]),
-        change,
-        np.flatnonzero(np.isin(ends["from_step"], list(flagged))).tolist(),
+        to_steps,
+        series.median_changes(),
+        np.flatnonzero(np.isin(from_steps, list(flagged))).tolist(),
     )

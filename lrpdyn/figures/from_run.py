@@ -151,9 +151,10 @@ def animation(runs: Sequence[RunFolder], request: Request, path: Path) -> None:
     import numpy as np
 
     from lrpdyn.figures.drawings.animation import Score, draw_animation
+    from lrpdyn.run.series import need_samples
 
     (run,), sample = runs, _only(request)
-    run.need_samples("--kind animation")
+    need_samples(run, "--kind animation")
     metrics = run.metrics
     rows = metrics[(metrics["sample"] == sample) & np.isin(metrics["step"], run.steps)]
     draw_animation(

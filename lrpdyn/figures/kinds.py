@@ -150,25 +150,21 @@ def terminal_lines(run: RunFolder, request: Request, terminal: Terminal) -> list
         The run has no such sample.
     """
     from lrpdyn.figures.terminal import picture_lines
-    from lrpdyn.run.series import series_of
+    from lrpdyn.run.series import series_of_sample
 
     check([run], [TERMINAL], request)
     lines: list[str] = []
     for sample in request.samples or [0]:
-        # Tables by step know no sample: a typical one, and called so.
-        steps, series = series_of(run, None if run.by_step else [sample])
-        if run.by_step:
-            score, of = run.metrics["score_median"], ", median"
-        else:
-            score, of = run.metrics["score"][run.metrics["sample"] == sample], ""
+        series = series_of_sample(run, sample)
+        curves, of = series.curves(), series.typical.removesuffix(" over samples")
         shown = {
-            f"change{of}": series["change"],
-            f"prediction change{of}": series["prediction_change"],
-            f"score{of}": score,
-            f"entropy{of}": series["entropy"],
+            f"change{of}": curves["change"],
+            f"prediction change{of}": curves["prediction_change"],
+            f"score{of}": series.median("score"),
+            f"entropy{of}": curves["entropy"],
         }
         if request.curve is not None:
-            shown[request.curve.source] = request.curve.at(steps)
+            shown[request.curve.source] = request.curve.at(series.steps)
         lines += [""] if lines else []
         lines += picture_lines(
             run.mapped("observations")[sample],

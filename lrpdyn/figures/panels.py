@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,14 +10,12 @@ from numpy.typing import NDArray
 from lrpdyn.figures.drawings.trajectory import Marks, Panel
 from lrpdyn.figures.flags import flags_of
 from lrpdyn.run.reader import RunFolder
-from lrpdyn.run.series import over_samples, series_of
-from lrpdyn.run.tables import Table
+from lrpdyn.run.series import TableSeries, table_series
 from lrpdyn.run.training_curve import Curve
 
 Floats = NDArray[np.float64]
 #: Units that are drawn, at most.
 MOST_UNITS = 7
-BAND = (5, 95)
 
 
 def panels_of(run: RunFolder, samples: Sequence[int] | None, curve: Curve | None) -> list[Panel]:
@@ -34,8 +30,8 @@ def panels_of(run: RunFolder, samples: Sequence[int] | None, curve: Curve | None
     RunError
         Some samples are asked for, and the tables of the run are by step.
     """
-    steps, series = series_of(run, samples)
-    drawn = _of_steps(run, steps) if run.by_step else _of_samples(run, samples, steps)
+    series = table_series(run, samples)
+    steps, curves = series.steps, series.curves()
     flagged = _flagged_ends(run, samples)
     found = []
     if curve is not None:
@@ -44,97 +40,35 @@ def panels_of(run: RunFolder, samples: Sequence[int] | None, curve: Curve | None
         ("share_per_random_", "share of |R| in each region, over that of random networks"),
         ("effect_", "effect of painting the region over, on the prediction"),
     ):
-        lines = {n.removeprefix(begin): v for n, v in series.items() if n.startswith(begin)}
+        lines = {n.removeprefix(begin): v for n, v in curves.items() if n.startswith(begin)}
         found.append(Panel(title, steps, lines))
-    found += [drawn.score, drawn.units]
+    found += [_score(series), _units(series)]
     found.append(
         Panel(
-            f"change into the step{drawn.typical}",
+            f"change into the step{series.typical}",
             steps,
-            {"relevance, sum of |R_i - R_i+1|": series["change"]},
+            {"relevance, sum of |R_i - R_i+1|": curves["change"]},
             np.flatnonzero(np.isin(steps, flagged)).tolist(),
-            right={"prediction (right)": series["prediction_change"]},
+            right={"prediction (right)": curves["prediction_change"]},
         )
     )
     found.append(
         Panel(
-            f"distance from the first map, sum of |R_i - R_0|{drawn.mean}",
+            f"distance from the first map, sum of |R_i - R_0|{series.average}",
             steps,
-            {"": drawn.distance},
+            {"": series.mean("distance_from_first")},
         )
     )
     found.append(
         Panel(
-            f"entropy of |R|, nats{drawn.mean}",
+            f"entropy of |R|, nats{series.average}",
             steps,
-            {"this run": series["entropy"], "random networks": drawn.entropy_random},
+            {"this run": curves["entropy"], "random networks": series.mean("entropy_random")},
         )
     )
     found.append(_dependence(run))
-    found += drawn.checks
+    found.append(_checks(series))
     return [panel for panel in map(_known, found) if panel.lines]
-
-
-@dataclass(frozen=True)
-class _Drawn:
-    """What is drawn of metrics.csv; `typical` and `mean` say what values over samples are."""
-
-    score: Panel
-    units: Panel
-    distance: Floats
-    entropy_random: Floats
-    checks: list[Panel]
-    typical: str
-    mean: str
-
-
-def _of_samples(run: RunFolder, samples: Sequence[int] | None, steps: NDArray[np.int64]) -> _Drawn:
-    metrics = _of(run.metrics, samples)
-    places = np.searchsorted(steps, metrics["step"])
-
-    def each(of: Callable[[Floats], Floats], values: Floats) -> Floats:
-        return over_samples(of, values, places, len(steps))
-
-    one = len(np.unique(metrics["sample"])) == 1
-    typical = "" if one else ", median over samples"
-    band = "" if one else "; shaded: 5 to 95 % of samples"
-    score = metrics["score"]
-    low, high = (each(functools.partial(np.percentile, q=q), score) for q in BAND)
-    return _Drawn(
-        Panel(
-            f"score{typical}{band}",
-            steps,
-            {"": each(np.median, score)},
-            band=None if one else (low, high),
-        ),
-        _units(steps, metrics, places, one=one),
-        each(np.mean, metrics["distance_from_first"]),
-        each(np.mean, metrics["entropy_random"]),
-        [_checks(steps, metrics, each, typical)],
-        typical,
-        "" if one else ", mean over samples",
-    )
-
-
-def _of_steps(run: RunFolder, steps: NDArray[np.int64]) -> _Drawn:
-    """Return what tables by step tell; sums over scores they do not, which are of each sample."""
-    metrics, typical = run.metrics, ", median over samples"
-    preferred = metrics["argmax_most_common"]
-    units = Panel(
-        "most common of the preferred units",
-        steps,
-        {"unit": np.where(preferred < 0, np.nan, preferred)},
-        right={"share of samples (right)": metrics["argmax_most_common_share"]},
-        stepwise=True,
-    )
-    score = Panel(
-        f"score{typical}; shaded: least to most",
-        steps,
-        {"": metrics["score_median"]},
-        band=(metrics["score_least"], metrics["score_most"]),
-    )
-    distance, entropy = metrics["distance_from_first_median"], metrics["entropy_random_median"]
-    return _Drawn(score, units, distance, entropy, [], typical, typical)
 
 
 def marks_of(run: RunFolder, samples: Sequence[int] | None) -> Marks:
@@ -150,13 +84,8 @@ def _flagged_ends(run: RunFolder, samples: Sequence[int] | None) -> list[int]:
     """Return the steps that flagged transitions lead to: of all samples, or of the only one."""
     sample = samples[0] if samples is not None and len(samples) == 1 else None
     begins = set(flags_of(run.outliers, sample).transitions)
-    table = run.transitions
-    pairs = zip(table["from_step"].tolist(), table["to_step"].tolist(), strict=True)
+    pairs = zip(*(steps.tolist() for steps in table_series(run).ends()), strict=True)
     return sorted({after for before, after in pairs if before in begins})
-
-
-def _of(table: Table, samples: Sequence[int] | None) -> Table:
-    return table if samples is None else table[np.isin(table["sample"], list(samples))].view(Table)
 
 
 def _known(panel: Panel) -> Panel:
@@ -167,26 +96,33 @@ def _known(panel: Panel) -> Panel:
                  panel.stepwise)  # fmt: skip
 
 
-def _units(
-    steps: NDArray[np.int64], metrics: Table, places: NDArray[np.int64], *, one: bool
-) -> Panel:
-    """Return the preferred unit of one sample, or the share of samples that prefer each unit."""
-    preferred = metrics["argmax"]
-    if one:
-        of_step = np.full(len(steps), np.nan)
-        of_step[places] = np.where(preferred < 0, np.nan, preferred)
-        return Panel("preferred unit", steps, {"": of_step}, stepwise=True)
-    units, counts = np.unique(preferred[preferred >= 0], return_counts=True)
-    drawn = sorted(units[np.argsort(-counts, kind="stable")][:MOST_UNITS].tolist())
-    samples = np.bincount(places, minlength=len(steps))
-    lines = {
-        f"unit {unit}": np.bincount(places[preferred == unit], minlength=len(steps)) / samples
-        for unit in drawn
-    }
-    left_out = (
-        f", the {len(drawn)} of {len(units)} most preferred" if len(units) > len(drawn) else ""
+def _score(series: TableSeries) -> Panel:
+    title = f"score{series.typical}{series.shaded}"
+    return Panel(title, series.steps, {"": series.median("score")}, band=series.band("score"))
+
+
+def _units(series: TableSeries) -> Panel:
+    """Return the share of samples that prefer each unit; else the preferred unit."""
+    shares = series.shares_of_units()
+    if shares is not None:
+        drawn = sorted(list(shares)[:MOST_UNITS])
+        left_out = (
+            f", the {len(drawn)} of {len(shares)} most preferred"
+            if len(shares) > len(drawn)
+            else ""
+        )
+        title = f"share of samples that prefer a unit{left_out}"
+        return Panel(title, series.steps, {f"unit {unit}": shares[unit] for unit in drawn})
+    unit, share = series.preferred_unit()
+    if share is None:
+        return Panel("preferred unit", series.steps, {"": unit}, stepwise=True)
+    return Panel(
+        "most common of the preferred units",
+        series.steps,
+        {"unit": unit},
+        right={"share of samples (right)": share},
+        stepwise=True,
     )
-    return Panel(f"share of samples that prefer a unit{left_out}", steps, lines)
 
 
 def _dependence(run: RunFolder) -> Panel:
@@ -210,19 +146,9 @@ def _number(value: float | None) -> float:
     return float("nan") if value is None else value
 
 
-def _checks(
-    steps: NDArray[np.int64],
-    metrics: Table,
-    each: Callable[[Callable[[Floats], Floats], Floats], Floats],
-    typical: str,
-) -> Panel:
-    score = np.asarray(metrics["score"])
-    divisor = np.where(score == 0, np.nan, score)
-    return Panel(
-        f"checks: relevance for each unit of the score{typical}",
-        steps,
-        {"sum(R) / score": each(np.median, metrics["relevance_sum"] / divisor)},
-        right={
-            "sum|R| / |score| (right)": each(np.median, metrics["relevance_l1"] / np.abs(divisor))
-        },
-    )
+def _checks(series: TableSeries) -> Panel:
+    known = series.relevance_to_score()
+    lines = {} if known is None else {"sum(R) / score": known[0]}
+    right = {} if known is None else {"sum|R| / |score| (right)": known[1]}
+    title = f"checks: relevance for each unit of the score{series.typical}"
+    return Panel(title, series.steps, lines, right=right)

@@ -7,10 +7,10 @@ from typing import Any
 
 from lrpdyn.figures.canvas import words
 from lrpdyn.figures.canvas.outlier_labels import MOST_LABELS
-from lrpdyn.figures.changes import changes_of
 from lrpdyn.figures.drawings.distribution import Population
 from lrpdyn.outliers.render import place
 from lrpdyn.run.reader import RunFolder
+from lrpdyn.run.series import table_series
 
 
 def populations_of(run: RunFolder) -> list[Population]:
@@ -18,16 +18,14 @@ def populations_of(run: RunFolder) -> list[Population]:
 
     Where the tables are by step, changes of samples are not known: steps and pixels alone.
     """
-    _, steps = changes_of(run)
-    values = {"steps": steps, "pixels": run.mapped("relative_dynamics").ravel()}
-    if not run.by_step:
-        change = run.transitions["change"].reshape(-1, len(run.mapped("observations")))
-        values = {
-            "steps": steps,
-            "samples": change.sum(axis=0),
-            "pixels": values["pixels"],
-            "cells": change.ravel(),
-        }
+    series = table_series(run)
+    change = series.changes()
+    values = {
+        "steps": series.median_changes(),
+        "samples": None if change is None else change.sum(axis=0),
+        "pixels": run.mapped("relative_dynamics").ravel(),
+        "cells": None if change is None else change.ravel(),
+    }
     report = run.outliers
     return [
         Population(
@@ -43,6 +41,7 @@ def populations_of(run: RunFolder) -> list[Population]:
             _rolling(report["totals"][name]),
         )
         for name, of_kind in values.items()
+        if of_kind is not None
     ]
 
 

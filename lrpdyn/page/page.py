@@ -12,8 +12,9 @@ from lrpdyn.page.about import Facts, facts_of
 from lrpdyn.page.budget import MOST_PIXELS, Flagged, Kept, choose_samples, flagged, keep
 from lrpdyn.page.findings import Findings, findings_of
 from lrpdyn.page.pictures import Observations, View, observations_of, views_of
-from lrpdyn.page.series import Series, series_of, units_of
+from lrpdyn.page.series import Series, series_of
 from lrpdyn.run.reader import RunFolder
+from lrpdyn.run.series import table_series
 from lrpdyn.run.summary import UNITS
 from lrpdyn.run.training_curve import Curve
 
@@ -81,7 +82,8 @@ def page_of(run: RunFolder, curve: Curve | None = None, most_pixels: int = MOST_
         notes.append(
             f"{len(samples)} of {total:,} samples are shown, those of the strongest outliers."
         )
-    if run.by_step:
+    tables = table_series(run)
+    if tables.replaced_rows:
         notes.append("The tables are by step: curves are medians over all samples of the run.")
     return Page(
         name=run.path.resolve().name,
@@ -95,7 +97,7 @@ def page_of(run: RunFolder, curve: Curve | None = None, most_pixels: int = MOST_
         flagged=marked,
         observations=observations,
         views=views_of(run, samples, kept),
-        units=units_of(run, samples),
+        units=tables.explained_units(samples),
         series=series_of(run, samples, curve),
         findings=findings_of(report, run.steps),
         facts=facts_of(run),

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from lrpdyn.dynamics.measures import pixels
 from lrpdyn.run.reader import RunFolder
-from lrpdyn.run.tables import Table, medians_in
+from lrpdyn.run.series import table_series
 from lrpdyn.run.training_curve import Curve
 
 Floats = NDArray[np.float64]
@@ -45,17 +45,15 @@ def series_of(run: RunFolder, samples: Sequence[int], curve: Curve | None) -> li
     normalised = run.manifest["normalize"]
     unit = "score" if normalised == "none" else normalised
 
-    def of(table: Table, key: str, name: str, title: str) -> Series:
-        if run.by_step:
-            # Under a name of its own: a card shows the numbers of its sample, which these are not.
-            name, title = f"{name}_median", f"{title}, median over samples"
-        return Series(name, title, _columns(table, key, name, steps, samples))
+    tables = table_series(run)
+    # Of tables by step; a card shows the numbers of its sample, which these are not.
+    suffix = tables.typical if tables.replaced_rows else ""
 
     def of_step(name: str, title: str) -> Series:
-        return of(run.metrics, "step", name, title)
+        return Series(tables.column(name), f"{title}{suffix}", tables.of_steps(name, samples))
 
     def of_transition(name: str, title: str) -> Series:
-        return of(run.transitions, "to_step", name, title)
+        return Series(tables.column(name), f"{title}{suffix}", tables.of_transitions(name, samples))
 
     found = [] if curve is None else [_training(curve, steps, len(samples))]
     found += [
@@ -66,44 +64,11 @@ def series_of(run: RunFolder, samples: Sequence[int], curve: Curve | None) -> li
         of_step("entropy", _entropy_title(run)),
         of_step("distance_from_first_l1", "Distance from the first map (at most 2)"),
     ]
-    columns = run.metrics.dtype.names or ()
     for begin, words in (("share_per_random_", "Share of |R| over that of random networks"),
                          ("effect_", "Effect of painting over")):  # fmt: skip
-        known = medians_in(columns) if run.by_step else columns
-        names = [name for name in known if name.startswith(begin)][:MOST_REGIONS]
+        names = tables.region_columns(begin)[:MOST_REGIONS]
         found += [of_step(n, f"{words}: {n.removeprefix(begin)}") for n in names]
     return [one for one in found if np.isfinite(one.values).any()]
-
-
-def units_of(run: RunFolder, samples: Sequence[int]) -> NDArray[np.int64]:
-    """Return the unit that is explained, by step and sample (S, samples of the page).
-
-    -1 where it is not known: it is held by no one, and the tables are by step.
-    """
-    steps = np.array(run.steps, dtype=np.int64)
-    if not run.by_step:
-        return _columns(run.metrics, "step", "target", steps, samples).astype(np.int64)
-    held = run.manifest["target"].get("values")
-    units = [-1 if held is None else held[sample] for sample in samples]
-    return np.tile(np.array(units, dtype=np.int64), (len(steps), 1))
-
-
-def _columns(
-    table: Table, key: str, name: str, steps: NDArray[np.int64], samples: Sequence[int]
-) -> Floats:
-    """Return one column of a table by step and sample; NaN where it has no row.
-
-    What a table by step has is the same for all samples.
-    """
-    found = np.full((len(steps), len(samples)), np.nan)
-    place = np.searchsorted(steps, table[key])
-    there = place < len(steps)
-    there[there] = steps[place[there]] == table[key][there]
-    by_step = "sample" not in (table.dtype.names or ())
-    for i, sample in enumerate(samples):
-        rows = there if by_step else there & (table["sample"] == sample)
-        found[place[rows], i] = table[name][rows]
-    return found
 
 
 def _training(curve: Curve, steps: NDArray[np.int64], samples: int) -> Series:

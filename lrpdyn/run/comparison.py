@@ -14,6 +14,7 @@ from lrpdyn.dynamics.measures import centred_ranks, cosines, pixels, rows
 from lrpdyn.errors import UsageError
 from lrpdyn.outliers.render import place
 from lrpdyn.run.reader import RunFolder
+from lrpdyn.run.series import table_series
 
 Place = tuple[tuple[str, int], ...]
 #: The kinds of outliers that have a place in every run of the same steps and samples.
@@ -104,11 +105,11 @@ def _alike(one: RunFolder, other: RunFolder) -> dict[str, Any]:
         "cosine": _median(cosines(*maps)),
         "rank": _median(cosines(*(centred_ranks(values) for values in maps))),
     }
-    if one.by_step or other.by_step:
+    first, second = _changes(one), _changes(other)
+    if first is None or second is None:
         return {**alike, "cells": None, "change_rank": None}
-    changes = [_changes(run) for run in (one, other)]
-    common = sorted(changes[0].keys() & changes[1].keys())
-    pair = [np.array([[change[key] for key in common]]) for change in changes]
+    common = sorted(first.keys() & second.keys())
+    pair = [np.array([[changes[key] for key in common]]) for changes in (first, second)]
     return {
         **alike,
         "cells": len(common),
@@ -118,15 +119,21 @@ def _alike(one: RunFolder, other: RunFolder) -> dict[str, Any]:
     }
 
 
-def _changes(run: RunFolder) -> dict[tuple[int, int, int], float]:
-    table = run.transitions
-    columns = (table[name].tolist() for name in ("from_step", "to_step", "sample", "change"))
-    return {(a, b, n): change for a, b, n, change in zip(*columns, strict=True)}
+def _changes(run: RunFolder) -> dict[tuple[int, int, int], float] | None:
+    """Return the changes by the steps that they lead from and to, and sample; None if unknown."""
+    changes = table_series(run).changes()
+    if changes is None:
+        return None
+    return {
+        (*ends, sample): change
+        for ends, row in zip(_transitions(run), changes.tolist(), strict=True)
+        for sample, change in enumerate(row)
+    }
 
 
-def _transitions(run: RunFolder) -> set[tuple[int, int]]:
-    table = run.transitions
-    return set(zip(table["from_step"].tolist(), table["to_step"].tolist(), strict=True))
+def _transitions(run: RunFolder) -> list[tuple[int, int]]:
+    from_steps, to_steps = table_series(run).ends()
+    return list(zip(from_steps.tolist(), to_steps.tolist(), strict=True))
 
 
 def _median(values: Any) -> float | None:
@@ -147,7 +154,7 @@ def _outliers(runs: Sequence[RunFolder]) -> list[dict[str, Any]]:
             name = entry["causes"][0]["cause"]
             key = (name, tuple(sorted(entry["where"].items())))
             found.setdefault(key, {})[number] = {**entry, "severity": "pathology"}
-    transitions = [_transitions(run) for run in runs]
+    transitions = [set(_transitions(run)) for run in runs]
     listed = []
     for (kind, where), entries in found.items():
         places = dict(where)

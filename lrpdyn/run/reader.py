@@ -178,22 +178,8 @@ class RunFolder:
 
     @property
     def by_step(self) -> bool:
-        """Whether the tables have a row for each step, not for each sample of it."""
+        """Whether the tables have a row for each step, not for each sample of it (`lrpdyn.run.series`)."""
         return bool(self.manifest.get("tables") == "steps")
-
-    def need_samples(self, what: str) -> None:
-        """Refuse what needs tables with a row for each sample.
-
-        Raises
-        ------
-        RunError
-            They have a row for each step.
-        """
-        if self.by_step:
-            raise RunError(
-                f"{what}: needs a row for each sample, and the tables of {self.path} have one for each "
-                "step; the command that made the run, with --tables samples, writes them so"
-            )
 
     def _table(self, name: str, columns: Sequence[str]) -> Table:
         columns = columns_by_step(columns) if self.by_step else columns

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from lrpdyn.outliers.render import KINDS, summary
 from lrpdyn.run.reader import RunFolder
+from lrpdyn.run.series import table_series
 
 #: What a unit of a head is called.
 UNITS = {"policy": "action", "q": "action", "logits": "class"}
@@ -41,7 +40,6 @@ def closing_words(run: RunFolder) -> list[tuple[str, str]]:
 
 
 def _question(run: RunFolder) -> str:
-    transitions = run.transitions
     manifest = run.manifest
     unit = UNITS.get(manifest["head"], "unit")
     asked = {
@@ -56,13 +54,7 @@ def _question(run: RunFolder) -> str:
     }[manifest["contrast"]]
     if manifest["head"] == "value":
         asked, against = "the state's value", ""
-    if run.by_step:
-        # A share of samples is a whole number of them.
-        samples = run.shape[0]
-        flips = int(np.rint(transitions["argmax_changed_share"] * samples).sum())
-        of = len(transitions) * samples
-    else:
-        flips, of = int(np.count_nonzero(transitions["argmax_changed"])), len(transitions)
+    flips, of = table_series(run).preference_changes()
     return f"{asked}{against}; the preference changes in {flips:,} of {of:,} transitions"
 
 
@@ -183,12 +175,12 @@ def _batches(run: RunFolder) -> str:
 
 
 def _tables(run: RunFolder) -> str:
-    if not run.by_step:
+    rows = table_series(run).replaced_rows
+    if not rows:
         return ""
-    samples = run.shape[0]
     return (
-        f"by step: medians and extremes over {samples:,} samples; --tables samples writes a row for "
-        f"each, {samples * len(run.metrics):,} in metrics.csv"
+        f"by step: medians and extremes over {run.shape[0]:,} samples; --tables samples writes a row for "
+        f"each, {rows:,} in metrics.csv"
     )
 
 

@@ -14,10 +14,8 @@ from numpy.typing import NDArray
 from lrpdyn.dynamics.measures import centred_ranks, cosines, rank_correlation
 from lrpdyn.errors import UsageError
 from lrpdyn.files.npy import load_npz
-from lrpdyn.run.series import (
-    _OF_TRANSITIONS,
-    series_of,
-)
+from lrpdyn.run.reader import RunFolder
+from lrpdyn.run.series import table_series
 
 Floats = NDArray[np.float64]
 
@@ -215,12 +213,11 @@ def correlations(
     return found
 
 
-def beside(run: Any, curve: Curve) -> dict[str, Any]:
+def beside(run: RunFolder, curve: Curve) -> dict[str, Any]:
     """Return the section ``curve`` of a report: where it is from, and its correlations.
 
     A series that is a median where it is usually a mean is called so.
     """
-    steps, series = series_of(run)
-    if run.by_step:
-        series = {n if n in _OF_TRANSITIONS else f"{n}_median": v for n, v in series.items()}
-    return {"source": curve.source, "series": correlations(curve, steps, series)}
+    series = table_series(run)
+    found = correlations(curve, series.steps, series.named_curves())
+    return {"source": curve.source, "series": found}

@@ -49,7 +49,7 @@ from lrpdyn.outliers.render import KINDS, RENDERERS
 from lrpdyn.run.comparison import as_table as compared
 from lrpdyn.run.comparison import compare
 from lrpdyn.run.manifest import seal
-from lrpdyn.run.series import series_of
+from lrpdyn.run.series import table_series
 from lrpdyn.run.summary import closing_lines
 from lrpdyn.run.training_curve import read_curve
 from lrpdyn.run.verify import verify
@@ -389,7 +389,7 @@ def _read_run(run: Path) -> str:
     def lines() -> None:
         opened = open_run(run)
         closing_lines(opened)
-        series_of(opened)
+        table_series(opened).curves()
         assert opened.question
         for step in opened.steps:
             assert opened.relevance[step].shape == opened.shape

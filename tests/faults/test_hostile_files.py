@@ -23,7 +23,7 @@ from lrpdyn.observations.layout import Expected
 from lrpdyn.observations.loading import load_observations
 from lrpdyn.outliers.render import as_markdown, as_table
 from lrpdyn.run.manifest import load_manifest, save_manifest
-from lrpdyn.run.series import series_of
+from lrpdyn.run.series import table_series
 from lrpdyn.run.verify import verify
 from tests.faults.fuzz_checkpoints import Canary
 from tests.pipeline.test_compute import Vectors, mlp_run
@@ -217,4 +217,4 @@ def test_a_table_without_a_column_and_a_manifest_beyond_numbers_are_told(
     with pytest.raises(
         RunError, match="no column distance_from_first_l1: the table has step, samp"
     ):
-        series_of(lrpdyn.open_run(path))
+        table_series(lrpdyn.open_run(path)).curves()

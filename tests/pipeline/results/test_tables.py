@@ -35,7 +35,7 @@ from lrpdyn.pipeline.setup.requirements import bytes_to_write
 from lrpdyn.run import tables as by_step
 from lrpdyn.run.comparison import as_table, compare
 from lrpdyn.run.layout import RESULTS
-from lrpdyn.run.series import series_of
+from lrpdyn.run.series import table_series
 from lrpdyn.run.summary import closing_words
 from lrpdyn.run.tables import Block, medians_in, rows_by_step
 from lrpdyn.run.training_curve import Curve, beside
@@ -348,9 +348,9 @@ def test_curves_are_held_against_medians(
     pair: tuple[lrpdyn.Run, lrpdyn.Run], tmp_path: Path
 ) -> None:
     samples, steps = pair
-    ends, series = series_of(steps)
-    np.testing.assert_array_equal(ends, steps.steps)
-    np.testing.assert_array_equal(series["change"], series_of(samples)[1]["change"])
+    series = table_series(steps).curves()
+    np.testing.assert_array_equal(table_series(steps).steps, steps.steps)
+    np.testing.assert_array_equal(series["change"], table_series(samples).curves()["change"])
     np.testing.assert_array_equal(
         series["entropy"], np.median(samples.metrics["entropy"].reshape(5, 6), axis=1)
     )
