@@ -70,7 +70,7 @@ class BlockWorker:
         memory.keep()
         self.job, self.question, self.times = job, question, Times()
         values = job.observations.values
-        self.evidence = StepEvidence(job.model, values, job.painting, trust=job.trust)
+        self.evidence = StepEvidence(job.model, values, job.painting, trust=job.options.trust)
         #: As requested, or smaller once the device's memory ran out.
         self.batch_size = job.model.batch_size
         self.next = 0
@@ -95,7 +95,7 @@ class BlockWorker:
                 outcomes.append(self._explain(checkpoint))
             except (CheckpointError, ArchitectureError) as error:
                 outcomes.append(error)
-                if not self.job.skip_bad:
+                if not self.job.options.skip_bad:
                     break
                 continue
             except RunError as error:
@@ -110,10 +110,10 @@ class BlockWorker:
     def _before(self, place: int) -> Checkpoint | None:
         """Return the last checkpoint before a place that can be loaded."""
         for checkpoint in reversed(self.job.listing.checkpoints[:place]):
-            if not self.job.skip_bad:
+            if not self.job.options.skip_bad:
                 return checkpoint  # one that could not be loaded would have ended the run
             try:
-                load(self.job.model, checkpoint, trust=self.job.trust)
+                load(self.job.model, checkpoint, trust=self.job.options.trust)
             except (CheckpointError, ArchitectureError):
                 continue
             return checkpoint
@@ -125,7 +125,7 @@ class BlockWorker:
         size, modified = stamp(checkpoint.path, checkpoint.format)
         with times.of(READING):
             self.evidence.hold(self.before)
-            loaded = load(job.model, checkpoint, trust=job.trust)
+            loaded = load(job.model, checkpoint, trust=job.options.trust)
         parts: list[Explanation] = []
         with times.of("explaining and storing"):
             written = job.storage.save(

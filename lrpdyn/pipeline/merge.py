@@ -26,7 +26,7 @@ from lrpdyn.errors import RunError, UsageError
 from lrpdyn.explain.explanation import Question
 from lrpdyn.files.atomic import whole_file
 from lrpdyn.pipeline.results.finish import finish, with_curve
-from lrpdyn.pipeline.setup.description import HELD, make_job, open_values, read_held
+from lrpdyn.pipeline.setup.description import HELD, job_of, open_values, read_held
 from lrpdyn.pipeline.setup.job import Job
 from lrpdyn.pipeline.setup.prepare import one_thread
 from lrpdyn.pipeline.setup.requirements import check_results
@@ -94,16 +94,17 @@ def merge(
     found = _in_order([open_shard(Path(path)) for path in shards])
     folder = Path(out)
     with memory.kept(), one_thread(), locked(folder, wait):
-        job = replace(_job(found, folder), quiet=quiet, tables=tables)
-        _write(found, job, overwrite=overwrite)
+        job = _job(found, folder)
+        options = replace(job.options, quiet=quiet, tables=tables, overwrite=overwrite)
+        _write(found, replace(job, options=options))
         memory.give_back()
         return with_curve(open_run(folder), drawn)
 
 
-def _write(shards: Sequence[Explained], job: Job, *, overwrite: bool) -> None:
+def _write(shards: Sequence[Explained], job: Job) -> None:
     """Write the run; nothing of it is held afterwards."""
     manifest = _manifest(shards)
-    previous_manifest(job, manifest, overwrite=overwrite)
+    previous_manifest(job, manifest)
     _begin(shards, job.folder, manifest)
     records = Records(sum(len(shard.order) for shard in shards))
     for shard in shards:
@@ -186,7 +187,7 @@ def _missing(shards: Sequence[Explained]) -> list[str]:
 def _job(shards: Sequence[Explained], folder: Path) -> Job:
     first = shards[0]
     values, held = open_values(first.path / "observations.npy"), read_held(first.folder / HELD)
-    return make_job(first.description, first.listing, values, held, folder)
+    return job_of(first.description, first.listing, values, held, folder)
 
 
 def _manifest(shards: Sequence[Explained]) -> dict[str, Any]:
@@ -268,12 +269,12 @@ def _question(job: Job, manifest: dict[str, Any]) -> Question:
         None if found is None else np.array(found, dtype=np.int64)
         for found in (target["values"], target.get("runner_up"))
     )
-    return Question(job.contrast, values, second)
+    return Question(job.options.contrast, values, second)
 
 
 def _dynamics(shards: Sequence[Explained], job: Job, threads: int) -> Dynamics:
     shape = job.observations.values.shape
-    dynamics = Dynamics(shape, job.normalisation, job.folder, threads)
+    dynamics = Dynamics(shape, job.options.normalize, job.folder, threads)
     for shard in shards:
         dynamics.append(read_part(shard.folder))
     return dynamics

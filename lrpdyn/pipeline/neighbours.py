@@ -61,9 +61,9 @@ def look_back(job: Job, question: Question, begin: int) -> Past:
 def _explained(job: Job, question: Question, checkpoint: Checkpoint) -> Stored | None:
     """Return the maps of a checkpoint, or None where it cannot be loaded and is to be skipped."""
     try:
-        loaded = load(job.model, checkpoint, trust=job.trust)
+        loaded = load(job.model, checkpoint, trust=job.options.trust)
     except (CheckpointError, ArchitectureError):
-        if not job.skip_bad:
+        if not job.options.skip_bad:
             raise
         return None
     values = job.observations.values

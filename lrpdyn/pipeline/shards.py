@@ -66,8 +66,10 @@ class Explained:
         return self.path / FOLDER
 
 
-def save_shard(job: Job, description: Description, manifest: dict[str, Any], steps: Steps) -> None:
-    """Write what the merge needs, and last the manifest."""
+def save_shard(
+    job: Job, description: Description, manifest: Mapping[str, Any], steps: Steps
+) -> dict[str, Any]:
+    """Write what the merge needs, and last the manifest, which is returned."""
     folder = job.folder / FOLDER
     steps.dynamics.save(folder)
     save_held(folder / HELD, job.model.held)
@@ -89,9 +91,9 @@ def save_shard(job: Job, description: Description, manifest: dict[str, Any], ste
     for path in (job.folder / WORKING).glob("step_*.npy"):
         delete(path)
     job.storage.finish(job.folder, ())
-    for entry, found in zip(manifest["checkpoints"], steps.records.entries(), strict=True):
-        entry.update({name: found[name] for name in _ENTRY})
-    finish_manifest(job.folder, manifest)
+    explained = zip(manifest["checkpoints"], steps.records.entries(), strict=True)
+    entries = [entry | {name: found[name] for name in _ENTRY} for entry, found in explained]
+    return finish_manifest(job.folder, {**manifest, "checkpoints": entries})
 
 
 def is_saved(folder: Path) -> bool:

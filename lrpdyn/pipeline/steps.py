@@ -68,13 +68,15 @@ class Steps:
         check_unchanged(job, self._noted(job))
         self._new = 0
         values = job.observations.values
-        self._evidence = StepEvidence(job.model, values, job.painting, trust=job.trust)
+        self._evidence = StepEvidence(job.model, values, job.painting, trust=job.options.trust)
         self._next = job.places.start
         self._held: set[int] = set()
         past = look_back(job, question, self._next)
         self._before = past.checkpoint
         self.records = Records(len(job.places))
-        self.dynamics = Dynamics(values.shape, job.normalisation, job.folder, threads, self._next)
+        self.dynamics = Dynamics(
+            values.shape, job.options.normalize, job.folder, threads, self._next
+        )
         self.dynamics.take_up(past.first, past.before)
 
     def _noted(self, job: Job) -> Iterator[dict[str, Any]]:
@@ -111,7 +113,7 @@ class Steps:
                         if signals.received():
                             break  # reported when the run is resumed
                         self._add(job, together)
-                        if isinstance(outcome, RunError) or not job.skip_bad:
+                        if isinstance(outcome, RunError) or not job.options.skip_bad:
                             raise outcome
                         self.records.add_bad(checkpoint, str(outcome))
                         self.dynamics.pass_over()
@@ -169,7 +171,7 @@ class Steps:
         if facts["evidence"]["key"] == self._evidence.key(self._before):
             return facts
         self._evidence.hold(self._before)
-        loaded = load_again(job.model, checkpoint, trust=job.trust)
+        loaded = load_again(job.model, checkpoint, trust=job.options.trust)
         renewed = {**facts, "evidence": self._evidence.gather(loaded, self._before)}
         append_journal(job.folder, renewed)
         return renewed

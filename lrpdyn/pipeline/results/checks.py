@@ -89,7 +89,7 @@ def check_maps(
     explained is left out.
     """
     look, wanted = _second_look(job, question, records), outliers.wanted()
-    networks = parse_baseline(job.baseline)
+    networks = parse_baseline(job.options.baseline)
     fresh = [random_weights(job.model, seed) for seed in range(networks + 1)] if networks else []
     regions = None if job.painting is None else job.painting.regions
     # Buffers that are not learned are those of the last finite step, whoever measures a network.
@@ -116,7 +116,7 @@ def check_maps(
         lambda n: works[n](), range(len(works)), min(workers, len(works)), ahead=len(works)
     )
     measured, dependent, agreed, _, looked = _parts(
-        list(progress_bar("checking", job.quiet)(found)),
+        list(progress_bar("checking", job.options.quiet)(found)),
         (len(of_networks), len(of_steps), len(of_patches), 1, len(of_outliers)),
     )
     agreement = {"rule": job.model.composite.name, "fill": job.fill, "steps": _there(agreed)}
@@ -143,7 +143,7 @@ def _load_last(job: Job, records: Records) -> None:
     done = set(records.finite_steps)
     last = next((c for c in reversed(job.listing.checkpoints) if c.step in done), None)
     if last is not None:
-        load_if_there(job.model, last, trust=job.trust)
+        load_if_there(job.model, last, trust=job.options.trust)
 
 
 def _first_middle_last(steps: Sequence[int]) -> list[int]:
@@ -155,7 +155,7 @@ def _dependence_at(
     job: Job, question: Question, fresh: Sequence[Weights], checkpoint: Checkpoint
 ) -> dict[str, Any] | None:
     """Return what the maps of one step depend on, over the samples of `checked_samples`."""
-    loaded = load_if_there(job.model, checkpoint, trust=job.trust)
+    loaded = load_if_there(job.model, checkpoint, trust=job.options.trust)
     if loaded is None:
         return None
     values = job.observations.values
@@ -174,11 +174,11 @@ def _second_look(job: Job, question: Question, records: Records) -> SecondLook:
         job.model,
         job.observations.values,
         question,
-        job.normalisation,
+        job.options.normalize,
         checkpoints,
         targets,
         _maps_of(job, question, checkpoints, targets),
-        trust=job.trust,
+        trust=job.options.trust,
     )
 
 
@@ -193,7 +193,7 @@ def _maps_of(
         return stored_maps(partial(relevance_path, job.folder))
 
     def explained_again(step: int, samples: Sequence[int]) -> NDArray[np.float32]:
-        loaded = load_again(job.model, checkpoints[step], trust=job.trust)
+        loaded = load_again(job.model, checkpoints[step], trust=job.options.trust)
         asked = Question(question.contrast, targets[step], question.runner_up)
         # In the batches that they were in: last bits depend on it.
         found: dict[int, NDArray[np.float32]] = {}

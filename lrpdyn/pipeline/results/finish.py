@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -32,7 +33,7 @@ from lrpdyn.system.timing import Times
 def finish(
     job: Job,
     question: Question,
-    manifest: dict[str, Any],
+    manifest: Mapping[str, Any],
     records: Records,
     dynamics: Dynamics,
     times: Times,
@@ -58,10 +59,12 @@ def finish(
     with times.of("checks and figure"):
         draw = partial(draw_dynamics, folder, manifest, records, bad)
         checked = check_maps(job, question, records, outliers, draw, workers)
-        manifest["weights"]["same"] = same_weights(job.listing, records)
+        same = same_weights(job.listing, records)
     give_back()
     with times.of("sums, tables and report"):
-        write_tables(folder, manifest, records, facts, regions, checked.of_random, job.tables)
+        tables = write_tables(
+            folder, manifest, records, facts, regions, checked.of_random, job.options.tables
+        )
         write_report(
             folder,
             {
@@ -70,12 +73,17 @@ def finish(
                 "agreement": checked.agreement,
             },
         )
+        checks = {**manifest["checks"], **checks_of(facts.steps, records), "dynamics": summed.worth}
         if checked.dependence is not None:
-            manifest["checks"]["dependence"] = checked.dependence
-        manifest["checks"].update(checks_of(facts.steps, records), dynamics=summed.worth)
+            checks["dependence"] = checked.dependence
         del facts, outliers  # what is known of each transition takes as much as what follows
         give_back()
-        write_manifest(folder, manifest, records, bad, summed.written)
+        found = {
+            "tables": tables,
+            "checks": checks,
+            "weights": {**manifest["weights"], "same": same},
+        }
+        write_manifest(folder, {**manifest, **found}, records, bad, summed.written)
 
 
 def with_curve(run: Run, curve: Curve | None) -> Run:

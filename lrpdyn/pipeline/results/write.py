@@ -84,9 +84,7 @@ def draw_dynamics(
     folder: Path, manifest: Mapping[str, Any], records: Records, bad: Sequence[LeftOut]
 ) -> None:
     """Draw the heatmap of the maps that are written; the manifest may yet be that of the start."""
-    shown = {name: value for name, value in manifest.items() if name != "files"}
-    _write_down(shown, records, bad)
-    draw([RunFolder(folder, shown)], "dynamics")
+    draw([RunFolder(folder, _with_checkpoints(manifest, records, bad))], "dynamics")
 
 
 def gather_facts(
@@ -105,22 +103,23 @@ def gather_facts(
 
 def write_tables(
     folder: Path,
-    manifest: dict[str, Any],
+    manifest: Mapping[str, Any],
     records: Records,
     facts: RunFacts,
     regions: Regions | None,
     of_random: OfRandom | None,
     tables: str | None,
-) -> None:
-    """Write ``metrics.csv`` and ``transitions.csv``; the manifest gets to know which of `tables`."""
+) -> str:
+    """Write ``metrics.csv`` and ``transitions.csv``; return which of `TABLES` they are."""
     shape = tuple(manifest["observations"]["shape"])
-    manifest["tables"] = tables_of(tables, shape[0], records.explained)
+    tables = tables_of(tables, shape[0], records.explained)
     areas = None if regions is None else regions.areas(shape)
-    save = _save_by_step if manifest["tables"] == "steps" else _save_by_sample
+    save = _save_by_step if tables == "steps" else _save_by_sample
     of_steps = metric_blocks(records, regions, areas, of_random)
     save(folder / "metrics.csv", metric_columns(regions), of_steps)
     moved = prediction_changes(records, manifest, facts)
     save(folder / "transitions.csv", TRANSITIONS, transition_blocks(records, facts, moved))
+    return tables
 
 
 def write_report(folder: Path, report: dict[str, Any]) -> None:
@@ -132,35 +131,32 @@ def write_report(folder: Path, report: dict[str, Any]) -> None:
 
 def write_manifest(
     folder: Path,
-    manifest: dict[str, Any],
+    manifest: Mapping[str, Any],
     records: Records,
     bad: Sequence[LeftOut],
     written: Mapping[Path, str],
 ) -> None:
     """Write the manifest, which says that the run is finished; `written` as of `Summed`."""
-    _write_down(manifest, records, bad)
-    manifest["environment"]["finished"] = time.strftime("%Y-%m-%dT%H:%M:%S%z")
-    manifest.pop("files", None)  # under --follow, of the results before these
-    finish_manifest(folder, manifest, written)
+    finished = {"finished": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
+    manifest = {**manifest, "environment": {**manifest["environment"], **finished}}
+    finish_manifest(folder, _with_checkpoints(manifest, records, bad), written)
 
 
-def _write_down(manifest: dict[str, Any], records: Records, bad: Sequence[LeftOut]) -> None:
-    """Write into the manifest what became of each checkpoint."""
+def _with_checkpoints(
+    manifest: Mapping[str, Any], records: Records, bad: Sequence[LeftOut]
+) -> dict[str, Any]:
+    """Return the manifest with what became of each checkpoint."""
     skipped = [{"step": entry.step, "path": str(entry.path), "format": None, "sha256": None,
                 "status": "bad", "reason": entry.reason} for entry in bad]  # fmt: skip
     entries = heapq.merge(records.entries(), sorted(skipped, key=_by_step), key=_by_step)
-    manifest["checkpoints"] = [{"index": index, **entry} for index, entry in enumerate(entries)]
+    found = {"checkpoints": [{"index": index, **entry} for index, entry in enumerate(entries)]}
     smaller = np.flatnonzero(records["batch_size"] >= 0)
-    manifest.pop("smaller_batches", None)
     if len(smaller):
-        manifest["smaller_batches"] = [
-            {"step": step, "batch_size": size}
-            for step, size in zip(
-                records["step"][smaller].tolist(),
-                records["batch_size"][smaller].tolist(),
-                strict=True,
-            )
+        steps, sizes = records["step"][smaller].tolist(), records["batch_size"][smaller].tolist()
+        found["smaller_batches"] = [
+            {"step": step, "batch_size": size} for step, size in zip(steps, sizes, strict=True)
         ]
+    return {**manifest, **found}
 
 
 def _save_by_sample(path: Path, columns: Sequence[str], blocks: Iterable[Block]) -> None:
