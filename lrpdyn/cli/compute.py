@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lrpdyn.cli import options
+from lrpdyn.cli.closing import print_summary, print_warnings
 from lrpdyn.cli.imports import loading
-from lrpdyn.cli.tell import tell, warn
 
 if TYPE_CHECKING:
     from lrpdyn.api import Run
@@ -134,7 +134,7 @@ def _tell(run: Run, started: float, *, quiet: bool) -> int:
         click.echo(f"{run.path} is finished: {len(run.steps)} steps; nothing to do", err=True)
     shard = run.manifest.get("shard")
     if shard is None:
-        return tell(run, quiet=quiet)
+        return print_summary(run, quiet=quiet)
     if not quiet:
         click.echo(f"shard     {shard['name']}: {len(run.steps)} steps; see lrpdyn merge", err=True)
-    return warn(run)
+    return print_warnings(run)

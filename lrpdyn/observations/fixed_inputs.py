@@ -12,7 +12,7 @@ from torch import nn
 
 from lrpdyn.errors import ObservationError
 from lrpdyn.files.npy import open_npz
-from lrpdyn.observations.reading import shapes_inside
+from lrpdyn.observations.reading import naming, shapes_inside
 from lrpdyn.remote.path import as_path
 
 #: Values of fixed inputs by name, (N, features) or (N, C, H, W).
@@ -79,13 +79,8 @@ def _arrays(
         for name, shape in shapes.items()
         if name not in sizes
     }
-    try:
-        with open_npz(as_path(source)) as archive:
-            return images, archive.arrays([name for name in sizes if name in shapes])
-    except FileNotFoundError as error:
-        raise ObservationError(f"{source}: no such file") from error
-    except (OSError, ValueError, MemoryError) as error:
-        raise ObservationError(f"{source}: cannot be read as observations: {error}") from error
+    with naming(as_path(source)), open_npz(as_path(source)) as archive:
+        return images, archive.arrays([name for name in sizes if name in shapes])
 
 
 def _checked(array: NDArray[Any], name: str, size: Any, samples: int) -> NDArray[np.float32]:

@@ -11,10 +11,10 @@ from lrpdyn.outliers.render import (
     KINDS,
     beyond_or_strongest,
     grouped,
+    main_causes,
     place,
     shifts_in_words,
     summary,
-    told,
 )
 
 #: Rows of a kind; outliers.csv has all.
@@ -145,5 +145,5 @@ def _causes(entry: Mapping[str, Any]) -> tuple[Cause, ...]:
             "" if cause["share"] is None else f"{100 * cause['share']:.0f} %",
             cause["evidence"],
         )
-        for cause in told(entry)
+        for cause in main_causes(entry)
     )

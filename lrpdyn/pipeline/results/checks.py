@@ -22,7 +22,7 @@ from lrpdyn.explain.loaded import load_again, load_if_there
 from lrpdyn.explain.model import batches
 from lrpdyn.observations.checked_samples import checked_samples
 from lrpdyn.outliers.facts import Evidence
-from lrpdyn.outliers.report import StandingOut
+from lrpdyn.outliers.report import Outliers
 from lrpdyn.pipeline.setup.job import Job, progress_bar
 from lrpdyn.run.layout import relevance_path
 from lrpdyn.system.memory import give_back
@@ -78,7 +78,7 @@ def check_maps(
     job: Job,
     question: Question,
     records: Records,
-    outliers: StandingOut,
+    outliers: Outliers,
     draw: Work,
     workers: int = 1,
 ) -> Checked:

@@ -11,7 +11,7 @@ from lrpdyn.dynamics.accumulate import Dynamics
 from lrpdyn.dynamics.step_table import Records
 from lrpdyn.explain.explanation import Question
 from lrpdyn.files.atomic import save_json
-from lrpdyn.outliers.report import build_report, standing_out
+from lrpdyn.outliers.report import build_report, find_outliers
 from lrpdyn.outliers.trajectory import trajectory
 from lrpdyn.pipeline.results.checks import check_maps, same_weights
 from lrpdyn.pipeline.results.write import (
@@ -55,7 +55,7 @@ def finish(
     with times.of("sums, tables and report"):
         summed = save_maps(folder, job.observations.values.shape, records, dynamics)
         facts = gather_facts(folder, manifest, records, dynamics, bad)
-        outliers = standing_out(facts)
+        outliers = find_outliers(facts)
     with times.of("checks and figure"):
         draw = partial(draw_dynamics, folder, manifest, records, bad)
         checked = check_maps(job, question, records, outliers, draw, workers)
