@@ -18,7 +18,7 @@ from lrpdyn.lrp.canonical.layers import Weighted
 from lrpdyn.lrp.composites import Composite
 from lrpdyn.lrp.plan import Bounds, Plan, layers_of, make_plan
 from lrpdyn.lrp.registry import Rule
-from lrpdyn.observations.fixed_inputs import Held
+from lrpdyn.observations.fixed_inputs import FixedInputs
 from lrpdyn.observations.layout import Expected
 
 
@@ -62,7 +62,7 @@ class Model:
     head: str
     device: torch.device
     batch_size: int
-    held: Held = field(default_factory=dict)
+    held: FixedInputs = field(default_factory=dict)
     weights: WeightsNow = field(default_factory=WeightsNow)
 
     @property
@@ -92,7 +92,7 @@ def make_model(
     )
 
 
-def with_fixed_inputs(model: Model, held: Held, chosen: Sequence[int]) -> Model:
+def with_fixed_inputs(model: Model, held: FixedInputs, chosen: Sequence[int]) -> Model:
     """Return the model with the other inputs' values of the samples that were chosen."""
     return replace(model, held={name: values[list(chosen)] for name, values in held.items()})
 

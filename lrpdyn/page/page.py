@@ -13,9 +13,9 @@ from lrpdyn.page.budget import MOST_PIXELS, Flagged, Kept, choose_samples, flagg
 from lrpdyn.page.findings import Findings, findings_of
 from lrpdyn.page.pictures import Observations, View, observations_of, views_of
 from lrpdyn.page.series import Series, series_of
+from lrpdyn.run.question import unit_of
 from lrpdyn.run.reader import RunFolder
 from lrpdyn.run.series import table_series
-from lrpdyn.run.summary import UNITS
 from lrpdyn.run.training_curve import Curve
 
 
@@ -90,7 +90,7 @@ def page_of(run: RunFolder, curve: Curve | None = None, most_pixels: int = MOST_
         rule=run.manifest["rule"]["name"],
         question=run.question,
         step_unit=run.manifest["unit"],
-        output_unit=UNITS.get(run.manifest["head"], "unit"),
+        output_unit=unit_of(run.manifest),
         steps=run.steps,
         samples=tuple(samples),
         kept=kept,

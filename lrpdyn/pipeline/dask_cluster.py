@@ -22,7 +22,7 @@ import torch
 from lrpdyn.checkpoints.model import Checkpoint, Header, Listing
 from lrpdyn.errors import RunError, UsageError
 from lrpdyn.explain.explanation import Question
-from lrpdyn.observations.fixed_inputs import Held
+from lrpdyn.observations.fixed_inputs import FixedInputs
 from lrpdyn.pipeline.blocks import BlockWorker, Outcomes, in_blocks
 from lrpdyn.pipeline.setup.description import Description, describe, job_of, open_values
 from lrpdyn.pipeline.setup.job import Job
@@ -42,7 +42,7 @@ class Parcel:
     name: str
     description: Description
     checkpoints: tuple[Checkpoint, ...]
-    held: Held
+    held: FixedInputs
     question: Question
     folder: Path
 

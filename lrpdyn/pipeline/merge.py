@@ -26,7 +26,7 @@ from lrpdyn.errors import RunError, UsageError
 from lrpdyn.explain.explanation import Question
 from lrpdyn.files.atomic import whole_file
 from lrpdyn.pipeline.results.finish import finish, with_curve
-from lrpdyn.pipeline.setup.description import HELD, job_of, open_values, read_held
+from lrpdyn.pipeline.setup.description import FIXED_INPUTS, job_of, open_values, read_fixed_inputs
 from lrpdyn.pipeline.setup.job import Job
 from lrpdyn.pipeline.setup.prepare import one_thread
 from lrpdyn.pipeline.setup.requirements import check_results
@@ -186,7 +186,10 @@ def _missing(shards: Sequence[Explained]) -> list[str]:
 
 def _job(shards: Sequence[Explained], folder: Path) -> Job:
     first = shards[0]
-    values, held = open_values(first.path / "observations.npy"), read_held(first.folder / HELD)
+    values, held = (
+        open_values(first.path / "observations.npy"),
+        read_fixed_inputs(first.folder / FIXED_INPUTS),
+    )
     return job_of(first.description, first.listing, values, held, folder)
 
 

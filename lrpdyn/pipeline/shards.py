@@ -16,7 +16,7 @@ from lrpdyn.errors import RunError
 from lrpdyn.files.atomic import save_json, whole_file
 from lrpdyn.files.json_data import read_json
 from lrpdyn.files.npy import load_npz
-from lrpdyn.pipeline.setup.description import HELD, Description, save_held
+from lrpdyn.pipeline.setup.description import FIXED_INPUTS, Description, save_fixed_inputs
 from lrpdyn.pipeline.setup.job import Job
 from lrpdyn.pipeline.steps import Steps
 from lrpdyn.run.journal import JOURNAL, read_journal
@@ -72,7 +72,7 @@ def save_shard(
     """Write what the merge needs, and last the manifest, which is returned."""
     folder = job.folder / FOLDER
     steps.dynamics.save(folder)
-    save_held(folder / HELD, job.model.held)
+    save_fixed_inputs(folder / FIXED_INPUTS, job.model.held)
     _save_records(folder / _RECORDS, steps.records)
     listing = job.listing
     save_json(

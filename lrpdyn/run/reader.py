@@ -20,6 +20,7 @@ from lrpdyn.files.npy import map_npy, read_npy
 from lrpdyn.files.stored import LARGEST_IN_MEMORY
 from lrpdyn.run.layout import METRICS, PIXEL_MAPS, TRANSITIONS, relevance_path
 from lrpdyn.run.manifest import read_manifest
+from lrpdyn.run.question import question_in_words
 from lrpdyn.run.tables import Table, columns_by_step, read_table
 
 
@@ -246,11 +247,4 @@ class RunFolder:
     @property
     def question(self) -> str:
         """What was asked, in words, as figures and reports say it."""
-        target, contrast = self.manifest["target"]["policy"], self.manifest["contrast"]
-        asked = {
-            "argmax": "unit preferred at each step",
-            "modal": "unit preferred on average",
-            "final": "unit preferred at the last step",
-        }.get(target, f"target {target}")
-        against = {"none": "", "mean": ", minus the mean", "runner-up": ", minus the next best"}
-        return f"head {self.manifest['head']}: {asked}{against[contrast]}"
+        return question_in_words(self.manifest)

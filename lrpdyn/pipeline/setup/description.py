@@ -20,13 +20,13 @@ from lrpdyn.files.npy import load_npz
 from lrpdyn.files.streamed import LARGEST_IN_MEMORY, Samples
 from lrpdyn.lrp.composites import parse_composite
 from lrpdyn.lrp.plan import Bounds
-from lrpdyn.observations.fixed_inputs import Held
+from lrpdyn.observations.fixed_inputs import FixedInputs
 from lrpdyn.observations.loading import Observations
 from lrpdyn.observations.reading import open_observations
 from lrpdyn.pipeline.setup.job import Job, make_job
 from lrpdyn.pipeline.setup.options import ARRANGEMENT, Options
 
-HELD = "held.npz"
+FIXED_INPUTS = "held.npz"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,14 +80,14 @@ def describe(job: Job) -> Description:
     )
 
 
-def save_held(path: Path, held: Held) -> None:
+def save_fixed_inputs(path: Path, held: FixedInputs) -> None:
     """Write the values of the inputs that are fixed."""
     with whole_file(path, "wb") as file:
         np.savez(file, **held)  # type: ignore[arg-type]
 
 
 def job_of(
-    description: Description, listing: Listing, values: Samples, held: Held, folder: Path
+    description: Description, listing: Listing, values: Samples, held: FixedInputs, folder: Path
 ) -> Job:
     """Return the job of a description.
 
@@ -131,8 +131,8 @@ def open_values(path: Path) -> Samples:
     return values[:] if values.size * values.dtype.itemsize <= LARGEST_IN_MEMORY else values
 
 
-def read_held(path: Path) -> Held:
-    """Return what `save_held` wrote.
+def read_fixed_inputs(path: Path) -> FixedInputs:
+    """Return what `save_fixed_inputs` wrote.
 
     Raises
     ------

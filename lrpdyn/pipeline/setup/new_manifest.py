@@ -19,7 +19,7 @@ from lrpdyn.checkpoints.model import Listing
 from lrpdyn.files.streamed import Samples, pieces
 from lrpdyn.lrp.canonical.layers import Weighted
 from lrpdyn.lrp.plan import layers_of, unused
-from lrpdyn.observations.fixed_inputs import Held, notes
+from lrpdyn.observations.fixed_inputs import FixedInputs, notes
 from lrpdyn.pipeline.setup.job import Job
 from lrpdyn.pipeline.setup.options import QUESTION, SELECTION
 from lrpdyn.run.manifest import SCHEMA
@@ -103,7 +103,7 @@ def _layer_rules(job: Job) -> dict[str, str]:
     return {name: rule.text for name, rule in job.model.plan.items()}
 
 
-def _digest(values: Samples, held: Held) -> str:
+def _digest(values: Samples, held: FixedInputs) -> str:
     digest = hashlib.sha256()
     for piece in pieces(values):
         digest.update(piece.tobytes())
