@@ -27,7 +27,7 @@ from lrpdyn.dynamics.one_step import (
     LARGEST,
     Addition,
     Measured,
-    SamplesAtHand,
+    SamplesOfSteps,
     Step,
     add_step,
     joined,
@@ -311,7 +311,7 @@ class Dynamics:
         self, piece: slice, additions: Sequence[Addition], beside: Beside | None
     ) -> list[_OfPiece]:
         """Add some samples of successive steps; return what is measured of each."""
-        at_hand = SamplesAtHand(piece, self.normalisation)
+        samples = SamplesOfSteps(piece, self.normalisation)
         found = []
         with (
             self._shelf.taken(piece, KEPT) as kept,
@@ -320,13 +320,13 @@ class Dynamics:
             for addition in additions:
                 columns: dict[str, Array] = {}
                 if addition.finite:
-                    columns = add_step(addition, at_hand, kept, put)
+                    columns = add_step(addition, samples, kept, put)
                 else:
                     for name in self._sums.names:
                         put(addition.joining, name, None)
-                maps = at_hand.of(addition.now).exact
+                maps = samples.of(addition.now).exact
                 found.append(_OfPiece(columns, None if beside is None else beside(piece, maps)))
-                at_hand.forget_all_but(addition.first, addition.previous, addition.now)
+                samples.forget_all_but(addition.first, addition.previous, addition.now)
         return found
 
     def _maps(self, step: Step, piece: slice) -> Array:

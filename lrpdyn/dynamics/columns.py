@@ -104,7 +104,7 @@ COLUMNS: list[Column] = [
     Column(name="shape_share", of="transition",
            says="1 - scale_share"),
     Column(name="prediction_change", of="transition",
-           says="sum_k abs(P_{i+1,k} - P_{i,k}), P as of measures.md"),
+           says="sum_k abs(P_{i+1,k} - P_{i,k}), P the prediction"),
     Column(name="cosine", of="transition", formula=formulas.cosine,
            says="cosine of both maps over channel-summed pixels"),
     Column(name="rank_similarity", of="transition", formula=formulas.rank_similarity,

@@ -45,7 +45,7 @@ class Addition:
     transitions: int
 
 
-class SamplesAtHand:
+class SamplesOfSteps:
     """Some samples of several steps, each read once while it is needed."""
 
     def __init__(self, piece: slice, normalisation: str) -> None:
@@ -66,7 +66,7 @@ class SamplesAtHand:
 
 
 def add_step(
-    addition: Addition, at_hand: SamplesAtHand, kept: dict[str, NDArray[Any]], put: Put
+    addition: Addition, samples: SamplesOfSteps, kept: dict[str, NDArray[Any]], put: Put
 ) -> dict[str, Array]:
     """Add some samples of a finite step; return what its columns hold of them.
 
@@ -78,8 +78,8 @@ def add_step(
         Adds to the sums, `lrpdyn.dynamics.tree_sums.PairedSums.adding`.
     """
     assert addition.first is not None
-    before = None if addition.previous is None else at_hand.of(addition.previous)
-    now, first = at_hand.of(addition.now), at_hand.of(addition.first)
+    before = None if addition.previous is None else samples.of(addition.previous)
+    now, first = samples.of(addition.now), samples.of(addition.first)
     step = StepMaps(now, first, before, None if before is None else kept["ranks"])
     put(addition.joining, "magnitude", step.size)
     of_pixels = step.pixel_size
@@ -87,7 +87,7 @@ def add_step(
     put(addition.joining, "logarithms", logarithms)
     coarse = None
     if addition.every_second is not None:
-        coarse = apart(now.maps, at_hand.of(addition.every_second).maps)
+        coarse = apart(now.maps, samples.of(addition.every_second).maps)
     put(addition.joining, "coarse", coarse)
     del coarse  # memory that is given back early is used again while it is in the cache
     found = {}
