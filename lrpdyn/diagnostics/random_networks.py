@@ -45,7 +45,10 @@ def mean_of_networks(found: Sequence[OfNetwork], regions: Regions | None) -> OfR
     if not found:
         return None
     entropies, parts = zip(*found, strict=True)
-    return OfRandom(np.mean(entropies, axis=0), None if regions is None else np.mean(parts, axis=0))
+    return OfRandom(
+        entropy=np.mean(entropies, axis=0),
+        shares=None if regions is None else np.mean(parts, axis=0),
+    )
 
 
 def _measured(

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lrpdyn.checkpoints.model import LeftOut, Listing
-from lrpdyn.dynamics.step_table import MEASURES, TRANSITION, Records
+from lrpdyn.dynamics.columns import measured
+from lrpdyn.dynamics.step_table import Records
 from lrpdyn.errors import RunError
 from lrpdyn.files.atomic import save_json, whole_file
 from lrpdyn.files.json_data import read_json
@@ -148,8 +149,8 @@ def _save_records(path: Path, records: Records) -> None:
     ends = np.stack([records["from_step"], records["step"]], axis=1)[moved]
     arrays = {"from_step_zero": records["from_step_zero"], "moved": moved, "ends": ends}
     if records.explained:
-        arrays |= {f"m_{name}": records[name] for name in MEASURES}
-        arrays |= {f"t_{name}": records[name][moved] for name in TRANSITION}
+        arrays |= {f"m_{name}": records[name] for name in measured("step")}
+        arrays |= {f"t_{name}": records[name][moved] for name in measured("transition")}
         arrays["outline"] = records["outline"]
     if "shares" in records:
         arrays["shares"] = records["shares"]
@@ -203,12 +204,12 @@ def _measured(found: Mapping[str, NDArray[Any]], count: int) -> dict[str, NDArra
         "from_step_zero": found["from_step_zero"],
         "outline": found["outline"],
     }
-    columns |= {name: found[f"m_{name}"] for name in MEASURES}
+    columns |= {name: found[f"m_{name}"] for name in measured("step")}
     columns["from_step"] = np.full(count, -1)
-    columns |= {name: np.full(columns["entropy"].shape, np.nan) for name in TRANSITION}
+    columns |= {name: np.full(columns["entropy"].shape, np.nan) for name in measured("transition")}
     if moved.any():
         columns["from_step"][moved] = found["ends"][:, 0]
-        for name in TRANSITION:
+        for name in measured("transition"):
             columns[name][moved] = found[f"t_{name}"]
     if "shares" in found:
         columns["shares"] = found["shares"]

@@ -214,8 +214,7 @@ def _add_to(
         outlines, parts = zip(*added.beside, strict=True)
         records.add(
             facts,
-            added.measures,
-            added.transition,
+            added.measured,
             mean_outline(np.concatenate(outlines)),
             None if regions is None else np.concatenate(parts, axis=1),
         )

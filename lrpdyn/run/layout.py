@@ -13,11 +13,6 @@ from lrpdyn.run.manifest import MANIFEST
 
 #: Where maps lie that are not kept, until the sums have them.
 WORKING = ".maps"
-#: The columns that the tables begin with, whatever the version that wrote them.
-METRICS = ("step", "sample", "target", "score", "argmax", "relevance_sum", "relevance_l1",
-           "entropy", "distance_from_first")  # fmt: skip
-TRANSITIONS = ("from_step", "to_step", "sample", "change", "score_change", "scale_share",
-               "argmax_changed")  # fmt: skip
 #: The page that `lrpdyn report` writes.
 REPORT = "report.html"
 #: The maps over all steps, each a .npy file.

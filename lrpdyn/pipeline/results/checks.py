@@ -1,4 +1,4 @@
-"""What is looked at once all steps are explained: what the maps depend on, what stands out."""
+"""Checks after the last step: what the maps depend on, and a second look at outliers."""
 
 from __future__ import annotations
 
@@ -60,12 +60,11 @@ class ByStep(Mapping[int, Value]):
         return len(self._steps)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Checked:
-    """What the maps are worth, and what there is to say of steps that stand out.
+    """What the maps depend on, and the evidence at steps that are outliers.
 
-    `dependence` has an entry for the first, middle and last finite step. None is what was not looked
-    at.
+    `dependence` has an entry for the first, middle and last finite step. None is what was not checked.
     """
 
     dependence: list[dict[str, Any]] | None
@@ -82,11 +81,11 @@ def check_maps(
     draw: Work,
     workers: int = 1,
 ) -> Checked:
-    """Hold the maps against those of random networks, and against painting patches over.
+    """Compare the maps with those of random networks, and with painting patches over.
 
-    Steps that stand out are looked at once more. All of it is shared among `workers` processes, and so
+    Steps that are outliers are explained once more. All of it is shared among `workers` processes, and so
     is `draw`, which is no check but takes as long. A step whose checkpoint is gone since it was
-    explained is left out.
+    explained is skipped.
     """
     look, wanted = _second_look(job, question, records), outliers.wanted()
     networks = parse_baseline(job.options.baseline)
@@ -121,10 +120,10 @@ def check_maps(
     )
     agreement = {"rule": job.model.composite.name, "fill": job.fill, "steps": _there(agreed)}
     return Checked(
-        _there(dependent) if networks else None,
-        mean_of_networks(measured, regions),
-        agreement if job.painting is None else None,
-        look.evidence(wanted, outliers.facts, looked),
+        dependence=_there(dependent) if networks else None,
+        of_random=mean_of_networks(measured, regions),
+        agreement=agreement if job.painting is None else None,
+        evidence=look.evidence(wanted, outliers.facts, looked),
     )
 
 

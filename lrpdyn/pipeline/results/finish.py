@@ -39,7 +39,7 @@ def finish(
     times: Times,
     workers: int = 1,
 ) -> None:
-    """Check what the maps depend on, look at what stands out, and write the results of a run.
+    """Check what the maps depend on and the outliers, and write the results of a run.
 
     Checks are shared among `workers` processes. What `lrpdyn.run.stored_maps.Storage.finish` deletes is
     still there.
@@ -87,7 +87,7 @@ def finish(
 
 
 def with_curve(run: Run, curve: Curve | None) -> Run:
-    """Hold a finished run against a training curve, where one is given."""
+    """Return a finished run compared with a training curve, where one is given."""
     if curve is None:
         return run
     report = {**run.outliers, "curve": beside(run, curve)}

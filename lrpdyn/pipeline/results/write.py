@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 
 from lrpdyn.checkpoints.model import LeftOut
 from lrpdyn.dynamics.accumulate import Dynamics
+from lrpdyn.dynamics.columns import names_of
 from lrpdyn.dynamics.measures import of_pixels
 from lrpdyn.dynamics.one_step import OfRandom
 from lrpdyn.dynamics.step_table import Records
 from lrpdyn.dynamics.totals import summary
 from lrpdyn.errors import CheckpointError
 from lrpdyn.figures.kinds import draw
-from lrpdyn.files.atomic import save_json, save_table, save_together, whole_file
+from lrpdyn.files.atomic import save_json, save_together, whole_file
 from lrpdyn.files.streamed import opened
 from lrpdyn.observations.regions import Regions
 from lrpdyn.outliers.causes import WEAK_SUPPORT
@@ -29,15 +30,13 @@ from lrpdyn.outliers.facts import RunFacts, Steps
 from lrpdyn.outliers.render import KINDS, as_csv
 from lrpdyn.pipeline.results.run_facts import prediction_changes, run_facts
 from lrpdyn.pipeline.results.table_rows import (
-    TRANSITIONS,
-    metric_blocks,
     metric_columns,
-    rows_by_sample,
-    transition_blocks,
+    metric_values,
+    transition_values,
 )
 from lrpdyn.run.layout import MAPS, PIXEL_MAPS
 from lrpdyn.run.reader import RunFolder
-from lrpdyn.run.tables import Block, columns_by_step, rows_by_step, tables_of
+from lrpdyn.run.tables import save_values, tables_of
 from lrpdyn.run.verify import finish_manifest
 
 
@@ -114,11 +113,10 @@ def write_tables(
     shape = tuple(manifest["observations"]["shape"])
     tables = tables_of(tables, shape[0], records.explained)
     areas = None if regions is None else regions.areas(shape)
-    save = _save_by_step if tables == "steps" else _save_by_sample
-    of_steps = metric_blocks(records, regions, areas, of_random)
-    save(folder / "metrics.csv", metric_columns(regions), of_steps)
-    moved = prediction_changes(records, manifest, facts)
-    save(folder / "transitions.csv", TRANSITIONS, transition_blocks(records, facts, moved))
+    of_steps = metric_values(records, regions, areas, of_random)
+    save_values(folder / "metrics.csv", tables, metric_columns(regions), of_steps)
+    moved = transition_values(records, facts, prediction_changes(records, manifest, facts))
+    save_values(folder / "transitions.csv", tables, names_of("transition"), moved)
     return tables
 
 
@@ -157,14 +155,6 @@ def _with_checkpoints(
             {"step": step, "batch_size": size} for step, size in zip(steps, sizes, strict=True)
         ]
     return {**manifest, **found}
-
-
-def _save_by_sample(path: Path, columns: Sequence[str], blocks: Iterable[Block]) -> None:
-    save_table(path, columns, rows_by_sample(blocks, columns))
-
-
-def _save_by_step(path: Path, columns: Sequence[str], blocks: Iterable[Block]) -> None:
-    save_table(path, columns_by_step(columns), rows_by_step(blocks, columns))
 
 
 def _by_step(entry: dict[str, Any]) -> tuple[float, str]:

@@ -37,7 +37,7 @@ from lrpdyn.run.comparison import as_table, compare
 from lrpdyn.run.layout import RESULTS
 from lrpdyn.run.series import table_series
 from lrpdyn.run.summary import closing_words
-from lrpdyn.run.tables import Block, medians_in, rows_by_step
+from lrpdyn.run.tables import medians_in, rows_by_step
 from lrpdyn.run.training_curve import Curve, beside
 
 Vectors = NDArray[np.float32]
@@ -144,18 +144,17 @@ def test_the_columns_are_as_promised(by_steps: lrpdyn.Run) -> None:
 
 
 def test_samples_without_a_value_are_left_out_and_ties_are_told_by_the_lowest() -> None:
-    block = Block(
-        {"step": 7},
-        {"argmax": [3, None, 1, 1, 3], "score": [None, 4.0, 1.0, float("nan"), 2.0],
-         "cosine": [None, None], "entropy": np.array([np.inf, -np.inf])},
-    )  # fmt: skip
+    values = {
+        "step": 7, "argmax": [3, None, 1, 1, 3], "score": [None, 4.0, 1.0, float("nan"), 2.0],
+        "cosine": [None, None], "entropy": np.array([np.inf, -np.inf]),
+    }  # fmt: skip
     columns = ("step", "sample", "argmax", "score", "cosine", "entropy")
-    (row,) = rows_by_step([block], columns)
+    (row,) = rows_by_step([values], columns)
     assert row[:6] == [7, 1, 0.5, 2.0, 1.0, 4.0]
     assert row[6:9] == [None] * 3
     assert np.isnan(row[9])
     assert row[10:] == [-np.inf, np.inf]
-    (nobody,) = rows_by_step([Block({}, {"target": [None, None]})], ["target"])
+    (nobody,) = rows_by_step([{"target": [None, None]}], ["target"])
     assert nobody == [None, None]
 
 
