@@ -254,7 +254,9 @@ def test_text_of_a_film_is_whole_and_apart(
 def test_figures_load_neither_torch_nor_pyplot() -> None:
     program = (
         "import sys, io, numpy\n"
-        "from lrpdyn.figures import saving, heatmap, words, kinds, terminal, notebook\n"
+        "from lrpdyn.figures import kinds, terminal, notebook\n"
+        "from lrpdyn.figures.canvas import saving, words\n"
+        "from lrpdyn.figures.drawings import heatmap\n"
         "saving.save_figure = lambda figure, path: figure.savefig(io.BytesIO())\n"
         "one = numpy.ones((1, 1, 8, 8))\n"
         "moved = heatmap.Moved(dynamics=one, net_change=one, relative=one[0])\n"
