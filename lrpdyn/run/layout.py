@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from lrpdyn.errors import RunError
@@ -20,16 +20,11 @@ MAPS = ("dynamics", "net_change", "mean_relevance", "directness", "relative_dyna
         "pixel_entropy")  # fmt: skip
 #: Those of channel-summed pixels.
 PIXEL_MAPS = ("relative_dynamics", "pixel_entropy")
-#: What a finished run holds, beside its manifest, journal and relevance.
+#: The files of a finished run, next to its manifest, journal and relevance.
 RESULTS = ("observations.npy", *(f"{name}.npy" for name in MAPS), "metrics.csv", "transitions.csv",
            "outliers.json", "outliers.csv", "figures/dynamics.png")  # fmt: skip
-#: What a finished shard of a run holds instead.
+#: The files of a finished shard of a run.
 SHARD_RESULTS = ("observations.npy", "shard/shard.json")
-#: The names of what `lrpdyn plot` writes, by itself, into the folder of figures.
-FIGURE = re.compile(
-    r"(dynamics|filmstrip|distribution|trajectory|raster|channels|comparison|animation)"
-    r"(_sample\d+(-\d+)*|_samples\d+to\d+)?\.(png|svg|pdf|gif|webp|apng)"
-)
 
 
 def nearest_folder(run: Path) -> Path | None:
@@ -49,7 +44,7 @@ def working_path(run: Path, step: int) -> Path:
 
 
 def check_maps(path: Path, written: str | None, step: int) -> None:
-    """Hold the maps of a step against their hash; None where an earlier version knew none.
+    """Check the maps of a step by their hash; None where an earlier version wrote none.
 
     Raises
     ------
@@ -67,14 +62,16 @@ def check_maps(path: Path, written: str | None, step: int) -> None:
     )
 
 
-def clear_run(run: Path) -> None:
-    """Delete the files that lrpdyn wrote into `run`, and nothing else."""
+def clear_run(run: Path, figures: Iterable[Path]) -> None:
+    """Delete the files that lrpdyn wrote into `run`, and nothing else.
+
+    `figures` are those that it drew: `lrpdyn.figures.kinds.drawn_files` knows them.
+    """
     written = [run / JOURNAL, *(run / name for name in RESULTS)]
     written += sorted((run / "relevance").glob(f"step_{'[0-9]' * 12}.npy"))
     written += sorted((run / WORKING).glob(f"step_{'[0-9]' * 12}.npy"))
     written += [run / name for name in shard_results(run)]
-    written += [path for path in sorted((run / "figures").glob("*")) if FIGURE.fullmatch(path.name)]
-    written += [run / REPORT]
+    written += [*figures, run / REPORT]
     # The manifest goes last: until then the folder is known to be a run.
     for path in (*written, *leftovers(run), run / MANIFEST):
         delete(path)
