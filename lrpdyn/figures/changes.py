@@ -15,7 +15,7 @@ from lrpdyn.figures.drawings.side_by_side import MOST_RUNS, Side
 from lrpdyn.figures.flags import PATHOLOGY, flags_of
 from lrpdyn.run.comparison import compare
 from lrpdyn.run.reader import RunFolder
-from lrpdyn.run.series import need_samples, table_series
+from lrpdyn.run.series import table_series
 
 
 @dataclass(frozen=True)
@@ -29,16 +29,13 @@ class Raster:
 
 
 def raster_of(run: RunFolder, samples: Sequence[int] | None) -> Raster:
-    """Return the changes of some samples, or of all, in their order.
+    """Return the changes of some samples, or of all, in their order; tables are by sample.
 
     Raises
     ------
     UsageError
         The run has no transitions.
-    RunError
-        Its tables are by step.
     """
-    need_samples(run, "--kind raster")
     if not len(run.transitions):
         raise UsageError(
             f"--kind raster: {run.path} has {len(run.steps)} finite steps, and no transition; "

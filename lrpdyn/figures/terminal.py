@@ -10,6 +10,7 @@ import matplotlib
 import numpy as np
 
 from lrpdyn.figures.canvas import features, style, words
+from lrpdyn.figures.canvas.look import Look
 from lrpdyn.figures.canvas.style import Array
 
 #: From nothing to the limit: for terminals that know blocks, and for those that do not.
@@ -168,7 +169,7 @@ def picture_lines(
     steps: Sequence[int],
     sample: int,
     about: words.About,
-    look: style.Look,
+    look: Look,
     terminal: Terminal,
 ) -> list[str]:
     """Return a heatmap of one sample and its series, with what they are, as lines.

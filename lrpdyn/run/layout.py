@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from lrpdyn.errors import RunError
@@ -30,11 +30,6 @@ RESULTS = ("observations.npy", *(f"{name}.npy" for name in MAPS), "metrics.csv",
            "outliers.json", "outliers.csv", "figures/dynamics.png")  # fmt: skip
 #: What a finished shard of a run holds instead.
 SHARD_RESULTS = ("observations.npy", "shard/shard.json")
-#: The names of what `lrpdyn plot` writes, by itself, into the folder of figures.
-FIGURE = re.compile(
-    r"(dynamics|filmstrip|distribution|trajectory|raster|channels|comparison|animation)"
-    r"(_sample\d+(-\d+)*|_samples\d+to\d+)?\.(png|svg|pdf|gif|webp|apng)"
-)
 
 
 def nearest_folder(run: Path) -> Path | None:
@@ -72,14 +67,16 @@ def check_maps(path: Path, written: str | None, step: int) -> None:
     )
 
 
-def clear_run(run: Path) -> None:
-    """Delete the files that lrpdyn wrote into `run`, and nothing else."""
+def clear_run(run: Path, figures: Iterable[Path]) -> None:
+    """Delete the files that lrpdyn wrote into `run`, and nothing else.
+
+    `figures` are those that it drew: `lrpdyn.figures.kinds.drawn_files` knows them.
+    """
     written = [run / JOURNAL, *(run / name for name in RESULTS)]
     written += sorted((run / "relevance").glob(f"step_{'[0-9]' * 12}.npy"))
     written += sorted((run / WORKING).glob(f"step_{'[0-9]' * 12}.npy"))
     written += [run / name for name in shard_results(run)]
-    written += [path for path in sorted((run / "figures").glob("*")) if FIGURE.fullmatch(path.name)]
-    written += [run / REPORT]
+    written += [*figures, run / REPORT]
     # The manifest goes last: until then the folder is known to be a run.
     for path in (*written, *leftovers(run), run / MANIFEST):
         delete(path)

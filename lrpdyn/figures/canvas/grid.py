@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
-from lrpdyn.figures.canvas import layout, maps, style
+from lrpdyn.figures.canvas import layout, maps
+from lrpdyn.figures.canvas.look import Look
 from lrpdyn.figures.canvas.style import Array
 
 #: So many columns are legible in a paper's column, more in its page.
@@ -41,7 +42,7 @@ def draw_grid(
     columns: Sequence[Column],
     names: Sequence[str],
     header: Sequence[str],
-    look: style.Look,
+    look: Look,
     *,
     ems_below: float = 0.0,
 ) -> Grid:

@@ -15,6 +15,7 @@ from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 
 from lrpdyn.figures.canvas import layout, style
+from lrpdyn.figures.canvas.look import Look
 from lrpdyn.figures.canvas.style import Array
 
 STRONGEST_OVERLAY = 0.9
@@ -62,7 +63,7 @@ class Scale:
 GREY = Scale("observation", "gray", 1.0, False, False, "")
 
 
-def scale_of(what: str, values: Array, look: style.Look, *, signed: bool) -> Scale:
+def scale_of(what: str, values: Array, look: Look, *, signed: bool) -> Scale:
     """Give all values one scale, symmetric around zero where they are signed."""
     found = style.colour_scale(values)
     colours = look.signed_colours if signed else look.colours

@@ -17,6 +17,7 @@ from PIL import Image, ImageDraw, ImageFont
 from lrpdyn.errors import UsageError
 from lrpdyn.figures.canvas import features, layout, maps, saving, style, words
 from lrpdyn.figures.canvas.curve_axes import tidy
+from lrpdyn.figures.canvas.look import DEFAULT_LOOK, Look
 from lrpdyn.figures.canvas.style import Array
 from lrpdyn.figures.flags import NO_FLAGS, Flags
 from lrpdyn.figures.step_choice import choose_steps, load_maps
@@ -73,7 +74,7 @@ def draw_animation(
     sample: int,
     wanted: Sequence[int] | None = None,
     flags: Flags = NO_FLAGS,
-    look: style.Look = style.DEFAULT_LOOK,
+    look: Look = DEFAULT_LOOK,
 ) -> None:
     """Write a frame for each step: relevance on one scale, the step, the score and its unit.
 

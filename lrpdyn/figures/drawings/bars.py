@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from lrpdyn.figures.canvas import features, layout, style, words
+from lrpdyn.figures.canvas.look import Look
 from lrpdyn.figures.canvas.style import Array
 
 MOST_BARS = 64
@@ -33,7 +34,7 @@ def figure_of(
     chosen: Sequence[int],
     header: Sequence[str],
     about: words.About,
-    look: style.Look,
+    look: Look,
 ) -> Figure:
     """Draw a panel a sample: dynamics as bars, net change within them, relative dynamics beside.
 

@@ -10,6 +10,7 @@ import numpy as np
 from lrpdyn.errors import UsageError
 from lrpdyn.figures.canvas import maps, saving, style, words
 from lrpdyn.figures.canvas.grid import Column, draw_grid
+from lrpdyn.figures.canvas.look import DEFAULT_LOOK, Look
 from lrpdyn.figures.canvas.style import Array
 
 MOST_CHANNELS, MOST_STEPS = 16, 6
@@ -27,7 +28,7 @@ def draw_channels(
     shown: Sequence[int],
     sample: int,
     about: words.About,
-    look: style.Look = style.DEFAULT_LOOK,
+    look: Look = DEFAULT_LOOK,
 ) -> None:
     """Draw a row a channel: observation, dynamics, net change, and relevance at some steps.
 

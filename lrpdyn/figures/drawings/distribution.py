@@ -16,6 +16,7 @@ from matplotlib.ticker import NullLocator
 
 from lrpdyn.errors import UsageError
 from lrpdyn.figures.canvas import layout, saving, style, words
+from lrpdyn.figures.canvas.look import DEFAULT_LOOK, Look
 from lrpdyn.figures.canvas.outlier_labels import Label, labels_of, write_labels
 from lrpdyn.figures.canvas.style import Array
 
@@ -66,7 +67,7 @@ def draw_distribution(
     populations: Sequence[Population],
     *,
     about: words.About,
-    look: style.Look = style.DEFAULT_LOOK,
+    look: Look = DEFAULT_LOOK,
 ) -> None:
     """Draw a histogram for each population, with its fences and the values beyond them.
 

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from lrpdyn.errors import ObservationError, UsageError
 from lrpdyn.figures.canvas import features, layout, maps, saving, style, words
+from lrpdyn.figures.canvas.look import DEFAULT_LOOK, Look
 from lrpdyn.figures.canvas.style import Array
 from lrpdyn.figures.flags import NO_FLAGS, PATHOLOGY, Flags
 from lrpdyn.figures.step_choice import choose_steps, load_maps
@@ -61,7 +62,7 @@ def draw_filmstrip(
     sample: int,
     wanted: Sequence[int] | None = None,
     flags: Flags = NO_FLAGS,
-    look: style.Look = style.DEFAULT_LOOK,
+    look: Look = DEFAULT_LOOK,
 ) -> None:
     """Draw relevance at some steps, and below each its difference to the checkpoint that follows.
 
@@ -135,7 +136,7 @@ def _check(observation: Array, steps: Sequence[int]) -> None:
 def _row(
     what: str,
     values: Array,
-    look: style.Look,
+    look: Look,
     labels: Sequence[str],
     marks: Sequence[str],
     *,

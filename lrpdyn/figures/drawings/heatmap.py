@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from lrpdyn.errors import ObservationError, UsageError
 from lrpdyn.figures.canvas import maps, saving, style, words
 from lrpdyn.figures.canvas.grid import Column, draw_grid
+from lrpdyn.figures.canvas.look import DEFAULT_LOOK, Look
 from lrpdyn.figures.canvas.style import Array
 from lrpdyn.figures.drawings import bars
 
@@ -49,7 +50,7 @@ def draw_heatmap(
     steps: Sequence[int],
     about: words.About,
     samples: Sequence[int] | None = None,
-    look: style.Look = style.DEFAULT_LOOK,
+    look: Look = DEFAULT_LOOK,
 ) -> None:
     """Draw a row a sample: observation, dynamics, relative dynamics, net change, overlay.
 
@@ -144,7 +145,7 @@ def _image_figure(
     chosen: Sequence[int],
     header: Sequence[str],
     about: words.About,
-    look: style.Look,
+    look: Look,
 ) -> Figure:
     pictures = style.displayed_observations(observations)
     dynamics = style.sum_channels(moved.dynamics)

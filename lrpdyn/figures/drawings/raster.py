@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.figure import Figure
 
-from lrpdyn.figures.canvas import layout, maps, saving, style, words
+from lrpdyn.figures.canvas import layout, maps, saving, words
+from lrpdyn.figures.canvas.look import DEFAULT_LOOK, Look
 from lrpdyn.figures.canvas.style import Array
 
 WIDTH = 7.2
@@ -43,7 +44,7 @@ def draw_raster(
     *,
     about: words.About,
     borders: Sequence[int] = (),
-    look: style.Look = style.DEFAULT_LOOK,
+    look: Look = DEFAULT_LOOK,
 ) -> None:
     """Draw the change of each sample (rows) in each transition (columns).
 

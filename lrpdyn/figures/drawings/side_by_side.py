@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from lrpdyn.figures.canvas import features, layout, maps, saving, style
 from lrpdyn.figures.canvas.curve_axes import tidy
 from lrpdyn.figures.canvas.grid import Column, draw_grid
+from lrpdyn.figures.canvas.look import DEFAULT_LOOK, Look
 from lrpdyn.figures.canvas.style import Array
 
 MOST_RUNS, MOST_SAMPLES = 6, 4
@@ -53,7 +54,7 @@ def draw_side_by_side(
     samples: Sequence[int],
     alike: str,
     unit: str = "steps",
-    look: style.Look = style.DEFAULT_LOOK,
+    look: Look = DEFAULT_LOOK,
 ) -> None:
     """Draw the dynamics of each run from 0 to a limit of its own, and the changes of all.
 
@@ -112,7 +113,7 @@ def _features(
     names: Sequence[str],
     header: Sequence[str],
     scale: maps.Scale,
-    look: style.Look,
+    look: Look,
 ) -> tuple[Figure, float, float]:
     """Draw a map of features by runs for each sample; return the figure, its free place, em."""
     width = 5.25 * look.dpi

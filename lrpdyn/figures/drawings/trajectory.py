@@ -12,6 +12,7 @@ from matplotlib.lines import Line2D
 
 from lrpdyn.figures.canvas import layout, saving, style, words
 from lrpdyn.figures.canvas.curve_axes import tidy
+from lrpdyn.figures.canvas.look import DEFAULT_LOOK, Look
 from lrpdyn.figures.canvas.style import Array
 
 WIDTH, PANEL_HEIGHT = 7.2, 1.25
@@ -99,7 +100,7 @@ def draw_trajectory(
     about: words.About,
     samples: str,
     marks: Marks = NO_MARKS,
-    look: style.Look = style.DEFAULT_LOOK,
+    look: Look = DEFAULT_LOOK,
 ) -> None:
     """Draw panels one below the other, over the same steps.
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from lrpdyn.checkpoints.readers import digest, stamp
 from lrpdyn.errors import CheckpointError, RunError, UsageError
+from lrpdyn.figures.kinds import drawn_files
 from lrpdyn.pipeline.setup.job import Job
 from lrpdyn.run.journal import forget, read_journal
 from lrpdyn.run.layout import clear_run
@@ -74,7 +75,7 @@ def previous_manifest(
             )
         return None
     if overwrite:
-        clear_run(folder)
+        clear_run(folder, drawn_files(folder))
         return None
     previous = load_manifest(folder)
     given = job.target.values is not None

@@ -5,6 +5,7 @@ import pytest
 
 from lrpdyn.errors import UsageError
 from lrpdyn.figures.canvas import style
+from lrpdyn.figures.canvas.look import DIVERGING, SEQUENTIAL, Look, with_colours
 
 
 def test_scale_ends_at_the_largest_size_whatever_its_sign() -> None:
@@ -80,18 +81,18 @@ def test_constant_observation_is_mid_grey() -> None:
 
 
 def test_colour_maps_are_sorted_by_what_they_are_for() -> None:
-    look = style.with_colours(style.Look(99), ["viridis_r", "PuOr"])
-    assert look == style.Look(99, "viridis_r", "PuOr")
-    assert style.with_colours(look, ["magma"]).signed_colours == "PuOr"
+    look = with_colours(Look(dpi=99), ["viridis_r", "PuOr"])
+    assert look == Look(99, "viridis_r", "PuOr")
+    assert with_colours(look, ["magma"]).signed_colours == "PuOr"
 
 
 @pytest.mark.parametrize("name", ["jet", "rainbow", "nothing", ""])
 def test_uneven_and_unknown_colour_maps_are_refused(name: str) -> None:
     with pytest.raises(UsageError, match=f"--cmap {name}: expected one of inferno"):
-        style.with_colours(style.Look(), [name])
+        with_colours(Look(), [name])
 
 
-@pytest.mark.parametrize("name", style.SEQUENTIAL)
+@pytest.mark.parametrize("name", SEQUENTIAL)
 def test_sequential_maps_become_steadily_lighter_or_darker(name: str) -> None:
     colours = style.colour_map(name)(np.linspace(0, 1, 64))[:, :3]
     lightness = colours @ np.array([0.2126, 0.7152, 0.0722])
@@ -99,7 +100,7 @@ def test_sequential_maps_become_steadily_lighter_or_darker(name: str) -> None:
     assert (steps > 0).all() or (steps < 0).all()
 
 
-@pytest.mark.parametrize("name", style.DIVERGING)
+@pytest.mark.parametrize("name", DIVERGING)
 def test_diverging_maps_are_lightest_at_zero_and_alike_on_both_sides(name: str) -> None:
     colours = style.colour_map(name)(np.linspace(0, 1, 65))[:, :3]
     lightness = colours @ np.array([0.2126, 0.7152, 0.0722])

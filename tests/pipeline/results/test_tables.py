@@ -23,7 +23,7 @@ from lrpdyn.cli import plot as plot_command
 from lrpdyn.errors import RunError, UsageError
 from lrpdyn.exports.formats import export
 from lrpdyn.figures.changes import sides_of
-from lrpdyn.figures.kinds import KINDS, draw, terminal_lines
+from lrpdyn.figures.kinds import KINDS, draw, lines
 from lrpdyn.figures.panels import panels_of
 from lrpdyn.figures.populations import populations_of
 from lrpdyn.figures.request import Request
@@ -290,7 +290,7 @@ def test_figures_are_drawn_of_medians_or_refused(
     drawn = [Path(line).name for line in done.stdout.split()]
     assert "distribution.png" in drawn
     assert "trajectory.png" in drawn
-    for kind in set(KINDS) - {"comparison", "raster", "animation", "channels"}:
+    for kind in set(KINDS) - {"comparison", "raster", "animation", "channels", "terminal"}:
         assert draw([steps], kind, Request(out=tmp_path))
     for kind in ("raster", "animation"):
         says = (
@@ -335,13 +335,13 @@ def test_panels_say_what_they_are_of(pair: tuple[lrpdyn.Run, lrpdyn.Run]) -> Non
 
 def test_characters_show_medians_and_say_so(pair: tuple[lrpdyn.Run, lrpdyn.Run]) -> None:
     terminal = Terminal(80, 0, False)
-    lines = terminal_lines(pair[1], Request(), terminal)
-    named = [line.partition("  ")[0] for line in lines]
+    shown = lines([pair[1]], "terminal", Request(), terminal)
+    named = [line.partition("  ")[0] for line in shown]
     assert named[-4:] == [
         "change, median", "prediction change, median", "score, median", "entropy, median",
     ]  # fmt: skip
     least = float(pair[1].metrics["score_median"].min())
-    assert f"{least:.3g} to " in lines[-2]
+    assert f"{least:.3g} to " in shown[-2]
 
 
 def test_curves_are_held_against_medians(
