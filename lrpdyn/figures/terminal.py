@@ -194,8 +194,7 @@ def picture_lines(
     )
     head = [
         f"dynamics of sample {sample} over {words.count_of(steps)}",
-        f"{words.span_of(steps, about.unit)}; rule {about.rule}",
-        about.question,
+        *about.lines(steps),
         f"{about.value_unit}; largest {largest:.3g}",
     ]
     return [*(_cut(line, terminal) for line in head), *body, "", *series_lines(series, terminal)]

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lrpdyn.figures.canvas.style import Look
+from lrpdyn.figures.canvas.look import Look
 from lrpdyn.figures.canvas.words import About
 from lrpdyn.figures.drawings.filmstrip import draw_filmstrip
 from lrpdyn.figures.drawings.heatmap import Moved, draw_heatmap
@@ -22,7 +22,7 @@ from lrpdyn.figures.drawings.raster import Mark, draw_raster
 from lrpdyn.figures.flags import Flags
 
 REFERENCES = Path(__file__).parent / "references"
-ABOUT, LOOK = About("zplus", "unit preferred at each step"), Look(50)
+ABOUT, LOOK = About(rule="zplus", question="unit preferred at each step"), Look(dpi=50)
 BLOCK, TOLERANCE, LARGEST_SHARE = 4, 16, 0.01
 
 
@@ -56,7 +56,9 @@ def _raster(path: Path) -> None:
         Mark(2, 1, "mild"),
         Mark(4, 0, "pathology"),
     ]
-    draw_raster(path, change, ends, range(5), marks, about=ABOUT, borders=[8_000], look=Look(80))
+    draw_raster(
+        path, change, ends, range(5), marks, about=ABOUT, borders=[8_000], look=Look(dpi=80)
+    )
 
 
 FIGURES: dict[str, Callable[[Path], None]] = {

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from lrpdyn.figures.canvas import saving
-from lrpdyn.figures.canvas.style import Look
+from lrpdyn.figures.canvas.look import Look
 from lrpdyn.figures.canvas.words import About
 from lrpdyn.figures.drawings import animation
 from lrpdyn.figures.drawings.animation import Score, draw_animation
@@ -27,8 +27,8 @@ from lrpdyn.figures.drawings.trajectory import Marks, Panel, draw_trajectory
 from lrpdyn.figures.flags import Flags
 
 LONG = "preferred action at each step (head policy), minus the mean of the logits $x_1$ " * 2
-PLAIN = About("zplus", "preferred action")
-LENGTHY = About("epsilon-gamma-box:" + "x" * 90, LONG, "environment steps")
+PLAIN = About(rule="zplus", question="preferred action")
+LENGTHY = About(rule="epsilon-gamma-box:" + "x" * 90, question=LONG, unit="environment steps")
 STEPS = range(50_000, 1_150_001, 50_000)
 CLOSE_STEPS = range(10_000_000, 10_000_300, 7)
 
@@ -217,7 +217,7 @@ def test_figures_load_neither_torch_nor_pyplot() -> None:
         "saving.save_figure = lambda figure, path: figure.savefig(io.BytesIO())\n"
         "one = numpy.ones((1, 1, 8, 8))\n"
         "moved = heatmap.Moved(one, one, one[0])\n"
-        "about = words.About('r', 'q')\n"
+        "about = words.About(rule='r', question='q')\n"
         "heatmap.draw_heatmap('a.png', one, moved, steps=[1], about=about)\n"
         "heavy = {'torch', 'scipy', 'click', 'matplotlib.pyplot'} & set(sys.modules)\n"
         "sys.exit(f'loaded {heavy}' if heavy else 0)\n"

@@ -87,7 +87,7 @@ def test_a_picture_has_its_words_and_fits(shape: tuple[int, ...], limits: Termin
     dynamics = np.random.default_rng(0).exponential(size=shape)
     lines = terminal.picture_lines(
         np.ones(shape), dynamics, {"change": np.arange(50.0), "none": np.full(50, np.nan)},
-        steps=range(0, 500, 10), sample=3, about=About("zplus", "q" * 99), look=Look(),
+        steps=range(0, 500, 10), sample=3, about=About(rule="zplus", question="q" * 99), look=Look(),
         terminal=limits,
     )  # fmt: skip
     assert max(map(len, lines)) <= limits.width

@@ -71,15 +71,15 @@ def draw_grid(
     width = len(columns) * cell + beside * em
     row_height = max(panel_height, round(LOWEST_ROW * em))
     scales = list(dict.fromkeys(column.scale.heading for column in columns if column.scale.note))
-    title, notes = layout.wrap_header([*header, *scales], width - 1.2 * em, em)
-    bars_top = (1.1 + layout.LINE * (len(title) + len(notes))) * em
+    head = layout.header_of([*header, *scales], width, em)
+    bars_top = (1.1 + head.height) * em
     bars_top += layout.LINE * max(len(column.heading) for column in columns) * em
     rows_top = bars_top + BAR * em
     pitch = row_height + GAP * em
     bottom = rows_top + len(names) * pitch
     figure = layout.new_figure(width, bottom + (0.2 + ems_below) * em, dpi)
 
-    layout.add_header(figure, title, notes, em)
+    head.write(figure)
     lefts = [2.1 * em + place * (cell + GAP * em) for place in range(len(columns))]
     for left, column in zip(lefts, columns, strict=True):
         # What has no bar is headed where the bars are.

@@ -66,11 +66,8 @@ def write_labels(figure: Figure, axes: Axes, labels: Sequence[Label], em: float)
                 1 - layout.LINE * em * (row + 0.5) / height,
                 line,
                 transform=axes.transAxes,
-                fontfamily="DejaVu Sans",
-                fontsize=layout.points(em, figure.dpi),
                 verticalalignment="center",
-                color="black",
-                parse_math=False,
+                **layout.text_style(em, figure.dpi),
                 bbox={"facecolor": "white", "edgecolor": "none", "pad": 0},
             )
             row += 1

@@ -12,7 +12,7 @@ _SIZES = {"B": 10**9, "M": 10**6, "k": 10**3}
 LONGEST_LABEL = 6
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class About:
     """What every figure of a run says.
 
@@ -30,6 +30,10 @@ class About:
     question: str
     unit: str = "steps"
     value_unit: str = "units of the score"
+
+    def lines(self, steps: Sequence[int]) -> list[str]:
+        """Return the lines below the title of a figure over these steps."""
+        return [f"{span_of(steps, self.unit)}; rule {self.rule}", self.question]
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from lrpdyn.figures.canvas.curve_axes import tidy
 from lrpdyn.figures.canvas.look import DEFAULT_LOOK, Look
 from lrpdyn.figures.canvas.style import Array
 from lrpdyn.figures.flags import NO_FLAGS, Flags
-from lrpdyn.figures.step_choice import choose_steps, load_maps
+from lrpdyn.figures.step_choice import load_maps, places_of
 from lrpdyn.files.atomic import whole_file
 
 MOST_FRAMES, MOST_BARS = 200, 32
@@ -110,16 +110,12 @@ def draw_animation(
         raise UsageError(
             f"animation {target}: expected a name ending in {known}, found {target.suffix!r}"
         )
-    if wanted is None:
-        chosen = choose_steps(steps, MOST_FRAMES, flags.order())
-    else:
-        chosen = sorted(steps.index(step) for step in wanted)
+    chosen = places_of(steps, wanted, MOST_FRAMES, flags.order())
     values = load_maps(steps, chosen, relevance, observation.shape).maps
     scale = maps.scale_of(f"relevance R_i, {about.value_unit}", values, look, signed=True)
     header = [
         f"Relevance of sample {sample} over training",
-        f"{words.span_of(steps, about.unit)}; rule {about.rule}",
-        about.question,
+        *about.lines(steps),
         f"steps shown: {len(chosen)} of {len(steps):,}",
     ]
     drawn = np.arange(0)
@@ -174,14 +170,14 @@ def _stage(
         if images
         else f"{len(drawn)} of {observation.size:,} features"
     )
-    title, notes = layout.wrap_header([*header[:-1], f"{header[-1]}; {what}"], width - 1.2 * em, em)
-    text_top = (0.9 + layout.LINE * (len(title) + len(notes))) * em
+    head = layout.header_of([*header[:-1], f"{header[-1]}; {what}"], width, em)
+    text_top = (0.9 + head.height) * em
     body = round(text_top + (3 * layout.LINE + 0.3 + layout.LINE) * em)
     heading = layout.wrap(scale.heading, width - 1.2 * em, em)
     bar_top = body + height + 0.8 * em
     curve_top = round(bar_top + maps.bar_height(heading, em) + (layout.LINE + 0.4) * em)
     figure = layout.new_figure(width, curve_top + (CURVE + 2.2) * em, dpi)
-    layout.add_header(figure, title, notes, em)
+    head.write(figure)
     above = body - layout.LINE * em
     observed = (0, 0, 1, 1)
     if images:

@@ -62,14 +62,14 @@ def figure_of(
         f"one scale, not clipped, largest {largest:.3g}",
         "number: relative dynamics, for each unit of the sum of |R_i|",
     ]
-    title, lines = layout.wrap_header([*header[:3], *notes], width - 1.2 * em, em)
+    head = layout.header_of([*header[:3], *notes], width, em)
     columns = min(2, len(chosen))
-    top = (0.6 + layout.LINE * (len(title) + len(lines)) + 0.5) * em
+    top = (0.6 + head.height + 0.5) * em
     panel_height = (drawn * EACH + 0.4) * em
     pitch = panel_height + (layout.LINE + 2.4) * em
     figure = layout.new_figure(width, top + -(-len(chosen) // columns) * pitch, look.dpi)
 
-    layout.add_header(figure, title, lines, em)
+    head.write(figure)
     strongest = [features.largest_features(dynamics, most) for dynamics in values.dynamics]
     names = [
         features.feature_names(these, observation)

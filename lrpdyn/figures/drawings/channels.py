@@ -90,8 +90,7 @@ def draw_channels(
     order = "" if count in (1, 3) else ", of a stack the last is the newest"
     header = [
         f"Channels of sample {sample} over {words.count_of(steps)}",
-        f"{words.span_of(steps, about.unit)}; rule {about.rule}",
-        about.question,
+        *about.lines(steps),
         "; ".join(part for part in (told + order, labels.note) if part),
     ]
     names = [f"channel {channel}" for channel in range(len(pictures))]

@@ -148,11 +148,11 @@ def _figure(populations: Sequence[Population], header: Sequence[str], dpi: int) 
     width = 5.25 * dpi
     em = width / layout.EMS_IN_COLUMN
     inner = width - 1.2 * em
-    title, notes = layout.wrap_header(["Distribution of the changes", *header], inner, em)
+    head = layout.header_of(["Distribution of the changes", *header], width, em)
     descriptions = [layout.wrap(describe(population), inner, em) for population in populations]
     fences = [fence for population in populations for fence in (population.mild, population.far)]
     has_fence = any(fence is not None for fence in fences)
-    top = (0.6 + layout.LINE * (len(title) + len(notes)) + (2.4 if has_fence else 0.6)) * em
+    top = (0.6 + head.height + (2.4 if has_fence else 0.6)) * em
     labels = [
         labels_of(population.labels, _panel_width(width, em), em) for population in populations
     ]
@@ -162,7 +162,7 @@ def _figure(populations: Sequence[Population], header: Sequence[str], dpi: int) 
     ]
     figure = layout.new_figure(width, top + sum(heights), dpi)
 
-    below = layout.add_header(figure, title, notes, em)
+    below = head.write(figure)
     if has_fence:
         _add_legend(figure, below + 0.3 * em, em)
     for population, lines, names, height in zip(
@@ -236,8 +236,7 @@ def _draw_population(
     axes.set_xticks(ticks, labels=[f"{tick:.3g}" for tick in ticks])
     axes.xaxis.set_minor_locator(NullLocator())
     axes.tick_params(labelsize=layout.points(em, figure.dpi))
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
+    axes.spines[["top", "right"]].set_visible(False)
     for fence, line in zip(fences, FENCE_LINES.values(), strict=True):
         if fence is not None and low <= fence <= high:
             axes.axvline(fence, ymax=drawn, color="black", linewidth=LINE_WIDTH, linestyle=line)

@@ -14,7 +14,7 @@ from lrpdyn.figures.canvas import features, layout, maps, saving, style, words
 from lrpdyn.figures.canvas.look import DEFAULT_LOOK, Look
 from lrpdyn.figures.canvas.style import Array
 from lrpdyn.figures.flags import NO_FLAGS, PATHOLOGY, Flags
-from lrpdyn.figures.step_choice import choose_steps, load_maps
+from lrpdyn.figures.step_choice import load_maps, places_of
 
 MOST_FEATURES = 512
 COLUMNS = 8
@@ -96,18 +96,14 @@ def draw_filmstrip(
         A map is not shaped as the observation.
     """
     _check(observation, steps)
-    if wanted is None:
-        chosen = choose_steps(steps, COLUMNS, flags.order())
-    else:
-        chosen = sorted(steps.index(step) for step in wanted)
+    chosen = places_of(steps, wanted, COLUMNS, flags.order())
     loaded = load_maps(steps, chosen, relevance, observation.shape)
     followed = chosen[: len(loaded.differences)]
     shown = [steps[index] for index in chosen]
     labels = words.narrow_labels([*shown, *(steps[index + 1] for index in followed)], about.unit)
     header = [
         f"Relevance of sample {sample} over {words.count_of(steps)}",
-        f"{words.span_of(steps, about.unit)}; rule {about.rule}",
-        about.question,
+        *about.lines(steps),
         "; ".join(part for part in (f"steps shown: {len(chosen)} of {len(steps):,}", labels.note,
                                     _flag_note(shown, flags)) if part),
     ]  # fmt: skip
@@ -165,7 +161,7 @@ def _framed(
     """Write all texts and colour bars, and let draw_row fill each row from its top, in pixels."""
     em = frame.em
     inner = frame.width - 1.2 * em
-    title, notes = layout.wrap_header(strip.header, inner, em)
+    head = layout.header_of(strip.header, frame.width, em)
     rows = [row for row in strip.rows if len(row.values)]
     headings = [layout.wrap(row.scale.heading, inner, em) for row in rows]
     above = [
@@ -173,10 +169,10 @@ def _framed(
         for heading, row in zip(headings, rows, strict=True)
     ]
     below = frame.body_height + 3.6 * em
-    top = (1.2 + layout.LINE * (len(title) + len(notes))) * em
+    top = (1.2 + head.height) * em
     figure = layout.new_figure(frame.width, top + sum(above) + len(rows) * below, frame.dpi)
 
-    layout.add_header(figure, title, notes, em)
+    head.write(figure)
     for row, heading in zip(rows, headings, strict=True):
         names_top = layout.add_text(figure, 0.6 * em, top, heading, em)
         for column, lines in enumerate(row.names):

@@ -82,8 +82,7 @@ def draw_heatmap(
     chosen = choose_samples(observations.shape[0], samples)
     header = [
         f"Dynamics over {words.count_of(steps)}",
-        f"{words.span_of(steps, about.unit)}; rule {about.rule}",
-        about.question,
+        *about.lines(steps),
         words.count_note(len(chosen), len(observations)),
     ]
     if observations.ndim == 4:

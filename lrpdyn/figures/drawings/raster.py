@@ -80,16 +80,15 @@ def draw_raster(
     shown = largest_of_neighbours(change, *merged)
     header = [
         f"Change of {words.count_note(count, count)} in {transitions:,} transitions",
-        f"{words.span_of([ends[0][0], ends[-1][1]], about.unit)}; rule {about.rule}",
-        about.question,
+        *about.lines([ends[0][0], ends[-1][1]]),
         _legend(marks, borders, merged),
     ]
-    title, notes = layout.wrap_header(header, width - 1.2 * em, em)
+    head = layout.header_of(header, width, em)
     heading = layout.wrap(scale.heading, width - 1.2 * em, em)
-    top = (0.9 + layout.LINE * (len(title) + len(notes))) * em
+    top = (0.9 + head.height) * em
     body = top + maps.bar_height(heading, em) + 0.5 * em
     figure = layout.new_figure(width, body + down + 4.6 * em, dpi)
-    layout.add_header(figure, title, notes, em)
+    head.write(figure)
     maps.add_bar(figure, heading, scale, 0.6 * em, top, width - 1.2 * em, em)
     # The last of merged cells may hold fewer, and reaches as far beyond the end as they are fewer.
     wide = across * len(shown) * merged[0] / transitions

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lrpdyn.figures.canvas import features, layout, maps, saving, style
-from lrpdyn.figures.canvas.curve_axes import tidy
+from lrpdyn.figures.canvas.curve_axes import legend_above, tidy
 from lrpdyn.figures.canvas.grid import Column, draw_grid
 from lrpdyn.figures.canvas.look import DEFAULT_LOOK, Look
 from lrpdyn.figures.canvas.style import Array
@@ -121,14 +121,14 @@ def _features(
     drawn = features.most_changed_features(np.concatenate(relative), features.MOST_VALUES)
     count = observations.shape[1]
     what = f"{len(drawn)} of {count:,} features" if len(drawn) < count else f"{count} features"
-    title, notes = layout.wrap_header([*header, what], width - 1.2 * em, em)
+    head = layout.header_of([*header, what], width, em)
     heading = layout.wrap(scale.heading, width - 1.2 * em, em)
-    bar_top = (0.9 + layout.LINE * (len(title) + len(notes))) * em
+    bar_top = (0.9 + head.height) * em
     top = bar_top + maps.bar_height(heading, em)
     pitch = (len(drawn) * EACH + 2 * layout.LINE + 1.0) * em
     bottom = top + len(names) * pitch
     figure = layout.new_figure(width, bottom + (CURVES + AROUND) * em, look.dpi)
-    layout.add_header(figure, title, notes, em)
+    head.write(figure)
     maps.add_bar(figure, heading, scale, 0.6 * em, bar_top, width - 1.2 * em, em)
     for row, name in enumerate(names):
         labels = features.feature_names(drawn, observations[row])
@@ -157,11 +157,7 @@ def _add_curves(
     for number, (letter, side) in enumerate(zip(letters, sides, strict=True)):
         _add_curve(axes, letter, side, number)
     points = layout.points(em, figure.dpi)
-    axes.legend(
-        prop={"family": "DejaVu Sans", "size": points}, frameon=False, ncols=len(sides),
-        loc="lower left", bbox_to_anchor=(0, 1), borderpad=0, borderaxespad=0.2,
-        columnspacing=1.0, handlelength=1.4,
-    )  # fmt: skip
+    legend_above(axes, points, len(sides), columnspacing=1.0, handlelength=1.4)
     tidy(axes, points, across=5, down=4)
     under = below + (1.6 + CURVES + 1.7) * em
     layout.add_text(figure, 4.0 * em + axes.bbox.width / 2, under, [unit], em, align="center")

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from lrpdyn.figures.canvas import layout, saving, style, words
-from lrpdyn.figures.canvas.curve_axes import tidy
+from lrpdyn.figures.canvas.curve_axes import legend_above, tidy
 from lrpdyn.figures.canvas.look import DEFAULT_LOOK, Look
 from lrpdyn.figures.canvas.style import Array
 
@@ -126,8 +126,8 @@ def draw_trajectory(
         about.question,
         marks.in_words(),
     ]
-    title, notes = layout.wrap_header(header, width - 1.2 * em, em)
-    top = (0.9 + layout.LINE * (len(title) + len(notes))) * em
+    head = layout.header_of(header, width, em)
+    top = (0.9 + head.height) * em
     titles = [layout.wrap(panel.title, inner + (LEFT + RIGHT - 1.2) * em, em) for panel in panels]
     above = [
         (layout.LINE * len(lines) + 1.5 * _rows(panel, inner, em) + 0.4) * em
@@ -136,7 +136,7 @@ def draw_trajectory(
     height = PANEL_HEIGHT * look.dpi
     total = top + sum(above) + len(panels) * (height + 1.0 * em) + 3.2 * em
     figure = layout.new_figure(width, total, look.dpi)
-    layout.add_header(figure, title, notes, em)
+    head.write(figure)
     ends = _ends(panels)
     for number, (panel, lines, over) in enumerate(zip(panels, titles, above, strict=True)):
         layout.add_text(figure, 0.6 * em, top, lines, em)
@@ -202,11 +202,8 @@ def _draw(axes: Axes, panel: Panel, marks: Marks, columns: int, em: float) -> No
             side.spines["right"].set_visible(True)
             side.tick_params(axis="y", labelcolor=side.lines[0].get_color())
     if panel.names:
-        axes.legend(
-            handles, panel.names, prop={"family": "DejaVu Sans", "size": points}, frameon=False,
-            ncols=columns, loc="lower left", bbox_to_anchor=(0, 1), borderpad=0, borderaxespad=0.2,
-            columnspacing=1.2, handlelength=2.2, labelspacing=0.2,
-        )  # fmt: skip
+        legend_above(axes, points, columns, handles, panel.names, columnspacing=1.2,
+                     handlelength=2.2, labelspacing=0.2)  # fmt: skip
 
 
 def _line(axes: Axes, panel: Panel, name: str, values: Array, number: int) -> Line2D:

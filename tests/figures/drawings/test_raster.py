@@ -14,7 +14,7 @@ from lrpdyn.figures.canvas import maps
 from lrpdyn.figures.canvas.words import About
 from lrpdyn.figures.drawings.raster import Mark, draw_raster, largest_of_neighbours
 
-ABOUT = About("zplus", "best action")
+ABOUT = About(rule="zplus", question="best action")
 
 
 def _draw(path: str | Path, change: np.ndarray, marks: list[Mark], **options: Any) -> None:

@@ -12,7 +12,7 @@ from lrpdyn.figures.canvas.words import About
 from lrpdyn.figures.drawings.trajectory import WIDTH, Marks, Panel, draw_trajectory
 
 STEPS = np.arange(0, 1_200_000, 100_000)
-ABOUT = About("gamma", "head policy")
+ABOUT = About(rule="gamma", question="head policy")
 MARKS = Marks([300_000], [500_000], [100_000, 200_000], "")
 
 
