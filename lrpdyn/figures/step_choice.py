@@ -64,7 +64,7 @@ class Loaded:
         (T, H, W) or (T, F), float64: signed relevance, summed over channels.
     differences
         |R_i - R_i+1|, summed over channels after taking the absolute value. The last of all steps has
-        no next one: its differences are left out.
+        no next one: it has no differences.
     sums_alone
         Whether the run has kept sums over channels alone: differences are then of these sums.
     """

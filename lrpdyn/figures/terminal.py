@@ -21,7 +21,7 @@ NARROWEST = 24
 RESET = "\x1b[0m"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Terminal:
     """What a terminal can show.
 
@@ -43,7 +43,7 @@ class Terminal:
 def terminal_of(
     width: int, *, is_terminal: bool, encoding: str | None, environment: Mapping[str, str]
 ) -> Terminal:
-    """Tell what can be shown: colours on a terminal that does not say NO_COLOR, blocks in Unicode."""
+    """Return what can be shown: colours on a terminal that does not say NO_COLOR, blocks in Unicode."""
     try:
         (SHADES + LEVELS + "▀→").encode(encoding or "ascii")
         blocks = True
@@ -54,7 +54,7 @@ def terminal_of(
     if is_terminal and blocks and not plain:
         deep = environment.get("COLORTERM", "") in ("truecolor", "24bit")
         colours = 2**24 if deep else 256
-    return Terminal(max(width, NARROWEST), colours, blocks)
+    return Terminal(width=max(width, NARROWEST), colours=colours, blocks=blocks)
 
 
 def heatmap_lines(values: Array, colours: str, terminal: Terminal) -> list[str]:
@@ -99,7 +99,7 @@ def _smaller(values: Array, rows: int, columns: int) -> Array:
 
 
 def _codes(strengths: Array, colours: str, terminal: Terminal) -> list[list[str]]:
-    """Give the colour of each value as a terminal takes it."""
+    """Return the colour of each value as a terminal takes it."""
     found = matplotlib.colormaps[colours](strengths, bytes=True)[..., :3].astype(int)
     if terminal.colours == 256:
         cube = np.rint(found / 51).astype(int)
@@ -110,7 +110,7 @@ def _codes(strengths: Array, colours: str, terminal: Terminal) -> list[list[str]
 def sparkline(values: Array, width: int, terminal: Terminal) -> str:
     """Draw (S,) values from the least to the largest in at most `width` characters.
 
-    Where there are more values, each character is the largest of its own; what is not finite is a
+    Where there are more values, each character is the largest of its share; what is not finite is a
     space.
     """
     levels = LEVELS if terminal.blocks else PLAIN_LEVELS

@@ -19,7 +19,7 @@ from lrpdyn.run.summary import UNITS
 from lrpdyn.run.training_curve import Curve
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Page:
     """What the page of a run holds.
 
@@ -36,7 +36,7 @@ class Page:
     units
         Which unit is explained, (steps, samples); -1 where it is not known.
     notes
-        What is left out.
+        What is not shown.
     """
 
     name: str

@@ -25,10 +25,10 @@ MAPS = ("dynamics", "net_change", "mean_relevance", "directness", "relative_dyna
         "pixel_entropy")  # fmt: skip
 #: Those of channel-summed pixels.
 PIXEL_MAPS = ("relative_dynamics", "pixel_entropy")
-#: What a finished run holds, beside its manifest, journal and relevance.
+#: The files of a finished run, next to its manifest, journal and relevance.
 RESULTS = ("observations.npy", *(f"{name}.npy" for name in MAPS), "metrics.csv", "transitions.csv",
            "outliers.json", "outliers.csv", "figures/dynamics.png")  # fmt: skip
-#: What a finished shard of a run holds instead.
+#: The files of a finished shard of a run.
 SHARD_RESULTS = ("observations.npy", "shard/shard.json")
 
 
@@ -49,7 +49,7 @@ def working_path(run: Path, step: int) -> Path:
 
 
 def check_maps(path: Path, written: str | None, step: int) -> None:
-    """Hold the maps of a step against their hash; None where an earlier version knew none.
+    """Check the maps of a step by their hash; None where an earlier version wrote none.
 
     Raises
     ------

@@ -256,12 +256,19 @@ def test_marks_say_why_there_are_no_phases(of_images: Run) -> None:
 
 
 def test_the_terminal_shows_each_sample(of_images: Run) -> None:
-    lines = kinds.lines([of_images], "terminal", Request(samples=[1, 3]), Terminal(60, 0, True))
+    lines = kinds.lines(
+        [of_images], "terminal", Request(samples=[1, 3]), Terminal(width=60, colours=0, blocks=True)
+    )
     heads = [line for line in lines if line.startswith("dynamics of sample")]
     assert heads == [f"dynamics of sample {n} over 4 checkpoints" for n in (1, 3)]
     assert max(map(len, lines)) <= 60
     with pytest.raises(UsageError, match="samples 0 to 3"):
-        kinds.lines([of_images], "terminal", Request(samples=[9]), Terminal(60, 0, True))
+        kinds.lines(
+            [of_images],
+            "terminal",
+            Request(samples=[9]),
+            Terminal(width=60, colours=0, blocks=True),
+        )
 
 
 def test_of_a_run_that_keeps_pixels_the_filmstrip_says_so(

@@ -20,7 +20,7 @@ GAP = 0.4
 BAR = 0.7 + 1.6
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Column:
     """A column of maps: the lines above it, (rows, H, W) or (rows, H, W, 3) values, their scale."""
 
@@ -29,7 +29,7 @@ class Column:
     scale: maps.Scale
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Grid:
     """A drawn grid: below `bottom` (pixels from the top) there is room; em is the size of text."""
 
@@ -64,11 +64,11 @@ def draw_grid(
     high, wide = columns[0].values.shape[1:3]
     panel_height, panel_width = layout.panel_size(high, wide, 252 * dpi / 150)
     cell = max(panel_width, round(1.6 * dpi))
-    beside = MARGINS + GAP * (len(columns) - 1)
-    em = len(columns) * cell / (ems - beside)
+    margins = MARGINS + GAP * (len(columns) - 1)
+    em = len(columns) * cell / (ems - margins)
     # Few columns do not swell the text.
     em = min(em, cell / 5.4)
-    width = len(columns) * cell + beside * em
+    width = len(columns) * cell + margins * em
     row_height = max(panel_height, round(LOWEST_ROW * em))
     scales = list(dict.fromkeys(column.scale.heading for column in columns if column.scale.note))
     head = layout.header_of([*header, *scales], width, em)
@@ -98,4 +98,4 @@ def draw_grid(
             maps.show_map(
                 figure, values, column.scale, left + inset, top, panel_width, panel_height
             )
-    return Grid(figure, bottom, em)
+    return Grid(figure=figure, bottom=bottom, em=em)

@@ -186,10 +186,10 @@ def add_names(
 
 
 def points(em: float, dpi: float) -> float:
-    """Give the size of text in points, from pixels."""
+    """Return the size of text in points, from pixels."""
     return em * 72 / dpi
 
 
 def smallest_em(dpi: int) -> float:
-    """Give the size of the smallest text in pixels."""
+    """Return the size of the smallest text in pixels."""
     return SMALLEST_TEXT * dpi / 72

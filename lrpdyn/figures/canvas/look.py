@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from lrpdyn.errors import UsageError
 
-# Each is told apart with any colour vision; along a sequential one, equal steps look equal.
+# Distinct with any colour vision; along a sequential one, equal steps look equal.
 SEQUENTIAL = ("inferno", "magma", "plasma", "viridis", "cividis", "Greys")
 DIVERGING = ("RdBu", "PuOr", "BrBG", "PiYG", "coolwarm")
 COLOURS, SIGNED_COLOURS = "inferno", "RdBu_r"

@@ -21,7 +21,7 @@ CLIP_ABOVE = 2.0
 NOT_FINITE_COLOUR = "#7f9f7f"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ColourScale:
     """Colours run from 0 (or from -limit) to limit; the note says so in words."""
 
@@ -36,7 +36,7 @@ def colour_scale(values: Array) -> ColourScale:
     Parameters
     ----------
     values
-        Any shape, signed or not; what is not finite is left out.
+        Any shape, signed or not; what is not finite is ignored.
 
     Returns
     -------
@@ -50,12 +50,14 @@ def colour_scale(values: Array) -> ColourScale:
     ending = f"; {missing:,} not finite (green)" if missing else ""
     largest = float(sizes.max(initial=0.0))
     if largest == 0:
-        return ColourScale(1.0, False, "all values are zero" + ending)
+        return ColourScale(limit=1.0, clipped=False, note="all values are zero" + ending)
     quantile = float(np.quantile(sizes, CLIP_QUANTILE))
     if 0 < quantile * CLIP_ABOVE < largest:
         note = f"clipped at the 99.9 % quantile, {quantile:.3g}; largest {largest:.3g}"
-        return ColourScale(quantile, True, note + ending)
-    return ColourScale(largest, False, f"not clipped, largest {largest:.3g}" + ending)
+        return ColourScale(limit=quantile, clipped=True, note=note + ending)
+    return ColourScale(
+        limit=largest, clipped=False, note=f"not clipped, largest {largest:.3g}" + ending
+    )
 
 
 def sum_channels(values: Array) -> Array:
@@ -91,5 +93,5 @@ def channel_note(channels: int) -> str:
 
 
 def colour_map(name: str) -> Colormap:
-    """Look up a colour map, with a colour of its own for what is not finite."""
+    """Return a colour map with a separate colour for what is not finite."""
     return matplotlib.colormaps[name].with_extremes(bad=NOT_FINITE_COLOUR)

@@ -34,7 +34,7 @@ WHAT_IS_COUNTED = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Population:
     """Values of one kind with their fences.
 
@@ -94,13 +94,13 @@ def draw_distribution(
 
 
 def positive_part(values: Array) -> Array:
-    """Give the finite positive values, float64: what a log axis can show."""
+    """Return the finite positive values, float64: what a log axis can show."""
     flat = np.asarray(values, dtype=np.float64).ravel()
     return flat[np.isfinite(flat) & (flat > 0)]
 
 
 def describe(population: Population) -> str:
-    """Say how many values there are, the share of zeros, the fences and what lies beyond."""
+    """Return in words how many values there are, the share of zeros, the fences and what lies beyond."""
     values = np.asarray(population.values, dtype=np.float64).ravel()
     positive = positive_part(values)
     parts = [f"n = {values.size:,}"]
@@ -124,7 +124,7 @@ def describe(population: Population) -> str:
 
 
 def axis_limits(positive: Array, fences: Sequence[float | None]) -> tuple[float, float]:
-    """Give the ends of the log axis: all values, and fences up to 1,000 times beyond them."""
+    """Return the ends of the log axis: all values, and fences up to 1,000 times beyond them."""
     low, high = float(positive.min()), float(positive.max())
     near = [
         fence
@@ -137,7 +137,7 @@ def axis_limits(positive: Array, fences: Sequence[float | None]) -> tuple[float,
 
 
 def bin_edges(positive: Array) -> Array:
-    """Give 10 to 60 bins of equal width in the logarithm, about the square root of n of them."""
+    """Return 10 to 60 bins of equal width in the logarithm, about the square root of n of them."""
     low, high = float(positive.min()), float(positive.max())
     if low == high:
         return np.array([low / 1.05, high * 1.05])

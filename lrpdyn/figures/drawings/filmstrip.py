@@ -20,7 +20,7 @@ MOST_FEATURES = 512
 COLUMNS = 8
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _Row:
     """One row of the strip: (T, H, W) or (T, F) values, their scale, and the lines above each."""
 
@@ -38,7 +38,7 @@ class _Strip:
     rows: tuple[_Row, _Row]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _Frame:
     """Where the steps lie, in pixels; em is the size of the text."""
 
@@ -143,7 +143,10 @@ def _row(
         [label, mark] if second else [label] for label, mark in zip(labels, marks, strict=True)
     ]
     return _Row(
-        values, maps.scale_of(what, values, look, signed=signed), names, [*map(bool, marks)]
+        values=values,
+        scale=maps.scale_of(what, values, look, signed=signed),
+        names=names,
+        flagged=[*map(bool, marks)],
     )
 
 
@@ -198,15 +201,21 @@ def _image_figure(observation: Array, strip: _Strip, dpi: int) -> Figure:
     height, panel_width = layout.panel_size(observation.shape[1], observation.shape[2], target)
     cell = max(panel_width, round(0.9 * dpi))
     # Margins take 1.2 em, and the gap after each column .4 em.
-    beside = 1.2 + 0.4 * columns
-    em = max(columns * cell / (layout.EMS_IN_PAGE - beside), layout.smallest_em(dpi))
+    margins = 1.2 + 0.4 * columns
+    em = max(columns * cell / (layout.EMS_IN_PAGE - margins), layout.smallest_em(dpi))
     # Long names widen the columns rather than meet, and few columns do not swell the text.
     em = min(em, max(cell / 6.5, layout.smallest_em(dpi)))
     cell = max(cell, _widest_name(strip, em))
     gap = 0.4 * em
     first = 0.6 * em
     frame = _Frame(
-        em, columns * cell + beside * em, first + cell + gap, cell + gap, cell, height, dpi
+        em=em,
+        width=columns * cell + margins * em,
+        left=first + cell + gap,
+        pitch=cell + gap,
+        name_width=cell,
+        body_height=height,
+        dpi=dpi,
     )
     picture = style.displayed_observations(observation[np.newaxis])[0]
     inset = (cell - panel_width) // 2
@@ -239,7 +248,9 @@ def _flat_figure(observation: Array, strip: _Strip, dpi: int) -> Figure:
     left = layout.widest(names, em) + 1.2 * em
     cell = max(int((width - left - 2 * em) / columns), _widest_name(strip, em))
     width = round(left + columns * cell + 2 * em)
-    frame = _Frame(em, width, left, cell, cell, rows * each, dpi)
+    frame = _Frame(
+        em=em, width=width, left=left, pitch=cell, name_width=cell, body_height=rows * each, dpi=dpi
+    )
 
     def draw_row(figure: Figure, row: _Row, top: float) -> None:
         across = len(row.values) * cell

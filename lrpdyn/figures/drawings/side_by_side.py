@@ -22,7 +22,7 @@ MOST_RUNS, MOST_SAMPLES = 6, 4
 CURVES, AROUND, EACH = 9.0, 8.4, 1.3
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Side:
     """One of the runs.
 
@@ -56,7 +56,7 @@ def draw_side_by_side(
     unit: str = "steps",
     look: Look = DEFAULT_LOOK,
 ) -> None:
-    """Draw the dynamics of each run from 0 to a limit of its own, and the changes of all.
+    """Draw the dynamics of each run from 0 to its own limit, and the changes of all.
 
     Parameters
     ----------
@@ -85,9 +85,13 @@ def draw_side_by_side(
     note = ", ".join(f"{letter} {limit:.3g}" for letter, limit in zip(letters, limits, strict=True))
     ends = "limits, clipped at the 99.9 % quantile" if clipped else "largest values, not clipped"
     scale = maps.Scale(
-        "dynamics, sum of |R_i - R_i+1|, for each run from 0 to its own limit", look.colours, 1.0,
-        False, clipped, f"{ends}: {note}",
-    )  # fmt: skip
+        what="dynamics, sum of |R_i - R_i+1|, for each run from 0 to its own limit",
+        colours=look.colours,
+        limit=1.0,
+        signed=False,
+        clipped=clipped,
+        note=f"{ends}: {note}",
+    )
     header = [
         f"{len(sides)} runs side by side",
         *(f"{letter}: {side.name}" for letter, side in zip(letters, sides, strict=True)),
@@ -98,8 +102,11 @@ def draw_side_by_side(
         figure, bottom, em = _features(observations, relative, letters, names, header, scale, look)
     else:
         pictures = style.displayed_observations(observations)
-        columns = [Column(["observed"], pictures, maps.GREY)]
-        columns += [Column([f"run {x}"], v, scale) for x, v in zip(letters, relative, strict=True)]
+        columns = [Column(heading=["observed"], values=pictures, scale=maps.GREY)]
+        columns += [
+            Column(heading=[f"run {x}"], values=v, scale=scale)
+            for x, v in zip(letters, relative, strict=True)
+        ]
         grid = draw_grid(columns, names, header, look, ems_below=CURVES + AROUND)
         figure, bottom, em = grid.figure, grid.bottom, grid.em
     _add_curves(figure, sides, letters, bottom + 0.6 * em, unit, em)

@@ -1,4 +1,4 @@
-"""A run over its steps: the training curve, the changes, and what is looked at."""
+"""A run over its steps: the training curve, the changes, and what is checked."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from lrpdyn.figures.canvas.look import DEFAULT_LOOK, Look
 from lrpdyn.figures.canvas.style import Array
 
 WIDTH, PANEL_HEIGHT = 7.2, 1.25
-#: Room beside the panels for the numbers at their axes, in em.
+#: Room left and right of the panels for the numbers at their axes, in em.
 LEFT, RIGHT = 5.6, 5.0
 #: Room for the line and the gaps of an entry of a legend, in em.
 ENTRY = 4.6
 FEW_STEPS = 60
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Panel:
     """Lines over the same steps.
 
@@ -40,7 +40,7 @@ class Panel:
     band
         Lower and upper end, (S,) each, of what lies around the first line.
     right
-        A line with an axis of its own at the right, by name.
+        A line with its own axis at the right, by name.
     stepwise
         Whether values hold until the next step, as the number of a unit does.
     """
@@ -60,7 +60,7 @@ class Panel:
         return named if len(named) > 1 else []
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Marks:
     """What is marked through all panels, at steps.
 
@@ -158,7 +158,7 @@ def _ends(panels: Sequence[Panel]) -> tuple[float, float]:
 
 
 def _columns(panel: Panel, width: float, em: float) -> int:
-    """How many entries of the legend fit beside each other."""
+    """Return how many entries of the legend fit into a row."""
     if not panel.names:
         return 1
     return max(1, int(width / (layout.widest(panel.names, em) + ENTRY * em)))

@@ -22,7 +22,11 @@ def draw(runs: Sequence[RunFolder], request: Request, path: Path) -> None:
     draw_heatmap(
         path,
         run.mapped("observations"),
-        Moved(run.mapped("dynamics"), run.mapped("net_change"), run.mapped("relative_dynamics")),
+        Moved(
+            dynamics=run.mapped("dynamics"),
+            net_change=run.mapped("net_change"),
+            relative=run.mapped("relative_dynamics"),
+        ),
         steps=run.steps,
         about=about(run),
         samples=request.samples,

@@ -21,7 +21,7 @@ WORDS: dict[str, Any] = {"steps": [10, 20], "about": About(rule="zplus", questio
 
 def _moved(dynamics: np.ndarray) -> Moved:
     summed = dynamics.astype(np.float64).sum(axis=1) if dynamics.ndim == 4 else dynamics
-    return Moved(dynamics, dynamics / 3, summed / 2)
+    return Moved(dynamics=dynamics, net_change=dynamics / 3, relative=summed / 2)
 
 
 def _arrays(shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
@@ -51,7 +51,7 @@ def test_each_element_is_the_same_whole_number_of_pixels(
     tmp_path: Path, saved: list[Figure], dpi: int
 ) -> None:
     observations, dynamics = _arrays((2, 1, 24, 20))
-    draw_heatmap(tmp_path / "a.png", observations, _moved(dynamics), look=Look(dpi), **WORDS)
+    draw_heatmap(tmp_path / "a.png", observations, _moved(dynamics), look=Look(dpi=dpi), **WORDS)
     picture = np.asarray(Image.open(tmp_path / "a.png").convert("RGB"))
     panels = [image for image in maps.drawn_maps(saved[0]) if image.get_array().shape[0] == 24]
     assert len(panels) == 10

@@ -334,7 +334,7 @@ def test_panels_say_what_they_are_of(pair: tuple[lrpdyn.Run, lrpdyn.Run]) -> Non
 
 
 def test_characters_show_medians_and_say_so(pair: tuple[lrpdyn.Run, lrpdyn.Run]) -> None:
-    terminal = Terminal(80, 0, False)
+    terminal = Terminal(width=80, colours=0, blocks=False)
     shown = lines([pair[1]], "terminal", Request(), terminal)
     named = [line.partition("  ")[0] for line in shown]
     assert named[-4:] == [
