@@ -86,8 +86,7 @@ def draw_channels(
         "; ".join(part for part in (which + order, labels.note) if part),
     ]
     names = [f"channel {channel}" for channel in range(len(pictures))]
-    grid = draw_grid(columns, names, header, look)
-    saving.save_figure(grid.figure, path)
+    saving.save_figure(draw_grid(columns, names, header, look).figure, path)
 
 
 def _check(observation: Array, shown: Sequence[int], sample: int) -> None:

@@ -63,9 +63,8 @@ def draw_raster(
     borders
         Steps at which a phase begins.
     """
-    dpi = look.dpi
-    em = layout.smallest_em(dpi)
-    width = WIDTH * dpi
+    em = layout.smallest_em(look.dpi)
+    width = WIDTH * look.dpi
     transitions, count = change.shape
     stride = -(-count // MOST_NAMES)
     names = [f"sample {sample}" for sample in samples[::stride]]
@@ -87,7 +86,7 @@ def draw_raster(
     heading = layout.wrap(scale.heading, width - 1.2 * em, em)
     top = (0.9 + head.height) * em
     body = top + maps.bar_height(heading, em) + 0.5 * em
-    figure = layout.new_figure(width, body + down + 4.6 * em, dpi)
+    figure = layout.new_figure(width, body + down + 4.6 * em, look.dpi)
     head.write(figure)
     maps.add_bar(figure, heading, scale, 0.6 * em, top, width - 1.2 * em, em)
     # The last of merged cells may hold fewer, and reaches as far beyond the end as they are fewer.
