@@ -7,7 +7,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from lrpdyn.cli.tell import warn
 
 
 def made(*entries: dict[str, Any], **manifest: Any) -> Any:
@@ -16,12 +15,12 @@ def made(*entries: dict[str, Any], **manifest: Any) -> Any:
 
 
 def test_a_run_without_warnings_prints_its_folder(capsys: pytest.CaptureFixture[str]) -> None:
-    assert warn(made({"step": 1, "status": "done", "reason": None})) == 0
+    assert print_warnings(made({"step": 1, "status": "done", "reason": None})) == 0
     assert capsys.readouterr() == ("run\n", "")
 
 
 def test_skipped_checkpoints_have_an_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
-    assert warn(made({"step": 1, "status": "bad", "reason": "a.pt: ends early"})) == 3
+    assert print_warnings(made({"step": 1, "status": "bad", "reason": "a.pt: ends early"})) == 3
     assert capsys.readouterr() == ("run\n", "skipped   a.pt: ends early\n")
 
 
@@ -29,7 +28,7 @@ def test_steps_that_are_not_finite_or_equal_are_warnings(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     entry = {"step": 2000, "status": "not_finite", "reason": "holds NaN"}
-    assert warn(made(entry, weights={"same": [list(range(7))]})) == 0
+    assert print_warnings(made(entry, weights={"same": [list(range(7))]})) == 0
     assert capsys.readouterr().err == (
         "warning   step 2,000: holds NaN\n"
         "warning   steps 0, 1, 2, 3, 4, 5 ... hold the same weights\n"
