@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from lrpdyn.cli.closing import print_warnings
+
 
 def made(*entries: dict[str, Any], **manifest: Any) -> Any:
     """Return a run with these checkpoints."""
