@@ -6,6 +6,7 @@ Of more than 64 samples, those are looked at that the checks look at, and those 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -115,7 +116,7 @@ class SecondLook:
     def _chosen(
         self, loaded: LoadedNetwork, targets: NDArray[np.int64], samples: Sequence[int]
     ) -> tuple[LoadedNetwork, NDArray[np.float32], Question]:
-        question = Question(self._question.contrast, targets, self._question.runner_up)
+        question = replace(self._question, targets=targets)
         return chosen_samples(loaded, self._observations, question, samples)
 
     def _traced(self, standing_out: Sequence[int]) -> list[int]:

@@ -7,7 +7,8 @@ that joins several branches gives a tuple, one for each. Weights are never chang
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+import operator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -108,11 +109,9 @@ def _own_term(call: Call) -> _LinearTerm:
     return _LinearTerm(call, call.x, call.linear.weights(), call.output)
 
 
-def _total(tensors: list[Tensor]) -> Tensor:
-    total = tensors[0]
-    for tensor in tensors[1:]:
-        total = total + tensor
-    return total
+def _total(tensors: Iterable[Tensor]) -> Tensor:
+    # Not the built-in sum, which begins with one addition more.
+    return functools.reduce(operator.add, tensors)
 
 
 def _clamped(call: Call, *, positive: bool) -> Weights:
@@ -149,8 +148,8 @@ def _signed_terms(
 
 def _share(terms: list[_LinearTerm], relevance: Tensor) -> Tensor:
     """Share in proportion to the contributions that the terms hold."""
-    cotangent = relevance / stabilise(_total([term.output for term in terms]))
-    return _total([term.contribution(cotangent) for term in terms])
+    cotangent = relevance / stabilise(_total(term.output for term in terms))
+    return _total(term.contribution(cotangent) for term in terms)
 
 
 def lrp0(call: Call, relevance: Tensor) -> Tensor:
@@ -224,7 +223,7 @@ def _zplus_in_blocks(call: Call, relevance: Tensor) -> Tensor:
 
 def positive_part(call: Call, **parameters: float) -> Tensor:
     """Return the positive contributions to each output of a linear layer: sum_i (x_i w_ij)+ + b_j+."""
-    return _total([term.output for term in _positive_terms(call)])
+    return _total(term.output for term in _positive_terms(call))
 
 
 def whole_output(call: Call, **parameters: float) -> Tensor:
@@ -247,7 +246,7 @@ def _positive_contributions(layer: Layer) -> Callable[..., Tensor]:
     """Return the forward pass of the positive contributions of a layer without weights."""
     if isinstance(layer, Sum):
         return lambda *inputs: _total(
-            [torch.as_tensor(c).clamp(min=0) for c in layer.contributions(*inputs)]
+            torch.as_tensor(c).clamp(min=0) for c in layer.contributions(*inputs)
         )
     return lambda x: layer.compute(x.clamp(min=0))
 

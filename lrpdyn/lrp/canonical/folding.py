@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
+from lrpdyn.lrp.canonical.graphs import copied_graph, without_dead_code
 from lrpdyn.lrp.canonical.layers import (
     AveragePooling,
     Concatenation,
@@ -40,11 +41,7 @@ def fold_head(network: fx.GraphModule) -> tuple[fx.GraphModule, tuple[str, ...]]
     linears = [node for node in network.graph.nodes if node in tail and _is_linear(network, node)]
     sources = list(dict.fromkeys(_source(node) for node in linears))
     head = _head(network, tail, linears, sources, output.args[0])
-    graph = fx.Graph()
-    copied: dict[fx.Node, fx.Node] = {}
-    graph.graph_copy(network.graph, copied)
-    root = {str(n.target): operator.attrgetter(str(n.target))(network) for n in network.graph.nodes
-            if n.op in ("call_module", "get_attr")}  # fmt: skip
+    graph, copied, root = copied_graph(network)
     inputs = [copied[node] for node in sources]
     joined = inputs[0]
     if len(inputs) > 1:
@@ -57,14 +54,6 @@ def fold_head(network: fx.GraphModule) -> tuple[fx.GraphModule, tuple[str, ...]]
     folded = without_dead_code(fx.GraphModule(root, graph))
     names = ", ".join(str(node.target) for node in linears)
     return folded, (f"{HEAD}: {names} and the linear operations after them, as one layer",)
-
-
-def without_dead_code(network: fx.GraphModule) -> fx.GraphModule:
-    """Drop what the outputs do not depend on: Captum asks every layer that is there for a rule."""
-    network.graph.eliminate_dead_code()
-    network.delete_all_unused_submodules()
-    network.recompile()
-    return network
 
 
 def _is_linear(network: fx.GraphModule, node: fx.Node) -> bool:

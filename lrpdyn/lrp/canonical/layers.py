@@ -7,6 +7,8 @@ replaces the rule of those by its own.
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -193,10 +195,7 @@ class Sum(Layer):
 
     def compute(self, *inputs: Any) -> Tensor:
         """Return the signed sum."""
-        total, *others = self.contributions(*inputs)
-        for other in others:
-            total = total + other
-        summed: Tensor = total
+        summed: Tensor = functools.reduce(operator.add, self.contributions(*inputs))
         return summed
 
     def contributions(self, *inputs: Any) -> list[Any]:

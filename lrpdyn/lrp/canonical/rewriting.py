@@ -14,7 +14,7 @@ from torch import Tensor, fx, nn
 
 from lrpdyn.errors import ArchitectureError
 from lrpdyn.lrp.canonical import operations as known
-from lrpdyn.lrp.canonical.folding import without_dead_code
+from lrpdyn.lrp.canonical.graphs import without_dead_code
 from lrpdyn.lrp.canonical.layers import (
     LINEAR_LAYERS,
     Concatenation,
