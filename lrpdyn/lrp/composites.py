@@ -20,7 +20,6 @@ from lrpdyn.lrp.registry import (
     Rule,
     make_rule,
     parse_rule,
-    stock_rule,
     unknown_rule,
 )
 
@@ -160,9 +159,10 @@ def parse_composite(text: str) -> Composite:
     """
     if text.endswith(".toml"):
         return _from_file(Path(text))
-    stock = stock_rule(text)
-    if stock is not None:
-        return Composite(stock, ())
+    if text.startswith("captum:"):
+        if text not in STOCK:
+            raise UsageError(f"--rule {text}: expected one of {', '.join(STOCK)}")
+        return Composite(text, ())
     name, _, values = text.partition(":")
     if name in COMPOSITES:
         return _named(name, values)
