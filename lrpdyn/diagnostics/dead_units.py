@@ -1,4 +1,4 @@
-"""Dead units: what a layer passes on to no observation, told by one forward pass."""
+"""Dead units, which pass nothing on for any observation, found by one forward pass."""
 
 from __future__ import annotations
 

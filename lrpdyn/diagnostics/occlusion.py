@@ -18,7 +18,7 @@ from lrpdyn.observations.regions import Mask, Painting
 
 #: The grid of patches has this many rows and columns.
 PATCHES = 7
-#: Fewer patches than this that hold anything do not make a correlation.
+#: Fewer patches than this that are not empty do not make a correlation.
 FEWEST_PATCHES = 5
 
 
@@ -47,7 +47,7 @@ def effects(
 ) -> NDArray[np.float64]:
     """Return how much each sample's prediction changes when a mask is painted over, (masks, N).
 
-    Masks have the shape of the observations. NaN where one holds nothing of a sample.
+    Masks have the shape of the observations. NaN where one is empty for a sample.
     """
     plain, model = outputs_of(loaded, observations), loaded.model
     continuous = bool(model.resolved.arguments.get("log_std"))

@@ -1,7 +1,7 @@
 """What a run's maps depend on: the weights at all, the unit that is explained, the upper layers.
 
 Low similarity to random networks is no merit by itself: maps of random networks may be unlike each
-other too, so that similarity is given beside theirs. Adebayo et al. 2018, "Sanity checks for
+other too, so that similarity is given next to theirs. Adebayo et al. 2018, "Sanity checks for
 saliency maps"; Sixt et al. 2020, "When explanations lie".
 """
 
@@ -94,9 +94,9 @@ def dependence(
     Parameters
     ----------
     observations
-        (N, ...); `lrpdyn.observations.checked_samples.checked_samples` are looked at.
+        (N, ...); `lrpdyn.observations.checked_samples.checked_samples` are checked.
     question
-        The run's; where it holds no target fixed, that of the step is held for random networks.
+        The run's; where it fixes no target, that of the step is fixed for random networks.
     fresh
         The weights of K random networks (`random_weights`), and one set more, whose upper layers are
         those that take the place of the model's.

@@ -22,7 +22,7 @@ Floats = NDArray[np.float64]
 #: A denominator is next to nothing below this share of the root mean square of its layer's outputs,
 #: if it carries at least so many times as much relevance: a small unit of little relevance is sound.
 SMALL, CARRIED = 1e-3, 10.0
-#: So many samples are traced at once, at most: what every layer did to them is held.
+#: So many samples are traced at once, at most: what every layer did to them is in memory.
 AT_ONCE = 16
 
 
@@ -72,7 +72,7 @@ class Trace:
 def trace(loaded: LoadedNetwork, observations: NDArray[np.float32], question: Question) -> Trace:
     """Return what every layer did when all samples are explained.
 
-    `question` holds a target for each sample. Of each batch only the numbers are kept.
+    `question` has a target for each sample. Of each batch only the numbers are kept.
     """
     loaded = loaded.with_batch_size(min(loaded.model.batch_size, AT_ONCE))
     model = loaded.model

@@ -47,7 +47,7 @@ class Question:
     """Which score is explained.
 
     `targets` (N,) None means the unit that the network prefers; `runner_up` (N,) is the unit that
-    the contrast of this name subtracts where it is held fixed.
+    the contrast of this name subtracts where it is fixed.
     """
 
     contrast: str
@@ -118,8 +118,8 @@ def explain_parts(
 ) -> Iterator[Explanation]:
     """Yield the explanation of one batch of samples after the other.
 
-    Where the device's memory runs out, the batch and those that follow are halved, and `halved` is
-    told how many samples are explained at once from there on: last bits depend on it.
+    Where the device's memory runs out, the batch and those that follow are halved, and `halved`
+    gets how many samples are explained at once from there on: last bits depend on it.
 
     Raises
     ------
@@ -143,7 +143,7 @@ def explain_parts(
                     "what is finished is kept: the same command goes on where there is more, with --device "
                     "cpu or --workers 1"
                 ) from error
-        # Not before the error is gone, which holds what the batch took.
+        # Not before the error is gone, which refers to what the batch took.
         if done < len(observations):
             half = -(-min(model.batch_size, len(observations)) // 2)
             loaded = loaded.with_batch_size(half)
@@ -191,7 +191,7 @@ def explain_batch(loaded: LoadedNetwork, x: Tensor, question: Question) -> Expla
 
 
 class _NotFiniteError(Exception):
-    """The outputs hold NaN or infinity: there is no score to explain."""
+    """The outputs have NaN or infinity: there is no score to explain."""
 
     def __init__(self, outputs: Tensor) -> None:
         super().__init__()

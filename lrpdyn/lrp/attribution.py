@@ -1,4 +1,4 @@
-"""Relevance of one batch: which score is asked for, and Captum's LRP on a canonised network."""
+"""Relevance of one batch: its scores, and Captum's LRP on a canonised network."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Explained:
         (N,), what speaks for the score in the last layer, sum over j of max(0, a_j w_j); NaN where
         the last layer is not linear.
     layers
-        What each layer did, by name, where it was asked for.
+        What each layer did, by name, where it was requested.
     """
 
     outputs: Tensor
@@ -70,7 +70,7 @@ def contrast_rows(
         ``mean`` subtracts the mean of the K outputs, ``runner-up`` the best of the others,
         ``none`` nothing. With K = 1 there is nothing to subtract.
     runner_up
-        (N,), the unit to subtract where it is held fixed.
+        (N,), the unit to subtract where it is fixed.
 
     Returns
     -------
@@ -143,7 +143,7 @@ def explain(
     """Explain the scores that `choose` makes of the outputs (N, K), as rows (N, K).
 
     See `relevance`. One forward pass serves the outputs and the explanation. With `keep` the
-    result holds what every layer did.
+    result has what every layer did.
     """
     with remembering(layers_of(network).values()):
         with torch.no_grad():

@@ -58,7 +58,7 @@ class Assignment:
         return self.name is not None and not any(c in self.name for c in _WILDCARDS)
 
     def fits(self, name: str, layer: Layer) -> bool:
-        """Tell whether a layer is meant, whatever its place is."""
+        """Return whether a layer is meant, whatever its place is."""
         if self.name is not None and not fnmatchcase(name, self.name):
             return False
         if self.type is not None:
@@ -90,7 +90,7 @@ class Composite:
         return Rule(self.name, self.parameters).about() if self.name in RULES else {}
 
     def claims(self, name: str, module: nn.Module) -> bool:
-        """Tell whether a module is given a rule as a whole, by its whole name or its class."""
+        """Return whether a module is given a rule as a whole, by its whole name or its class."""
         return any(
             (a.whole_name and a.name == name) or a.type == type(module).__name__
             for a in self.assignments

@@ -16,7 +16,7 @@ from lrpdyn.errors import UsageError
 from lrpdyn.lrp import rules
 from lrpdyn.lrp.rules import STABILISER, RuleFunction
 
-#: A number, one number for each channel, or None: told by the architecture's preprocessing.
+#: A number, one number for each channel, or None: taken from the architecture's preprocessing.
 Value = float | tuple[float, ...] | None
 Parameters = Mapping[str, Value]
 
@@ -80,7 +80,7 @@ class RuleDefinition:
 
 @dataclass(frozen=True)
 class Rule:
-    """A rule as the user asked for it, with every parameter filled in."""
+    """A rule as the user requested it, with every parameter filled in."""
 
     name: str
     parameters: Parameters
@@ -259,7 +259,7 @@ def register_rule(
 
 
 def _same_source(one: RuleFunction, two: RuleFunction) -> bool:
-    """Tell whether a file that registers a rule was merely run again."""
+    """Return whether a file that registers a rule was merely run again."""
     return (
         inspect.isfunction(one)
         and inspect.isfunction(two)

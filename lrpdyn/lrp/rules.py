@@ -68,7 +68,7 @@ class _Term:
         self.output = self._output.detach()
 
     def gradients(self, cotangent: Tensor) -> tuple[Tensor, ...]:
-        # Of a number: asked for a vector's, torch imports its symbolic shapes, for half a second.
+        # Of a number: for a vector's, torch imports its symbolic shapes, for half a second.
         with torch.enable_grad():
             weighted = (self._output * cotangent).sum()
         return torch.autograd.grad(weighted, self._leaves)
@@ -136,7 +136,7 @@ def _signed_terms(
 ) -> list[_LinearTerm]:
     """Return the passes of x+ and of x- with their weights; the bias is that of the first.
 
-    Where x has no negative entry the second pass is exactly zero and is left out, its weights too.
+    Where x has no negative entry the second pass is exactly zero and is skipped, its weights too.
     """
     if not float(call.x.amin()) < 0:
         return [_LinearTerm(call, call.x, of_positive())]
@@ -147,7 +147,7 @@ def _signed_terms(
 
 
 def _share(terms: list[_LinearTerm], relevance: Tensor) -> Tensor:
-    """Share in proportion to the contributions that the terms hold."""
+    """Share in proportion to the contributions of the terms."""
     cotangent = relevance / stabilise(_total(term.output for term in terms))
     return _total(term.contribution(cotangent) for term in terms)
 
@@ -192,7 +192,7 @@ def zplus(call: Call, relevance: Tensor) -> Shared:
 
 
 def _pays_in_blocks(call: Call) -> bool:
-    """Tell whether the positive weights of a layer are so many that they are better not all made."""
+    """Return whether a layer has too many positive weights to make them all at once."""
     module = call.linear.module
     return (
         isinstance(module, nn.Linear)
@@ -280,9 +280,9 @@ def gamma(call: Call, relevance: Tensor, *, gamma: float = 0.25) -> Tensor:
         (call.output < 0, lowered, raised),
     ):
         # Behind a ReLU the relevance of negative outputs is zero, and so is their whole share.
-        asked = torch.where(chosen, relevance, 0.0)
-        if bool((asked != 0).any()):
-            shares.append(_share(_signed_terms(call, first, second), asked))
+        of_sign = torch.where(chosen, relevance, 0.0)
+        if bool((of_sign != 0).any()):
+            shares.append(_share(_signed_terms(call, first, second), of_sign))
     return _total(shares) if shares else torch.zeros_like(call.x)
 
 
@@ -370,7 +370,7 @@ def gradient(call: Call, relevance: Tensor) -> Shared:
 
 
 def _is_reshaped(call: Call) -> bool:
-    """Tell whether a layer gave the very entries that it took, in their order."""
+    """Return whether a layer gave the very entries that it took, in their order."""
     same = call.output.data_ptr() == call.x.data_ptr() and call.output.numel() == call.x.numel()
     return same and call.output.is_contiguous() and call.x.is_contiguous()
 
@@ -385,7 +385,7 @@ def norm(call: Call, relevance: Tensor) -> Shared:
 
 
 def fixed_scale(call: Call, relevance: Tensor) -> Tensor:
-    """Share in a LayerNorm or GroupNorm whose scale is held fixed, which makes it linear.
+    """Share in a LayerNorm or GroupNorm whose scale is fixed, which makes it linear.
 
     Ali et al. 2022, "XAI for Transformers: better explanations through conservative propagation",
     eq. 14, with the epsilon rule on the resulting linear map.

@@ -86,7 +86,7 @@ def _tail(network: fx.GraphModule, output: Any) -> set[fx.Node] | None:
             if not isinstance(network.get_submodule(str(node.target)), _AFFINE):
                 return None
             tail.add(node)
-            # Sizes are no branches of their own: `x.size(0)` is the number of samples.
+            # Sizes are no branches: `x.size(0)` is the number of samples.
             waiting.extend(
                 n for n in node.all_input_nodes if n.op in ("call_module", "placeholder")
             )
@@ -147,14 +147,11 @@ def _run_on_units(
 
     def computed(node: fx.Node) -> Any:
         if node.op == "get_attr":
-            held = operator.attrgetter(str(node.target))(network)
-            return (
-                held.cpu().double()
-                if isinstance(held, Tensor) and held.is_floating_point()
-                else held
-            )
+            constant = operator.attrgetter(str(node.target))(network)
+            floating = isinstance(constant, Tensor) and constant.is_floating_point()
+            return constant.cpu().double() if floating else constant
         if node.op == "placeholder" or (node.op == "call_module" and node not in tail):
-            return units[:, :1]  # only its number of samples is asked for
+            return units[:, :1]  # only its number of samples counts
         args = fx.node.map_arg(node.args, value)
         kwargs = fx.node.map_arg(node.kwargs, value)
         if node.op == "call_module":
