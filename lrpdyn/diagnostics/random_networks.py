@@ -1,4 +1,4 @@
-"""What is measured on the maps of random networks, to be read beside what is measured on the run's."""
+"""Measures of the maps of random networks, to compare those of the run's maps with."""
 
 from __future__ import annotations
 

@@ -272,7 +272,7 @@ def _question(job: Job, manifest: dict[str, Any]) -> Question:
         None if found is None else np.array(found, dtype=np.int64)
         for found in (target["values"], target.get("runner_up"))
     )
-    return Question(job.options.contrast, values, second)
+    return Question(contrast=job.options.contrast, targets=values, runner_up=second)
 
 
 def _dynamics(shards: Sequence[Explained], job: Job, threads: int) -> Dynamics:

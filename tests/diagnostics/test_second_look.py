@@ -34,7 +34,9 @@ def test_of_many_samples_a_second_look_traces_those_that_stand_out_too(tmp_path:
     def unread(step: int, samples: Sequence[int]) -> np.ndarray:
         raise AssertionError("no maps are needed")
 
-    look = SecondLook(model, many, Question("mean"), "none", series, targets, unread, trust=False)
+    look = SecondLook(
+        model, many, Question(contrast="mean"), "none", series, targets, unread, trust=False
+    )
     found = gathered(
         look, calm_run(2, 200), Wanted(places=(1,), usual=(0, 1), flips={}, samples={1: (2, 7)})
     )
@@ -43,7 +45,9 @@ def test_of_many_samples_a_second_look_traces_those_that_stand_out_too(tmp_path:
     assert not {2, 7} & set(checked_samples(200))
     # What is told of a sample is told of that sample, wherever it stands among those traced.
     loaded = load(model, series[100], trust=False)
-    alone = trace(*chosen_samples(loaded, many, Question("mean", targets[100]), [7]))
+    alone = trace(
+        *chosen_samples(loaded, many, Question(contrast="mean", targets=targets[100]), [7])
+    )
     share = float(
         found[1, "conservation_failure"]["samples"][7].split("gives on ")[1].split(" %")[0]
     )
@@ -59,14 +63,18 @@ def test_a_second_look_tells_what_a_flip_is_worth(
     maps, targets = {}, {0: np.zeros(5, dtype=np.int64), 100: np.full(5, 2)}
     for step, unit in targets.items():
         maps[step] = explain(
-            load(model, series[step], trust=False), pictures, Question("mean", unit)
+            load(model, series[step], trust=False),
+            pictures,
+            Question(contrast="mean", targets=unit),
         ).relevance
-    look = SecondLook(model, pictures, Question("mean"), "none", series, targets,
+    look = SecondLook(model, pictures, Question(contrast="mean"), "none", series, targets,
                       lambda step, samples: maps[step][list(samples)], trust=False)  # fmt: skip
     flips = Wanted(places=(), usual=(), flips={0: (1, 4)}, samples={})
     found = gathered(look, calm_run(2, 5), flips)[1, "action_flip"]["samples"]
     kept = explain(
-        load(model, series[100], trust=False), pictures, Question("mean", targets[0])
+        load(model, series[100], trust=False),
+        pictures,
+        Question(contrast="mean", targets=targets[0]),
     ).relevance
     for n in (1, 4):
         change = np.abs(maps[100][n] - maps[0][n]).sum()

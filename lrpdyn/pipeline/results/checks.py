@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -193,17 +193,14 @@ def _maps_of(
 
     def explained_again(step: int, samples: Sequence[int]) -> NDArray[np.float32]:
         loaded = load_again(job.model, checkpoints[step], trust=job.options.trust)
-        asked = Question(question.contrast, targets[step], question.runner_up)
+        asked = replace(question, targets=targets[step])
         # In the batches that they were in: last bits depend on it.
         found: dict[int, NDArray[np.float32]] = {}
-        start = 0
-        for x in batches(job.model, job.observations.values):
-            inside = [n for n in samples if start <= n < start + len(x)]
+        for chosen, x in batches(job.model, job.observations.values):
+            inside = [n for n in samples if chosen.start <= n < chosen.stop]
             if inside:
-                part = asked.part(slice(start, start + len(x)))
-                maps = explain_batch(loaded, x, part).relevance
-                found |= {n: maps[n - start] for n in inside}
-            start += len(x)
+                maps = explain_batch(loaded, x, asked.part(chosen)).relevance
+                found |= {n: maps[n - chosen.start] for n in inside}
         return np.stack([found[n] for n in samples])
 
     return explained_again

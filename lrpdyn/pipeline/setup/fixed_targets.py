@@ -62,7 +62,9 @@ def settle(job: Job, manifest: Mapping[str, Any], fixed: Fixed) -> tuple[Questio
     if fixed.runner_up is not None:
         target["runner_up"] = fixed.runner_up.tolist()
     checks = manifest["checks"]
-    question = Question(job.options.contrast, fixed.target, fixed.runner_up)
+    question = Question(
+        contrast=job.options.contrast, targets=fixed.target, runner_up=fixed.runner_up
+    )
     if job.rule.exact_rule is not None:
         stock = same_outputs.stock_deviation(
             loaded_now(job.model), job.observations.values, question
