@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shutil
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -11,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from click.testing import CliRunner
 from torch import nn
 
 import lrpdyn
@@ -19,7 +24,12 @@ from lrpdyn.architectures.registry import ARCHITECTURES, resolve
 from lrpdyn.checkpoints import containers, readers
 from lrpdyn.checkpoints.discovery import discover
 from lrpdyn.checkpoints.model import Header
+from lrpdyn.cli.outliers import command as outliers_command
+from lrpdyn.cli.plot import command as plot_command
+from lrpdyn.dynamics import columns
+from lrpdyn.figures import kinds
 from lrpdyn.lrp import registry, rules
+from lrpdyn.outliers.causes import CAUSES
 from tests.lrp import formulae
 from tests.lrp.test_rules import LAYERS, Layer
 
@@ -86,6 +96,107 @@ def test_the_reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     weights, sha256 = readers.read_weights(tmp_path / "net_9.npz", "npz")
     assert weights["weight"].tolist() == [[9.0] * 3] * 2
     assert sha256 == containers.sha256_of(tmp_path / "net_9.npz")
+
+
+def explained(folder: Path) -> lrpdyn.Run:
+    """Return a run of two small networks, the second of which is twelve times the first."""
+    checkpoints = folder / "ckpts"
+    checkpoints.mkdir()
+    for step in (1, 12):
+        network = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
+        weights = {key: torch.full_like(value, 0.5) for key, value in network.state_dict().items()}
+        weights["2.weight"][0] *= 2 * step
+        torch.save(weights, checkpoints / f"net_{step}.pt")
+    return lrpdyn.compute(
+        checkpoints, np.ones((2, 3), dtype=np.float32), out=folder / "run", workers=1, quiet=True,
+        baseline="none", arch_args={"activation": "relu"},
+    )  # fmt: skip
+
+
+def test_the_measure_column(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (code,) = snippets("A measure column")
+    monkeypatch.setattr(columns, "COLUMNS", [*columns.COLUMNS])
+    names_in(code)
+    run = explained(tmp_path)
+    size = np.abs(run.relevance[12])
+    assert run.metrics.dtype.names[-1] == "largest_share"
+    assert run.metrics["largest_share"][2:] == pytest.approx(size.max(axis=1) / size.sum(axis=1))
+
+
+def test_the_cause(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (code,) = snippets("A cause")
+    length = len(CAUSES)
+    try:
+        names_in(code)
+        run = explained(tmp_path)
+        printed = CliRunner().invoke(outliers_command, [str(run.path)]).stdout
+    finally:
+        del CAUSES[length:]
+    found = {c["cause"]: c for entry in run.outliers["pathologies"] for c in entry["causes"]}
+    assert found["high_score"]["evidence"].startswith("score ")
+    assert "the score is above ten. Look at the last layer's weights." in " ".join(printed.split())
+
+
+def test_the_figure_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (code,) = snippets("A figure kind")
+    kind = names_in(code)["KIND"]
+    monkeypatch.setitem(kinds.KINDS, kind.name, kind)
+    run = explained(tmp_path)
+    drawn = CliRunner().invoke(plot_command, [str(run.path), "--kind", "score"])
+    picture = run.path / "figures" / "score.png"
+    assert drawn.stdout.split() == [str(picture)]
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert "the score of the first sample" in CliRunner().invoke(plot_command, ["--help"]).stdout
+    (run.path / "figures" / "score_of_mine.png").touch()
+    lrpdyn.compute(
+        tmp_path / "ckpts", np.zeros((1, 3), dtype=np.float32), out=run.path, overwrite=True,
+        workers=1, quiet=True, arch_args={"activation": "relu"},
+    )  # fmt: skip
+    assert not picture.exists()
+    assert (run.path / "figures" / "score_of_mine.png").exists()
+
+
+def test_the_option(tmp_path: Path) -> None:
+    field, option = snippets("An option")
+    package = tmp_path / "lrpdyn"
+    shutil.copytree(ROOT / "lrpdyn", package, ignore=shutil.ignore_patterns("__pycache__"))
+    insert(package / "pipeline/setup/options.py", field, before="\n    def __post_init__")
+    insert(package / "cli/compute.py", option, before="@options.config")
+    run = explained(tmp_path)
+
+    def command(*arguments: str) -> subprocess.CompletedProcess[str]:
+        program = [sys.executable, "-m", "lrpdyn", "compute", *arguments]
+        return subprocess.run(program, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    np.save(tmp_path / "obs.npy", np.ones((2, 3), dtype=np.float32))
+    assert "--note TEXT" in command("--help").stdout
+    job = ["ckpts", "obs.npy", "-o", "noted", "--arch-arg", "activation=relu", "-q"]
+    done = command(*job, "--note", "the first")
+    assert done.returncode == 0, done.stderr
+    manifest = json.loads((tmp_path / "noted" / "manifest.json").read_text())
+    assert manifest["note"] == "the first"
+    assert "note" not in run.manifest
+    other = command(*job, "--note", "the second")
+    assert other.returncode == 1
+    assert "another question: note (the first there, the second here)" in other.stderr
+
+
+def insert(file: Path, lines: str, *, before: str) -> None:
+    text = file.read_text()
+    assert text.count(before) == 1
+    file.write_text(text.replace(before, lines + before))
+
+
+def test_each_addition_is_shown_and_its_files_are_there() -> None:
+    section = TEXT.partition("## What each addition touches")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| (an? [^|]+?) \| (\d) \| (.*) \|$", section, re.MULTILINE)
+    assert len(rows) == 7
+    for name, count, files in rows:
+        heading = name.removesuffix(" of `compute`").capitalize()
+        assert f"\n## {heading}\n" in TEXT
+        places = re.findall(r"`([\w./]+)`", files)
+        assert len(places) == int(count)
+        assert all((ROOT / "lrpdyn" / place).exists() for place in places)
 
 
 def test_the_commands_are_those_of_ci() -> None:
