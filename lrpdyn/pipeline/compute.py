@@ -239,7 +239,8 @@ def compute(
         manifest = make_manifest(job, {**selection.as_dict(), "prefix": prefix}, prepared.checks)
         previous = previous_manifest(job, manifest, overwrite=overwrite, recompute=recompute)
         if previous is not None and is_finished(job, previous):
-            job.storage.finish(job.folder, [checkpoint.step for checkpoint in job.own])
+            if job.shard is None:
+                job.storage.finish(job.folder, [checkpoint.step for checkpoint in job.own])
             return with_curve(Run(job.folder, previous), drawn)
         check_requirements(job)
         question = settle(job, manifest, fixed_targets(job, previous))
@@ -259,7 +260,7 @@ def compute(
                 finish(job, question, manifest, steps.records, steps.dynamics, times, processes)
                 job.storage.finish(job.folder, steps.dynamics.needed)
             else:
-                save_shard(job, describe(asked, prepared), manifest, steps)
+                save_shard(job, describe(asked, prepared), manifest, steps.records)
         if profile:
             print(table_of(times), file=sys.stderr)
         if job.shard is not None:

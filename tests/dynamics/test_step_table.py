@@ -13,8 +13,6 @@ import pytest
 from lrpdyn.checkpoints.model import Checkpoint, Header
 from lrpdyn.dynamics.one_step import Measures, Transition
 from lrpdyn.dynamics.step_table import ENTRY, MEASURES, TRANSITION, Columns, Records
-from lrpdyn.pipeline import shards
-from lrpdyn.pipeline.shards import Explained, read_records
 from lrpdyn.run.journal import append_journal, placed_records, read_journal, record_at
 
 SAMPLES, UNITS = 4, 3
@@ -79,26 +77,6 @@ def test_journals_are_read_and_not_held(tmp_path: Path) -> None:
     assert peak < 200_000
     places = {record["step"]: place for place, record in placed_records(tmp_path)}
     assert record_at(tmp_path, places[1500]) == facts_of(1500)
-
-
-def test_the_records_of_a_shard_are_read_into_rows(tmp_path: Path) -> None:
-    steps, written, again = range(1, 1001), Records(1000), Records(1000)
-    for step in steps:
-        added(written, step)
-    append_journal(tmp_path, *map(facts_of, steps))
-    (tmp_path / "shard").mkdir()
-    shards._save_records(tmp_path / "shard" / "records.npz", written)
-    nothing: Any = None
-    shard = Explained(tmp_path, {}, (0, 1000), 1000, nothing, nothing, {}, tuple(steps))
-    tracemalloc.start()
-    read_records(shard, again)
-    held, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert held < 1000 * 1000
-    assert peak < 2000 * 1000
-    for name in written._columns:
-        np.testing.assert_array_equal(again[name], written[name])
-    assert list(again.entries()) == list(written.entries())
 
 
 def test_what_is_put_in_comes_out() -> None:
