@@ -34,7 +34,7 @@ def test_of_many_samples_a_second_look_traces_those_that_stand_out_too(tmp_path:
     def unread(step: int, samples: Sequence[int]) -> np.ndarray:
         raise AssertionError("no maps are needed")
 
-    look = SecondLook(model, many, Question("mean"), "none", series, targets, unread, trust=False)
+    look = SecondLook(model, many, Question("mean"), "none", series, targets.__getitem__, unread, trust=False)
     found = gathered(look, calm_run(2, 200), Wanted((1,), (0, 1), {}, {1: (2, 7)}))
     told = set(found[1, "conservation_failure"]["samples"])
     assert told == {2, 7, *checked_samples(200)}
@@ -59,7 +59,7 @@ def test_a_second_look_tells_what_a_flip_is_worth(
         maps[step] = explain(
             load(model, series[step], trust=False), pictures, Question("mean", unit)
         ).relevance
-    look = SecondLook(model, pictures, Question("mean"), "none", series, targets,
+    look = SecondLook(model, pictures, Question("mean"), "none", series, targets.__getitem__,
                       lambda step, samples: maps[step][list(samples)], trust=False)  # fmt: skip
     flips = Wanted((), (), {0: (1, 4)}, {})
     found = gathered(look, calm_run(2, 5), flips)[1, "action_flip"]["samples"]
