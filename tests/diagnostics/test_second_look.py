@@ -34,7 +34,9 @@ def test_of_many_samples_a_second_look_traces_those_that_stand_out_too(tmp_path:
     def unread(step: int, samples: Sequence[int]) -> np.ndarray:
         raise AssertionError("no maps are needed")
 
-    look = SecondLook(model, many, Question("mean"), "none", series, targets.__getitem__, unread, trust=False)
+    look = SecondLook(
+        model, many, Question("mean"), "none", series, targets.__getitem__, unread, trust=False
+    )
     found = gathered(look, calm_run(2, 200), Wanted((1,), (0, 1), {}, {1: (2, 7)}))
     told = set(found[1, "conservation_failure"]["samples"])
     assert told == {2, 7, *checked_samples(200)}
