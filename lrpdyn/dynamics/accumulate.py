@@ -3,8 +3,8 @@
 Samples are worked on in pieces that fit a core's cache, and what is kept of them is on a shelf that
 is a file where they are many: memory does not grow with samples, and with steps as their number of
 binary digits. Sums are made in float64 from float32 relevance, in the pairs that the places of the
-steps give (`lrpdyn.dynamics.tree_sums`), so that they are the same for one run, several interrupted ones, or
-parts of one that were made apart, and for any number of threads.
+steps give (`lrpdyn.dynamics.tree_sums`), so that they are the same for one run or several interrupted ones,
+and for any number of threads.
 """
 
 from __future__ import annotations

@@ -132,7 +132,8 @@ def test_columns_grow_and_say_where_nothing_is() -> None:
     columns.make("unit", (), np.int64)
     columns.reserve(5)
     columns.put("unit", 4, 7)
-    columns.put_all("late", 3, np.array([[True], [True]]))
+    columns.put("late", 3, [True], np.bool_)
+    columns.put("late", 4, [True])
     assert columns["number"][0, 0] == 1
     assert np.isnan(columns["number"][:5]).sum() == 9
     assert columns["unit"][:5].tolist() == [-1, -1, -1, -1, 7]
