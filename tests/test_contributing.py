@@ -47,15 +47,19 @@ def names_in(code: str, *modules: Any, **more: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("layer", LAYERS)
 def test_the_rule(layer: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    rule, formula = snippets("A rule")
+    rule, definition, formula = snippets("A rule")
     function = names_in(rule, rules)["absolute"]
-    monkeypatch.setitem(registry.RULES, "absolute", registry.RuleDefinition(function=function))
+    monkeypatch.setattr(rules, "absolute", function, raising=False)
+    monkeypatch.setattr(registry, "RULES", {**registry.RULES})
+    names_in(definition, registry, RULES=registry.RULES)
     monkeypatch.setitem(formulae.FORMULAE, "absolute", names_in(formula, formulae)["by_absolute"])
     case = Layer(layer, bias=True, positive=False)
     w, b = formulae.as_matrix(case.layer, tuple(case.x.shape[1:]))
     expected = formulae.FORMULAE["absolute"](w, b, case.x.flatten(1), case.upper.flatten(1))
     assert torch.allclose(case.explained("absolute").flatten(1), expected, atol=1e-9)
     assert registry.RULES["absolute"].summary == "Share by |x w|, whatever its sign."
+    assert registry.parse_rule("absolute").about()["usual_sum"].startswith("1, for the shares")
+    assert registry.shows_support_only("absolute")
 
 
 def test_the_architecture(monkeypatch: pytest.MonkeyPatch) -> None:

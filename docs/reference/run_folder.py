@@ -9,9 +9,10 @@ from typing import Any
 
 from lrpdyn import errors
 from lrpdyn.api import Run
+from lrpdyn.dynamics.columns import Of, columns_of, names_of
 from lrpdyn.outliers.causes import CAUSES
 from lrpdyn.outliers.render import COLUMNS, KINDS
-from lrpdyn.pipeline.results.table_rows import METRICS, OF_REGION, TRANSITIONS
+from lrpdyn.pipeline.results.table_rows import OF_REGION
 from lrpdyn.run.journal import JOURNAL
 from lrpdyn.run.layout import MAPS, PIXEL_MAPS, RESULTS, relevance_path
 from lrpdyn.run.manifest import MANIFEST, SCHEMA
@@ -56,10 +57,12 @@ def _of_run_folder() -> dict[str, str]:
     return {
         "schema": str(SCHEMA),
         "files": _table(("file", "holds"), _files()),
-        "metrics": _columns((*METRICS, *(f"{kind}_NAME" for kind in OF_REGION))),
-        "transitions": _columns(TRANSITIONS),
-        "metrics by step": _columns(columns_by_step(METRICS)),
-        "transitions by step": _columns(columns_by_step(TRANSITIONS)),
+        "metrics": _described("step")
+        + "\n\n"
+        + _columns(tuple(f"{kind}_NAME" for kind in OF_REGION)),
+        "transitions": _described("transition"),
+        "metrics by step": _columns(columns_by_step(names_of("step"))),
+        "transitions by step": _columns(columns_by_step(names_of("transition"))),
         "kinds": _table(("cause", "what it means"), meanings)
         + f"\n\nKinds: {', '.join(KINDS)}, and pathologies.",
         "errors": _table(("code", "error"), _errors()),
@@ -90,6 +93,10 @@ def _errors() -> list[tuple[str, str]]:
         (str(kind.exit_code), f"{kind.__name__}: {(inspect.getdoc(kind) or '').splitlines()[0]}")
         for kind in kinds
     ]
+
+
+def _described(of: Of) -> str:
+    return _table(("column", "holds"), [(column.name, column.says) for column in columns_of(of)])
 
 
 def _columns(names: tuple[str, ...]) -> str:

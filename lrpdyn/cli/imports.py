@@ -1,4 +1,4 @@
-"""Load torch and what is built on it, without looking for garbage meanwhile."""
+"""Imports torch and what is built on it, with no garbage collection meanwhile."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def loading() -> Iterator[None]:
-    """Import within this: what is loaded lives as long as the process, and is never looked through.
+    """Import within this: what is loaded lives as long as the process, and is never collected.
 
     Python would search the objects of torch and Captum for garbage again and again while they are
     made, and once more at the end: a third of the time that they take to be loaded. Worker processes

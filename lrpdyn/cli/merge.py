@@ -23,7 +23,7 @@ def command(shards: tuple[Path, ...], **given: Any) -> int:
 
     Prints the run folder; what it found goes to stderr.
     """
-    from lrpdyn.cli.tell import tell
+    from lrpdyn.cli.closing import print_summary
     from lrpdyn.pipeline.merge import merge
 
-    return tell(merge(shards, **given), quiet=given["quiet"])
+    return print_summary(merge(shards, **given), quiet=given["quiet"])

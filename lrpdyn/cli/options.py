@@ -3,14 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import click
 
 from lrpdyn.files.toml_files import read_toml
+from lrpdyn.pipeline.setup.options import Options
 
-DEFAULT_RUN = "lrpdyn-run"
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+_FIELDS = {field.name: field for field in fields(Options)}
+DEFAULT_RUN = str(_FIELDS["out"].default)
+
+
+def of_compute(name: str, *names: str, **more: Any) -> Decorator:
+    """Return the click option of a field of `Options`, whose default and choices are written there.
+
+    Parameters
+    ----------
+    name
+        ``--batch-size`` for the field ``batch_size``.
+    names
+        Shorter names.
+    more
+        As `click.option` takes them.
+    """
+    known = _FIELDS[name.strip("-").replace("-", "_")]
+    default = known.default
+    if default is False:
+        more["is_flag"] = True
+    elif known.metadata["choices"]:
+        more["type"] = click.Choice(known.metadata["choices"])
+    if default not in (None, ()):
+        more = {"default": default, "show_default": default is not False, **more}
+    return click.option(*names, name, **more)
 
 
 def add_variables(command: click.Command) -> None:
@@ -32,7 +60,7 @@ def run_argument(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def verbosity(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add -q and -v."""
-    quiet = click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
+    quiet = of_compute("--quiet", "-q", help="Say nothing but errors.")
     verbose = click.option(
         "-v",
         "--verbose",
@@ -46,9 +74,8 @@ def verbosity(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def trust(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add --trust."""
-    return click.option(
+    return of_compute(
         "--trust",
-        is_flag=True,
         help="Unpickle checkpoints that are more than weights. This can run code: only for files "
         "whose maker you trust.",
     )(function)
@@ -58,14 +85,14 @@ def selection(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that choose checkpoints, and the weights in them."""
     step = click.IntRange(min=0)
     for option in reversed((
-        click.option("--pattern", metavar="GLOB", help="Only checkpoints whose name matches."),
-        click.option("--since", type=step, help="Only steps from this one on."),
-        click.option("--until", type=step, help="Only steps up to this one."),
-        click.option("--every", type=click.IntRange(min=1), metavar="N",
+        of_compute("--pattern", metavar="GLOB", help="Only checkpoints whose name matches."),
+        of_compute("--since", type=step, help="Only steps from this one on."),
+        of_compute("--until", type=step, help="Only steps up to this one."),
+        of_compute("--every", type=click.IntRange(min=1), metavar="N",
                      help="Of these, the first, then each N-th."),
-        click.option("--limit", type=click.IntRange(min=2), metavar="N",
+        of_compute("--limit", type=click.IntRange(min=2), metavar="N",
                      help="Of these, N evenly spaced, the first and the last among them."),
-        click.option("--weights", default="model", show_default=True, metavar="NAME",
+        of_compute("--weights", metavar="NAME",
                      help="model, ema (averaged weights), or where in the file they are, as actor."),
     )):  # fmt: skip
         function = option(function)
@@ -74,7 +101,7 @@ def selection(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def curve(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add --curve."""
-    return click.option(
+    return of_compute(
         "--curve",
         metavar="FILE:COLUMN",
         help="A training curve to hold the run against: progress.csv, monitor.csv, evaluations.npz, "
@@ -84,7 +111,7 @@ def curve(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def tables(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add --tables."""
-    return click.option(
+    return of_compute(
         "--tables",
         type=click.Choice(["samples", "steps"]),
         help="A row for each sample of a step, or for each step: medians and extremes over samples. "
@@ -94,10 +121,10 @@ def tables(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def wait(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add --wait."""
-    return click.option(
+    return of_compute(
         "--wait",
         type=click.FloatRange(min=0),
-        default=0.0,
+        show_default=False,
         metavar="SECONDS",
         help="Wait for another process that writes the run folder. Default: refuse at once.",
     )(function)

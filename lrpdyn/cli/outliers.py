@@ -8,7 +8,7 @@ import click
 
 from lrpdyn.cli import options
 from lrpdyn.errors import UsageError
-from lrpdyn.outliers.render import KINDS, RENDERERS, found
+from lrpdyn.outliers.render import KINDS, RENDERERS, contains
 from lrpdyn.run.outlier_report import read_report
 
 _SEVERITIES = ("mild", "far", "pathology")
@@ -50,4 +50,4 @@ def command(
 
         report["curve"] = beside(open_run(run), read_curve(curve))
     click.echo(RENDERERS[form](report, kinds, top))
-    return 4 if any(found(report, severity) for severity in wanted) else 0
+    return 4 if any(contains(report, severity) for severity in wanted) else 0

@@ -5,29 +5,50 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
 from lrpdyn.cli import options
 from lrpdyn.errors import UsageError
+from lrpdyn.figures import kinds
+from lrpdyn.figures.canvas.look import Look, with_colours
+from lrpdyn.figures.kind import FILMS, FORMATS, PICTURES
+from lrpdyn.figures.request import Request
+
+if TYPE_CHECKING:
+    from lrpdyn.figures.terminal import Terminal
 
 Part = TypeVar("Part")
-_DEFAULT = "dynamics,filmstrip,distribution,trajectory"
 
 
-@click.command("plot", short_help="Draw the figures of a run.")
+class _PlotCommand(click.Command):
+    """A command whose help lists the kinds of figures, a line each."""
+
+    def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        super().format_help_text(ctx, formatter)
+        formatter.write_paragraph()
+        with formatter.indentation():
+            formatter.write_dl([(kind.name, kind.summary) for kind in kinds.KINDS.values()])
+
+
+def _in_words(names: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
+
+
+@click.command("plot", cls=_PlotCommand, short_help="Draw the figures of a run.")
 @click.argument("runs", nargs=-1, metavar="[RUN]...", type=click.Path(path_type=Path))
-@click.option("--kind", help=f"Which figures, with commas between. Default: {_DEFAULT}; of several runs, "
-              "comparison.")  # fmt: skip
+@click.option("--kind", help="Which figures, with commas between. Default: "
+              f"{','.join(kinds.default_kinds())}; of several runs, "
+              f"{','.join(kinds.default_kinds(several_runs=True))}.")  # fmt: skip
 @click.option("--sample", metavar="N,N-N", help="Samples, as 0,3 or 0-5. Default: the first 16 of a "
               "heatmap, the first of a filmstrip, all of a trajectory.")  # fmt: skip
-@click.option("--steps", metavar="STEP,STEP", help="Steps of filmstrip, channels and animation, as "
+@click.option("--steps", metavar="STEP,STEP", help=f"Steps of {_in_words(kinds.users_of('steps'))}, as "
               "0,100k,1.1M.")  # fmt: skip
-@click.option("--format", "form", metavar="NAME,NAME", help="png, svg, pdf; gif, webp, apng of an "
-              "animation. Default: png, gif.")  # fmt: skip
+@click.option("--format", "form", metavar="NAME,NAME", help=f"{', '.join(PICTURES)}; {', '.join(FILMS)} "
+              f"of an animation. Default: {PICTURES[0]}, {FILMS[0]}.")  # fmt: skip
 @click.option("--dpi", type=click.IntRange(5, 1200), default=150, show_default=True,
               help="Pixels to the inch.")  # fmt: skip
 @click.option("--cmap", metavar="NAME,NAME", help="Colour maps: a sequential one for dynamics, a "
@@ -48,53 +69,45 @@ def command(
     curve: str | None,
     quiet: bool,
 ) -> None:
-    """Draw figures of RUN into its folder figures/, and print their paths.
-
-    \b
-    dynamics      observation, dynamics, relative dynamics, net change, overlay
-    filmstrip     relevance and its differences, at log-spaced and flagged steps
-    distribution  the differences, their fences, the outliers and their causes
-    trajectory    curves over training: score, change, entropy, regions, checks
-    raster        the change of every sample in every transition
-    channels      the channels of an observation apart, as frames of a stack
-    comparison    several RUNs side by side
-    animation     relevance over training as a film
-    terminal      a small heatmap and sparklines, printed
-    """
+    """Draw figures of RUN into its folder figures/, and print their paths."""
     from lrpdyn.api import open_run
-    from lrpdyn.figures import kinds, terminal
-    from lrpdyn.figures.canvas import style, words
-    from lrpdyn.figures.request import FORMATS, Request
+    from lrpdyn.figures.canvas.words import parse_step
     from lrpdyn.run.training_curve import read_curve
 
-    several = "comparison" if len(runs) > 1 else _DEFAULT
-    names = _parts("--kind", several if kind is None else kind, str, "a kind of figure")
+    names = kinds.default_kinds(several_runs=len(runs) > 1)
+    if kind is not None:
+        names = _parts("--kind", kind, str, "a kind of figure")
     request = Request(
-        None if sample is None else _samples(sample),
-        None
+        samples=None if sample is None else _samples(sample),
+        steps=None
         if steps is None
-        else _parts("--steps", steps, words.parse_step, "steps, as 0,100k,1.1M"),
-        None if curve is None else read_curve(curve),
-        [] if form is None else _parts("--format", form, _format, ", ".join(FORMATS)),
-        style.with_colours(
-            style.Look(dpi), [] if cmap is None else _parts("--cmap", cmap, str, "names")
+        else _parts("--steps", steps, parse_step, "steps, as 0,100k,1.1M"),
+        curve=None if curve is None else read_curve(curve),
+        formats=[] if form is None else _parts("--format", form, _format, ", ".join(FORMATS)),
+        look=with_colours(
+            Look(dpi=dpi), [] if cmap is None else _parts("--cmap", cmap, str, "names")
         ),
-        out,
+        out=out,
     )
     opened = [open_run(run) for run in runs or (options.DEFAULT_RUN,)]
     kinds.check(opened, names, request)
     for name in names:
-        if name != kinds.TERMINAL:
-            for path in kinds.draw(opened, name, kinds.part_of(request, name)):
-                click.echo(str(path))
-            continue
-        shown = terminal.terminal_of(
-            shutil.get_terminal_size().columns,
-            is_terminal=sys.stdout.isatty(),
-            encoding=sys.stdout.encoding,
-            environment=os.environ,
-        )
-        click.echo("\n".join(kinds.terminal_lines(opened[0], kinds.part_of(request, name), shown)))
+        part = kinds.part_of(request, name)
+        for path in kinds.draw(opened, name, part):
+            click.echo(str(path))
+        if kinds.KINDS[name].lines is not None:
+            click.echo("\n".join(kinds.lines(opened, name, part, _terminal())))
+
+
+def _terminal() -> Terminal:
+    from lrpdyn.figures.terminal import terminal_of
+
+    return terminal_of(
+        shutil.get_terminal_size().columns,
+        is_terminal=sys.stdout.isatty(),
+        encoding=sys.stdout.encoding,
+        environment=os.environ,
+    )
 
 
 def _parts(option: str, text: str, read: Callable[[str], Part], expected: str) -> list[Part]:
@@ -126,8 +139,6 @@ def _range(text: str) -> range:
 
 
 def _format(text: str) -> str:
-    from lrpdyn.figures.request import FORMATS
-
     if text.lower() not in FORMATS:
         raise ValueError(text)
     return text.lower()

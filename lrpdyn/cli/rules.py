@@ -37,7 +37,7 @@ def _rows() -> list[dict[str, Any]]:
         for name, rule in rule_definitions().items()
     ]  # fmt: skip
     rows += [_row(name, "alias", f"the same as {of}", "") for name, of in ALIASES.items()]
-    rows += [_row(name, "composite", *about) for name, about in COMPOSITES.items()]
+    rows += [_row(name, "composite", of.summary, of.source) for name, of in COMPOSITES.items()]
     stock = "Captum's own rule as it is; often wrong: {} is exact"
     rows += [_row(name, "captum", stock.format(of), "captum.attr") for name, of in STOCK.items()]
     return rows

@@ -1,4 +1,4 @@
-"""What is kept of every step beside its maps: cheap facts, gathered while its weights are loaded."""
+"""Cheap facts that are kept of every step next to its maps, gathered while its weights are loaded."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from lrpdyn.observations.regions import Painting
 
 
 def layer_names(model: Model) -> dict[str, str]:
-    """Return the name in the checkpoint of each canonised layer that has weights of its own."""
+    """Return the name in the checkpoint of each canonised layer that has weights."""
     owners = {
         id(module.weight): name
         for name, module in model.network.named_modules()
@@ -53,8 +53,8 @@ class WeightHistory:
         self._weights: Weights | None = None
         self._lengths: dict[str, float] = {}
 
-    def hold(self, before: Checkpoint | None) -> None:
-        """Have the weights of `before` at hand; loads them where another run explained it."""
+    def set_before(self, before: Checkpoint | None) -> None:
+        """Keep the weights of `before`; they are loaded where another run explained it."""
         if before is None:
             self._step = self._weights = None
         elif before.step != self._step:
@@ -85,7 +85,7 @@ class WeightHistory:
 
 
 class StepEvidence:
-    """Gathers, at each step, what is kept beside its maps: plain data for its line of the journal."""
+    """Gathers, at each step, what is kept next to its maps: plain data for its line of the journal."""
 
     def __init__(
         self,
@@ -101,13 +101,13 @@ class StepEvidence:
         self._activity = Activity(model.explained)
 
     def key(self, before: Checkpoint | None) -> list[Any]:
-        """Return what the evidence of a step depends on beside the question of the run."""
+        """Return what the evidence of a step depends on besides the question of the run."""
         painted = None if self._painting is None else self._painting.key
         return [None if before is None else before.step, painted]
 
-    def hold(self, before: Checkpoint | None) -> None:
+    def set_before(self, before: Checkpoint | None) -> None:
         """Call this before the weights of the step are loaded, with the checkpoint before it."""
-        self._history.hold(before)
+        self._history.set_before(before)
         self._activity.forget()
 
     @contextmanager

@@ -1,4 +1,4 @@
-"""Dead units: what a layer passes on to no observation, told by one forward pass."""
+"""Dead units, which pass nothing on for any observation, found by one forward pass."""
 
 from __future__ import annotations
 
@@ -119,6 +119,6 @@ def dead_units(loaded: LoadedNetwork, observations: Samples) -> dict[str, float]
     """
     activity = Activity(loaded.explained)
     with activity.watching(), torch.no_grad():
-        for x in batches(loaded.model, observations):
+        for _, x in batches(loaded.model, observations):
             loaded.explained(x)
     return activity.dead() or {}

@@ -14,12 +14,11 @@ from lrpdyn.explain.explanation import Question, outputs_of
 from lrpdyn.explain.loaded import LoadedNetwork
 from lrpdyn.explain.model import batch_slices, batches
 from lrpdyn.files.streamed import Samples
-from lrpdyn.lrp.attribution import contrast_rows
 from lrpdyn.observations.regions import Mask, Painting
 
 #: The grid of patches has this many rows and columns.
 PATCHES = 7
-#: Fewer patches than this that hold anything do not make a correlation.
+#: Fewer patches than this that are not empty do not make a correlation.
 FEWEST_PATCHES = 5
 
 
@@ -48,7 +47,7 @@ def effects(
 ) -> NDArray[np.float64]:
     """Return how much each sample's prediction changes when a mask is painted over, (masks, N).
 
-    Masks have the shape of the observations. NaN where one holds nothing of a sample.
+    Masks have the shape of the observations. NaN where one is empty for a sample.
     """
     plain, model = outputs_of(loaded, observations), loaded.model
     continuous = bool(model.resolved.arguments.get("log_std"))
@@ -138,20 +137,12 @@ def _within(values: NDArray[Any], mask: Mask) -> NDArray[np.float64]:
 def _gradient(
     loaded: LoadedNetwork, observations: NDArray[np.float32], question: Question
 ) -> NDArray[np.float64]:
-    """Return the gradient of each sample's score, whose target is fixed, by its observation."""
-    assert question.targets is not None
-    parts, start = [], 0
-    for x in batches(loaded.model, observations):
-        asked = question.part(slice(start, start + len(x)))
-        start += len(x)
+    """Return the gradient of each sample's score by its observation."""
+    parts = []
+    for chosen, x in batches(loaded.model, observations):
         leaf = x.clone().requires_grad_()
         found = loaded.explained(leaf)
-        unit, second = (
-            None if units is None else torch.from_numpy(units).to(found.device)
-            for units in (asked.targets, asked.runner_up)
-        )
-        assert unit is not None
-        rows = contrast_rows(found.detach(), unit, asked.contrast, second)
+        rows = question.part(chosen).rows(found.detach())
         (slope,) = torch.autograd.grad((rows * found).sum(), leaf)
         parts.append(slope.cpu().double().numpy())
     return np.concatenate(parts)

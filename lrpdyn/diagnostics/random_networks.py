@@ -1,4 +1,4 @@
-"""What is measured on the maps of random networks, to be read beside what is measured on the run's."""
+"""Measures of the maps of random networks, to compare those of the run's maps with."""
 
 from __future__ import annotations
 
@@ -45,7 +45,10 @@ def mean_of_networks(found: Sequence[OfNetwork], regions: Regions | None) -> OfR
     if not found:
         return None
     entropies, parts = zip(*found, strict=True)
-    return OfRandom(np.mean(entropies, axis=0), None if regions is None else np.mean(parts, axis=0))
+    return OfRandom(
+        entropy=np.mean(entropies, axis=0),
+        shares=None if regions is None else np.mean(parts, axis=0),
+    )
 
 
 def _measured(

@@ -37,7 +37,7 @@ def compare_outputs(loaded: LoadedNetwork, observations: Samples) -> dict[str, f
     """
     samples = checked_samples(len(observations))
     checked = loaded.with_samples(samples)
-    compared = [_compared(checked, x) for x in batches(checked.model, observations[samples])]
+    compared = [_compared(checked, x) for _, x in batches(checked.model, observations[samples])]
     differences = [pair for pairs in compared for pair in pairs]
     difference, largest = max(differences, key=lambda pair: pair[0] / max(pair[1], 1e-30))
     if not difference <= LARGEST_DIFFERENCE * largest:
@@ -104,10 +104,11 @@ def stock_deviation(
     exact = explain(exactly, shown, asked).relevance
     difference = np.abs(stock - exact).max() / max(float(np.abs(exact).max()), 1e-30)
     alike = cosines(stock, exact)
+    _, first = next(batches(checked.model, shown))
     return {
         "exact_rule": exact_rule,
         "largest_difference": float(difference),
         "cosine": None if np.isnan(alike).all() else float(np.nanmin(alike)),
         "samples": len(samples),
-        "reasons": reasons(checked.explained, next(batches(checked.model, shown))),
+        "reasons": reasons(checked.explained, first),
     }

@@ -1,14 +1,14 @@
 """What a run's maps depend on: the weights at all, the unit that is explained, the upper layers.
 
 Low similarity to random networks is no merit by itself: maps of random networks may be unlike each
-other too, so that similarity is given beside theirs. Adebayo et al. 2018, "Sanity checks for
+other too, so that similarity is given next to theirs. Adebayo et al. 2018, "Sanity checks for
 saliency maps"; Sixt et al. 2020, "When explanations lie".
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
@@ -30,28 +30,6 @@ from lrpdyn.observations.checked_samples import checked_samples
 Observations = NDArray[np.float32]
 Weights = dict[str, torch.Tensor]
 DEFAULT = "random:2"
-
-
-@dataclass(frozen=True)
-class Spread:
-    """The median of some cosines, and the values that 5 and 95 % of them lie below."""
-
-    median: float | None
-    low: float | None
-    high: float | None
-
-    @staticmethod
-    def of(values: NDArray[np.float64]) -> Spread:
-        """Return the spread of the values that are not NaN."""
-        finite = values[np.isfinite(values)]
-        if len(finite) == 0:
-            return Spread(None, None, None)
-        low, median, high = (float(q) for q in np.quantile(finite, [0.05, 0.5, 0.95]))
-        return Spread(median, low, high)
-
-    def as_dict(self) -> dict[str, float | None]:
-        """Return what goes into the manifest."""
-        return {"median": self.median, "low": self.low, "high": self.high}
 
 
 def parse_baseline(text: str) -> int:
@@ -116,9 +94,9 @@ def dependence(
     Parameters
     ----------
     observations
-        (N, ...); `lrpdyn.observations.checked_samples.checked_samples` are looked at.
+        (N, ...); `lrpdyn.observations.checked_samples.checked_samples` are checked.
     question
-        The run's; where it holds no target fixed, that of the step is held for random networks.
+        The run's; where it fixes no target, that of the step is fixed for random networks.
     fresh
         The weights of K random networks (`random_weights`), and one set more, whose upper layers are
         those that take the place of the model's.
@@ -135,7 +113,7 @@ def dependence(
     samples = checked_samples(len(observations))
     checked, shown, asked = chosen_samples(loaded, observations, question, samples)
     own = explain(checked, shown, asked)
-    fixed = Question(question.contrast, own.target, asked.runner_up)
+    fixed = replace(asked, targets=own.target)
     randoms = []
     for weights in fresh[:-1]:
         with other_weights(checked.model, weights, "a random network") as random:
@@ -158,13 +136,21 @@ def _best_to_worst(
     loaded: LoadedNetwork, shown: Observations, own: Explanation, question: Question
 ) -> dict[str, float | None]:
     if own.outputs.shape[1] < 2:
-        return Spread(None, None, None).as_dict()
+        return _spread([])
     units = own.outputs.argmax(axis=1), own.outputs.argmin(axis=1)
-    best, worst = (explain(loaded, shown, Question(question.contrast, u)) for u in units)
+    best, worst = (
+        explain(loaded, shown, Question(contrast=question.contrast, targets=u)) for u in units
+    )
     # The worst unit's score lies below the mean: in shares of the score, R / f, its sign is nothing.
     sign = np.sign(best.score * worst.score)
     return _spread([sign * cosines(best.relevance, worst.relevance)])
 
 
 def _spread(values: list[NDArray[np.float64]]) -> dict[str, float | None]:
-    return Spread.of(np.concatenate(values) if values else np.zeros(0)).as_dict()
+    """Return the median of the values that are not NaN, and what 5 and 95 % of them lie below."""
+    finite = [value[np.isfinite(value)] for value in values]
+    known = np.concatenate(finite) if finite else np.zeros(0)
+    if len(known) == 0:
+        return {"median": None, "low": None, "high": None}
+    low, median, high = (float(q) for q in np.quantile(known, [0.05, 0.5, 0.95]))
+    return {"median": median, "low": low, "high": high}

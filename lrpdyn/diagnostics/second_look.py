@@ -1,11 +1,12 @@
 """Load the checkpoints of flagged steps once more and gather evidence by layer.
 
-Of more than 64 samples, those are looked at that the checks look at, and those that stand out.
+Of more than 64 samples, those of the checks are explained, and those that are outliers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -98,7 +99,7 @@ class SecondLook:
         return list(dict.fromkeys((*wanted.places, *wanted.usual)))
 
     def agreement_at(self, step: int, fill: float) -> dict[str, Any] | None:
-        """Tell if maps rank patches as painting them does; None where the checkpoint is gone.
+        """Return whether maps rank patches as painting them does; None where the checkpoint is gone.
 
         Of up to 16 samples, spread over all; see `lrpdyn.diagnostics.occlusion.agreement`.
         """
@@ -115,18 +116,18 @@ class SecondLook:
     def _chosen(
         self, loaded: LoadedNetwork, targets: NDArray[np.int64], samples: Sequence[int]
     ) -> tuple[LoadedNetwork, NDArray[np.float32], Question]:
-        question = Question(self._question.contrast, targets, self._question.runner_up)
+        question = replace(self._question, targets=targets)
         return chosen_samples(loaded, self._observations, question, samples)
 
-    def _traced(self, standing_out: Sequence[int]) -> list[int]:
-        """Return the samples that are traced: those that checks look at, and those that stand out."""
-        return [*self._checked, *(n for n in standing_out if n not in set(self._checked))]
+    def _traced(self, outliers: Sequence[int]) -> list[int]:
+        """Return the samples that are traced: those of the checks, and outliers."""
+        return [*self._checked, *(n for n in outliers if n not in set(self._checked))]
 
-    def _trace(self, step: int, standing_out: Sequence[int]) -> Trace | None:
+    def _trace(self, step: int, outliers: Sequence[int]) -> Trace | None:
         loaded = self._load(step)
         if loaded is None:
             return None
-        samples = self._traced(standing_out)
+        samples = self._traced(outliers)
         found = trace(*self._chosen(loaded, self._targets(step), samples))
         if len(samples) > AT_ONCE:  # what few leave behind is used again for the next step
             give_back()
@@ -144,10 +145,10 @@ class SecondLook:
             stored = self._maps(before, samples), self._maps(after, samples)
         except (CheckpointError, ArchitectureError, OSError):
             return dict.fromkeys(samples, UNAVAILABLE)  # not kept, and their checkpoint is gone
-        one, two, held = (
+        one, two, fixed = (
             rows(normalise(maps, self._normalisation)) for maps in (*stored, kept.relevance)
         )
-        change, without = np.abs(two - one).sum(axis=1), np.abs(held - one).sum(axis=1)
+        change, without = np.abs(two - one).sum(axis=1), np.abs(fixed - one).sum(axis=1)
         return {
             n: float(1 - without[row] / change[row]) if change[row] > 0 else None
             for row, n in enumerate(samples)
@@ -157,7 +158,7 @@ class SecondLook:
 def _usual(traces: Sequence[Trace | None], checked: int) -> float:
     """Return the usual share of |R| that comes through small denominators at their worst layer.
 
-    Of the first `checked` samples: the others stand out.
+    Of the first `checked` samples: the others are outliers.
     """
     known = [one for one in traces if one is not None]
     if not known:
@@ -167,7 +168,7 @@ def _usual(traces: Sequence[Trace | None], checked: int) -> float:
 
 
 def _of_step(found: Trace | None, samples: Sequence[int], place: int, usual: float) -> Evidence:
-    """Return what one step tells, in words, by cause and sample; `samples` are those traced."""
+    """Return the evidence of one step, in words, by cause and sample; `samples` are those traced."""
     if found is None:
         names = ("vanished_relevance", "unstable_denominator", "conservation_failure")
         return {(place, name): {"samples": {}, "gone": True} for name in names}
@@ -198,7 +199,7 @@ def stored_maps(path: Callable[[int], Path]) -> Maps:
     """Return a reader of stored relevance by step and samples."""
 
     def read(step: int, samples: Sequence[int]) -> NDArray[np.float32]:
-        # Mapped for as long as it takes to copy: of thousands of samples few are looked at.
+        # Mapped for as long as it takes to copy: of thousands of samples few are read.
         return np.array(map_npy(path(step))[list(samples)])
 
     return read

@@ -13,7 +13,7 @@ from lrpdyn.diagnostics.at_each_step import layer_names
 from lrpdyn.explain.explanation import Question
 from lrpdyn.explain.loaded import LoadedNetwork
 from lrpdyn.explain.model import batches
-from lrpdyn.lrp.attribution import Propagated, contrast_rows, explain
+from lrpdyn.lrp.attribution import Propagated, explain
 from lrpdyn.lrp.canonical.layers import Weighted
 from lrpdyn.outliers.criteria import VANISHED
 
@@ -22,7 +22,7 @@ Floats = NDArray[np.float64]
 #: A denominator is next to nothing below this share of the root mean square of its layer's outputs,
 #: if it carries at least so many times as much relevance: a small unit of little relevance is sound.
 SMALL, CARRIED = 1e-3, 10.0
-#: So many samples are traced at once, at most: what every layer did to them is held.
+#: So many samples are traced at once, at most: what every layer did to them is in memory.
 AT_ONCE = 16
 
 
@@ -72,27 +72,17 @@ class Trace:
 def trace(loaded: LoadedNetwork, observations: NDArray[np.float32], question: Question) -> Trace:
     """Return what every layer did when all samples are explained.
 
-    `question` holds a target for each sample. Of each batch only the numbers are kept.
+    `question` has a target for each sample. Of each batch only the numbers are kept.
     """
     loaded = loaded.with_batch_size(min(loaded.model.batch_size, AT_ONCE))
     model = loaded.model
-    names, start = layer_names(model), 0
+    names = layer_names(model)
     layers: list[str] = []
     rules: list[str] = []
     parts: list[list[Tensor]] = []
-    for x in batches(model, observations):
-        asked = question.part(slice(start, start + len(x)))
-        start += len(x)
-
-        def choose(outputs: Tensor, asked: Question = asked) -> Tensor:
-            unit, second = (
-                None if units is None else torch.from_numpy(units).to(outputs.device)
-                for units in (asked.targets, asked.runner_up)
-            )
-            chosen = outputs.argmax(dim=1) if unit is None else unit
-            return contrast_rows(outputs, chosen, asked.contrast, second)
-
-        done = explain(loaded.explained, model.plan, x, choose, keep=True).layers
+    for chosen, x in batches(model, observations):
+        rows = question.part(chosen).rows
+        done = explain(loaded.explained, model.plan, x, rows, keep=True).layers
         layers = list(done)[::-1]
         rules = [done[layer].rule.text for layer in layers]
         parts.append(

@@ -29,7 +29,7 @@ def layers_with_weights(network: nn.Module, path: nn.Module) -> dict[str, tuple[
     dict
         By layer, its parameters and buffers (a BatchNorm's statistics), not copied.
     """
-    # What is no part of a checkpoint, such as an input that is held fixed, is no weight.
+    # What is no part of a checkpoint, such as an input that is fixed, is no weight.
     stored = {id(tensor) for tensor in network.state_dict(keep_vars=True).values()}
     used = {id(tensor) for tensor in (*path.parameters(), *path.buffers())} & stored
     found: dict[str, tuple[Tensor, ...]] = {}
@@ -52,22 +52,22 @@ def lengths(weights: Weights) -> dict[str, float]:
     return {name: _norm(own) for name, own in weights.items()}
 
 
-def advance(held: Weights, loaded: Weights, before: Mapping[str, float]) -> dict[str, float | None]:
-    """Return how far each layer moved, ||loaded - held|| / ||held||, and hold what is loaded.
+def advance(kept: Weights, loaded: Weights, before: Mapping[str, float]) -> dict[str, float | None]:
+    """Return how far each layer moved, ||loaded - kept|| / ||kept||, and keep what is loaded.
 
     Weights and bias are one vector; what counts is not (whole numbers). None where that is not a
-    finite number: a layer that was zero, or NaN in its weights. `held` is changed in place: new
+    finite number: a layer that was zero, or NaN in its weights. `kept` is changed in place: new
     memory for millions of weights would take longer than the arithmetic.
 
     Parameters
     ----------
     before
-        The `lengths` of `held`, known since it was loaded.
+        The `lengths` of `kept`, known since it was loaded.
     """
     found: dict[str, float | None] = {}
     for name, own in loaded.items():
         differences = []
-        for old, new in zip(held[name], own, strict=True):
+        for old, new in zip(kept[name], own, strict=True):
             differences.append(_moved(old, new))
         difference, length = math.hypot(*differences), before[name]
         share = difference / length if length > 0 else (0.0 if difference == 0 else float("inf"))
@@ -76,7 +76,7 @@ def advance(held: Weights, loaded: Weights, before: Mapping[str, float]) -> dict
 
 
 def _moved(old: Tensor, new: Tensor) -> float:
-    """Return ||new - old|| of one tensor, and hold `new` in `old`."""
+    """Return ||new - old|| of one tensor, and copy `new` into `old`."""
     if not old.is_floating_point():
         old.copy_(new)
         return 0.0
@@ -90,7 +90,7 @@ def _moved(old: Tensor, new: Tensor) -> float:
 
 
 def not_finite(known: Mapping[str, float]) -> list[str]:
-    """Return the layers whose weights hold NaN or infinity, told by their `lengths`."""
+    """Return the layers whose weights have NaN or infinity, by their `lengths`."""
     return [name for name, length in known.items() if not math.isfinite(length)]
 
 

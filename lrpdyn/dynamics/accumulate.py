@@ -25,10 +25,9 @@ from lrpdyn.dynamics.one_step import (
     KEPT,
     LARGEST,
     Addition,
-    Held,
-    Measures,
+    Measured,
+    SamplesOfSteps,
     Step,
-    Transition,
     add_step,
     joined,
 )
@@ -47,22 +46,17 @@ Beside = Callable[[slice, Array], Any]
 
 @dataclass(frozen=True)
 class _OfPiece:
-    """What is measured of some samples of a step: columns of `Measures` and of `Transition`."""
+    """What is measured of some samples of a step, by column; nothing of one that is not finite."""
 
-    measures: tuple[Array, ...] | None
-    change: tuple[Array, ...] | None
+    columns: dict[str, Array]
     beside: Any
 
 
 @dataclass(frozen=True)
 class Added:
-    """What is measured of a step and of the transition that leads to it.
+    """What is measured of a step; `beside` holds what was made of each piece of the samples."""
 
-    `beside` holds what was made of each piece of the samples.
-    """
-
-    measures: Measures
-    transition: Transition | None
+    measured: Measured
     beside: list[Any]
 
 
@@ -179,9 +173,14 @@ class Dynamics:
             self._first = now
         before, even = self._previous, self._place % 2 == 0
         addition = Addition(
-            now, finite, self._sums.join(), self._first, before,
-            self._every_second if even else None, self.transitions,
-        )  # fmt: skip
+            now=now,
+            finite=finite,
+            joining=self._sums.join(),
+            first=self._first,
+            previous=before,
+            every_second=self._every_second if even else None,
+            transitions=self.transitions,
+        )
         if not finite:
             self._previous = self._every_second = None
         else:
@@ -194,18 +193,13 @@ class Dynamics:
 
     def _measured(self, addition: Addition, pieces: Sequence[_OfPiece]) -> Added:
         """Put together what was measured of a step piece by piece."""
-        now, before = addition.now, addition.previous
-        others = [piece.beside for piece in pieces]
-        if not addition.finite or addition.first is None:
-            nothing = np.full(self.shape[0], np.nan)
-            measures = Measures(nothing, nothing, nothing, nothing, nothing, False)
-            return Added(measures, None, others)
-        columns = [piece.measures for piece in pieces if piece.measures is not None]
-        measures = joined(Measures, columns, addition.first.step == 0)
-        if before is None:
-            return Added(measures, None, others)
-        changes = [piece.change for piece in pieces if piece.change is not None]
-        return Added(measures, joined(Transition, changes, before.step, now.step), others)
+        first, before = addition.first, addition.previous
+        measured = Measured(
+            columns=joined([piece.columns for piece in pieces]),
+            from_step=before.step if addition.finite and before is not None else None,
+            from_step_zero=addition.finite and first is not None and first.step == 0,
+        )
+        return Added(measured, [piece.beside for piece in pieces])
 
     def close(self) -> None:
         """Give files and threads up; nothing can be read afterwards."""
@@ -241,24 +235,22 @@ class Dynamics:
         self, piece: slice, additions: Sequence[Addition], beside: Beside | None
     ) -> list[_OfPiece]:
         """Add some samples of successive steps; return what is measured of each."""
-        held = Held(piece, self.normalisation)
+        samples = SamplesOfSteps(piece, self.normalisation)
         found = []
         with (
             self._shelf.taken(piece, KEPT) as kept,
             self._sums.adding(piece) as put,
         ):
             for addition in additions:
-                measures = change = None
+                columns: dict[str, Array] = {}
                 if addition.finite:
-                    measures, change = add_step(addition, held, kept, put)
+                    columns = add_step(addition, samples, kept, put)
                 else:
                     for name in self._sums.names:
                         put(addition.joining, name, None)
-                maps = held.of(addition.now).exact
-                found.append(
-                    _OfPiece(measures, change, None if beside is None else beside(piece, maps))
-                )
-                held.forget_all_but(addition.first, addition.previous, addition.now)
+                maps = samples.of(addition.now).exact
+                found.append(_OfPiece(columns, None if beside is None else beside(piece, maps)))
+                samples.forget_all_but(addition.first, addition.previous, addition.now)
         return found
 
     def _maps(self, step: Step, piece: slice) -> Array:

@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lrpdyn.dynamics.measures import (
-    Array,
-    centred_ranks,
-    cosines,
-    entropy_of_sizes,
-    normalise,
-    pixels,
-    rows,
-    scale_of_change,
-)
+from lrpdyn.dynamics.columns import measured
+from lrpdyn.dynamics.formulas import Samples, StepMaps, apart
+from lrpdyn.dynamics.measures import Array, pixels
 from lrpdyn.dynamics.tree_sums import Joining, Put
 from lrpdyn.files.stored import Maps
 
@@ -37,7 +29,7 @@ class Step:
     maps: Maps
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Addition:
     """A step that is added, and what it is compared with.
 
@@ -53,32 +45,7 @@ class Addition:
     transitions: int
 
 
-class Samples:
-    """Some samples of a step's maps in float64, and what is asked of them more than once.
-
-    None of it is written to.
-    """
-
-    def __init__(self, exact: Array, normalisation: str) -> None:
-        self.exact, self._normalisation = exact, normalisation
-
-    @cached_property
-    def maps(self) -> Array:
-        """The maps, normalised."""
-        return normalise(self.exact, self._normalisation)
-
-    @cached_property
-    def pixels(self) -> Array:
-        """The normalised maps, channels summed."""
-        return pixels(self.maps)
-
-    @cached_property
-    def shares(self) -> Array:
-        """The maps, L1-normalised."""
-        return normalise(self.exact, "l1")
-
-
-class Held:
+class SamplesOfSteps:
     """Some samples of several steps, each read once while it is needed."""
 
     def __init__(self, piece: slice, normalisation: str) -> None:
@@ -99,9 +66,9 @@ class Held:
 
 
 def add_step(
-    addition: Addition, held: Held, kept: dict[str, NDArray[Any]], put: Put
-) -> tuple[tuple[Array, ...], tuple[Array, ...] | None]:
-    """Add some samples of a step; return the columns of their `Measures` and `Transition`.
+    addition: Addition, samples: SamplesOfSteps, kept: dict[str, NDArray[Any]], put: Put
+) -> dict[str, Array]:
+    """Add some samples of a finite step; return what its columns hold of them.
 
     Parameters
     ----------
@@ -110,50 +77,26 @@ def add_step(
     put
         Adds to the sums, `lrpdyn.dynamics.tree_sums.PairedSums.adding`.
     """
-    now = held.of(addition.now)
-    maps, size = now.maps, np.abs(now.exact)
-    sizes = size if maps is now.exact else np.abs(maps)
-    put(addition.joining, "magnitude", sizes)
-    of_pixels = pixels(sizes)
+    assert addition.first is not None
+    before = None if addition.previous is None else samples.of(addition.previous)
+    now, first = samples.of(addition.now), samples.of(addition.first)
+    step = StepMaps(now, first, before, None if before is None else kept["ranks"])
+    put(addition.joining, "magnitude", step.size)
+    of_pixels = step.pixel_size
     logarithms = of_pixels * np.log(np.where(of_pixels > 0, of_pixels, 1.0))
     put(addition.joining, "logarithms", logarithms)
     coarse = None
     if addition.every_second is not None:
-        coarse = _apart(maps, held.of(addition.every_second).maps)
+        coarse = apart(now.maps, samples.of(addition.every_second).maps)
     put(addition.joining, "coarse", coarse)
     del coarse  # memory that is given back early is used again while it is in the cache
-    ranks, difference, change = centred_ranks(now.pixels), None, None
-    if addition.previous is not None:
-        before = held.of(addition.previous)
-        difference = maps - before.maps
-        alike = scale_of_change(before.maps, maps, difference)
-        np.abs(difference, out=difference)
-        change = (
-            rows(difference).sum(axis=1),
-            *alike,
-            cosines(before.pixels, now.pixels),
-            cosines(kept["ranks"], ranks),
-        )
-        _keep_largest(difference, kept, addition.transitions)
-    kept["ranks"][...] = ranks
-    put(addition.joining, "total", difference)
-    measures = (
-        rows(now.exact).sum(axis=1),
-        rows(size).sum(axis=1),
-        entropy_of_sizes(of_pixels if sizes is size else pixels(size)),
-        *_distances(addition, held),
-    )
-    return measures, change
-
-
-def _distances(addition: Addition, held: Held) -> tuple[Array, Array]:
-    """Return how far maps are from the first step's, and how far when both are L1-normalised."""
-    assert addition.first is not None
-    now, first = held.of(addition.now), held.of(addition.first)
-    if first is now:
-        return np.zeros(len(now.maps)), np.zeros(len(now.maps))
-    apart, of_shares = _apart(now.maps, first.maps), _apart(now.shares, first.shares)
-    return rows(apart).sum(axis=1), rows(of_shares).sum(axis=1)
+    found = {}
+    if before is not None:
+        found = {name: formula(step) for name, formula in measured("transition").items()}
+        _keep_largest(step.difference, kept, addition.transitions)
+    kept["ranks"][...] = step.ranks
+    put(addition.joining, "total", None if before is None else step.difference)
+    return found | {name: formula(step) for name, formula in measured("step").items()}
 
 
 def _keep_largest(difference: Array, kept: dict[str, NDArray[Any]], transitions: int) -> None:
@@ -163,41 +106,27 @@ def _keep_largest(difference: Array, kept: dict[str, NDArray[Any]], transitions:
     kept["largest_at"][larger] = transitions
 
 
-def _apart(one: Array, other: Array) -> Array:
-    """Return |one - other|."""
-    found: Array = one - other
-    return np.abs(found, out=found)
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """What is measured of a step and of the transition that leads to it.
+
+    Attributes
+    ----------
+    columns
+        A value for each of N samples, by column (`lrpdyn.dynamics.columns`); those of a step that is not
+        finite, and of a transition that is not there, are missing.
+    from_step
+        Where the transition begins that leads to the step; None where none does.
+    from_step_zero
+        Whether the first finite step is step 0.
+    """
+
+    columns: dict[str, Array]
+    from_step: int | None = None
+    from_step_zero: bool = False
 
 
-Result = TypeVar("Result")
-
-
-@dataclass(frozen=True)
-class Measures:
-    """What one step gives, for each of N samples."""
-
-    relevance_sum: Array
-    relevance_l1: Array
-    entropy: Array
-    distance_from_first: Array
-    distance_from_first_l1: Array
-    from_step_zero: bool
-
-
-@dataclass(frozen=True)
-class Transition:
-    """What happens between two successive steps, for each of N samples."""
-
-    from_step: int
-    to_step: int
-    change: Array
-    scale_share: Array
-    scale_factor: Array
-    cosine: Array
-    rank_similarity: Array
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class OfRandom:
     """What the maps of random networks measure, means over the networks.
 
@@ -208,7 +137,6 @@ class OfRandom:
     shares: Array | None
 
 
-def joined(kind: Callable[..., Result], parts: Sequence[tuple[Array, ...]], *rest: Any) -> Result:
-    """Put the columns of all pieces together; `rest` is what is no column, by its place."""
-    columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
-    return kind(*rest, *columns) if kind is Transition else kind(*columns, *rest)
+def joined(pieces: Sequence[dict[str, Array]]) -> dict[str, Array]:
+    """Return the columns of all pieces put together."""
+    return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}

@@ -11,12 +11,9 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from lrpdyn.checkpoints.model import Checkpoint
-from lrpdyn.dynamics.one_step import Measures, Transition
+from lrpdyn.dynamics.columns import measured as formulas_of
+from lrpdyn.dynamics.one_step import Measured
 
-#: What a step measures, and what the transition that leads to it does, in each of N samples.
-MEASURES = ("relevance_sum", "relevance_l1", "entropy", "distance_from_first",
-            "distance_from_first_l1")  # fmt: skip
-TRANSITION = ("change", "scale_share", "scale_factor", "cosine", "rank_similarity")
 #: What the manifest says of a checkpoint.
 ENTRY = ("step", "path", "format", "sha256", "status", "reason", "relevance_sha256")
 #: What is one value for each step, and its type.
@@ -39,7 +36,7 @@ class Records:
         begins that leads to the step, -1 where none does; a hash is empty where there is none.
     target, argmax
         (S, N), -1 where not finite.
-    score, support; those of `MEASURES` and of `TRANSITION`
+    score, support; those that are measured of maps (`lrpdyn.dynamics.columns.measured`)
         (S, N), NaN where unknown.
     outputs
         (S, N, K).
@@ -130,21 +127,18 @@ class Records:
     def add(
         self,
         facts: Mapping[str, Any],
-        measures: Measures,
-        transition: Transition | None,
+        measured: Measured,
         outline: NDArray[np.float64],
         shares: NDArray[np.float64] | None,
     ) -> None:
-        """Add a step by its line of the journal, its measures and the transition that leads to it."""
+        """Add a step by its line of the journal and what is measured of it."""
         row, put = self.extend(1), self._columns.put
         self.put_facts(row, facts)
-        put("from_step_zero", row, measures.from_step_zero)
-        put("from_step", row, -1 if transition is None else transition.from_step)
-        for name in MEASURES:
-            put(name, row, getattr(measures, name))
-        unknown = np.full(measures.relevance_sum.shape, np.nan)
-        for name in TRANSITION:
-            put(name, row, unknown if transition is None else getattr(transition, name))
+        put("from_step_zero", row, measured.from_step_zero)
+        put("from_step", row, -1 if measured.from_step is None else measured.from_step)
+        unknown = np.full(len(facts["score"]), np.nan)
+        for name in (*formulas_of("step"), *formulas_of("transition")):
+            put(name, row, measured.columns.get(name, unknown))
         put("outline", row, outline)
         if shares is not None:
             put("shares", row, shares)

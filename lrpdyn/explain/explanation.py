@@ -12,7 +12,7 @@ from torch import Tensor
 
 from lrpdyn.errors import RunError
 from lrpdyn.explain.loaded import LoadedNetwork
-from lrpdyn.explain.model import batch_slices, batches
+from lrpdyn.explain.model import batches
 from lrpdyn.files.streamed import Samples
 from lrpdyn.lrp import attribution
 from lrpdyn.lrp.attribution import contrast_rows
@@ -42,12 +42,12 @@ class Explanation:
         return bool(np.isfinite(self.score).all() and np.isfinite(self.relevance).all())
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Question:
     """Which score is explained.
 
     `targets` (N,) None means the unit that the network prefers; `runner_up` (N,) is the unit that
-    the contrast of this name subtracts where it is held fixed.
+    the contrast of this name subtracts where it is fixed.
     """
 
     contrast: str
@@ -58,7 +58,22 @@ class Question:
         """Return the question of some samples."""
         targets = None if self.targets is None else self.targets[chosen]
         runner_up = None if self.runner_up is None else self.runner_up[chosen]
-        return Question(self.contrast, targets, runner_up)
+        return Question(contrast=self.contrast, targets=targets, runner_up=runner_up)
+
+    def units(self, argmax: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return which units are explained and subtracted, where `argmax` (N,) is preferred."""
+        target, runner_up = (
+            None
+            if units is None
+            else torch.from_numpy(np.ascontiguousarray(units)).to(argmax.device)
+            for units in (self.targets, self.runner_up)
+        )
+        return argmax if target is None else target, runner_up
+
+    def rows(self, outputs: Tensor) -> Tensor:
+        """Return the weights of the outputs (N, K) in each score; the largest one is preferred."""
+        target, runner_up = self.units(outputs.argmax(dim=1))
+        return contrast_rows(outputs, target, self.contrast, runner_up)
 
 
 def chosen_samples(
@@ -86,7 +101,7 @@ def preferred(loaded: LoadedNetwork, x: Tensor, outputs: Tensor) -> Tensor:
 def outputs_of(loaded: LoadedNetwork, observations: Samples) -> NDArray[np.float64]:
     """Return the plain outputs of the head, (N, units)."""
     with torch.no_grad():
-        outputs = [loaded.explained(x).cpu() for x in batches(loaded.model, observations)]
+        outputs = [loaded.explained(x).cpu() for _, x in batches(loaded.model, observations)]
     return torch.cat(outputs).double().numpy()
 
 
@@ -103,8 +118,8 @@ def explain_parts(
 ) -> Iterator[Explanation]:
     """Yield the explanation of one batch of samples after the other.
 
-    Where the device's memory runs out, the batch and those that follow are halved, and `halved` is
-    told how many samples are explained at once from there on: last bits depend on it.
+    Where the device's memory runs out, the batch and those that follow are halved, and `halved`
+    gets how many samples are explained at once from there on: last bits depend on it.
 
     Raises
     ------
@@ -114,8 +129,7 @@ def explain_parts(
     done, model = 0, loaded.model
     while done < len(observations):
         try:
-            chosen = batch_slices(model, len(observations), done)
-            for part, x in zip(chosen, batches(model, observations, done), strict=True):
+            for part, x in batches(model, observations, done):
                 yield explain_batch(loaded, x, question.part(part))
                 done = part.stop
                 if part.stop // SAMPLES > part.start // SAMPLES:
@@ -129,7 +143,7 @@ def explain_parts(
                     "what is finished is kept: the same command goes on where there is more, with --device "
                     "cpu or --workers 1"
                 ) from error
-        # Not before the error is gone, which holds what the batch took.
+        # Not before the error is gone, which refers to what the batch took.
         if done < len(observations):
             half = -(-min(model.batch_size, len(observations)) // 2)
             loaded = loaded.with_batch_size(half)
@@ -153,9 +167,8 @@ def explain_batch(loaded: LoadedNetwork, x: Tensor, question: Question) -> Expla
 
     def choose(outputs: Tensor) -> Tensor:
         argmax = preferred(loaded, x, outputs)
-        target = argmax if question.targets is None else _on(x, question.targets)
-        second = None if question.runner_up is None else _on(x, question.runner_up)
-        rows = contrast_rows(outputs, target, question.contrast, second)
+        target, runner_up = question.units(argmax)
+        rows = contrast_rows(outputs, target, question.contrast, runner_up)
         chosen.update(argmax=argmax, target=target, rows=rows)
         if not bool(torch.isfinite(outputs).all()):
             raise _NotFiniteError(outputs)
@@ -178,7 +191,7 @@ def explain_batch(loaded: LoadedNetwork, x: Tensor, question: Question) -> Expla
 
 
 class _NotFiniteError(Exception):
-    """The outputs hold NaN or infinity: there is no score to explain."""
+    """The outputs have NaN or infinity: there is no score to explain."""
 
     def __init__(self, outputs: Tensor) -> None:
         super().__init__()
@@ -197,7 +210,3 @@ def explain_rows(
         return outputs, maps, torch.full_like(outputs[:, 0], torch.nan)
     found = attribution.explain(loaded.explained, model.plan, x, choose)
     return found.outputs, found.relevance, found.support
-
-
-def _on(x: Tensor, units: Integers) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(units)).to(x.device)

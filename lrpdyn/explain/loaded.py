@@ -32,7 +32,7 @@ class LoadedNetwork:
     source
         The checkpoint, or what other weights these are.
     sha256
-        Of the bytes that hold the weights; None where nobody asked.
+        Of the bytes of the weights; None where it was not computed.
     """
 
     model: Model

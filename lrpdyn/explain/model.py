@@ -18,7 +18,7 @@ from lrpdyn.lrp.canonical.layers import Weighted
 from lrpdyn.lrp.composites import Composite
 from lrpdyn.lrp.plan import Bounds, Plan, layers_of, make_plan
 from lrpdyn.lrp.registry import Rule
-from lrpdyn.observations.fixed_inputs import Held
+from lrpdyn.observations.fixed_inputs import FixedInputs
 from lrpdyn.observations.layout import Expected
 
 
@@ -62,7 +62,7 @@ class Model:
     head: str
     device: torch.device
     batch_size: int
-    held: Held = field(default_factory=dict)
+    held: FixedInputs = field(default_factory=dict)
     weights: WeightsNow = field(default_factory=WeightsNow)
 
     @property
@@ -92,7 +92,7 @@ def make_model(
     )
 
 
-def with_fixed_inputs(model: Model, held: Held, chosen: Sequence[int]) -> Model:
+def with_fixed_inputs(model: Model, held: FixedInputs, chosen: Sequence[int]) -> Model:
     """Return the model with the other inputs' values of the samples that were chosen."""
     return replace(model, held={name: values[list(chosen)] for name, values in held.items()})
 
@@ -112,7 +112,7 @@ def with_plan(model: Model, observations: Samples, bounds: Bounds | None) -> Mod
     for assignment in model.composite.assignments:
         if assignment.rule.definition.bounded:
             _check_bounds(assignment.rule, observations)
-    example = next(batches(model, observations[:1]))
+    _, example = next(batches(model, observations[:1]))
     return replace(model, plan=make_plan(model.explained, model.composite, example, bounds))
 
 
@@ -162,10 +162,11 @@ def batch_slices(model: Model, count: int, begin: int = 0) -> Iterator[slice]:
         yield slice(start, min(start + model.batch_size, count))
 
 
-def batches(model: Model, observations: Samples, begin: int = 0) -> Iterator[Tensor]:
-    """Yield the observations as the network takes them, and hold its other inputs at theirs.
+def batches(model: Model, observations: Samples, begin: int = 0) -> Iterator[tuple[slice, Tensor]]:
+    """Yield which samples are explained at once, and their observations as the network takes them.
 
-    On a GPU the next batch is on its way while one is worked on.
+    The network's other inputs are set to the values of these samples. On a GPU the next batch is on
+    its way while one is worked on.
     """
     dtype = next(model.network.parameters()).dtype
 
@@ -184,4 +185,4 @@ def batches(model: Model, observations: Samples, begin: int = 0) -> Iterator[Ten
             part = torch.from_numpy(values[chosen])
             # The canonised network shares the buffer: its content changes, not the buffer.
             getattr(model.path, f"held_{name}").data = part.to(model.device, dtype)
-        yield x
+        yield chosen, x

@@ -1,4 +1,4 @@
-"""Which unit is explained: targets that are held fixed over all checkpoints."""
+"""The unit that is explained: targets that are fixed over all checkpoints."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Target:
     values: Integers | None = None
 
     def needs_outputs(self, contrast: str) -> bool:
-        """Tell whether outputs of checkpoints decide what is held fixed."""
+        """Return whether outputs of checkpoints decide what is fixed."""
         return self.policy in ("modal", "final") or (
             self.values is not None and contrast == "runner-up"
         )
@@ -36,7 +36,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Fixed:
-    """What is held fixed for each of N samples; None where each step decides."""
+    """The units that are fixed for each of N samples; None where each step decides."""
 
     target: Integers | None = None
     runner_up: Integers | None = None
@@ -92,14 +92,14 @@ def contrasted(outputs: Outputs, contrast: str) -> Outputs:
 
 
 def fix_targets(target: Target, contrast: str, outputs: Iterable[Outputs]) -> Fixed:
-    """Return what is held fixed.
+    """Return the units that are fixed.
 
     Parameters
     ----------
     target
         The policy.
     contrast
-        With ``runner-up`` the unit that is subtracted is held fixed with the target: the best of
+        With ``runner-up`` the unit that is subtracted is fixed with the target: the best of
         the others at the last checkpoint (``final``), or on average.
     outputs
         (N, K) for each checkpoint in order for ``modal`` and given targets; from the last one

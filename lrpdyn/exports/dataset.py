@@ -1,22 +1,23 @@
-"""A run as an `xarray.Dataset` whose relevance is read when it is asked for."""
+"""A run as an `xarray.Dataset` whose relevance is read when it is needed."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from xarray import Dataset
-from xarray import Variable as Lazy
+from xarray import Variable as LazyVariable
 from xarray.backends import BackendArray
 from xarray.core import indexing
 
-from lrpdyn.exports.variables import Stored, about, coordinates, stored, variables
+from lrpdyn.exports.variables import Stored, Variable, about, coordinates, stored, variables
 from lrpdyn.run.reader import RunFolder
 
 
 class _Relevance(BackendArray):
-    """The maps of all steps, (S, N, ...), of which only what is asked for is read."""
+    """The maps of all steps, (S, N, ...), of which only what is indexed is read."""
 
     def __init__(self, run: RunFolder, each: Stored) -> None:
         self._run = run
@@ -38,16 +39,13 @@ class _Relevance(BackendArray):
 
 def to_dataset(run: RunFolder) -> Dataset:
     """Return a run as a Dataset; see `lrpdyn.run.reader.Run.to_xarray`."""
-    found: dict[str, Any] = {
-        name: (one.dimensions, one.values, dict(one.attributes))
-        for name, one in variables(run).items()
-    }
-    along = {
-        name: (one.dimensions, one.values, dict(one.attributes))
-        for name, one in coordinates(run).items()
-    }
+    found, along = _plain(variables(run)), _plain(coordinates(run))
     each = stored(run)
     if each is not None:
         values = indexing.LazilyIndexedArray(_Relevance(run, each))
-        found["relevance"] = Lazy(("step", *each.dimensions), values)
+        found["relevance"] = LazyVariable(("step", *each.dimensions), values)
     return Dataset(found, along, about(run))
+
+
+def _plain(named: Mapping[str, Variable]) -> dict[str, Any]:
+    return {k: (one.dimensions, one.values, dict(one.attributes)) for k, one in named.items()}

@@ -29,7 +29,7 @@ def export(run: RunFolder, form: str, out: Path | None = None) -> Path:
     form
         ``zarr``, ``hdf5`` (ViRelAy's layout) or ``csv``.
     out
-        The folder, which must not exist; beside the run where not given.
+        The folder, which must not exist; next to the run where not given.
 
     Raises
     ------

@@ -16,7 +16,7 @@ from lrpdyn.run.series import table_series
 _KEYS = {"step", "sample", "from_step", "to_step"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Variable:
     """An array, the names of its dimensions, and what is said about it."""
 
@@ -25,7 +25,7 @@ class Variable:
     attributes: Mapping[str, str]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Stored:
     """What is stored of each step's relevance: the names of its dimensions, its shape and type."""
 
@@ -39,7 +39,7 @@ def stored(run: RunFolder) -> Stored | None:
     if run.manifest.get("stored", {}).get("keep") == "none":
         return None
     first = run.relevance[run.steps[0]]
-    return Stored(dimensions_of(first), first.shape, first.dtype)
+    return Stored(dimensions=dimensions_of(first), shape=first.shape, dtype=first.dtype)
 
 
 def dimensions_of(values: NDArray[Any]) -> tuple[str, ...]:
@@ -54,10 +54,12 @@ def coordinates(run: RunFolder) -> dict[str, Variable]:
     unit = {"units": str(run.manifest["unit"])}
     from_steps, to_steps = table_series(run).ends()
     return {
-        "step": Variable(("step",), np.array(run.steps, dtype=np.int64), unit),
-        "sample": Variable(("sample",), np.arange(samples), {}),
-        "from_step": Variable(("transition",), from_steps, unit),
-        "to_step": Variable(("transition",), to_steps, unit),
+        "step": Variable(
+            dimensions=("step",), values=np.array(run.steps, dtype=np.int64), attributes=unit
+        ),
+        "sample": Variable(dimensions=("sample",), values=np.arange(samples), attributes={}),
+        "from_step": Variable(dimensions=("transition",), values=from_steps, attributes=unit),
+        "to_step": Variable(dimensions=("transition",), values=to_steps, attributes=unit),
     }
 
 
@@ -67,7 +69,10 @@ def variables(run: RunFolder) -> dict[str, Variable]:
     Arrays are mapped from their files: those of many samples need not fit into memory.
     """
     arrays = {name: run.mapped(name) for name in ("observations", *MAPS)}
-    found = {name: Variable(dimensions_of(one), one, {}) for name, one in arrays.items()}
+    found = {
+        name: Variable(dimensions=dimensions_of(one), values=one, attributes={})
+        for name, one in arrays.items()
+    }
     metrics = run.metrics[np.isin(run.metrics["step"], run.steps)]
     return {
         **found,
@@ -77,7 +82,7 @@ def variables(run: RunFolder) -> dict[str, Variable]:
 
 
 def about(run: RunFolder) -> dict[str, str]:
-    """Return what was asked, as attributes of the whole."""
+    """Return what was requested, as attributes of the whole."""
     manifest = run.manifest
     rule = manifest["rule"]
     parameters = ", ".join(f"{key}={value}" for key, value in rule["parameters"].items())
@@ -96,6 +101,6 @@ def _columns(table: NDArray[Any], run: RunFolder, along: str) -> dict[str, Varia
         name: series.shaped(table[name]) for name in table.dtype.names or () if name not in _KEYS
     }
     return {
-        name: Variable((along, "sample")[: values.ndim], values, {})
+        name: Variable(dimensions=(along, "sample")[: values.ndim], values=values, attributes={})
         for name, values in columns.items()
     }

@@ -18,7 +18,7 @@ def write_zarr(run: RunFolder, out: Path) -> None:
     import zarr
 
     group = zarr.create_group(out, attributes=about(run))
-    # What holds values along a dimension is told by its name, or in this list, as xarray does.
+    # What holds values along a dimension is known by its name, or by this list, as xarray does.
     group.attrs["coordinates"] = "from_step to_step"
     for name, one in {**coordinates(run), **variables(run)}.items():
         array = group.create_array(

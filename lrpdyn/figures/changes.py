@@ -1,4 +1,4 @@
-"""The transitions of a run as figures need them: samples by transitions, and runs beside each other."""
+"""The transitions of a run as figures need them: samples by transitions, and runs side by side."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from lrpdyn.figures.drawings.side_by_side import MOST_RUNS, Side
 from lrpdyn.figures.flags import PATHOLOGY, flags_of
 from lrpdyn.run.comparison import compare
 from lrpdyn.run.reader import RunFolder
-from lrpdyn.run.series import need_samples, table_series
+from lrpdyn.run.series import table_series
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Raster:
     """Changes (T, N), the ends of T transitions, N samples, and what is marked."""
 
@@ -29,16 +29,13 @@ class Raster:
 
 
 def raster_of(run: RunFolder, samples: Sequence[int] | None) -> Raster:
-    """Return the changes of some samples, or of all, in their order.
+    """Return the changes of some samples, or of all, in their order; tables are by sample.
 
     Raises
     ------
     UsageError
         The run has no transitions.
-    RunError
-        Its tables are by step.
     """
-    need_samples(run, "--kind raster")
     if not len(run.transitions):
         raise UsageError(
             f"--kind raster: {run.path} has {len(run.steps)} finite steps, and no transition; "
@@ -55,13 +52,17 @@ def raster_of(run: RunFolder, samples: Sequence[int] | None) -> Raster:
     for row, sample in enumerate(chosen):
         flags = flags_of(report, sample)
         marks += [
-            Mark(begins[step], row, kind)
+            Mark(column=begins[step], row=row, kind=kind)
             for step, kind in flags.transitions.items()
             if step in begins
         ]
         places = {**begins, ends[-1][1]: len(ends)}
-        marks += [Mark(places[step], row, PATHOLOGY) for step in flags.steps if step in places]
-    return Raster(change[:, chosen], ends, chosen, marks)
+        marks += [
+            Mark(column=places[step], row=row, kind=PATHOLOGY)
+            for step in flags.steps
+            if step in places
+        ]
+    return Raster(change=change[:, chosen], ends=ends, samples=chosen, marks=marks)
 
 
 def sides_of(runs: Sequence[RunFolder], samples: Sequence[int]) -> tuple[list[Side], str]:
@@ -85,7 +86,7 @@ def sides_of(runs: Sequence[RunFolder], samples: Sequence[int]) -> tuple[list[Si
         for pair in found.pairs
     ]
     sides = [
-        _side(run, asked["rule"], samples) for run, asked in zip(runs, found.runs, strict=True)
+        _side(run, about["rule"], samples) for run, about in zip(runs, found.runs, strict=True)
     ]
     return sides, f"cosine of dynamics, median over samples: {', '.join(parts)}"
 
@@ -95,9 +96,9 @@ def _side(run: RunFolder, rule: str, samples: Sequence[int]) -> Side:
     from_steps, to_steps = series.ends()
     flagged = flags_of(run.outliers, None).transitions
     return Side(
-        f"{run.path.name}, rule {rule}; {run.question}",
-        run.mapped("dynamics")[list(samples)],
-        to_steps,
-        series.median_changes(),
-        np.flatnonzero(np.isin(from_steps, list(flagged))).tolist(),
+        name=f"{run.path.name}, rule {rule}; {run.question}",
+        dynamics=run.mapped("dynamics")[list(samples)],
+        ends=to_steps,
+        change=series.median_changes(),
+        flagged=np.flatnonzero(np.isin(from_steps, list(flagged))).tolist(),
     )

@@ -1,45 +1,76 @@
-"""The figures of a run by name: what of the run each one shows, and where it goes."""
+"""The kinds of figures by name, and drawing them of a run."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lrpdyn.errors import RunError, UsageError
-from lrpdyn.figures import from_run
+from lrpdyn.figures.from_run import (
+    animation,
+    channels,
+    comparison,
+    distribution,
+    dynamics,
+    filmstrip,
+    raster,
+    terminal,
+    trajectory,
+)
+from lrpdyn.figures.kind import FORMATS, Part
 from lrpdyn.figures.request import (
-    FILMS,
-    FORMATS,
-    Kind,
     Request,
     files_of,
     formats_of,
     is_file,
     is_other_file,
+    name_pattern,
 )
-from lrpdyn.run.reader import RunFolder
 
 if TYPE_CHECKING:
     from lrpdyn.figures.terminal import Terminal
+    from lrpdyn.run.reader import RunFolder
 
-#: Not a figure: lines for a terminal.
-TERMINAL = "terminal"
-
-
+#: In the order in which they are listed, and drawn where none is requested.
+KINDS = {
+    kind.name: kind
+    for kind in (
+        dynamics.KIND,
+        filmstrip.KIND,
+        distribution.KIND,
+        trajectory.KIND,
+        raster.KIND,
+        channels.KIND,
+        comparison.KIND,
+        animation.KIND,
+        terminal.KIND,
+    )
+}
+#: The parts of a request that not every kind uses, with their options.
+OPTIONS: dict[Part, str] = {"samples": "--sample", "steps": "--steps", "curve": "--curve"}
 PLAIN = Request()
 
 
+def default_kinds(*, several_runs: bool = False) -> list[str]:
+    """Return the names of the kinds that are drawn of a run, or of several, where none is requested."""
+    return [
+        kind.name
+        for kind in KINDS.values()
+        if (kind.several_runs if several_runs else kind.by_default)
+    ]
+
+
+def users_of(part: Part) -> list[str]:
+    """Return the names of the kinds that a part of a request changes."""
+    return [kind.name for kind in KINDS.values() if part in kind.uses]
+
+
 def part_of(request: Request, kind: str) -> Request:
-    """Return what of a request a kind uses: several kinds may be asked for at once."""
-    uses = _OF_CURVES if kind == TERMINAL else KINDS[kind].uses
-    return replace(
-        request,
-        samples=request.samples if "samples" in uses else None,
-        steps=request.steps if "steps" in uses else None,
-        curve=request.curve if "curve" in uses else None,
-    )
+    """Return the parts of a request that a kind uses: several kinds may be requested at once."""
+    unused: dict[str, Any] = {part: None for part in OPTIONS if part not in KINDS[kind].uses}
+    return replace(request, **unused)
 
 
 def draw(runs: Sequence[RunFolder], kind: str, request: Request = PLAIN) -> list[Path]:
@@ -50,9 +81,9 @@ def draw(runs: Sequence[RunFolder], kind: str, request: Request = PLAIN) -> list
     runs
         One run; several for `comparison`.
     kind
-        One of `KINDS`.
+        One of `KINDS`; nothing is drawn of one that is printed.
     request
-        What is asked for.
+        What is to be drawn, and how.
 
     Raises
     ------
@@ -62,17 +93,39 @@ def draw(runs: Sequence[RunFolder], kind: str, request: Request = PLAIN) -> list
         A file of the run cannot be read, or the figure cannot be written.
     """
     check(runs, [kind], request)
-    paths = []
-    for path, samples in files_of(runs[0], KINDS[kind], request):
+    draw_file, paths = KINDS[kind].draw, []
+    if draw_file is None:
+        return []
+    _check_tables(runs, kind)
+    for path, samples in files_of(runs[0].path, KINDS[kind], request):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise RunError(
                 f"{path.parent}: cannot be made: {error.strerror}; choose another place with -o"
             ) from error
-        KINDS[kind].draw(runs, replace(request, samples=samples), path)
+        draw_file(runs, replace(request, samples=samples), path)
         paths.append(path)
     return paths
+
+
+def lines(runs: Sequence[RunFolder], kind: str, request: Request, terminal: Terminal) -> list[str]:
+    """Return the lines of a kind that is printed; none of one that is drawn into a file.
+
+    Raises
+    ------
+    UsageError
+        The run has no such sample, or the kind needs more runs.
+    """
+    check(runs, [kind], request)
+    print_lines = KINDS[kind].lines
+    return [] if print_lines is None else print_lines(runs[0], request, terminal)
+
+
+def drawn_files(run: Path) -> list[Path]:
+    """Return the files that `draw` wrote into the folder of figures of a run, by their names."""
+    names = name_pattern(KINDS.values())
+    return [path for path in sorted((run / "figures").glob("*")) if names.fullmatch(path.name)]
 
 
 def check(runs: Sequence[RunFolder], kinds: Sequence[str], request: Request) -> None:
@@ -83,45 +136,22 @@ def check(runs: Sequence[RunFolder], kinds: Sequence[str], request: Request) -> 
     UsageError
         It cannot be met, or a part of it changes none of the kinds.
     """
-    uses = {**{name: kind.uses for name, kind in KINDS.items()}, TERMINAL: _OF_CURVES}
-    unknown = [kind for kind in kinds if kind not in uses]
+    unknown = [kind for kind in kinds if kind not in KINDS]
     if unknown:
-        raise UsageError(f"--kind {unknown[0]}: expected {', '.join(uses)}")
+        raise UsageError(f"--kind {unknown[0]}: expected {', '.join(KINDS)}")
     for kind in kinds:
-        if kind != "comparison" and len(runs) > 1:
-            raise UsageError(f"--kind {kind}: expected one run, found {len(runs)}; see comparison")
-    for part, given, option in (
-        ("samples", request.samples, "--sample"),
-        ("steps", request.steps, "--steps"),
-        ("curve", request.curve, "--curve"),
-    ):
-        users = [kind for kind in uses if part in uses[kind]]
-        if given is not None and not set(users) & set(kinds):
+        if len(runs) > 1 and not KINDS[kind].several_runs:
+            others = ", ".join(default_kinds(several_runs=True))
+            raise UsageError(f"--kind {kind}: expected one run, found {len(runs)}; see {others}")
+    for part, option in OPTIONS.items():
+        users = users_of(part)
+        if getattr(request, part) is not None and not set(users) & set(kinds):
             raise UsageError(
                 f"{option}: changes nothing in {', '.join(kinds)}; it is for {', '.join(users)}"
             )
     _check_samples(runs[0], request.samples)
     _check_steps(runs[0], request.steps)
-    written = [kind for kind in kinds if kind != TERMINAL]
-    for kind in written:
-        formats_of(KINDS[kind], request)
-    if not written and (request.out is not None or request.formats):
-        raise UsageError(f"--kind {TERMINAL} goes to stdout; leave out -o and --format")
-    if request.out is not None and is_other_file(request.out):
-        raise UsageError(
-            f"-o {request.out}: expected a folder, or a name that ends in one of {', '.join(FORMATS)}; if "
-            "a folder is meant, make it first"
-        )
-    if request.out is not None and is_file(request.out):
-        files = [
-            path
-            for kind in written
-            for path, _ in files_of(runs[0], KINDS[kind], part_of(request, kind))
-        ]
-        if len(files) > 1:
-            raise UsageError(
-                f"-o {request.out}: names one file, but there are {len(files)} to write; give a folder"
-            )
+    _check_files(runs[0], kinds, request)
 
 
 def _check_samples(run: RunFolder, samples: Sequence[int] | None) -> None:
@@ -141,57 +171,32 @@ def _check_steps(run: RunFolder, steps: Sequence[int] | None) -> None:
             )
 
 
-def terminal_lines(run: RunFolder, request: Request, terminal: Terminal) -> list[str]:
-    """Return small heatmaps and sparklines of the samples, the first by default, as lines.
-
-    Raises
-    ------
-    UsageError
-        The run has no such sample.
-    """
-    from lrpdyn.figures.terminal import picture_lines
-    from lrpdyn.run.series import series_of_sample
-
-    check([run], [TERMINAL], request)
-    lines: list[str] = []
-    for sample in request.samples or [0]:
-        series = series_of_sample(run, sample)
-        curves, of = series.curves(), series.typical.removesuffix(" over samples")
-        shown = {
-            f"change{of}": curves["change"],
-            f"prediction change{of}": curves["prediction_change"],
-            f"score{of}": series.median("score"),
-            f"entropy{of}": curves["entropy"],
-        }
-        if request.curve is not None:
-            shown[request.curve.source] = request.curve.at(series.steps)
-        lines += [""] if lines else []
-        lines += picture_lines(
-            run.mapped("observations")[sample],
-            run.mapped("dynamics")[sample],
-            shown,
-            steps=run.steps,
-            sample=sample,
-            about=from_run.about(run),
-            look=request.look,
-            terminal=terminal,
+def _check_files(run: RunFolder, kinds: Sequence[str], request: Request) -> None:
+    """Check that the requested formats and place are those of the kinds that are files."""
+    written = [kind for kind in kinds if KINDS[kind].formats]
+    for kind in written:
+        formats_of(KINDS[kind], request.formats)
+    out = request.out
+    if not written and (out is not None or request.formats):
+        raise UsageError(f"--kind {kinds[0]} goes to stdout; leave out -o and --format")
+    if out is not None and is_other_file(out):
+        raise UsageError(
+            f"-o {out}: expected a folder, or a name that ends in one of {', '.join(FORMATS)}; if "
+            "a folder is meant, make it first"
         )
-    return lines
+    if out is not None and is_file(out):
+        count = sum(
+            len([*files_of(run.path, KINDS[kind], part_of(request, kind))]) for kind in written
+        )
+        if count > 1:
+            raise UsageError(
+                f"-o {out}: names one file, but there are {count} to write; give a folder"
+            )
 
 
-_OF_SAMPLES = frozenset({"samples"})
-_OF_MAPS = frozenset({"samples", "steps"})
-_OF_CURVES = frozenset({"samples", "curve"})
-KINDS = {
-    kind.name: kind
-    for kind in (
-        Kind("dynamics", from_run.dynamics, _OF_SAMPLES),
-        Kind("filmstrip", from_run.filmstrip, _OF_MAPS, each=True),
-        Kind("distribution", from_run.distribution),
-        Kind("trajectory", from_run.trajectory, _OF_CURVES),
-        Kind("raster", from_run.raster, _OF_SAMPLES),
-        Kind("channels", from_run.channels, _OF_MAPS, each=True),
-        Kind("comparison", from_run.comparison, _OF_SAMPLES),
-        Kind("animation", from_run.animation, _OF_MAPS, each=True, formats=FILMS),
-    )
-}
+def _check_tables(runs: Sequence[RunFolder], kind: str) -> None:
+    if KINDS[kind].by_sample:
+        from lrpdyn.run.series import need_samples
+
+        for run in runs:
+            need_samples(run, f"--kind {kind}")

@@ -14,13 +14,13 @@ from lrpdyn.outliers.render import KINDS, in_words, place
 from lrpdyn.run.reader import RunFolder
 
 SHOWN = 3
-#: Causes that are told of an outlier.
+#: Causes that are named of an outlier.
 MOST_CAUSES = 2
 _RANK = {"far": 2, "mild": 1, "none": 0}
 
 
 def strongest(report: Mapping[str, Any], count: int) -> list[tuple[str, dict[str, Any]]]:
-    """Return the kind and entry of what stands out most: far before mild, then by its fence.
+    """Return the kind and entry of the strongest outliers: far before mild, then by its fence.
 
     Where nothing lies beyond a fence, and where there is none, the largest changes are given.
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,48 +23,50 @@ def panels_of(run: RunFolder, samples: Sequence[int] | None, curve: Curve | None
     """Return what is known over the steps of a run, of some samples or of all.
 
     The training curve where it is given; regions, where the run has any; score and preferred unit;
-    change of the relevance beside that of the prediction; distance from the first map; entropy; what
+    change of the relevance next to that of the prediction; distance from the first map; entropy; what
     the maps depend on; checks.
 
     Raises
     ------
     RunError
-        Some samples are asked for, and the tables of the run are by step.
+        Some samples are requested, and the tables of the run are by step.
     """
     series = table_series(run, samples)
     steps, curves = series.steps, series.curves()
     flagged = _flagged_ends(run, samples)
     found = []
     if curve is not None:
-        found.append(Panel(f"training curve: {curve.source}", steps, {"": curve.at(steps)}))
+        found.append(
+            Panel(title=f"training curve: {curve.source}", steps=steps, lines={"": curve.at(steps)})
+        )
     for begin, title in (
         ("share_per_random_", "share of |R| in each region, over that of random networks"),
         ("effect_", "effect of painting the region over, on the prediction"),
     ):
         lines = {n.removeprefix(begin): v for n, v in curves.items() if n.startswith(begin)}
-        found.append(Panel(title, steps, lines))
+        found.append(Panel(title=title, steps=steps, lines=lines))
     found += [_score(series), _units(series)]
     found.append(
         Panel(
-            f"change into the step{series.typical}",
-            steps,
-            {"relevance, sum of |R_i - R_i+1|": curves["change"]},
-            np.flatnonzero(np.isin(steps, flagged)).tolist(),
+            title=f"change into the step{series.typical}",
+            steps=steps,
+            lines={"relevance, sum of |R_i - R_i+1|": curves["change"]},
+            marked=np.flatnonzero(np.isin(steps, flagged)).tolist(),
             right={"prediction (right)": curves["prediction_change"]},
         )
     )
     found.append(
         Panel(
-            f"distance from the first map, sum of |R_i - R_0|{series.average}",
-            steps,
-            {"": series.mean("distance_from_first")},
+            title=f"distance from the first map, sum of |R_i - R_0|{series.average}",
+            steps=steps,
+            lines={"": series.mean("distance_from_first")},
         )
     )
     found.append(
         Panel(
-            f"entropy of |R|, nats{series.average}",
-            steps,
-            {"this run": curves["entropy"], "random networks": series.mean("entropy_random")},
+            title=f"entropy of |R|, nats{series.average}",
+            steps=steps,
+            lines={"this run": curves["entropy"], "random networks": series.mean("entropy_random")},
         )
     )
     found.append(_dependence(run))
@@ -77,7 +80,9 @@ def marks_of(run: RunFolder, samples: Sequence[int] | None) -> Marks:
     sample = samples[0] if samples is not None and len(samples) == 1 else None
     borders = [border["step"] for border in phases["borders"]]
     wrong = sorted(flags_of(run.outliers, sample).steps)
-    return Marks(borders, _flagged_ends(run, samples), wrong, phases["why"])
+    return Marks(
+        borders=borders, flagged=_flagged_ends(run, samples), wrong=wrong, note=phases["why"]
+    )
 
 
 def _flagged_ends(run: RunFolder, samples: Sequence[int] | None) -> list[int]:
@@ -92,13 +97,17 @@ def _known(panel: Panel) -> Panel:
     """Leave out lines that hold no number."""
     lines = {name: values for name, values in panel.lines.items() if np.isfinite(values).any()}
     right = {name: values for name, values in panel.right.items() if np.isfinite(values).any()}
-    return Panel(panel.title, panel.steps, lines, panel.marked if lines else (), panel.band, right,
-                 panel.stepwise)  # fmt: skip
+    return replace(panel, lines=lines, right=right, marked=panel.marked if lines else ())
 
 
 def _score(series: TableSeries) -> Panel:
     title = f"score{series.typical}{series.shaded}"
-    return Panel(title, series.steps, {"": series.median("score")}, band=series.band("score"))
+    return Panel(
+        title=title,
+        steps=series.steps,
+        lines={"": series.median("score")},
+        band=series.band("score"),
+    )
 
 
 def _units(series: TableSeries) -> Panel:
@@ -112,14 +121,16 @@ def _units(series: TableSeries) -> Panel:
             else ""
         )
         title = f"share of samples that prefer a unit{left_out}"
-        return Panel(title, series.steps, {f"unit {unit}": shares[unit] for unit in drawn})
+        return Panel(
+            title=title, steps=series.steps, lines={f"unit {unit}": shares[unit] for unit in drawn}
+        )
     unit, share = series.preferred_unit()
     if share is None:
-        return Panel("preferred unit", series.steps, {"": unit}, stepwise=True)
+        return Panel(title="preferred unit", steps=series.steps, lines={"": unit}, stepwise=True)
     return Panel(
-        "most common of the preferred units",
-        series.steps,
-        {"unit": unit},
+        title="most common of the preferred units",
+        steps=series.steps,
+        lines={"unit": unit},
         right={"share of samples (right)": share},
         stepwise=True,
     )
@@ -139,7 +150,11 @@ def _dependence(run: RunFolder) -> Panel:
         for key, name in names.items()
     }
     steps = np.array([entry["step"] for entry in checked], dtype=np.int64)
-    return Panel("what the maps depend on: cosine, first, middle and last step", steps, lines)
+    return Panel(
+        title="what the maps depend on: cosine, first, middle and last step",
+        steps=steps,
+        lines=lines,
+    )
 
 
 def _number(value: float | None) -> float:
@@ -151,4 +166,4 @@ def _checks(series: TableSeries) -> Panel:
     lines = {} if known is None else {"sum(R) / score": known[0]}
     right = {} if known is None else {"sum|R| / |score| (right)": known[1]}
     title = f"checks: relevance for each unit of the score{series.typical}"
-    return Panel(title, series.steps, lines, right=right)
+    return Panel(title=title, steps=series.steps, lines=lines, right=right)

@@ -29,16 +29,16 @@ def populations_of(run: RunFolder) -> list[Population]:
     report = run.outliers
     return [
         Population(
-            name,
-            of_kind,
-            report["totals"][name]["fence_mild"],
-            report["totals"][name]["fence_far"],
-            [
+            name=name,
+            values=of_kind,
+            mild=report["totals"][name]["fence_mild"],
+            far=report["totals"][name]["fence_far"],
+            labels=[
                 (entry["value"], label(entry))
                 for entry in report[name]
                 if entry["severity"] != "none"
             ][:MOST_LABELS],
-            _rolling(report["totals"][name]),
+            note=_rolling(report["totals"][name]),
         )
         for name, of_kind in values.items()
         if of_kind is not None

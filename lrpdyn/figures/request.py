@@ -1,31 +1,32 @@
-"""What is asked of a figure, which files that makes, and what a kind of figure is."""
+"""What is requested of a figure, and which files that makes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lrpdyn.errors import UsageError
-from lrpdyn.figures.canvas.style import Look
-from lrpdyn.run.reader import RunFolder
-from lrpdyn.run.training_curve import Curve
+from lrpdyn.figures.canvas.look import DEFAULT_LOOK, Look
+from lrpdyn.figures.kind import FORMATS, Kind
 
-PICTURES = ("png", "svg", "pdf")
-FILMS = ("gif", "webp", "apng")
-FORMATS = (*PICTURES, *FILMS)
-#: Samples that the name of a file tells one by one.
+if TYPE_CHECKING:
+    from lrpdyn.run.training_curve import Curve
+
+#: More samples than this are not numbered one by one in the name of a file.
 MOST_NAMED = 8
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Request:
     """What of a run is to be drawn, and how.
 
     Attributes
     ----------
     samples, steps
-        The samples and steps that are asked for; None where a kind shall choose.
+        The requested samples and steps; None where the kind shall choose.
     curve
         A training curve.
     formats
@@ -40,78 +41,58 @@ class Request:
     steps: Sequence[int] | None = None
     curve: Curve | None = None
     formats: Sequence[str] = ()
-    look: Look = field(default_factory=Look)
+    look: Look = DEFAULT_LOOK
     out: Path | None = None
 
-
-@dataclass(frozen=True)
-class Kind:
-    """A kind of figure.
-
-    Attributes
-    ----------
-    name
-        What it is called.
-    draw
-        Draws one figure of the runs to a path, for the samples of one file.
-    uses
-        The parts of a request that change it: samples, steps, curve.
-    each
-        Whether every sample has a file of its own; the first sample where none is asked for.
-    formats
-        What it can be written as, the first by default.
-    """
-
-    name: str
-    draw: Callable[[Sequence[RunFolder], Request, Path], None]
-    uses: frozenset[str] = frozenset()
-    each: bool = False
-    formats: Sequence[str] = PICTURES
+    @property
+    def sample(self) -> int:
+        """The sample of a kind that has a file for each."""
+        assert self.samples is not None
+        (sample,) = self.samples
+        return sample
 
 
-def formats_of(kind: Kind, request: Request) -> list[str]:
-    """Return the formats that a kind is to be written in.
+def formats_of(kind: Kind, requested: Sequence[str]) -> list[str]:
+    """Return the formats that a kind is to be written in: of the requested, those that it can be.
 
     Raises
     ------
     UsageError
-        It can be written in none of those that are asked for.
+        It can be written in none of them.
     """
-    known = kind.formats
-    if not request.formats:
-        return list(known[:1])
-    found = [name for name in request.formats if name in known]
+    if not requested:
+        return list(kind.formats[:1])
+    found = [name for name in requested if name in kind.formats]
     if not found:
         raise UsageError(
-            f"--format {','.join(request.formats)}: {kind.name} can be written as {', '.join(known)}"
+            f"--format {','.join(requested)}: {kind.name} can be written as {', '.join(kind.formats)}"
         )
     return found
 
 
 def is_file(out: Path) -> bool:
+    """Return whether a name is that of a figure, not of a folder."""
     return out.suffix[1:].lower() in FORMATS and not out.is_dir()
 
 
 def is_other_file(out: Path) -> bool:
-    """Tell whether a name is that of a file of another format, as picture.jpg."""
+    """Return whether a name is that of a file of another format, as picture.jpg."""
     suffix = out.suffix[1:].lower()
     return suffix.isalpha() and len(suffix) in (3, 4) and suffix not in FORMATS and not out.is_dir()
 
 
 def files_of(
-    run: RunFolder, kind: Kind, request: Request
+    run: Path, kind: Kind, request: Request
 ) -> Iterator[tuple[Path, Sequence[int] | None]]:
     """Yield the path of each file, and the samples that it is of."""
     samples = request.samples
-    if kind.each:
+    if kind.file_per_sample:
         groups: list[Sequence[int] | None] = [[sample] for sample in (samples or [0])]
-        names = [f"{kind.name}_sample{sample}" for sample in (samples or [0])]
     else:
         groups = [samples]
-        names = [kind.name if samples is None else f"{kind.name}_{_named(samples)}"]
     if request.out is not None and is_file(request.out):
         suffix = request.out.suffix[1:].lower()
-        formats = formats_of(kind, Request(formats=request.formats or (suffix,)))
+        formats = formats_of(kind, request.formats or (suffix,))
         if formats != [suffix]:
             raise UsageError(
                 f"-o {request.out}: ends in .{suffix}, but --format is {','.join(formats)}; "
@@ -119,14 +100,32 @@ def files_of(
             )
         yield from ((request.out, group) for group in groups)
         return
-    folder = run.path / "figures" if request.out is None else request.out
-    for name, group in zip(names, groups, strict=True):
-        for suffix in formats_of(kind, request):
-            yield folder / f"{name}.{suffix}", group
+    folder = run / "figures" if request.out is None else request.out
+    for group in groups:
+        for suffix in formats_of(kind, request.formats):
+            yield folder / f"{kind.name}{_ending(group)}.{suffix}", group
 
 
-def _named(samples: Sequence[int]) -> str:
-    """Return what sets a file of some samples apart; of many, it would be too long a name."""
+def _ending(samples: Sequence[int] | None) -> str:
+    """Return what tells files of different samples apart; of many, it would be too long a name."""
+    if samples is None:
+        return ""
     if len(samples) <= MOST_NAMED:
-        return f"sample{'-'.join(map(str, samples))}"
-    return f"samples{min(samples)}to{max(samples)}"
+        return f"_sample{'-'.join(map(str, samples))}"
+    return f"_samples{min(samples)}to{max(samples)}"
+
+
+def name_pattern(kinds: Iterable[Kind]) -> re.Pattern[str]:
+    """Return a pattern of the names that `files_of` gives to files of some kinds, and of no others.
+
+    Examples
+    --------
+    >>> raster = Kind(name="raster", summary="changes")
+    >>> bool(name_pattern([raster]).fullmatch("raster_sample0-3.svg"))
+    True
+    >>> bool(name_pattern([raster]).fullmatch("raster_of_mine.svg"))
+    False
+    """
+    names = (f"{re.escape(k.name)}@({'|'.join(k.formats)})" for k in kinds if k.formats)
+    ending = r"(_sample\d+(-\d+)*|_samples\d+to\d+)?\."
+    return re.compile("|".join(names).replace("@", ending))

@@ -45,7 +45,16 @@ def choose_steps(steps: Sequence[int], count: int, flagged: Sequence[int] = ()) 
     return sorted(chosen)
 
 
-@dataclass(frozen=True)
+def places_of(
+    steps: Sequence[int], wanted: Sequence[int] | None, most: int, flagged: Sequence[int]
+) -> list[int]:
+    """Return the places of the wanted steps, rising; of `most` that `choose_steps` takes for None."""
+    if wanted is None:
+        return choose_steps(steps, most, flagged)
+    return sorted(steps.index(step) for step in wanted)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Loaded:
     """Maps at some steps, and their differences to the next step.
 
@@ -55,7 +64,7 @@ class Loaded:
         (T, H, W) or (T, F), float64: signed relevance, summed over channels.
     differences
         |R_i - R_i+1|, summed over channels after taking the absolute value. The last of all steps has
-        no next one: its differences are left out.
+        no next one: it has no differences.
     sums_alone
         Whether the run has kept sums over channels alone: differences are then of these sums.
     """
@@ -103,7 +112,9 @@ def load_maps(
         differences += [summed(np.abs(here - following)) for following in after]
     pixels = maps[0].shape
     return Loaded(
-        np.stack(maps), np.array(differences, dtype=np.float64).reshape(-1, *pixels), sums_alone
+        maps=np.stack(maps),
+        differences=np.array(differences, dtype=np.float64).reshape(-1, *pixels),
+        sums_alone=sums_alone,
     )
 
 

@@ -10,6 +10,7 @@ import matplotlib
 import numpy as np
 
 from lrpdyn.figures.canvas import features, style, words
+from lrpdyn.figures.canvas.look import Look
 from lrpdyn.figures.canvas.style import Array
 
 #: From nothing to the limit: for terminals that know blocks, and for those that do not.
@@ -20,7 +21,7 @@ NARROWEST = 24
 RESET = "\x1b[0m"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Terminal:
     """What a terminal can show.
 
@@ -42,7 +43,7 @@ class Terminal:
 def terminal_of(
     width: int, *, is_terminal: bool, encoding: str | None, environment: Mapping[str, str]
 ) -> Terminal:
-    """Tell what can be shown: colours on a terminal that does not say NO_COLOR, blocks in Unicode."""
+    """Return what can be shown: colours on a terminal that does not say NO_COLOR, blocks in Unicode."""
     try:
         (SHADES + LEVELS + "▀→").encode(encoding or "ascii")
         blocks = True
@@ -53,7 +54,7 @@ def terminal_of(
     if is_terminal and blocks and not plain:
         deep = environment.get("COLORTERM", "") in ("truecolor", "24bit")
         colours = 2**24 if deep else 256
-    return Terminal(max(width, NARROWEST), colours, blocks)
+    return Terminal(width=max(width, NARROWEST), colours=colours, blocks=blocks)
 
 
 def heatmap_lines(values: Array, colours: str, terminal: Terminal) -> list[str]:
@@ -98,7 +99,7 @@ def _smaller(values: Array, rows: int, columns: int) -> Array:
 
 
 def _codes(strengths: Array, colours: str, terminal: Terminal) -> list[list[str]]:
-    """Give the colour of each value as a terminal takes it."""
+    """Return the colour of each value as a terminal takes it."""
     found = matplotlib.colormaps[colours](strengths, bytes=True)[..., :3].astype(int)
     if terminal.colours == 256:
         cube = np.rint(found / 51).astype(int)
@@ -109,7 +110,7 @@ def _codes(strengths: Array, colours: str, terminal: Terminal) -> list[list[str]
 def sparkline(values: Array, width: int, terminal: Terminal) -> str:
     """Draw (S,) values from the least to the largest in at most `width` characters.
 
-    Where there are more values, each character is the largest of its own; what is not finite is a
+    Where there are more values, each character is the largest of its share; what is not finite is a
     space.
     """
     levels = LEVELS if terminal.blocks else PLAIN_LEVELS
@@ -168,7 +169,7 @@ def picture_lines(
     steps: Sequence[int],
     sample: int,
     about: words.About,
-    look: style.Look,
+    look: Look,
     terminal: Terminal,
 ) -> list[str]:
     """Return a heatmap of one sample and its series, with what they are, as lines.
@@ -193,8 +194,7 @@ def picture_lines(
     )
     head = [
         f"dynamics of sample {sample} over {words.count_of(steps)}",
-        f"{words.span_of(steps, about.unit)}; rule {about.rule}",
-        about.question,
+        *about.lines(steps),
         f"{about.value_unit}; largest {largest:.3g}",
     ]
     return [*(_cut(line, terminal) for line in head), *body, "", *series_lines(series, terminal)]

@@ -1,6 +1,6 @@
 """The gradient of a linear layer with respect to its input, without autograd.
 
-A rule needs it for weights of its own. Autograd would keep a graph, and turn the product of output
+A rule needs it for its own weights. Autograd would keep a graph, and turn the product of output
 and cotangent round, for what is one call.
 """
 
@@ -89,15 +89,15 @@ def _in_blocks(module: nn.Conv2d, weight: Tensor, x: Tensor, cotangent: Tensor) 
     top, left = (int(padding) for padding in module.padding)
     rows, columns = x.shape[2:]
     found = found[:, :, top : top + rows, left : left + columns]
-    below, beside = rows - found.shape[2], columns - found.shape[3]
+    below, right = rows - found.shape[2], columns - found.shape[3]
     # Pixels at the end that no window reached.
-    return F.pad(found, (0, beside, 0, below)) if below or beside else found
+    return F.pad(found, (0, right, 0, below)) if below or right else found
 
 
 def _by_autograd(module: nn.Module, weight: Tensor, x: Tensor, cotangent: Tensor) -> Tensor:
     leaf = x.detach().requires_grad_()
     with torch.enable_grad():
-        # Of a number: asked for a vector's, torch imports its symbolic shapes, for half a second.
+        # Of a number: for a vector's, torch imports its symbolic shapes, for half a second.
         weighted = (apply_linear(module, leaf, weight, None) * cotangent).sum()
     (found,) = torch.autograd.grad(weighted, leaf)
     return found

@@ -1,4 +1,4 @@
-"""Relevance of one batch: which score is asked for, and Captum's LRP on a canonised network."""
+"""Relevance of one batch: its scores, and Captum's LRP on a canonised network."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Explained:
         (N,), what speaks for the score in the last layer, sum over j of max(0, a_j w_j); NaN where
         the last layer is not linear.
     layers
-        What each layer did, by name, where it was asked for.
+        What each layer did, by name, where it was requested.
     """
 
     outputs: Tensor
@@ -70,7 +70,7 @@ def contrast_rows(
         ``mean`` subtracts the mean of the K outputs, ``runner-up`` the best of the others,
         ``none`` nothing. With K = 1 there is nothing to subtract.
     runner_up
-        (N,), the unit to subtract where it is held fixed.
+        (N,), the unit to subtract where it is fixed.
 
     Returns
     -------
@@ -143,14 +143,14 @@ def explain(
     """Explain the scores that `choose` makes of the outputs (N, K), as rows (N, K).
 
     See `relevance`. One forward pass serves the outputs and the explanation. With `keep` the
-    result holds what every layer did.
+    result has what every layer did.
     """
     with remembering(layers_of(network).values()):
         with torch.no_grad():
             outputs: Tensor = network(x)
         rows = choose(outputs)
         name = output_layer(network)
-        if _single_units(rows) is None and name is None:
+        if name is None and not _are_single_units(rows):
             return _with_added_layer(network, plan, x, outputs, rows, keep=keep)
         if name is None:
             found, done = _run(_Scores(network, outputs), layers_of(network), plan, x, rows, keep)
@@ -192,7 +192,7 @@ def _with_added_layer(
 ) -> Explained:
     """Explain with one more layer that makes the scores of the outputs."""
     scores, unit = torch.unique(rows, dim=0, return_inverse=True)
-    contrast = Weighted(_as_linear(scores, None))
+    contrast = Weighted(as_linear(scores, None))
     layers = {**layers_of(network), CONTRAST: contrast}
     whole = {**plan, CONTRAST: layer_rule(make_rule("lrp0", {}))}
     seeds = torch.eye(len(scores), dtype=rows.dtype, device=rows.device)[unit]
@@ -210,32 +210,32 @@ def _support(hidden: Tensor, weight: Tensor) -> Tensor:
 
 def _folded(head: Weighted, rows: Tensor) -> Weighted:
     weight, bias = head.weights()
-    folded = Weighted(_as_linear(rows @ weight, None if bias is None else rows @ bias))
+    folded = Weighted(as_linear(rows @ weight, None if bias is None else rows @ bias))
     folded.sees_observation = head.sees_observation
     return folded
 
 
-class Linear(nn.Linear):
+class _Linear(nn.Linear):
     """torch's own, whose weights are put in once it is made."""
 
     def reset_parameters(self) -> None:
         """Draw nothing."""
 
 
-def _as_linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:
+def as_linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:
+    """Return the Linear layer of a weight (units, inputs) and a bias."""
     # On "meta" nothing is allocated.
-    linear = Linear(weight.shape[1], weight.shape[0], bias=bias is not None, device="meta")
+    linear = _Linear(weight.shape[1], weight.shape[0], bias=bias is not None, device="meta")
     linear.weight = nn.Parameter(weight, requires_grad=False)
     if bias is not None:
         linear.bias = nn.Parameter(bias, requires_grad=False)
     return linear
 
 
-def _single_units(rows: Tensor) -> Tensor | None:
-    """Return the unit of each row, where every row is one plain output, else None."""
-    largest, units = rows.max(dim=1)
-    plain = (largest == 1) & ((rows != 0).sum(dim=1) == 1)
-    return units if bool(plain.all()) else None
+def _are_single_units(rows: Tensor) -> bool:
+    """Return whether every row is one plain output."""
+    plain = (rows.max(dim=1).values == 1) & ((rows != 0).sum(dim=1) == 1)
+    return bool(plain.all())
 
 
 def _run(
@@ -322,8 +322,7 @@ class _Propagate(torch.autograd.Function):
 class AttachedRule(PropagationRule):  # type: ignore[misc]  # Captum is not typed here
     """A rule on one layer, in the form that Captum's ``LRP`` calls.
 
-    Captum makes one forward pass with `forward_hook_weights` and a second with the other two hooks;
-    the relevance of a layer's input and output is left where its layer attribution looks.
+    Captum makes one forward pass with `forward_hook_weights` and a second with the other two hooks.
     """
 
     def __init__(self, rule: LayerRule, keep: bool = False) -> None:
@@ -344,9 +343,6 @@ class AttachedRule(PropagationRule):  # type: ignore[misc]  # Captum is not type
             self.done = Propagated(
                 rule=self.rule, call=call, relevance_output=relevance, relevance_inputs=shared
             )
-        device = call.output.device
-        self.relevance_output[device] = relevance
-        self.relevance_input[device] = shared[0] if len(shared) == 1 else list(shared)
         return shared
 
     def _manipulate_weights(self, module: nn.Module, inputs: Any, outputs: Any) -> None:

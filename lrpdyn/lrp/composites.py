@@ -20,7 +20,6 @@ from lrpdyn.lrp.registry import (
     Rule,
     make_rule,
     parse_rule,
-    stock_rule,
     unknown_rule,
 )
 
@@ -59,7 +58,7 @@ class Assignment:
         return self.name is not None and not any(c in self.name for c in _WILDCARDS)
 
     def fits(self, name: str, layer: Layer) -> bool:
-        """Tell whether a layer is meant, whatever its place is."""
+        """Return whether a layer is meant, whatever its place is."""
         if self.name is not None and not fnmatchcase(name, self.name):
             return False
         if self.type is not None:
@@ -91,53 +90,58 @@ class Composite:
         return Rule(self.name, self.parameters).about() if self.name in RULES else {}
 
     def claims(self, name: str, module: nn.Module) -> bool:
-        """Tell whether a module is given a rule as a whole, by its whole name or its class."""
+        """Return whether a module is given a rule as a whole, by its whole name or its class."""
         return any(
             (a.whole_name and a.name == name) or a.type == type(module).__name__
             for a in self.assignments
         )
 
 
-_NAMED: dict[str, tuple[dict[str, Any], ...]] = {
-    "epsilon-plus": (
-        {"rule": "zplus", "type": "convolution"},
-        {"rule": "epsilon"},
+@dataclass(frozen=True, kw_only=True)
+class NamedComposite:
+    """A composite that ``--rule`` takes by its name: what it does, in a line, and its source."""
+
+    summary: str
+    source: str
+    entries: tuple[Mapping[str, Any], ...]
+
+
+_FLAT_FIRST = {"rule": "flat", "first": True}
+_ZPLUS = {"rule": "zplus", "type": "convolution"}
+_ALPHA2_BETA1 = {"rule": "alpha2beta1", "type": "convolution"}
+_EPSILON = {"rule": "epsilon"}
+COMPOSITES: dict[str, NamedComposite] = {
+    "epsilon-plus": NamedComposite(
+        summary="zplus in convolutions, epsilon in Linear layers",
+        source="Kohlbrenner et al. 2020",
+        entries=(_ZPLUS, _EPSILON),
     ),
-    "epsilon-plus-flat": (
-        {"rule": "flat", "first": True},
-        {"rule": "zplus", "type": "convolution"},
-        {"rule": "epsilon"},
+    "epsilon-plus-flat": NamedComposite(
+        summary="epsilon-plus, with flat in the first layer",
+        source="Kohlbrenner et al. 2020",
+        entries=(_FLAT_FIRST, _ZPLUS, _EPSILON),
     ),
-    "epsilon-alpha2-beta1": (
-        {"rule": "alpha2beta1", "type": "convolution"},
-        {"rule": "epsilon"},
+    "epsilon-alpha2-beta1": NamedComposite(
+        summary="alphabeta:2,1 in convolutions, epsilon in Linear layers",
+        source="Kohlbrenner et al. 2020",
+        entries=(_ALPHA2_BETA1, _EPSILON),
     ),
-    "epsilon-alpha2-beta1-flat": (
-        {"rule": "flat", "first": True},
-        {"rule": "alpha2beta1", "type": "convolution"},
-        {"rule": "epsilon"},
+    "epsilon-alpha2-beta1-flat": NamedComposite(
+        summary="epsilon-alpha2-beta1, with flat in the first layer",
+        source="Kohlbrenner et al. 2020",
+        entries=(_FLAT_FIRST, _ALPHA2_BETA1, _EPSILON),
     ),
-    "epsilon-gamma-box": (
-        {"rule": "zbox", "type": "convolution", "first": True},
-        {"rule": "gamma", "type": "convolution"},
-        {"rule": "epsilon"},
+    "epsilon-gamma-box": NamedComposite(
+        summary="zbox in the first convolution, gamma:0.25 in the others, epsilon in Linear layers; "
+        "bounds as zbox:LOW,HIGH takes them",
+        source="Montavon et al. 2019; Anders et al. 2021",
+        entries=(
+            {"rule": "zbox", "type": "convolution", "first": True},
+            {"rule": "gamma", "type": "convolution"},
+            _EPSILON,
+        ),
     ),
 }
-#: The composites by name: what each does, in a line, and where it comes from.
-COMPOSITES: dict[str, tuple[str, str]] = {
-    "epsilon-plus": ("zplus in convolutions, epsilon in Linear layers", "Kohlbrenner et al. 2020"),
-    "epsilon-plus-flat": ("epsilon-plus, with flat in the first layer", "Kohlbrenner et al. 2020"),
-    "epsilon-alpha2-beta1": (
-        "alphabeta:2,1 in convolutions, epsilon in Linear layers", "Kohlbrenner et al. 2020",
-    ),
-    "epsilon-alpha2-beta1-flat": (
-        "epsilon-alpha2-beta1, with flat in the first layer", "Kohlbrenner et al. 2020",
-    ),
-    "epsilon-gamma-box": (
-        "zbox in the first convolution, gamma:0.25 in the others, epsilon in Linear layers; "
-        "bounds as zbox:LOW,HIGH takes them", "Montavon et al. 2019; Anders et al. 2021",
-    ),
-}  # fmt: skip
 
 
 def called(layer: Layer) -> str:
@@ -155,11 +159,12 @@ def parse_composite(text: str) -> Composite:
     """
     if text.endswith(".toml"):
         return _from_file(Path(text))
-    stock = stock_rule(text)
-    if stock is not None:
-        return Composite(stock, ())
+    if text.startswith("captum:"):
+        if text not in STOCK:
+            raise UsageError(f"--rule {text}: expected one of {', '.join(STOCK)}")
+        return Composite(text, ())
     name, _, values = text.partition(":")
-    if name in _NAMED:
+    if name in COMPOSITES:
         return _named(name, values)
     plain, _, _ = ALIASES.get(text, text).partition(":")
     try:
@@ -179,7 +184,7 @@ def parse_composite(text: str) -> Composite:
 
 
 def _named(name: str, values: str) -> Composite:
-    entries = [dict(entry) for entry in _NAMED[name]]
+    entries = [dict(entry) for entry in COMPOSITES[name].entries]
     parameters: dict[str, Any] = {}
     if values:
         if entries[0]["rule"] != "zbox":

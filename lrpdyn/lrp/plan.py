@@ -21,6 +21,7 @@ from lrpdyn.lrp.canonical.layers import (
     Normalisation,
     Rearrangement,
     Sum,
+    remembering,
 )
 from lrpdyn.lrp.composites import Assignment, Composite, called
 from lrpdyn.lrp.registry import Rule
@@ -182,16 +183,12 @@ def _bounds_at(
         low, high = bounds
     if example is None:
         raise ValueError(f"{rule.name} needs an example of the observations")
-    ends = [_filled(example, end, rule.name) for end in (low, high)]
-    caught: list[Tensor] = []
-    handle = layer.register_forward_pre_hook(lambda module, inputs: caught.append(inputs[0]))
-    try:
-        with torch.no_grad():
-            for end in ends:
-                network(end)
-    finally:
-        handle.remove()
-    return torch.minimum(*caught), torch.maximum(*caught)
+    taken = []
+    for end in (_filled(example, low, rule.name), _filled(example, high, rule.name)):
+        with remembering([layer]), torch.no_grad():
+            network(end)
+            taken.append(layer.taken[0])
+    return torch.minimum(*taken), torch.maximum(*taken)
 
 
 def _filled(example: Tensor, value: float | tuple[float, ...], rule: str) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -15,7 +16,7 @@ from lrpdyn.errors import UsageError
 from lrpdyn.lrp import rules
 from lrpdyn.lrp.rules import STABILISER, RuleFunction
 
-#: A number, one number for each channel, or None: told by the architecture's preprocessing.
+#: A number, one number for each channel, or None: taken from the architecture's preprocessing.
 Value = float | tuple[float, ...] | None
 Parameters = Mapping[str, Value]
 
@@ -79,7 +80,7 @@ class RuleDefinition:
 
 @dataclass(frozen=True)
 class Rule:
-    """A rule as the user asked for it, with every parameter filled in."""
+    """A rule as the user requested it, with every parameter filled in."""
 
     name: str
     parameters: Parameters
@@ -140,83 +141,60 @@ def _check_box(parameters: Parameters) -> None:
     if low is None or high is None:
         return
     lows, highs = (v if isinstance(v, tuple) else (v,) for v in (low, high))
-    if len(lows) != len(highs) and 1 not in (len(lows), len(highs)):
+    lows *= len(highs) if len(lows) == 1 else 1
+    highs *= len(lows) if len(highs) == 1 else 1
+    if len(lows) != len(highs):
         raise UsageError(f"rule zbox: found {len(lows)} lower and {len(highs)} upper bounds")
-    pairs = zip(lows * (len(highs) if len(lows) == 1 else 1),
-                highs * (len(lows) if len(highs) == 1 else 1), strict=True)  # fmt: skip
-    if any(a >= b for a, b in pairs):
+    if any(a >= b for a, b in zip(lows, highs, strict=True)):
         raise UsageError("rule zbox: each lower bound must lie below its upper one")
 
 
-_LEAST_LOSS = "1, less what biases take"
+_NEARLY_ALL = "1, less what biases take"
 _CANCELLING = "100 and more, for terms of both signs cancel"
+_WITH_SUMS = (*LINEAR, "average-pooling", "sum")
 
 RULES: dict[str, RuleDefinition] = {
     "zplus": RuleDefinition(
-        function=rules.zplus,
+        function=rules.zplus, kinds=_WITH_SUMS, title="z-plus", usual_sum=_NEARLY_ALL,
+        shows_support_only=True, denominator=rules.positive_part,
         source="Bach et al. 2015, eq. 60; Montavon et al. 2017, eq. 15",
-        kinds=(*LINEAR, "average-pooling", "sum"),
-        title="z-plus",
-        usual_sum=_LEAST_LOSS,
-        shows_support_only=True,
-        denominator=rules.positive_part,
     ),
     "epsilon": RuleDefinition(
-        function=rules.epsilon,
-        parameters={"epsilon": STABILISER},
-        source="Bach et al. 2015, eq. 58",
-        kinds=(*LINEAR, "average-pooling", "sum"),
-        check=_check_epsilon,
-        usual_sum=_CANCELLING,
-        terms_cancel=True,
-        denominator=rules.whole_output,
+        function=rules.epsilon, parameters={"epsilon": STABILISER}, check=_check_epsilon,
+        kinds=_WITH_SUMS, usual_sum=_CANCELLING, terms_cancel=True,
+        denominator=rules.whole_output, source="Bach et al. 2015, eq. 58",
     ),
     "gamma": RuleDefinition(
-        function=rules.gamma,
-        parameters={"gamma": 0.25},
-        source="Montavon et al. 2019, sec. 10.2.3; Andeol et al. 2021",
-        usual_sum="1 to 6",
+        function=rules.gamma, parameters={"gamma": 0.25}, usual_sum="1 to 6",
         denominator=rules.favoured_output,
+        source="Montavon et al. 2019, sec. 10.2.3; Andeol et al. 2021",
     ),
     "lrp0": RuleDefinition(
-        function=rules.lrp0,
-        source="Bach et al. 2015, eq. 56",
-        usual_sum=_CANCELLING,
-        terms_cancel=True,
-        denominator=rules.whole_output,
+        function=rules.lrp0, usual_sum=_CANCELLING, terms_cancel=True,
+        denominator=rules.whole_output, source="Bach et al. 2015, eq. 56",
     ),
     "alphabeta": RuleDefinition(
-        function=rules.alphabeta,
-        parameters={"alpha": 2.0, "beta": 1.0},
-        source="Bach et al. 2015, eq. 60",
-        check=_check_alphabeta,
+        function=rules.alphabeta, parameters={"alpha": 2.0, "beta": 1.0}, check=_check_alphabeta,
         shows_support_only=lambda parameters: parameters["beta"] == 0,
-        denominator=rules.positive_part,
+        denominator=rules.positive_part, source="Bach et al. 2015, eq. 60",
     ),
     "zbox": RuleDefinition(
-        function=rules.zbox,
-        parameters={"low": None, "high": None},
-        source="Montavon et al. 2017, eq. 14",
-        check=_check_box,
-        usual_sum=_LEAST_LOSS,
-        bounded=True,
+        function=rules.zbox, parameters={"low": None, "high": None}, check=_check_box, bounded=True,
         above="zplus",  # as deep Taylor decomposition has it
+        usual_sum=_NEARLY_ALL, source="Montavon et al. 2017, eq. 14",
     ),
     "wsquare": RuleDefinition(
-        function=rules.wsquare, source="Montavon et al. 2017, eq. 12", usual_sum=_LEAST_LOSS
+        function=rules.wsquare, usual_sum=_NEARLY_ALL, source="Montavon et al. 2017, eq. 12"
     ),
     "flat": RuleDefinition(
-        function=rules.flat, source="Lapuschkin et al. 2019, supplement", usual_sum=_LEAST_LOSS
+        function=rules.flat, usual_sum=_NEARLY_ALL, source="Lapuschkin et al. 2019, supplement"
     ),
-    "pass": RuleDefinition(function=rules.pass_through, source="Bach et al. 2015", kinds=ANY),
+    "pass": RuleDefinition(function=rules.pass_through, kinds=ANY, source="Bach et al. 2015"),
     "norm": RuleDefinition(
-        function=rules.norm,
+        function=rules.norm, kinds=ANY, usual_sum=_CANCELLING, terms_cancel=True,
         source="Bach et al. 2015, eq. 58",
-        kinds=ANY,
-        usual_sum=_CANCELLING,
-        terms_cancel=True,
     ),
-}
+}  # fmt: skip
 #: Names that stand for a rule with its parameters.
 ALIASES = {"alpha2beta1": "alphabeta:2,1", "alpha1beta0": "alphabeta:1,0"}
 #: Captum's own rules, as they are, and the rule here that does exactly what the name says.
@@ -281,7 +259,7 @@ def register_rule(
 
 
 def _same_source(one: RuleFunction, two: RuleFunction) -> bool:
-    """Tell whether a file that registers a rule was merely run again."""
+    """Return whether a file that registers a rule was merely run again."""
     return (
         inspect.isfunction(one)
         and inspect.isfunction(two)
@@ -303,9 +281,12 @@ def rule_definitions() -> dict[str, RuleDefinition]:
     return RULES
 
 
-def _definition(name: str) -> RuleDefinition | None:
-    # Installed packages are looked at only for a name that is not known.
-    return RULES.get(name) or rule_definitions().get(name)
+def _definition(name: str) -> RuleDefinition:
+    # Installed packages are read only for a name that is not known.
+    definition = RULES.get(name) or rule_definitions().get(name)
+    if definition is None:
+        raise unknown_rule(name)
+    return definition
 
 
 def shows_support_only(text: str) -> bool:
@@ -316,23 +297,7 @@ def shows_support_only(text: str) -> bool:
     >>> shows_support_only("winner-takes-all")
     False
     """
-    known = _definition(text.partition(":")[0]) is not None
-    return known and parse_rule(text).shows_support_only
-
-
-def stock_rule(text: str) -> str | None:
-    """Return the name of Captum's own rule that is asked for, or None where it is none of them.
-
-    Raises
-    ------
-    UsageError
-        The prefix is ``captum:`` and the rest is not known.
-    """
-    if not text.startswith("captum:"):
-        return None
-    if text not in STOCK:
-        raise UsageError(f"--rule {text}: expected one of {', '.join(STOCK)}")
-    return text
+    return text.partition(":")[0] in RULES and parse_rule(text).shows_support_only
 
 
 def unknown_rule(name: str, others: tuple[str, ...] = ()) -> UsageError:
@@ -353,21 +318,11 @@ def parse_rule(text: str) -> Rule:
     """
     text = ALIASES.get(text, text)
     name, _, values = text.partition(":")
-    definition = _definition(name)
-    if definition is None:
-        raise unknown_rule(name)
-    given = [value for value in values.split(",") if value.strip()]
-    return make_rule(name, dict(zip(_names(definition, given, text), given, strict=True)))
-
-
-def _names(definition: RuleDefinition, given: list[str], text: str) -> list[str]:
-    names = list(definition.parameters)
+    given, names = [v for v in values.split(",") if v.strip()], list(_definition(name).parameters)
     if len(given) > len(names):
         takes = ", ".join(names) or "no parameter"
-        raise UsageError(
-            f"rule '{text}': {text.partition(':')[0]} takes {takes}, found {len(given)} values"
-        )
-    return names[: len(given)]
+        raise UsageError(f"rule '{text}': {name} takes {takes}, found {len(given)} values")
+    return make_rule(name, dict(zip(names, given, strict=False)))
 
 
 def make_rule(name: str, given: Mapping[str, object]) -> Rule:
@@ -379,33 +334,31 @@ def make_rule(name: str, given: Mapping[str, object]) -> Rule:
         A parameter is not known, or its value makes no sense.
     """
     definition = _definition(name)
-    if definition is None:
-        raise unknown_rule(name)
     unknown = [key for key in given if key not in definition.parameters]
     if unknown:
         takes = ", ".join(definition.parameters) or "no parameter"
         raise UsageError(f"rule {name} takes {takes}, found {', '.join(unknown)}")
-    parameters = {**definition.parameters}
-    for key, value in given.items():
-        parameters[key] = _value(name, key, value, signed=definition.bounded)
+    signed = definition.bounded
+    read = {key: _value(name, key, value, signed=signed) for key, value in given.items()}
+    parameters = {**definition.parameters, **read}
     if definition.check is not None:
         definition.check(parameters)
     return Rule(name, parameters)
 
 
 def _value(rule: str, key: str, value: object, *, signed: bool) -> Value:
-    entries = value.split("/") if isinstance(value, str) else value
-    many = isinstance(entries, list | tuple)
+    given = value.split("/") if isinstance(value, str) else value
+    entries = list(given) if isinstance(given, list | tuple) else [given]
     numbers = []
-    for entry in entries if isinstance(entries, list | tuple) else [entries]:
+    for entry in entries:
         try:
             number = float(entry)  # type: ignore[arg-type]
         except (TypeError, ValueError):
-            number = float("nan")
-        if not (-float("inf") if signed else 0) <= number < float("inf") or number == -float("inf"):
+            number = math.nan
+        if not math.isfinite(number) or (number < 0 and not signed):
             least = "a number" if signed else "a number of 0 or more"
             raise UsageError(f"rule '{rule}': {key} must be {least}, found '{value}'")
         numbers.append(number)
-    if many and len(numbers) > 1 and not signed:
+    if len(numbers) > 1 and not signed:
         raise UsageError(f"rule '{rule}': {key} takes one number, found '{value}'")
     return tuple(numbers) if len(numbers) > 1 else numbers[0]

@@ -7,7 +7,8 @@ that joins several branches gives a tuple, one for each. Weights are never chang
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+import operator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,7 +68,7 @@ class _Term:
         self.output = self._output.detach()
 
     def gradients(self, cotangent: Tensor) -> tuple[Tensor, ...]:
-        # Of a number: asked for a vector's, torch imports its symbolic shapes, for half a second.
+        # Of a number: for a vector's, torch imports its symbolic shapes, for half a second.
         with torch.enable_grad():
             weighted = (self._output * cotangent).sum()
         return torch.autograd.grad(weighted, self._leaves)
@@ -108,11 +109,9 @@ def _own_term(call: Call) -> _LinearTerm:
     return _LinearTerm(call, call.x, call.linear.weights(), call.output)
 
 
-def _total(tensors: list[Tensor]) -> Tensor:
-    total = tensors[0]
-    for tensor in tensors[1:]:
-        total = total + tensor
-    return total
+def _total(tensors: Iterable[Tensor]) -> Tensor:
+    # Not the built-in sum, which begins with one addition more.
+    return functools.reduce(operator.add, tensors)
 
 
 def _clamped(call: Call, *, positive: bool) -> Weights:
@@ -137,7 +136,7 @@ def _signed_terms(
 ) -> list[_LinearTerm]:
     """Return the passes of x+ and of x- with their weights; the bias is that of the first.
 
-    Where x has no negative entry the second pass is exactly zero and is left out, its weights too.
+    Where x has no negative entry the second pass is exactly zero and is skipped, its weights too.
     """
     if not float(call.x.amin()) < 0:
         return [_LinearTerm(call, call.x, of_positive())]
@@ -148,9 +147,9 @@ def _signed_terms(
 
 
 def _share(terms: list[_LinearTerm], relevance: Tensor) -> Tensor:
-    """Share in proportion to the contributions that the terms hold."""
-    cotangent = relevance / stabilise(_total([term.output for term in terms]))
-    return _total([term.contribution(cotangent) for term in terms])
+    """Share in proportion to the contributions of the terms."""
+    cotangent = relevance / stabilise(_total(term.output for term in terms))
+    return _total(term.contribution(cotangent) for term in terms)
 
 
 def lrp0(call: Call, relevance: Tensor) -> Tensor:
@@ -193,7 +192,7 @@ def zplus(call: Call, relevance: Tensor) -> Shared:
 
 
 def _pays_in_blocks(call: Call) -> bool:
-    """Tell whether the positive weights of a layer are so many that they are better not all made."""
+    """Return whether a layer has too many positive weights to make them all at once."""
     module = call.linear.module
     return (
         isinstance(module, nn.Linear)
@@ -224,7 +223,7 @@ def _zplus_in_blocks(call: Call, relevance: Tensor) -> Tensor:
 
 def positive_part(call: Call, **parameters: float) -> Tensor:
     """Return the positive contributions to each output of a linear layer: sum_i (x_i w_ij)+ + b_j+."""
-    return _total([term.output for term in _positive_terms(call)])
+    return _total(term.output for term in _positive_terms(call))
 
 
 def whole_output(call: Call, **parameters: float) -> Tensor:
@@ -247,7 +246,7 @@ def _positive_contributions(layer: Layer) -> Callable[..., Tensor]:
     """Return the forward pass of the positive contributions of a layer without weights."""
     if isinstance(layer, Sum):
         return lambda *inputs: _total(
-            [torch.as_tensor(c).clamp(min=0) for c in layer.contributions(*inputs)]
+            torch.as_tensor(c).clamp(min=0) for c in layer.contributions(*inputs)
         )
     return lambda x: layer.compute(x.clamp(min=0))
 
@@ -281,9 +280,9 @@ def gamma(call: Call, relevance: Tensor, *, gamma: float = 0.25) -> Tensor:
         (call.output < 0, lowered, raised),
     ):
         # Behind a ReLU the relevance of negative outputs is zero, and so is their whole share.
-        asked = torch.where(chosen, relevance, 0.0)
-        if bool((asked != 0).any()):
-            shares.append(_share(_signed_terms(call, first, second), asked))
+        of_sign = torch.where(chosen, relevance, 0.0)
+        if bool((of_sign != 0).any()):
+            shares.append(_share(_signed_terms(call, first, second), of_sign))
     return _total(shares) if shares else torch.zeros_like(call.x)
 
 
@@ -371,7 +370,7 @@ def gradient(call: Call, relevance: Tensor) -> Shared:
 
 
 def _is_reshaped(call: Call) -> bool:
-    """Tell whether a layer gave the very entries that it took, in their order."""
+    """Return whether a layer gave the very entries that it took, in their order."""
     same = call.output.data_ptr() == call.x.data_ptr() and call.output.numel() == call.x.numel()
     return same and call.output.is_contiguous() and call.x.is_contiguous()
 
@@ -386,7 +385,7 @@ def norm(call: Call, relevance: Tensor) -> Shared:
 
 
 def fixed_scale(call: Call, relevance: Tensor) -> Tensor:
-    """Share in a LayerNorm or GroupNorm whose scale is held fixed, which makes it linear.
+    """Share in a LayerNorm or GroupNorm whose scale is fixed, which makes it linear.
 
     Ali et al. 2022, "XAI for Transformers: better explanations through conservative propagation",
     eq. 14, with the epsilon rule on the resulting linear map.

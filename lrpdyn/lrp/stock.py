@@ -21,8 +21,8 @@ from captum.attr._utils.lrp_rules import (
 from torch import Tensor, fx, nn
 
 from lrpdyn.errors import ArchitectureError
-from lrpdyn.lrp.attribution import output_layer
-from lrpdyn.lrp.canonical.layers import LINEAR_LAYERS, Concatenation, Sum, Weighted
+from lrpdyn.lrp.attribution import as_linear, output_layer
+from lrpdyn.lrp.canonical.layers import LINEAR_LAYERS, Concatenation, Sum, Weighted, remembering
 from lrpdyn.lrp.plan import layers_of
 from lrpdyn.lrp.registry import STOCK
 
@@ -72,7 +72,9 @@ def explain_with_stock_rule(
             f"Captum's own rules need here; use --rule {STOCK[rule]}"
         )
     wrapped = nn.Sequential(path)
-    _replace(path, name, _folded(head, scores))
+    weight, bias = head.weight.detach(), head.bias
+    folded = as_linear(scores @ weight, None if bias is None else scores @ bias.detach())
+    path.set_submodule(name, folded)
     try:
         _attach(wrapped, rule)
         found: Tensor = LRP(wrapped).attribute(x.detach().clone().requires_grad_(), target=unit)
@@ -82,7 +84,7 @@ def explain_with_stock_rule(
             f"use --rule {STOCK[rule]}, which is exact"
         ) from error
     finally:
-        _replace(path, name, head)
+        path.set_submodule(name, head)
         _detach(wrapped)
     return outputs, found.detach()
 
@@ -92,18 +94,6 @@ def _submodule(path: nn.Module, name: str) -> nn.Module | None:
         return path.get_submodule(name)
     except AttributeError:
         return None
-
-
-def _replace(path: nn.Module, name: str, module: nn.Module) -> None:
-    path.set_submodule(name, module)
-
-
-def _folded(head: nn.Linear, rows: Tensor) -> nn.Linear:
-    folded = nn.Linear(head.in_features, len(rows), bias=head.bias is not None, device="meta")
-    folded.weight = nn.Parameter(rows @ head.weight.detach())
-    if head.bias is not None:
-        folded.bias = nn.Parameter(rows @ head.bias.detach())
-    return folded
 
 
 def _attach(network: nn.Module, rule: str) -> None:
@@ -124,27 +114,15 @@ def _detach(network: nn.Module) -> None:
 
 def reasons(canonised: fx.GraphModule, x: Tensor) -> list[str]:
     """Return why Captum's own rules are known to be wrong for a network and its observations."""
-    found = []
-    inputs: dict[str, Tensor] = {}
-    handles = [
-        layer.register_forward_pre_hook(
-            lambda module, given, name=name: inputs.update({name: given[0]})
-        )
-        for name, layer in layers_of(canonised).items()
-        if isinstance(layer, Weighted)
-    ]
-    try:
-        with torch.no_grad():
-            canonised(x)
-    finally:
-        for handle in handles:
-            handle.remove()
     layers = layers_of(canonised)
-    negative = [name for name, given in inputs.items() if bool((given < 0).any())]
-    biased = [
-        name for name in inputs if (bias := _bias(layers[name])) is not None and bool(bias.any())
-    ]
+    weighted = {name: layer for name, layer in layers.items() if isinstance(layer, Weighted)}
+    with remembering(weighted.values()), torch.no_grad():
+        canonised(x)
+        negative = [name for name, layer in weighted.items() if bool((layer.taken[0] < 0).any())]
+    biases = {name: layer.weights()[1] for name, layer in weighted.items()}
+    biased = [name for name, bias in biases.items() if bias is not None and bool(bias.any())]
     joined = [name for name, layer in layers.items() if isinstance(layer, Sum | Concatenation)]
+    found = []
     for names, what in (
         (negative, "take negative inputs, whose sign is ignored"),
         (biased, "have biases, which stay in the denominator with their sign"),
@@ -154,8 +132,3 @@ def reasons(canonised: fx.GraphModule, x: Tensor) -> list[str]:
             more = f" and {len(names) - 3} more" if len(names) > 3 else ""
             found.append(f"{', '.join(names[:3])}{more} {what}")
     return found
-
-
-def _bias(layer: nn.Module) -> Tensor | None:
-    assert isinstance(layer, Weighted)
-    return layer.weights()[1]

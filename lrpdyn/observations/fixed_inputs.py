@@ -12,14 +12,14 @@ from torch import nn
 
 from lrpdyn.errors import ObservationError
 from lrpdyn.files.npy import open_npz
-from lrpdyn.observations.reading import shapes_inside
+from lrpdyn.observations.reading import naming, shapes_inside
 from lrpdyn.remote.path import as_path
 
 #: Values of fixed inputs by name, (N, features) or (N, C, H, W).
-Held = dict[str, NDArray[np.float32]]
+FixedInputs = dict[str, NDArray[np.float32]]
 
 
-def split_inputs(sources: Sequence[Any], path: nn.Module) -> tuple[list[Any], Held]:
+def split_inputs(sources: Sequence[Any], path: nn.Module) -> tuple[list[Any], FixedInputs]:
     """Return the sources to explain, and the values of the inputs that `path` keeps fixed.
 
     A network with several inputs takes one ``.npz`` file, or a mapping, with an array for each by
@@ -79,13 +79,8 @@ def _arrays(
         for name, shape in shapes.items()
         if name not in sizes
     }
-    try:
-        with open_npz(as_path(source)) as archive:
-            return images, archive.arrays([name for name in sizes if name in shapes])
-    except FileNotFoundError as error:
-        raise ObservationError(f"{source}: no such file") from error
-    except (OSError, ValueError, MemoryError) as error:
-        raise ObservationError(f"{source}: cannot be read as observations: {error}") from error
+    with naming(as_path(source)), open_npz(as_path(source)) as archive:
+        return images, archive.arrays([name for name in sizes if name in shapes])
 
 
 def _checked(array: NDArray[Any], name: str, size: Any, samples: int) -> NDArray[np.float32]:
@@ -109,7 +104,7 @@ def _checked(array: NDArray[Any], name: str, size: Any, samples: int) -> NDArray
     return values
 
 
-def notes(path: nn.Module, held: Held) -> list[str]:
+def notes(path: nn.Module, held: FixedInputs) -> list[str]:
     """Return sentences on the inputs that are fixed."""
     sizes: Mapping[str, Any] = getattr(path, "held", {})
     zero = [name for name in sizes if name not in held]

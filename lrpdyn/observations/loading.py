@@ -19,8 +19,6 @@ from lrpdyn.observations.normalisation import Statistics, from_file, from_option
 from lrpdyn.observations.reading import IMAGES, check_numbers, files_inside, open_observations
 from lrpdyn.remote.path import as_path
 
-__all__ = ["Expected", "Observations", "load_observations"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class Observations:

@@ -63,7 +63,7 @@ def open_observations(path: Path, folder: Path | None) -> Streamed:
         raise ObservationError(
             f"{path}: expected a .npy, .npz, .png or .jpg file, or a folder of them"
         )
-    with _naming(path):
+    with naming(path):
         if suffix in IMAGES:
             return check_numbers(_picture(path), str(path))
         packed = suffix == ".npz" and not is_npy(path)
@@ -72,8 +72,14 @@ def open_observations(path: Path, folder: Path | None) -> Streamed:
 
 
 @contextmanager
-def _naming(path: Path) -> Iterator[None]:
-    """Name the file in the error where it cannot be read."""
+def naming(path: Path) -> Iterator[None]:
+    """Name the file in the error where what is done within cannot read it.
+
+    Raises
+    ------
+    ObservationError
+        The file is not there, or its content is no array.
+    """
     try:
         yield
     except FileNotFoundError as error:
@@ -114,7 +120,7 @@ def shapes_inside(path: Path) -> dict[str, tuple[int, ...]]:
         It cannot be read.
     """
     found: dict[str, tuple[int, ...]] = {}
-    with _naming(path):
+    with naming(path):
         if is_npy(path):
             return found
         with open_npz(path) as archive:
@@ -128,7 +134,7 @@ def _picture(path: Path) -> Streamed:
     """Return a picture that is decoded whenever it is read."""
 
     def decoded(start: int, stop: int) -> NDArray[Any]:
-        with _naming(path):
+        with naming(path):
             return read_picture(path, *_MODES)[start:stop]
 
     return Streamed(picture_shape(path, *_MODES), np.uint8, decoded)

@@ -1,1 +1,1 @@
-"""What stands out in the dynamics, how far, and why."""
+"""Outliers of the dynamics: which, how far out, and why."""

@@ -1,4 +1,4 @@
-"""What is known of a run when its outliers are looked for: plain arrays by step and by transition."""
+"""The facts of a run that outliers are found in: plain arrays by step and by transition."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Truths = NDArray[np.bool_]
 #: What was found by layer of the steps that are `Wanted`, by place in `Steps` and cause.
 Evidence = dict[tuple[int, str], dict[str, Any]]
 
-#: What is said of evidence whose checkpoint is gone.
+#: Stands for evidence whose checkpoint is gone.
 UNAVAILABLE = "unavailable"
 
 
@@ -114,7 +114,7 @@ class PixelsOfSample:
 
 @dataclass(frozen=True)
 class Pixels:
-    """What is known of each pixel of each sample, too many to hold.
+    """What is known of each pixel of each sample, too many for memory.
 
     `relative` is Dynamics over sum |R_i|, (N, H, W) or (N, F), read a few samples at a time;
     `of_sample` gives the rest of a sample that a listed pixel lies in.
@@ -134,13 +134,13 @@ class RunFacts:
     pixels: Pixels
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Wanted:
     """Which steps a report wants evidence by layer of.
 
     `places` in `Steps`; `usual` are places spread over the run, which tell what is usual; `flips`
     has, by transition, the samples whose preferred unit changed, and `samples`, by place, those that
-    stand out there.
+    are outliers there.
     """
 
     places: tuple[int, ...]

@@ -1,4 +1,4 @@
-"""Which steps are looked at more closely: those of flagged transitions and of pathologies."""
+"""Which steps are checked again, layer by layer: those of flagged transitions and of pathologies."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from lrpdyn.outliers.criteria import Criteria, far_above_usual
 from lrpdyn.outliers.facts import Wanted
 from lrpdyn.outliers.fences.population import Population
 
-#: Steps that are looked at, at most: each costs as much as explaining it did.
+#: Steps that are checked again, at most: each costs as much as explaining it did.
 MOST_STEPS = 200
-#: Steps that tell what is usual.
+#: Steps that show what is usual.
 USUAL_STEPS = 8
-#: |R| over |score| that is this many times the run's usual is looked at for unstable denominators.
+#: |R| over |score| that is this many times the run's usual is checked for unstable denominators.
 AMPLIFIED = 5.0
 
 
 def wanted(
     known: Criteria, by_kind: Mapping[str, Population], strongest: Mapping[str, Sequence[int]]
 ) -> Wanted:
-    """Choose the steps whose checkpoints are loaded once more.
+    """Return the steps whose checkpoints are loaded once more.
 
     Parameters
     ----------
@@ -54,16 +54,15 @@ def wanted(
     spread = finite[
         np.linspace(0, len(finite) - 1, min(USUAL_STEPS, len(finite))).round().astype(int)
     ]
-    looked = set(places)
     return Wanted(
-        tuple(places),
-        tuple(int(place) for place in spread) if places else (),
-        {
+        places=tuple(places),
+        usual=tuple(int(place) for place in spread) if places else (),
+        flips={
             transition: _fewer(those)
             for transition, those in flips.items()
-            if those and int(changes.after[transition]) in looked
+            if those and int(changes.after[transition]) in places
         },
-        {place: _fewer(chosen[place]) for place in places},
+        samples={place: _fewer(chosen[place]) for place in places},
     )
 
 

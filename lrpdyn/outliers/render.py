@@ -22,8 +22,8 @@ Report = Mapping[str, Any]
 _SHOWN = 3
 #: Positive values that a fence needs, as `lrpdyn.outliers.fences.fences` has it; that module loads NumPy.
 _FEWEST = 20
-#: Causes that a row of a table has, and the share from which one is told there.
-_TOLD, _LEAST_SHARE = 4, 0.1
+#: Causes that a row of a table has, and the least share of one of them.
+_MOST_CAUSES, _LEAST_SHARE = 4, 0.1
 
 
 def entries(report: Report, kinds: Sequence[str]) -> list[tuple[str, int, dict[str, Any]]]:
@@ -35,8 +35,8 @@ def entries(report: Report, kinds: Sequence[str]) -> list[tuple[str, int, dict[s
     ]
 
 
-def found(report: Report, severity: str) -> bool:
-    """Tell whether the report holds what ``--fail-on`` looks for."""
+def contains(report: Report, severity: str) -> bool:
+    """Return whether the report has what ``--fail-on`` looks for: mild, far or pathology."""
     if severity == "pathology":
         return bool(report["pathologies"])
     totals = [report["totals"][kind] for kind in KINDS]
@@ -44,7 +44,7 @@ def found(report: Report, severity: str) -> bool:
 
 
 def as_json(report: Report, kinds: Sequence[str], top: int | None) -> str:
-    """Return the report as JSON, as `compute` stored it but for what was not asked for."""
+    """Return the report as JSON, as `compute` stored it, less what was not requested."""
     chosen = {
         key: value[:top] if key in (*kinds, "pathologies") else value
         for key, value in report.items()
@@ -173,7 +173,7 @@ def _advice(
     heading: str,
 ) -> list[str]:
     """Return what to do next, by cause, for the causes that are shown."""
-    named = {cause["cause"] for entry in shown for cause in told(entry)}
+    named = {cause["cause"] for entry in shown for cause in main_causes(entry)}
     chosen = [
         [name, f"{meaning_of(name)}. {advice}"]
         for name, advice in report.get("advice", {}).items()
@@ -206,7 +206,7 @@ def summary(report: Report, kind: str) -> str:
 def _row(entry: Mapping[str, Any]) -> list[str]:
     value, fence = entry["value"], entry["fence_far"]
     beyond = f"{value / fence:.2f} x far" if fence and value is not None else ""
-    why = "; ".join(in_words(cause) for cause in told(entry))
+    why = "; ".join(in_words(cause) for cause in main_causes(entry))
     number = "" if value is None else f"{value:.4g}"
     severity = entry["severity"]
     if severity != "none" and entry.get("form"):
@@ -216,14 +216,18 @@ def _row(entry: Mapping[str, Any]) -> list[str]:
     return [place(entry["where"]), number, beyond, severity, why]
 
 
-def told(entry: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+def main_causes(entry: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """Return the causes of an entry that a table has room for, strongest first."""
     large = [c for c in entry["causes"] if c["share"] is None or c["share"] >= _LEAST_SHARE]
-    return large[:_TOLD]
+    return large[:_MOST_CAUSES]
 
 
 def place(where: Mapping[str, int]) -> str:
-    """Return where something is, in words."""
+    """Return where something is, in words.
+
+    >>> place({"from_step": 1000, "to_step": 2000, "sample": 3})
+    '1,000 -> 2,000, sample 3'
+    """
     words = []
     if "from_step" in where:
         words.append(f"{where['from_step']:,} -> {where['to_step']:,}")
@@ -239,7 +243,11 @@ def place(where: Mapping[str, int]) -> str:
 
 
 def in_words(cause: Mapping[str, Any]) -> str:
-    """Return one cause with its share and its evidence."""
+    """Return one cause with its share and its evidence.
+
+    >>> in_words({"cause": "score_growth", "share": 0.25, "evidence": "score 1 -> 2, x 2"})
+    'score_growth 25 % (score 1 -> 2, x 2)'
+    """
     share = "" if cause["share"] is None else f" {100 * cause['share']:.0f} %"
     return f"{cause['cause']}{share} ({cause['evidence']})"
 

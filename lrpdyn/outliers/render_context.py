@@ -1,4 +1,4 @@
-"""What stands beside the outliers in a report for people: phases, regions, what the maps are worth."""
+"""The sections of a report next to the outliers: phases, regions, agreement, training curve."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def _regions(regions: Mapping[str, Any] | None, draw: Draw, heading: str) -> lis
 
 
 def _agreement(agreement: Mapping[str, Any] | None, heading: str) -> list[str]:
-    """Return whether relevance ranks patches as painting them over does."""
+    """Return how well relevance ranks patches as painting them over does."""
     if agreement is None:
         return []
     parts = [

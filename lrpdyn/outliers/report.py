@@ -29,9 +29,9 @@ from lrpdyn.outliers.recheck import wanted
 VARIES = 1.2
 
 
-@dataclass(frozen=True)
-class StandingOut:
-    """What stands out of a run, before anything is said of why.
+@dataclass(frozen=True, kw_only=True)
+class Outliers:
+    """The outliers of a run, before their causes are known.
 
     `by_kind` and `pixels` are the values with their fences, `listed` has the strongest of each kind:
     the entries of the report and their places.
@@ -43,18 +43,18 @@ class StandingOut:
     listed: dict[str, tuple[list[dict[str, Any]], list[int]]]
 
     def wanted(self) -> Wanted:
-        """Return the steps of which evidence by layer would tell why."""
+        """Return the steps that need evidence by layer."""
         if not self.facts.changes.change.size:
-            return Wanted((), (), {}, {})
+            return Wanted(places=(), usual=(), flips={}, samples={})
         places = {kind: places for kind, (_, places) in self.listed.items()}
-        return wanted(Criteria(self.facts, {}), self.by_kind, places)
+        return wanted(Criteria(self.facts), self.by_kind, places)
 
 
-def standing_out(facts: RunFacts) -> StandingOut:
-    """Return what stands out of a run."""
+def find_outliers(facts: RunFacts) -> Outliers:
+    """Return the outliers of a run."""
     by_kind, pixels = populations(facts), pixels_of(facts)
     listed = {kind: entries(of) for kind, of in _in_order(by_kind, pixels).items()}
-    return StandingOut(facts, by_kind, pixels, listed)
+    return Outliers(facts=facts, by_kind=by_kind, pixels=pixels, listed=listed)
 
 
 def _in_order(
@@ -97,10 +97,10 @@ def pixels_of(facts: RunFacts) -> PixelPopulation:
     return pixel_population(facts.pixels.relative, pixel)
 
 
-def build_report(outliers: StandingOut, evidence: Evidence) -> dict[str, Any]:
-    """Return the report as the plain data of ``outliers.json``: what stands out, and why.
+def build_report(outliers: Outliers, evidence: Evidence) -> dict[str, Any]:
+    """Return the report as the plain data of ``outliers.json``: outliers and their causes.
 
-    `evidence` is that of the steps that `StandingOut.wanted` names; the entries of
+    `evidence` is that of the steps that `Outliers.wanted` names; the entries of
     `outliers` are completed.
     """
     by_kind, listed = outliers.by_kind, outliers.listed
@@ -147,7 +147,7 @@ def _per_unit(
     by_kind: Mapping[str, Population],
     listed: Mapping[str, tuple[list[dict[str, Any]], list[int]]],
 ) -> None:
-    """Say of steps and cells how far out they are per unit of step, where spacing varies."""
+    """Add to steps and cells how severe they are per unit of step, where spacing varies."""
     lengths = known.lengths
     if not lengths.size or lengths.max() <= VARIES * lengths.min():
         return

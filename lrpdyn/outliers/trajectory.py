@@ -1,4 +1,4 @@
-"""What a run looks at over training: phases, and regions with their shares and effects, as data."""
+"""Phases of training, and regions with their shares and effects over training, as data."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ def trajectory(records: Records, regions: Regions | None, rule: str) -> dict[str
     Parameters
     ----------
     records
-        Of whose steps those that are not finite are left out.
+        Steps that are not finite are skipped.
     regions
         None where none are given: phases are then of the L1-normalised maps.
     rule
-        The name of the rule, beside which agreement is told.
+        The name of the rule, which is reported with the agreement.
     """
     finite = records["finite"]
     steps = records["step"][finite]
@@ -42,9 +42,9 @@ def trajectory(records: Records, regions: Regions | None, rule: str) -> dict[str
 
 
 def _phases(vectors: Floats, steps: Integers, *, alike: bool = False) -> dict[str, Any]:
-    """Return the phases of what is looked at (S, D) at the steps (S,), less those where nothing is.
+    """Return the phases of vectors (S, D) at the steps (S,), less steps that are not finite.
 
-    A step whose maps are zero has no shares; a region that no sample holds has none at any step. With
+    A step whose maps are zero has no shares; a region that is in no sample has none at any step. With
     `alike` columns are brought to the same variance.
     """
     known = np.isfinite(vectors).any(axis=0)
@@ -54,14 +54,14 @@ def _phases(vectors: Floats, steps: Integers, *, alike: bool = False) -> dict[st
 
 
 def _means(values: Floats) -> Floats:
-    """Return the mean over the samples that hold a region, (S, R): few may depend on an object."""
+    """Return the mean over the samples that have a region, (S, R): an object may be in few."""
     finite = [[row[np.isfinite(row)] for row in of_step] for of_step in values]
     means = [[row.mean() if len(row) else np.nan for row in of_step] for of_step in finite]
     return np.array(means, dtype=np.float64)
 
 
 def _alike(columns: Floats) -> Floats:
-    """Bring columns to the same variance: shares and effects have units of their own."""
+    """Return columns of the same variance: shares and effects have different units."""
     spread = columns.std(axis=0)
     return columns / np.where(spread > 0, spread, 1.0)
 

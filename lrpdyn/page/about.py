@@ -1,4 +1,4 @@
-"""What was asked, what was done and what was checked, as terms and their words."""
+"""What was requested, what was done and what was checked, as terms and their words."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lrpdyn.run.reader import RunFolder
 from lrpdyn.run.summary import closing_words
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Checkpoint:
     """A row of the table of checkpoints."""
 
@@ -22,7 +22,7 @@ class Checkpoint:
     sha256: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Facts:
     """Terms with their words: the checks, then the manifest; and the checkpoints."""
 
@@ -35,18 +35,18 @@ def facts_of(run: RunFolder) -> Facts:
     """Return the facts of a run."""
     checkpoints = tuple(
         Checkpoint(
-            "" if entry["step"] is None else f"{entry['step']:,}",
-            entry["path"],
-            entry["format"] or "",
-            entry["status"].replace("_", " "),
-            entry["reason"] or "",
-            (entry["sha256"] or "")[:12],
+            step="" if entry["step"] is None else f"{entry['step']:,}",
+            path=entry["path"],
+            kind=entry["format"] or "",
+            status=entry["status"].replace("_", " "),
+            reason=entry["reason"] or "",
+            sha256=(entry["sha256"] or "")[:12],
         )
         for entry in run.manifest["checkpoints"]
     )
     # What closing words say of outliers stands above their table.
     checks = tuple(pair for pair in closing_words(run) if pair[0] != "outliers")
-    return Facts(checks, tuple(_manifest(run.manifest)), checkpoints)
+    return Facts(checks=checks, manifest=tuple(_manifest(run.manifest)), checkpoints=checkpoints)
 
 
 def _manifest(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -75,6 +75,6 @@ def _manifest(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _called(name: str, arguments: Mapping[str, Any]) -> str:
-    """Return a name with its arguments, those that are none left out."""
+    """Return a name with its arguments, without those that are None."""
     given = ", ".join(f"{key} {value}" for key, value in arguments.items() if value is not None)
     return f"{name} ({given})" if given else name

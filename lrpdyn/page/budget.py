@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-#: Pixels of maps that a page holds before steps are left out: 200 steps of four samples of 84 x 84.
+#: Pixels of maps that a page holds before steps are skipped: 200 steps of four samples of 84 x 84.
 MOST_PIXELS = 200 * 4 * 84 * 84
 MOST_SAMPLES = 16
 
@@ -30,11 +30,11 @@ class Flagged:
         return self.steps | {step for step, _ in self.cells}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Kept:
     """The steps of the slider, and of each the samples whose maps the page holds.
 
-    `note` says what is left out; empty where nothing is.
+    `note` says what is skipped; empty where nothing is.
     """
 
     steps: tuple[int, ...]
@@ -94,7 +94,7 @@ def keep(
     """
     shown, most = tuple(samples), most_pixels // pixels
     if len(steps) * len(shown) <= most:
-        return Kept(tuple(steps), (shown,) * len(steps), "")
+        return Kept(steps=tuple(steps), samples=(shown,) * len(steps), note="")
     ends, known = {steps[0], steps[-1]}, set(steps)
     of_cells = (
         ""
@@ -112,7 +112,7 @@ def keep(
         f"{len(chosen):,} of {len(steps):,} steps have pictures: steps evenly spaced, and all that "
         f"are flagged{of_cells}. Numbers and curves are of all steps."
     )
-    return Kept(chosen, maps, note)
+    return Kept(steps=chosen, samples=maps, note=note)
 
 
 def _filled(
@@ -122,7 +122,7 @@ def _filled(
     samples: int,
     most: int,
 ) -> set[int]:
-    """Return `whole` and as many steps, evenly spaced, as there is room for beside the cells."""
+    """Return `whole` and as many steps, evenly spaced, as there is room for next to the cells."""
     room = most // samples
     for count in range(room, 0, -max(1, room // 100)):
         even = np.linspace(0, len(steps) - 1, count).round().astype(int)

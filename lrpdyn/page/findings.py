@@ -11,17 +11,17 @@ from lrpdyn.outliers.render import (
     KINDS,
     beyond_or_strongest,
     grouped,
+    main_causes,
     place,
     shifts_in_words,
     summary,
-    told,
 )
 
 #: Rows of a kind; outliers.csv has all.
 MOST_ROWS = 100
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Cause:
     """One cause: its name, its meaning, its share in words ("" without one), its evidence."""
 
@@ -31,7 +31,7 @@ class Cause:
     evidence: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Finding:
     """A row of the table.
 
@@ -51,7 +51,7 @@ class Finding:
     column: int | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Phase:
     """A stretch of steps; `sure` is the share of resamples that agree on where it begins."""
 
@@ -60,9 +60,9 @@ class Phase:
     sure: float | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Findings:
-    """What stands out: rows, a line on each population, advice by cause, phases, shifts."""
+    """The outliers: rows, a line on each population, advice by cause, phases, shifts."""
 
     rows: tuple[Finding, ...]
     summaries: tuple[str, ...]
@@ -85,12 +85,12 @@ def findings_of(report: Mapping[str, Any], steps: Sequence[int]) -> Findings:
         if name in named
     ]
     return Findings(
-        tuple(rows),
-        tuple(summary(report, kind) for kind in KINDS),
-        tuple(advice),
-        _phases(phases["borders"], steps),
-        phases["why"],
-        tuple(shifts_in_words(report)),
+        rows=tuple(rows),
+        summaries=tuple(summary(report, kind) for kind in KINDS),
+        advice=tuple(advice),
+        phases=_phases(phases["borders"], steps),
+        why_no_phases=phases["why"],
+        shifts=tuple(shifts_in_words(report)),
     )
 
 
@@ -101,7 +101,7 @@ def _phases(borders: Sequence[Mapping[str, Any]], steps: Sequence[int]) -> tuple
     sure = [None, *(border["sure"] for border in borders)]
     ends = [max(step for step in steps if step < first) for first in firsts[1:]]
     return tuple(
-        Phase(first, last, how_sure)
+        Phase(first=first, last=last, sure=how_sure)
         for first, last, how_sure in zip(firsts, [*ends, steps[-1]], sure, strict=True)
     )
 
@@ -114,7 +114,18 @@ def _of_group(step: int, members: Sequence[Mapping[str, Any]]) -> Finding:
     where = f"step {step:,}" + (f", {word} {which}" if samples else "")
     causes = _causes(members[0])
     first = samples[0] if samples else None
-    return Finding("pathologies", where, "pathology", "", "", causes, step, first, None, None)
+    return Finding(
+        kind="pathologies",
+        where=where,
+        severity="pathology",
+        value="",
+        beyond="",
+        causes=causes,
+        step=step,
+        sample=first,
+        row=None,
+        column=None,
+    )
 
 
 def _of_entry(kind: str, entry: Mapping[str, Any]) -> Finding:
@@ -124,26 +135,26 @@ def _of_entry(kind: str, entry: Mapping[str, Any]) -> Finding:
         severity += f" {entry['form']}"
     row = where.get("row", 0 if "column" in where else None)
     return Finding(
-        kind,
-        place(where).replace("->", "→"),
-        severity,
-        "" if value is None else f"{value:.4g}",
-        f"{value / fence:.2f}" if fence and value is not None else "",
-        _causes(entry),
-        where.get("to_step", where.get("step")),
-        where.get("sample"),
-        row,
-        where.get("column"),
+        kind=kind,
+        where=place(where).replace("->", "→"),
+        severity=severity,
+        value="" if value is None else f"{value:.4g}",
+        beyond=f"{value / fence:.2f}" if fence and value is not None else "",
+        causes=_causes(entry),
+        step=where.get("to_step", where.get("step")),
+        sample=where.get("sample"),
+        row=row,
+        column=where.get("column"),
     )
 
 
 def _causes(entry: Mapping[str, Any]) -> tuple[Cause, ...]:
     return tuple(
         Cause(
-            cause["cause"],
-            meaning_of(cause["cause"]),
-            "" if cause["share"] is None else f"{100 * cause['share']:.0f} %",
-            cause["evidence"],
+            name=cause["cause"],
+            meaning=meaning_of(cause["cause"]),
+            share="" if cause["share"] is None else f"{100 * cause['share']:.0f} %",
+            evidence=cause["evidence"],
         )
-        for cause in told(entry)
+        for cause in main_causes(entry)
     )

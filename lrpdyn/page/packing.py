@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 #: Levels on each side of zero. They are spaced by the square root, so that what is small against the
-#: largest is told apart too: a value is right to 1 / levels of itself at the largest, and to three
+#: largest is visible too: a value is right to 1 / levels of itself at the largest, and to three
 #: times that at a tenth of it.
 RELEVANCE_LEVELS, CHANGE_LEVELS = 127, 63
 

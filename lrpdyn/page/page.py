@@ -13,13 +13,13 @@ from lrpdyn.page.budget import MOST_PIXELS, Flagged, Kept, choose_samples, flagg
 from lrpdyn.page.findings import Findings, findings_of
 from lrpdyn.page.pictures import Observations, View, observations_of, views_of
 from lrpdyn.page.series import Series, series_of
+from lrpdyn.run.question import unit_of
 from lrpdyn.run.reader import RunFolder
 from lrpdyn.run.series import table_series
-from lrpdyn.run.summary import UNITS
 from lrpdyn.run.training_curve import Curve
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Page:
     """What the page of a run holds.
 
@@ -36,7 +36,7 @@ class Page:
     units
         Which unit is explained, (steps, samples); -1 where it is not known.
     notes
-        What is left out.
+        What is not shown.
     """
 
     name: str
@@ -90,7 +90,7 @@ def page_of(run: RunFolder, curve: Curve | None = None, most_pixels: int = MOST_
         rule=run.manifest["rule"]["name"],
         question=run.question,
         step_unit=run.manifest["unit"],
-        output_unit=UNITS.get(run.manifest["head"], "unit"),
+        output_unit=unit_of(run.manifest),
         steps=run.steps,
         samples=tuple(samples),
         kept=kept,

@@ -16,7 +16,7 @@ from lrpdyn.page.packing import CHANGE_LEVELS, RELEVANCE_LEVELS, PackedMap, pack
 from lrpdyn.run.reader import RunFolder
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class View:
     """Maps that share a colour scale.
 
@@ -39,7 +39,7 @@ class View:
     maps: list[list[PackedMap | None]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Observations:
     """What the network saw, by sample of the page.
 
@@ -74,7 +74,16 @@ def observations_of(run: RunFolder, samples: Sequence[int]) -> Observations:
     chosen = run.observations[list(samples)]
     if chosen.ndim == 2:
         values = [[float(f"{value:.5g}") for value in row] for row in chosen.tolist()]
-        return Observations(1, chosen.shape[1], 0, "", 0.0, 1.0, [], values)
+        return Observations(
+            height=1,
+            width=chosen.shape[1],
+            channels=0,
+            note="",
+            low=0.0,
+            high=1.0,
+            pictures=[],
+            values=values,
+        )
     channels, height, width = chosen.shape[1:]
     # One stretch of grey for all samples of the run, as its figures have it.
     everything = style.displayed_observations(run.observations)
@@ -86,7 +95,14 @@ def observations_of(run: RunFolder, samples: Sequence[int]) -> Observations:
     pictures = [pack_bytes(picture) for picture in shown]
     coloured = 3 if channels == 3 else 1
     return Observations(
-        height, width, coloured, style.channel_note(channels), low, high, pictures, []
+        height=height,
+        width=width,
+        channels=coloured,
+        note=style.channel_note(channels),
+        low=low,
+        high=high,
+        pictures=pictures,
+        values=[],
     )
 
 
@@ -100,12 +116,12 @@ def views_of(run: RunFolder, samples: Sequence[int], kept: Kept) -> dict[str, Vi
     place = {sample: i for i, sample in enumerate(samples)}
     relevance: list[list[NDArray[Any] | None]] = []
     change: list[list[NDArray[Any] | None]] = []
-    for step, held in zip(kept.steps, kept.samples, strict=True):
-        now = normalise(run.relevance[step][list(held)], how)
-        relevance.append(_placed(pixels(now), held, place))
+    for step, shown in zip(kept.steps, kept.samples, strict=True):
+        now = normalise(run.relevance[step][list(shown)], how)
+        relevance.append(_placed(pixels(now), shown, place))
         if step in before:
-            then = normalise(run.relevance[before[step]][list(held)], how)
-            change.append(_placed(pixels(np.abs(now - then)), held, place))
+            then = normalise(run.relevance[before[step]][list(shown)], how)
+            change.append(_placed(pixels(np.abs(now - then)), shown, place))
         else:
             change.append([None] * len(samples))
     whole = {
@@ -120,11 +136,11 @@ def views_of(run: RunFolder, samples: Sequence[int], kept: Kept) -> dict[str, Vi
 
 
 def _placed(
-    maps: NDArray[Any], held: Sequence[int], place: dict[int, int]
+    maps: NDArray[Any], shown: Sequence[int], place: dict[int, int]
 ) -> list[NDArray[Any] | None]:
     """Put the maps of some samples where the page has them; float32, for there may be many."""
     row: list[NDArray[Any] | None] = [None] * len(place)
-    for sample, values in zip(held, maps, strict=True):
+    for sample, values in zip(shown, maps, strict=True):
         row[place[sample]] = values.astype(np.float32)
     return row
 
@@ -136,4 +152,10 @@ def _view(maps: Sequence[Sequence[NDArray[Any] | None]], levels: int) -> View:
     packed = [
         [None if values is None else pack_map(values, levels) for values in row] for row in maps
     ]
-    return View(levels, scale.limit, scale.note, bool(everything.min() < 0), packed)
+    return View(
+        levels=levels,
+        limit=scale.limit,
+        note=scale.note,
+        signed=bool(everything.min() < 0),
+        maps=packed,
+    )

@@ -15,6 +15,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from lrpdyn.figures.canvas import style
+from lrpdyn.figures.canvas.look import COLOURS, SIGNED_COLOURS
 from lrpdyn.page.figures import curve_items, history_items
 from lrpdyn.page.page import Page
 from lrpdyn.page.pictures import View
@@ -95,8 +96,8 @@ def _data(page: Page) -> dict[str, Any]:
         "observations": seen,
         "views": {name: _view(view) for name, view in page.views.items()},
         "colours": {
-            "sequential": _ramp(style.COLOURS),
-            "signed": _ramp(style.SIGNED_COLOURS),
+            "sequential": _ramp(COLOURS),
+            "signed": _ramp(SIGNED_COLOURS),
         },
         "units": [[None if u < 0 else u for u in row] for row in page.units.tolist()],
         "series": [

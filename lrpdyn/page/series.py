@@ -20,7 +20,7 @@ Floats = NDArray[np.float64]
 MOST_REGIONS = 6
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Series:
     """One curve a sample over all steps that have relevance.
 
@@ -50,10 +50,18 @@ def series_of(run: RunFolder, samples: Sequence[int], curve: Curve | None) -> li
     suffix = tables.typical if tables.replaced_rows else ""
 
     def of_step(name: str, title: str) -> Series:
-        return Series(tables.column(name), f"{title}{suffix}", tables.of_steps(name, samples))
+        return Series(
+            name=tables.column(name),
+            title=f"{title}{suffix}",
+            values=tables.of_steps(name, samples),
+        )
 
     def of_transition(name: str, title: str) -> Series:
-        return Series(tables.column(name), f"{title}{suffix}", tables.of_transitions(name, samples))
+        return Series(
+            name=tables.column(name),
+            title=f"{title}{suffix}",
+            values=tables.of_transitions(name, samples),
+        )
 
     found = [] if curve is None else [_training(curve, steps, len(samples))]
     found += [
@@ -73,7 +81,7 @@ def series_of(run: RunFolder, samples: Sequence[int], curve: Curve | None) -> li
 
 def _training(curve: Curve, steps: NDArray[np.int64], samples: int) -> Series:
     values = np.repeat(curve.at(steps)[:, None], samples, axis=1)
-    return Series("training", f"Training curve: {curve.source}", values)
+    return Series(name="training", title=f"Training curve: {curve.source}", values=values)
 
 
 def _entropy_title(run: RunFolder) -> str:

@@ -64,13 +64,13 @@ def by_processes(
 
 
 class BlockWorker:
-    """Explains checkpoints by their place in the listing; each process has one of its own."""
+    """Explains checkpoints by their place in the listing; each process has its own."""
 
     def __init__(self, job: Job, question: Question) -> None:
         memory.keep()
         self.job, self.question, self.times = job, question, Times()
         values = job.observations.values
-        self.evidence = StepEvidence(job.model, values, job.painting, trust=job.trust)
+        self.evidence = StepEvidence(job.model, values, job.painting, trust=job.options.trust)
         #: As requested, or smaller once the device's memory ran out.
         self.batch_size = job.model.batch_size
         self.next = 0
@@ -79,8 +79,8 @@ class BlockWorker:
     def __call__(self, block: Sequence[int], longest: float = math.inf) -> Outcomes:
         """Return the facts of each checkpoint, and the seconds that it took.
 
-        The first that fails ends it, but for a bad checkpoint under skip_bad; so does being told to
-        stop, and the first one after `longest` seconds.
+        The first that fails ends it, but for a bad checkpoint under skip_bad; so does a signal, and
+        the first one after `longest` seconds.
         """
         outcomes: list[Outcome] = []
         begun = time.monotonic()
@@ -95,7 +95,7 @@ class BlockWorker:
                 outcomes.append(self._explain(checkpoint))
             except (CheckpointError, ArchitectureError) as error:
                 outcomes.append(error)
-                if not self.job.skip_bad:
+                if not self.job.options.skip_bad:
                     break
                 continue
             except RunError as error:
@@ -112,8 +112,8 @@ class BlockWorker:
         job, times = self.job, self.times
         size, modified = stamp(checkpoint.path, checkpoint.format)
         with times.of(READING):
-            self.evidence.hold(self.before)
-            loaded = load(job.model, checkpoint, trust=job.trust)
+            self.evidence.set_before(self.before)
+            loaded = load(job.model, checkpoint, trust=job.options.trust)
         parts: list[Explanation] = []
         with times.of("explaining and storing"):
             written = job.storage.save(
@@ -157,7 +157,7 @@ class BlockWorker:
         self.batch_size = size
 
     def _smaller_batches(self) -> dict[str, int]:
-        """Return the size of the batches where it is not what was asked for: last bits may differ."""
+        """Return the size of the batches where it is not what was requested: last bits may differ."""
         fewer = self.batch_size != self.job.model.batch_size
         return {"batch_size": self.batch_size} if fewer else {}
 
@@ -166,7 +166,7 @@ class BlockWorker:
     ) -> Iterator[NDArray[np.float32]]:
         """Yield the maps of one batch after the other; what else there is of it goes to `parts`.
 
-        There the maps are replaced by whether they are finite: nobody holds those of all samples.
+        There the maps are replaced by whether they are finite: those of all samples are never in memory.
         """
         job = self.job
         with self.evidence.watching():
@@ -181,10 +181,10 @@ class BlockWorker:
 def checkpoint_before(job: Job, place: int) -> Checkpoint | None:
     """Return the last checkpoint before a place that can be loaded."""
     for checkpoint in reversed(job.listing.checkpoints[:place]):
-        if not job.skip_bad:
+        if not job.options.skip_bad:
             return checkpoint  # one that could not be loaded would have ended the run
         try:
-            load(job.model, checkpoint, trust=job.trust)
+            load(job.model, checkpoint, trust=job.options.trust)
         except (CheckpointError, ArchitectureError):
             continue
         return checkpoint

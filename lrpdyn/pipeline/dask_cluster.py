@@ -22,9 +22,9 @@ import torch
 from lrpdyn.checkpoints.model import Checkpoint, Header, Listing
 from lrpdyn.errors import RunError, UsageError
 from lrpdyn.explain.explanation import Question
-from lrpdyn.observations.fixed_inputs import Held
+from lrpdyn.observations.fixed_inputs import FixedInputs
 from lrpdyn.pipeline.blocks import BlockWorker, Outcomes, in_blocks
-from lrpdyn.pipeline.setup.description import Description, make_job, open_values
+from lrpdyn.pipeline.setup.description import Description, describe, job_of, open_values
 from lrpdyn.pipeline.setup.job import Job
 from lrpdyn.run.layout import delete, leftovers
 from lrpdyn.system import signals
@@ -35,14 +35,14 @@ _ANSWER, _PATIENCE = 20, 120
 _LOCAL = "local:"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Parcel:
     """What a worker makes its job from; `name` tells it from others."""
 
     name: str
     description: Description
     checkpoints: tuple[Checkpoint, ...]
-    held: Held
+    held: FixedInputs
     question: Question
     folder: Path
 
@@ -86,7 +86,7 @@ def connected(address: str) -> Iterator[Any]:
 
 
 def by_dask(
-    client: Any, description: Description, job: Job, question: Question, places: Sequence[int]
+    client: Any, job: Job, question: Question, places: Sequence[int]
 ) -> Generator[Outcomes]:
     """Explain places on a cluster; see `lrpdyn.pipeline.blocks.Hands`.
 
@@ -100,7 +100,10 @@ def by_dask(
     # Neither weights nor their shapes are needed to read them again.
     slim = tuple(replace(c, header=Header({})) for c in job.listing.checkpoints)
     folder = job.folder.absolute()
-    parcel = Parcel(str(uuid.uuid4()), description, slim, job.model.held, question, folder)
+    parcel = Parcel(
+        name=str(uuid.uuid4()), description=describe(job), checkpoints=slim, held=job.model.held,
+        question=question, folder=folder,
+    )  # fmt: skip
     # A result, not scattered data: it is made again where the worker that holds it is lost.
     sent = client.submit(_given, parcel, key=f"lrpdyn-job-{parcel.name}")
     workers = max(1, len(client.nthreads()))
@@ -148,6 +151,6 @@ def _explain(parcel: Parcel, block: Sequence[int]) -> Outcomes:
             torch.set_num_threads(1)
             values = open_values(parcel.folder / "observations.npy")
             listing = Listing(parcel.checkpoints, (), "steps")
-            job = make_job(parcel.description, listing, values, parcel.held, parcel.folder)
+            job = job_of(parcel.description, listing, values, parcel.held, parcel.folder)
             _made[parcel.name] = BlockWorker(job, parcel.question)
         return _made[parcel.name](block)

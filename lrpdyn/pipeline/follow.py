@@ -6,7 +6,7 @@ import math
 import signal
 import sys
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
@@ -16,7 +16,6 @@ from typing import Any
 from lrpdyn.api import Run, open_run
 from lrpdyn.checkpoints.model import Listing
 from lrpdyn.checkpoints.readers import SUFFIXES
-from lrpdyn.checkpoints.selection import Selection
 from lrpdyn.checkpoints.watching import WRITTEN, Watch
 from lrpdyn.errors import ArchitectureError, CheckpointError, UsageError
 from lrpdyn.explain.explanation import Question
@@ -25,30 +24,29 @@ from lrpdyn.pipeline.results.finish import finish
 from lrpdyn.pipeline.setup.fixed_targets import settle, targets_of_newest
 from lrpdyn.pipeline.setup.job import Job
 from lrpdyn.pipeline.setup.new_manifest import make_manifest
-from lrpdyn.pipeline.setup.prepare import Prepared, check_bad, prepare
-from lrpdyn.pipeline.setup.request import Request
+from lrpdyn.pipeline.setup.options import Options
+from lrpdyn.pipeline.setup.prepare import check_bad, prepare, selection_of
 from lrpdyn.pipeline.setup.requirements import check_requirements
 from lrpdyn.pipeline.setup.resume import check_unchanged, previous_manifest
 from lrpdyn.pipeline.steps import Steps, begin
 from lrpdyn.remote.path import RemotePath, as_path
 from lrpdyn.run.journal import read_journal
 from lrpdyn.system import signals
+from lrpdyn.system.processes import processes
 from lrpdyn.system.timing import Times
 
 #: Results are written again once this many times the seconds have passed that the last writing took.
 SHARE = 9
-
-
 #: What the page needs: the extra ``lrpdyn[report]``.
 _OF_THE_PAGE = ("bokeh", "jinja2")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Patience:
     """Seconds between two looks at the folder, and without a new checkpoint until the end."""
 
-    poll: float = 5.0
-    idle: float | None = None
+    poll: float
+    idle: float | None
 
     def __post_init__(self) -> None:
         for name, value in (("poll", self.poll), ("idle", self.idle)):
@@ -56,26 +54,15 @@ class Patience:
                 raise UsageError(f"--{name} {value}: expected seconds above 0")
 
 
-def follow(
-    asked: Request,
-    checkpoints: str | Path,
-    selection: Selection,
-    observations: Any,
-    arrangement: Mapping[str, Any],
-    hands: Callable[[Prepared], tuple[Hands, int]],
-    patience: Patience,
-    *,
-    overwrite: bool,
-    recompute: Collection[int] = (),
-) -> Run:
+def follow(options: Options, checkpoints: str | Path, observations: Any, hands: Hands) -> Run:
     """Explain checkpoints as they are written, until SIGINT, ``--until`` or ``--idle``.
 
     Parameters
     ----------
-    arrangement
-        As `lrpdyn.pipeline.setup.prepare.prepare` takes it.
+    options, checkpoints, observations
+        As of `lrpdyn.compute`.
     hands
-        Gives who explains the checkpoints of a job, and a number of threads.
+        Explains the checkpoints of a job.
 
     Raises
     ------
@@ -83,7 +70,8 @@ def follow(
         As of `lrpdyn.compute`; a checkpoint that cannot be read, or that became another file after it
         was explained, is told at the end.
     """
-    if selection.limit is not None:
+    patience = Patience(poll=options.poll, idle=options.idle)
+    if options.limit is not None:
         raise UsageError(
             "--limit: cannot be with --follow, under which a series has no end; --every"
         )
@@ -92,39 +80,40 @@ def follow(
             f"{checkpoints}: --follow looks at folders of this machine; call the same command again for "
             "what is new in a store"
         )
-    watch = Watch(checkpoints, selection, patience.poll, trust=asked.trust)
-    prepared = _prepared(watch, selection.until, patience, asked, observations, arrangement)
-    job = prepared.job
-    manifest = make_manifest(job, {**selection.as_dict(), "prefix": asked.prefix}, prepared.checks)
-    previous = previous_manifest(job, manifest, overwrite=overwrite, recompute=recompute)
+    watch = Watch(checkpoints, selection_of(options), patience.poll, trust=options.trust)
+    job, checks = _prepared(watch, patience, options, observations)
+    manifest = make_manifest(job, checks)
+    previous = previous_manifest(job, manifest)
     check_requirements(job)
-    question = settle(job, manifest, targets_of_newest(job, previous))
-    if question.targets is not None and job.target.needs_outputs(job.contrast):
+    question, manifest = settle(job, manifest, targets_of_newest(job, previous))
+    if question.targets is not None and job.target.needs_outputs(job.options.contrast):
         by = f"step {job.listing.checkpoints[-1].step:,} has it" if previous is None else "it began"
-        _say(f"target {job.target.policy}: held as {by}", job.quiet)
+        _say(f"target {job.target.policy}: held as {by}", job.options.quiet)
     begin(job, manifest)
-    followed = _Followed(job, question, hands(prepared), manifest)
+    followed = _Followed(job, question, hands, manifest)
     with closing(followed):
         while True:
             job = _gone_on(followed, job, watch)
-            if signals.received() or watch.is_past(selection.until):
+            if signals.received() or watch.is_past(options.until):
                 break
             if followed.idle_for(patience.idle):
-                _say(f"no new checkpoint for {patience.idle:g} seconds: the end", job.quiet)
+                _say(f"no new checkpoint for {patience.idle:g} seconds: the end", job.options.quiet)
                 break
             signals.wait(patience.poll)
             followed.heed(job)
             job = replace(job, listing=_joined(job.listing, watch.look()))
         everything = watch.look_at_all()
         good = replace(everything, left_out=tuple(e for e in everything.left_out if not e.bad))
-        job = replace(job, listing=_joined(job.listing, everything if job.skip_bad else good))
+        job = replace(
+            job, listing=_joined(job.listing, everything if job.options.skip_bad else good)
+        )
         if not signals.received():
             job = _gone_on(followed, job, watch)
         followed.finish(job)
         everything = watch.look_at_all()
-        if not watch.is_past(selection.until):
+        if not watch.is_past(options.until):
             followed.tell_left(everything, job)
-    check_bad(everything, job.skip_bad)
+    check_bad(everything, job.options.skip_bad)
     check_unchanged(job, read_journal(job.folder))
     return open_run(job.folder)
 
@@ -139,7 +128,7 @@ def _gone_on(followed: _Followed, job: Job, watch: Watch) -> Job:
             series = job.listing.checkpoints
             failed = series[followed.place]
             watch.distrust(failed.path, str(error))
-            _say(f"put aside: {error}", job.quiet)
+            _say(f"put aside: {error}", job.options.quiet)
             others = tuple(checkpoint for checkpoint in series if checkpoint is not failed)
             job = replace(job, listing=replace(job.listing, checkpoints=others))
 
@@ -148,7 +137,7 @@ class _Followed:
     """What is explained so far, and when its results were written."""
 
     def __init__(
-        self, job: Job, question: Question, hands: tuple[Hands, int], manifest: dict[str, Any]
+        self, job: Job, question: Question, hands: Hands, manifest: Mapping[str, Any]
     ) -> None:
         self._question, self._hands, self._manifest = question, hands, manifest
         self._steps = self._begin(job)
@@ -157,8 +146,8 @@ class _Followed:
         self._written = 0
 
     def _begin(self, job: Job) -> Steps:
-        hands, threads = self._hands
-        return Steps(job, self._question, hands, threads, Times())
+        threads = processes(job.options.workers, job.model.device.type)
+        return Steps(job, self._question, self._hands, threads, Times())
 
     def close(self) -> None:
         self._steps.dynamics.close()
@@ -185,7 +174,10 @@ class _Followed:
         self.heed(job)
         new = len(self._steps.records) - before
         if new:
-            _say(f"step {self._steps.records.steps[-1]:,}: {len(series)} checkpoints", job.quiet)
+            _say(
+                f"step {self._steps.records.steps[-1]:,}: {len(series)} checkpoints",
+                job.options.quiet,
+            )
         due = time.monotonic() >= self._next_writing
         if due and len(self._steps.records) > self._written and self._enough():
             started = time.monotonic()
@@ -247,27 +239,25 @@ class _Followed:
         ]
         if late:
             more = f" and {len(late) - 3} more" if len(late) > 3 else ""
-            _say(f"not explained: {', '.join(late[:3])}{more}; the same command goes on", job.quiet)
+            _say(
+                f"not explained: {', '.join(late[:3])}{more}; the same command goes on",
+                job.options.quiet,
+            )
 
 
 def _prepared(
-    watch: Watch,
-    until: int | None,
-    patience: Patience,
-    asked: Request,
-    observations: Any,
-    arrangement: Mapping[str, Any],
-) -> Prepared:
+    watch: Watch, patience: Patience, options: Options, observations: Any
+) -> tuple[Job, dict[str, Any]]:
     """Wait for a first checkpoint that can be loaded, and make the network of it."""
     while True:
-        listing = _first(watch, until, patience)
+        listing = _first(watch, options.until, patience)
         try:
             # Without skip_bad it is the first one that is told; the others come to their turn.
-            found = prepare(replace(asked, skip_bad=False), listing, observations, arrangement)
-            return replace(found, job=replace(found.job, skip_bad=asked.skip_bad))
+            job, checks = prepare(replace(options, skip_bad=False), listing, observations)
+            return replace(job, options=options), checks
         except CheckpointError as error:
             watch.distrust(listing.checkpoints[0].path, str(error))
-            _say(f"put aside: {error}", asked.quiet)
+            _say(f"put aside: {error}", options.quiet)
 
 
 def _first(watch: Watch, until: int | None, patience: Patience) -> Listing:

@@ -24,7 +24,7 @@ from lrpdyn.explain.explanation import Question
 from lrpdyn.files.atomic import whole_file
 from lrpdyn.pipeline.blocks import Hands, Outcomes
 from lrpdyn.pipeline.results.finish import finish, with_curve
-from lrpdyn.pipeline.setup.description import make_job, open_values, read_held
+from lrpdyn.pipeline.setup.description import job_of, open_values, read_fixed_inputs
 from lrpdyn.pipeline.setup.job import Job
 from lrpdyn.pipeline.setup.new_manifest import pending
 from lrpdyn.pipeline.setup.prepare import one_thread
@@ -93,16 +93,17 @@ def merge(
     found = _in_order([open_shard(Path(path)) for path in shards])
     folder = Path(out)
     with memory.kept(), one_thread(), locked(folder, wait):
-        job = replace(_job(found, folder), quiet=quiet, tables=tables)
-        _write(found, job, overwrite=overwrite)
+        job = _job(found, folder)
+        options = replace(job.options, quiet=quiet, tables=tables, overwrite=overwrite)
+        _write(found, replace(job, options=options))
         memory.give_back()
         return with_curve(open_run(folder), drawn)
 
 
-def _write(shards: Sequence[ExplainedShard], job: Job, *, overwrite: bool) -> None:
+def _write(shards: Sequence[ExplainedShard], job: Job) -> None:
     """Write the run; nothing of it is in memory afterwards."""
     manifest = _manifest(shards)
-    previous_manifest(job, manifest, overwrite=overwrite)
+    previous_manifest(job, manifest)
     _begin(shards, job, manifest)
     check_results(job)
     question, workers = _question(job, manifest), processes(None, job.model.device.type)
@@ -197,9 +198,9 @@ def _missing(shards: Sequence[ExplainedShard]) -> list[str]:
 def _job(shards: Sequence[ExplainedShard], folder: Path) -> Job:
     first = shards[0]
     checkpoints = tuple(checkpoint for shard in shards for checkpoint in shard.checkpoints)
-    values, held = open_values(first.path / "observations.npy"), read_held(first.held)
+    values, fixed = open_values(first.path / "observations.npy"), read_fixed_inputs(first.fixed)
     listing = replace(first.listing, checkpoints=checkpoints)
-    return make_job(first.description, listing, values, held, folder)
+    return job_of(first.description, listing, values, fixed, folder)
 
 
 def _manifest(shards: Sequence[ExplainedShard]) -> dict[str, Any]:
@@ -263,4 +264,4 @@ def _question(job: Job, manifest: dict[str, Any]) -> Question:
         None if found is None else np.array(found, dtype=np.int64)
         for found in (target["values"], target.get("runner_up"))
     )
-    return Question(job.contrast, values, second)
+    return Question(contrast=job.options.contrast, targets=values, runner_up=second)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from lrpdyn.dynamics.step_table import Records
 from lrpdyn.errors import RunError
 from lrpdyn.files.atomic import save_json
 from lrpdyn.files.json_data import read_json
-from lrpdyn.pipeline.setup.description import HELD, Description, save_held
+from lrpdyn.pipeline.setup.description import FIXED_INPUTS, Description, save_fixed_inputs
 from lrpdyn.pipeline.setup.job import Job
 from lrpdyn.remote.path import as_path
 from lrpdyn.run.journal import JOURNAL, read_journal
@@ -67,17 +68,17 @@ class ExplainedShard:
         return name
 
     @property
-    def held(self) -> Path:
+    def fixed(self) -> Path:
         """The file of the inputs that are fixed."""
-        return self.path / FOLDER / HELD
+        return self.path / FOLDER / FIXED_INPUTS
 
 
 def save_shard(
-    job: Job, description: Description, manifest: dict[str, Any], records: Records
-) -> None:
-    """Write what the merge needs, and last the manifest."""
+    job: Job, description: Description, manifest: Mapping[str, Any], records: Records
+) -> dict[str, Any]:
+    """Write what the merge needs, and last the manifest, which is returned."""
     folder, listing = job.folder / FOLDER, job.listing
-    save_held(folder / HELD, job.model.held)
+    save_fixed_inputs(folder / FIXED_INPUTS, job.model.held)
     save_json(
         folder / _SUMMARY,
         {
@@ -87,9 +88,9 @@ def save_shard(
             "left_out": [asdict(entry) | {"path": str(entry.path)} for entry in listing.bad],
         },
     )
-    for entry, found in zip(manifest["checkpoints"], records.entries(), strict=True):
-        entry.update({name: found[name] for name in _ENTRY})
-    finish_manifest(job.folder, manifest)
+    explained = zip(manifest["checkpoints"], records.entries(), strict=True)
+    entries = [entry | {name: found[name] for name in _ENTRY} for entry, found in explained]
+    return finish_manifest(job.folder, {**manifest, "checkpoints": entries})
 
 
 def open_shard(path: Path) -> ExplainedShard:

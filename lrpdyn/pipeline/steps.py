@@ -1,4 +1,4 @@
-"""The steps of a run: explained where the journal does not hold them yet, added to the sums in order."""
+"""The steps of a run: explained where the journal does not have them yet, added to the sums in order."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from lrpdyn.system.timing import Times
 
 
 def begin(job: Job, manifest: Mapping[str, Any]) -> None:
-    """Make the folder ready: no left-overs, the observations and a manifest of what is asked."""
+    """Make the folder ready: no left-overs, the observations and a manifest of what is requested."""
     for path in leftovers(job.folder):
         delete(path)
     # The manifest comes first: what is killed right after it is known to be a run.
@@ -67,15 +67,15 @@ class Steps:
         check_unchanged(job, self._noted(job))
         self._new = 0
         values = job.observations.values
-        self._evidence = StepEvidence(job.model, values, job.painting, trust=job.trust)
+        self._evidence = StepEvidence(job.model, values, job.painting, trust=job.options.trust)
         self._next = job.places.start
         self._held: set[int] = set()
         self._before = checkpoint_before(job, self._next)
         self.records = Records(len(job.places))
-        self.dynamics = Dynamics(values.shape, job.normalisation, job.folder, threads)
+        self.dynamics = Dynamics(values.shape, job.options.normalize, job.folder, threads)
 
     def _noted(self, job: Job) -> Iterator[dict[str, Any]]:
-        """Yield the records of the journal, and note where those are that can be gone on from."""
+        """Yield the records of the journal, and note where those are that can be resumed from."""
         for place, record in placed_records(job.folder):
             if "evidence" in record:
                 self._kept[record["step"]] = place
@@ -92,7 +92,7 @@ class Steps:
         missing = [n for n in places if not self._is_stored(job, checkpoints[n].step)]
         explained, new = self._explained(job, missing), set(missing)
         together: list[dict[str, Any]] = []
-        # Where threads share what is added, there is nothing to gain by adding beside the workers.
+        # Where threads share what is added, there is nothing to gain by adding while the workers explain.
         later = job.storage.whole and self.dynamics.is_shared
         with closing(explained), progress(len(places), job, self._times) as advance:
             for place in places:
@@ -108,7 +108,7 @@ class Steps:
                         if signals.received():
                             break  # reported when the run is resumed
                         self._add(job, together)
-                        if isinstance(outcome, RunError) or not job.skip_bad:
+                        if isinstance(outcome, RunError) or not job.options.skip_bad:
                             raise outcome
                         self.records.add_bad(checkpoint, str(outcome))
                         if job.shard is None:
@@ -164,14 +164,14 @@ class Steps:
                     yield outcome, number < len(outcomes)
 
     def _known(self, job: Job, checkpoint: Checkpoint) -> dict[str, Any]:
-        """Return the record of a step whose maps stand, with evidence that fits what is asked now."""
+        """Return the record of a step whose maps stand, with evidence that fits what is requested now."""
         facts = record_at(job.folder, self._kept[checkpoint.step])
         path = job.storage.maps_path(job.folder, checkpoint.step)
         check_maps(path, facts.get("maps_sha256"), checkpoint.step)
         if facts["evidence"]["key"] == self._evidence.key(self._before):
             return facts
-        self._evidence.hold(self._before)
-        loaded = load_again(job.model, checkpoint, trust=job.trust)
+        self._evidence.set_before(self._before)
+        loaded = load_again(job.model, checkpoint, trust=job.options.trust)
         renewed = {**facts, "evidence": self._evidence.gather(loaded, self._before)}
         append_journal(job.folder, renewed)
         return renewed
@@ -182,7 +182,7 @@ class Steps:
         return len(self._kept) + self._new
 
     def _is_stored(self, job: Job, step: int) -> bool:
-        """Tell whether a step was explained before, and the file of its maps is whole."""
+        """Return whether a step was explained before, and the file of its maps is whole."""
         shape = job.observations.values.shape
         return step in self._kept and job.storage.is_there(job.folder, step, shape)
 
@@ -214,8 +214,7 @@ def _add_to(
         outlines, parts = zip(*added.beside, strict=True)
         records.add(
             facts,
-            added.measures,
-            added.transition,
+            added.measured,
             mean_outline(np.concatenate(outlines)),
             None if regions is None else np.concatenate(parts, axis=1),
         )

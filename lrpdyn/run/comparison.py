@@ -21,7 +21,7 @@ Place = tuple[tuple[str, int], ...]
 _KINDS = ("cells", "steps", "samples")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Comparison:
     """Runs on the same samples.
 
@@ -69,12 +69,12 @@ def compare(runs: Sequence[RunFolder]) -> Comparison:
                 "compute both on the same observations"
             )
     return Comparison(
-        tuple(_asked(run) for run in runs),
-        tuple(
+        runs=tuple(_asked(run) for run in runs),
+        pairs=tuple(
             {"runs": [a, b], **_alike(runs[a], runs[b])}
             for a, b in combinations(range(len(runs)), 2)
         ),
-        tuple(_outliers(runs)),
+        outliers=tuple(_outliers(runs)),
     )
 
 

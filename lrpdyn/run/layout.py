@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from lrpdyn.errors import RunError
@@ -13,11 +13,6 @@ from lrpdyn.run.manifest import MANIFEST
 
 #: Where maps lie that are not kept, until the sums have them; a shard's, until it is merged.
 WORKING = ".maps"
-#: The columns that the tables begin with, whatever the version that wrote them.
-METRICS = ("step", "sample", "target", "score", "argmax", "relevance_sum", "relevance_l1",
-           "entropy", "distance_from_first")  # fmt: skip
-TRANSITIONS = ("from_step", "to_step", "sample", "change", "score_change", "scale_share",
-               "argmax_changed")  # fmt: skip
 #: The page that `lrpdyn report` writes.
 REPORT = "report.html"
 #: The maps over all steps, each a .npy file.
@@ -25,16 +20,11 @@ MAPS = ("dynamics", "net_change", "mean_relevance", "directness", "relative_dyna
         "pixel_entropy")  # fmt: skip
 #: Those of channel-summed pixels.
 PIXEL_MAPS = ("relative_dynamics", "pixel_entropy")
-#: What a finished run holds, beside its manifest, journal and relevance.
+#: The files of a finished run, next to its manifest, journal and relevance.
 RESULTS = ("observations.npy", *(f"{name}.npy" for name in MAPS), "metrics.csv", "transitions.csv",
            "outliers.json", "outliers.csv", "figures/dynamics.png")  # fmt: skip
-#: What a finished shard of a run holds instead.
+#: The files of a finished shard of a run.
 SHARD_RESULTS = ("observations.npy", "shard/held.npz", "shard/shard.json")
-#: The names of what `lrpdyn plot` writes, by itself, into the folder of figures.
-FIGURE = re.compile(
-    r"(dynamics|filmstrip|distribution|trajectory|raster|channels|comparison|animation)"
-    r"(_sample\d+(-\d+)*|_samples\d+to\d+)?\.(png|svg|pdf|gif|webp|apng)"
-)
 
 
 def nearest_folder(run: Path) -> Path | None:
@@ -64,7 +54,7 @@ class DamagedMapsError(RunError):
 
 
 def check_maps(path: Path, written: str | None, step: int) -> None:
-    """Check the maps of a step against their hash; None where an earlier version knew none.
+    """Check the maps of a step by their hash; None where an earlier version wrote none.
 
     Raises
     ------
@@ -80,14 +70,16 @@ def check_maps(path: Path, written: str | None, step: int) -> None:
     raise DamagedMapsError(path, why, step)
 
 
-def clear_run(run: Path) -> None:
-    """Delete the files that lrpdyn wrote into `run`, and nothing else."""
+def clear_run(run: Path, figures: Iterable[Path]) -> None:
+    """Delete the files that lrpdyn wrote into `run`, and nothing else.
+
+    `figures` are those that it drew: `lrpdyn.figures.kinds.drawn_files` knows them.
+    """
     written = [run / JOURNAL, *(run / name for name in RESULTS)]
     written += sorted((run / "relevance").glob(f"step_{'[0-9]' * 12}.npy"))
     written += sorted((run / WORKING).glob(f"step_{'[0-9]' * 12}.npy"))
     written += [run / name for name in SHARD_RESULTS]
-    written += [path for path in sorted((run / "figures").glob("*")) if FIGURE.fullmatch(path.name)]
-    written += [run / REPORT]
+    written += [*figures, run / REPORT]
     # The manifest goes last: until then the folder is known to be a run.
     for path in (*written, *leftovers(run), run / MANIFEST):
         delete(path)

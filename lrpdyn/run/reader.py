@@ -14,12 +14,14 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from lrpdyn.dynamics.columns import names_of_every_version
 from lrpdyn.dynamics.measures import of_pixels
 from lrpdyn.errors import RunError
 from lrpdyn.files.npy import map_npy, read_npy
 from lrpdyn.files.stored import LARGEST_IN_MEMORY
-from lrpdyn.run.layout import METRICS, PIXEL_MAPS, TRANSITIONS, relevance_path
+from lrpdyn.run.layout import PIXEL_MAPS, relevance_path
 from lrpdyn.run.manifest import read_manifest
+from lrpdyn.run.question import question_in_words
 from lrpdyn.run.tables import Table, columns_by_step, read_table
 
 
@@ -229,12 +231,12 @@ class RunFolder:
 
         Its columns are then medians, least and largest values over samples, as ``score_median``.
         """
-        return self._table("metrics.csv", METRICS)
+        return self._table("metrics.csv", names_of_every_version("step"))
 
     @cached_property
     def transitions(self) -> Table:
         """A row for each successive pair of steps and sample; with ``--tables steps`` for each pair."""
-        return self._table("transitions.csv", TRANSITIONS)
+        return self._table("transitions.csv", names_of_every_version("transition"))
 
     @cached_property
     def outliers(self) -> dict[str, Any]:
@@ -246,11 +248,4 @@ class RunFolder:
     @property
     def question(self) -> str:
         """What was asked, in words, as figures and reports say it."""
-        target, contrast = self.manifest["target"]["policy"], self.manifest["contrast"]
-        asked = {
-            "argmax": "unit preferred at each step",
-            "modal": "unit preferred on average",
-            "final": "unit preferred at the last step",
-        }.get(target, f"target {target}")
-        against = {"none": "", "mean": ", minus the mean", "runner-up": ", minus the next best"}
-        return f"head {self.manifest['head']}: {asked}{against[contrast]}"
+        return question_in_words(self.manifest)

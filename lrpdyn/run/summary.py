@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from lrpdyn.outliers.render import KINDS, summary
+from lrpdyn.run.question import question_in_words, unit_of
 from lrpdyn.run.reader import RunFolder
 from lrpdyn.run.series import table_series
 
 #: What a unit of a head is called.
-UNITS = {"policy": "action", "q": "action", "logits": "class"}
 #: Maps whose cosine is above the first hardly depend on what was changed, above the second partly.
 HARDLY, PARTLY = 0.9, 0.6
 #: Above this cosine a map is mostly what random weights draw, however alike these are.
@@ -40,22 +40,9 @@ def closing_words(run: RunFolder) -> list[tuple[str, str]]:
 
 
 def _question(run: RunFolder) -> str:
-    manifest = run.manifest
-    unit = UNITS.get(manifest["head"], "unit")
-    asked = {
-        "argmax": f"{unit} preferred at each step",
-        "modal": f"{unit} preferred on average over all steps",
-        "final": f"{unit} preferred at the last step",
-    }.get(manifest["target"]["policy"], f"{unit} {manifest['target']['policy']}")
-    against = {
-        "none": "",
-        "mean": ", minus the mean of the outputs",
-        "runner-up": ", minus the next best",
-    }[manifest["contrast"]]
-    if manifest["head"] == "value":
-        asked, against = "the state's value", ""
+    asked = question_in_words(run.manifest, long=True)
     flips, of = table_series(run).preference_changes()
-    return f"{asked}{against}; the preference changes in {flips:,} of {of:,} transitions"
+    return f"{asked}; the preference changes in {flips:,} of {of:,} transitions"
 
 
 def _about_rule(run: RunFolder) -> dict[str, Any]:
@@ -104,7 +91,7 @@ def _dependence(run: RunFolder) -> list[tuple[str, str]]:
     if not found:
         return []
     last = found[-1]
-    unit = UNITS.get(run.manifest["head"], "unit")
+    unit = unit_of(run.manifest)
     parts = []
     best = last["best_to_worst"]["median"]
     if best is not None:
@@ -190,7 +177,7 @@ def _note(run: RunFolder) -> str:
     found = run.manifest["checks"].get("dependence")
     best = found[-1]["best_to_worst"]["median"] if found else None
     upper = found[-1]["upper_layers"]["median"] if found else None
-    unit = UNITS.get(run.manifest["head"], "unit")
+    unit = unit_of(run.manifest)
     if any(value is not None and value > HARDLY for value in (best, upper)):
         about = _about_rule(run)
         alone = about["shows_support_only"]

@@ -8,46 +8,23 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from itertools import repeat
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from lrpdyn.dynamics.columns import ENDINGS, OverSamples, dtype_of, over_samples
 from lrpdyn.errors import RunError, UsageError
+from lrpdyn.files.atomic import save_table
 
 #: What a table may have a row for: each sample of a step, or each step.
 TABLES = ("samples", "steps")
 #: Tables of more rows are written by step, unless it is said otherwise.
 MOST_ROWS = 10_000_000
-#: Columns that hold the number of a unit: a median of them would mean nothing.
-CATEGORIES = ("target", "argmax")
-#: Columns that are true or false, each sample by itself.
-FLAGS = ("argmax_changed",)
-#: Columns that are the same for all samples, and stay as they are.
-SHARED = ("step", "from_step", "to_step", "from_step_zero", "step_gap")
-#: What is told of numbers, of the numbers of units, and of what is true or false.
-_OF_NUMBERS = ("median", "least", "most")
-_OF_CATEGORIES = ("most_common", "most_common_share")
-_OF_FLAGS = ("share",)
-
-Values = Sequence[Any] | NDArray[Any]
-
-
-@dataclass(frozen=True)
-class Block:
-    """What a table holds of one step or transition.
-
-    Attributes
-    ----------
-    shared
-        What is the same for all samples, by column.
-    each
-        A value for each sample, by column; None or NaN where there is none.
-    """
-
-    shared: Mapping[str, Any]
-    each: Mapping[str, Values]
+#: What a table holds of one step or transition, by column: one value of what is the same for all samples,
+#: else one for each, None or NaN where there is none.
+Values = Mapping[str, Any]
 
 
 def check_tables(tables: str | None) -> None:
@@ -68,45 +45,57 @@ def tables_of(asked: str | None, samples: int, steps: int) -> str:
 
 def columns_by_step(columns: Iterable[str]) -> tuple[str, ...]:
     """Return the columns of a table by step, from those of the table with a row for each sample."""
-    return tuple(name for column in columns for name in _names(column))
+    return tuple(f"{column}{end}" for column in columns for end in ENDINGS[over_samples(column)])
 
 
-def _names(column: str) -> tuple[str, ...]:
-    if column == "sample":
-        return ()
-    if column in SHARED:
-        return (column,)
-    told: tuple[str, ...] = _OF_NUMBERS
-    if column in CATEGORIES:
-        told = _OF_CATEGORIES
-    elif column in FLAGS:
-        told = _OF_FLAGS
-    return tuple(f"{column}_{one}" for one in told)
+def save_values(path: Path, tables: str, columns: Sequence[str], steps: Iterable[Values]) -> None:
+    """Write a table by sample or by step, one of `TABLES`; `columns` are those of one by sample."""
+    if tables == "steps":
+        save_table(path, columns_by_step(columns), rows_by_step(steps, columns))
+    else:
+        save_table(path, columns, rows_by_sample(steps, columns))
 
 
-def rows_by_step(blocks: Iterable[Block], columns: Sequence[str]) -> Iterator[list[Any]]:
-    """Yield a row for each block; `columns` are those of the table with a row for each sample."""
-    for block in blocks:
+def rows_by_sample(steps: Iterable[Values], columns: Sequence[str]) -> Iterator[Sequence[Any]]:
+    """Yield a row for each sample of each step or transition."""
+    over = {column: over_samples(column) for column in columns}
+    for values in steps:
+        samples = next(
+            len(values[name]) for name in columns if over[name] not in ("same", "number")
+        )
+        yield from zip(
+            *(
+                range(samples)
+                if over[name] == "number"
+                else repeat(values[name], samples)
+                if over[name] == "same"
+                else values[name]
+                for name in columns
+            ),
+            strict=True,
+        )
+
+
+def rows_by_step(steps: Iterable[Values], columns: Sequence[str]) -> Iterator[list[Any]]:
+    """Yield a row for each step or transition; `columns` are those of a table by sample."""
+    over = {column: over_samples(column) for column in columns}
+    for values in steps:
         yield [
             value
-            for column in columns
-            if column != "sample"
-            for value in (
-                (block.shared[column],)
-                if column in SHARED
-                else _over_samples(column, block.each[column])
-            )
+            for name, how in over.items()
+            if how != "number"
+            for value in ((values[name],) if how == "same" else _summed_up(how, values[name]))
         ]
 
 
-def _over_samples(column: str, values: Values) -> Sequence[Any]:
-    if column in CATEGORIES:
+def _summed_up(over: OverSamples, values: Sequence[Any]) -> Sequence[Any]:
+    if over == "most common":
         return _most_common([value for value in values if value is not None])
     known = np.array(values, dtype=np.float64)
     known = known[~np.isnan(known)]
     if not known.size:
-        return [None] * len(_names(column))
-    if column in FLAGS:
+        return [None] * len(ENDINGS[over])
+    if over == "share":
         return [known.mean()]
     with np.errstate(invalid="ignore", over="ignore"):  # between infinities is no number
         return [np.median(known), known.min(), known.max()]
@@ -127,12 +116,7 @@ def medians_in(columns: Iterable[str]) -> list[str]:
     known = set(names)
     medians = [name.removesuffix("_median") for name in names if name.endswith("_median")]
     # A region may be called median, or left_median.
-    return [name for name in medians if set(_names(name)) <= known]
-
-
-_INTEGERS = {"step", "sample", "target", "argmax", "from_step", "to_step", "target_most_common",
-             "argmax_most_common"}  # fmt: skip
-_TRUTHS = {"argmax_changed", "step_gap", "from_step_zero"}
+    return [name for name in medians if known.issuperset(columns_by_step([name]))]
 
 
 class Table(np.ndarray):
@@ -174,10 +158,7 @@ def read_table(content: bytes, needed: Sequence[str]) -> Table:
         header, *rows = csv.reader(io.StringIO(content.decode(), newline=""))
         if tuple(header[: len(needed)]) != tuple(needed):
             raise ValueError(f"its columns begin otherwise than with {', '.join(needed)}")
-        kinds = [
-            (name, "i8" if name in _INTEGERS else "?" if name in _TRUTHS else "f8")
-            for name in header
-        ]
+        kinds = [(name, dtype_of(name)) for name in header]
         table = np.empty(len(rows), dtype=kinds)
         if any(len(row) != len(header) for row in rows):
             raise ValueError("a row has more or fewer cells than its header")

@@ -80,20 +80,22 @@ class Verdict:
 
 
 def finish_manifest(
-    run: Path, manifest: dict[str, Any], known: Mapping[Path, str] | None = None
-) -> None:
-    """Write the manifest of a finished run, or of a shard of one, with the hash of each of its files.
+    run: Path, manifest: Mapping[str, Any], known: Mapping[Path, str] | None = None
+) -> dict[str, Any]:
+    """Write the manifest of a finished run, or of a shard, with the hash of each file; return it.
 
     It comes last, when the names of all others are on the disk: it is never ahead of them. `known`
     are hashes of files that were just written.
     """
     names = RESULTS if manifest.get("shard") is None else SHARD_RESULTS
     known = known or {}
-    manifest["files"] = {name: known.get(run / name) or sha256_of(run / name) for name in names}
+    files = {name: known.get(run / name) or sha256_of(run / name) for name in names}
     for folder in (run / "relevance", run / "figures", run / "shard"):
         if folder.exists():
             sync_folder(folder)
-    save_manifest(run, manifest)
+    finished = {**manifest, "files": files}
+    save_manifest(run, finished)
+    return finished
 
 
 def damaged_results(run: Path, manifest: Mapping[str, Any]) -> list[Damage]:

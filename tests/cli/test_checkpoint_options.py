@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +11,6 @@ import pytest
 import torch
 from click.testing import CliRunner, Result
 
-from lrpdyn.architectures.template import MyNet
 from lrpdyn.cli.main import group
 from lrpdyn.errors import LrpdynError
 from tests.checkpoints.networks import Net, architecture, observations, own, states, under
@@ -127,19 +124,3 @@ def test_inspect_as_json(folder: Path) -> None:
     assert [row["step"] for row in found["checkpoints"]] == [10, 100]
     assert {row["weights"] for row in found["checkpoints"]} == {"state_dict"}
     assert len(found["left_out"]) == 8
-
-
-def test_the_template_is_a_network_that_works(tmp_path: Path) -> None:
-    printed = run("architectures", "--template")
-    own_file = tmp_path / "my_net.py"
-    own_file.write_text(printed.stdout)
-    (tmp_path / "ckpts").mkdir()
-    for step in (1, 2):
-        torch.manual_seed(step)
-        torch.save(under("agent.", MyNet(actions=3).state_dict()), tmp_path / f"ckpts/a_{step}.pt")
-    np.save(tmp_path / "obs.npy", np.zeros((1, 4, 84, 84), np.uint8) + 7)
-    command = [sys.executable, "-m", "lrpdyn", "compute", "ckpts", "obs.npy", "--scale", "255",
-               "--arch", "my_net.py:MyNet", "--arch-arg", "actions=3", "--head", "policy",
-               "--baseline", "none"]  # fmt: skip
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr

@@ -16,6 +16,7 @@ from PIL import Image
 import lrpdyn
 from lrpdyn.cli.plot import command
 from lrpdyn.errors import UsageError
+from tests.cli import processes
 
 
 @pytest.fixture(scope="module")
@@ -125,3 +126,18 @@ def test_a_terminal_gets_colours_unless_it_says_no(
     os.close(ours)
     assert (b"\x1b[38;5;" in text) == coloured
     assert "dynamics of sample 0" in text.decode()
+
+
+def test_plot_draws_every_kind(folder: Path) -> None:
+    result = processes.lrpdyn("plot", cwd=folder)
+    assert result.returncode == 0, result.stderr
+    paths = result.stdout.split()
+    assert [Path(path).name for path in paths] == [
+        "dynamics.png", "filmstrip_sample0.png", "distribution.png", "trajectory.png",
+    ]  # fmt: skip
+    for path in paths:
+        with Image.open(folder / path) as picture:
+            assert min(picture.size) > 200
+    again = (folder / paths[1]).read_bytes()
+    processes.lrpdyn("plot", "--kind", "filmstrip", cwd=folder)
+    assert (folder / paths[1]).read_bytes() == again

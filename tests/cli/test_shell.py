@@ -1,4 +1,4 @@
-"""Completion, variables for options, and the scripts for batches, in real shells."""
+"""Completion, and the scripts for batches, in real shells."""
 
 from __future__ import annotations
 
@@ -6,16 +6,11 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
-import click
 import numpy as np
 import pytest
-from click.core import ParameterSource
 from numpy.typing import NDArray
-
-from lrpdyn.cli.main import group
 
 ROOT = Path(__file__).parents[2]
 #: The command is beside the interpreter; the package is the one of this checkout.
@@ -24,68 +19,6 @@ ENVIRONMENT = {
     "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
     "PYTHONPATH": str(ROOT),
 }
-
-
-def commands() -> Iterator[click.Command]:
-    context = click.Context(group)
-    for name in group.list_commands(context):
-        command = group.get_command(context, name)
-        assert command is not None
-        yield command
-
-
-def sample_of(option: click.Option) -> str:
-    """Return a value that the option takes, other than its default."""
-    if isinstance(option.type, click.Choice):
-        return str(option.type.choices[-1])
-    if option.is_flag or option.count or isinstance(option.type, click.types.IntParamType):
-        return "1" if not isinstance(option.type, click.IntRange) else "7"
-    if isinstance(option.type, click.types.FloatParamType):
-        return "0.5"
-    if option.name == "config":
-        return str(ROOT / "configs" / "sb3-atari.toml")
-    return "key=value"
-
-
-@pytest.mark.parametrize("command", list(commands()), ids=lambda command: command.name)
-def test_every_option_is_a_variable(
-    command: click.Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    options = [option for option in command.params if isinstance(option, click.Option)]
-    flags = [max(option.opts, key=len) for option in options]
-    for option, flag in zip(options, flags, strict=True):
-        name = f"LRPDYN_{command.name}_{flag.strip('-').replace('-', '_')}".upper()
-        assert option.envvar == name
-        monkeypatch.setenv(name, sample_of(option))
-    required = ["x"] * sum(parameter.required and not isinstance(parameter, click.Option)
-                           for parameter in command.params)  # fmt: skip
-    context = command.make_context("lrpdyn", required, obj={})
-    for option in options:
-        assert option.name is not None
-        assert context.get_parameter_source(option.name) == ParameterSource.ENVIRONMENT, option.name
-
-
-def test_the_command_line_wins_over_a_variable_and_this_over_a_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    compute = group.get_command(click.Context(group), "compute")
-    assert compute is not None
-    (tmp_path / "options.toml").write_text("every = 3\nlimit = 5\nbatch-size = 7\n")
-    monkeypatch.setenv("LRPDYN_COMPUTE_EVERY", "4")
-    monkeypatch.setenv("LRPDYN_COMPUTE_LIMIT", "6")
-    arguments = ["a", "b", "--config", str(tmp_path / "options.toml"), "--limit", "9"]
-    context = compute.make_context("compute", arguments, obj={})
-    found = {name: context.params[name] for name in ("every", "limit", "batch_size")}
-    assert found == {"every": 4, "limit": 9, "batch_size": 7}
-
-
-def test_the_version() -> None:
-    import lrpdyn
-
-    told = subprocess.run(
-        ["lrpdyn", "--version"], env=ENVIRONMENT, capture_output=True, text=True, check=True
-    )
-    assert told.stdout == f"lrpdyn, version {lrpdyn.__version__}\n"
 
 
 def test_bash_completes_commands_options_and_choices() -> None:

@@ -25,21 +25,21 @@ def test_evidence_of_a_step_is_against_the_checkpoint_before_it(
         evidence = StepEvidence(model, pictures, None, trust=False)
         found: dict[str, Any] = {}
         for before, now in zip([None, *history], history, strict=False):
-            evidence.hold(before)
+            evidence.set_before(before)
             found = evidence.gather(load(model, now, trust=False), before)
         return found
 
     through = gather(series)
     # A run that goes on at the third step loads the second once more, and tells the same.
     evidence = StepEvidence(model, pictures, None, trust=False)
-    evidence.hold(series[1])
+    evidence.set_before(series[1])
     assert evidence.gather(load(model, series[2], trust=False), series[1]) == through
     assert through["weights"]["from_step"] == 2
     assert through["key"] == [2, None]
     assert gather([series[0], series[2]])["weights"]["from_step"] == 1
     series[1].path.unlink()
     evidence = StepEvidence(model, pictures, None, trust=False)
-    evidence.hold(series[1])
+    evidence.set_before(series[1])
     assert evidence.gather(load(model, series[2], trust=False), series[1])["weights"] == {
         "from_step": 2,
         "change": None,

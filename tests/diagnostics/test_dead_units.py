@@ -28,7 +28,7 @@ def test_dead_units_are_channels_and_neurons_that_nothing_moves(
         activity = Activity(model.explained)
         with activity.watching():
             for part in (slice(0, 2), slice(2, None)):
-                explain(loaded, pictures[part], Question("mean"))
+                explain(loaded, pictures[part], Question(contrast="mean"))
         return {names[k]: v for k, v in (activity.dead() or {}).items()}
 
     assert dead() == {"body.0": 0, "hidden.0": 0}

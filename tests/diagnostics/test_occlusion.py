@@ -59,7 +59,7 @@ def test_relevance_of_a_linear_network_agrees_with_painting() -> None:
     torch.manual_seed(0)
     observations = np.random.default_rng(0).random((3, 1, 6, 6)).astype(np.float32)
     built = loaded_of(Linear, observations, "lrp0")
-    question = Question("none", np.zeros(3, dtype=np.int64))
+    question = Question(contrast="none", targets=np.zeros(3, dtype=np.int64))
     maps = explain(built, observations, question).relevance
     found = agreement(built, observations, maps, 0.0, question)
     # Of a linear network with one entry in a patch, x times w is what painting x with zero takes.

@@ -22,7 +22,7 @@ def test_random_networks_and_regions_are_measured_batch_by_batch(pictures: np.nd
     masks = np.zeros((2, 5, 1, 6, 6), dtype=bool)
     masks[0, :, :, :3], masks[1, 1:3, :, 4:] = True, True
     regions = Regions(names=("top", "some"), masks=masks, sha256="")
-    asked, fresh = Question("mean"), [random_weights(whole, seed) for seed in range(2)]
+    asked, fresh = Question(contrast="mean"), [random_weights(whole, seed) for seed in range(2)]
     of_whole, of_parts = (
         mean_of_networks(
             [measure_network(model, pictures, asked, network, regions) for network in fresh],

@@ -25,7 +25,7 @@ from lrpdyn.lrp.composites import parse_composite
 from lrpdyn.run.summary import told_apart
 
 X = np.random.default_rng(0).random((6, 2, 10, 10)).astype(np.float32)
-QUESTION = Question("mean")
+QUESTION = Question(contrast="mean")
 
 
 class Network(nn.Module):
@@ -107,7 +107,9 @@ def test_cosines_are_those_of_maps_made_by_hand() -> None:
     other.load_state_dict({**model.network.state_dict(), **random_weights(model, 0)})
     resolved = Resolved(Architecture("other", lambda: other, never, UNKNOWN), {})
     random = with_plan(make_model(resolved, None, "cpu", 4, model.composite), X, None)
-    maps = explain(put_weights(random, {}, "random"), X, Question("mean", own.target)).relevance
+    maps = explain(
+        put_weights(random, {}, "random"), X, Question(contrast="mean", targets=own.target)
+    ).relevance
     flat, flat_random = (m.reshape(6, -1).astype(np.float64) for m in (own.relevance, maps))
     cosine = np.abs((flat * flat_random).sum(1)) / (
         np.linalg.norm(flat, axis=1) * np.linalg.norm(flat_random, axis=1)

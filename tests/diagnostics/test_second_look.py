@@ -35,15 +35,26 @@ def test_of_many_samples_a_second_look_traces_those_that_stand_out_too(tmp_path:
         raise AssertionError("no maps are needed")
 
     look = SecondLook(
-        model, many, Question("mean"), "none", series, targets.__getitem__, unread, trust=False
+        model,
+        many,
+        Question(contrast="mean"),
+        "none",
+        series,
+        targets.__getitem__,
+        unread,
+        trust=False,
     )
-    found = gathered(look, calm_run(2, 200), Wanted((1,), (0, 1), {}, {1: (2, 7)}))
+    found = gathered(
+        look, calm_run(2, 200), Wanted(places=(1,), usual=(0, 1), flips={}, samples={1: (2, 7)})
+    )
     told = set(found[1, "conservation_failure"]["samples"])
     assert told == {2, 7, *checked_samples(200)}
     assert not {2, 7} & set(checked_samples(200))
     # What is told of a sample is told of that sample, wherever it stands among those traced.
     loaded = load(model, series[100], trust=False)
-    alone = trace(*chosen_samples(loaded, many, Question("mean", targets[100]), [7]))
+    alone = trace(
+        *chosen_samples(loaded, many, Question(contrast="mean", targets=targets[100]), [7])
+    )
     share = float(
         found[1, "conservation_failure"]["samples"][7].split("gives on ")[1].split(" %")[0]
     )
@@ -59,20 +70,26 @@ def test_a_second_look_tells_what_a_flip_is_worth(
     maps, targets = {}, {0: np.zeros(5, dtype=np.int64), 100: np.full(5, 2)}
     for step, unit in targets.items():
         maps[step] = explain(
-            load(model, series[step], trust=False), pictures, Question("mean", unit)
+            load(model, series[step], trust=False),
+            pictures,
+            Question(contrast="mean", targets=unit),
         ).relevance
-    look = SecondLook(model, pictures, Question("mean"), "none", series, targets.__getitem__,
+    look = SecondLook(model, pictures, Question(contrast="mean"), "none", series, targets.__getitem__,
                       lambda step, samples: maps[step][list(samples)], trust=False)  # fmt: skip
-    flips = Wanted((), (), {0: (1, 4)}, {})
+    flips = Wanted(places=(), usual=(), flips={0: (1, 4)}, samples={})
     found = gathered(look, calm_run(2, 5), flips)[1, "action_flip"]["samples"]
     kept = explain(
-        load(model, series[100], trust=False), pictures, Question("mean", targets[0])
+        load(model, series[100], trust=False),
+        pictures,
+        Question(contrast="mean", targets=targets[0]),
     ).relevance
     for n in (1, 4):
         change = np.abs(maps[100][n] - maps[0][n]).sum()
         without = np.abs(kept[n] - maps[0][n]).sum()
         assert found[n] == pytest.approx(1 - without / change, abs=1e-5)
     series[100].path.unlink()
-    again = gathered(look, calm_run(2, 5), Wanted((1,), (0,), {0: (1,)}, {}))
+    again = gathered(
+        look, calm_run(2, 5), Wanted(places=(1,), usual=(0,), flips={0: (1,)}, samples={})
+    )
     assert again[1, "action_flip"]["samples"] == {1: UNAVAILABLE}
     assert again[1, "vanished_relevance"]["gone"]

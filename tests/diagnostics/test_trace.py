@@ -15,39 +15,49 @@ from tests.diagnostics.networks import Small, TwoHeads, loaded_of, model_of, sma
 
 def test_a_trace_names_the_layer_at_which_relevance_vanished() -> None:
     built, observations = small([-1.0, -1.0])
-    found = trace(built, observations, Question("none", np.zeros(2, dtype=np.int64)))
+    found = trace(
+        built, observations, Question(contrast="none", targets=np.zeros(2, dtype=np.int64))
+    )
     assert found.layers[0] == "last"
     assert found.rules[0] == "zplus"
     assert [found.vanished_at(n) for n in range(2)] == [0, 0]
     np.testing.assert_allclose(found.came[0], [2, 4])
     assert not found.went[0].any()
     whole, observations = small([1.0, 1.0])
-    found = trace(whole, observations, Question("none", np.zeros(2, dtype=np.int64)))
+    found = trace(
+        whole, observations, Question(contrast="none", targets=np.zeros(2, dtype=np.int64))
+    )
     assert [found.vanished_at(n) for n in range(2)] == [None, None]
     np.testing.assert_allclose(found.kept, 1, rtol=1e-5)
 
 
 def test_a_trace_tells_relevance_that_is_divided_by_next_to_nothing() -> None:
     built, observations = small([-1.0, 1e-4])
-    found = trace(built, observations, Question("none", np.zeros(2, dtype=np.int64)))
+    found = trace(
+        built, observations, Question(contrast="none", targets=np.zeros(2, dtype=np.int64))
+    )
     # Sample 0 has no second feature, and its relevance vanishes; sample 1 has -2 over 2e-4.
     assert found.vanished_at(0) == 0
     layer, share = found.smallest_at(1)
     assert (found.layers[layer], share) == ("last", 1)
     plain, observations = small([1.0, 1.0])
-    found = trace(plain, observations, Question("none", np.zeros(2, dtype=np.int64)))
+    found = trace(
+        plain, observations, Question(contrast="none", targets=np.zeros(2, dtype=np.int64))
+    )
     assert [found.smallest_at(n)[1] for n in range(2)] == [0, 0]
 
 
 def test_a_trace_tells_where_a_bias_absorbed() -> None:
     built, observations = small([1.0, 1.0], bias=6.0)
-    found = trace(built, observations, Question("none", np.zeros(2, dtype=np.int64)))
+    found = trace(
+        built, observations, Question(contrast="none", targets=np.zeros(2, dtype=np.int64))
+    )
     layer, kept = found.most_lost_at(0)
     assert (found.layers[layer], kept) == ("last", pytest.approx(2 / 8, rel=1e-5))
 
 
 def test_traces_do_not_depend_on_batches(pictures: np.ndarray) -> None:
-    question = Question("mean", np.array([0, 1, 2, 1, 0]))
+    question = Question(contrast="mean", targets=np.array([0, 1, 2, 1, 0]))
     torch.manual_seed(0)
     whole = trace(loaded_of(TwoHeads, pictures), pictures, question)
     torch.manual_seed(0)

@@ -7,7 +7,7 @@ from lrpdyn.dynamics.phases import find_phases, mean_outline, outline
 from lrpdyn.dynamics.step_table import Records
 from lrpdyn.observations.regions import Regions
 from lrpdyn.outliers.trajectory import trajectory
-from tests.dynamics.test_step_table import SAMPLES, facts_of, measures_of, transition_of
+from tests.dynamics.test_step_table import SAMPLES, facts_of, measured_at
 
 
 def levels(steps: int, borders: list[int], seed: int, size: float = 4.0) -> np.ndarray:
@@ -102,7 +102,7 @@ def test_steps_without_relevance_are_left_out_of_the_phases(in_regions: bool) ->
         if in_regions:
             evidence["effects"] = np.random.default_rng(place).normal(size=(3, SAMPLES)).tolist()
         facts = facts_of(100 * place, evidence=evidence)
-        records.add(facts, measures_of(place), transition_of(place), level, shares)
+        records.add(facts, measured_at(place), level, shares)
     regions = Regions(names=("a", "b", "c"), masks=np.ones((3, SAMPLES, 6), dtype=bool), sha256="")
     (border,) = trajectory(records, regions if in_regions else None, "zplus")["phases"]["borders"]
     assert border["step"] == 2500

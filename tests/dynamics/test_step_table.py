@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from lrpdyn.checkpoints.model import Checkpoint, Header
-from lrpdyn.dynamics.one_step import Measures, Transition
-from lrpdyn.dynamics.step_table import ENTRY, MEASURES, TRANSITION, Columns, Records
+from lrpdyn.dynamics.columns import measured as formulas_of
+from lrpdyn.dynamics.one_step import Measured
+from lrpdyn.dynamics.step_table import ENTRY, Columns, Records
 from lrpdyn.run.journal import append_journal, placed_records, read_journal, record_at
 
 SAMPLES, UNITS = 4, 3
@@ -38,18 +39,15 @@ def facts_of(step: int, **others: Any) -> dict[str, Any]:
     return {**facts, **others}
 
 
-def measures_of(step: int) -> Measures:
-    return Measures(*np.random.default_rng(step).random((len(MEASURES), SAMPLES)), False)
-
-
-def transition_of(step: int) -> Transition:
-    columns = np.random.default_rng(step).random((len(TRANSITION), SAMPLES))
-    return Transition(step - 1, step, *columns)
+def measured_at(step: int) -> Measured:
+    names = (*formulas_of("step"), *formulas_of("transition"))
+    values = np.random.default_rng(step).random((len(names), SAMPLES))
+    return Measured(columns=dict(zip(names, values, strict=True)), from_step=step - 1)
 
 
 def added(records: Records, step: int, **others: Any) -> None:
     facts = json.loads(json.dumps(facts_of(step, **others)))
-    records.add(facts, measures_of(step), transition_of(step), np.full(6, 1 / 6), None)
+    records.add(facts, measured_at(step), np.full(6, 1 / 6), None)
 
 
 @pytest.mark.parametrize("expected", [2000, 1])
@@ -96,7 +94,7 @@ def test_what_is_put_in_comes_out() -> None:
     assert records["target"].tolist() == [[0, 1, 2, 0], [-1, 1, 2, 0]]
     assert records["batch_size"].tolist() == [-1, 32]
     assert records["from_step"].tolist() == [9, 19]
-    np.testing.assert_array_equal(records["cosine"][1], transition_of(20).cosine)
+    np.testing.assert_array_equal(records["cosine"][1], measured_at(20).columns["cosine"])
     assert [entry["status"] for entry in records.entries()] == ["done", "bad", "not_finite"]
     first, bad, _ = records.entries()
     assert first == {name: facts_of(10)[name] for name in ENTRY}

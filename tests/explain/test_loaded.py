@@ -30,7 +30,10 @@ from lrpdyn.explain.model import Model
 from tests.diagnostics.networks import TwoHeads, checkpoint, model_of
 
 X = np.random.default_rng(0).random((5, 2, 6, 6)).astype(np.float32)
-MEAN, FIRST = Question("mean"), Question("mean", np.zeros(5, dtype=np.int64))
+MEAN, FIRST = (
+    Question(contrast="mean"),
+    Question(contrast="mean", targets=np.zeros(5, dtype=np.int64)),
+)
 
 #: Everything that needs weights.
 NEEDS_WEIGHTS: dict[str, Callable[[LoadedNetwork], Any]] = {

@@ -21,7 +21,7 @@ import lrpdyn
 LIMITED = """
 import resource, sys
 more = int(sys.argv.pop(1))
-import lrpdyn.pipeline.compute, lrpdyn.cli.compute, lrpdyn.figures.kinds
+import lrpdyn.pipeline.compute, lrpdyn.cli.compute, lrpdyn.figures.drawings.heatmap
 from lrpdyn.pipeline import blocks
 from lrpdyn.pipeline.setup import requirements
 from lrpdyn.cli.main import main

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lrpdyn.figures.canvas.style import Look
+from lrpdyn.figures.canvas.look import Look
 from lrpdyn.figures.canvas.words import About
 from lrpdyn.figures.drawings.filmstrip import draw_filmstrip
 from lrpdyn.figures.drawings.heatmap import Moved, draw_heatmap
@@ -22,7 +22,7 @@ from lrpdyn.figures.drawings.raster import Mark, draw_raster
 from lrpdyn.figures.flags import Flags
 
 REFERENCES = Path(__file__).parent / "references"
-ABOUT, LOOK = About("zplus", "unit preferred at each step"), Look(50)
+ABOUT, LOOK = About(rule="zplus", question="unit preferred at each step"), Look(dpi=50)
 BLOCK, TOLERANCE, LARGEST_SHARE = 4, 16, 0.01
 
 
@@ -34,7 +34,11 @@ def _blob(row: float, column: float, width: float) -> np.ndarray:
 def _heatmap(path: Path) -> None:
     observations = np.stack([[_blob(5, 5, 9)], [_blob(18, 12, 9)]])
     dynamics = observations * 0.01 + _blob(12, 20, 4) * 0.02
-    moved = Moved(dynamics, dynamics**2 * 20, dynamics[:, 0] / (dynamics[:, 0] + 0.01))
+    moved = Moved(
+        dynamics=dynamics,
+        net_change=dynamics**2 * 20,
+        relative=dynamics[:, 0] / (dynamics[:, 0] + 0.01),
+    )
     draw_heatmap(path, observations, moved, steps=[0, 1_000, 2_000], about=ABOUT, look=LOOK)
 
 
@@ -52,11 +56,13 @@ def _raster(path: Path) -> None:
     change = np.abs(np.sin(np.arange(60.0) * 1.7)).reshape(12, 5)
     change[7] += 2
     ends = [(step, step + 1_000) for step in range(0, 12_000, 1_000)]
-    marks = [Mark(7, row, "far") for row in range(5)] + [
-        Mark(2, 1, "mild"),
-        Mark(4, 0, "pathology"),
+    marks = [Mark(column=7, row=row, kind="far") for row in range(5)] + [
+        Mark(column=2, row=1, kind="mild"),
+        Mark(column=4, row=0, kind="pathology"),
     ]
-    draw_raster(path, change, ends, range(5), marks, about=ABOUT, borders=[8_000], look=Look(80))
+    draw_raster(
+        path, change, ends, range(5), marks, about=ABOUT, borders=[8_000], look=Look(dpi=80)
+    )
 
 
 FIGURES: dict[str, Callable[[Path], None]] = {

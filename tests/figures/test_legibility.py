@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from lrpdyn.figures.canvas import saving
-from lrpdyn.figures.canvas.style import Look
+from lrpdyn.figures.canvas.look import Look
 from lrpdyn.figures.canvas.words import About
 from lrpdyn.figures.drawings import animation
 from lrpdyn.figures.drawings.animation import Score, draw_animation
@@ -27,8 +27,8 @@ from lrpdyn.figures.drawings.trajectory import Marks, Panel, draw_trajectory
 from lrpdyn.figures.flags import Flags
 
 LONG = "preferred action at each step (head policy), minus the mean of the logits $x_1$ " * 2
-PLAIN = About("zplus", "preferred action")
-LENGTHY = About("epsilon-gamma-box:" + "x" * 90, LONG, "environment steps")
+PLAIN = About(rule="zplus", question="preferred action")
+LENGTHY = About(rule="epsilon-gamma-box:" + "x" * 90, question=LONG, unit="environment steps")
 STEPS = range(50_000, 1_150_001, 50_000)
 CLOSE_STEPS = range(10_000_000, 10_000_300, 7)
 
@@ -42,11 +42,11 @@ def _heatmap(shape: tuple[int, ...], about: About, dpi: int) -> None:
     relative = dynamics.sum(axis=1) if len(shape) == 4 else dynamics
     relative = relative / relative.max()
     relative.ravel()[0] = 1_000
-    moved = Moved(dynamics, dynamics / 3, relative)
+    moved = Moved(dynamics=dynamics, net_change=dynamics / 3, relative=relative)
     ends = [0, shape[0] - 1]
     observations = _random(shape, 1e-5)
     draw_heatmap(
-        "a.png", observations, moved, steps=STEPS, samples=ends, look=Look(dpi), about=about
+        "a.png", observations, moved, steps=STEPS, samples=ends, look=Look(dpi=dpi), about=about
     )
 
 
@@ -54,7 +54,7 @@ def _filmstrip(shape: tuple[int, ...], steps: Any, about: About, dpi: int = 150)
     observation, relevance = _random(shape, 1e-5), _random(shape, 1.23456e-7)
     draw_filmstrip(
         "a.png", observation, steps, lambda step: relevance * step, sample=12, about=about,
-        look=Look(dpi), flags=Flags({steps[0]: "far"}, {steps[-1]: "vanished"}),
+        look=Look(dpi=dpi), flags=Flags({steps[0]: "far"}, {steps[-1]: "vanished"}),
     )  # fmt: skip
 
 
@@ -63,32 +63,69 @@ def _distribution(about: About, dpi: int) -> None:
     cells, pixels = random.lognormal(-2, 1, 352), random.lognormal(-14, 3, 20_000)
     equal = np.full(30, 0.25)
     populations = [
-        Population("steps", random.lognormal(0, 0.1, 11), None, None, [(1.0, "50k → 100k")]),
-        Population("samples", equal, None, None, [(0.25, f"sample {i}") for i in range(5)]),
-        Population("pixels", pixels, 0.1, 0.9, [(p, "row 3, " * 20) for p in np.sort(pixels)[-9:]]),
-        Population("cells", cells, 1.5, 2.5, [(c, "50k → 100k, 3") for c in np.sort(cells)[:5]]),
-        Population("cells", np.zeros(352), None, None, []),
+        Population(
+            name="steps",
+            values=random.lognormal(0, 0.1, 11),
+            mild=None,
+            far=None,
+            labels=[(1.0, "50k → 100k")],
+        ),
+        Population(
+            name="samples",
+            values=equal,
+            mild=None,
+            far=None,
+            labels=[(0.25, f"sample {i}") for i in range(5)],
+        ),
+        Population(
+            name="pixels",
+            values=pixels,
+            mild=0.1,
+            far=0.9,
+            labels=[(p, "row 3, " * 20) for p in np.sort(pixels)[-9:]],
+        ),
+        Population(
+            name="cells",
+            values=cells,
+            mild=1.5,
+            far=2.5,
+            labels=[(c, "50k → 100k, 3") for c in np.sort(cells)[:5]],
+        ),
+        Population(name="cells", values=np.zeros(352), mild=None, far=None, labels=[]),
     ]
-    draw_distribution("a.png", populations, about=about, look=Look(dpi))
+    draw_distribution("a.png", populations, about=about, look=Look(dpi=dpi))
 
 
 def _trajectory(about: About, dpi: int) -> None:
     steps = np.array(STEPS)
     lines = {f"region number {place}": _random((len(steps),)) for place in range(9)}
     panels = [
-        Panel("training curve: " + "progress.csv:rollout/ep_rew_mean " * 4, steps, {"": -steps}),
-        Panel("share of regions", steps, lines),
-        Panel("change", steps, {"relevance": 1e-9 * steps}, right={"prediction": 1e7 * steps}),
+        Panel(
+            title="training curve: " + "progress.csv:rollout/ep_rew_mean " * 4,
+            steps=steps,
+            lines={"": -steps},
+        ),
+        Panel(title="share of regions", steps=steps, lines=lines),
+        Panel(
+            title="change",
+            steps=steps,
+            lines={"relevance": 1e-9 * steps},
+            right={"prediction": 1e7 * steps},
+        ),
     ]
     marks = Marks(note="it drifts steadily: a straight line describes it better")
-    draw_trajectory("a.png", panels, about=about, samples="all", marks=marks, look=Look(dpi))
+    draw_trajectory("a.png", panels, about=about, samples="all", marks=marks, look=Look(dpi=dpi))
 
 
 def _raster(transitions: int, samples: int, steps: Any, about: About, dpi: int) -> None:
     change = np.abs(_random((transitions, samples), 1e-7))
     ends = [(steps[place], steps[place + 1]) for place in range(transitions)]
-    marks = [Mark(0, 0, "far"), Mark(1, 0, "mild"), Mark(1, 0, "pathology")]
-    draw_raster("a.png", change, ends, range(samples), marks, about=about, look=Look(dpi),
+    marks = [
+        Mark(column=0, row=0, kind="far"),
+        Mark(column=1, row=0, kind="mild"),
+        Mark(column=1, row=0, kind="pathology"),
+    ]
+    draw_raster("a.png", change, ends, range(samples), marks, about=about, look=Look(dpi=dpi),
                 borders=[steps[1]])  # fmt: skip
 
 
@@ -96,19 +133,25 @@ def _channels(shape: tuple[int, ...], shown: Any, about: About, dpi: int) -> Non
     values = np.abs(_random(shape, 1.23456e-7))
     values.ravel()[0] = 1
     draw_channels("a.png", values, values, values / 3, lambda step: values, steps=CLOSE_STEPS,
-                  shown=shown, sample=12, about=about, look=Look(dpi))  # fmt: skip
+                  shown=shown, sample=12, about=about, look=Look(dpi=dpi))  # fmt: skip
 
 
 def _sides(shape: tuple[int, ...], runs: int, dpi: int) -> None:
     dynamics = np.abs(_random(shape, 1.23456e-7))
     ends = np.array(STEPS)
     sides = [
-        Side(f"run-{place}, rule gamma:0.25; {LONG}", dynamics, ends, ends * 1e-3, [0])
+        Side(
+            name=f"run-{place}, rule gamma:0.25; {LONG}",
+            dynamics=dynamics,
+            ends=ends,
+            change=ends * 1e-3,
+            flagged=[0],
+        )
         for place in range(runs)
     ]
     alike = "cosine of dynamics, median over samples: A-B 0.93" + ", A-C 0.11" * (runs - 2)
     draw_side_by_side(
-        "a.png", dynamics, sides, samples=range(len(dynamics)), alike=alike, look=Look(dpi)
+        "a.png", dynamics, sides, samples=range(len(dynamics)), alike=alike, look=Look(dpi=dpi)
     )
 
 
@@ -216,8 +259,8 @@ def test_figures_load_neither_torch_nor_pyplot() -> None:
         "from lrpdyn.figures.drawings import heatmap\n"
         "saving.save_figure = lambda figure, path: figure.savefig(io.BytesIO())\n"
         "one = numpy.ones((1, 1, 8, 8))\n"
-        "moved = heatmap.Moved(one, one, one[0])\n"
-        "about = words.About('r', 'q')\n"
+        "moved = heatmap.Moved(dynamics=one, net_change=one, relative=one[0])\n"
+        "about = words.About(rule='r', question='q')\n"
         "heatmap.draw_heatmap('a.png', one, moved, steps=[1], about=about)\n"
         "heavy = {'torch', 'scipy', 'click', 'matplotlib.pyplot'} & set(sys.modules)\n"
         "sys.exit(f'loaded {heavy}' if heavy else 0)\n"

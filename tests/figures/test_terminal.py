@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from lrpdyn.figures import terminal
-from lrpdyn.figures.canvas import style
+from lrpdyn.figures.canvas.look import Look
 from lrpdyn.figures.canvas.words import About
 from lrpdyn.figures.terminal import Terminal, heatmap_lines, sparkline, terminal_of
 
-PLAIN = Terminal(80, 0, True)
+PLAIN = Terminal(width=80, colours=0, blocks=True)
 CODES = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -33,7 +33,7 @@ def test_brightness_follows_the_values() -> None:
 def test_the_map_is_no_wider_than_the_terminal() -> None:
     values = np.arange(200.0 * 300).reshape(200, 300)
     for width in (24, 50, 300):
-        lines = heatmap_lines(values, "inferno", Terminal(width, 0, True))
+        lines = heatmap_lines(values, "inferno", Terminal(width=width, colours=0, blocks=True))
         assert {len(line) for line in lines} == {min(width, terminal.WIDEST_MAP)}
 
 
@@ -41,7 +41,7 @@ def test_the_map_is_no_wider_than_the_terminal() -> None:
 def test_colours_show_two_places_in_a_character(colours: int) -> None:
     values = np.zeros((4, 4))
     values[1] = 1.0
-    lines = heatmap_lines(values, "Greys_r", Terminal(80, colours, True))
+    lines = heatmap_lines(values, "Greys_r", Terminal(width=80, colours=colours, blocks=True))
     assert len(lines) == 2
     assert all(CODES.sub("", line) == "▀" * 4 for line in lines)
     assert all(line.endswith(terminal.RESET) for line in lines)
@@ -65,13 +65,18 @@ def test_sparklines_rise_with_their_values() -> None:
 @pytest.mark.parametrize(
     ("is_terminal", "encoding", "environment", "expected"),
     [
-        (True, "utf-8", {}, Terminal(80, 256, True)),
-        (True, "utf-8", {"COLORTERM": "truecolor"}, Terminal(80, 2**24, True)),
-        (True, "utf-8", {"COLORTERM": "truecolor", "NO_COLOR": "1"}, Terminal(80, 0, True)),
-        (True, "utf-8", {"TERM": "dumb"}, Terminal(80, 0, True)),
-        (False, "utf-8", {"COLORTERM": "truecolor"}, Terminal(80, 0, True)),
-        (True, "ascii", {}, Terminal(80, 0, False)),
-        (False, None, {}, Terminal(80, 0, False)),
+        (True, "utf-8", {}, Terminal(width=80, colours=256, blocks=True)),
+        (True, "utf-8", {"COLORTERM": "truecolor"}, Terminal(width=80, colours=2**24, blocks=True)),
+        (
+            True,
+            "utf-8",
+            {"COLORTERM": "truecolor", "NO_COLOR": "1"},
+            Terminal(width=80, colours=0, blocks=True),
+        ),
+        (True, "utf-8", {"TERM": "dumb"}, Terminal(width=80, colours=0, blocks=True)),
+        (False, "utf-8", {"COLORTERM": "truecolor"}, Terminal(width=80, colours=0, blocks=True)),
+        (True, "ascii", {}, Terminal(width=80, colours=0, blocks=False)),
+        (False, None, {}, Terminal(width=80, colours=0, blocks=False)),
     ],
 )
 def test_what_a_terminal_can_show(
@@ -82,12 +87,15 @@ def test_what_a_terminal_can_show(
 
 
 @pytest.mark.parametrize("shape", [(4, 30, 20), (6,), (100,)])
-@pytest.mark.parametrize("limits", [Terminal(80, 0, True), Terminal(24, 0, False)])
+@pytest.mark.parametrize(
+    "limits",
+    [Terminal(width=80, colours=0, blocks=True), Terminal(width=24, colours=0, blocks=False)],
+)
 def test_a_picture_has_its_words_and_fits(shape: tuple[int, ...], limits: Terminal) -> None:
     dynamics = np.random.default_rng(0).exponential(size=shape)
     lines = terminal.picture_lines(
         np.ones(shape), dynamics, {"change": np.arange(50.0), "none": np.full(50, np.nan)},
-        steps=range(0, 500, 10), sample=3, about=About("zplus", "q" * 99), look=style.Look(),
+        steps=range(0, 500, 10), sample=3, about=About(rule="zplus", question="q" * 99), look=Look(),
         terminal=limits,
     )  # fmt: skip
     assert max(map(len, lines)) <= limits.width

@@ -56,15 +56,6 @@ def test_colours_are_stacked_where_the_network_takes_them() -> None:
     np.testing.assert_array_equal(found.values[1, 3:], frames[2].transpose(2, 0, 1))
 
 
-@pytest.mark.parametrize("last", [True, False])
-def test_stacks_of_five_dimensions(last: bool) -> None:
-    ready = FRAMES.reshape(3, 4, 9, 7)
-    given = ready[..., None] if last else ready[:, :, None]
-    found = load_observations([given], CNN)
-    np.testing.assert_array_equal(found.values, ready.astype(np.float32) / np.float32(255))
-    assert found.layout == ("NKHWC" if last else "NKCHW")
-
-
 @pytest.mark.parametrize(
     ("array", "options", "says"),
     [

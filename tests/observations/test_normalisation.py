@@ -109,15 +109,3 @@ def test_imagenet_wants_three_channels_of_pixels() -> None:
         )
     with pytest.raises(LrpdynError, match=r"lie in 0\.\.200"):
         load_observations([np.linspace(0, 200, 75).reshape(1, 3, 5, 5)], COLOUR, scale="imagenet")
-
-
-def test_arrays_of_a_npz(tmp_path: Path) -> None:
-    np.savez(tmp_path / "play.npz", obs=PIXELS, rewards=np.zeros(3))
-    with pytest.raises(
-        LrpdynError, match=r"obs, rewards, and more than one; say which as play.npz:obs"
-    ):
-        load_observations([tmp_path / "play.npz"], COLOUR, scale=255)
-    found = load_observations([f"{tmp_path}/play.npz:obs"], COLOUR, scale=255)
-    np.testing.assert_array_equal(found.values, PIXELS.astype(np.float32) / np.float32(255))
-    with pytest.raises(LrpdynError, match="none called other"):
-        load_observations([f"{tmp_path}/play.npz:other"], COLOUR, scale=255)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -18,7 +18,7 @@ from lrpdyn.outliers.facts import (
     Steps,
     Wanted,
 )
-from lrpdyn.outliers.report import build_report, standing_out
+from lrpdyn.outliers.report import build_report, find_outliers
 
 
 def calm_run(steps: int = 41, samples: int = 8, seed: int = 0) -> RunFacts:
@@ -86,5 +86,22 @@ def report_on(
     facts: RunFacts, look: Callable[[Wanted], Evidence] = lambda wanted: {}
 ) -> dict[str, Any]:
     """Return the report on a run; `look` gives the evidence that it asks for."""
-    outliers = standing_out(facts)
+    outliers = find_outliers(facts)
     return build_report(outliers, look(outliers.wanted()))
+
+
+def names(entry: dict[str, Any]) -> list[str]:
+    """Return the names of an entry's causes."""
+    return [cause["cause"] for cause in entry["causes"]]
+
+
+def everywhere(report: dict[str, Any]) -> Iterator[str]:
+    """Yield the names of all causes of a report."""
+    for kind in ("cells", "steps", "samples", "pathologies"):
+        for entry in report[kind]:
+            yield from names(entry)
+
+
+def evidence(entry: dict[str, Any], name: str) -> str:
+    """Return the evidence of one cause of an entry."""
+    return next(cause["evidence"] for cause in entry["causes"] if cause["cause"] == name)

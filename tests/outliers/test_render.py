@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from lrpdyn.outliers.facts import RunFacts
-from lrpdyn.outliers.render import KINDS, as_csv, as_json, as_markdown, as_table, found, summary
+from lrpdyn.outliers.render import KINDS, as_csv, as_json, as_markdown, as_table, contains, summary
 from tests.outliers.made_up import calm_run, report_on, spiked, with_steps
 
 
@@ -79,10 +79,10 @@ def test_summaries_say_why_there_is_no_fence() -> None:
 
 
 def test_what_is_looked_for(report: dict[str, Any], calm: RunFacts) -> None:
-    assert found(report, "pathology")
-    assert found(report, "far")
-    assert found(report, "mild")
-    assert not found(report_on(calm), "pathology")
+    assert contains(report, "pathology")
+    assert contains(report, "far")
+    assert contains(report, "mild")
+    assert not contains(report_on(calm), "pathology")
 
 
 def test_phases_regions_agreement_and_curve_are_told(report: dict[str, Any]) -> None:

@@ -168,7 +168,7 @@ def test_overwriting_a_run_takes_its_page_along(copied: Callable[[str], Path]) -
 
     folder = copied("run")
     write_report(lrpdyn.open_run(folder))
-    clear_run(folder)
+    clear_run(folder, [])
     assert not (folder / "report.html").exists()
 
 

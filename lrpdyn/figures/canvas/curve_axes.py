@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.ticker import Formatter
@@ -43,5 +44,12 @@ def tidy(axes: Axes, points: float, *, across: int, down: int) -> None:
     axes.locator_params(axis="y", nbins=down)
     axes.xaxis.set_major_formatter(_Steps())
     axes.yaxis.set_major_formatter(_Numbers())
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def legend_above(axes: Axes, points: float, columns: int, *entries: Any, **gaps: float) -> None:
+    """Write a legend above axes, at their left end; of all lines, or of handles and names."""
+    axes.legend(
+        *entries, prop={"family": "DejaVu Sans", "size": points}, frameon=False, ncols=columns,
+        loc="lower left", bbox_to_anchor=(0, 1), borderpad=0, borderaxespad=0.2, **gaps,
+    )  # fmt: skip

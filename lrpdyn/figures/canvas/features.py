@@ -8,7 +8,7 @@ MOST_VALUES = 32
 
 
 def largest_features(dynamics: Array, most: int) -> Array:
-    """Give the features of one sample, (F,), to draw: all in order, or the strongest first."""
+    """Return the features of one sample, (F,), to draw: all in order, or the strongest first."""
     if dynamics.size <= most:
         return np.arange(dynamics.size)
     strength = np.where(np.isfinite(dynamics), dynamics, 0.0)
@@ -16,7 +16,7 @@ def largest_features(dynamics: Array, most: int) -> Array:
 
 
 def most_changed_features(differences: Array, most: int) -> Array:
-    """Give at most this many features of (T, F), those that changed most, by rising index."""
+    """Return at most this many features of (T, F), those that changed most, by rising index."""
     strength = np.nan_to_num(differences).sum(axis=0)
     return np.sort(np.argsort(-strength, kind="stable")[:most])
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
-from lrpdyn.figures.canvas import layout, maps, style
+from lrpdyn.figures.canvas import layout, maps
+from lrpdyn.figures.canvas.look import Look
 from lrpdyn.figures.canvas.style import Array
 
 #: So many columns are legible in a paper's column, more in its page.
@@ -19,7 +20,7 @@ GAP = 0.4
 BAR = 0.7 + 1.6
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Column:
     """A column of maps: the lines above it, (rows, H, W) or (rows, H, W, 3) values, their scale."""
 
@@ -28,7 +29,7 @@ class Column:
     scale: maps.Scale
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Grid:
     """A drawn grid: below `bottom` (pixels from the top) there is room; em is the size of text."""
 
@@ -41,7 +42,7 @@ def draw_grid(
     columns: Sequence[Column],
     names: Sequence[str],
     header: Sequence[str],
-    look: style.Look,
+    look: Look,
     *,
     ems_below: float = 0.0,
 ) -> Grid:
@@ -63,22 +64,22 @@ def draw_grid(
     high, wide = columns[0].values.shape[1:3]
     panel_height, panel_width = layout.panel_size(high, wide, 252 * dpi / 150)
     cell = max(panel_width, round(1.6 * dpi))
-    beside = MARGINS + GAP * (len(columns) - 1)
-    em = len(columns) * cell / (ems - beside)
+    margins = MARGINS + GAP * (len(columns) - 1)
+    em = len(columns) * cell / (ems - margins)
     # Few columns do not swell the text.
     em = min(em, cell / 5.4)
-    width = len(columns) * cell + beside * em
+    width = len(columns) * cell + margins * em
     row_height = max(panel_height, round(LOWEST_ROW * em))
     scales = list(dict.fromkeys(column.scale.heading for column in columns if column.scale.note))
-    title, notes = layout.wrap_header([*header, *scales], width - 1.2 * em, em)
-    bars_top = (1.1 + layout.LINE * (len(title) + len(notes))) * em
+    head = layout.header_of([*header, *scales], width, em)
+    bars_top = (1.1 + head.height) * em
     bars_top += layout.LINE * max(len(column.heading) for column in columns) * em
     rows_top = bars_top + BAR * em
     pitch = row_height + GAP * em
     bottom = rows_top + len(names) * pitch
     figure = layout.new_figure(width, bottom + (0.2 + ems_below) * em, dpi)
 
-    layout.add_header(figure, title, notes, em)
+    head.write(figure)
     lefts = [2.1 * em + place * (cell + GAP * em) for place in range(len(columns))]
     for left, column in zip(lefts, columns, strict=True):
         # What has no bar is headed where the bars are.
@@ -97,4 +98,4 @@ def draw_grid(
             maps.show_map(
                 figure, values, column.scale, left + inset, top, panel_width, panel_height
             )
-    return Grid(figure, bottom, em)
+    return Grid(figure=figure, bottom=bottom, em=em)

@@ -7,6 +7,8 @@ of pixels, which a layout engine cannot promise.
 import functools
 import textwrap
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -59,10 +61,30 @@ def wrap(text: str, width: float, em: float, *, bold: bool = False) -> list[str]
     return textwrap.wrap(text, 1)
 
 
-def wrap_header(texts: Sequence[str], width: float, em: float) -> tuple[list[str], list[str]]:
-    """Break a title (the first text) and the notes below it into lines."""
-    notes = [line for note in texts[1:] for line in wrap(note, width, em)]
-    return wrap(texts[0], width, em, bold=True), notes
+@dataclass(frozen=True, kw_only=True)
+class Header:
+    """A title and the notes below it, broken into lines; em is the size of the text in pixels."""
+
+    title: list[str]
+    notes: list[str]
+    em: float
+
+    @property
+    def height(self) -> float:
+        """The height of its lines in em, without the margin above them."""
+        return LINE * (len(self.title) + len(self.notes))
+
+    def write(self, figure: Figure) -> float:
+        """Write it at the top of a figure; return where the next line may begin, in pixels."""
+        below = add_text(figure, 0.6 * self.em, 0.6 * self.em, self.title, self.em, bold=True)
+        return add_text(figure, 0.6 * self.em, below, self.notes, self.em)
+
+
+def header_of(texts: Sequence[str], width: float, em: float) -> Header:
+    """Return a title (the first text) and notes (the others) for a figure of `width` pixels."""
+    inner = width - 1.2 * em
+    notes = [line for note in texts[1:] for line in wrap(note, inner, em)]
+    return Header(title=wrap(texts[0], inner, em, bold=True), notes=notes, em=em)
 
 
 def widest(texts: Sequence[str], em: float) -> float:
@@ -110,19 +132,16 @@ def add_text(
     align: str = "left",
 ) -> float:
     """Write lines below top (pixels) and return where the next line may begin."""
-    width, height = figure.bbox.size
     for line in lines:
-        figure.text(
-            left / width,
-            1 - (top + 0.1 * em) / height,
+        _write(
+            figure,
+            left,
+            top + 0.1 * em,
             line,
-            fontfamily="DejaVu Sans",
-            fontsize=points(em, figure.dpi),
+            em,
             fontweight="bold" if bold else "normal",
             horizontalalignment=align,
             verticalalignment="top",
-            color="black",
-            parse_math=False,
         )
         top += LINE * em
     return top
@@ -130,19 +149,31 @@ def add_text(
 
 def add_rotated(figure: Figure, centre: float, middle: float, text: str, em: float) -> None:
     """Write one line upwards around a point given in pixels from the top left corner."""
-    width, height = figure.bbox.size
-    figure.text(
-        centre / width,
-        1 - middle / height,
+    _write(
+        figure,
+        centre,
+        middle,
         text,
-        fontfamily="DejaVu Sans",
-        fontsize=points(em, figure.dpi),
+        em,
         rotation=90,
         horizontalalignment="center",
         verticalalignment="center",
-        color="black",
-        parse_math=False,
     )
+
+
+def _write(figure: Figure, left: float, top: float, text: str, em: float, **how: Any) -> None:
+    width, height = figure.bbox.size
+    figure.text(left / width, 1 - top / height, text, **text_style(em, figure.dpi), **how)
+
+
+def text_style(em: float, dpi: float) -> dict[str, Any]:
+    """Return how matplotlib is to write all text: no formulae in it, and em pixels high."""
+    return {
+        "fontfamily": "DejaVu Sans",
+        "fontsize": points(em, dpi),
+        "color": "black",
+        "parse_math": False,
+    }
 
 
 def add_names(
@@ -154,17 +185,11 @@ def add_names(
         add_text(figure, right, above, [name], em, align="right")
 
 
-def add_header(figure: Figure, title: Sequence[str], notes: Sequence[str], em: float) -> float:
-    """Write the title and the lines below it, and return where the next line may begin."""
-    below = add_text(figure, 0.6 * em, 0.6 * em, title, em, bold=True)
-    return add_text(figure, 0.6 * em, below, notes, em)
-
-
 def points(em: float, dpi: float) -> float:
-    """Give the size of text in points, from pixels."""
+    """Return the size of text in points, from pixels."""
     return em * 72 / dpi
 
 
 def smallest_em(dpi: int) -> float:
-    """Give the size of the smallest text in pixels."""
+    """Return the size of the smallest text in pixels."""
     return SMALLEST_TEXT * dpi / 72

@@ -15,16 +15,17 @@ from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 
 from lrpdyn.figures.canvas import layout, style
+from lrpdyn.figures.canvas.look import Look
 from lrpdyn.figures.canvas.style import Array
 
 STRONGEST_OVERLAY = 0.9
-#: Digits at the end of a small colour bar are left out beyond so many characters.
+#: Digits at the end of a small colour bar are dropped beyond so many characters.
 LONGEST_END = 6
 FRAME = "0.6"
 _BACKDROP = "maps"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Scale:
     """How one kind of map is coloured.
 
@@ -59,14 +60,21 @@ class Scale:
 
 
 #: Of observations, which are pictures already.
-GREY = Scale("observation", "gray", 1.0, False, False, "")
+GREY = Scale(what="observation", colours="gray", limit=1.0, signed=False, clipped=False, note="")
 
 
-def scale_of(what: str, values: Array, look: style.Look, *, signed: bool) -> Scale:
-    """Give all values one scale, symmetric around zero where they are signed."""
+def scale_of(what: str, values: Array, look: Look, *, signed: bool) -> Scale:
+    """Return one scale for all values, symmetric around zero where they are signed."""
     found = style.colour_scale(values)
     colours = look.signed_colours if signed else look.colours
-    return Scale(what, colours, found.limit, signed, found.clipped, found.note)
+    return Scale(
+        what=what,
+        colours=colours,
+        limit=found.limit,
+        signed=signed,
+        clipped=found.clipped,
+        note=found.note,
+    )
 
 
 def overlaid(pictures: Array, dynamics: Array, limit: float, colours: str) -> Array:
@@ -179,7 +187,7 @@ def add_bar(
 
 
 def bar_height(lines: Sequence[str], em: float) -> float:
-    """Give the height of a colour bar below a heading of so many lines, in pixels."""
+    """Return the height of a colour bar below a heading of so many lines, in pixels."""
     return (layout.LINE * len(lines) + 3.0) * em
 
 

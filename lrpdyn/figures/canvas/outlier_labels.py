@@ -36,7 +36,7 @@ def labels_of(named: Sequence[tuple[float, str]], width: float, em: float) -> li
 
 
 def strongest_labels(labels: Sequence[tuple[float, str]]) -> list[tuple[float, str]]:
-    """Give the five largest positive values with their names, largest first."""
+    """Return the five largest positive values with their names, largest first."""
     drawable = [(value, name) for value, name in labels if np.isfinite(value) and value > 0]
     return sorted(drawable, key=lambda label: -label[0])[:MOST_LABELS]
 
@@ -66,11 +66,8 @@ def write_labels(figure: Figure, axes: Axes, labels: Sequence[Label], em: float)
                 1 - layout.LINE * em * (row + 0.5) / height,
                 line,
                 transform=axes.transAxes,
-                fontfamily="DejaVu Sans",
-                fontsize=layout.points(em, figure.dpi),
                 verticalalignment="center",
-                color="black",
-                parse_math=False,
+                **layout.text_style(em, figure.dpi),
                 bbox={"facecolor": "white", "edgecolor": "none", "pad": 0},
             )
             row += 1

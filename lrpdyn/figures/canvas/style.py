@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import matplotlib
@@ -11,14 +10,8 @@ import numpy as np
 from matplotlib.colors import Colormap
 from numpy.typing import NDArray
 
-from lrpdyn.errors import UsageError
-
 Array = NDArray[Any]
 
-# Each is told apart with any colour vision; along a sequential one, equal steps look equal.
-SEQUENTIAL = ("inferno", "magma", "plasma", "viridis", "cividis", "Greys")
-DIVERGING = ("RdBu", "PuOr", "BrBG", "PiYG", "coolwarm")
-COLOURS, SIGNED_COLOURS = "inferno", "RdBu_r"
 # Okabe and Ito 2008; then dashed, then dotted.
 LINE_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 LINE_STYLES = ("-", "--", ":")
@@ -28,44 +21,7 @@ CLIP_ABOVE = 2.0
 NOT_FINITE_COLOUR = "#7f9f7f"
 
 
-@dataclass(frozen=True)
-class Look:
-    """How a figure looks: pixels to the inch, and the names of its colour maps.
-
-    `colours` are of what is not negative, `signed_colours` of what has a sign.
-    """
-
-    dpi: int = 150
-    colours: str = COLOURS
-    signed_colours: str = SIGNED_COLOURS
-
-
-DEFAULT_LOOK = Look()
-
-
-def with_colours(look: Look, names: Sequence[str]) -> Look:
-    """Give a look other colour maps: sequential ones for dynamics, diverging ones for relevance.
-
-    Raises
-    ------
-    UsageError
-        A name is no map that is even and safe for colour-blind readers.
-    """
-    for name in names:
-        if name.removesuffix("_r") in SEQUENTIAL:
-            look = replace(look, colours=name)
-        elif name.removesuffix("_r") in DIVERGING:
-            look = replace(look, signed_colours=name)
-        else:
-            raise UsageError(
-                f"--cmap {name}: expected one of {', '.join(SEQUENTIAL)} for what is not negative, or "
-                f"of {', '.join(DIVERGING)} for relevance, each also reversed as {SEQUENTIAL[0]}_r; "
-                "others are uneven, or not told apart by every reader"
-            )
-    return look
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ColourScale:
     """Colours run from 0 (or from -limit) to limit; the note says so in words."""
 
@@ -80,7 +36,7 @@ def colour_scale(values: Array) -> ColourScale:
     Parameters
     ----------
     values
-        Any shape, signed or not; what is not finite is left out.
+        Any shape, signed or not; what is not finite is ignored.
 
     Returns
     -------
@@ -94,12 +50,14 @@ def colour_scale(values: Array) -> ColourScale:
     ending = f"; {missing:,} not finite (green)" if missing else ""
     largest = float(sizes.max(initial=0.0))
     if largest == 0:
-        return ColourScale(1.0, False, "all values are zero" + ending)
+        return ColourScale(limit=1.0, clipped=False, note="all values are zero" + ending)
     quantile = float(np.quantile(sizes, CLIP_QUANTILE))
     if 0 < quantile * CLIP_ABOVE < largest:
         note = f"clipped at the 99.9 % quantile, {quantile:.3g}; largest {largest:.3g}"
-        return ColourScale(quantile, True, note + ending)
-    return ColourScale(largest, False, f"not clipped, largest {largest:.3g}" + ending)
+        return ColourScale(limit=quantile, clipped=True, note=note + ending)
+    return ColourScale(
+        limit=largest, clipped=False, note=f"not clipped, largest {largest:.3g}" + ending
+    )
 
 
 def sum_channels(values: Array) -> Array:
@@ -135,5 +93,5 @@ def channel_note(channels: int) -> str:
 
 
 def colour_map(name: str) -> Colormap:
-    """Look up a colour map, with a colour of its own for what is not finite."""
+    """Return a colour map with a separate colour for what is not finite."""
     return matplotlib.colormaps[name].with_extremes(bad=NOT_FINITE_COLOUR)

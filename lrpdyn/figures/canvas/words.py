@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 _SIZES = {"B": 10**9, "M": 10**6, "k": 10**3}
-#: Labels of steps that are longer than this are told as distances from the first step.
+#: Labels of steps that are longer than this are written as distances from the first step.
 LONGEST_LABEL = 6
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class About:
     """What every figure of a run says.
 
@@ -30,6 +30,10 @@ class About:
     question: str
     unit: str = "steps"
     value_unit: str = "units of the score"
+
+    def lines(self, steps: Sequence[int]) -> list[str]:
+        """Return the lines below the title of a figure over these steps."""
+        return [f"{span_of(steps, self.unit)}; rule {self.rule}", self.question]
 
 
 @dataclass(frozen=True)
@@ -89,7 +93,7 @@ def narrow_labels(steps: Sequence[int], unit: str) -> StepLabels:
 
 
 def log_ticks(low: float, high: float) -> list[float]:
-    """Give at most six round numbers between low and high for a log axis, or both ends."""
+    """Return at most six round numbers between low and high for a log axis, or both ends."""
     exponents = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
     for digits, enough in (((1,), 3), ((1, 2, 5), 2), (range(1, 10), 2)):
         # Parsed, not multiplied: 5 * 10**-3 is not the number that reads .005.

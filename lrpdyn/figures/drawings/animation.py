@@ -17,9 +17,10 @@ from PIL import Image, ImageDraw, ImageFont
 from lrpdyn.errors import UsageError
 from lrpdyn.figures.canvas import features, layout, maps, saving, style, words
 from lrpdyn.figures.canvas.curve_axes import tidy
+from lrpdyn.figures.canvas.look import DEFAULT_LOOK, Look
 from lrpdyn.figures.canvas.style import Array
 from lrpdyn.figures.flags import NO_FLAGS, Flags
-from lrpdyn.figures.step_choice import choose_steps, load_maps
+from lrpdyn.figures.step_choice import load_maps, places_of
 from lrpdyn.files.atomic import whole_file
 
 MOST_FRAMES, MOST_BARS = 200, 32
@@ -43,7 +44,7 @@ class Score:
     units: Sequence[int]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _Stage:
     """What stays the same in all frames, and where the rest goes, in pixels.
 
@@ -73,7 +74,7 @@ def draw_animation(
     sample: int,
     wanted: Sequence[int] | None = None,
     flags: Flags = NO_FLAGS,
-    look: style.Look = style.DEFAULT_LOOK,
+    look: Look = DEFAULT_LOOK,
 ) -> None:
     """Write a frame for each step: relevance on one scale, the step, the score and its unit.
 
@@ -109,16 +110,12 @@ def draw_animation(
         raise UsageError(
             f"animation {target}: expected a name ending in {known}, found {target.suffix!r}"
         )
-    if wanted is None:
-        chosen = choose_steps(steps, MOST_FRAMES, flags.order())
-    else:
-        chosen = sorted(steps.index(step) for step in wanted)
+    chosen = places_of(steps, wanted, MOST_FRAMES, flags.order())
     values = load_maps(steps, chosen, relevance, observation.shape).maps
     scale = maps.scale_of(f"relevance R_i, {about.value_unit}", values, look, signed=True)
     header = [
         f"Relevance of sample {sample} over training",
-        f"{words.span_of(steps, about.unit)}; rule {about.rule}",
-        about.question,
+        *about.lines(steps),
         f"steps shown: {len(chosen)} of {len(steps):,}",
     ]
     drawn = np.arange(0)
@@ -126,23 +123,21 @@ def draw_animation(
         drawn = features.most_changed_features(np.abs(values), MOST_BARS)
         values = values[:, drawn]
     stage = _stage(observation, drawn, header, scale, steps, score, look.dpi)
-    frames = [
-        _frame(
-            stage, of_step, scale, stage.at[index], _told(steps[index], index, score, flags, about)
-        )
-        for index, of_step in zip(chosen, values, strict=True)
-    ]
+    frames = []
+    for index, of_step in zip(chosen, values, strict=True):
+        lines = _lines(steps[index], index, score, flags, about)
+        frames.append(_frame(stage, of_step, scale, stage.at[index], lines))
     _save(frames, target, stage, scale)
 
 
-def _told(step: int, index: int, score: Score, flags: Flags, about: words.About) -> list[str]:
+def _lines(step: int, index: int, score: Score, flags: Flags, about: words.About) -> list[str]:
     """Return what is written on a frame."""
     value = score.values[index]
-    told = f"score {value:.3g}, unit {score.units[index]}" if np.isfinite(value) else "no score"
+    known = f"score {value:.3g}, unit {score.units[index]}" if np.isfinite(value) else "no score"
     flag = flags.transitions.get(step)
     wrong = flags.steps.get(step)
     marks = [f"change after it is {flag} out"] if flag else []
-    return [f"{about.unit} {step:,}", told, "; ".join([*marks, *([wrong] if wrong else [])])]
+    return [f"{about.unit} {step:,}", known, "; ".join([*marks, *([wrong] if wrong else [])])]
 
 
 def _stage(
@@ -173,14 +168,14 @@ def _stage(
         if images
         else f"{len(drawn)} of {observation.size:,} features"
     )
-    title, notes = layout.wrap_header([*header[:-1], f"{header[-1]}; {what}"], width - 1.2 * em, em)
-    text_top = (0.9 + layout.LINE * (len(title) + len(notes))) * em
+    head = layout.header_of([*header[:-1], f"{header[-1]}; {what}"], width, em)
+    text_top = (0.9 + head.height) * em
     body = round(text_top + (3 * layout.LINE + 0.3 + layout.LINE) * em)
     heading = layout.wrap(scale.heading, width - 1.2 * em, em)
     bar_top = body + height + 0.8 * em
     curve_top = round(bar_top + maps.bar_height(heading, em) + (layout.LINE + 0.4) * em)
     figure = layout.new_figure(width, curve_top + (CURVE + 2.2) * em, dpi)
-    layout.add_header(figure, title, notes, em)
+    head.write(figure)
     above = body - layout.LINE * em
     observed = (0, 0, 1, 1)
     if images:
@@ -197,13 +192,13 @@ def _stage(
     maps.add_bar(figure, heading, scale, 0.6 * em, bar_top, width - 1.2 * em, em)
     at = _add_curve(figure, steps, score, curve_top, em)
     return _Stage(
-        _rasterised(figure),
-        observed,
-        (left, body, panel, height),
-        (round(0.6 * em), round(text_top)),
-        (curve_top, curve_top + round(CURVE * em)),
-        at,
-        em,
+        picture=_rasterised(figure),
+        observed=observed,
+        box=(left, body, panel, height),
+        text=(round(0.6 * em), round(text_top)),
+        cursor=(curve_top, curve_top + round(CURVE * em)),
+        at=at,
+        em=em,
     )
 
 
@@ -216,7 +211,7 @@ def _add_curve(
     axes = layout.add_panel(figure, 4.6 * em, top, width - 6.4 * em, CURVE * em)
     axes.plot(steps, score.values, color=style.LINE_COLOURS[0], linewidth=1.4)
     tidy(axes, layout.points(em, figure.dpi), across=4, down=3)
-    axes.autoscale_view()  # without it, a place is told before the axes are scaled
+    axes.autoscale_view()  # else a place is computed before the axes are scaled
     return [round(float(axes.transData.transform((step, 0.0))[0])) for step in steps]
 
 
@@ -227,7 +222,7 @@ def _rasterised(figure: Figure) -> Image.Image:
 
 
 def _frame(
-    stage: _Stage, values: Array, scale: maps.Scale, at: int, told: Sequence[str]
+    stage: _Stage, values: Array, scale: maps.Scale, at: int, lines: Sequence[str]
 ) -> Image.Image:
     """Put a map (H, W), or bars (F,), with its words and the cursor, onto the stage."""
     frame = stage.picture.copy()
@@ -236,7 +231,7 @@ def _frame(
         Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf", round(stage.em)
     )
     left, top = stage.text
-    for line in told:
+    for line in lines:
         draw.text((left, top), line, fill="black", font=font)
         top += round(layout.LINE * stage.em)
     draw.line([(at, stage.cursor[0]), (at, stage.cursor[1])], fill=CURSOR, width=2)
@@ -263,7 +258,7 @@ def _frame(
 
 
 def _colours(values: Array, scale: maps.Scale) -> Array:
-    """Give the colours of values, uint8 (..., 3)."""
+    """Return the colours of values, uint8 (..., 3)."""
     colours = style.colour_map(scale.colours)
     relative = np.ma.masked_invalid((values - scale.low) / (scale.limit - scale.low))
     return np.asarray(colours(relative, bytes=True))[..., :3]
@@ -299,7 +294,7 @@ def _palette(stage: _Stage, scale: maps.Scale) -> Array:
 
 
 def _reduced(frames: Sequence[Image.Image], palette: Array) -> list[Image.Image]:
-    """Give each pixel the nearest colour of the palette; Pillow's own search takes white for grey."""
+    """Return frames in the palette, each pixel in its nearest colour: Pillow takes white for grey."""
     nearest = np.full(2**24, -1, dtype=np.int16)
     reduced = []
     for frame in frames:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lrpdyn.figures.canvas import features, layout, style, words
+from lrpdyn.figures.canvas.look import Look
 from lrpdyn.figures.canvas.style import Array
+
+if TYPE_CHECKING:
+    from lrpdyn.figures.drawings.heatmap import Moved
 
 MOST_BARS = 64
 MOST_BARS_IN_ALL = 512
@@ -18,65 +23,56 @@ DYNAMICS_COLOUR, NET_COLOUR = style.LINE_COLOURS[5], style.LINE_COLOURS[0]
 EACH = 1.3
 
 
-@dataclass(frozen=True)
-class FlatMoved:
-    """Observations, dynamics, net change and relative dynamics of flat samples, each (N, F)."""
-
-    observations: Array
-    dynamics: Array
-    net_change: Array
-    relative: Array
-
-
 def figure_of(
-    values: FlatMoved,
+    observations: Array,
+    moved: Moved,
     chosen: Sequence[int],
     header: Sequence[str],
     about: words.About,
-    look: style.Look,
+    look: Look,
 ) -> Figure:
-    """Draw a panel a sample: dynamics as bars, net change within them, relative dynamics beside.
+    """Draw a panel a sample: dynamics as bars, net change within them, relative dynamics next to them.
 
     Parameters
     ----------
-    values
-        Of the samples `chosen`.
+    observations, moved
+        (N, F), of the samples `chosen`.
     header
         Title and notes; the last is of the samples.
     """
-    count = values.observations.shape[1]
+    count = observations.shape[1]
     most = min(MOST_BARS, max(features.MOST_VALUES, MOST_BARS_IN_ALL // len(chosen)))
     drawn = min(count, most)
-    finite = values.dynamics[np.isfinite(values.dynamics)]
+    finite = moved.dynamics[np.isfinite(moved.dynamics)]
     largest = float(finite.max(initial=0.0))
     limit = largest or 1.0
 
     width = 5.25 * look.dpi
     em = width / layout.EMS_IN_COLUMN
     what = f"{drawn} strongest of {count:,} features" if drawn < count else f"{count} features"
-    beside = ", each with its observed value" if count <= features.MOST_VALUES else ""
+    observed = ", each with its observed value" if count <= features.MOST_VALUES else ""
     notes = [
-        f"{header[3]}; {what}{beside}",
+        f"{header[3]}; {what}{observed}",
         f"light: dynamics, sum of |R_i - R_i+1|; dark: net change, |R_N - R_1|; {about.value_unit}; "
         f"one scale, not clipped, largest {largest:.3g}",
         "number: relative dynamics, for each unit of the sum of |R_i|",
     ]
-    title, lines = layout.wrap_header([*header[:3], *notes], width - 1.2 * em, em)
+    head = layout.header_of([*header[:3], *notes], width, em)
     columns = min(2, len(chosen))
-    top = (0.6 + layout.LINE * (len(title) + len(lines)) + 0.5) * em
+    top = (0.6 + head.height + 0.5) * em
     panel_height = (drawn * EACH + 0.4) * em
     pitch = panel_height + (layout.LINE + 2.4) * em
     figure = layout.new_figure(width, top + -(-len(chosen) // columns) * pitch, look.dpi)
 
-    layout.add_header(figure, title, lines, em)
-    strongest = [features.largest_features(dynamics, most) for dynamics in values.dynamics]
+    head.write(figure)
+    strongest = [features.largest_features(dynamics, most) for dynamics in moved.dynamics]
     names = [
         features.feature_names(these, observation)
-        for these, observation in zip(strongest, values.observations, strict=True)
+        for these, observation in zip(strongest, observations, strict=True)
     ]
     ratios = [
         [f"{ratio:.2g}" for ratio in relative[these]]
-        for these, relative in zip(strongest, values.relative, strict=True)
+        for these, relative in zip(strongest, moved.relative, strict=True)
     ]
     names_width = layout.widest([name for each in names for name in each], em) + 1.2 * em
     ratios_width = layout.widest([ratio for each in ratios for ratio in each], em) + 0.8 * em
@@ -86,23 +82,28 @@ def figure_of(
         above = top + (index // columns) * pitch
         layout.add_text(figure, left, above, [f"sample {sample}"], em)
         axes = layout.add_panel(figure, left, above + layout.LINE * em, panel_width, panel_height)
-        for of_sample, height, colour in (
-            (values.dynamics[index], 0.75, DYNAMICS_COLOUR),
-            (values.net_change[index], 0.35, NET_COLOUR),
-        ):
-            lengths = np.nan_to_num(of_sample[strongest[index]], posinf=0.0, neginf=0.0)
-            axes.barh(np.arange(drawn), lengths, height=height, color=colour)
-        axes.set_xlim(0, limit * 1.02)
-        # .2 em are left above and below the bars.
-        axes.set_ylim(drawn - 0.5 + 0.2 / EACH, -0.5 - 0.2 / EACH)
-        end = f"{limit:.3g}"
-        axes.set_xticks([0, limit], labels=["0", end])
-        axes.set_yticks([])
+        these = strongest[index]
+        _add_bars(axes, moved.dynamics[index][these], moved.net_change[index][these], limit)
+        axes.tick_params(labelsize=layout.points(em, look.dpi), length=0)
         bars_top = above + (layout.LINE + 0.2) * em
         layout.add_names(figure, left - 0.4 * em, bars_top, EACH * em, names[index], em)
         right = left + panel_width + ratios_width - 0.4 * em
         layout.add_names(figure, right, bars_top, EACH * em, ratios[index], em)
-        axes.tick_params(labelsize=layout.points(em, look.dpi), length=0)
-        for side in ("top", "right", "bottom"):
-            axes.spines[side].set_visible(False)
     return figure
+
+
+def _add_bars(axes: Axes, dynamics: Array, net_change: Array, limit: float) -> None:
+    """Draw a bar for the dynamics of each feature, and within it one for its net change."""
+    count = len(dynamics)
+    for values, height, colour in (
+        (dynamics, 0.75, DYNAMICS_COLOUR),
+        (net_change, 0.35, NET_COLOUR),
+    ):
+        lengths = np.nan_to_num(values, posinf=0.0, neginf=0.0)
+        axes.barh(np.arange(count), lengths, height=height, color=colour)
+    axes.set_xlim(0, limit * 1.02)
+    # .2 em are left above and below the bars.
+    axes.set_ylim(count - 0.5 + 0.2 / EACH, -0.5 - 0.2 / EACH)
+    axes.set_xticks([0, limit], labels=["0", f"{limit:.3g}"])
+    axes.set_yticks([])
+    axes.spines[["top", "right", "bottom"]].set_visible(False)

@@ -10,6 +10,7 @@ import numpy as np
 from lrpdyn.errors import UsageError
 from lrpdyn.figures.canvas import maps, saving, style, words
 from lrpdyn.figures.canvas.grid import Column, draw_grid
+from lrpdyn.figures.canvas.look import DEFAULT_LOOK, Look
 from lrpdyn.figures.canvas.style import Array
 
 MOST_CHANNELS, MOST_STEPS = 16, 6
@@ -27,7 +28,7 @@ def draw_channels(
     shown: Sequence[int],
     sample: int,
     about: words.About,
-    look: style.Look = style.DEFAULT_LOOK,
+    look: Look = DEFAULT_LOOK,
 ) -> None:
     """Draw a row a channel: observation, dynamics, net change, and relevance at some steps.
 
@@ -51,6 +52,44 @@ def draw_channels(
     UsageError
         The observation is flat, too many steps are to be shown, or the run keeps no channels.
     """
+    _check(observation, shown, sample)
+    loaded = [np.asarray(relevance(step), dtype=np.float64) for step in shown]
+    if loaded[0].shape != observation.shape:
+        raise UsageError(
+            "--kind channels: the run keeps relevance summed over channels (--keep pixels); compute it "
+            "with --keep relevance into another folder (-o)"
+        )
+    count = len(observation)
+    drawn = slice(min(count, MOST_CHANNELS))
+    pictures = style.displayed_observations(observation[drawn, np.newaxis])
+    moved, net = (np.asarray(of[drawn], dtype=np.float64) for of in (dynamics, net_change))
+    what = f"dynamics: sum of |R_i - R_i+1|, {about.value_unit}"
+    of_dynamics = maps.scale_of(what, moved, look, signed=False)
+    of_net = maps.scale_of(f"net change: |R_N - R_1|, {about.value_unit}", net, look, signed=False)
+    values = np.stack([of_step[drawn] for of_step in loaded])
+    of_relevance = maps.scale_of(f"R: relevance, {about.value_unit}", values, look, signed=True)
+    labels = words.narrow_labels(shown, about.unit)
+    columns = [
+        Column(heading=["observed"], values=pictures, scale=maps.GREY),
+        Column(heading=["dynamics"], values=moved, scale=of_dynamics),
+        Column(heading=["net", "change"], values=net, scale=of_net),
+        *(
+            Column(heading=["R at", label], values=of_step, scale=of_relevance)
+            for label, of_step in zip(labels.texts, values, strict=True)
+        ),
+    ]
+    which = f"{len(pictures)} of {count} channels" if len(pictures) < count else f"{count} channels"
+    order = "" if count in (1, 3) else ", of a stack the last is the newest"
+    header = [
+        f"Channels of sample {sample} over {words.count_of(steps)}",
+        *about.lines(steps),
+        "; ".join(part for part in (which + order, labels.note) if part),
+    ]
+    names = [f"channel {channel}" for channel in range(len(pictures))]
+    saving.save_figure(draw_grid(columns, names, header, look).figure, path)
+
+
+def _check(observation: Array, shown: Sequence[int], sample: int) -> None:
     if observation.ndim != 3:
         raise UsageError(
             f"--kind channels: sample {sample} has shape {observation.shape}, flat, without channels; "
@@ -60,39 +99,3 @@ def draw_channels(
         raise UsageError(
             f"--kind channels: {len(shown)} steps; {MOST_STEPS} fit at most, choose them with --steps"
         )
-    count = len(observation)
-    drawn = slice(min(count, MOST_CHANNELS))
-    pictures = style.displayed_observations(observation[drawn, np.newaxis])
-    moved, net = (np.asarray(of[drawn], dtype=np.float64) for of in (dynamics, net_change))
-    what = f"dynamics: sum of |R_i - R_i+1|, {about.value_unit}"
-    of_dynamics = maps.scale_of(what, moved, look, signed=False)
-    of_net = maps.scale_of(f"net change: |R_N - R_1|, {about.value_unit}", net, look, signed=False)
-    loaded = [np.asarray(relevance(step), dtype=np.float64) for step in shown]
-    if loaded[0].shape != observation.shape:
-        raise UsageError(
-            "--kind channels: the run keeps relevance summed over channels (--keep pixels); compute it "
-            "with --keep relevance into another folder (-o)"
-        )
-    values = np.stack([of_step[drawn] for of_step in loaded])
-    of_relevance = maps.scale_of(f"R: relevance, {about.value_unit}", values, look, signed=True)
-    labels = words.narrow_labels(shown, about.unit)
-    columns = [
-        Column(["observed"], pictures, maps.GREY),
-        Column(["dynamics"], moved, of_dynamics),
-        Column(["net", "change"], net, of_net),
-        *(
-            Column(["R at", label], of_step, of_relevance)
-            for label, of_step in zip(labels.texts, values, strict=True)
-        ),
-    ]
-    told = f"{len(pictures)} of {count} channels" if len(pictures) < count else f"{count} channels"
-    order = "" if count in (1, 3) else ", of a stack the last is the newest"
-    header = [
-        f"Channels of sample {sample} over {words.count_of(steps)}",
-        f"{words.span_of(steps, about.unit)}; rule {about.rule}",
-        about.question,
-        "; ".join(part for part in (told + order, labels.note) if part),
-    ]
-    names = [f"channel {channel}" for channel in range(len(pictures))]
-    grid = draw_grid(columns, names, header, look)
-    saving.save_figure(grid.figure, path)

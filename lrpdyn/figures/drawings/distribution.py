@@ -16,6 +16,7 @@ from matplotlib.ticker import NullLocator
 
 from lrpdyn.errors import UsageError
 from lrpdyn.figures.canvas import layout, saving, style, words
+from lrpdyn.figures.canvas.look import DEFAULT_LOOK, Look
 from lrpdyn.figures.canvas.outlier_labels import Label, labels_of, write_labels
 from lrpdyn.figures.canvas.style import Array
 
@@ -33,7 +34,7 @@ WHAT_IS_COUNTED = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Population:
     """Values of one kind with their fences.
 
@@ -66,7 +67,7 @@ def draw_distribution(
     populations: Sequence[Population],
     *,
     about: words.About,
-    look: style.Look = style.DEFAULT_LOOK,
+    look: Look = DEFAULT_LOOK,
 ) -> None:
     """Draw a histogram for each population, with its fences and the values beyond them.
 
@@ -93,13 +94,13 @@ def draw_distribution(
 
 
 def positive_part(values: Array) -> Array:
-    """Give the finite positive values, float64: what a log axis can show."""
+    """Return the finite positive values, float64: what a log axis can show."""
     flat = np.asarray(values, dtype=np.float64).ravel()
     return flat[np.isfinite(flat) & (flat > 0)]
 
 
 def describe(population: Population) -> str:
-    """Say how many values there are, the share of zeros, the fences and what lies beyond."""
+    """Return in words how many values there are, the share of zeros, the fences and what lies beyond."""
     values = np.asarray(population.values, dtype=np.float64).ravel()
     positive = positive_part(values)
     parts = [f"n = {values.size:,}"]
@@ -123,7 +124,7 @@ def describe(population: Population) -> str:
 
 
 def axis_limits(positive: Array, fences: Sequence[float | None]) -> tuple[float, float]:
-    """Give the ends of the log axis: all values, and fences up to 1,000 times beyond them."""
+    """Return the ends of the log axis: all values, and fences up to 1,000 times beyond them."""
     low, high = float(positive.min()), float(positive.max())
     near = [
         fence
@@ -136,7 +137,7 @@ def axis_limits(positive: Array, fences: Sequence[float | None]) -> tuple[float,
 
 
 def bin_edges(positive: Array) -> Array:
-    """Give 10 to 60 bins of equal width in the logarithm, about the square root of n of them."""
+    """Return 10 to 60 bins of equal width in the logarithm, about the square root of n of them."""
     low, high = float(positive.min()), float(positive.max())
     if low == high:
         return np.array([low / 1.05, high * 1.05])
@@ -147,11 +148,11 @@ def _figure(populations: Sequence[Population], header: Sequence[str], dpi: int) 
     width = 5.25 * dpi
     em = width / layout.EMS_IN_COLUMN
     inner = width - 1.2 * em
-    title, notes = layout.wrap_header(["Distribution of the changes", *header], inner, em)
+    head = layout.header_of(["Distribution of the changes", *header], width, em)
     descriptions = [layout.wrap(describe(population), inner, em) for population in populations]
     fences = [fence for population in populations for fence in (population.mild, population.far)]
     has_fence = any(fence is not None for fence in fences)
-    top = (0.6 + layout.LINE * (len(title) + len(notes)) + (2.4 if has_fence else 0.6)) * em
+    top = (0.6 + head.height + (2.4 if has_fence else 0.6)) * em
     labels = [
         labels_of(population.labels, _panel_width(width, em), em) for population in populations
     ]
@@ -161,7 +162,7 @@ def _figure(populations: Sequence[Population], header: Sequence[str], dpi: int) 
     ]
     figure = layout.new_figure(width, top + sum(heights), dpi)
 
-    below = layout.add_header(figure, title, notes, em)
+    below = head.write(figure)
     if has_fence:
         _add_legend(figure, below + 0.3 * em, em)
     for population, lines, names, height in zip(
@@ -235,8 +236,7 @@ def _draw_population(
     axes.set_xticks(ticks, labels=[f"{tick:.3g}" for tick in ticks])
     axes.xaxis.set_minor_locator(NullLocator())
     axes.tick_params(labelsize=layout.points(em, figure.dpi))
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
+    axes.spines[["top", "right"]].set_visible(False)
     for fence, line in zip(fences, FENCE_LINES.values(), strict=True):
         if fence is not None and low <= fence <= high:
             axes.axvline(fence, ymax=drawn, color="black", linewidth=LINE_WIDTH, linestyle=line)

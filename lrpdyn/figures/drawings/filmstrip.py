@@ -11,15 +11,16 @@ from matplotlib.figure import Figure
 
 from lrpdyn.errors import ObservationError, UsageError
 from lrpdyn.figures.canvas import features, layout, maps, saving, style, words
+from lrpdyn.figures.canvas.look import DEFAULT_LOOK, Look
 from lrpdyn.figures.canvas.style import Array
 from lrpdyn.figures.flags import NO_FLAGS, PATHOLOGY, Flags
-from lrpdyn.figures.step_choice import choose_steps, load_maps
+from lrpdyn.figures.step_choice import load_maps, places_of
 
 MOST_FEATURES = 512
 COLUMNS = 8
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _Row:
     """One row of the strip: (T, H, W) or (T, F) values, their scale, and the lines above each."""
 
@@ -37,7 +38,7 @@ class _Strip:
     rows: tuple[_Row, _Row]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _Frame:
     """Where the steps lie, in pixels; em is the size of the text."""
 
@@ -61,7 +62,7 @@ def draw_filmstrip(
     sample: int,
     wanted: Sequence[int] | None = None,
     flags: Flags = NO_FLAGS,
-    look: style.Look = style.DEFAULT_LOOK,
+    look: Look = DEFAULT_LOOK,
 ) -> None:
     """Draw relevance at some steps, and below each its difference to the checkpoint that follows.
 
@@ -95,18 +96,14 @@ def draw_filmstrip(
         A map is not shaped as the observation.
     """
     _check(observation, steps)
-    if wanted is None:
-        chosen = choose_steps(steps, COLUMNS, flags.order())
-    else:
-        chosen = sorted(steps.index(step) for step in wanted)
+    chosen = places_of(steps, wanted, COLUMNS, flags.order())
     loaded = load_maps(steps, chosen, relevance, observation.shape)
     followed = chosen[: len(loaded.differences)]
     shown = [steps[index] for index in chosen]
     labels = words.narrow_labels([*shown, *(steps[index + 1] for index in followed)], about.unit)
     header = [
         f"Relevance of sample {sample} over {words.count_of(steps)}",
-        f"{words.span_of(steps, about.unit)}; rule {about.rule}",
-        about.question,
+        *about.lines(steps),
         "; ".join(part for part in (f"steps shown: {len(chosen)} of {len(steps):,}", labels.note,
                                     _flag_note(shown, flags)) if part),
     ]  # fmt: skip
@@ -135,7 +132,7 @@ def _check(observation: Array, steps: Sequence[int]) -> None:
 def _row(
     what: str,
     values: Array,
-    look: style.Look,
+    look: Look,
     labels: Sequence[str],
     marks: Sequence[str],
     *,
@@ -146,7 +143,10 @@ def _row(
         [label, mark] if second else [label] for label, mark in zip(labels, marks, strict=True)
     ]
     return _Row(
-        values, maps.scale_of(what, values, look, signed=signed), names, [*map(bool, marks)]
+        values=values,
+        scale=maps.scale_of(what, values, look, signed=signed),
+        names=names,
+        flagged=[*map(bool, marks)],
     )
 
 
@@ -164,7 +164,7 @@ def _framed(
     """Write all texts and colour bars, and let draw_row fill each row from its top, in pixels."""
     em = frame.em
     inner = frame.width - 1.2 * em
-    title, notes = layout.wrap_header(strip.header, inner, em)
+    head = layout.header_of(strip.header, frame.width, em)
     rows = [row for row in strip.rows if len(row.values)]
     headings = [layout.wrap(row.scale.heading, inner, em) for row in rows]
     above = [
@@ -172,10 +172,10 @@ def _framed(
         for heading, row in zip(headings, rows, strict=True)
     ]
     below = frame.body_height + 3.6 * em
-    top = (1.2 + layout.LINE * (len(title) + len(notes))) * em
+    top = (1.2 + head.height) * em
     figure = layout.new_figure(frame.width, top + sum(above) + len(rows) * below, frame.dpi)
 
-    layout.add_header(figure, title, notes, em)
+    head.write(figure)
     for row, heading in zip(rows, headings, strict=True):
         names_top = layout.add_text(figure, 0.6 * em, top, heading, em)
         for column, lines in enumerate(row.names):
@@ -201,15 +201,21 @@ def _image_figure(observation: Array, strip: _Strip, dpi: int) -> Figure:
     height, panel_width = layout.panel_size(observation.shape[1], observation.shape[2], target)
     cell = max(panel_width, round(0.9 * dpi))
     # Margins take 1.2 em, and the gap after each column .4 em.
-    beside = 1.2 + 0.4 * columns
-    em = max(columns * cell / (layout.EMS_IN_PAGE - beside), layout.smallest_em(dpi))
+    margins = 1.2 + 0.4 * columns
+    em = max(columns * cell / (layout.EMS_IN_PAGE - margins), layout.smallest_em(dpi))
     # Long names widen the columns rather than meet, and few columns do not swell the text.
     em = min(em, max(cell / 6.5, layout.smallest_em(dpi)))
     cell = max(cell, _widest_name(strip, em))
     gap = 0.4 * em
     first = 0.6 * em
     frame = _Frame(
-        em, columns * cell + beside * em, first + cell + gap, cell + gap, cell, height, dpi
+        em=em,
+        width=columns * cell + margins * em,
+        left=first + cell + gap,
+        pitch=cell + gap,
+        name_width=cell,
+        body_height=height,
+        dpi=dpi,
     )
     picture = style.displayed_observations(observation[np.newaxis])[0]
     inset = (cell - panel_width) // 2
@@ -242,7 +248,9 @@ def _flat_figure(observation: Array, strip: _Strip, dpi: int) -> Figure:
     left = layout.widest(names, em) + 1.2 * em
     cell = max(int((width - left - 2 * em) / columns), _widest_name(strip, em))
     width = round(left + columns * cell + 2 * em)
-    frame = _Frame(em, width, left, cell, cell, rows * each, dpi)
+    frame = _Frame(
+        em=em, width=width, left=left, pitch=cell, name_width=cell, body_height=rows * each, dpi=dpi
+    )
 
     def draw_row(figure: Figure, row: _Row, top: float) -> None:
         across = len(row.values) * cell

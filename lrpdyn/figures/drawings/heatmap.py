@@ -1,4 +1,4 @@
-"""The dynamics of each sample beside its observation: where relevance moved during training."""
+"""The dynamics of each sample next to its observation: where relevance moved during training."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from matplotlib.figure import Figure
 from lrpdyn.errors import ObservationError, UsageError
 from lrpdyn.figures.canvas import maps, saving, style, words
 from lrpdyn.figures.canvas.grid import Column, draw_grid
+from lrpdyn.figures.canvas.look import DEFAULT_LOOK, Look
 from lrpdyn.figures.canvas.style import Array
 from lrpdyn.figures.drawings import bars
 
 MOST_SAMPLES = 16
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Moved:
     """What moved over training.
 
@@ -37,7 +38,11 @@ class Moved:
     def of(self, samples: Sequence[int]) -> Moved:
         """Return what moved for some of the samples."""
         chosen = list(samples)
-        return Moved(self.dynamics[chosen], self.net_change[chosen], self.relative[chosen])
+        return Moved(
+            dynamics=self.dynamics[chosen],
+            net_change=self.net_change[chosen],
+            relative=self.relative[chosen],
+        )
 
 
 @saving.own_settings()
@@ -49,7 +54,7 @@ def draw_heatmap(
     steps: Sequence[int],
     about: words.About,
     samples: Sequence[int] | None = None,
-    look: style.Look = style.DEFAULT_LOOK,
+    look: Look = DEFAULT_LOOK,
 ) -> None:
     """Draw a row a sample: observation, dynamics, relative dynamics, net change, overlay.
 
@@ -81,20 +86,11 @@ def draw_heatmap(
     chosen = choose_samples(observations.shape[0], samples)
     header = [
         f"Dynamics over {words.count_of(steps)}",
-        f"{words.span_of(steps, about.unit)}; rule {about.rule}",
-        about.question,
+        *about.lines(steps),
         words.count_note(len(chosen), len(observations)),
     ]
-    if observations.ndim == 4:
-        figure = _image_figure(observations[chosen], moved.of(chosen), chosen, header, about, look)
-    else:
-        values = bars.FlatMoved(
-            observations[chosen],
-            moved.dynamics[chosen],
-            moved.net_change[chosen],
-            moved.relative[chosen],
-        )
-        figure = bars.figure_of(values, chosen, header, about, look)
+    figure_of = _image_figure if observations.ndim == 4 else bars.figure_of
+    figure = figure_of(observations[chosen], moved.of(chosen), chosen, header, about, look)
     saving.save_figure(figure, path)
 
 
@@ -121,21 +117,21 @@ def _check(observations: Array, moved: Moved, steps: Sequence[int]) -> None:
 
 
 def choose_samples(count: int, samples: Sequence[int] | None) -> list[int]:
-    """Give the samples to draw: those asked for or all of count, at most the first 16.
+    """Return the samples to draw: the requested ones or all of count, at most the first 16.
 
     Raises
     ------
     UsageError
-        No sample is asked for, or one that does not exist.
+        No sample is requested, or one that does not exist.
     """
-    asked = list(range(count)) if samples is None else [int(sample) for sample in samples]
-    absent = [sample for sample in asked if not 0 <= sample < count]
-    if absent or not asked:
+    requested = list(range(count)) if samples is None else [int(sample) for sample in samples]
+    absent = [sample for sample in requested if not 0 <= sample < count]
+    if absent or not requested:
         raise UsageError(
             f"heatmap: expected samples from 0 to {count - 1}, "
             f"found {absent or 'none'}; choose others"
         )
-    return asked[:MOST_SAMPLES]
+    return requested[:MOST_SAMPLES]
 
 
 def _image_figure(
@@ -144,7 +140,7 @@ def _image_figure(
     chosen: Sequence[int],
     header: Sequence[str],
     about: words.About,
-    look: style.Look,
+    look: Look,
 ) -> Figure:
     pictures = style.displayed_observations(observations)
     dynamics = style.sum_channels(moved.dynamics)
@@ -160,11 +156,11 @@ def _image_figure(
     )
     both = maps.overlaid(pictures, dynamics, of_dynamics.limit, of_dynamics.colours)
     columns = [
-        Column(["observed"], pictures, maps.GREY),
-        Column(["dynamics"], dynamics, of_dynamics),
-        Column(["relative", "dynamics"], relative, of_relative),
-        Column(["net", "change"], net_change, of_net),
-        Column(["overlay"], both, maps.GREY),
+        Column(heading=["observed"], values=pictures, scale=maps.GREY),
+        Column(heading=["dynamics"], values=dynamics, scale=of_dynamics),
+        Column(heading=["relative", "dynamics"], values=relative, scale=of_relative),
+        Column(heading=["net", "change"], values=net_change, scale=of_net),
+        Column(heading=["overlay"], values=both, scale=maps.GREY),
     ]
     names = [f"sample {sample}" for sample in chosen]
     channels = style.channel_note(observations.shape[1])

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.figure import Figure
 
-from lrpdyn.figures.canvas import layout, maps, saving, style, words
+from lrpdyn.figures.canvas import layout, maps, saving, words
+from lrpdyn.figures.canvas.look import DEFAULT_LOOK, Look
 from lrpdyn.figures.canvas.style import Array
 
 WIDTH = 7.2
@@ -21,7 +22,7 @@ MOST_CELLS = 512
 MARKERS = {"mild": ("o", "none"), "far": ("o", "white"), "pathology": ("X", "white")}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Mark:
     """A place that is marked: mild or far in the middle of a cell, a pathology at its left end.
 
@@ -43,7 +44,7 @@ def draw_raster(
     *,
     about: words.About,
     borders: Sequence[int] = (),
-    look: style.Look = style.DEFAULT_LOOK,
+    look: Look = DEFAULT_LOOK,
 ) -> None:
     """Draw the change of each sample (rows) in each transition (columns).
 
@@ -62,9 +63,8 @@ def draw_raster(
     borders
         Steps at which a phase begins.
     """
-    dpi = look.dpi
-    em = layout.smallest_em(dpi)
-    width = WIDTH * dpi
+    em = layout.smallest_em(look.dpi)
+    width = WIDTH * look.dpi
     transitions, count = change.shape
     stride = -(-count // MOST_NAMES)
     names = [f"sample {sample}" for sample in samples[::stride]]
@@ -79,16 +79,15 @@ def draw_raster(
     shown = largest_of_neighbours(change, *merged)
     header = [
         f"Change of {words.count_note(count, count)} in {transitions:,} transitions",
-        f"{words.span_of([ends[0][0], ends[-1][1]], about.unit)}; rule {about.rule}",
-        about.question,
+        *about.lines([ends[0][0], ends[-1][1]]),
         _legend(marks, borders, merged),
     ]
-    title, notes = layout.wrap_header(header, width - 1.2 * em, em)
+    head = layout.header_of(header, width, em)
     heading = layout.wrap(scale.heading, width - 1.2 * em, em)
-    top = (0.9 + layout.LINE * (len(title) + len(notes))) * em
+    top = (0.9 + head.height) * em
     body = top + maps.bar_height(heading, em) + 0.5 * em
-    figure = layout.new_figure(width, body + down + 4.6 * em, dpi)
-    layout.add_header(figure, title, notes, em)
+    figure = layout.new_figure(width, body + down + 4.6 * em, look.dpi)
+    head.write(figure)
     maps.add_bar(figure, heading, scale, 0.6 * em, top, width - 1.2 * em, em)
     # The last of merged cells may hold fewer, and reaches as far beyond the end as they are fewer.
     wide = across * len(shown) * merged[0] / transitions
@@ -103,16 +102,13 @@ def draw_raster(
     what = labels.note or about.unit
     layout.add_text(figure, left + across / 2, body + down + 2.6 * em, [what], em, align="center")
     _add_marks(figure, marks, left, body, cell, each)
-    backdrop = maps.backdrop(figure)
-    for border in borders:
-        place = left + cell * sum(before < border for before, _ in ends)
-        backdrop.plot([place, place], [body, body + down], color="white", linewidth=2)
-        backdrop.plot([place, place], [body, body + down], "--", color="black", linewidth=1)
+    places = [left + cell * sum(before < border for before, _ in ends) for border in borders]
+    _add_borders(figure, places, body, body + down)
     saving.save_figure(figure, path)
 
 
 def largest_of_neighbours(change: Array, along: int, across: int) -> Array:
-    """Give the largest of every `along` transitions and `across` samples of (T, N); NaN if none is finite."""
+    """Return the largest of every `along` transitions and `across` samples of (T, N); NaN if none."""
     transitions, count = change.shape
     padded = np.full((-(-transitions // along) * along, -(-count // across) * across), -np.inf)
     padded[:transitions, :count] = np.where(np.isfinite(change), change, -np.inf)
@@ -123,9 +119,9 @@ def largest_of_neighbours(change: Array, along: int, across: int) -> Array:
 
 def _legend(marks: Sequence[Mark], borders: Sequence[int], merged: Sequence[int]) -> str:
     kinds = {mark.kind for mark in marks}
-    told = {"mild": "ring: beyond the mild fence", "far": "dot: beyond the far fence",
+    names = {"mild": "ring: beyond the mild fence", "far": "dot: beyond the far fence",
             "pathology": "cross: pathology at that step"}  # fmt: skip
-    parts = [text for kind, text in told.items() if kind in kinds] or ["nothing is flagged"]
+    parts = [text for kind, text in names.items() if kind in kinds] or ["nothing is flagged"]
     parts += ["dashed: a phase begins"] if borders else []
     if max(merged) > 1:
         parts.append(f"each cell is the largest of {merged[0]} transitions x {merged[1]} samples")
@@ -142,6 +138,14 @@ def _add_steps(
         at = left + place * cell
         backdrop.plot([at, at], [top, top + 0.4 * em], color="black", linewidth=0.8)
         layout.add_text(figure, at, top + 0.6 * em, [labels[place]], em, align="center")
+
+
+def _add_borders(figure: Figure, places: Sequence[float], top: float, bottom: float) -> None:
+    """Draw a dashed line where each phase begins."""
+    backdrop = maps.backdrop(figure)
+    for place in places:
+        backdrop.plot([place, place], [top, bottom], color="white", linewidth=2)
+        backdrop.plot([place, place], [top, bottom], "--", color="black", linewidth=1)
 
 
 def _add_marks(

@@ -12,8 +12,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lrpdyn.figures.canvas import features, layout, maps, saving, style
-from lrpdyn.figures.canvas.curve_axes import tidy
+from lrpdyn.figures.canvas.curve_axes import legend_above, tidy
 from lrpdyn.figures.canvas.grid import Column, draw_grid
+from lrpdyn.figures.canvas.look import DEFAULT_LOOK, Look
 from lrpdyn.figures.canvas.style import Array
 
 MOST_RUNS, MOST_SAMPLES = 6, 4
@@ -21,7 +22,7 @@ MOST_RUNS, MOST_SAMPLES = 6, 4
 CURVES, AROUND, EACH = 9.0, 8.4, 1.3
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Side:
     """One of the runs.
 
@@ -53,9 +54,9 @@ def draw_side_by_side(
     samples: Sequence[int],
     alike: str,
     unit: str = "steps",
-    look: style.Look = style.DEFAULT_LOOK,
+    look: Look = DEFAULT_LOOK,
 ) -> None:
-    """Draw the dynamics of each run from 0 to a limit of its own, and the changes of all.
+    """Draw the dynamics of each run from 0 to its own limit, and the changes of all.
 
     Parameters
     ----------
@@ -84,9 +85,13 @@ def draw_side_by_side(
     note = ", ".join(f"{letter} {limit:.3g}" for letter, limit in zip(letters, limits, strict=True))
     ends = "limits, clipped at the 99.9 % quantile" if clipped else "largest values, not clipped"
     scale = maps.Scale(
-        "dynamics, sum of |R_i - R_i+1|, for each run from 0 to its own limit", look.colours, 1.0,
-        False, clipped, f"{ends}: {note}",
-    )  # fmt: skip
+        what="dynamics, sum of |R_i - R_i+1|, for each run from 0 to its own limit",
+        colours=look.colours,
+        limit=1.0,
+        signed=False,
+        clipped=clipped,
+        note=f"{ends}: {note}",
+    )
     header = [
         f"{len(sides)} runs side by side",
         *(f"{letter}: {side.name}" for letter, side in zip(letters, sides, strict=True)),
@@ -97,8 +102,11 @@ def draw_side_by_side(
         figure, bottom, em = _features(observations, relative, letters, names, header, scale, look)
     else:
         pictures = style.displayed_observations(observations)
-        columns = [Column(["observed"], pictures, maps.GREY)]
-        columns += [Column([f"run {x}"], v, scale) for x, v in zip(letters, relative, strict=True)]
+        columns = [Column(heading=["observed"], values=pictures, scale=maps.GREY)]
+        columns += [
+            Column(heading=[f"run {x}"], values=v, scale=scale)
+            for x, v in zip(letters, relative, strict=True)
+        ]
         grid = draw_grid(columns, names, header, look, ems_below=CURVES + AROUND)
         figure, bottom, em = grid.figure, grid.bottom, grid.em
     _add_curves(figure, sides, letters, bottom + 0.6 * em, unit, em)
@@ -112,7 +120,7 @@ def _features(
     names: Sequence[str],
     header: Sequence[str],
     scale: maps.Scale,
-    look: style.Look,
+    look: Look,
 ) -> tuple[Figure, float, float]:
     """Draw a map of features by runs for each sample; return the figure, its free place, em."""
     width = 5.25 * look.dpi
@@ -120,14 +128,14 @@ def _features(
     drawn = features.most_changed_features(np.concatenate(relative), features.MOST_VALUES)
     count = observations.shape[1]
     what = f"{len(drawn)} of {count:,} features" if len(drawn) < count else f"{count} features"
-    title, notes = layout.wrap_header([*header, what], width - 1.2 * em, em)
+    head = layout.header_of([*header, what], width, em)
     heading = layout.wrap(scale.heading, width - 1.2 * em, em)
-    bar_top = (0.9 + layout.LINE * (len(title) + len(notes))) * em
+    bar_top = (0.9 + head.height) * em
     top = bar_top + maps.bar_height(heading, em)
     pitch = (len(drawn) * EACH + 2 * layout.LINE + 1.0) * em
     bottom = top + len(names) * pitch
     figure = layout.new_figure(width, bottom + (CURVES + AROUND) * em, look.dpi)
-    layout.add_header(figure, title, notes, em)
+    head.write(figure)
     maps.add_bar(figure, heading, scale, 0.6 * em, bar_top, width - 1.2 * em, em)
     for row, name in enumerate(names):
         labels = features.feature_names(drawn, observations[row])
@@ -156,11 +164,7 @@ def _add_curves(
     for number, (letter, side) in enumerate(zip(letters, sides, strict=True)):
         _add_curve(axes, letter, side, number)
     points = layout.points(em, figure.dpi)
-    axes.legend(
-        prop={"family": "DejaVu Sans", "size": points}, frameon=False, ncols=len(sides),
-        loc="lower left", bbox_to_anchor=(0, 1), borderpad=0, borderaxespad=0.2,
-        columnspacing=1.0, handlelength=1.4,
-    )  # fmt: skip
+    legend_above(axes, points, len(sides), columnspacing=1.0, handlelength=1.4)
     tidy(axes, points, across=5, down=4)
     under = below + (1.6 + CURVES + 1.7) * em
     layout.add_text(figure, 4.0 * em + axes.bbox.width / 2, under, [unit], em, align="center")

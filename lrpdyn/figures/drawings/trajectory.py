@@ -1,4 +1,4 @@
-"""A run over its steps: the training curve, the changes, and what is looked at."""
+"""A run over its steps: the training curve, the changes, and what is checked."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from lrpdyn.figures.canvas import layout, saving, style, words
-from lrpdyn.figures.canvas.curve_axes import tidy
+from lrpdyn.figures.canvas.curve_axes import legend_above, tidy
+from lrpdyn.figures.canvas.look import DEFAULT_LOOK, Look
 from lrpdyn.figures.canvas.style import Array
 
 WIDTH, PANEL_HEIGHT = 7.2, 1.25
-#: Room beside the panels for the numbers at their axes, in em.
+#: Room left and right of the panels for the numbers at their axes, in em.
 LEFT, RIGHT = 5.6, 5.0
 #: Room for the line and the gaps of an entry of a legend, in em.
 ENTRY = 4.6
 FEW_STEPS = 60
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Panel:
     """Lines over the same steps.
 
@@ -39,7 +40,7 @@ class Panel:
     band
         Lower and upper end, (S,) each, of what lies around the first line.
     right
-        A line with an axis of its own at the right, by name.
+        A line with its own axis at the right, by name.
     stepwise
         Whether values hold until the next step, as the number of a unit does.
     """
@@ -59,7 +60,7 @@ class Panel:
         return named if len(named) > 1 else []
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Marks:
     """What is marked through all panels, at steps.
 
@@ -99,7 +100,7 @@ def draw_trajectory(
     about: words.About,
     samples: str,
     marks: Marks = NO_MARKS,
-    look: style.Look = style.DEFAULT_LOOK,
+    look: Look = DEFAULT_LOOK,
 ) -> None:
     """Draw panels one below the other, over the same steps.
 
@@ -125,8 +126,8 @@ def draw_trajectory(
         about.question,
         marks.in_words(),
     ]
-    title, notes = layout.wrap_header(header, width - 1.2 * em, em)
-    top = (0.9 + layout.LINE * (len(title) + len(notes))) * em
+    head = layout.header_of(header, width, em)
+    top = (0.9 + head.height) * em
     titles = [layout.wrap(panel.title, inner + (LEFT + RIGHT - 1.2) * em, em) for panel in panels]
     above = [
         (layout.LINE * len(lines) + 1.5 * _rows(panel, inner, em) + 0.4) * em
@@ -135,7 +136,7 @@ def draw_trajectory(
     height = PANEL_HEIGHT * look.dpi
     total = top + sum(above) + len(panels) * (height + 1.0 * em) + 3.2 * em
     figure = layout.new_figure(width, total, look.dpi)
-    layout.add_header(figure, title, notes, em)
+    head.write(figure)
     ends = _ends(panels)
     for number, (panel, lines, over) in enumerate(zip(panels, titles, above, strict=True)):
         layout.add_text(figure, 0.6 * em, top, lines, em)
@@ -157,7 +158,7 @@ def _ends(panels: Sequence[Panel]) -> tuple[float, float]:
 
 
 def _columns(panel: Panel, width: float, em: float) -> int:
-    """How many entries of the legend fit beside each other."""
+    """Return how many entries of the legend fit into a row."""
     if not panel.names:
         return 1
     return max(1, int(width / (layout.widest(panel.names, em) + ENTRY * em)))
@@ -201,11 +202,8 @@ def _draw(axes: Axes, panel: Panel, marks: Marks, columns: int, em: float) -> No
             side.spines["right"].set_visible(True)
             side.tick_params(axis="y", labelcolor=side.lines[0].get_color())
     if panel.names:
-        axes.legend(
-            handles, panel.names, prop={"family": "DejaVu Sans", "size": points}, frameon=False,
-            ncols=columns, loc="lower left", bbox_to_anchor=(0, 1), borderpad=0, borderaxespad=0.2,
-            columnspacing=1.2, handlelength=2.2, labelspacing=0.2,
-        )  # fmt: skip
+        legend_above(axes, points, columns, handles, panel.names, columnspacing=1.2,
+                     handlelength=2.2, labelspacing=0.2)  # fmt: skip
 
 
 def _line(axes: Axes, panel: Panel, name: str, values: Array, number: int) -> Line2D:

@@ -33,7 +33,7 @@ class Canonised:
     explained
         The network that is explained.
     reference
-        The same layers with nothing left out, whose outputs are those of the network as loaded: it
+        The same layers without omissions, whose outputs are those of the network as loaded: it
         has the softmax that `explained` goes without.
     unfolded
         `explained` before its last linear operations became one layer; the same outputs.

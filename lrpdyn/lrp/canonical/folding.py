@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
+from lrpdyn.lrp.canonical.graphs import copied_graph, without_dead_code
 from lrpdyn.lrp.canonical.layers import (
     AveragePooling,
     Concatenation,
@@ -40,11 +41,7 @@ def fold_head(network: fx.GraphModule) -> tuple[fx.GraphModule, tuple[str, ...]]
     linears = [node for node in network.graph.nodes if node in tail and _is_linear(network, node)]
     sources = list(dict.fromkeys(_source(node) for node in linears))
     head = _head(network, tail, linears, sources, output.args[0])
-    graph = fx.Graph()
-    copied: dict[fx.Node, fx.Node] = {}
-    graph.graph_copy(network.graph, copied)
-    root = {str(n.target): operator.attrgetter(str(n.target))(network) for n in network.graph.nodes
-            if n.op in ("call_module", "get_attr")}  # fmt: skip
+    graph, copied, root = copied_graph(network)
     inputs = [copied[node] for node in sources]
     joined = inputs[0]
     if len(inputs) > 1:
@@ -57,14 +54,6 @@ def fold_head(network: fx.GraphModule) -> tuple[fx.GraphModule, tuple[str, ...]]
     folded = without_dead_code(fx.GraphModule(root, graph))
     names = ", ".join(str(node.target) for node in linears)
     return folded, (f"{HEAD}: {names} and the linear operations after them, as one layer",)
-
-
-def without_dead_code(network: fx.GraphModule) -> fx.GraphModule:
-    """Drop what the outputs do not depend on: Captum asks every layer that is there for a rule."""
-    network.graph.eliminate_dead_code()
-    network.delete_all_unused_submodules()
-    network.recompile()
-    return network
 
 
 def _is_linear(network: fx.GraphModule, node: fx.Node) -> bool:
@@ -97,7 +86,7 @@ def _tail(network: fx.GraphModule, output: Any) -> set[fx.Node] | None:
             if not isinstance(network.get_submodule(str(node.target)), _AFFINE):
                 return None
             tail.add(node)
-            # Sizes are no branches of their own: `x.size(0)` is the number of samples.
+            # Sizes are no branches: `x.size(0)` is the number of samples.
             waiting.extend(
                 n for n in node.all_input_nodes if n.op in ("call_module", "placeholder")
             )
@@ -158,14 +147,11 @@ def _run_on_units(
 
     def computed(node: fx.Node) -> Any:
         if node.op == "get_attr":
-            held = operator.attrgetter(str(node.target))(network)
-            return (
-                held.cpu().double()
-                if isinstance(held, Tensor) and held.is_floating_point()
-                else held
-            )
+            constant = operator.attrgetter(str(node.target))(network)
+            floating = isinstance(constant, Tensor) and constant.is_floating_point()
+            return constant.cpu().double() if floating else constant
         if node.op == "placeholder" or (node.op == "call_module" and node not in tail):
-            return units[:, :1]  # only its number of samples is asked for
+            return units[:, :1]  # only its number of samples counts
         args = fx.node.map_arg(node.args, value)
         kwargs = fx.node.map_arg(node.kwargs, value)
         if node.op == "call_module":

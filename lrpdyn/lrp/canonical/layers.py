@@ -7,6 +7,8 @@ replaces the rule of those by its own.
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -182,7 +184,7 @@ class AveragePooling(_Call):
 class Sum(Layer):
     """Branches added or subtracted, constants among them.
 
-    `signs` holds +1 or -1 for each branch.
+    `signs` has +1 or -1 for each branch.
     """
 
     kind = "sum"
@@ -193,10 +195,7 @@ class Sum(Layer):
 
     def compute(self, *inputs: Any) -> Tensor:
         """Return the signed sum."""
-        total, *others = self.contributions(*inputs)
-        for other in others:
-            total = total + other
-        summed: Tensor = total
+        summed: Tensor = functools.reduce(operator.add, self.contributions(*inputs))
         return summed
 
     def contributions(self, *inputs: Any) -> list[Any]:
@@ -239,7 +238,7 @@ class Normalisation(_Call):
         self.grouped, self.affine, self.eps = grouped, affine, eps
 
     def with_fixed_scale(self, x: Tensor) -> Tensor:
-        """Return the output with the scale held fixed, which makes the layer linear in `x`."""
+        """Return the output with the scale fixed, which makes the layer linear in `x`."""
         groups, count = self.grouped(x)
         dims = tuple(range(groups.ndim - count, groups.ndim))
         variance = groups.detach().var(dim=dims, correction=0, keepdim=True)
@@ -261,7 +260,7 @@ class Softmax(_Call):
 
 
 class Constant(_Call):
-    """A module of what is held fixed: no relevance comes here."""
+    """A module of fixed values: no relevance comes here."""
 
     kind = "constant"
 

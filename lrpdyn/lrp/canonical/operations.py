@@ -113,7 +113,7 @@ SHAPE_METHODS = ("size", "dim", "numel", "__len__")
 
 
 def is_known(module: nn.Module) -> bool:
-    """Tell whether a module is one of torch's that become layers, and keeps torch's own forward."""
+    """Return whether a module is one of torch's that become layers, and keeps torch's own forward."""
     forward = getattr(type(module), "forward", None)
     return any(
         isinstance(module, kind) and forward is getattr(kind, "forward", None)

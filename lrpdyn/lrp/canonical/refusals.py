@@ -1,4 +1,4 @@
-"""What a user is told where an operation has no rule: which node, on which line, and the way out."""
+"""Errors on an operation that has no rule: its node, its line, and the way out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rewrite a traced graph: every operation on tensors becomes a layer of its own."""
+"""Rewrite a traced graph: every operation on tensors becomes its own layer."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import Tensor, fx, nn
 
 from lrpdyn.errors import ArchitectureError
 from lrpdyn.lrp.canonical import operations as known
-from lrpdyn.lrp.canonical.folding import without_dead_code
+from lrpdyn.lrp.canonical.graphs import without_dead_code
 from lrpdyn.lrp.canonical.layers import (
     LINEAR_LAYERS,
     Concatenation,
@@ -40,7 +40,7 @@ Claims = Callable[[str, nn.Module], bool]
 
 
 class Rewriting:
-    """One pass over a traced graph that gives every operation on tensors a layer of its own."""
+    """One pass over a traced graph that gives every operation on tensors its own layer."""
 
     def __init__(self, network: nn.Module, graph: fx.Graph, name: str, claims: Claims) -> None:
         self.network, self.graph, self.name, self.claims = network, graph, name, claims
@@ -72,7 +72,7 @@ class Rewriting:
         return without_dead_code(fx.GraphModule(self.root, self.graph))
 
     def _takes_tensor(self, node: fx.Node) -> bool:
-        """Tell operations on activations from arithmetic on shapes, which stays as it is."""
+        """Return whether a node works on activations; arithmetic on shapes stays as it is."""
         shape = node.op == "call_method" and node.target in known.SHAPE_METHODS
         attribute = node.op == "call_function" and node.target in (getattr, len)
         return not shape and not attribute and any(n in self.tensors for n in node.all_input_nodes)
@@ -115,7 +115,7 @@ class Rewriting:
         self.graph.erase_node(node)
 
     def _pick(self, node: fx.Node) -> None:
-        """Make one part of a split tensor a layer of its own."""
+        """Make one part of a split tensor its own layer."""
         split = node.args[0]
         assert isinstance(split, fx.Node)
         source, *arguments = split.args

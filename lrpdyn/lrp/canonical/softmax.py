@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import operator
-from typing import Any
-
 from torch import fx, nn
 
-from lrpdyn.lrp.canonical.folding import without_dead_code
+from lrpdyn.lrp.canonical.graphs import copied_graph, without_dead_code
 from lrpdyn.lrp.canonical.layers import AveragePooling, Rearrangement, Scaling, Softmax, Sum
 from lrpdyn.lrp.canonical.refusals import refused
 
@@ -26,6 +23,7 @@ def without_softmax(
     ArchitectureError
         Something else follows a softmax, as in attention.
     """
+    (output,) = (node for node in reference.graph.nodes if node.op == "output")
     softmaxes = [
         node
         for node in reference.graph.nodes
@@ -33,11 +31,8 @@ def without_softmax(
     ]
     if not softmaxes:
         return reference, ()
-    graph = fx.Graph()
-    copied: dict[fx.Node, fx.Node] = {}
-    graph.output(graph.graph_copy(reference.graph, copied))
-    root = {str(n.target): _target_of(reference, n) for n in reference.graph.nodes
-            if n.op in ("call_module", "get_attr")}  # fmt: skip
+    graph, copied, root = copied_graph(reference)
+    graph.output(copied[output.args[0]])
     notes = []
     for original in softmaxes:
         node = copied[original]
@@ -86,9 +81,3 @@ def _followers(node: fx.Node) -> list[fx.Node]:
 
 def _layer_of(network: fx.GraphModule, node: fx.Node) -> nn.Module:
     return network.get_submodule(str(node.target))
-
-
-def _target_of(network: fx.GraphModule, node: fx.Node) -> Any:
-    if node.op == "call_module":
-        return _layer_of(network, node)
-    return operator.attrgetter(str(node.target))(network)

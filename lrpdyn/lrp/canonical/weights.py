@@ -95,7 +95,7 @@ def _given(tensors: Iterable[Tensor | None]) -> list[Tensor]:
 
 
 def _shell(kind: type[nn.Module], weights: Weights, **settings: Any) -> nn.Module:
-    """Return a module that has a layer's settings and no weights of its own."""
+    """Return a module that has a layer's settings and no weights."""
     weight, bias = weights
     if kind is nn.Linear:
         return nn.Linear(weight.shape[1], weight.shape[0], bias is not None, device="meta")

@@ -18,9 +18,9 @@ from lrpdyn.outliers.fences.tail import tail_severity
 LISTED = 1000
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Population:
-    """Values with the fences that each is held against, and where each is.
+    """Values, the fences that each is compared with, and where each is.
 
     `mild` and `far` are of the shape of `values`, NaN where there is no fence.
     """
@@ -46,8 +46,8 @@ class Population:
 def population(
     values: Floats, where: Callable[[int], dict[str, int]], *, rolls: bool = False
 ) -> Population:
-    """Draw the fences of a population; `rolls` says that its first axis is time."""
-    whole = fences(values) if values.size else Fences("rank", 0, 0.0, None, None)
+    """Return values with their fences; `rolls` says that the first axis is time."""
+    whole = fences(values)
     mild = np.full(values.shape, np.nan if whole.mild is None else whole.mild)
     far = np.full(values.shape, np.nan if whole.far is None else whole.far)
     window = None
@@ -57,10 +57,10 @@ def population(
         shape = (-1, *(1,) * (values.ndim - 1))
         mild = np.broadcast_to(rolling.mild.reshape(shape), values.shape)
         far = np.broadcast_to(rolling.far.reshape(shape), values.shape)
-    return Population(values, whole, mild, far, window, where)
+    return Population(values=values, whole=whole, mild=mild, far=far, window=window, where=where)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PixelPopulation:
     """All pixels of all samples, read a few samples at a time, and the fences of all."""
 
@@ -70,15 +70,15 @@ class PixelPopulation:
 
 
 def pixel_population(values: Samples, where: Callable[[int], dict[str, int]]) -> PixelPopulation:
-    """Draw the fences of the pixels."""
+    """Return the pixels with their fences."""
     sizes = Sizes(values)
-    return PixelPopulation(sizes, fences(sizes), where)
+    return PixelPopulation(sizes=sizes, whole=fences(sizes), where=where)
 
 
 def entries(of: Population | PixelPopulation) -> tuple[list[dict[str, Any]], list[int]]:
     """Return the strongest values as entries of the report, and their places in the population.
 
-    Strongest is largest; where each window has a fence of its own, furthest beyond it.
+    Strongest is largest; where each window has its own fence, furthest beyond it.
     """
     if isinstance(of, PixelPopulation):
         places, values = of.sizes.strongest(LISTED)
@@ -113,7 +113,7 @@ def entries(of: Population | PixelPopulation) -> tuple[list[dict[str, Any]], lis
 
 
 def totals(of: Population | PixelPopulation, listed: int) -> dict[str, Any]:
-    """Return what is said of the whole population."""
+    """Return size, fences and numbers of outliers of the whole population, as in the report."""
     if isinstance(of, Population):
         far, mild = int(of.is_far.sum()), int(of.is_mild.sum())
     else:

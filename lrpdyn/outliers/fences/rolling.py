@@ -1,7 +1,7 @@
 """Fences in a rolling window: training is not the same at its start and at its end.
 
 A change that is ordinary among the first checkpoints may be extraordinary among the last. Where a run
-is long enough, each transition is held against the fence of the transitions around it.
+is long enough, each transition is compared with the fence of the transitions around it.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ WIDTH = 50
 STRIDE = 10
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Rolling:
-    """The fences that each of T transitions is held against, (T,); NaN where there is none.
+    """The fences that each of T transitions is compared with, (T,); NaN where there is none.
 
     `window` is None where the run is too short for windows and the run's own fence is used.
     """
@@ -32,7 +32,7 @@ class Rolling:
 
 
 def rolling_fences(values: Floats, whole: Fences) -> Rolling:
-    """Draw the fences of (T, ...) values in windows of 50 transitions.
+    """Return the fences of (T, ...) values in windows of 50 transitions.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ def rolling_fences(values: Floats, whole: Fences) -> Rolling:
     mild = np.full(count, np.nan if whole.mild is None else whole.mild)
     far = np.full(count, np.nan if whole.far is None else whole.far)
     if count < 2 * WIDTH:
-        return Rolling(mild, far, None)
+        return Rolling(mild=mild, far=far, window=None)
     starts = [*range(0, count - WIDTH, STRIDE), count - WIDTH]
     middles = np.array(starts) + WIDTH / 2
     drawn = [fences(values[start : start + WIDTH]) for start in starts]
@@ -55,4 +55,4 @@ def rolling_fences(values: Floats, whole: Fences) -> Rolling:
         fence = drawn[window]
         if fence.mild is not None and fence.far is not None:
             mild[transition], far[transition] = fence.mild, fence.far
-    return Rolling(mild, far, WIDTH)
+    return Rolling(mild=mild, far=far, window=WIDTH)

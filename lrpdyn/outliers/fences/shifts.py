@@ -1,4 +1,4 @@
-"""Spikes told from shifts: one transition that stands out, or a stretch in which all are larger.
+"""Spikes and shifts: one transition that is an outlier, or a stretch in which all are larger.
 
 The series is that of the steps: the median change over samples of each transition. Its logarithm,
 freed of spikes by a running median, is cut where its level changes, by an exact search (PELT; Killick
@@ -27,7 +27,7 @@ LEAST_FACTOR = 1.5
 PENALTY = 9.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Shift:
     """From the transition `at` on, the usual change is `after`; it was `before`."""
 
@@ -58,7 +58,7 @@ def find_shifts(typical: Floats) -> list[Shift]:
     for at, before, after in zip(cuts[1:-1], levels, levels[1:], strict=False):
         smaller, larger = sorted((before, after))
         if larger > LEAST_FACTOR * smaller:
-            found.append(Shift(at, before, after))
+            found.append(Shift(at=at, before=before, after=after))
     return found
 
 

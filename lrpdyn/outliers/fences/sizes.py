@@ -1,4 +1,4 @@
-"""The values of a population, however many: what its fences need to know, and none is held."""
+"""The values of a population, however many: read a piece at a time, never all in memory."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _BITS = 16
 
 
 class Sizes:
-    """Values that are not negative, float32 or float64, looked at a piece at a time.
+    """Values that are not negative, float32 or float64, read a piece at a time.
 
     Parameters
     ----------
     values
-        Of any shape; in memory, or samples that are read when they are asked for.
+        Of any shape; in memory, or samples that are read when they are needed.
 
     Raises
     ------

@@ -1,9 +1,9 @@
-"""What is looked at once all steps are explained: what the maps depend on, what stands out."""
+"""Checks after the last step: what the maps depend on, and a second look at outliers."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -21,7 +21,7 @@ from lrpdyn.explain.loaded import load_again, load_if_there
 from lrpdyn.explain.model import batches
 from lrpdyn.observations.checked_samples import checked_samples
 from lrpdyn.outliers.facts import Evidence
-from lrpdyn.outliers.report import StandingOut
+from lrpdyn.outliers.report import Outliers
 from lrpdyn.pipeline.setup.job import Job, progress_bar
 from lrpdyn.run.layout import relevance_path
 from lrpdyn.system.memory import give_back
@@ -31,12 +31,11 @@ from lrpdyn.system.processes import in_order
 Work = Callable[[], Any]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Checked:
-    """What the maps are worth, and what there is to say of steps that stand out.
+    """What the maps depend on, and the evidence at steps that are outliers.
 
-    `dependence` has an entry for the first, middle and last finite step. None is what was not looked
-    at.
+    `dependence` has an entry for the first, middle and last finite step. None is what was not checked.
     """
 
     dependence: list[dict[str, Any]] | None
@@ -49,18 +48,18 @@ def check_maps(
     job: Job,
     question: Question,
     records: Records,
-    outliers: StandingOut,
+    outliers: Outliers,
     draw: Work,
     workers: int = 1,
 ) -> Checked:
-    """Hold the maps against those of random networks, and against painting patches over.
+    """Compare the maps with those of random networks, and with painting patches over.
 
-    Steps that stand out are looked at once more. All of it is shared among `workers` processes, and so
+    Steps that are outliers are explained once more. All of it is shared among `workers` processes, and so
     is `draw`, which is no check but takes as long. A step whose checkpoint is gone since it was
-    explained is left out.
+    explained is skipped.
     """
     look, wanted = _second_look(job, question, records), outliers.wanted()
-    networks = parse_baseline(job.baseline)
+    networks = parse_baseline(job.options.baseline)
     fresh = [random_weights(job.model, seed) for seed in range(networks + 1)] if networks else []
     regions = None if job.painting is None else job.painting.regions
     # Buffers that are not learned are those of the last finite step, whoever measures a network.
@@ -87,15 +86,15 @@ def check_maps(
         lambda n: works[n](), range(len(works)), min(workers, len(works)), ahead=len(works)
     )
     measured, dependent, agreed, _, looked = _parts(
-        list(progress_bar("checking", job.quiet)(found)),
+        list(progress_bar("checking", job.options.quiet)(found)),
         (len(of_networks), len(of_steps), len(of_patches), 1, len(of_outliers)),
     )
     agreement = {"rule": job.model.composite.name, "fill": job.fill, "steps": _there(agreed)}
     return Checked(
-        _there(dependent) if networks else None,
-        mean_of_networks(measured, regions),
-        agreement if job.painting is None else None,
-        look.evidence(wanted, outliers.facts, looked),
+        dependence=_there(dependent) if networks else None,
+        of_random=mean_of_networks(measured, regions),
+        agreement=agreement if job.painting is None else None,
+        evidence=look.evidence(wanted, outliers.facts, looked),
     )
 
 
@@ -114,7 +113,7 @@ def _load_last(job: Job, records: Records) -> None:
     done = set(records.finite_steps)
     last = next((c for c in reversed(job.listing.checkpoints) if c.step in done), None)
     if last is not None:
-        load_if_there(job.model, last, trust=job.trust)
+        load_if_there(job.model, last, trust=job.options.trust)
 
 
 def _first_middle_last(steps: Sequence[int]) -> list[int]:
@@ -126,7 +125,7 @@ def _dependence_at(
     job: Job, question: Question, fresh: Sequence[Weights], checkpoint: Checkpoint
 ) -> dict[str, Any] | None:
     """Return what the maps of one step depend on, over the samples of `checked_samples`."""
-    loaded = load_if_there(job.model, checkpoint, trust=job.trust)
+    loaded = load_if_there(job.model, checkpoint, trust=job.options.trust)
     if loaded is None:
         return None
     values = job.observations.values
@@ -148,11 +147,11 @@ def _second_look(job: Job, question: Question, records: Records) -> SecondLook:
         job.model,
         job.observations.values,
         question,
-        job.normalisation,
+        job.options.normalize,
         checkpoints,
         targets,
         _maps_of(job, question, checkpoints, targets),
-        trust=job.trust,
+        trust=job.options.trust,
     )
 
 
@@ -167,18 +166,15 @@ def _maps_of(
         return stored_maps(partial(relevance_path, job.folder))
 
     def explained_again(step: int, samples: Sequence[int]) -> NDArray[np.float32]:
-        loaded = load_again(job.model, checkpoints[step], trust=job.trust)
-        asked = Question(question.contrast, targets(step), question.runner_up)
+        loaded = load_again(job.model, checkpoints[step], trust=job.options.trust)
+        asked = replace(question, targets=targets(step))
         # In the batches that they were in: last bits depend on it.
         found: dict[int, NDArray[np.float32]] = {}
-        start = 0
-        for x in batches(job.model, job.observations.values):
-            inside = [n for n in samples if start <= n < start + len(x)]
+        for chosen, x in batches(job.model, job.observations.values):
+            inside = [n for n in samples if chosen.start <= n < chosen.stop]
             if inside:
-                part = asked.part(slice(start, start + len(x)))
-                maps = explain_batch(loaded, x, part).relevance
-                found |= {n: maps[n - start] for n in inside}
-            start += len(x)
+                maps = explain_batch(loaded, x, asked.part(chosen)).relevance
+                found |= {n: maps[n - chosen.start] for n in inside}
         return np.stack([found[n] for n in samples])
 
     return explained_again

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -10,7 +11,7 @@ from lrpdyn.dynamics.accumulate import Dynamics
 from lrpdyn.dynamics.step_table import Records
 from lrpdyn.explain.explanation import Question
 from lrpdyn.files.atomic import save_json
-from lrpdyn.outliers.report import build_report, standing_out
+from lrpdyn.outliers.report import build_report, find_outliers
 from lrpdyn.outliers.trajectory import trajectory
 from lrpdyn.pipeline.results.checks import check_maps, same_weights
 from lrpdyn.pipeline.results.write import (
@@ -32,13 +33,13 @@ from lrpdyn.system.timing import Times
 def finish(
     job: Job,
     question: Question,
-    manifest: dict[str, Any],
+    manifest: Mapping[str, Any],
     records: Records,
     dynamics: Dynamics,
     times: Times,
     workers: int = 1,
 ) -> None:
-    """Check what the maps depend on, look at what stands out, and write the results of a run.
+    """Check what the maps depend on and the outliers, and write the results of a run.
 
     Checks are shared among `workers` processes. What `lrpdyn.run.stored_maps.Storage.finish` deletes is
     still there.
@@ -54,14 +55,16 @@ def finish(
     with times.of("sums, tables and report"):
         summed = save_maps(folder, job.observations.values.shape, records, dynamics)
         facts = gather_facts(folder, manifest, records, dynamics, bad)
-        outliers = standing_out(facts)
+        outliers = find_outliers(facts)
     with times.of("checks and figure"):
         draw = partial(draw_dynamics, folder, manifest, records, bad)
         checked = check_maps(job, question, records, outliers, draw, workers)
-        manifest["weights"]["same"] = same_weights(job.listing, records)
+        same = same_weights(job.listing, records)
     give_back()
     with times.of("sums, tables and report"):
-        write_tables(folder, manifest, records, facts, regions, checked.of_random, job.tables)
+        tables = write_tables(
+            folder, manifest, records, facts, regions, checked.of_random, job.options.tables
+        )
         write_report(
             folder,
             {
@@ -70,16 +73,21 @@ def finish(
                 "agreement": checked.agreement,
             },
         )
+        checks = {**manifest["checks"], **checks_of(facts.steps, records), "dynamics": summed.worth}
         if checked.dependence is not None:
-            manifest["checks"]["dependence"] = checked.dependence
-        manifest["checks"].update(checks_of(facts.steps, records), dynamics=summed.worth)
+            checks["dependence"] = checked.dependence
         del facts, outliers  # what is known of each transition takes as much as what follows
         give_back()
-        write_manifest(folder, manifest, records, bad, summed.written)
+        found = {
+            "tables": tables,
+            "checks": checks,
+            "weights": {**manifest["weights"], "same": same},
+        }
+        write_manifest(folder, {**manifest, **found}, records, bad, summed.written)
 
 
 def with_curve(run: Run, curve: Curve | None) -> Run:
-    """Hold a finished run against a training curve, where one is given."""
+    """Return a finished run compared with a training curve, where one is given."""
     if curve is None:
         return run
     report = {**run.outliers, "curve": beside(run, curve)}

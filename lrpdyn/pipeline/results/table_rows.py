@@ -1,33 +1,31 @@
-"""The columns of metrics.csv and transitions.csv, and what they hold of each step or transition."""
+"""What metrics.csv and transitions.csv hold of each step or transition, by column.
+
+A column is in the step table under its name, or is made here of what is there.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import repeat
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from lrpdyn.dynamics.columns import columns_of, names_of
 from lrpdyn.dynamics.one_step import OfRandom
-from lrpdyn.dynamics.step_table import MEASURES, TRANSITION, Records
+from lrpdyn.dynamics.step_table import Records
 from lrpdyn.observations.regions import Regions
 from lrpdyn.outliers.criteria import Criteria
-from lrpdyn.outliers.facts import Floats, Integers, RunFacts
-from lrpdyn.run.tables import Block
+from lrpdyn.outliers.facts import Floats, RunFacts
+from lrpdyn.run.tables import Values
 
-METRICS = ("step", "sample", "target", "score", "argmax", "relevance_sum", "relevance_l1",
-           "entropy", "distance_from_first", "distance_from_first_l1", "from_step_zero",
-           "support", "entropy_random")  # fmt: skip
-TRANSITIONS = ("from_step", "to_step", "sample", "change", "score_change", "scale_share",
-               "argmax_changed", "step_gap", "shape_share", "prediction_change", "cosine",
-               "rank_similarity", "change_per_unit", "scale_factor")  # fmt: skip
 #: For each region, the columns that metrics.csv ends with.
 OF_REGION = ("share", "share_per_area", "share_per_random", "effect")
 
 
 def metric_columns(regions: Regions | None) -> tuple[str, ...]:
     """Return the columns of metrics.csv."""
-    return (*METRICS, *_region_names(regions))
+    return (*names_of("step"), *_region_names(regions))
 
 
 def _region_names(regions: Regions | None) -> tuple[str, ...]:
@@ -35,26 +33,9 @@ def _region_names(regions: Regions | None) -> tuple[str, ...]:
     return tuple(f"{kind}_{name}" for name in names for kind in OF_REGION)
 
 
-def rows_by_sample(blocks: Iterable[Block], columns: Sequence[str]) -> Iterator[Sequence[Any]]:
-    """Yield a row for each sample of each block."""
-    for block in blocks:
-        samples = len(next(iter(block.each.values())))
-        yield from zip(
-            *(
-                range(samples)
-                if column == "sample"
-                else block.each[column]
-                if column in block.each
-                else repeat(block.shared[column], samples)
-                for column in columns
-            ),
-            strict=True,
-        )
-
-
-def metric_blocks(
+def metric_values(
     records: Records, regions: Regions | None, areas: Floats | None, of_random: OfRandom | None
-) -> Iterator[Block]:
+) -> Iterator[Values]:
     """Yield what metrics.csv holds of each step.
 
     `areas` (R, N) is each region's share of the entries; None where there are no regions.
@@ -63,25 +44,28 @@ def metric_blocks(
     support, score = np.abs(records["support"]), np.abs(records["score"])
     random = np.full(score.shape[1], np.nan) if of_random is None else of_random.entropy
     random_shares = None if of_random is None else of_random.shares
-    numbers = {name: records[name] for name in ("score", *MEASURES)}
-    units = {name: records[name] for name in ("target", "argmax")}
-    steps, from_step_zero = records["step"].tolist(), records["from_step_zero"].tolist()
-    for row, step in enumerate(steps):
-        columns = () if areas is None else _region_columns(records, row, areas, random_shares)
-        yield Block(
-            {"step": step, "from_step_zero": from_step_zero[row]},
-            {
-                **{name: values[row].tolist() for name, values in numbers.items()},
-                **{name: _known(values[row]) for name, values in units.items()},
-                "support": _over(support[row], score[row]).tolist(),
-                "entropy_random": random,
-                **dict(zip(of_regions, columns, strict=True)),
-            },
-        )
+    made: dict[str, Callable[[int], Any]] = {
+        "support": lambda row: _ratio(support[row], score[row]),
+        "entropy_random": lambda row: random,
+    }
+    kept = {
+        column.name: (records[column.name], column.dtype == "i8")
+        for column in columns_of("step")
+        if column.name not in ("sample", *made)
+    }
+    for row in range(records.explained):
+        regional = () if areas is None else _region_columns(records, row, areas, random_shares)
+        yield {
+            **{name: _plain(values[row], units=units) for name, (values, units) in kept.items()},
+            **{name: make(row) for name, make in made.items()},
+            **dict(zip(of_regions, regional, strict=True)),
+        }
 
 
-def _known(units: Integers) -> list[int | None]:
-    return [None if unit < 0 else unit for unit in units.tolist()]
+def _plain(values: NDArray[Any], *, units: bool) -> Any:
+    """Return values as Python's own; numbers of units are None where there is none."""
+    plain = values.tolist()
+    return [None if unit < 0 else unit for unit in plain] if units and values.ndim else plain
 
 
 def _region_columns(
@@ -92,37 +76,39 @@ def _region_columns(
     unknown = np.full(shares.shape, np.nan)
     columns = [
         shares,
-        _over(shares, areas),
-        unknown if random_shares is None else _over(shares, random_shares),
+        _ratio(shares, areas),
+        unknown if random_shares is None else _ratio(shares, random_shares),
         records["effects"][row] if "effects" in records else unknown,
     ]
     return np.stack(columns, axis=1).reshape(-1, shares.shape[1])
 
 
-def _over(values: Floats, by: Floats) -> Floats:
-    return np.where(by > 0, values / np.where(by > 0, by, 1.0), np.nan)
+def _ratio(values: Floats, divisor: Floats) -> Floats:
+    """Return values / divisor; NaN where that is zero or less."""
+    return np.where(divisor > 0, values / np.where(divisor > 0, divisor, 1.0), np.nan)
 
 
-def transition_blocks(
+def transition_values(
     records: Records, facts: RunFacts, prediction_change: Floats
-) -> Iterator[Block]:
+) -> Iterator[Values]:
     """Yield what transitions.csv holds of each transition; `prediction_change` is (T, N)."""
     steps, changes = facts.steps, facts.changes
+    begin, end = records["from_step"][changes.after], steps.step[changes.after]
     flips = Criteria(facts).flips
     score_change = steps.score[changes.after] - steps.score[changes.before]
-    columns = {name: records[name] for name in TRANSITION}
+    made: dict[str, Callable[[int], Any]] = {
+        "from_step": lambda t: begin[t],
+        "to_step": lambda t: end[t],
+        "step_gap": lambda t: changes.left_out[t],
+        "score_change": lambda t: score_change[t],
+        "argmax_changed": lambda t: flips[t],
+        "shape_share": lambda t: 1 - changes.scale_share[t],
+        "prediction_change": lambda t: prediction_change[t],
+        "change_per_unit": lambda t: changes.change[t] / (end[t] - begin[t]),
+    }
+    kept = {name: records[name] for name in names_of("transition") if name not in ("sample", *made)}
     for t, after in enumerate(changes.after.tolist()):
-        from_step, to_step = int(records["from_step"][after]), int(steps.step[after])
-        of_transition = {name: values[after] for name, values in columns.items()}
-        change, scale_share = of_transition["change"], of_transition["scale_share"]
-        yield Block(
-            {"from_step": from_step, "to_step": to_step, "step_gap": changes.left_out[t]},
-            {
-                **{name: values.tolist() for name, values in of_transition.items()},
-                "score_change": score_change[t].tolist(),
-                "argmax_changed": flips[t],
-                "shape_share": (1 - scale_share).tolist(),
-                "prediction_change": prediction_change[t].tolist(),
-                "change_per_unit": (change / (to_step - from_step)).tolist(),
-            },
-        )
+        yield {
+            **{name: values[after].tolist() for name, values in kept.items()},
+            **{name: make(t).tolist() for name, make in made.items()},
+        }

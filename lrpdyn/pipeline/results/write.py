@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 
 from lrpdyn.checkpoints.model import LeftOut
 from lrpdyn.dynamics.accumulate import Dynamics
+from lrpdyn.dynamics.columns import names_of
 from lrpdyn.dynamics.measures import of_pixels
 from lrpdyn.dynamics.one_step import OfRandom
 from lrpdyn.dynamics.step_table import Records
 from lrpdyn.dynamics.totals import summary
 from lrpdyn.errors import CheckpointError
 from lrpdyn.figures.kinds import draw
-from lrpdyn.files.atomic import save_json, save_table, save_together, whole_file
+from lrpdyn.files.atomic import save_json, save_together, whole_file
 from lrpdyn.files.streamed import opened
 from lrpdyn.observations.regions import Regions
 from lrpdyn.outliers.causes import WEAK_SUPPORT
@@ -29,15 +30,13 @@ from lrpdyn.outliers.facts import RunFacts, Steps
 from lrpdyn.outliers.render import KINDS, as_csv
 from lrpdyn.pipeline.results.run_facts import prediction_changes, run_facts
 from lrpdyn.pipeline.results.table_rows import (
-    TRANSITIONS,
-    metric_blocks,
     metric_columns,
-    rows_by_sample,
-    transition_blocks,
+    metric_values,
+    transition_values,
 )
 from lrpdyn.run.layout import MAPS, PIXEL_MAPS
 from lrpdyn.run.reader import RunFolder
-from lrpdyn.run.tables import Block, columns_by_step, rows_by_step, tables_of
+from lrpdyn.run.tables import save_values, tables_of
 from lrpdyn.run.verify import finish_manifest
 
 
@@ -84,9 +83,7 @@ def draw_dynamics(
     folder: Path, manifest: Mapping[str, Any], records: Records, bad: Sequence[LeftOut]
 ) -> None:
     """Draw the heatmap of the maps that are written; the manifest may yet be that of the start."""
-    shown = {name: value for name, value in manifest.items() if name != "files"}
-    _write_down(shown, records, bad)
-    draw([RunFolder(folder, shown)], "dynamics")
+    draw([RunFolder(folder, _with_checkpoints(manifest, records, bad))], "dynamics")
 
 
 def gather_facts(
@@ -105,22 +102,22 @@ def gather_facts(
 
 def write_tables(
     folder: Path,
-    manifest: dict[str, Any],
+    manifest: Mapping[str, Any],
     records: Records,
     facts: RunFacts,
     regions: Regions | None,
     of_random: OfRandom | None,
     tables: str | None,
-) -> None:
-    """Write ``metrics.csv`` and ``transitions.csv``; the manifest gets to know which of `tables`."""
+) -> str:
+    """Write ``metrics.csv`` and ``transitions.csv``; return which of `TABLES` they are."""
     shape = tuple(manifest["observations"]["shape"])
-    manifest["tables"] = tables_of(tables, shape[0], records.explained)
+    tables = tables_of(tables, shape[0], records.explained)
     areas = None if regions is None else regions.areas(shape)
-    save = _save_by_step if manifest["tables"] == "steps" else _save_by_sample
-    of_steps = metric_blocks(records, regions, areas, of_random)
-    save(folder / "metrics.csv", metric_columns(regions), of_steps)
-    moved = prediction_changes(records, manifest, facts)
-    save(folder / "transitions.csv", TRANSITIONS, transition_blocks(records, facts, moved))
+    of_steps = metric_values(records, regions, areas, of_random)
+    save_values(folder / "metrics.csv", tables, metric_columns(regions), of_steps)
+    moved = transition_values(records, facts, prediction_changes(records, manifest, facts))
+    save_values(folder / "transitions.csv", tables, names_of("transition"), moved)
+    return tables
 
 
 def write_report(folder: Path, report: dict[str, Any]) -> None:
@@ -132,43 +129,32 @@ def write_report(folder: Path, report: dict[str, Any]) -> None:
 
 def write_manifest(
     folder: Path,
-    manifest: dict[str, Any],
+    manifest: Mapping[str, Any],
     records: Records,
     bad: Sequence[LeftOut],
     written: Mapping[Path, str],
 ) -> None:
     """Write the manifest, which says that the run is finished; `written` as of `Summed`."""
-    _write_down(manifest, records, bad)
-    manifest["environment"]["finished"] = time.strftime("%Y-%m-%dT%H:%M:%S%z")
-    manifest.pop("files", None)  # under --follow, of the results before these
-    finish_manifest(folder, manifest, written)
+    finished = {"finished": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
+    manifest = {**manifest, "environment": {**manifest["environment"], **finished}}
+    finish_manifest(folder, _with_checkpoints(manifest, records, bad), written)
 
 
-def _write_down(manifest: dict[str, Any], records: Records, bad: Sequence[LeftOut]) -> None:
-    """Write into the manifest what became of each checkpoint."""
+def _with_checkpoints(
+    manifest: Mapping[str, Any], records: Records, bad: Sequence[LeftOut]
+) -> dict[str, Any]:
+    """Return the manifest with what became of each checkpoint."""
     skipped = [{"step": entry.step, "path": str(entry.path), "format": None, "sha256": None,
                 "status": "bad", "reason": entry.reason} for entry in bad]  # fmt: skip
     entries = heapq.merge(records.entries(), sorted(skipped, key=_by_step), key=_by_step)
-    manifest["checkpoints"] = [{"index": index, **entry} for index, entry in enumerate(entries)]
+    found = {"checkpoints": [{"index": index, **entry} for index, entry in enumerate(entries)]}
     smaller = np.flatnonzero(records["batch_size"] >= 0)
-    manifest.pop("smaller_batches", None)
     if len(smaller):
-        manifest["smaller_batches"] = [
-            {"step": step, "batch_size": size}
-            for step, size in zip(
-                records["step"][smaller].tolist(),
-                records["batch_size"][smaller].tolist(),
-                strict=True,
-            )
+        steps, sizes = records["step"][smaller].tolist(), records["batch_size"][smaller].tolist()
+        found["smaller_batches"] = [
+            {"step": step, "batch_size": size} for step, size in zip(steps, sizes, strict=True)
         ]
-
-
-def _save_by_sample(path: Path, columns: Sequence[str], blocks: Iterable[Block]) -> None:
-    save_table(path, columns, rows_by_sample(blocks, columns))
-
-
-def _save_by_step(path: Path, columns: Sequence[str], blocks: Iterable[Block]) -> None:
-    save_table(path, columns_by_step(columns), rows_by_step(blocks, columns))
+    return {**manifest, **found}
 
 
 def _by_step(entry: dict[str, Any]) -> tuple[float, str]:

@@ -15,12 +15,13 @@ import os
 import stat
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from lrpdyn.api import Run, open_run
 from lrpdyn.errors import RunError
+from lrpdyn.pipeline.setup.options import Options
 from lrpdyn.run.journal import JOURNAL
 from lrpdyn.run.layout import RESULTS
 from lrpdyn.run.manifest import read_manifest, save_manifest
@@ -30,7 +31,8 @@ from lrpdyn.version import __version__
 _SETTLED = 2.5
 _MOST_FILES = 200_000
 _RECORD = "asked"
-_NO_MATTER = ("out", "overwrite", "profile", "quiet", "recompute", "wait", "workers")
+#: Options whose value cannot change what a finished run answers.
+_CHANGE_NOTHING = [f.name for f in fields(Options) if not f.metadata["changes_results"]]
 
 
 class _UnknownError(Exception):
@@ -65,8 +67,8 @@ class Asked:
             # Another process may have computed here since.
             same = manifest.get("sha256") == run.manifest.get("sha256")
             if same and manifest["environment"].get(_RECORD) != record:
-                manifest["environment"][_RECORD] = record
-                save_manifest(self.out, manifest)
+                environment = {**manifest["environment"], _RECORD: record}
+                save_manifest(self.out, {**manifest, "environment": environment})
 
     def _record(self) -> dict[str, Any]:
         return {"lrpdyn": __version__, "asked": self.key, "results": _digest(_results(self.out))}
@@ -84,7 +86,7 @@ def asked(out: str | Path, inputs: Iterable[str | Path], options: Mapping[str, A
     options
         By name; plain values, paths, or sequences of them. Those that change no result are left out.
     """
-    options = {name: value for name, value in options.items() if name not in _NO_MATTER}
+    options = {name: value for name, value in options.items() if name not in _CHANGE_NOTHING}
     named = [str(entry) for value in options.values() for entry in _values(value)]
     # FILE.py:CALLABLE, FILE.csv:COLUMN, KEY=FILE: whatever part of it is a path.
     parts = {part for text in named for part in _parts(text)}

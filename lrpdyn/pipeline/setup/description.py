@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,45 +20,28 @@ from lrpdyn.files.npy import load_npz
 from lrpdyn.files.streamed import LARGEST_IN_MEMORY, Samples
 from lrpdyn.lrp.composites import parse_composite
 from lrpdyn.lrp.plan import Bounds
-from lrpdyn.observations.fixed_inputs import Held
+from lrpdyn.observations.fixed_inputs import FixedInputs
 from lrpdyn.observations.loading import Observations
 from lrpdyn.observations.reading import open_observations
-from lrpdyn.observations.regions import Painting, read_regions
-from lrpdyn.pipeline.setup.job import Job
-from lrpdyn.pipeline.setup.prepare import Prepared
-from lrpdyn.pipeline.setup.request import Request
-from lrpdyn.run.stored_maps import Storage
+from lrpdyn.pipeline.setup.job import Job, make_job
+from lrpdyn.pipeline.setup.options import ARRANGEMENT, Options
 
-HELD = "held.npz"
+FIXED_INPUTS = "held.npz"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Description:
-    """What a job is made from again, beside its checkpoints and its observations.
+    """What a job is made from again, with its checkpoints and its observations.
 
-    `rule` is as ``--rule`` takes it and `rule_name` what it is called; files are told by their whole
-    path. `bounds` and `fill` are in units of what the network takes.
+    `options` are those of the job as they were resolved, by name, with whole paths; `rule_name` is what the
+    rules are called. `bounds` and `fill` are in units of what the network takes.
     """
 
-    architecture: str
-    arguments: Mapping[str, Any]
+    options: Mapping[str, Any]
     keys: Mapping[str, Any]
-    head: str
-    rule: str
     rule_name: str
-    device: str
-    batch_size: int
     bounds: Bounds | None
-    contrast: str
-    policy: str
-    normalisation: str
-    baseline: str
-    regions: str | None
     fill: float
-    keep: str
-    dtype: str
-    skip_bad: bool
-    trust: bool
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain data."""
@@ -70,42 +53,43 @@ class Description:
         return Description(**{name: _frozen(value) for name, value in found.items()})
 
 
-def describe(asked: Request, prepared: Prepared) -> Description:
+def describe(job: Job) -> Description:
     """Return the description of a job."""
-    job, model = prepared.job, prepared.job.model
-    return Description(
-        architecture=_whole(model.resolved.architecture.name),
-        arguments=model.resolved.arguments,
-        keys=model.resolved.mapping.as_dict(),
+    options, model = job.options, job.model
+    resolved = replace(
+        options,
+        arch=_whole(model.resolved.architecture.name),
+        arch_args=model.resolved.arguments,
         head=model.head,
-        rule=str(Path(asked.rule).absolute()) if asked.rule.endswith(".toml") else asked.rule,
-        rule_name=job.rule.name,
         device=str(model.device),
-        batch_size=model.batch_size,
-        bounds=prepared.bounds,
-        contrast=job.contrast,
-        policy=job.target.policy,
-        normalisation=job.normalisation,
-        baseline=job.baseline,
-        regions=None if asked.regions is None else str(Path(asked.regions).absolute()),
+        target=job.target.policy,
+        rule=_absolute(options.rule) if options.rule.endswith(".toml") else options.rule,
+        regions=None if options.regions is None else _absolute(options.regions),
+        recompute=(),
+        shard=None,
+    )
+    # Observations are read as the run left them, and the folder is given where the job is made again.
+    left = {"out"} | resolved.part(ARRANGEMENT).keys()
+    plain = {known.name: getattr(resolved, known.name) for known in fields(Options)}
+    return Description(
+        options={name: value for name, value in plain.items() if name not in left},
+        keys=model.resolved.mapping.as_dict(),
+        rule_name=job.rule.name,
+        bounds=job.bounds,
         fill=job.fill,
-        keep=job.storage.keep,
-        dtype=job.storage.dtype,
-        skip_bad=job.skip_bad,
-        trust=job.trust,
     )
 
 
-def save_held(path: Path, held: Held) -> None:
-    """Write the values of the inputs that are held fixed."""
+def save_fixed_inputs(path: Path, held: FixedInputs) -> None:
+    """Write the values of the inputs that are fixed."""
     with whole_file(path, "wb") as file:
         np.savez(file, **held)  # type: ignore[arg-type]
 
 
-def make_job(
-    description: Description, listing: Listing, values: Samples, held: Held, folder: Path
+def job_of(
+    description: Description, listing: Listing, values: Samples, held: FixedInputs, folder: Path
 ) -> Job:
-    """Make the job of a description.
+    """Return the job of a description.
 
     Parameters
     ----------
@@ -114,7 +98,7 @@ def make_job(
     values
         The observations that a run left (`open_values`).
     held
-        The inputs that are held fixed, by name.
+        The inputs that are fixed, by name.
     folder
         Of the run that is written.
 
@@ -123,25 +107,22 @@ def make_job(
     LrpdynError
         A file of the user's that it was made with is gone.
     """
-    architecture = named(description.architecture)
-    mapping = KeyMapping(**description.keys)
-    resolved = Resolved(architecture, dict(description.arguments), mapping)
-    composite = replace(parse_composite(description.rule), name=description.rule_name)
-    model = make_model(
-        resolved, description.head, description.device, description.batch_size, composite
+    options = Options(**{**description.options, "out": folder, "quiet": True, "verbose": False})
+    resolved = Resolved(
+        named(str(options.arch)), dict(options.arch_args or {}), KeyMapping(**description.keys)
     )
-    model = replace(model, held=held)
-    model = with_plan(model, values, description.bounds)
-    painting = None
-    if description.regions is not None:
-        painting = Painting(read_regions(description.regions, values.shape), description.fill)
-    observations = Observations(values=values, files=(), layout="", scale=1.0)
-    return Job(
-        listing, model, composite, observations, description.contrast,
-        Target(description.policy), description.normalisation, description.baseline, folder,
-        description.skip_bad, description.trust, True, description.fill, painting,
-        Storage(description.keep, description.dtype), False,
-    )  # fmt: skip
+    composite = replace(parse_composite(options.rule), name=description.rule_name)
+    model = make_model(resolved, options.head, options.device, options.batch_size, composite)
+    model = with_plan(replace(model, held=held), values, description.bounds)
+    return make_job(
+        options,
+        listing,
+        model,
+        Observations(values=values, files=(), layout="", scale=1.0),
+        Target(str(options.target)),
+        bounds=description.bounds,
+        fill=description.fill,
+    )
 
 
 def open_values(path: Path) -> Samples:
@@ -150,8 +131,8 @@ def open_values(path: Path) -> Samples:
     return values[:] if values.size * values.dtype.itemsize <= LARGEST_IN_MEMORY else values
 
 
-def read_held(path: Path) -> Held:
-    """Return what `save_held` wrote.
+def read_fixed_inputs(path: Path) -> FixedInputs:
+    """Return what `save_fixed_inputs` wrote.
 
     Raises
     ------
@@ -164,10 +145,14 @@ def read_held(path: Path) -> Held:
         raise RunError(f"{path}: cannot be read ({error}); compute it again") from error
 
 
+def _absolute(path: str | Path) -> str:
+    return str(Path(path).absolute())
+
+
 def _whole(name: str) -> str:
     """Return ``FILE.py:CALLABLE`` with the whole path of the file; other names stay."""
     place, _, attribute = name.rpartition(":")
-    return f"{Path(place).absolute()}:{attribute}" if place.endswith(".py") else name
+    return f"{_absolute(place)}:{attribute}" if place.endswith(".py") else name
 
 
 def _frozen(value: Any) -> Any:

@@ -21,8 +21,8 @@ from lrpdyn.run.manifest import MANIFEST
 
 def fixed_targets(job: Job, previous: Mapping[str, Any] | None) -> Fixed:
     """Return the targets that are held fixed; those of a run that is gone on with must stay."""
-    if not job.target.needs_outputs(job.contrast):
-        return fix_targets(job.target, job.contrast, ())
+    if not job.target.needs_outputs(job.options.contrast):
+        return fix_targets(job.target, job.options.contrast, ())
     stored = (previous or {}).get("target", {})
     same = previous is not None and [c["step"] for c in previous["checkpoints"]] == [
         c.step for c in job.own
@@ -33,7 +33,7 @@ def fixed_targets(job: Job, previous: Mapping[str, Any] | None) -> Fixed:
     ordered = list(job.listing.checkpoints)
     if job.target.policy == "final":
         ordered.reverse()
-    fixed = fix_targets(job.target, job.contrast, _outputs(job, ordered))
+    fixed = fix_targets(job.target, job.options.contrast, _outputs(job, ordered))
     if stored.get("values") is not None:
         _check_same_targets(job, stored["values"], fixed)
     return fixed
@@ -45,25 +45,32 @@ def targets_of_newest(job: Job, previous: Mapping[str, Any] | None) -> Fixed:
     Those that it began with, or those of its newest checkpoint, for no one knows the ones to come.
     """
     stored = (previous or {}).get("target", {})
-    if job.target.needs_outputs(job.contrast) and stored.get("values") is not None:
+    if job.target.needs_outputs(job.options.contrast) and stored.get("values") is not None:
         runner_up = stored.get("runner_up")
         return Fixed(np.array(stored["values"]), None if runner_up is None else np.array(runner_up))
     outputs = _outputs(job, reversed(job.listing.checkpoints))
     finite = (values for values in outputs if np.isfinite(values).all())
-    return fix_targets(job.target, job.contrast, islice(finite, 1))
+    return fix_targets(job.target, job.options.contrast, islice(finite, 1))
 
 
-def settle(job: Job, manifest: dict[str, Any], fixed: Fixed) -> Question:
-    """Return the question whose targets are `fixed`, and write down in the manifest what they are."""
-    manifest["target"]["values"] = None if fixed.target is None else fixed.target.tolist()
+def settle(job: Job, manifest: Mapping[str, Any], fixed: Fixed) -> tuple[Question, dict[str, Any]]:
+    """Return the question whose targets are `fixed`, and the manifest that records them."""
+    target = {
+        **manifest["target"],
+        "values": None if fixed.target is None else fixed.target.tolist(),
+    }
     if fixed.runner_up is not None:
-        manifest["target"]["runner_up"] = fixed.runner_up.tolist()
-    question = Question(job.contrast, fixed.target, fixed.runner_up)
+        target["runner_up"] = fixed.runner_up.tolist()
+    checks = manifest["checks"]
+    question = Question(
+        contrast=job.options.contrast, targets=fixed.target, runner_up=fixed.runner_up
+    )
     if job.rule.exact_rule is not None:
-        manifest["checks"]["stock"] = same_outputs.stock_deviation(
+        stock = same_outputs.stock_deviation(
             loaded_now(job.model), job.observations.values, question
         )
-    return question
+        checks = {**checks, "stock": stock}
+    return question, {**manifest, "target": target, "checks": checks}
 
 
 def _check_same_targets(job: Job, stored: list[int], fixed: Fixed) -> None:
@@ -79,15 +86,15 @@ def _check_same_targets(job: Job, stored: list[int], fixed: Fixed) -> None:
 
 def _outputs(job: Job, ordered: Iterable[Checkpoint]) -> Iterator[NDArray[np.float64]]:
     wrapped = (
-        progress_bar("choosing targets", job.quiet)(ordered)
+        progress_bar("choosing targets", job.options.quiet)(ordered)
         if job.target.policy != "final"
         else ordered
     )
     for checkpoint in wrapped:
         try:
-            loaded = load(job.model, checkpoint, trust=job.trust)
+            loaded = load(job.model, checkpoint, trust=job.options.trust)
         except (CheckpointError, ArchitectureError):
-            if not job.skip_bad:
+            if not job.options.skip_bad:
                 raise
             continue
         yield outputs_of(loaded, job.observations.values)

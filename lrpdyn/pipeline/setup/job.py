@@ -14,35 +14,51 @@ from lrpdyn.checkpoints.model import Checkpoint, Listing
 from lrpdyn.explain.model import Model
 from lrpdyn.explain.targets import Target
 from lrpdyn.lrp.composites import Composite
+from lrpdyn.lrp.plan import Bounds
 from lrpdyn.observations.loading import Observations
-from lrpdyn.observations.regions import Painting
-from lrpdyn.pipeline.setup.shard import Shard
+from lrpdyn.observations.regions import Painting, read_regions
+from lrpdyn.pipeline.setup.options import Options
+from lrpdyn.pipeline.setup.shard import Shard, parse_shard
 from lrpdyn.run.stored_maps import Storage
 from lrpdyn.system.timing import Times
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Job:
-    """All that is known before the first step is explained."""
+    """The options of a run, and what they were resolved to.
 
+    Attributes
+    ----------
+    bounds
+        The least and the largest value that observations can have, where that is known.
+    fill
+        What a region or a patch is painted with, as the network takes it.
+    """
+
+    options: Options
     listing: Listing
     model: Model
-    rule: Composite
     observations: Observations
-    contrast: str
     target: Target
-    normalisation: str
-    baseline: str
-    folder: Path
-    skip_bad: bool
-    trust: bool
-    quiet: bool
+    bounds: Bounds | None
     fill: float
     painting: Painting | None
-    storage: Storage
-    verbose: bool
-    shard: Shard | None = None
-    tables: str | None = None
+    shard: Shard | None
+
+    @property
+    def folder(self) -> Path:
+        """The run folder."""
+        return self.options.folder
+
+    @property
+    def rule(self) -> Composite:
+        """The rules."""
+        return self.model.composite
+
+    @property
+    def storage(self) -> Storage:
+        """What is stored of the maps."""
+        return Storage(keep=self.options.keep, dtype=self.options.dtype)
 
     @property
     def places(self) -> range:
@@ -54,6 +70,27 @@ class Job:
     def own(self) -> Sequence[Checkpoint]:
         """The checkpoints at those places."""
         return self.listing.checkpoints[self.places.start : self.places.stop]
+
+
+def make_job(
+    options: Options,
+    listing: Listing,
+    model: Model,
+    observations: Observations,
+    target: Target,
+    *,
+    bounds: Bounds | None,
+    fill: float,
+) -> Job:
+    """Return the job; the regions and the shard are made from the options."""
+    painting = None
+    if options.regions is not None:
+        painting = Painting(read_regions(options.regions, observations.values.shape), fill)
+    return Job(
+        options=options, listing=listing, model=model, observations=observations, target=target,
+        bounds=bounds, fill=fill, painting=painting,
+        shard=None if options.shard is None else parse_shard(options.shard),
+    )  # fmt: skip
 
 
 def progress_bar(what: str, quiet: bool) -> Any:
@@ -70,11 +107,11 @@ WORK = (READING, "explaining and storing", "evidence")
 @contextmanager
 def progress(total: int, job: Job, times: Times) -> Iterator[Callable[[], object]]:
     """Show how many steps are explained; verbose, also what the workers spend their time on."""
-    with tqdm(total=total, desc="explaining", unit="step", disable=True if job.quiet else None,
-              leave=False) as bar:  # fmt: skip
+    with tqdm(total=total, desc="explaining", unit="step", leave=False,
+              disable=True if job.options.quiet else None) as bar:  # fmt: skip
 
         def advance() -> None:
-            if job.verbose:
+            if job.options.verbose:
                 bar.set_postfix_str(_spent(times), refresh=False)
             bar.update()
 

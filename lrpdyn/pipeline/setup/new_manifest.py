@@ -19,14 +19,14 @@ from lrpdyn.checkpoints.model import Listing
 from lrpdyn.files.streamed import Samples, pieces
 from lrpdyn.lrp.canonical.layers import Weighted
 from lrpdyn.lrp.plan import layers_of, unused
-from lrpdyn.observations.fixed_inputs import Held, notes
+from lrpdyn.observations.fixed_inputs import FixedInputs, notes
 from lrpdyn.pipeline.setup.job import Job
+from lrpdyn.pipeline.setup.options import QUESTION, SELECTION
 from lrpdyn.run.manifest import SCHEMA
 
 
-def make_manifest(
-    job: Job, selection: Mapping[str, Any], checks: Mapping[str, Any]
-) -> dict[str, Any]:
+def make_manifest(job: Job, checks: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the manifest of a run that begins; `checks` as of `prepare`."""
     values = job.observations.values
     architecture = job.model.resolved.architecture.name
     return {
@@ -46,10 +46,11 @@ def make_manifest(
         "about_rule": job.rule.about(),
         "architecture": {"name": architecture, "arguments": job.model.resolved.arguments},
         "head": job.model.head,
-        "contrast": job.contrast,
-        "target": {"policy": job.target.policy, "values": None},
-        "normalize": job.normalisation,
-        "baseline": job.baseline,
+        "target": {
+            "policy": job.target.policy,
+            "values": None if job.target.values is None else job.target.values.tolist(),
+        },
+        **job.options.part(QUESTION),
         "unit": job.listing.unit,
         "observations": {
             "files": list(job.observations.files),
@@ -59,12 +60,11 @@ def make_manifest(
             "scale": job.observations.scale,
             **job.observations.preparation,
         },
-        "selection": dict(selection),
+        "selection": job.options.part(SELECTION),
         "weights": {
             "in_file": job.listing.checkpoints[0].header.weights,
             "keys": job.model.resolved.mapping.as_dict(),
         },
-        "batch_size": job.model.batch_size,
         "stored": job.storage.as_dict(),
         "shard": None if job.shard is None else {
             "name": str(job.shard), "series": _series(job.listing),
@@ -108,7 +108,7 @@ def _layer_rules(job: Job) -> dict[str, str]:
     return {name: rule.text for name, rule in job.model.plan.items()}
 
 
-def _digest(values: Samples, held: Held) -> str:
+def _digest(values: Samples, held: FixedInputs) -> str:
     digest = hashlib.sha256()
     for piece in pieces(values):
         digest.update(piece.tobytes())

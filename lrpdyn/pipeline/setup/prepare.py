@@ -1,22 +1,22 @@
-"""From what was asked to a job: checkpoints listed, the network made, observations read and checked."""
+"""From options to a job: the checkpoints are listed, the network is made, observations are read."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from lrpdyn.architectures.registry import Resolved, resolve
+from lrpdyn.architectures.registry import Resolved, named, resolve
 from lrpdyn.checkpoints.discovery import discover
 from lrpdyn.checkpoints.model import Checkpoint, Listing
 from lrpdyn.checkpoints.selection import Selection
 from lrpdyn.diagnostics import same_outputs
+from lrpdyn.diagnostics.sanity_checks import parse_baseline
 from lrpdyn.errors import ArchitectureError, CheckpointError, UsageError
 from lrpdyn.explain.explanation import outputs_of
 from lrpdyn.explain.loaded import LoadedNetwork, load
@@ -29,29 +29,55 @@ from lrpdyn.explain.model import (
 )
 from lrpdyn.explain.targets import parse_target
 from lrpdyn.files.text import printable
+from lrpdyn.lrp.composites import parse_composite
 from lrpdyn.lrp.plan import Bounds
 from lrpdyn.observations.background import modal_pixel, modal_value
 from lrpdyn.observations.fixed_inputs import split_inputs
 from lrpdyn.observations.loading import Observations, load_observations
-from lrpdyn.observations.regions import Painting, read_regions
-from lrpdyn.pipeline.setup.job import Job, progress_bar
-from lrpdyn.pipeline.setup.request import Request
+from lrpdyn.pipeline.setup.job import Job, make_job, progress_bar
+from lrpdyn.pipeline.setup.options import ARRANGEMENT, SELECTION, Options
+from lrpdyn.pipeline.setup.shard import parse_shard
 from lrpdyn.run.layout import nearest_folder
+from lrpdyn.run.tables import check_tables
 
 #: So many bad checkpoints are told with their reasons.
 _MOST_BAD = 20
 
 
-@dataclass(frozen=True)
-class Prepared:
-    """A job, what was checked of its network, and the bounds of its observations where known."""
+def check(options: Options) -> None:
+    """Check options before anything of the run is read.
 
-    job: Job
-    checks: dict[str, Any]
-    bounds: Bounds | None
+    Raises
+    ------
+    LrpdynError
+        A value is none of those that there are, or two options cannot be given together.
+    """
+    if options.arch is not None:
+        named(options.arch)  # a file of the user's may register rules too
+    parse_composite(options.rule)
+    parse_baseline(options.baseline)
+    check_tables(options.tables)
+    if options.idle is not None and not options.follow:
+        raise UsageError("--idle: only with --follow, which waits for checkpoints")
+    if options.shard is None:
+        return
+    parse_shard(options.shard)
+    if options.curve is not None:
+        raise UsageError("--curve: a shard has no report; give the curve to lrpdyn merge")
+    if options.tables is not None:
+        raise UsageError("--tables: a shard has no tables; give it to lrpdyn merge")
+    if options.follow:
+        raise UsageError("--shard: cannot be with --follow, under which a series has no end")
 
 
-def listed(checkpoints: str | Path, selection: Selection, asked: Request) -> Listing:
+def selection_of(options: Options) -> Selection:
+    """Return which checkpoints are explained."""
+    chosen = options.part(SELECTION)
+    del chosen["prefix"]
+    return Selection(**chosen)
+
+
+def listed(checkpoints: str | Path, options: Options) -> Listing:
     """Return the checkpoints.
 
     Raises
@@ -61,11 +87,11 @@ def listed(checkpoints: str | Path, selection: Selection, asked: Request) -> Lis
     """
     listing = discover(
         checkpoints,
-        selection=selection,
-        trust=asked.trust,
-        progress=progress_bar("reading headers", asked.quiet),
+        selection=selection_of(options),
+        trust=options.trust,
+        progress=progress_bar("reading headers", options.quiet),
     )
-    check_bad(listing, asked.skip_bad)
+    check_bad(listing, options.skip_bad)
     found = len(listing.checkpoints)
     if found < 2:
         others = [f"{entry.path.name} ({entry.reason})" for entry in listing.left_out[:3]]
@@ -89,45 +115,35 @@ def check_bad(listing: Listing, skip_bad: bool) -> None:
         )
 
 
-def prepare(
-    asked: Request, listing: Listing, observations: Any, arrangement: Mapping[str, Any]
-) -> Prepared:
-    """Make the network of the first checkpoint, read the observations, and check both.
+def prepare(options: Options, listing: Listing, observations: Any) -> tuple[Job, dict[str, Any]]:
+    """Return the job, whose network is that of the first checkpoint, and what was checked of it.
 
-    `arrangement` is what `lrpdyn.observations.loading.load_observations` takes besides. Call this with one
-    thread (`one_thread`).
+    Call this with one thread (`one_thread`).
     """
-    composite = asked.composite()
     first = listing.checkpoints[0]
     resolved = resolve(
-        asked.arch, dict(asked.arch_args), first.header, str(first.path), asked.prefix
+        options.arch, dict(options.arch_args or {}), first.header, str(first.path), options.prefix
     )
-    _say([*listing.notes, *_notes(resolved, first)], asked.quiet)
-    device = _device(asked.device)
-    model = make_model(resolved, asked.head, device, asked.batch_size, composite)
+    _say([*listing.notes, *_notes(resolved, first)], options.quiet)
+    model = make_model(
+        resolved, options.head, _device(options.device), options.batch_size,
+        parse_composite(options.rule),
+    )  # fmt: skip
     given, held = split_inputs(_as_list(observations), model.path)
     shape = first.header.hints.get("observation_shape")
     loaded = load_observations(
-        given, expected_observations(model, shape), **arrangement,
-        trust=asked.trust, folder=nearest_folder(asked.folder),
+        given, expected_observations(model, shape), **options.part(ARRANGEMENT),
+        trust=options.trust, folder=nearest_folder(options.folder),
     )  # fmt: skip
     model = with_fixed_inputs(model, held, loaded.chosen)
-    network = _load_first(model, listing, skip_bad=asked.skip_bad, trust=asked.trust)
+    network = _load_first(model, listing, options)
     checks: dict[str, Any] = {"outputs": same_outputs.compare_outputs(network, loaded.values)}
-    units = outputs_of(network, loaded.values[:1]).shape[1]
     bounds = _bounds(resolved, loaded)
+    units = outputs_of(network, loaded.values[:1]).shape[1]
     model = with_plan(model, loaded.values, bounds)
-    target = parse_target(asked.target, len(loaded.values), units)
-    fill = _modal(loaded) if asked.fill is None else _scaled(asked.fill, loaded)
-    painting = None
-    if asked.regions is not None:
-        painting = Painting(read_regions(asked.regions, loaded.values.shape), fill)
-    job = Job(
-        listing, model, composite, loaded, asked.contrast, target, asked.normalize, asked.baseline,
-        asked.folder, asked.skip_bad, asked.trust, asked.quiet, fill, painting, asked.storage,
-        asked.verbose, tables=asked.tables,
-    )  # fmt: skip
-    return Prepared(job, checks, bounds)
+    target = parse_target(str(options.target), len(loaded.values), units)
+    fill = _modal(loaded) if options.fill is None else _scaled(options.fill, loaded)
+    return make_job(options, listing, model, loaded, target, bounds=bounds, fill=fill), checks
 
 
 @contextmanager
@@ -161,12 +177,12 @@ def _device(name: str) -> str:
     return name
 
 
-def _load_first(model: Model, listing: Listing, *, skip_bad: bool, trust: bool) -> LoadedNetwork:
+def _load_first(model: Model, listing: Listing, options: Options) -> LoadedNetwork:
     for checkpoint in listing.checkpoints:
         try:
-            return load(model, checkpoint, trust=trust)
+            return load(model, checkpoint, trust=options.trust)
         except (CheckpointError, ArchitectureError):
-            if not skip_bad:
+            if not options.skip_bad:
                 raise
     raise CheckpointError("no checkpoint can be loaded; lrpdyn inspect says why")
 

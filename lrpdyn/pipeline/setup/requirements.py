@@ -94,7 +94,10 @@ def _missing(files: Iterable[tuple[Path, int]]) -> int:
 
 def _of_run(job: Job, shape: tuple[int, ...], steps: int) -> dict[Path, int]:
     """Return the sizes of maps and tables."""
-    folder, rows = job.folder, 1 if tables_of(job.tables, shape[0], steps) == "steps" else shape[0]
+    folder, rows = (
+        job.folder,
+        1 if tables_of(job.options.tables, shape[0], steps) == "steps" else shape[0],
+    )
     whole, pixels = _FLOAT32 * prod(shape), _FLOAT32 * prod(of_pixels(shape))
     files = {folder / f"{name}.npy": pixels if name in PIXEL_MAPS else whole for name in MAPS}
     files[folder / "metrics.csv"] = _ROW * rows * steps

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from lrpdyn.checkpoints.readers import digest, stamp
 from lrpdyn.errors import CheckpointError, RunError, UsageError
+from lrpdyn.figures.kinds import drawn_files
 from lrpdyn.pipeline.setup.job import Job
+from lrpdyn.pipeline.setup.options import QUESTION, SELECTION, defaults
 from lrpdyn.run.journal import forget, read_journal
 from lrpdyn.run.layout import clear_run
 from lrpdyn.run.manifest import MANIFEST, is_sealed, load_manifest
@@ -16,26 +18,22 @@ from lrpdyn.run.stored_maps import Storage
 from lrpdyn.run.tables import TABLES, tables_of
 from lrpdyn.run.verify import damaged_results
 
-#: What decides which steps are explained, and from which weights, with what holds where it is not
-#: said.
-_SELECTION = {"pattern": None, "since": None, "until": None, "every": None, "limit": None,
-              "weights": "model", "prefix": None}  # fmt: skip
-
 
 def question_of(manifest: Mapping[str, Any], *, given_values: bool) -> dict[str, Any]:
     """Return the parts of a manifest that make the question, by the option that sets them."""
     target = manifest["target"]
+    selection = manifest["selection"]
     return {
         "rule": _plain((manifest["rule"]["name"], manifest["rule"]["parameters"])),
         "architecture": _plain(manifest["architecture"]),
         "head": manifest["head"],
-        "contrast": manifest["contrast"],
         "target": (target["policy"], target["values"] if given_values else None),
-        "normalize": manifest["normalize"],
-        "baseline": manifest["baseline"],
         "observations": manifest["observations"]["sha256"][:12],
-        **{name: manifest["selection"].get(name, usual) for name, usual in _SELECTION.items()},
-        "batch size": manifest["batch_size"],
+        **{
+            name.replace("_", " "): manifest.get(name, usual)
+            for name, usual in defaults(QUESTION).items()
+        },
+        **{name: selection.get(name, usual) for name, usual in defaults(SELECTION).items()},
         "shard": manifest.get("shard"),
     }
 
@@ -45,12 +43,10 @@ def _plain(value: Any) -> Any:
     return json.loads(json.dumps(value, default=str))
 
 
-def previous_manifest(
-    job: Job, manifest: dict[str, Any], *, overwrite: bool, recompute: Collection[int] = ()
-) -> dict[str, Any] | None:
+def previous_manifest(job: Job, manifest: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return the manifest of the run that is gone on with, or None for a new one.
 
-    The steps `recompute` are as if they had not been explained.
+    Steps to recompute are as if they had not been explained.
 
     Raises
     ------
@@ -59,6 +55,7 @@ def previous_manifest(
     RunError
         The folder holds another question, or files that are no run.
     """
+    recompute = job.options.recompute
     unknown = sorted(set(recompute) - {checkpoint.step for checkpoint in job.own})
     if unknown:
         raise UsageError(
@@ -73,13 +70,11 @@ def previous_manifest(
                 "another with -o"
             )
         return None
-    if overwrite:
-        clear_run(folder)
+    if job.options.overwrite:
+        clear_run(folder, drawn_files(folder))
         return None
     previous = load_manifest(folder)
     given = job.target.values is not None
-    if given:
-        manifest["target"]["values"] = job.target.values.tolist()  # type: ignore[union-attr]
     old, new = question_of(previous, given_values=given), question_of(manifest, given_values=given)
     differing = [
         f"{name} ({old[name]} there, {new[name]} here)" for name in old if old[name] != new[name]
@@ -127,7 +122,7 @@ def is_finished(job: Job, previous: Mapping[str, Any]) -> bool:
 
 def _has_tables(job: Job, previous: Mapping[str, Any], steps: int) -> bool:
     """Tell whether the tables have a row for what is asked for; a shard has none."""
-    wanted = tables_of(job.tables, len(job.observations.values), steps)
+    wanted = tables_of(job.options.tables, len(job.observations.values), steps)
     return job.shard is not None or previous.get("tables", TABLES[0]) == wanted
 
 

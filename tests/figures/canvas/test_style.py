@@ -1,9 +1,8 @@
-"""Colour scales, labels and saving."""
+"""Colour scales, and observations as pictures."""
 
 import numpy as np
 import pytest
 
-from lrpdyn.errors import UsageError
 from lrpdyn.figures.canvas import style
 
 
@@ -77,31 +76,3 @@ def test_three_channels_beyond_1_are_stretched_together() -> None:
 
 def test_constant_observation_is_mid_grey() -> None:
     assert (style.displayed_observations(np.full((1, 1, 2, 2), 7.0)) == 0.5).all()
-
-
-def test_colour_maps_are_sorted_by_what_they_are_for() -> None:
-    look = style.with_colours(style.Look(99), ["viridis_r", "PuOr"])
-    assert look == style.Look(99, "viridis_r", "PuOr")
-    assert style.with_colours(look, ["magma"]).signed_colours == "PuOr"
-
-
-@pytest.mark.parametrize("name", ["jet", "rainbow", "nothing", ""])
-def test_uneven_and_unknown_colour_maps_are_refused(name: str) -> None:
-    with pytest.raises(UsageError, match=f"--cmap {name}: expected one of inferno"):
-        style.with_colours(style.Look(), [name])
-
-
-@pytest.mark.parametrize("name", style.SEQUENTIAL)
-def test_sequential_maps_become_steadily_lighter_or_darker(name: str) -> None:
-    colours = style.colour_map(name)(np.linspace(0, 1, 64))[:, :3]
-    lightness = colours @ np.array([0.2126, 0.7152, 0.0722])
-    steps = np.diff(lightness)
-    assert (steps > 0).all() or (steps < 0).all()
-
-
-@pytest.mark.parametrize("name", style.DIVERGING)
-def test_diverging_maps_are_lightest_at_zero_and_alike_on_both_sides(name: str) -> None:
-    colours = style.colour_map(name)(np.linspace(0, 1, 65))[:, :3]
-    lightness = colours @ np.array([0.2126, 0.7152, 0.0722])
-    assert abs(int(lightness.argmax()) - 32) <= 2
-    assert abs(lightness[0] - lightness[-1]) < 0.25

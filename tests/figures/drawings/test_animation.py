@@ -12,6 +12,7 @@ from PIL import Image
 
 from lrpdyn.errors import UsageError
 from lrpdyn.figures.canvas import style
+from lrpdyn.figures.canvas.look import Look
 from lrpdyn.figures.canvas.words import About
 from lrpdyn.figures.drawings.animation import CONTAINERS, FRAME_MS, LAST_MS, Score, draw_animation
 from lrpdyn.figures.flags import Flags
@@ -25,7 +26,7 @@ def _draw(path: Path, shape: tuple[int, ...] = (2, 12, 12), **options: Any) -> N
     score = Score(np.array([0.5, np.nan, 2.5, 3.5]), [0, 1, 1, 4])
     draw_animation(
         path, random.uniform(size=shape), STEPS, values.__getitem__, score,
-        about=About("zplus", "best action"), sample=2, look=style.Look(70), **options,
+        about=About(rule="zplus", question="best action"), sample=2, look=Look(dpi=70), **options,
     )  # fmt: skip
 
 

@@ -20,7 +20,7 @@ def _draw(shape: tuple[int, ...], **changes: Any) -> tuple[np.ndarray, ...]:
     observation, dynamics, net, relevance = arrays
     given: dict[str, Any] = {"steps": [0, 10, 20], "shown": [10, 20], **changes}
     draw_channels("a.png", observation, np.abs(dynamics), np.abs(net), lambda step: relevance * step,
-                  sample=3, about=About("zplus", "q"), **given)  # fmt: skip
+                  sample=3, about=About(rule="zplus", question="q"), **given)  # fmt: skip
     return arrays
 
 
@@ -63,4 +63,4 @@ def test_relevance_summed_over_channels_is_refused() -> None:
     values = np.ones((4, 8, 6))
     with pytest.raises(UsageError, match="summed over channels"):
         draw_channels("a.png", values, values, values, lambda step: values[0], steps=[0], shown=[0],
-                      sample=3, about=About("zplus", "q"))  # fmt: skip
+                      sample=3, about=About(rule="zplus", question="q"))  # fmt: skip

@@ -10,13 +10,13 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from lrpdyn.errors import UsageError
+from lrpdyn.figures.canvas.look import Look
 from lrpdyn.figures.canvas.outlier_labels import labels_of, strongest_labels
-from lrpdyn.figures.canvas.style import Look
 from lrpdyn.figures.canvas.words import About
 from lrpdyn.figures.drawings import distribution
 from lrpdyn.figures.drawings.distribution import Population, draw_distribution
 
-WORDS: dict[str, Any] = {"about": About("zplus", "best action")}
+WORDS: dict[str, Any] = {"about": About(rule="zplus", question="best action")}
 
 
 def _population(**changes: Any) -> Population:
@@ -149,7 +149,7 @@ def test_legend_stands_only_where_there_is_a_fence(saved: list[Figure]) -> None:
 def test_odd_values_neither_fail_nor_warn(tmp_path: Path, values: np.ndarray) -> None:
     for fences in ((None, None), (1.0, 2.0), (0.0, np.inf)):
         population = _population(values=values, mild=fences[0], far=fences[1])
-        draw_distribution(tmp_path / "a.png", [population], look=Look(60), **WORDS)
+        draw_distribution(tmp_path / "a.png", [population], look=Look(dpi=60), **WORDS)
     assert (tmp_path / "a.png").stat().st_size > 1000
 
 

@@ -10,12 +10,12 @@ from PIL import Image
 
 from lrpdyn.errors import ObservationError, UsageError
 from lrpdyn.figures.canvas import maps
-from lrpdyn.figures.canvas.style import Look
+from lrpdyn.figures.canvas.look import Look
 from lrpdyn.figures.canvas.words import About
 from lrpdyn.figures.drawings.filmstrip import draw_filmstrip
 from lrpdyn.figures.flags import Flags
 
-WORDS: dict[str, Any] = {"about": About("zplus", "best action"), "sample": 3}
+WORDS: dict[str, Any] = {"about": About(rule="zplus", question="best action"), "sample": 3}
 
 
 def _relevance(shape: tuple[int, ...]) -> Any:
@@ -38,7 +38,7 @@ def test_picture_is_readable_and_the_same_twice(
     observation = np.random.default_rng(0).uniform(0, 1, shape).astype(np.float32)
     for name in ("a.png", "b.png"):
         draw_filmstrip(
-            tmp_path / name, observation, steps, _relevance(shape), look=Look(80), **WORDS
+            tmp_path / name, observation, steps, _relevance(shape), look=Look(dpi=80), **WORDS
         )
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
     with Image.open(tmp_path / "a.png") as picture:
@@ -156,7 +156,9 @@ def test_odd_values_neither_fail_nor_warn(
     tmp_path: Path, shape: tuple[int, ...], value: float
 ) -> None:
     values = np.full(shape, value, dtype=np.float32)
-    draw_filmstrip(tmp_path / "a.png", values, [1, 2], lambda step: values, look=Look(60), **WORDS)
+    draw_filmstrip(
+        tmp_path / "a.png", values, [1, 2], lambda step: values, look=Look(dpi=60), **WORDS
+    )
     assert (tmp_path / "a.png").stat().st_size > 1000
 
 

@@ -11,17 +11,17 @@ from PIL import Image
 
 from lrpdyn.errors import ObservationError, UsageError
 from lrpdyn.figures.canvas import maps, style
-from lrpdyn.figures.canvas.style import Look
+from lrpdyn.figures.canvas.look import Look
 from lrpdyn.figures.canvas.words import About
 from lrpdyn.figures.drawings import heatmap
 from lrpdyn.figures.drawings.heatmap import Moved, draw_heatmap
 
-WORDS: dict[str, Any] = {"steps": [10, 20], "about": About("zplus", "best action")}
+WORDS: dict[str, Any] = {"steps": [10, 20], "about": About(rule="zplus", question="best action")}
 
 
 def _moved(dynamics: np.ndarray) -> Moved:
     summed = dynamics.astype(np.float64).sum(axis=1) if dynamics.ndim == 4 else dynamics
-    return Moved(dynamics, dynamics / 3, summed / 2)
+    return Moved(dynamics=dynamics, net_change=dynamics / 3, relative=summed / 2)
 
 
 def _arrays(shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
@@ -38,7 +38,7 @@ def _words(figure: Figure) -> str:
 def test_picture_is_readable_and_the_same_twice(tmp_path: Path, shape: tuple[int, ...]) -> None:
     observations, dynamics = _arrays(shape)
     for name in ("a.png", "b.png"):
-        draw_heatmap(tmp_path / name, observations, _moved(dynamics), look=Look(80), **WORDS)
+        draw_heatmap(tmp_path / name, observations, _moved(dynamics), look=Look(dpi=80), **WORDS)
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
     with Image.open(tmp_path / "a.png") as picture:
         picture.load()
@@ -51,7 +51,7 @@ def test_each_element_is_the_same_whole_number_of_pixels(
     tmp_path: Path, saved: list[Figure], dpi: int
 ) -> None:
     observations, dynamics = _arrays((2, 1, 24, 20))
-    draw_heatmap(tmp_path / "a.png", observations, _moved(dynamics), look=Look(dpi), **WORDS)
+    draw_heatmap(tmp_path / "a.png", observations, _moved(dynamics), look=Look(dpi=dpi), **WORDS)
     picture = np.asarray(Image.open(tmp_path / "a.png").convert("RGB"))
     panels = [image for image in maps.drawn_maps(saved[0]) if image.get_array().shape[0] == 24]
     assert len(panels) == 10
@@ -92,8 +92,8 @@ def test_figure_says_what_it_shows(tmp_path: Path, saved: list[Figure]) -> None:
         observations,
         _moved(dynamics),
         steps=steps,
-        about=About("gamma:0.25", "Q value of the best action", "updates"),
-        look=Look(60),
+        about=About(rule="gamma:0.25", question="Q value of the best action", unit="updates"),
+        look=Look(dpi=60),
     )
     words = _words(saved[0])
     for expected in (
@@ -145,8 +145,8 @@ def test_odd_values_neither_fail_nor_warn(
     odd = np.ones((2, *shape), dtype=np.float32)
     odd[0] = value
     odd[1, ..., -1] = value
-    draw_heatmap(tmp_path / "a.png", odd, _moved(odd), look=Look(60), **WORDS)
-    draw_heatmap(tmp_path / "a.png", odd[:1], _moved(odd[:1]), look=Look(60), **WORDS)
+    draw_heatmap(tmp_path / "a.png", odd, _moved(odd), look=Look(dpi=60), **WORDS)
+    draw_heatmap(tmp_path / "a.png", odd[:1], _moved(odd[:1]), look=Look(dpi=60), **WORDS)
     assert (tmp_path / "a.png").stat().st_size > 1000
 
 

@@ -14,7 +14,7 @@ from lrpdyn.figures.canvas import maps
 from lrpdyn.figures.canvas.words import About
 from lrpdyn.figures.drawings.raster import Mark, draw_raster, largest_of_neighbours
 
-ABOUT = About("zplus", "best action")
+ABOUT = About(rule="zplus", question="best action")
 
 
 def _draw(path: str | Path, change: np.ndarray, marks: list[Mark], **options: Any) -> None:
@@ -35,7 +35,11 @@ def test_changes_lie_in_rows_of_samples(saved: list[Figure], tmp_path: Path) -> 
 
 
 def test_marks_lie_on_their_cells_and_borders_between(saved: list[Figure]) -> None:
-    marks = [Mark(2, 1, "far"), Mark(0, 0, "mild"), Mark(7, 2, "pathology")]
+    marks = [
+        Mark(column=2, row=1, kind="far"),
+        Mark(column=0, row=0, kind="mild"),
+        Mark(column=7, row=2, kind="pathology"),
+    ]
     _draw("a.png", np.ones((7, 3)), marks, borders=[3_000])
     (image,) = maps.drawn_maps(saved[0])
     left, right, bottom, top = image.get_extent()

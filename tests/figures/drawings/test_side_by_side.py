@@ -19,8 +19,14 @@ def _sides(shape: tuple[int, ...]) -> list[Side]:
     dynamics = random.exponential(size=shape)
     change = np.array([1.0, 2.0, 3.0, 12.0])
     return [
-        Side("one, rule zplus", dynamics, ENDS, change, [3]),
-        Side("two, rule epsilon", 1_000 * dynamics, ENDS[1:], 500 * change[1:], []),
+        Side(name="one, rule zplus", dynamics=dynamics, ends=ENDS, change=change, flagged=[3]),
+        Side(
+            name="two, rule epsilon",
+            dynamics=1_000 * dynamics,
+            ends=ENDS[1:],
+            change=500 * change[1:],
+            flagged=[],
+        ),
     ]
 
 

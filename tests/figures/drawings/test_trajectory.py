@@ -12,8 +12,8 @@ from lrpdyn.figures.canvas.words import About
 from lrpdyn.figures.drawings.trajectory import WIDTH, Marks, Panel, draw_trajectory
 
 STEPS = np.arange(0, 1_200_000, 100_000)
-ABOUT = About("gamma", "head policy")
-MARKS = Marks([300_000], [500_000], [100_000, 200_000], "")
+ABOUT = About(rule="gamma", question="head policy")
+MARKS = Marks(borders=[300_000], flagged=[500_000], wrong=[100_000, 200_000], note="")
 
 
 def panels() -> list[Panel]:
@@ -22,10 +22,16 @@ def panels() -> list[Panel]:
     gap[0] = np.nan
     lines = {name: generator.random(12) for name in "abcdefghi"}
     return [
-        Panel("change", STEPS, {"relevance": gap}, marked=[3, 5], right={"prediction": 9 * gap}),
-        Panel("effects", STEPS, lines),
-        Panel("score", STEPS, {"": gap}, band=(gap - 1, gap + 1)),
-        Panel("unit", STEPS[:3], {"": np.array([1.0, 1.0, 4.0])}, stepwise=True),
+        Panel(
+            title="change",
+            steps=STEPS,
+            lines={"relevance": gap},
+            marked=[3, 5],
+            right={"prediction": 9 * gap},
+        ),
+        Panel(title="effects", steps=STEPS, lines=lines),
+        Panel(title="score", steps=STEPS, lines={"": gap}, band=(gap - 1, gap + 1)),
+        Panel(title="unit", steps=STEPS[:3], lines={"": np.array([1.0, 1.0, 4.0])}, stepwise=True),
     ]
 
 

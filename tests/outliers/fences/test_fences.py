@@ -4,6 +4,7 @@ import math
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -166,7 +167,7 @@ def test_only_ranks_where_no_fence_can_be_drawn(
     values: list[float], count: int, zeros: float
 ) -> None:
     fence = fences(values)
-    assert fence == Fences("rank", count, fence.zeros, None, None)
+    assert fence == replace(fence, method="rank", count=count, mild=None, far=None)
     assert fence.zeros == pytest.approx(zeros)
     assert severity(1e308, fence) == "none"
 
@@ -212,12 +213,15 @@ def test_takes_any_shape_and_leaves_the_values_alone() -> None:
     [(0, "none"), (2, "none"), (2.01, "mild"), (5, "mild"), (5.01, "far"), (math.inf, "far")],
 )
 def test_severity_is_strictly_beyond(value: float, expected: str) -> None:
-    assert severity(value, Fences("power-tail", 100, 0.0, 2.0, 5.0)) == expected
+    assert (
+        severity(value, Fences(method="power-tail", count=100, zeros=0.0, mild=2.0, far=5.0))
+        == expected
+    )
 
 
 def test_severity_refuses_nan() -> None:
     with pytest.raises(ValueError, match="value is NaN"):
-        severity(math.nan, Fences("power-tail", 100, 0.0, 2.0, 5.0))
+        severity(math.nan, Fences(method="power-tail", count=100, zeros=0.0, mild=2.0, far=5.0))
 
 
 sizes = st.one_of(st.just(0.0), st.integers(1, 9).map(float), st.floats(1e-6, 1e6))

@@ -1,4 +1,4 @@
-"""What commands that make a run say at their end."""
+"""What `compute` and `merge` print at their end."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ if TYPE_CHECKING:
     from lrpdyn.api import Run
 
 
-def tell(run: Run, *, quiet: bool) -> int:
-    """Say what a run holds, on stderr, and print its folder; return the exit code."""
+def print_summary(run: Run, *, quiet: bool) -> int:
+    """Print a summary on stderr and the folder on stdout; return the exit code."""
     from lrpdyn.run.summary import closing_lines
 
     if not quiet:
         for line in closing_lines(run):
             click.echo(printable(line), err=True)
-    return warn(run)
+    return print_warnings(run)
 
 
-def warn(run: Run) -> int:
-    """Say what is not as it should be, on stderr, and print the folder; return the exit code."""
+def print_warnings(run: Run) -> int:
+    """Print warnings on stderr and the folder on stdout; return the exit code."""
     entries = run.manifest["checkpoints"]
     skipped = [entry for entry in entries if entry["status"] == "bad"]
     for entry in skipped:

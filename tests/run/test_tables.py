@@ -23,7 +23,7 @@ from lrpdyn.cli import plot as plot_command
 from lrpdyn.errors import RunError, UsageError
 from lrpdyn.exports.formats import export
 from lrpdyn.figures.changes import sides_of
-from lrpdyn.figures.kinds import KINDS, draw, terminal_lines
+from lrpdyn.figures.kinds import KINDS, draw, lines
 from lrpdyn.figures.panels import panels_of
 from lrpdyn.figures.populations import populations_of
 from lrpdyn.figures.request import Request
@@ -37,7 +37,7 @@ from lrpdyn.run.comparison import as_table, compare
 from lrpdyn.run.layout import RESULTS
 from lrpdyn.run.series import table_series
 from lrpdyn.run.summary import closing_words
-from lrpdyn.run.tables import Block, medians_in, rows_by_step
+from lrpdyn.run.tables import medians_in, rows_by_step
 from lrpdyn.run.training_curve import Curve, beside
 
 Vectors = NDArray[np.float32]
@@ -144,18 +144,17 @@ def test_the_columns_are_as_promised(by_steps: lrpdyn.Run) -> None:
 
 
 def test_samples_without_a_value_are_left_out_and_ties_are_told_by_the_lowest() -> None:
-    block = Block(
-        {"step": 7},
-        {"argmax": [3, None, 1, 1, 3], "score": [None, 4.0, 1.0, float("nan"), 2.0],
-         "cosine": [None, None], "entropy": np.array([np.inf, -np.inf])},
-    )  # fmt: skip
+    values = {
+        "step": 7, "argmax": [3, None, 1, 1, 3], "score": [None, 4.0, 1.0, float("nan"), 2.0],
+        "cosine": [None, None], "entropy": np.array([np.inf, -np.inf]),
+    }  # fmt: skip
     columns = ("step", "sample", "argmax", "score", "cosine", "entropy")
-    (row,) = rows_by_step([block], columns)
+    (row,) = rows_by_step([values], columns)
     assert row[:6] == [7, 1, 0.5, 2.0, 1.0, 4.0]
     assert row[6:9] == [None] * 3
     assert np.isnan(row[9])
     assert row[10:] == [-np.inf, np.inf]
-    (nobody,) = rows_by_step([Block({}, {"target": [None, None]})], ["target"])
+    (nobody,) = rows_by_step([{"target": [None, None]}], ["target"])
     assert nobody == [None, None]
 
 
@@ -290,7 +289,7 @@ def test_figures_are_drawn_of_medians_or_refused(
     drawn = [Path(line).name for line in done.stdout.split()]
     assert "distribution.png" in drawn
     assert "trajectory.png" in drawn
-    for kind in set(KINDS) - {"comparison", "raster", "animation", "channels"}:
+    for kind in set(KINDS) - {"comparison", "raster", "animation", "channels", "terminal"}:
         assert draw([steps], kind, Request(out=tmp_path))
     for kind in ("raster", "animation"):
         says = (
@@ -334,14 +333,14 @@ def test_panels_say_what_they_are_of(pair: tuple[lrpdyn.Run, lrpdyn.Run]) -> Non
 
 
 def test_characters_show_medians_and_say_so(pair: tuple[lrpdyn.Run, lrpdyn.Run]) -> None:
-    terminal = Terminal(80, 0, False)
-    lines = terminal_lines(pair[1], Request(), terminal)
-    named = [line.partition("  ")[0] for line in lines]
+    terminal = Terminal(width=80, colours=0, blocks=False)
+    shown = lines([pair[1]], "terminal", Request(), terminal)
+    named = [line.partition("  ")[0] for line in shown]
     assert named[-4:] == [
         "change, median", "prediction change, median", "score, median", "entropy, median",
     ]  # fmt: skip
     least = float(pair[1].metrics["score_median"].min())
-    assert f"{least:.3g} to " in lines[-2]
+    assert f"{least:.3g} to " in shown[-2]
 
 
 def test_curves_are_held_against_medians(

@@ -1,0 +1,176 @@
+"""What is measured of the maps of a step, and of two successive ones: a function for each column.
+
+Each takes some samples of a step and returns a value for each of them; those of a transition are called
+where there is a step before. They are listed in `lrpdyn.dynamics.columns`, and explained in
+``docs/measures.md``.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+
+from lrpdyn.dynamics.measures import (
+    Array,
+    centred_ranks,
+    cosines,
+    entropy_of_sizes,
+    normalise,
+    pixels,
+    rows,
+    scale_of_change,
+)
+
+
+class Samples:
+    """Some samples of a step's maps in float64, and what is needed of them more than once.
+
+    None of it is written to.
+    """
+
+    def __init__(self, exact: Array, normalisation: str) -> None:
+        self.exact, self._normalisation = exact, normalisation
+
+    @cached_property
+    def maps(self) -> Array:
+        """The maps, normalised."""
+        return normalise(self.exact, self._normalisation)
+
+    @cached_property
+    def pixels(self) -> Array:
+        """The normalised maps, channels summed."""
+        return pixels(self.maps)
+
+    @cached_property
+    def shares(self) -> Array:
+        """The maps, L1-normalised."""
+        return normalise(self.exact, "l1")
+
+
+class StepMaps:
+    """Some samples of a step, and of the steps that it is compared with.
+
+    None of it is written to.
+
+    Attributes
+    ----------
+    now, first
+        The step, and the first finite one, which may be the same.
+    previous, ranks_before
+        The step before and the centred ranks of its pixels; None where no transition leads to this.
+    """
+
+    def __init__(
+        self, now: Samples, first: Samples, previous: Samples | None, ranks_before: Array | None
+    ) -> None:
+        self.now, self.first, self.previous = now, first, previous
+        self.ranks_before = ranks_before
+
+    @cached_property
+    def raw_size(self) -> Array:
+        """The absolute value of the maps."""
+        return np.abs(self.now.exact)
+
+    @cached_property
+    def size(self) -> Array:
+        """The absolute value of the normalised maps."""
+        is_raw = self.now.maps is self.now.exact
+        return self.raw_size if is_raw else np.abs(self.now.maps)
+
+    @cached_property
+    def pixel_size(self) -> Array:
+        """The absolute value of the normalised maps, channels summed."""
+        return pixels(self.size)
+
+    @cached_property
+    def ranks(self) -> Array:
+        """The centred ranks of the pixels of the normalised maps."""
+        return centred_ranks(self.now.pixels)
+
+    @cached_property
+    def _change(self) -> tuple[Array, Array, Array]:
+        """The scale share, the scale factor, and |R' - R|."""
+        assert self.previous is not None
+        difference = self.now.maps - self.previous.maps
+        share, factor = scale_of_change(self.previous.maps, self.now.maps, difference)
+        return share, factor, np.abs(difference, out=difference)
+
+    @property
+    def scale(self) -> tuple[Array, Array]:
+        """The share of the change that is scale, and the factor; one arithmetic gives both."""
+        return self._change[:2]
+
+    @property
+    def difference(self) -> Array:
+        """The absolute difference of the normalised maps to those of the step before."""
+        return self._change[2]
+
+
+def apart(one: Array, other: Array) -> Array:
+    """Return |one - other|."""
+    found: Array = one - other
+    return np.abs(found, out=found)
+
+
+def _sums(values: Array) -> Array:
+    """Return the sum of each sample's values, (N,)."""
+    total: Array = rows(values).sum(axis=1)
+    return total
+
+
+def relevance_sum(step: StepMaps) -> Array:
+    """Return the sum of the raw relevance."""
+    return _sums(step.now.exact)
+
+
+def relevance_l1(step: StepMaps) -> Array:
+    """Return the sum of the absolute raw relevance."""
+    return _sums(step.raw_size)
+
+
+def entropy(step: StepMaps) -> Array:
+    """Return the entropy of the raw maps over pixels."""
+    is_raw = step.size is step.raw_size
+    return entropy_of_sizes(step.pixel_size if is_raw else pixels(step.raw_size))
+
+
+def distance_from_first(step: StepMaps) -> Array:
+    """Return the sum of absolute differences to the first finite step."""
+    if step.first is step.now:
+        return np.zeros(len(step.now.exact))
+    return _sums(apart(step.now.maps, step.first.maps))
+
+
+def distance_from_first_l1(step: StepMaps) -> Array:
+    """Return `distance_from_first` of L1-normalised maps."""
+    if step.first is step.now:
+        return np.zeros(len(step.now.exact))
+    return _sums(apart(step.now.shares, step.first.shares))
+
+
+def change(step: StepMaps) -> Array:
+    """Return the sum of absolute differences to the step before."""
+    return _sums(step.difference)
+
+
+def scale_share(step: StepMaps) -> Array:
+    """Return the share of the change that is scale (`lrpdyn.dynamics.measures.scale_share`)."""
+    return step.scale[0]
+
+
+def scale_factor(step: StepMaps) -> Array:
+    """Return by how much the map grew (`lrpdyn.dynamics.measures.scale_factor`)."""
+    return step.scale[1]
+
+
+def cosine(step: StepMaps) -> Array:
+    """Return the cosine of the pixels to those of the step before."""
+    assert step.previous is not None
+    return cosines(step.previous.pixels, step.now.pixels)
+
+
+def rank_similarity(step: StepMaps) -> Array:
+    """Return the rank correlation of the pixels with those of the step before."""
+    assert step.ranks_before is not None
+    return cosines(step.ranks_before, step.ranks)

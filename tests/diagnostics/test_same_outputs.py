@@ -1,0 +1,44 @@
+"""The network as loaded and as explained are compared, and Captum's rule with the exact one."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from lrpdyn.diagnostics.same_outputs import compare_outputs, stock_deviation
+from lrpdyn.errors import ArchitectureError, ObservationError
+from lrpdyn.explain.explanation import Question
+from lrpdyn.explain.loaded import LoadedNetwork
+from tests.diagnostics.networks import TwoHeads, loaded_of
+
+
+def test_the_same_outputs(loaded: LoadedNetwork, pictures: np.ndarray) -> None:
+    found = compare_outputs(loaded, pictures)
+    assert found["samples"] == 5
+    assert found["largest_difference"] < 1e-6
+    with torch.no_grad():
+        largest = loaded.path(torch.from_numpy(pictures)).abs().max()
+    assert found["largest_output"] == pytest.approx(float(largest))
+
+
+def test_a_network_that_is_not_the_one_that_is_explained(
+    loaded: LoadedNetwork, pictures: np.ndarray
+) -> None:
+    loaded.model.path.register_forward_hook(lambda module, inputs, outputs: outputs + 1)
+    with pytest.raises(ArchitectureError, match="as explained differs from the network as loaded"):
+        compare_outputs(loaded, pictures)
+
+
+def test_observations_that_do_not_fit(loaded: LoadedNetwork, pictures: np.ndarray) -> None:
+    with pytest.raises(ObservationError, match=r"shape \(2, 5, 6\) do not fit architecture own"):
+        compare_outputs(loaded, pictures[:, :, :5])
+
+
+def test_how_far_captum_is_from_the_exact_rule(pictures: np.ndarray) -> None:
+    torch.manual_seed(0)
+    loaded = loaded_of(TwoHeads, pictures - 0.5, "captum:alpha1beta0")
+    found = stock_deviation(loaded, pictures - 0.5, Question(contrast="mean"))
+    assert found["exact_rule"] == "zplus"
+    assert found["largest_difference"] > 0.01
+    assert any("negative inputs" in reason for reason in found["reasons"])

@@ -1,0 +1,71 @@
+"""Criteria compare with what is usual for the run, and take little memory."""
+
+from __future__ import annotations
+
+import tracemalloc
+
+import numpy as np
+import pytest
+
+from lrpdyn.outliers import criteria
+from lrpdyn.outliers.criteria import Criteria
+from lrpdyn.outliers.facts import RunFacts
+from tests.outliers.made_up import (
+    calm_run,
+    everywhere,
+    evidence,
+    names,
+    report_on,
+    with_steps,
+)
+
+
+def test_usual_changes_of_weights_are_the_same_in_blocks_and_take_little(
+    calm: RunFacts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = Criteria(calm).weight_ratio
+    near = calm.steps.weight_change[10:31, 1]
+    assert whole[20, 1] == pytest.approx(near[10] / np.median(near))
+    assert np.isnan(whole[0]).all()
+    monkeypatch.setattr(criteria, "AT_ONCE", 7)
+    np.testing.assert_array_equal(Criteria(calm).weight_ratio, whole)
+    long = calm_run(20_000, 1)
+    monkeypatch.undo()
+    tracemalloc.start()
+    _ = Criteria(long).weight_ratio
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 20_000 * 500
+
+
+def test_a_layer_that_is_usually_half_dead_is_healthy(calm: RunFacts) -> None:
+    generator = np.random.default_rng(0)
+    dead = generator.uniform(0.42, 0.68, calm.steps.dead.shape)
+    assert report_on(with_steps(calm, dead=dead))["pathologies"] == []
+
+
+@pytest.mark.parametrize(("usual", "found"), [(0.1, [0.75]), (0.7, [0.92])])
+def test_a_layer_is_dead_where_less_than_a_third_of_what_lives_is_left(
+    calm: RunFacts, usual: float, found: list[float]
+) -> None:
+    dead = np.full(calm.steps.dead.shape, usual)
+    dead[20:22, 0] = [1 - 0.36 * (1 - usual), found[0]]
+    wrong = report_on(with_steps(calm, dead=dead))["pathologies"]
+    assert [entry["value"] for entry in wrong] == found
+
+
+def test_lost_relevance_is_told_against_the_usual(calm: RunFacts) -> None:
+    sums = calm.steps.relevance_sum.copy()
+    sums[21, 3] *= 0.3
+    report = report_on(with_steps(calm, relevance_sum=sums, relevance_l1=sums))
+    cells = [c for c in report["cells"] if "conservation_failure" in names(c)]
+    assert {(c["where"]["from_step"], c["where"]["sample"]) for c in cells} == {
+        (2000, 3),
+        (2100, 3),
+    }
+    assert "3 % -> 70.9 %, usually 3 %" in evidence(
+        next(c for c in cells if c["where"]["from_step"] == 2000), "conservation_failure"
+    )
+    # Where all lose as much, it is the rule and its biases, no failure.
+    usual = report_on(with_steps(calm, relevance_sum=0.3 * calm.steps.score))
+    assert "conservation_failure" not in set(everywhere(usual))
