@@ -42,7 +42,7 @@ class SecondLook:
     Parameters
     ----------
     checkpoints, targets
-        By step: the checkpoint, and the units (N,) that were explained.
+        The checkpoints by step; what returns the units (N,) that were explained at a step.
     maps
         Reads the stored relevance of some samples of a step.
     """
@@ -54,7 +54,7 @@ class SecondLook:
         question: Question,
         normalisation: str,
         checkpoints: Mapping[int, Checkpoint],
-        targets: Mapping[int, NDArray[np.int64]],
+        targets: Callable[[int], NDArray[np.int64]],
         maps: Maps,
         *,
         trust: bool,
@@ -107,7 +107,7 @@ class SecondLook:
         if loaded is None:
             return None
         samples = evenly_spaced(len(self._observations), AGREEMENT_SAMPLES)
-        part, shown, asked = self._chosen(loaded, self._targets[step], samples)
+        part, shown, asked = self._chosen(loaded, self._targets(step), samples)
         return {"step": step, **agreement(part, shown, self._maps(step, samples), fill, asked)}
 
     def _load(self, step: int) -> LoadedNetwork | None:
@@ -128,7 +128,7 @@ class SecondLook:
         if loaded is None:
             return None
         samples = self._traced(outliers)
-        found = trace(*self._chosen(loaded, self._targets[step], samples))
+        found = trace(*self._chosen(loaded, self._targets(step), samples))
         if len(samples) > AT_ONCE:  # what few leave behind is used again for the next step
             give_back()
         return found
@@ -140,7 +140,7 @@ class SecondLook:
         loaded = self._load(after)
         if loaded is None:
             return dict.fromkeys(samples, UNAVAILABLE)
-        kept = explain(*self._chosen(loaded, self._targets[before], samples))
+        kept = explain(*self._chosen(loaded, self._targets(before), samples))
         try:
             stored = self._maps(before, samples), self._maps(after, samples)
         except (CheckpointError, ArchitectureError, OSError):

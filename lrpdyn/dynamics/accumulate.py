@@ -3,8 +3,8 @@
 Samples are worked on in pieces that fit a core's cache, and what is kept of them is on a shelf that
 is a file where they are many: memory does not grow with samples, and with steps as their number of
 binary digits. Sums are made in float64 from float32 relevance, in the pairs that the places of the
-steps give (`lrpdyn.dynamics.tree_sums`), so that they are the same for one run, several interrupted ones, or
-parts of one that were made apart, and for any number of threads.
+steps give (`lrpdyn.dynamics.tree_sums`), so that they are the same for one run or several interrupted ones,
+and for any number of threads.
 """
 
 from __future__ import annotations
@@ -14,14 +14,13 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lrpdyn.dynamics.measures import Array, centred_ranks, normalise, of_pixels
+from lrpdyn.dynamics.measures import Array, normalise, of_pixels
 from lrpdyn.dynamics.one_step import (
     KEPT,
     LARGEST,
@@ -32,7 +31,6 @@ from lrpdyn.dynamics.one_step import (
     add_step,
     joined,
 )
-from lrpdyn.dynamics.saved_sums import Part, SavedPart, save_part
 from lrpdyn.dynamics.scratch import Shelf
 from lrpdyn.dynamics.totals import Sums
 from lrpdyn.dynamics.tree_sums import PairedSums
@@ -79,10 +77,10 @@ def _summed(shape: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
     }  # fmt: skip
 
 
-def size_of_sums(shape: tuple[int, ...], places: range) -> tuple[int, int]:
+def size_of_sums(shape: tuple[int, ...], places: int) -> tuple[int, int]:
     """Return the bytes of the sums over so many places: of memory at least, and of files."""
     # As many subtrees are open at once as the fullest number of places has digits 1.
-    often = 1 if places.start else (len(places) + 1).bit_length() - 1
+    often = (places + 1).bit_length() - 1
     rows = [math.prod(row) * np.dtype(kind).itemsize for row, kind in _single(shape).values()]
     rows += [math.prod(row) * 8 for row in _summed(shape).values()] * often
     in_memory = in_files = 0
@@ -110,8 +108,6 @@ class Dynamics:
         Where temporary files may be made, for very many samples.
     threads
         How many pieces are worked on at once.
-    begin
-        The place of the first step that is added.
     """
 
     def __init__(
@@ -120,7 +116,6 @@ class Dynamics:
         normalisation: str = "none",
         folder: Path | None = None,
         threads: int = 1,
-        begin: int = 0,
     ) -> None:
         self.normalisation = normalisation
         self.steps = 0
@@ -133,40 +128,15 @@ class Dynamics:
         self._pieces = pieces(shape)
         self._threads = threads
         self._pool = ThreadPoolExecutor(threads) if threads > 1 and len(self._pieces) > 1 else None
-        self._begin = self._place = begin
+        self._place = 0
         self._first: Step | None = None
         self._last: Step | None = None
         self._previous: Step | None = None
         self._every_second: Step | None = None
 
-    def take_up(
-        self, first: tuple[int, Maps] | None, before: Sequence[tuple[int, int, Maps]]
-    ) -> None:
-        """Have at hand what was before the first place that is added: no part of the sums.
-
-        Parameters
-        ----------
-        first
-            The first finite step of the run and its maps, if it was before.
-        before
-            Place, step and maps of the last finite steps, in order, back to one at an even place or
-            to one that is not finite; what could not be loaded is left out.
-        """
-        self._first = None if first is None else Step(*first)
-        even = [Step(step, maps) for place, step, maps in before if place % 2 == 0]
-        self._every_second = even[-1] if even else None
-        if before:
-            _, step, maps = before[-1]
-            self._previous = Step(step, maps)
-            list(self.each(lambda piece: self._rank(piece, maps)))
-
-    def _rank(self, piece: slice, maps: Maps) -> None:
-        exact = normalise(maps[piece].astype(np.float64), self.normalisation)
-        self._shelf.write(piece, "ranks", centred_ranks(exact))
-
     def pass_over(self) -> None:
         """Leave out the checkpoint that is next: its neighbours make a transition."""
-        joining = self._sums.join((0, self._place))
+        joining = self._sums.join()
         for piece in self._pieces:
             with self._sums.adding(piece) as put:
                 for name in self._sums.names:
@@ -205,7 +175,7 @@ class Dynamics:
         addition = Addition(
             now=now,
             finite=finite,
-            joining=self._sums.join((0, self._place)),
+            joining=self._sums.join(),
             first=self._first,
             previous=before,
             every_second=self._every_second if even else None,
@@ -230,52 +200,6 @@ class Dynamics:
             from_step_zero=addition.finite and first is not None and first.step == 0,
         )
         return Added(measured, [piece.beside for piece in pieces])
-
-    def save(self, folder: Path) -> None:
-        """Write the sums into a folder, to be put together with those of other places."""
-        first, last = self._first, self._last
-        part = Part(
-            self._begin, self._place, self.steps, self.transitions,
-            None if first is None else first.step, None if last is None else last.step,
-            self._sums.nodes,
-        )  # fmt: skip
-        save_part(
-            folder,
-            part,
-            {name: partial(self._largest, name) for name in LARGEST},
-            {(name, node): partial(self._sums.of_node, name, node)
-             for node in part.nodes for name in self._sums.names},
-            (None if first is None else first.maps, None if last is None else last.maps),
-            self.shape[0],
-        )  # fmt: skip
-
-    def _largest(self, name: str, piece: slice) -> NDArray[Any]:
-        return self._shelf.read(piece, [name])[name]
-
-    def append(self, saved: SavedPart) -> None:
-        """Add the sums of the places that come next, made elsewhere."""
-        part = saved.part
-        for node in part.nodes:
-            joining = self._sums.join(node)
-            stored = {name: saved.of_node(name, node) for name in self._sums.names}
-            for piece in self._pieces:
-                with self._sums.adding(piece) as put:
-                    for name, values in stored.items():
-                        put(joining, name, values[piece])
-        largest, largest_at = (saved.array(name) for name in LARGEST)
-        for piece in self._pieces:
-            with self._shelf.taken(piece, LARGEST) as sums:
-                # Of equal ones the first counts.
-                larger = (found := largest[piece]) > sums["largest"]
-                sums["largest"][larger] = found[larger]
-                sums["largest_at"][larger] = largest_at[piece][larger] + self.transitions
-        if self._first is None and part.first is not None:
-            self._first = Step(part.first, saved.first_map)
-        if part.last is not None:
-            self._last = Step(part.last, saved.last_map)
-        self.steps += part.steps
-        self.transitions += part.transitions
-        self._place = part.end
 
     def close(self) -> None:
         """Give files and threads up; nothing can be read afterwards."""

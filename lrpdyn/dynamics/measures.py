@@ -157,38 +157,17 @@ def cosines(one: NDArray[np.floating], two: NDArray[np.floating]) -> Array:
     return np.clip(products, -1.0, 1.0)
 
 
-def _order(values: Array) -> tuple[NDArray[np.intp], Array]:
-    """Return what `numpy.argsort` does of finite numbers, equal ones in any order, and them in order.
-
-    By the first half of their bits, which order as the numbers do: of 16 bits NumPy sorts by digits.
-    That takes half the time, and the sums of a run spend a quarter of theirs on it.
-    """
-    bits = values.view(np.int64)
-    # Negative numbers order the other way round.
-    first = (bits ^ (bits >> 63 & np.iinfo(np.int64).max)) >> 32
-    order = first.astype(np.uint16).argsort(kind="stable")
-    order = order[(first >> 16).astype(np.int16)[order].argsort(kind="stable")]
-    ordered = values[order]
-    if (ordered[1:] < ordered[:-1]).any():
-        alike = np.diff(first[order]) == 0
-        places = np.flatnonzero(np.append(alike, False) | np.append(False, alike))
-        those = order[places]
-        order[places] = those[values[those].argsort()]
-        ordered = values[order]
-    return order, ordered
-
-
 def ranks(values: Array) -> Array:
-    """Return the ranks of each row of (N, entries), from 0; ties share the mean of their ranks."""
+    """Return the ranks of each row of (N, entries), from 0; ties share the mean of their ranks.
+
+    >>> ranks(np.array([[5.0, -1.0, 2.0, 2.0]]))
+    array([[3. , 0. , 1.5, 1.5]])
+    """
     result = np.empty(values.shape)
-    places = np.arange(values.shape[1], dtype=np.float64)
     for row, ranked in zip(values, result, strict=True):
-        order, ordered = _order(row)
-        begins = np.flatnonzero(ordered[1:] != ordered[:-1]) + 1  # of the groups of ties
-        if len(begins) + 1 >= len(row):
-            ranked[order] = places
-            continue
-        starts = np.concatenate([[0], begins])
+        order = row.argsort()
+        ordered = row[order]
+        starts = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1]))  # of groups of ties
         sizes = np.diff(starts, append=len(row))
         ranked[order] = np.repeat(starts + (sizes - 1) / 2, sizes)
     return result

@@ -163,11 +163,6 @@ class Records:
         _put_table(self._weights, row, evidence["weights"]["change"] or {})
         _put_table(self._dead, row, evidence["dead"] or {})
 
-    def put_measured(self, first: int, columns: Mapping[str, NDArray[Any]]) -> None:
-        """Put what was measured, n rows of some columns, into the rows from `first` on."""
-        for name, values in columns.items():
-            self._columns.put_all(name, first, values)
-
     def add_bad(self, checkpoint: Checkpoint, reason: str) -> None:
         """Add a checkpoint that could not be loaded."""
         self.bad.append({
@@ -258,11 +253,6 @@ class Columns:
         if name not in self._arrays:
             self.make(name, np.shape(values), kind)
         self._arrays[name][row] = values
-
-    def put_all(self, name: str, first: int, values: NDArray[Any]) -> None:
-        """Put values (n, ...) into the rows from `first` on."""
-        self.make(name, values.shape[1:], values.dtype)
-        self._arrays[name][first : first + len(values)] = values
 
     def reserve(self, rows: int) -> None:
         """Have so many rows at least."""

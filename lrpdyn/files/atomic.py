@@ -10,7 +10,6 @@ import io
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -29,7 +28,7 @@ _GOES_ON = "what is finished is kept: the same command goes on"
 
 @contextlib.contextmanager
 def whole_file(path: Path, mode: str = "w", *, settled: bool = True) -> Iterator[IO[Any]]:
-    """Open a file beside `path` that takes its name once it is written, flushed and closed.
+    """Open a file next to `path` that takes its name once it is written, flushed and closed.
 
     Its name is on the disk then, too, unless `settled` leaves that to a later `sync_folder`: of many
     files, one is enough.
@@ -39,27 +38,22 @@ def whole_file(path: Path, mode: str = "w", *, settled: bool = True) -> Iterator
     RunError
         It cannot be written; the message says why, and what to do.
     """
-    temporary = None
+    temporary = path.parent / f".{path.name}.{os.urandom(4).hex()}.tmp"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(
-            prefix=f".{path.name}.", suffix=".tmp", dir=path.parent
-        )
         options = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
-        with os.fdopen(descriptor, mode, **options) as file:  # type: ignore[call-overload]
+        with open(temporary, mode.replace("w", "x"), **options) as file:  # type: ignore[call-overload]
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())  # mkstemp gives 0600; a run may be shared
         os.replace(temporary, path)
-        temporary = None
         if settled:
             sync_folder(path.parent)
     except OSError as error:
         raise cannot_write(path, error) from error
     finally:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
 
 
 def sync_folder(folder: Path) -> None:
@@ -100,12 +94,6 @@ def _free(path: Path) -> str:
         with contextlib.suppress(OSError):
             return f" ({shutil.disk_usage(folder).free:,} bytes are free)"
     return ""
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def save_pieces(

@@ -89,7 +89,7 @@ class BlockWorker:
                 break
             checkpoint = self.job.listing.checkpoints[place]
             if self.next != place:
-                self.before = self._before(place)
+                self.before = checkpoint_before(self.job, place)
             self.next = place + 1
             try:
                 outcomes.append(self._explain(checkpoint))
@@ -106,18 +106,6 @@ class BlockWorker:
         with self.times.of("explaining and storing"):
             self.job.storage.settle(self.job.folder)
         return outcomes, self.times.taken()
-
-    def _before(self, place: int) -> Checkpoint | None:
-        """Return the last checkpoint before a place that can be loaded."""
-        for checkpoint in reversed(self.job.listing.checkpoints[:place]):
-            if not self.job.options.skip_bad:
-                return checkpoint  # one that could not be loaded would have ended the run
-            try:
-                load(self.job.model, checkpoint, trust=self.job.options.trust)
-            except (CheckpointError, ArchitectureError):
-                continue
-            return checkpoint
-        return None
 
     def _explain(self, checkpoint: Checkpoint) -> dict[str, Any]:
         """Explain one checkpoint, store its relevance, and return its line of the journal."""
@@ -188,6 +176,19 @@ class BlockWorker:
                 yield part.relevance
                 finite = np.array([np.isfinite(part.relevance).all()])
                 parts.append(replace(part, relevance=finite))
+
+
+def checkpoint_before(job: Job, place: int) -> Checkpoint | None:
+    """Return the last checkpoint before a place that can be loaded."""
+    for checkpoint in reversed(job.listing.checkpoints[:place]):
+        if not job.options.skip_bad:
+            return checkpoint  # one that could not be loaded would have ended the run
+        try:
+            load(job.model, checkpoint, trust=job.options.trust)
+        except (CheckpointError, ArchitectureError):
+            continue
+        return checkpoint
+    return None
 
 
 def _plain(values: NDArray[np.float64]) -> list[float | None]:

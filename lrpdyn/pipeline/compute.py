@@ -99,7 +99,8 @@ def compute(checkpoints: Folder, observations: Arrays, options: Options) -> Run:
         manifest = make_manifest(job, checks)
         previous = previous_manifest(job, manifest)
         if previous is not None and is_finished(job, previous):
-            job.storage.finish(job.folder, [checkpoint.step for checkpoint in job.own])
+            if job.shard is None:
+                job.storage.finish(job.folder, [checkpoint.step for checkpoint in job.own])
             return with_curve(Run(job.folder, previous), curve)
         check_requirements(job)
         question, manifest = settle(job, manifest, fixed_targets(job, previous))
@@ -115,7 +116,7 @@ def compute(checkpoints: Folder, observations: Arrays, options: Options) -> Run:
                 finish(job, question, manifest, steps.records, steps.dynamics, times, threads)
                 job.storage.finish(job.folder, steps.dynamics.needed)
             else:
-                manifest = save_shard(job, describe(job), manifest, steps)
+                manifest = save_shard(job, describe(job), manifest, steps.records)
         if options.profile:
             print(table_of(times), file=sys.stderr)
         if job.shard is not None:

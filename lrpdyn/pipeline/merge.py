@@ -2,39 +2,38 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shlex
 import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 
 from lrpdyn.api import Run, open_run
-from lrpdyn.checkpoints.model import Checkpoint, Header
-from lrpdyn.dynamics.accumulate import Dynamics
-from lrpdyn.dynamics.saved_sums import read_part
-from lrpdyn.dynamics.step_table import Records
-from lrpdyn.errors import RunError, UsageError
+from lrpdyn.errors import CheckpointError, RunError, UsageError
 from lrpdyn.explain.explanation import Question
 from lrpdyn.files.atomic import whole_file
+from lrpdyn.pipeline.blocks import Hands, Outcomes
 from lrpdyn.pipeline.results.finish import finish, with_curve
-from lrpdyn.pipeline.setup.description import FIXED_INPUTS, job_of, open_values, read_fixed_inputs
+from lrpdyn.pipeline.setup.description import job_of, open_values, read_fixed_inputs
 from lrpdyn.pipeline.setup.job import Job
+from lrpdyn.pipeline.setup.new_manifest import pending
 from lrpdyn.pipeline.setup.prepare import one_thread
 from lrpdyn.pipeline.setup.requirements import check_results
 from lrpdyn.pipeline.setup.resume import previous_manifest, question_of
-from lrpdyn.pipeline.shards import Explained, open_shard, read_records
-from lrpdyn.remote.path import as_path
+from lrpdyn.pipeline.shards import ExplainedShard, check_shard, open_shard
+from lrpdyn.pipeline.steps import Steps
 from lrpdyn.run.journal import JOURNAL
-from lrpdyn.run.layout import delete, leftovers, relevance_path
+from lrpdyn.run.layout import DamagedMapsError, delete, leftovers, relevance_path
 from lrpdyn.run.lock import locked
 from lrpdyn.run.manifest import save_manifest
 from lrpdyn.run.tables import check_tables
@@ -56,9 +55,9 @@ def merge(
 ) -> Run:
     """Put the shards of a run together.
 
-    The checkpoints are looked at once more for the checks and for the steps that stand out; what
-    they would tell is unavailable where they are gone. Maps are linked, not copied, where the file
-    system can.
+    The sums are made from the maps of all shards, as those of a run that is resumed. The checkpoints
+    are read again for the checks and for the steps that are outliers; what they would show is
+    unavailable where they are gone. Maps are linked, not copied, where the file system can.
 
     Parameters
     ----------
@@ -101,25 +100,42 @@ def merge(
         return with_curve(open_run(folder), drawn)
 
 
-def _write(shards: Sequence[Explained], job: Job) -> None:
-    """Write the run; nothing of it is held afterwards."""
+def _write(shards: Sequence[ExplainedShard], job: Job) -> None:
+    """Write the run; nothing of it is in memory afterwards."""
     manifest = _manifest(shards)
     previous_manifest(job, manifest)
-    _begin(shards, job.folder, manifest)
-    records = Records(sum(len(shard.order) for shard in shards))
-    for shard in shards:
-        read_records(shard, records)
-    checkpoints = _Checkpoints(records, manifest["selection"]["weights"])
-    job = replace(job, listing=replace(job.listing, checkpoints=checkpoints))
+    _begin(shards, job, manifest)
     check_results(job)
-    workers = processes(None, job.model.device.type)
-    with closing(_dynamics(shards, job, workers)) as dynamics:
-        finish(job, _question(job, manifest), manifest, records, dynamics, Times(), workers)
+    question, workers = _question(job, manifest), processes(None, job.model.device.type)
+    steps = Steps(job, question, _nothing_left(shards), workers, Times())
+    with closing(steps.dynamics):
+        try:
+            steps.go_on(job)
+        except DamagedMapsError as error:
+            shard = next(s for s in shards if error.step in {c.step for c in s.checkpoints})
+            maps = shard.path / error.path.relative_to(job.folder)
+            raise RunError(
+                f"{maps}: {error.why}; the command that made the shard, with --recompute {error.step}, "
+                "makes it anew"
+            ) from error
+        finish(job, question, manifest, steps.records, steps.dynamics, Times(), workers)
+        job.storage.finish(job.folder, steps.dynamics.needed)
 
 
-def _in_order(shards: Sequence[Explained]) -> list[Explained]:
+def _nothing_left(shards: Sequence[ExplainedShard]) -> Hands:
+    """Return what explains no checkpoint: those without maps could not be loaded."""
+    reasons = {step: why for shard in shards for step, why in shard.reasons.items()}
+
+    def hands(job: Job, _: Question, places: Sequence[int]) -> Generator[Outcomes]:
+        for place in places:
+            yield [CheckpointError(reasons[job.listing.checkpoints[place].step])], {}
+
+    return hands
+
+
+def _in_order(shards: Sequence[ExplainedShard]) -> list[ExplainedShard]:
     """Return the shards by their places, once they are known to be those of one run."""
-    first, *others = sorted(shards, key=lambda shard: shard.places)
+    first, *others = sorted(shards, key=lambda shard: (shard.begin, shard.end))
     asked = _asked(first)
     for other in others:
         differing = [name for name, value in _asked(other).items() if value != asked[name]]
@@ -129,9 +145,9 @@ def _in_order(shards: Sequence[Explained]) -> list[Explained]:
                 f"{', '.join(differing)} differ; give shards of one command"
             )
     for one, other in pairwise((first, *others)):
-        if other.places[0] < one.places[1]:
+        if other.begin < one.end:
             raise RunError(
-                f"{one.path} and {other.path}: overlap, shards {_name(one)} and {_name(other)} hold the "
+                f"{one.path} and {other.path}: overlap, shards {one.name} and {other.name} hold the "
                 f"same steps; give each once"
             )
     missing = _missing((first, *others))
@@ -140,7 +156,7 @@ def _in_order(shards: Sequence[Explained]) -> list[Explained]:
     return [first, *others]
 
 
-def _asked(shard: Explained) -> dict[str, Any]:
+def _asked(shard: ExplainedShard) -> dict[str, Any]:
     """Return what has to be the same in all shards of a run."""
     manifest = shard.manifest
     asked = question_of(manifest, given_values=True)
@@ -154,29 +170,24 @@ def _asked(shard: Explained) -> dict[str, Any]:
     }
 
 
-def _name(shard: Explained) -> str:
-    name: str = shard.manifest["shard"]["name"]
-    return name
-
-
-def _missing(shards: Sequence[Explained]) -> list[str]:
+def _missing(shards: Sequence[ExplainedShard]) -> list[str]:
     """Return the stretches of the series that no shard holds."""
     count = shards[0].count
-    ends: list[tuple[int, Explained | None]] = [(0, None)]
-    ends += [(shard.places[1], shard) for shard in shards]
-    begins: list[tuple[int, Explained | None]] = [(shard.places[0], shard) for shard in shards]
+    ends: list[tuple[int, ExplainedShard | None]] = [(0, None)]
+    ends += [(shard.end, shard) for shard in shards]
+    begins: list[tuple[int, ExplainedShard | None]] = [(shard.begin, shard) for shard in shards]
     begins.append((count, None))
-    of = {_name(shard).partition("/")[2] for shard in shards}
-    given = {int(_name(shard).partition("/")[0]) for shard in shards}
+    of = {shard.name.partition("/")[2] for shard in shards}
+    given = {int(shard.name.partition("/")[0]) for shard in shards}
     found = []
     for (end, before), (begin, after) in zip(ends, begins, strict=True):
         if end == begin:
             continue
         sides = []
         if before is not None:
-            sides.append(f"after step {before.order[-1]:,}")
+            sides.append(f"after step {before.checkpoints[-1].step:,}")
         if after is not None:
-            sides.append(f"before step {after.order[0]:,}")
+            sides.append(f"before step {after.checkpoints[0].step:,}")
         found.append(f"{begin - end} of {count} checkpoints, {' and '.join(sides)}")
     if found and len(of) == 1:
         lost = [n for n in range(1, int(*of) + 1) if n not in given]
@@ -184,21 +195,16 @@ def _missing(shards: Sequence[Explained]) -> list[str]:
     return found
 
 
-def _job(shards: Sequence[Explained], folder: Path) -> Job:
+def _job(shards: Sequence[ExplainedShard], folder: Path) -> Job:
     first = shards[0]
-    values, held = (
-        open_values(first.path / "observations.npy"),
-        read_fixed_inputs(first.folder / FIXED_INPUTS),
-    )
-    return job_of(first.description, first.listing, values, held, folder)
+    checkpoints = tuple(checkpoint for shard in shards for checkpoint in shard.checkpoints)
+    values, fixed = open_values(first.path / "observations.npy"), read_fixed_inputs(first.fixed)
+    listing = replace(first.listing, checkpoints=checkpoints)
+    return job_of(first.description, listing, values, fixed, folder)
 
 
-def _manifest(shards: Sequence[Explained]) -> dict[str, Any]:
-    """Return the manifest of the run that is made, which takes the shards' checkpoints."""
-    entries: list[dict[str, Any]] = []
-    for shard in shards:
-        entries += ({**entry, "status": "pending"} for entry in shard.manifest["checkpoints"])
-        shard.manifest["checkpoints"] = []
+def _manifest(shards: Sequence[ExplainedShard]) -> dict[str, Any]:
+    """Return the manifest of the run that is made, but for its checkpoints."""
     manifest = json.loads(json.dumps(shards[0].manifest))
     for name in ("files", "sha256"):  # of the shard
         manifest.pop(name, None)
@@ -207,16 +213,19 @@ def _manifest(shards: Sequence[Explained]) -> dict[str, Any]:
         **manifest,
         "command": shlex.join(sys.argv),
         "shard": None,
-        "checkpoints": entries,
+        "checkpoints": [],
         "environment": {**manifest["environment"], **started},
     }
 
 
-def _begin(shards: Sequence[Explained], folder: Path, manifest: dict[str, Any]) -> None:
+def _begin(shards: Sequence[ExplainedShard], job: Job, manifest: dict[str, Any]) -> None:
     """Bring the journals, the observations and the maps together."""
+    folder, storage = job.folder, job.storage
+    for shard in shards:
+        check_shard(shard, storage, job.observations.values.shape)
     for path in leftovers(folder):
         delete(path)
-    save_manifest(folder, manifest)
+    save_manifest(folder, {**manifest, "checkpoints": pending(job)})
     with whole_file(folder / JOURNAL, "wb") as journal:
         for shard in shards:
             part = shard.path / JOURNAL
@@ -225,45 +234,28 @@ def _begin(shards: Sequence[Explained], folder: Path, manifest: dict[str, Any]) 
                     shutil.copyfileobj(file, journal)
     _link(shards[0].path / "observations.npy", folder / "observations.npy")
     for shard in shards:
-        for step in shard.order:
-            maps = relevance_path(shard.path, step)
-            if maps.exists():
-                _link(maps, relevance_path(folder, step))
-    manifest["checkpoints"] = []  # they are on the disk, and are written anew from the records
+        for checkpoint in shard.checkpoints:
+            kept = relevance_path(shard.path, checkpoint.step)
+            if kept.exists():
+                _link(kept, relevance_path(folder, checkpoint.step))
+            if not storage.whole and checkpoint.step not in shard.reasons:
+                maps = storage.maps_path(shard.path, checkpoint.step)
+                _link(maps, storage.maps_path(folder, checkpoint.step), for_now=True)
 
 
-def _link(source: Path, target: Path) -> None:
-    """Give a file a second name; copy it where the file system has none."""
+def _link(source: Path, target: Path, *, for_now: bool = False) -> None:
+    """Give a file a second name; where the file system has none, copy it, or point to it for now."""
     delete(target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         os.link(source, target)
     except OSError:
+        if for_now:
+            with contextlib.suppress(OSError):
+                os.symlink(source.absolute(), target)
+                return
         with whole_file(target, "wb") as copy, source.open("rb") as file:
             shutil.copyfileobj(file, copy)
-
-
-class _Checkpoints(Sequence[Checkpoint]):
-    """The explained checkpoints of a merged run, each made when it is asked for: few are looked at."""
-
-    def __init__(self, records: Records, weights: str) -> None:
-        self._records, self._weights = records, weights
-
-    def __len__(self) -> int:
-        return self._records.explained
-
-    @overload
-    def __getitem__(self, place: int) -> Checkpoint: ...
-    @overload
-    def __getitem__(self, place: slice) -> list[Checkpoint]: ...
-    def __getitem__(self, place: int | slice) -> Checkpoint | list[Checkpoint]:
-        rows = range(len(self))[place]
-        return [self._made(row) for row in rows] if isinstance(rows, range) else self._made(rows)
-
-    def _made(self, row: int) -> Checkpoint:
-        entry = self._records.entry(row)
-        path = as_path(entry["path"])
-        return Checkpoint(entry["step"], path, entry["format"], "", Header({}), (), self._weights)
 
 
 def _question(job: Job, manifest: dict[str, Any]) -> Question:
@@ -273,11 +265,3 @@ def _question(job: Job, manifest: dict[str, Any]) -> Question:
         for found in (target["values"], target.get("runner_up"))
     )
     return Question(contrast=job.options.contrast, targets=values, runner_up=second)
-
-
-def _dynamics(shards: Sequence[Explained], job: Job, threads: int) -> Dynamics:
-    shape = job.observations.values.shape
-    dynamics = Dynamics(shape, job.options.normalize, job.folder, threads)
-    for shard in shards:
-        dynamics.append(read_part(shard.folder))
-    return dynamics

@@ -22,8 +22,7 @@ from lrpdyn.files.atomic import save_pieces
 from lrpdyn.files.stored import Stored
 from lrpdyn.files.streamed import pieces
 from lrpdyn.observations.regions import shares
-from lrpdyn.pipeline.blocks import LARGEST_BLOCK, Hands, Outcome
-from lrpdyn.pipeline.neighbours import look_back
+from lrpdyn.pipeline.blocks import LARGEST_BLOCK, Hands, Outcome, checkpoint_before
 from lrpdyn.pipeline.setup.job import Job, progress
 from lrpdyn.pipeline.setup.resume import check_unchanged
 from lrpdyn.run.journal import append_journal, placed_records, record_at
@@ -71,13 +70,9 @@ class Steps:
         self._evidence = StepEvidence(job.model, values, job.painting, trust=job.options.trust)
         self._next = job.places.start
         self._held: set[int] = set()
-        past = look_back(job, question, self._next)
-        self._before = past.checkpoint
+        self._before = checkpoint_before(job, self._next)
         self.records = Records(len(job.places))
-        self.dynamics = Dynamics(
-            values.shape, job.options.normalize, job.folder, threads, self._next
-        )
-        self.dynamics.take_up(past.first, past.before)
+        self.dynamics = Dynamics(values.shape, job.options.normalize, job.folder, threads)
 
     def _noted(self, job: Job) -> Iterator[dict[str, Any]]:
         """Yield the records of the journal, and note where those are that can be resumed from."""
@@ -116,7 +111,8 @@ class Steps:
                         if isinstance(outcome, RunError) or not job.options.skip_bad:
                             raise outcome
                         self.records.add_bad(checkpoint, str(outcome))
-                        self.dynamics.pass_over()
+                        if job.shard is None:
+                            self.dynamics.pass_over()
                         self._next = place + 1
                         advance()
                         continue
@@ -134,10 +130,14 @@ class Steps:
         """Add the steps of these facts to the sums, and forget them."""
         if not together:
             return
-        with self._times.of("sums and measures"):
-            _add_to(self.records, job, self.dynamics, together)
+        if job.shard is None:
+            with self._times.of("sums and measures"):
+                _add_to(self.records, job, self.dynamics, together)
+            self._let_go(job, [facts["step"] for facts in together])
+        else:  # a shard makes no sums, and keeps its maps for the merge, which does
+            for facts in together:
+                self.records.put_facts(self.records.extend(1), facts)
         self._next += len(together)
-        self._let_go(job, [facts["step"] for facts in together])
         together.clear()
 
     def _explained(self, job: Job, missing: Sequence[int]) -> Generator[tuple[Outcome, bool]]:

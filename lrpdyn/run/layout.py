@@ -11,7 +11,7 @@ from lrpdyn.files.atomic import cannot_write, sha256_of
 from lrpdyn.run.journal import JOURNAL
 from lrpdyn.run.manifest import MANIFEST
 
-#: Where maps lie that are not kept, until the sums have them.
+#: Where maps lie that are not kept, until the sums have them; a shard's, until it is merged.
 WORKING = ".maps"
 #: The page that `lrpdyn report` writes.
 REPORT = "report.html"
@@ -24,7 +24,7 @@ PIXEL_MAPS = ("relative_dynamics", "pixel_entropy")
 RESULTS = ("observations.npy", *(f"{name}.npy" for name in MAPS), "metrics.csv", "transitions.csv",
            "outliers.json", "outliers.csv", "figures/dynamics.png")  # fmt: skip
 #: The files of a finished shard of a run.
-SHARD_RESULTS = ("observations.npy", "shard/shard.json")
+SHARD_RESULTS = ("observations.npy", "shard/held.npz", "shard/shard.json")
 
 
 def nearest_folder(run: Path) -> Path | None:
@@ -39,8 +39,18 @@ def relevance_path(run: Path, step: int) -> Path:
 
 
 def working_path(run: Path, step: int) -> Path:
-    """Return where maps of `step` lie that are not kept, or that belong to another shard."""
+    """Return where maps of `step` lie that are not kept."""
     return run / WORKING / relevance_path(run, step).name
+
+
+class DamagedMapsError(RunError):
+    """The maps of a step cannot be used."""
+
+    def __init__(self, path: Path, why: str, step: int) -> None:
+        super().__init__(
+            f"{path}: cannot be used ({why}); the same command with --recompute {step} makes it again"
+        )
+        self.path, self.why, self.step = path, why, step
 
 
 def check_maps(path: Path, written: str | None, step: int) -> None:
@@ -48,7 +58,7 @@ def check_maps(path: Path, written: str | None, step: int) -> None:
 
     Raises
     ------
-    RunError
+    DamagedMapsError
         The file cannot be read, or holds other bytes than those that were written.
     """
     try:
@@ -57,9 +67,7 @@ def check_maps(path: Path, written: str | None, step: int) -> None:
         why = "its bytes are not those that were written"
     except OSError as error:
         why = error.strerror or str(error)
-    raise RunError(
-        f"{path}: cannot be used ({why}); the same command with --recompute {step} makes it again"
-    )
+    raise DamagedMapsError(path, why, step)
 
 
 def clear_run(run: Path, figures: Iterable[Path]) -> None:
@@ -70,17 +78,11 @@ def clear_run(run: Path, figures: Iterable[Path]) -> None:
     written = [run / JOURNAL, *(run / name for name in RESULTS)]
     written += sorted((run / "relevance").glob(f"step_{'[0-9]' * 12}.npy"))
     written += sorted((run / WORKING).glob(f"step_{'[0-9]' * 12}.npy"))
-    written += [run / name for name in shard_results(run)]
+    written += [run / name for name in SHARD_RESULTS]
     written += [*figures, run / REPORT]
     # The manifest goes last: until then the folder is known to be a run.
     for path in (*written, *leftovers(run), run / MANIFEST):
         delete(path)
-
-
-def shard_results(run: Path) -> list[str]:
-    """Return the names of the files of a shard that are made from the relevance."""
-    found = [p for kind in ("*.npy", "*.npz", "*.json") for p in (run / "shard").glob(kind)]
-    return ["observations.npy", *sorted(str(path.relative_to(run)) for path in found)]
 
 
 def delete(path: Path) -> None:

@@ -5,17 +5,19 @@ from __future__ import annotations
 import shlex
 import struct
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from lrpdyn.files.atomic import sha256_of, sync_folder
 from lrpdyn.files.npy import map_npy
 from lrpdyn.run.journal import JOURNAL, is_whole, whole_records
-from lrpdyn.run.layout import RESULTS, SHARD_RESULTS, leftovers, relevance_path, shard_results
+from lrpdyn.run.layout import RESULTS, SHARD_RESULTS, leftovers, relevance_path, working_path
 from lrpdyn.run.manifest import MANIFEST, is_sealed, load_manifest, save_manifest
 from lrpdyn.run.reader import RunFolder
+from lrpdyn.run.stored_maps import Storage
 
 _EXPLAINED = ("done", "not_finite")
 _OTHER_BYTES = "its bytes are not those that were written"
@@ -85,7 +87,7 @@ def finish_manifest(
     It comes last, when the names of all others are on the disk: it is never ahead of them. `known`
     are hashes of files that were just written.
     """
-    names = RESULTS if manifest.get("shard") is None else shard_results(run)
+    names = RESULTS if manifest.get("shard") is None else SHARD_RESULTS
     known = known or {}
     files = {name: known.get(run / name) or sha256_of(run / name) for name in names}
     for folder in (run / "relevance", run / "figures", run / "shard"):
@@ -104,8 +106,8 @@ def damaged_results(run: Path, manifest: Mapping[str, Any]) -> list[Damage]:
 
 
 def _results(manifest: Mapping[str, Any]) -> Sequence[str]:
-    """Return the files that are made from the relevance; those of a shard are as many as its sums."""
-    return RESULTS if manifest.get("shard") is None else tuple(manifest.get("files", SHARD_RESULTS))
+    """Return the files that are written besides the relevance."""
+    return RESULTS if manifest.get("shard") is None else SHARD_RESULTS
 
 
 def verify(run: Path) -> Verdict:
@@ -122,7 +124,11 @@ def verify(run: Path) -> Verdict:
         damaged.append(Damage(file=MANIFEST, what="was changed after it was written"))
     entries = {e["step"]: e for e in manifest["checkpoints"] if e["step"] is not None}
     pending = any(entry["status"] == "pending" for entry in entries.values())
-    journal = {record["step"]: record.get("relevance_sha256") for record in whole_records(run)}
+    journal: dict[int, str | None] = {}
+    maps: dict[int, str | None] = {}
+    for record in whole_records(run):
+        journal[record["step"]] = record.get("relevance_sha256")
+        maps[record["step"]] = record.get("maps_sha256")
     if not is_whole(run):
         damaged.append(Damage(file=JOURNAL, what="holds lines that are not as they were written"))
     if pending:
@@ -141,9 +147,14 @@ def verify(run: Path) -> Verdict:
     opened = RunFolder(run, manifest)
     if opened.keep == "none":
         hashes = {}
-    damaged += _damaged_relevance(run, hashes, opened.relevance_shape)
+    damaged += _damaged_maps(run, partial(relevance_path, run), hashes, opened.relevance_shape)
+    kept_whole = manifest.get("stored", Storage().as_dict()) == Storage().as_dict()
+    if pending or kept_whole or manifest.get("shard") is None:
+        maps = {}  # there are none besides the relevance
+    damaged += _damaged_maps(run, partial(working_path, run), maps, opened.shape)
     results = () if pending else _results(manifest)
     written = [*hashes.values(), *(manifest.get("files", {}).get(name) for name in results)]
+    written += maps.values()
     checked = 2 + len(written)  # the manifest and the journal too
     return Verdict(
         whole=checked - len({damage.file for damage in damaged}),
@@ -155,11 +166,14 @@ def verify(run: Path) -> Verdict:
     )
 
 
-def _damaged_relevance(
-    run: Path, hashes: Mapping[int, str | None], shape: tuple[int, ...]
+def _damaged_maps(
+    run: Path,
+    path_of: Callable[[int], Path],
+    hashes: Mapping[int, str | None],
+    shape: tuple[int, ...],
 ) -> Iterator[Damage]:
     for step, written in hashes.items():
-        path = relevance_path(run, step)
+        path = path_of(step)
         what = _state(path, written)
         if what is None:
             try:

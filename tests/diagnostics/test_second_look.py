@@ -35,7 +35,14 @@ def test_of_many_samples_a_second_look_traces_those_that_stand_out_too(tmp_path:
         raise AssertionError("no maps are needed")
 
     look = SecondLook(
-        model, many, Question(contrast="mean"), "none", series, targets, unread, trust=False
+        model,
+        many,
+        Question(contrast="mean"),
+        "none",
+        series,
+        targets.__getitem__,
+        unread,
+        trust=False,
     )
     found = gathered(
         look, calm_run(2, 200), Wanted(places=(1,), usual=(0, 1), flips={}, samples={1: (2, 7)})
@@ -67,7 +74,7 @@ def test_a_second_look_tells_what_a_flip_is_worth(
             pictures,
             Question(contrast="mean", targets=unit),
         ).relevance
-    look = SecondLook(model, pictures, Question(contrast="mean"), "none", series, targets,
+    look = SecondLook(model, pictures, Question(contrast="mean"), "none", series, targets.__getitem__,
                       lambda step, samples: maps[step][list(samples)], trust=False)  # fmt: skip
     flips = Wanted(places=(), usual=(), flips={0: (1, 4)}, samples={})
     found = gathered(look, calm_run(2, 5), flips)[1, "action_flip"]["samples"]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats
 
-from lrpdyn.dynamics.accumulate import Dynamics
+from lrpdyn.dynamics.accumulate import Added, Dynamics
 from lrpdyn.dynamics.measures import normalise
 from lrpdyn.dynamics.totals import Sums, summary
 from lrpdyn.files.stored import Maps, Stored, pieces
@@ -184,3 +184,33 @@ def test_many_samples_in_files_give_the_same(
     dynamics.close()
     # Nothing is left behind: the files have no names.
     assert sorted(tmp_path.iterdir()) == sorted(files)
+
+
+@pytest.mark.parametrize("at_once", [4, 16])
+@pytest.mark.parametrize(
+    ("broken", "skipped"),
+    [(set(), set()), ({0, 9}, set()), ({3, 4, 10}, {8, 2}), (set(), {0, 1, 22})],
+)
+def test_steps_that_are_added_together_give_the_same_as_one_by_one(
+    broken: set[int], skipped: set[int], at_once: int
+) -> None:
+    maps = np.random.default_rng(0).normal(size=(23, 3, 2, 4, 5)).astype(np.float32)
+    maps[list(broken), 0, 0, 0, 0] = np.nan
+
+    def run(size: int) -> tuple[Dynamics, list[Added]]:
+        dynamics, found, together = Dynamics((3, 2, 4, 5), "l1"), [], []
+        for place in range(23):
+            if place not in skipped:
+                together.append((10 * place, maps[place], place not in broken))
+            if together and (place in skipped or len(together) == size or place == 22):
+                found += dynamics.add(together)
+                together = []
+            if place in skipped:
+                dynamics.pass_over()
+        return dynamics, found
+
+    (one, expected), (other, found) = run(1), run(at_once)
+    for step, same in zip(found, expected, strict=True):
+        np.testing.assert_equal(vars(step.measured), vars(same.measured))
+    np.testing.assert_equal(vars(sums_of(other)), vars(sums_of(one)))
+    assert (other.steps, other.transitions) == (one.steps, one.transitions)

@@ -14,8 +14,6 @@ from lrpdyn.checkpoints.model import Checkpoint, Header
 from lrpdyn.dynamics.columns import measured as formulas_of
 from lrpdyn.dynamics.one_step import Measured
 from lrpdyn.dynamics.step_table import ENTRY, Columns, Records
-from lrpdyn.pipeline import shards
-from lrpdyn.pipeline.shards import Explained, read_records
 from lrpdyn.run.journal import append_journal, placed_records, read_journal, record_at
 
 SAMPLES, UNITS = 4, 3
@@ -79,26 +77,6 @@ def test_journals_are_read_and_not_held(tmp_path: Path) -> None:
     assert record_at(tmp_path, places[1500]) == facts_of(1500)
 
 
-def test_the_records_of_a_shard_are_read_into_rows(tmp_path: Path) -> None:
-    steps, written, again = range(1, 1001), Records(1000), Records(1000)
-    for step in steps:
-        added(written, step)
-    append_journal(tmp_path, *map(facts_of, steps))
-    (tmp_path / "shard").mkdir()
-    shards._save_records(tmp_path / "shard" / "records.npz", written)
-    nothing: Any = None
-    shard = Explained(tmp_path, {}, (0, 1000), 1000, nothing, nothing, {}, tuple(steps))
-    tracemalloc.start()
-    read_records(shard, again)
-    held, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert held < 1000 * 1000
-    assert peak < 2000 * 1000
-    for name in written._columns:
-        np.testing.assert_array_equal(again[name], written[name])
-    assert list(again.entries()) == list(written.entries())
-
-
 def test_what_is_put_in_comes_out() -> None:
     records = Records(1)
     added(records, 10)
@@ -152,7 +130,8 @@ def test_columns_grow_and_say_where_nothing_is() -> None:
     columns.make("unit", (), np.int64)
     columns.reserve(5)
     columns.put("unit", 4, 7)
-    columns.put_all("late", 3, np.array([[True], [True]]))
+    columns.put("late", 3, [True], np.bool_)
+    columns.put("late", 4, [True])
     assert columns["number"][0, 0] == 1
     assert np.isnan(columns["number"][:5]).sum() == 9
     assert columns["unit"][:5].tolist() == [-1, -1, -1, -1, 7]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -207,9 +209,9 @@ def test_damaged_shards_are_found_made_anew_and_never_merged(
 ) -> None:
     parts = shards_of(series, vectors, tmp_path, 2, arch_args=TANH)
     files = sorted(path for path in (parts[1] / "shard").iterdir())
-    assert len(files) > 5
+    assert [path.name for path in files] == ["held.npz", "shard.json"]
     assert all(verify(part).is_good for part in parts)
-    for path in (files[0], files[-1], parts[1] / "shard" / "records.npz"):
+    for path in (*files, parts[1] / "observations.npy"):
         content = bytearray(path.read_bytes())
         content[-5] ^= 1
         path.write_bytes(content)
@@ -225,6 +227,55 @@ def test_damaged_shards_are_found_made_anew_and_never_merged(
     found = verify(run)
     assert found.is_good
     assert (found.whole, found.unproven) == (2 + 16 + len(RESULTS), 0)
+
+
+@pytest.mark.parametrize("keep", ["relevance", "pixels", "none"])
+def test_shards_keep_their_maps_which_are_checked_and_merged_maps_are_not_copied(
+    series: Path, vectors: Vectors, tmp_path: Path, keep: str
+) -> None:
+    parts = shards_of(series, vectors, tmp_path, 2, arch_args=TANH, keep=keep)
+    kept = parts[1] / ("relevance" if keep == "relevance" else ".maps")
+    maps = kept / "step_000000000120.npy"
+    assert len(list(kept.iterdir())) == 8
+    whole, files = maps.read_bytes(), verify(parts[1]).whole
+    assert verify(parts[1]).is_good
+    assert files == 2 + 3 + {"relevance": 8, "pixels": 16, "none": 8}[keep]
+
+    def refused(says: str) -> None:
+        damaged = verify(parts[1]).damaged
+        assert [(d.file, d.step) for d in damaged] == [(str(maps.relative_to(parts[1])), 120)]
+        with pytest.raises(RunError, match=f"part-2.*{says}.*with --recompute 120, makes it anew"):
+            lrpdyn.merge(parts, out=tmp_path / "run", quiet=True)
+
+    maps.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    refused("its bytes are not those that were written")
+    maps.unlink()
+    refused("its relevance of step 120 is missing or damaged")
+    options = {"arch_args": TANH, "keep": keep, "quiet": True}
+    lrpdyn.compute(series, vectors, out=parts[1], shard="2/2", **options)
+    assert maps.read_bytes() == whole
+    run = lrpdyn.merge(parts, out=tmp_path / "run", quiet=True)
+    assert not (run.path / ".maps").exists()
+    assert maps.read_bytes() == whole
+    assert maps.stat().st_nlink == (2 if keep == "relevance" else 1)
+
+
+def test_a_merge_where_files_cannot_have_two_names(
+    series: Path, vectors: Vectors, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_links(*_: object) -> None:
+        raise OSError(errno.EXDEV, "another disk")
+
+    for keep in ("relevance", "none"):
+        one = lrpdyn.compute(series, vectors, out=tmp_path / f"one {keep}", arch_args=TANH, keep=keep,
+                             quiet=True)  # fmt: skip
+        (tmp_path / keep).mkdir()
+        parts = shards_of(series, vectors, tmp_path / keep, 2, arch_args=TANH, keep=keep)
+        monkeypatch.setattr(os, "link", no_links)
+        run = lrpdyn.merge(parts, out=tmp_path / f"run {keep}", quiet=True)
+        monkeypatch.undo()
+        assert contents(run.path) == contents(one.path)
+        assert not any(path.is_symlink() for path in run.path.rglob("*"))
 
 
 def test_a_journal_of_a_shard_that_is_not_whole_is_told(

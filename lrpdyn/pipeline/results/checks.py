@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,34 +29,6 @@ from lrpdyn.system.processes import in_order
 
 #: Something to be done, which gives plain data.
 Work = Callable[[], Any]
-Value = TypeVar("Value")
-
-
-class ByStep(Mapping[int, Value]):
-    """What there is of each step of a series: made when it is asked for, for few are.
-
-    Parameters
-    ----------
-    steps
-        All steps, rising.
-    make
-        Gives what there is at a place of `steps`.
-    """
-
-    def __init__(self, steps: Sequence[int], make: Callable[[int], Value]) -> None:
-        self._steps, self._make = steps, make
-
-    def __getitem__(self, step: int) -> Value:
-        place = bisect_left(self._steps, step)
-        if self._steps[place : place + 1] != [step]:
-            raise KeyError(step)
-        return self._make(place)
-
-    def __iter__(self) -> Iterator[int]:
-        return iter(self._steps)
-
-    def __len__(self) -> int:
-        return len(self._steps)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,10 +136,13 @@ def _dependence_at(
 
 def _second_look(job: Job, question: Question, records: Records) -> SecondLook:
     """Return what loads the checkpoints of flagged steps once more."""
-    steps, places = records["step"], np.flatnonzero(records["finite"])
-    targets = ByStep(steps[places].tolist(), lambda n: records["target"][places[n]].copy())
-    series = job.listing.checkpoints
-    checkpoints = ByStep([checkpoint.step for checkpoint in series], lambda n: series[n])
+    places = {step: place for place, step in enumerate(records["step"].tolist())}
+    checkpoints = {checkpoint.step: checkpoint for checkpoint in job.listing.checkpoints}
+
+    def targets(step: int) -> Integers:
+        units: Integers = records["target"][places[step]].copy()
+        return units
+
     return SecondLook(
         job.model,
         job.observations.values,
@@ -185,7 +159,7 @@ def _maps_of(
     job: Job,
     question: Question,
     checkpoints: Mapping[int, Checkpoint],
-    targets: Mapping[int, Integers],
+    targets: Callable[[int], Integers],
 ) -> Maps:
     """Return what gives the float32 maps of some samples at a step: stored, or made once more."""
     if job.storage.whole:
@@ -193,7 +167,7 @@ def _maps_of(
 
     def explained_again(step: int, samples: Sequence[int]) -> NDArray[np.float32]:
         loaded = load_again(job.model, checkpoints[step], trust=job.options.trust)
-        asked = replace(question, targets=targets[step])
+        asked = replace(question, targets=targets(step))
         # In the batches that they were in: last bits depend on it.
         found: dict[int, NDArray[np.float32]] = {}
         for chosen, x in batches(job.model, job.observations.values):

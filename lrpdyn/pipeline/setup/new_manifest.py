@@ -73,11 +73,7 @@ def make_manifest(job: Job, checks: Mapping[str, Any]) -> dict[str, Any]:
             "names": list(job.painting.regions.names), "fill": job.painting.fill,
             "key": job.painting.key,
         },
-        "checkpoints": [
-            {"index": index, "step": c.step, "path": str(c.path), "format": c.format,
-             "sha256": None, "status": "pending", "reason": None}
-            for index, c in enumerate(job.own, start=job.places.start)
-        ],
+        "checkpoints": pending(job),
         "checks": dict(checks),
         "environment": {
             "python": platform.python_version(),
@@ -88,6 +84,15 @@ def make_manifest(job: Job, checks: Mapping[str, Any]) -> dict[str, Any]:
             "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         },
     }  # fmt: skip
+
+
+def pending(job: Job) -> list[dict[str, Any]]:
+    """Return what the manifest says of checkpoints before they are explained."""
+    return [
+        {"index": index, "step": c.step, "path": str(c.path), "format": c.format,
+         "sha256": None, "status": "pending", "reason": None}
+        for index, c in enumerate(job.own, start=job.places.start)
+    ]  # fmt: skip
 
 
 def _series(listing: Listing) -> str:

@@ -56,9 +56,8 @@ def check_results(job: Job) -> None:
         They need more bytes than are free.
     """
     shape = job.observations.values.shape
-    needed = (
-        _missing(_of_run(job, shape, len(job.places)).items()) + size_of_sums(shape, job.places)[1]
-    )
+    steps = len(job.places)
+    needed = _missing(_of_run(job, shape, steps).items()) + size_of_sums(shape, steps)[1]
     _check_disk(job, needed, " or free some")
 
 
@@ -78,12 +77,14 @@ def bytes_to_write(job: Job) -> int:
     whole = _FLOAT32 * prod(shape)
     files = {folder / "observations.npy": whole}
     if not storage.whole:
-        # The float32 maps of one step at least lie beside it until the sums have them.
-        files[storage.maps_path(folder, steps[-1])] = whole
-    files |= _of_shard(folder, shape) if job.shard else _of_run(job, shape, len(steps))
+        # The float32 maps are kept until the sums have them: those of one step at least, and of a
+        # shard those of all, for the merge.
+        needed = steps if job.shard else steps[-1:]
+        files |= {storage.maps_path(folder, step): whole for step in needed}
+    files |= {} if job.shard else _of_run(job, shape, len(steps))
     kept = prod(storage.kept_shape(shape)) * np.dtype(storage.dtype).itemsize
     maps = ((relevance_path(folder, step), kept) for step in steps if storage.keep != "none")
-    return _missing(chain(files.items(), maps)) + size_of_sums(shape, job.places)[1]
+    return _missing(chain(files.items(), maps)) + _of_sums(job)[1]
 
 
 def _missing(files: Iterable[tuple[Path, int]]) -> int:
@@ -104,13 +105,6 @@ def _of_run(job: Job, shape: tuple[int, ...], steps: int) -> dict[Path, int]:
     return files
 
 
-def _of_shard(folder: Path, shape: tuple[int, ...]) -> dict[Path, int]:
-    """Return the sizes of what is certainly there: the last map, and what changed most."""
-    whole, pixels = _FLOAT32 * prod(shape), _FLOAT32 * prod(of_pixels(shape))
-    sizes = {"last_map": whole, "largest": 2 * pixels, "largest_at": pixels}
-    return {folder / "shard" / f"{name}.npy": size for name, size in sizes.items()}
-
-
 def bytes_to_hold(job: Job) -> int:
     """Return the bytes of memory that the run takes at least.
 
@@ -120,7 +114,14 @@ def bytes_to_hold(job: Job) -> int:
     shape = values.shape
     batch = 2 * _FLOAT32 * min(job.model.batch_size, len(values)) * prod(shape[1:])
     held = values.nbytes if isinstance(values, np.ndarray) else 0
-    return batch + held + size_of_sums(shape, job.places)[0]
+    return batch + held + _of_sums(job)[0]
+
+
+def _of_sums(job: Job) -> tuple[int, int]:
+    """Return the bytes of the sums, of memory and of files; a shard makes none."""
+    if job.shard:
+        return 0, 0
+    return size_of_sums(job.observations.values.shape, len(job.places))
 
 
 def _there(path: Path) -> bool:

@@ -111,8 +111,9 @@ def is_finished(job: Job, previous: Mapping[str, Any]) -> bool:
         return False
     listed = {entry.step for entry in job.listing.bad} | set(steps)
     there = is_sealed(previous) and not damaged_results(job.folder, previous)
+    is_there = job.storage.is_kept if job.shard is None else job.storage.is_there
     maps = all(
-        job.storage.is_kept(job.folder, step, job.observations.values.shape)
+        is_there(job.folder, step, job.observations.values.shape)
         for step in steps
         if done[step]["status"] == "done"
     )

@@ -28,18 +28,7 @@ class Shard:
         """
         if self.of > count:
             raise UsageError(f"--shard {self}: {count} checkpoints make {count} shards at most")
-        # Shards begin at multiples of a power of two where they are long: their sums are then few
-        # subtrees, see lrpdyn.dynamics.tree_sums.
-        unit = 1 << max((count // (4 * self.of)).bit_length() - 1, 0)
-
-        def begin(shards: int) -> int:
-            return count if shards == self.of else _rounded(shards * count, self.of * unit) * unit
-
-        return range(begin(self.number - 1), begin(self.number))
-
-
-def _rounded(value: int, divisor: int) -> int:
-    return (2 * value + divisor) // (2 * divisor)
+        return range((self.number - 1) * count // self.of, self.number * count // self.of)
 
 
 def parse_shard(text: str) -> Shard:
