@@ -34,6 +34,7 @@ from lrpdyn.architectures.model import (
     UNKNOWN,
     Architecture,
     Arguments,
+    Family,
     Preprocessing,
     never,
 )
@@ -61,6 +62,9 @@ ARCHITECTURES: dict[str, Architecture] = {
         mlp.ARCHITECTURE,
     )
 }
+
+#: Packages whose architectures ``--arch`` names by their prefix.
+FAMILIES: tuple[Family, ...] = (torchvision_models.FAMILY,)
 
 
 @functools.cache
@@ -126,7 +130,15 @@ def register_architecture(
     ValueError
         The name is taken.
     """
-    _register(Architecture(name, factory, recognise, preprocessing, source))
+    _register(
+        Architecture(
+            name=name,
+            factory=factory,
+            recognise=recognise,
+            preprocessing=preprocessing,
+            source=source,
+        )
+    )
 
 
 def _register(architecture: Architecture) -> None:
@@ -199,11 +211,11 @@ def resolve(
         raise unbuilt
     if nearest is not None:
         raise nearest
+    families = "".join(f", or one of {f.owner} with --arch {f.prefix}NAME" for f in FAMILIES)
     raise ArchitectureError(
         f"{where}: no registered architecture has these weights: {_seen(header.shapes)}; give your own with "
         "--arch FILE.py:CALLABLE (a function or class that returns the torch.nn.Module; lrpdyn "
-        "architectures --template prints one to fill in), or one of torchvision's with --arch "
-        "torchvision:NAME"
+        f"architectures --template prints one to fill in){families}"
     )
 
 
@@ -356,12 +368,14 @@ def named(name: str) -> Architecture:
     registered = architectures()
     if name in registered:
         return registered[name]
-    if name.startswith(torchvision_models.PREFIX):
-        return torchvision_models.named(name)
+    for family in FAMILIES:
+        if name.startswith(family.prefix):
+            return family.named(name)
     if ":" not in name:
+        others = "".join(f", another of {f.owner} as {f.prefix}NAME" for f in FAMILIES)
         raise UsageError(
-            f"no architecture is called '{name}'; expected {', '.join(registered)}, another of "
-            "torchvision's as torchvision:NAME, or your own as MODULE:CALLABLE or FILE.py:CALLABLE"
+            f"no architecture is called '{name}'; expected {', '.join(registered)}{others}, or your "
+            "own as MODULE:CALLABLE or FILE.py:CALLABLE"
         )
     return own_architecture(name)
 

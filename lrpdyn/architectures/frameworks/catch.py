@@ -51,4 +51,10 @@ def _recognise(shapes: Shapes, hints: Mapping[str, Any]) -> Arguments | None:
     return {"channels": first[1], "actions": policy[0]}
 
 
-ARCHITECTURE = Architecture("catch", Catch, _recognise, OUTSIDE, "lrpdyn demo")
+ARCHITECTURE = Architecture(
+    name="catch",
+    factory=Catch,
+    recognise=_recognise,
+    preprocessing=OUTSIDE,
+    source="lrpdyn demo",
+)

@@ -251,5 +251,9 @@ def _channels(shapes: Shapes, head: str, residual: bool) -> list[int] | None:
 
 
 ARCHITECTURE = Architecture(
-    "sample-factory", ActorCritic, _recognise, INSIDE, "sample_factory.model.actor_critic"
+    name="sample-factory",
+    factory=ActorCritic,
+    recognise=_recognise,
+    preprocessing=INSIDE,
+    source="sample_factory.model.actor_critic",
 )

@@ -15,16 +15,14 @@ from lrpdyn.architectures.frameworks.sb3 import (
     EXTRACTORS,
     ActorCritic,
     Extractor,
-    activation_of,
-    features_of,
+    extractor_of,
     layer_arguments,
 )
-from lrpdyn.architectures.mlp import chain_sizes, perceptron
+from lrpdyn.architectures.mlp import activation_of, chain_sizes, perceptron
 from lrpdyn.architectures.model import OUTSIDE, Architecture, Arguments
 from lrpdyn.checkpoints.model import Shapes
 from lrpdyn.errors import ArchitectureError
 
-_SOURCE = "stable_baselines3.common.torch_layers.CombinedExtractor"
 _SPACE = re.compile(r"'([^']+)'(?:: |, )(Box|Discrete|MultiDiscrete|MultiBinary)\(")
 
 #: An input: its number of features, or the shape (C, H, W) of an image.
@@ -235,9 +233,9 @@ def _recognise_images(shapes: Shapes, extractor: str) -> dict[str, Arguments]:
     pattern = re.compile(re.escape(extractor) + r"\.extractors\.([^.]+)\.cnn\.0\.weight")
     images: dict[str, Arguments] = {}
     for match in filter(None, map(pattern.fullmatch, shapes)):
-        found = features_of(shapes, f"{extractor}.extractors.{match[1]}")
-        if found.features is not None:
-            images[match[1]] = {**found.arguments, "features": found.features}
+        found = extractor_of(shapes, f"{extractor}.extractors.{match[1]}")
+        if found is not None:
+            images[match[1]] = found
     return images
 
 
@@ -264,9 +262,16 @@ def _recognise_dqn(shapes: Shapes, hints: Mapping[str, Any]) -> Arguments | None
     return {"images": images, "layers": layers, **activation_of(hints), **_inputs(hints)}
 
 
-ARCHITECTURES = (
+ARCHITECTURES = tuple(
     Architecture(
-        "sb3-multi-input", MultiInputActorCritic, _recognise_actor_critic, OUTSIDE, _SOURCE
-    ),
-    Architecture("sb3-dqn-multi-input", MultiInputDQN, _recognise_dqn, OUTSIDE, _SOURCE),
+        name=name,
+        factory=factory,
+        recognise=recognise,
+        preprocessing=OUTSIDE,
+        source="stable_baselines3.common.torch_layers.CombinedExtractor",
+    )
+    for name, factory, recognise in (
+        ("sb3-multi-input", MultiInputActorCritic, _recognise_actor_critic),
+        ("sb3-dqn-multi-input", MultiInputDQN, _recognise_dqn),
+    )
 )
