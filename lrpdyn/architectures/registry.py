@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import functools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -87,6 +87,7 @@ class Resolved:
 
     architecture: Architecture
     arguments: Arguments
+    _: KW_ONLY
     mapping: KeyMapping = IDENTITY
     also: tuple[str, ...] = ()
 
@@ -194,7 +195,7 @@ def resolve(
             if recognised is None:
                 continue
             arguments = {**recognised, **given}
-            resolved = Resolved(_as_hinted(architecture, header), arguments, mapping)
+            resolved = Resolved(_as_hinted(architecture, header), arguments, mapping=mapping)
             try:
                 differing = _differing(_shapes_of(resolved), shapes)
             except ArchitectureError as error:  # an argument is missing, or is not one of its own
@@ -236,7 +237,9 @@ def _resolve_named(
         read = None if fixed else _recognised(architecture, shapes, {**header.hints, **given})
         if read is None and not fixed and not given:
             continue
-        resolved = Resolved(_as_hinted(architecture, header), {**(read or {}), **given}, mapping)
+        resolved = Resolved(
+            _as_hinted(architecture, header), {**(read or {}), **given}, mapping=mapping
+        )
         differing = _differing(expected if fixed else _shapes_of(resolved), shapes)
         if not differing and (not mapping.prefix or len({m.prefix for m in proposed}) == 1):
             return resolved

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from lrpdyn.checkpoints.model import Checkpoint, Header, LeftOut, Listing, Shapes, StepCandidate
 from lrpdyn.checkpoints.payload import OptimizerStateError
-from lrpdyn.checkpoints.readers import SUFFIXES, find_reader, read_header
+from lrpdyn.checkpoints.readers import find_reader, read_header, suffixes
 from lrpdyn.checkpoints.selection import Selection
 from lrpdyn.checkpoints.series import Found, order, same_weights
 from lrpdyn.checkpoints.settling import wait_for
@@ -48,7 +48,7 @@ _MOST_FOLDERS = 1000
 _DEEPEST = 3
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _Where:
     """What was asked for, the entries found there, and the folder that links must not leave."""
 
@@ -120,11 +120,11 @@ def discover(
         notes.append(f"trusted: reading these checkpoints runs {', '.join(executed)}")
     everything = [*left_out, *others, *not_taken]
     return Listing(
-        _sharing_headers(taken),
-        tuple(sorted(everything, key=lambda entry: str(entry.path))),
-        unit,
-        tuple(notes),
-        tuple(same_weights(taken)),
+        checkpoints=_sharing_headers(taken),
+        left_out=tuple(sorted(everything, key=lambda entry: str(entry.path))),
+        unit=unit,
+        notes=tuple(notes),
+        same=tuple(same_weights(taken)),
     )
 
 
@@ -151,7 +151,7 @@ def _entries(where: str) -> _Where:
     folder = as_path(where)
     try:
         if folder.is_dir():
-            return _Where(where, sorted(folder.iterdir()), folder)
+            return _Where(name=where, entries=sorted(folder.iterdir()), root=folder)
         if folder.is_file():
             raise CheckpointError(
                 f"{where}: is a file; expected the folder that holds the checkpoints, or a glob in quotes"
@@ -163,7 +163,7 @@ def _entries(where: str) -> _Where:
         raise CheckpointError(f"{where}: cannot be listed: {reason}") from error
     if not paths:
         raise CheckpointError(f"{where}: no such folder, and no file matches it as a glob")
-    return _Where(where, paths, None)
+    return _Where(name=where, entries=paths, root=None)
 
 
 def _look_at_all(
@@ -210,9 +210,10 @@ def _look_at(path: Path, root: Path | None, selection: Selection, trust: bool) -
         beside = _named_as(path, _BESIDE)
         if beside is not None:
             return LeftOut(path, beside)
-        bad = path.suffix in SUFFIXES or (is_folder and _is_numbered(path))
+        bad = path.suffix in suffixes() or (is_folder and _is_numbered(path))
         return LeftOut(path, str(error), bad=bad)
-    return Found(path, reader.format, header, _candidates(path, header, in_glob=root is None))
+    candidates = _candidates(path, header, in_glob=root is None)
+    return Found(path=path, format=reader.format, header=header, candidates=candidates)
 
 
 def _left_out_unread(path: Path, root: Path | None, trust: bool) -> str | None:

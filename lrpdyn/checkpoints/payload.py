@@ -113,10 +113,11 @@ def step_of(found: Any) -> StepCandidate | None:
     for place in (found, _get(found, "meta"), _get(found, "extra_state")):
         for key in _STEPS:
             if is_count(value := _get(place, key)):
-                return StepCandidate(value, "steps", key)
+                return StepCandidate(value=value, unit="steps", source=key)
     history = _get(found, "optimizer_history")  # fairseq
-    if isinstance(history, list) and history and is_count(_get(history[-1], "num_updates")):
-        return StepCandidate(history[-1]["num_updates"], "steps", "num_updates")
+    updates = _get(history[-1], "num_updates") if isinstance(history, list) and history else None
+    if isinstance(updates, int) and is_count(updates):
+        return StepCandidate(value=updates, unit="steps", source="num_updates")
     return None
 
 
@@ -125,7 +126,7 @@ def epoch_of(found: Any) -> StepCandidate | None:
     for place in (found, _get(found, "meta")):
         for key in _EPOCHS:
             if is_count(value := _get(place, key)):
-                return StepCandidate(value, "epochs", key)
+                return StepCandidate(value=value, unit="epochs", source=key)
     return None
 
 

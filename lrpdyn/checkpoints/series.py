@@ -19,7 +19,7 @@ _SPECIAL = re.compile(r"(^|[^a-z])(best|last|latest|final)([^a-z]|$)", re.I)
 _VERSION = re.compile(r"-v(\d+)$")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
     """A checkpoint, and the numbers that may be its step, by their source."""
 
@@ -151,7 +151,12 @@ def _check_one_series(series: Sequence[Found], where: str) -> None:
 
 def _checkpoint(entry: Found, candidate: StepCandidate, weights: str) -> Checkpoint:
     return Checkpoint(
-        candidate.value, entry.path, entry.format, candidate.source, entry.header, weights=weights
+        step=candidate.value,
+        path=entry.path,
+        format=entry.format,
+        step_source=candidate.source,
+        header=entry.header,
+        weights=weights,
     )
 
 

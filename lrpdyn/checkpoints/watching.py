@@ -65,7 +65,9 @@ class Watch:
     def _discovered(self, looking: Looking) -> Listing:
         is_glob = not Path(self.where).is_dir() and any(char in self.where for char in "*?[")
         if is_glob and not glob.glob(self.where):
-            return Listing((), (), "steps")  # nothing matches it yet, or just now
+            return Listing(
+                checkpoints=(), left_out=(), unit="steps"
+            )  # nothing matches it yet, or just now
         listing = discover(
             self.where, selection=self._selection, trust=self._trust, looking=looking
         )

@@ -263,7 +263,14 @@ class _Checkpoints(Sequence[Checkpoint]):
     def _made(self, row: int) -> Checkpoint:
         entry = self._records.entry(row)
         path = as_path(entry["path"])
-        return Checkpoint(entry["step"], path, entry["format"], "", Header({}), (), self._weights)
+        return Checkpoint(
+            step=entry["step"],
+            path=path,
+            format=entry["format"],
+            step_source="",
+            header=Header({}),
+            weights=self._weights,
+        )
 
 
 def _question(job: Job, manifest: dict[str, Any]) -> Question:

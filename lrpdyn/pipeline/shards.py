@@ -135,7 +135,7 @@ def open_shard(path: Path) -> Explained:
             (found["places"][0], found["places"][1]),
             found["count"],
             Description.from_dict(found["description"]),
-            Listing((), left_out, found["unit"], (), same),
+            Listing(checkpoints=(), left_out=left_out, unit=found["unit"], same=same),
             {facts["step"]: facts for facts in found["bad"]},
             tuple(found["order"]),
         )

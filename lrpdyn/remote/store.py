@@ -27,7 +27,7 @@ _lock = threading.Lock()
 _opened: dict[tuple[int, str, str], Any] = {}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Entry:
     """A file or folder of a store.
 
@@ -126,7 +126,8 @@ def _entry(store: Any, info: Mapping[str, Any]) -> Entry:
     seconds = int(_seconds(changed))
     version = version or str(seconds)
     modified = seconds * 10**9 + zlib.crc32(version.encode()) % 10**9
-    return Entry(folder, int(info.get("size") or 0), modified, version)
+    size = int(info.get("size") or 0)
+    return Entry(folder=folder, size=size, modified=modified, version=version)
 
 
 def _seconds(changed: Any) -> float:

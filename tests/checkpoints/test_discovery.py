@@ -54,8 +54,8 @@ def test_state_dicts_bare_and_nested(tmp_path: Path, key: str | None, legacy: bo
     assert torch.equal(weights["0.weight"], WEIGHTS["0.weight"])
     if key:
         header = read_header(path, "torch")
-        assert header.step == StepCandidate(7, "steps", "global_step")
-        assert header.epoch == StepCandidate(1, "epochs", "epoch")
+        assert header.step == StepCandidate(value=7, unit="steps", source="global_step")
+        assert header.epoch == StepCandidate(value=1, unit="epochs", source="epoch")
 
 
 @pytest.mark.parametrize(

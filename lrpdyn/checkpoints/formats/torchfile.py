@@ -5,13 +5,23 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from lrpdyn.checkpoints.containers import ZIP, Part, Payload, first_line
+from lrpdyn.checkpoints.containers import (
+    ZIP,
+    Part,
+    Payload,
+    damaged,
+    first_line,
+    open_file,
+    payload_of,
+)
 from lrpdyn.checkpoints.formats.torchlook import (
+    LEGACY,
     Look,
     check_sizes,
     check_weights,
@@ -19,7 +29,7 @@ from lrpdyn.checkpoints.formats.torchlook import (
     look_at,
 )
 from lrpdyn.checkpoints.formats.views import views
-from lrpdyn.checkpoints.model import Choice, Header
+from lrpdyn.checkpoints.model import Choice, Header, Reader
 from lrpdyn.checkpoints.payload import epoch_of, follow, locate, step_of
 from lrpdyn.checkpoints.pickles.globals import dangerous, stand_ins
 from lrpdyn.checkpoints.pickles.outline import Outline
@@ -30,7 +40,7 @@ _MODULE_PARTS = ("_parameters", "_buffers", "_modules")
 _BLOCKED = re.compile(r"GLOBAL (\S+)")
 
 
-def state_of(file: Part, where: str, choice: Choice) -> Any:
+def state_of(path: Path, where: str, choice: Choice) -> Any:
     """Return the outline of the object that a file of torch.save holds.
 
     Raises
@@ -38,7 +48,14 @@ def state_of(file: Part, where: str, choice: Choice) -> Any:
     CheckpointError
         It is damaged, or could run code and is not trusted.
     """
-    return _state(look_at(file, where), choice, where)
+    with open_file(path) as file:
+        return _state(look_at(file, where), choice, where)
+
+
+def header_at(path: Path, choice: Choice) -> Header:
+    """Return the header of the file of torch.save at `path`; see `header_of`."""
+    with open_file(path) as file:
+        return header_of(file, str(path), choice)
 
 
 def header_of(file: Part, where: str, choice: Choice) -> Header:
@@ -85,6 +102,13 @@ def weights_at(payload: Payload, where: str, path: str, choice: Choice) -> Mappi
     look = look_at(payload.part(), where)
     _state(look, choice, where)
     return _weights(payload, look, path, where)
+
+
+def weights_and_digest(
+    payload: Payload, where: str, choice: Choice
+) -> tuple[Mapping[str, Tensor], str]:
+    """Return the weights in a file of torch.save, and the SHA-256 of its bytes."""
+    return weights_of(payload, where, choice), payload.sha256()
 
 
 def _weights(payload: Payload, look: Look, path: str, where: str) -> Mapping[str, Tensor]:
@@ -162,9 +186,8 @@ def _load(payload: Payload, found: Outline, where: str, *, trust: bool) -> Any:
                 f"{where}: was saved with another pickle_protocol than torch's own, 2, which its "
                 "restricted reader does not know; save it again without that option"
             ) from error
-        raise CheckpointError(
-            f"{where}: cannot be read, damaged or cut short ({first_line(error)}); copy it again, or "
-            "go on without it (--skip-bad)"
+        raise damaged(
+            f"{where}: cannot be read, damaged or cut short ({first_line(error)})"
         ) from error
 
 
@@ -219,3 +242,15 @@ def _refused(names: tuple[str, ...], where: str) -> CheckpointError:
         f"{where}: refused: it is a pickle that wants to use {', '.join(names[:5])}{more}, which can run "
         "code; save the state_dict alone, or give --trust if you trust whoever made this file"
     )
+
+
+READER = Reader(
+    format="torch",
+    recognise=lambda entry: (
+        entry.head.startswith(LEGACY) or any(name.endswith("/data.pkl") for name in entry.members)
+    ),
+    header=header_at,
+    weights=lambda path, choice: weights_of(payload_of(path), str(path), choice),
+    both=lambda path, choice: weights_and_digest(payload_of(path), str(path), choice),
+    suffixes=(".pt", ".pth", ".ckpt", ".tar", ".bin", ".cleanrl_model"),
+)

@@ -8,10 +8,18 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from functools import lru_cache
 
-from lrpdyn.checkpoints.containers import ZIP, Archive, Part, Payload, first_line, open_archive
+from lrpdyn.checkpoints.containers import (
+    ZIP,
+    Archive,
+    Part,
+    Payload,
+    damaged,
+    first_line,
+    open_archive,
+)
 from lrpdyn.checkpoints.pickles.outline import DamagedPickleError, Outline, outline
 from lrpdyn.checkpoints.pickles.pickled import TensorOutline
 from lrpdyn.errors import CheckpointError
@@ -33,6 +41,7 @@ class Look:
     """
 
     found: Outline
+    _: KW_ONLY
     archive: Archive | None = None
     members: Mapping[str, str] = field(default_factory=dict)
     prefix: str = ""
@@ -56,9 +65,8 @@ def look_at(file: Part, where: str) -> Look:
             return _look_into_zip(open_archive(file, where), where)
         return _look_into_legacy(file, where)
     except DamagedPickleError as error:
-        raise CheckpointError(
-            f"{where}: cannot be read, damaged or cut short (its pickle: {first_line(error)}); copy it "
-            "again, or go on without it (--skip-bad)"
+        raise damaged(
+            f"{where}: cannot be read, damaged or cut short (its pickle: {first_line(error)})"
         ) from error
 
 
@@ -80,10 +88,7 @@ def _look_into_zip(archive: Archive, where: str) -> Look:
         name = f"{prefix}data/{storage.key}"
         info = archive.members.get(name)
         if info is None or info.file_size < storage.size:
-            raise CheckpointError(
-                f"{where}: is damaged: storage {storage.key} is missing or too short; copy it again, or "
-                "go on without it (--skip-bad)"
-            )
+            raise damaged(f"{where}: is damaged: storage {storage.key} is missing or too short")
         if info.compress_type != zipfile.ZIP_STORED or info.compress_size != info.file_size:
             raise CheckpointError(
                 f"{where}: is a torch file that something else has compressed; save it again with "
@@ -92,7 +97,7 @@ def _look_into_zip(archive: Archive, where: str) -> Look:
         if info.header_offset + info.file_size > archive.file.size:
             raise CheckpointError(f"{where}: is damaged: member {name} reaches beyond its end")
         members[storage.key] = name
-    return Look(found, archive, members, prefix)
+    return Look(found, archive=archive, members=members, prefix=prefix)
 
 
 @lru_cache(maxsize=4)
@@ -118,10 +123,7 @@ def _look_into_legacy(file: Part, where: str) -> Look:
         stated = file.read(8)
         at += 8 + sizes[key]
         if len(stated) < 8 or at > file.size or struct.unpack("<q", stated)[0] != counts[key]:
-            raise CheckpointError(
-                f"{where}: is cut short: it ends within its weights; copy it again, or go on without it "
-                "(--skip-bad)"
-            )
+            raise damaged(f"{where}: is cut short: it ends within its weights")
     return Look(found)
 
 
@@ -166,7 +168,4 @@ def check_weights(
 
 def _check_sum(found: int, stated: int, name: str, where: str) -> None:
     if stated not in (0, found):
-        raise CheckpointError(
-            f"{where}: is damaged: the checksum of {name} does not fit; copy it again, or go on without "
-            "it (--skip-bad)"
-        )
+        raise damaged(f"{where}: is damaged: the checksum of {name} does not fit")

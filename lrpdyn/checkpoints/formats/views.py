@@ -12,16 +12,8 @@ from torch import Tensor
 
 from lrpdyn.checkpoints.containers import Archive, Payload
 from lrpdyn.checkpoints.formats.torchlook import Look
-from lrpdyn.checkpoints.pickles.pickled import StorageOutline, TensorOutline
+from lrpdyn.checkpoints.pickles.pickled import DTYPES, StorageOutline, TensorOutline
 
-#: What torch names the storages of plain tensors, and their types.
-_DTYPES = {
-    "DoubleStorage": torch.float64, "FloatStorage": torch.float32, "HalfStorage": torch.float16,
-    "BFloat16Storage": torch.bfloat16, "LongStorage": torch.int64, "IntStorage": torch.int32,
-    "ShortStorage": torch.int16, "CharStorage": torch.int8, "ByteStorage": torch.uint8,
-    "BoolStorage": torch.bool, "ComplexFloatStorage": torch.complex64,
-    "ComplexDoubleStorage": torch.complex128,
-}  # fmt: skip
 _LONGEST_WORD = 16
 _LARGEST = 1 << 48
 
@@ -86,7 +78,7 @@ def _fits(tensor: TensorOutline) -> bool:
 
 def _storage(storage: StorageOutline, start: int, payload: Payload) -> Tensor | None:
     """Return the entries of a storage; None where their type is unknown or they are not aligned."""
-    dtype = _DTYPES.get(storage.kind)
+    dtype = DTYPES.get(storage.kind)
     if dtype is None:
         return None
     if storage.count == 0:

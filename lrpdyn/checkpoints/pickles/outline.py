@@ -23,7 +23,7 @@ _ERRORS = (ValueError, IndexError, KeyError, TypeError, AttributeError, Overflow
            RecursionError, MemoryError, struct.error)  # fmt: skip
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Outline:
     """The object of a pickle, the names of all that it refers to, and its storages."""
 
@@ -52,7 +52,11 @@ def outline(file: Any) -> Outline:
             machine.step(opcode.name, argument)
     except _ERRORS as error:
         raise DamagedPickleError(str(error)) from error
-    return Outline(machine.root, frozenset(machine.names), tuple(machine.storages.values()))
+    return Outline(
+        root=machine.root,
+        names=frozenset(machine.names),
+        storages=tuple(machine.storages.values()),
+    )
 
 
 #: Names of Python 2, which protocol 2 still writes.
