@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import torch
 from torch import Tensor
@@ -100,20 +98,3 @@ def test_the_plainest_is_proposed_first() -> None:
     shapes = {key: tuple(value.shape) for key, value in under("model.", WEIGHTS).items()}
     proposed = list(candidates(shapes, whole=True))
     assert [mapping.prefix for mapping in proposed] == ["", "model."]
-
-
-def test_several_architectures_that_fit_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    from lrpdyn.architectures import registry
-
-    ours = registry.Architecture("net-a", Net, lambda shapes, hints: {})
-    also = registry.Architecture("net-b", Net, lambda shapes, hints: {})
-    monkeypatch.setattr(registry, "ARCHITECTURES", {"net-a": ours, "net-b": also})
-    resolved = resolve(None, {}, header(dict(WEIGHTS)), "here")
-    assert (resolved.architecture.name, resolved.also) == ("net-a", ("net-b",))
-
-
-def test_shapes_that_no_weight_can_have_are_not_recognised(tmp_path: Path) -> None:
-    for key in ("policy.weight", "features.0.weight", "network.7.weight", "action_net.weight"):
-        strange = Header({key: (), "value.weight": (), "value_net.weight": (), "actor.weight": ()})
-        with pytest.raises(ArchitectureError):
-            resolve(None, {}, strange, "here")
