@@ -56,9 +56,9 @@ def find_reader(path: Path) -> Reader | None:
     reader = next((reader for reader in READERS if reader.recognise(entry)), None)
     if reader is None:
         kind = (
-            signatures.what_folder(entry.names)
-            or signatures.what_archive(entry.members)
-            or (signatures.what_it_is(entry.head, path.name) if entry.head else None)
+            signatures.kind_of_folder(entry.names)
+            or signatures.kind_of_archive(entry.members)
+            or (signatures.kind_of_file(entry.head, path.name) if entry.head else None)
         )
         if kind is not None:
             raise CheckpointError(f"{path}: {kind}")

@@ -20,13 +20,13 @@ from lrpdyn.checkpoints.containers import (
     open_file,
     payload_of,
 )
-from lrpdyn.checkpoints.formats.torchlook import (
+from lrpdyn.checkpoints.formats.torch_contents import (
     LEGACY,
-    Look,
+    TorchContents,
     check_sizes,
     check_weights,
     fingerprint,
-    look_at,
+    contents_of,
 )
 from lrpdyn.checkpoints.formats.views import views
 from lrpdyn.checkpoints.model import Choice, Header, Reader
@@ -49,7 +49,7 @@ def state_of(path: Path, where: str, choice: Choice) -> Any:
         It is damaged, or could run code and is not trusted.
     """
     with open_file(path) as file:
-        return _state(look_at(file, where), choice, where)
+        return _state(contents_of(file, where), choice, where)
 
 
 def header_at(path: Path, choice: Choice) -> Header:
@@ -66,8 +66,8 @@ def header_of(file: Part, where: str, choice: Choice) -> Header:
     CheckpointError
         It is damaged, holds no weights, or could run code and is not trusted.
     """
-    look = look_at(file, where)
-    root = _state(look, choice, where)
+    contents = contents_of(file, where)
+    root = _state(contents, choice, where)
     path, weights = locate(root, choice.weights, where)
     tensors = {key: value for key, value in weights.items() if isinstance(value, TensorOutline)}
     check_sizes(tensors, where)
@@ -76,8 +76,8 @@ def header_of(file: Part, where: str, choice: Choice) -> Header:
         step=step_of(root),
         epoch=epoch_of(root),
         weights=path,
-        fingerprint=fingerprint(tensors, look),
-        executes=dangerous(look.found.names),
+        fingerprint=fingerprint(tensors, contents),
+        executes=dangerous(contents.found.names),
     )
 
 
@@ -92,16 +92,16 @@ def weights_of(payload: Payload, where: str, choice: Choice) -> Mapping[str, Ten
     CheckpointError
         It is damaged, holds no weights, or wants to run code and is not trusted.
     """
-    look = look_at(payload.part(), where)
-    path, _ = locate(_state(look, choice, where), choice.weights, where)
-    return _weights(payload, look, path, where)
+    contents = contents_of(payload.part(), where)
+    path, _ = locate(_state(contents, choice, where), choice.weights, where)
+    return _weights(payload, contents, path, where)
 
 
 def weights_at(payload: Payload, where: str, path: str, choice: Choice) -> Mapping[str, Tensor]:
     """Return the weights that are at a known `path` in a file of torch.save, as `weights_of` does."""
-    look = look_at(payload.part(), where)
-    _state(look, choice, where)
-    return _weights(payload, look, path, where)
+    contents = contents_of(payload.part(), where)
+    _state(contents, choice, where)
+    return _weights(payload, contents, path, where)
 
 
 def weights_and_digest(
@@ -111,18 +111,20 @@ def weights_and_digest(
     return weights_of(payload, where, choice), payload.sha256()
 
 
-def _weights(payload: Payload, look: Look, path: str, where: str) -> Mapping[str, Tensor]:
+def _weights(
+    payload: Payload, contents: TorchContents, path: str, where: str
+) -> Mapping[str, Tensor]:
     # What names nothing dangerous is never run, trusted or not.
-    executes = bool(dangerous(look.found.names))
+    executes = bool(dangerous(contents.found.names))
     if not executes:
-        chosen = _chosen(look.found.root, path, where)
+        chosen = _chosen(contents.found.root, path, where)
         tensors = {key: value for key, value in chosen.items() if isinstance(value, TensorOutline)}
         check_sizes(tensors, where)
-        check_weights(tensors, look, payload, where)
-        found = views(chosen, look, payload)
+        check_weights(tensors, contents, payload, where)
+        found = views(chosen, contents, payload)
         if found is not None:
             return found
-    loaded = _load(payload, look.found, where, trust=executes)
+    loaded = _load(payload, contents.found, where, trust=executes)
     built = _state_of(follow(_state_of(loaded), path))
     return {key: value for key, value in built.items() if isinstance(value, Tensor)}
 
@@ -146,11 +148,11 @@ def load_tensor(payload: Payload, where: str) -> Tensor:
     CheckpointError
         It is damaged, or no tensor.
     """
-    look = look_at(payload.part(), where)
-    if not isinstance(look.found.root, TensorOutline):
+    contents = contents_of(payload.part(), where)
+    if not isinstance(contents.found.root, TensorOutline):
         raise CheckpointError(f"{where}: expected a tensor, found something else")
-    check_sizes({"it": look.found.root}, where)
-    loaded = _load(payload, look.found, where, trust=False)
+    check_sizes({"it": contents.found.root}, where)
+    loaded = _load(payload, contents.found, where, trust=False)
     if not isinstance(loaded, Tensor):
         raise CheckpointError(f"{where}: expected a tensor, found a {type(loaded).__name__}")
     return loaded
@@ -159,7 +161,7 @@ def load_tensor(payload: Payload, where: str) -> Tensor:
 def plain_value(payload: Payload) -> Any:
     """Return the number or text that torch.save wrote, or None if it is anything else."""
     try:
-        root = look_at(payload.part(), "").found.root
+        root = contents_of(payload.part(), "").found.root
     except CheckpointError:
         return None
     return root if isinstance(root, int | float | str) else None
@@ -191,9 +193,9 @@ def _load(payload: Payload, found: Outline, where: str, *, trust: bool) -> Any:
         ) from error
 
 
-def _state(look: Look, choice: Choice, where: str) -> Any:
-    root = _as_state(look.found.root, choice.trust, where)
-    names = dangerous(look.found.names)
+def _state(contents: TorchContents, choice: Choice, where: str) -> Any:
+    root = _as_state(contents.found.root, choice.trust, where)
+    names = dangerous(contents.found.names)
     if names and not choice.trust:
         raise _refused(names, where)
     return root

@@ -33,7 +33,7 @@ _MOST_SHARED = 8
 
 
 @dataclass(frozen=True)
-class Look:
+class TorchContents:
     """What a file holds: the outline of its object, and the members of its storages by key.
 
     There are no members in legacy files, which keep no checksums either. `prefix` is what the names
@@ -51,7 +51,7 @@ class Look:
         return 0 if self.archive is None else self.archive.members[self.members[key]].CRC
 
 
-def look_at(file: Part, where: str) -> Look:
+def contents_of(file: Part, where: str) -> TorchContents:
     """Return what a file holds.
 
     Raises
@@ -62,15 +62,15 @@ def look_at(file: Part, where: str) -> Look:
     file.seek(0)
     try:
         if file.read(4) == ZIP:
-            return _look_into_zip(open_archive(file, where), where)
-        return _look_into_legacy(file, where)
+            return _contents_of_zip(open_archive(file, where), where)
+        return _contents_of_legacy(file, where)
     except DamagedPickleError as error:
         raise damaged(
             f"{where}: cannot be read, damaged or cut short (its pickle: {first_line(error)})"
         ) from error
 
 
-def _look_into_zip(archive: Archive, where: str) -> Look:
+def _contents_of_zip(archive: Archive, where: str) -> TorchContents:
     pickled = next((name for name in archive.members if name.endswith("/data.pkl")), None)
     if pickled is None:
         raise CheckpointError(f"{where}: is a zip without the pickle that torch.save writes")
@@ -97,7 +97,7 @@ def _look_into_zip(archive: Archive, where: str) -> Look:
         if info.header_offset + info.file_size > archive.file.size:
             raise CheckpointError(f"{where}: is damaged: member {name} reaches beyond its end")
         members[storage.key] = name
-    return Look(found, archive=archive, members=members, prefix=prefix)
+    return TorchContents(found, archive=archive, members=members, prefix=prefix)
 
 
 @lru_cache(maxsize=4)
@@ -106,7 +106,7 @@ def _followed(payload: bytes) -> Outline:
     return outline(io.BytesIO(payload))
 
 
-def _look_into_legacy(file: Part, where: str) -> Look:
+def _contents_of_legacy(file: Part, where: str) -> TorchContents:
     """Follow magic number, protocol, system, object and keys; the storages lie behind them."""
     file.seek(0)
     for _ in range(3):
@@ -124,7 +124,7 @@ def _look_into_legacy(file: Part, where: str) -> Look:
         at += 8 + sizes[key]
         if len(stated) < 8 or at > file.size or struct.unpack("<q", stated)[0] != counts[key]:
             raise damaged(f"{where}: is cut short: it ends within its weights")
-    return Look(found)
+    return TorchContents(found)
 
 
 def check_sizes(tensors: Mapping[str, TensorOutline], where: str) -> None:
@@ -143,10 +143,10 @@ def check_sizes(tensors: Mapping[str, TensorOutline], where: str) -> None:
         raise CheckpointError(f"{where}: its tensors share a storage too many times; refused")
 
 
-def fingerprint(tensors: Mapping[str, TensorOutline], look: Look) -> str | None:
+def fingerprint(tensors: Mapping[str, TensorOutline], contents: TorchContents) -> str | None:
     """Return what is equal for equal weights; nothing is read but the directory's checksums."""
     parts = [
-        (key, tensor.shape, tensor.offset, look.checksum(tensor.storage.key))
+        (key, tensor.shape, tensor.offset, contents.checksum(tensor.storage.key))
         for key, tensor in tensors.items()
     ]
     if any(checksum == 0 for *_, checksum in parts):
@@ -155,15 +155,15 @@ def fingerprint(tensors: Mapping[str, TensorOutline], look: Look) -> str | None:
 
 
 def check_weights(
-    tensors: Mapping[str, TensorOutline], look: Look, payload: Payload, where: str
+    tensors: Mapping[str, TensorOutline], contents: TorchContents, payload: Payload, where: str
 ) -> None:
     """Compare the weights' bytes with their checksums, which torch does not do."""
-    if look.archive is None:
+    if contents.archive is None:
         return
     for key in dict.fromkeys(tensor.storage.key for tensor in tensors.values()):
-        name = look.members[key]
-        found = zlib.crc32(payload.content[look.archive.place(name)])
-        _check_sum(found, look.checksum(key), name, where)
+        name = contents.members[key]
+        found = zlib.crc32(payload.content[contents.archive.place(name)])
+        _check_sum(found, contents.checksum(key), name, where)
 
 
 def _check_sum(found: int, stated: int, name: str, where: str) -> None:
