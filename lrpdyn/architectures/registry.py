@@ -167,7 +167,7 @@ def resolve(
 ) -> Resolved:
     """Return the architecture called `name`, or the one whose weights these are.
 
-    What the user gives counts as a hint of the file too: weights that tell too little alone are then
+    What the user gives counts as a hint of the file too: weights that do not suffice alone are then
     recognised. Wrappers in keys (``module.``, ``_orig_mod.``) are taken off, and a prefix where keys
     and shapes then fit exactly; `prefix` says which.
 
@@ -198,7 +198,7 @@ def resolve(
             resolved = Resolved(_as_hinted(architecture, header), arguments, mapping=mapping)
             try:
                 differing = _differing(_shapes_of(resolved), shapes)
-            except ArchitectureError as error:  # an argument is missing, or is not one of its own
+            except ArchitectureError as error:  # an argument is missing, or it does not take
                 unbuilt = unbuilt or error
                 continue
             if not differing:

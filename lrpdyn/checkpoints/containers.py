@@ -30,7 +30,7 @@ _AT_ONCE = 1 << 26
 _LARGEST_RATIO = 100
 _ALWAYS_ALLOWED = 1 << 20
 _LOCAL_HEADER = struct.Struct("<4s5H3I2H")
-#: What Python's zipfile raises on hostile directories, besides BadZipFile.
+#: What Python's zipfile raises on hostile directories, other than BadZipFile.
 _ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, KeyError, IndexError,
                struct.error, NotImplementedError, OverflowError, RuntimeError)  # fmt: skip
 
@@ -66,7 +66,7 @@ class _Memory(Positioned):
 
 
 class Part(io.BufferedReader):
-    """A range of a file, as a file of its own.
+    """A range of a file, as a file itself.
 
     `read` never asks for more than is there: a length that a hostile file states must not decide
     how much memory is taken.
@@ -93,7 +93,7 @@ class Part(io.BufferedReader):
 
 @dataclass(frozen=True)
 class Payload:
-    """All bytes of a file: in memory, or `mapped` from a path, so that those looked at are read."""
+    """All bytes of a file: in memory, or `mapped` from a path, so that only those that are used are read."""
 
     content: memoryview
     mapped: Path | None = None

@@ -1,4 +1,4 @@
-"""The plain data of this room: a format's reader, a checkpoint and its header, a listing."""
+"""The plain data of this room: the reader of a format, a checkpoint and its header, a listing."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class StepCandidate:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What a file tells without its weights being read.
+    """What is known of a file before its weights are read.
 
     `shapes` has the shape of every weight by its key; `hints` what else is known of the network
     (``activation``, ``observation_shape``, ``normalize_images``), as plain text and numbers;
@@ -75,7 +75,7 @@ class Reader:
     recognise
         Tells whether an entry is of this format, by its content, never by its name.
     header, weights
-        Give what the entry tells without its weights, and these by key.
+        Return the entry's header, read without its weights, and the weights by key.
     files
         The files that hold the weights.
     digest
@@ -83,7 +83,7 @@ class Reader:
     both
         Gives weights and digest where one read serves both.
     suffixes
-        File names that promise this format: one that cannot be read is bad, not merely left out.
+        File names that promise this format: one that cannot be read is bad, not merely skipped.
     """
 
     format: str
@@ -113,7 +113,7 @@ class Checkpoint:
 class LeftOut:
     """An entry of the folder that is no part of the series, and why.
 
-    `bad` says that it should be part of it, and `step` where, as far as its name tells.
+    `bad` says that it should be part of it, and `step` at which step, if its name has one.
     """
 
     path: Path
@@ -125,10 +125,10 @@ class LeftOut:
 
 @dataclass(frozen=True, kw_only=True)
 class Listing:
-    """Every entry of a folder: the series in order of training, and what was left out.
+    """Every entry of a folder: the series in order of training, and what was skipped.
 
-    `notes` are for the user; `same` groups the steps that hold the same weights, as far as the
-    containers' checksums tell.
+    `notes` are for the user; `same` groups the steps that have the same weights by their
+    containers' checksums.
     """
 
     checkpoints: Sequence[Checkpoint]

@@ -66,7 +66,7 @@ def find_reader(path: Path) -> Reader | None:
 
 
 def read_header(path: Path, format: str, *, trust: bool = False, weights: str = "model") -> Header:
-    """Return what the entry at `path` tells without its weights."""
+    """Return the header of the entry at `path`; its weights are not read."""
     return _reader(format).header(path, Choice(weights, trust))
 
 

@@ -1,4 +1,4 @@
-"""What fsspec is asked for: listings, facts and byte ranges; its errors in one line."""
+"""Listings, facts and byte ranges from fsspec; its errors in one line."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _opened: dict[tuple[int, str, str], Any] = {}
 class Entry:
     """A file or folder of a store.
 
-    `modified` is in ns since 1970; stores tell seconds, and the rest is made from the file's
+    `modified` is in ns since 1970; stores know seconds, and the rest is made from the file's
     version (its ETag), so that it differs where the file does.
     """
 
@@ -42,7 +42,7 @@ class Entry:
 
 
 def listing(url: str) -> dict[str, Entry]:
-    """Return what is in a folder, by name.
+    """Return the entries of a folder by name.
 
     Raises
     ------
@@ -60,7 +60,7 @@ def listing(url: str) -> dict[str, Entry]:
 
 
 def look_up(url: str) -> Entry | None:
-    """Return what is at an address now, or None."""
+    """Return the entry at an address now, or None."""
     try:
         with _reaching(url):
             store = _store(url)
@@ -99,7 +99,7 @@ def gives_ranges_at_once(url: str) -> bool:
 
 
 def _store(url: str) -> Any:
-    """Return fsspec's file system for an address; a forked process needs one of its own."""
+    """Return fsspec's file system for an address; a forked process needs its own."""
     parts = urlsplit(url)
     key = (os.getpid(), parts.scheme, parts.netloc)
     with _lock:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import warnings
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 import torch
 from torch import nn
 
+from lrpdyn.architectures import registry
 from lrpdyn.architectures.registry import (
     load_weights,
     named,
@@ -77,8 +79,6 @@ def test_only_what_the_path_goes_through_is_copied() -> None:
 
 
 def test_several_architectures_that_fit_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    from lrpdyn.architectures import registry
-
     ours = registry.Architecture("net-a", Net, lambda shapes, hints: {})
     also = registry.Architecture("net-b", Net, lambda shapes, hints: {})
     monkeypatch.setattr(registry, "ARCHITECTURES", {"net-a": ours, "net-b": also})
@@ -107,3 +107,51 @@ def test_a_head_that_there_is_not_is_refused_with_those_that_there_are() -> None
     assert path_of(network, None)[0] == "policy"
     with pytest.raises(UsageError, match="heads are policy, value"):
         path_of(network, "q")
+
+
+SMALL_NET = """
+from torch import nn
+
+from lrpdyn.architectures.model import OUTSIDE, Architecture
+
+
+class SmallNet(nn.Module):
+    heads = ("policy", "value")
+
+    def __init__(self, channels, features, actions):
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(channels, 8, 3), nn.ReLU(), nn.Flatten())
+        self.policy, self.value = nn.Linear(features, actions), nn.Linear(features, 1)
+
+    def path(self, head):
+        return nn.Sequential(self.body, getattr(self, head))
+
+
+def recognise(shapes, hints):
+    first, last = shapes.get("body.0.weight", ()), shapes.get("policy.weight", ())
+    fits = len(first) == 4 and first[0] == 8 and len(last) == 2
+    return {"channels": first[1], "features": last[1], "actions": last[0]} if fits else None
+
+
+ARCHITECTURE = Architecture(
+    name="small-net", factory=SmallNet, recognise=recognise, preprocessing=OUTSIDE
+)
+"""
+
+
+def test_an_architecture_is_added_by_a_module_and_its_entry_in_the_list(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "small_net_of_a_test.py").write_text(SMALL_NET)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    added = importlib.import_module("small_net_of_a_test").ARCHITECTURE
+    monkeypatch.setitem(registry.ARCHITECTURES, added.name, added)
+    theirs = added.factory(channels=3, features=128, actions=5)
+    resolved = resolve(None, {}, Header(shapes(theirs)), "here")
+    assert resolved.architecture.name == "small-net"
+    assert resolved.arguments == {"channels": 3, "features": 128, "actions": 5}
+    network = resolved.build()
+    load_weights(network, theirs.state_dict(), resolved, "here")
+    x = torch.rand(2, 3, 6, 6)
+    for head in ("policy", "value"):
+        torch.testing.assert_close(path_of(network, head)[1](x), theirs.path(head)(x))

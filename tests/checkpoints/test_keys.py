@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from lrpdyn.architectures.frameworks.catch import Catch
+from lrpdyn.architectures.frameworks.catch import CatchNetwork
 from lrpdyn.architectures.registry import load_weights, resolve
 from lrpdyn.checkpoints.keys import KeyMapping, candidates
 from lrpdyn.checkpoints.model import Header
@@ -66,7 +66,7 @@ def test_two_networks_that_fit_ask_for_a_prefix() -> None:
 
 
 def test_recognition_never_takes_a_part_for_the_whole() -> None:
-    agent = Catch(channels=1, actions=3).state_dict()
+    agent = CatchNetwork(channels=1, actions=3).state_dict()
     whole = {**under("model.", agent), **under("model_target.", agent)}
     resolved = resolve(None, {}, header(whole), "here")
     assert (resolved.architecture.name, resolved.mapping.prefix) == ("catch", "model.")

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from lrpdyn.checkpoints import readers
+from lrpdyn.checkpoints.containers import sha256_of
+from lrpdyn.checkpoints.discovery import discover
 from lrpdyn.checkpoints.readers import (
     digest,
     find_reader,
@@ -68,3 +72,51 @@ def test_what_is_no_checkpoint_is_none_or_named(tmp_path: Path) -> None:
         find_reader(tmp_path / "empty.pt")
     with pytest.raises(CheckpointError, match="cannot be read: No such file"):
         find_reader(tmp_path / "gone.pt")
+
+
+NPZ = """
+import numpy as np
+import torch
+
+from lrpdyn.checkpoints.containers import on_disk
+from lrpdyn.checkpoints.model import Header, Reader
+
+
+def weights_of(path, choice):
+    with open(on_disk(path), "rb") as file, np.load(file, allow_pickle=False) as arrays:
+        return {name: torch.from_numpy(arrays[name]) for name in arrays.files}
+
+
+def header_of(path, choice):
+    return Header({key: tuple(value.shape) for key, value in weights_of(path, choice).items()})
+
+
+READER = Reader(
+    format="npz",
+    recognise=lambda entry: any(name.endswith(".npy") for name in entry.members),
+    header=header_of,
+    weights=weights_of,
+    suffixes=(".npz",),
+)
+"""
+
+
+def test_a_reader_is_added_by_a_module_and_its_entry_in_the_list(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "ckpts"
+    folder.mkdir()
+    for step in (10, 9):
+        np.savez(folder / f"net_{step}.npz", weight=np.full((2, 3), step, np.float32))
+    (folder / "net_8.npz").write_bytes(b"PK")
+    assert not discover(folder).checkpoints
+    (tmp_path / "npz_of_a_test.py").write_text(NPZ)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    added = importlib.import_module("npz_of_a_test").READER
+    monkeypatch.setattr(readers, "READERS", (*readers.READERS, added))
+    listing = discover(folder)
+    assert [(c.step, c.format) for c in listing.checkpoints] == [(9, "npz"), (10, "npz")]
+    assert [entry.path.name for entry in listing.bad] == ["net_8.npz"]
+    weights, sha256 = read_weights(folder / "net_9.npz", "npz")
+    assert weights["weight"].tolist() == [[9.0] * 3] * 2
+    assert sha256 == sha256_of(folder / "net_9.npz")

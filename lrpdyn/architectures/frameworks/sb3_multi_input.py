@@ -1,4 +1,4 @@
-"""Stable-Baselines3's MultiInputPolicy: one image is explained, the other inputs are held fixed."""
+"""Stable-Baselines3's MultiInputPolicy: one image is explained, the other inputs are fixed."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Size = int | tuple[int, ...]
 
 
 class Inputs(nn.Module):
-    """What a policy takes beside the image that is explained.
+    """The inputs of a policy other than the image that is explained.
 
     `held` gives, by name and in the extractor's order, the number of features of an input (an
     image: its shape), and the buffer ``held_NAME`` its values: (1, features) or (1, C, H, W), zero
@@ -126,7 +126,7 @@ class MultiInputActorCritic(ActorCritic, Inputs):
         self.hold(self._inputs, _explained(self._inputs, images))
 
     def path(self, head: str) -> nn.Module:
-        """Return the layers from the image to the outputs of `head`; other inputs are held."""
+        """Return the layers from the image to the outputs of `head`; other inputs are fixed."""
         combined = self.extractor(head)
         assert combined is not None  # __init__ adds one under each of its names
         extractors = combined.get_submodule("extractors")
@@ -156,7 +156,7 @@ class MultiInputDQN(Inputs):
         self.hold(self._inputs, _explained(self._inputs, images))
 
     def path(self, head: str) -> nn.Module:
-        """Return the layers from the image to the Q values; other inputs are held."""
+        """Return the layers from the image to the Q values; other inputs are fixed."""
         extractors = self.get_submodule("q_net.features_extractor.extractors")
         assert isinstance(extractors, nn.ModuleDict)
         return ImageBranch(self, self._inputs, extractors, [self.get_submodule("q_net.q_net")])
@@ -204,7 +204,7 @@ def _shape(size: Size) -> tuple[int, ...]:
 
 
 def read_inputs(text: str) -> dict[str, Size] | None:
-    """Return the inputs that the text of a Dict space names, None where it does not tell them.
+    """Return the inputs that the text of a Dict space names, None where they are not in it.
 
     For example ``{'image': Box(0, 255, (3, 64, 64), uint8), 'goal': Discrete(4)}``.
     """

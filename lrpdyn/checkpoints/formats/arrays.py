@@ -27,7 +27,7 @@ def recognises(head: bytes) -> bool:
 
 
 def header_of(path: Path, choice: Choice) -> Header:
-    """Return what a pickle of arrays tells.
+    """Return the header of a pickle of arrays.
 
     Raises
     ------

@@ -46,7 +46,7 @@ class _Tensor:
 
 
 def header_of(path: Path, choice: Choice) -> Header:
-    """Return what a folder's ``.metadata`` tells.
+    """Return the header in a folder's ``.metadata``.
 
     Raises
     ------
@@ -144,7 +144,7 @@ def _chunk(path: Path, index: Mapping[str, Any], place: Mapping[str, Any]) -> _C
 
 
 def _value(path: Path, places: list[tuple[Any, Any]]) -> Any:
-    """Return a plain number or text that was saved beside the tensors, else None."""
+    """Return a plain number or text that was saved next to the tensors, else None."""
     if len(places) != 1:
         return None
     chunk = _chunk(path, *places[0])

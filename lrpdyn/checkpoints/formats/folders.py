@@ -67,7 +67,7 @@ def rllib(path: Path) -> Inside | None:
 
 
 def header_of(path: Path, inside: Inside, choice: Choice) -> Header:
-    """Return what the files of a folder tell together.
+    """Return one header from all files of a folder.
 
     Raises
     ------
@@ -79,13 +79,13 @@ def header_of(path: Path, inside: Inside, choice: Choice) -> Header:
     shapes: dict[str, tuple[int, ...]] = {}
     for header in headers:
         shapes.update(header.shapes)
-    told = _json(inside.state) if inside.state is not None and inside.state.is_file() else {}
+    state = _json(inside.state) if inside.state is not None and inside.state.is_file() else {}
     prints = [header.fingerprint for header in headers]
     return replace(
         headers[0],
         shapes=shapes,
-        step=step_of(told) or headers[0].step,
-        epoch=epoch_of(told) or headers[0].epoch,
+        step=step_of(state) or headers[0].step,
+        epoch=epoch_of(state) or headers[0].epoch,
         counter=inside.counter,
         fingerprint="".join(map(str, prints)) if all(prints) else None,
         executes=tuple(sorted({name for header in headers for name in header.executes})),
@@ -128,7 +128,7 @@ def _shards(index: Path) -> tuple[Path, ...]:
 
 
 def _chosen(path: Path, inside: Inside, choice: Choice) -> tuple[tuple[Path, ...], Choice]:
-    """Return the files to read: of several modules of RLlib, the one that is asked for."""
+    """Return the files to read: of several modules of RLlib, the one that is requested."""
     modules = {file.parent.name: file for file in inside.files if file.name == _MODULE_STATE}
     if choice.weights in modules:
         return (modules[choice.weights],), replace(choice, weights="model")

@@ -34,7 +34,7 @@ def recognises(head: bytes) -> bool:
 
 
 def header_of(path: Path, choice: Choice) -> Header:
-    """Return what a file tells.
+    """Return the header of a file.
 
     Raises
     ------
@@ -62,7 +62,7 @@ def weights_of(path: Path, choice: Choice) -> Mapping[str, Tensor]:
 
 
 def check_choice(choice: Choice, where: str) -> None:
-    """Raise CheckpointError where another set of weights is asked for than the only one."""
+    """Raise CheckpointError where another set of weights is requested than the only one."""
     if choice.weights != "model":
         raise CheckpointError(
             f"{where}: holds one set of weights and none called {choice.weights}; leave --weights out"

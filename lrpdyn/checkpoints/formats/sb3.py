@@ -30,7 +30,7 @@ _LARGEST_POLICY = 1 << 36
 
 
 def header_of(path: Path, choice: Choice) -> Header:
-    """Return what a zip tells; its weights are not read, and nothing in ``data`` is unpickled.
+    """Return the header of a zip; its weights are not read, and nothing in ``data`` is unpickled.
 
     Raises
     ------
@@ -45,7 +45,7 @@ def header_of(path: Path, choice: Choice) -> Header:
 
 
 def folder_header_of(path: Path, choice: Choice) -> Header:
-    """Return what an unpacked zip tells."""
+    """Return the header of an unpacked zip."""
     with open_file(path / DATA) as file:
         if file.size > _LARGEST_DATA:
             raise CheckpointError(f"{path}: its {DATA} has {file.size:,} bytes, too many")
@@ -84,7 +84,7 @@ def _with_data(header: Header, text: bytes, where: str) -> Header:
 
 
 def _hints(data: Mapping[str, Any]) -> dict[str, Any]:
-    hints: dict[str, Any] = {"framework": "stable-baselines3"}
+    hints: dict[str, Any] = {}
     options = data.get("policy_kwargs")
     options = options if isinstance(options, dict) else {}
     activation = re.search(r"\.(\w+)'>", str(options.get("activation_fn", "")))

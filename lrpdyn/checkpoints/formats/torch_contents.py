@@ -1,4 +1,4 @@
-"""What a file of torch.save holds, told without unpickling it, and whether it holds together."""
+"""The contents of a file of torch.save, read without unpickling it, and checks of them."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class TorchContents:
     prefix: str = ""
 
     def checksum(self, key: str) -> int:
-        """Return a storage's CRC-32; 0 where torch was told not to compute it."""
+        """Return a storage's CRC-32; 0 where torch did not compute it."""
         return 0 if self.archive is None else self.archive.members[self.members[key]].CRC
 
 
@@ -144,7 +144,7 @@ def check_sizes(tensors: Mapping[str, TensorOutline], where: str) -> None:
 
 
 def fingerprint(tensors: Mapping[str, TensorOutline], contents: TorchContents) -> str | None:
-    """Return what is equal for equal weights; nothing is read but the directory's checksums."""
+    """Return a text that is equal for equal weights, from the checksums in the directory."""
     parts = [
         (key, tensor.shape, tensor.offset, contents.checksum(tensor.storage.key))
         for key, tensor in tensors.items()

@@ -25,8 +25,8 @@ from lrpdyn.checkpoints.formats.torch_contents import (
     TorchContents,
     check_sizes,
     check_weights,
-    fingerprint,
     contents_of,
+    fingerprint,
 )
 from lrpdyn.checkpoints.formats.views import views
 from lrpdyn.checkpoints.model import Choice, Header, Reader
@@ -59,7 +59,7 @@ def header_at(path: Path, choice: Choice) -> Header:
 
 
 def header_of(file: Part, where: str, choice: Choice) -> Header:
-    """Return what a file of torch.save tells; its weights are not read.
+    """Return the header of a file of torch.save; its weights are not read.
 
     Raises
     ------
@@ -81,11 +81,13 @@ def header_of(file: Part, where: str, choice: Choice) -> Header:
     )
 
 
-def weights_of(payload: Payload, where: str, choice: Choice) -> Mapping[str, Tensor]:
-    """Return the weights in a file of torch.save; its bytes are looked at here, whatever was seen before.
+def weights_of(
+    payload: Payload, where: str, choice: Choice, path: str | None = None
+) -> Mapping[str, Tensor]:
+    """Return the weights in a file of torch.save; it is checked again, whatever was seen before.
 
-    Weights that are plain tensors share the memory of `payload`; for others torch's restricted
-    unpickler is asked.
+    They are those at the `path`, where one is given. Weights that are plain tensors share the memory
+    of `payload`; others are built by torch's restricted unpickler.
 
     Raises
     ------
@@ -93,27 +95,9 @@ def weights_of(payload: Payload, where: str, choice: Choice) -> Mapping[str, Ten
         It is damaged, holds no weights, or wants to run code and is not trusted.
     """
     contents = contents_of(payload.part(), where)
-    path, _ = locate(_state(contents, choice, where), choice.weights, where)
-    return _weights(payload, contents, path, where)
-
-
-def weights_at(payload: Payload, where: str, path: str, choice: Choice) -> Mapping[str, Tensor]:
-    """Return the weights that are at a known `path` in a file of torch.save, as `weights_of` does."""
-    contents = contents_of(payload.part(), where)
-    _state(contents, choice, where)
-    return _weights(payload, contents, path, where)
-
-
-def weights_and_digest(
-    payload: Payload, where: str, choice: Choice
-) -> tuple[Mapping[str, Tensor], str]:
-    """Return the weights in a file of torch.save, and the SHA-256 of its bytes."""
-    return weights_of(payload, where, choice), payload.sha256()
-
-
-def _weights(
-    payload: Payload, contents: TorchContents, path: str, where: str
-) -> Mapping[str, Tensor]:
+    state = _state(contents, choice, where)
+    if path is None:
+        path, _ = locate(state, choice.weights, where)
     # What names nothing dangerous is never run, trusted or not.
     executes = bool(dangerous(contents.found.names))
     if not executes:
@@ -127,6 +111,13 @@ def _weights(
     loaded = _load(payload, contents.found, where, trust=executes)
     built = _state_of(follow(_state_of(loaded), path))
     return {key: value for key, value in built.items() if isinstance(value, Tensor)}
+
+
+def weights_and_digest(
+    payload: Payload, where: str, choice: Choice
+) -> tuple[Mapping[str, Tensor], str]:
+    """Return the weights in a file of torch.save, and the SHA-256 of its bytes."""
+    return weights_of(payload, where, choice), payload.sha256()
 
 
 def _state_of(loaded: Any) -> Any:

@@ -33,7 +33,7 @@ def recognises(path: Path) -> bool:
 
 
 def header_of(path: Path, choice: Choice) -> Header:
-    """Return what the components of a folder tell.
+    """Return one header from the components of a folder.
 
     Raises
     ------
@@ -59,7 +59,7 @@ def weights_of(path: Path, choice: Choice) -> Mapping[str, Tensor]:
         return read_all(raw)
     component, _, rest = where.partition("/")
     source = _components(_manifest(path), path)[component] / "state.pt"
-    return torchfile.weights_at(payload_of(source), str(source), rest, choice)
+    return torchfile.weights_of(payload_of(source), str(source), choice, rest)
 
 
 def files_of(path: Path) -> list[Path]:

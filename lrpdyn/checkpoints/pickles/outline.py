@@ -2,7 +2,7 @@
 
 A pickle is a program for a small stack machine. This machine runs it and builds plain containers,
 numbers and text; for all else it notes what was to be built from what. So a checkpoint can be
-looked at, whoever made it, and without the framework that saved it.
+read, whoever made it, and without the framework that saved it.
 """
 
 from __future__ import annotations

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from lrpdyn.checkpoints.containers import Payload
-from lrpdyn.checkpoints.formats.torchfile import weights_of
 from lrpdyn.checkpoints.formats.torch_contents import contents_of
+from lrpdyn.checkpoints.formats.torchfile import weights_of
 from lrpdyn.checkpoints.formats.views import views
 from lrpdyn.checkpoints.model import Choice
 from lrpdyn.checkpoints.readers import read_weights
