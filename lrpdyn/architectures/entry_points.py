@@ -38,4 +38,6 @@ def _broken(entry: EntryPoint, error: Exception) -> Architecture:
     def refuse(**arguments: Any) -> nn.Module:
         raise ArchitectureError(f"{message}; update or remove the package that it is from")
 
-    return Architecture(f"{entry.name} (broken)", refuse, never, source=message)
+    return Architecture(
+        name=f"{entry.name} (broken)", factory=refuse, recognise=never, source=message
+    )

@@ -35,6 +35,17 @@ def activation(name: str) -> nn.Module:
     return kind()
 
 
+def activation_of(hints: Mapping[str, Any]) -> Arguments:
+    """Return the argument `activation` where the checkpoint's file says it, else none.
+
+    Examples
+    --------
+    >>> activation_of({"activation": "Tanh"}), activation_of({})
+    ({'activation': 'tanh'}, {})
+    """
+    return {"activation": hints["activation"].lower()} if "activation" in hints else {}
+
+
 def perceptron(
     sizes: list[int], function: str, *, ends_in_activation: bool = False
 ) -> nn.Sequential:
@@ -90,8 +101,9 @@ def _recognise(shapes: Shapes, hints: Mapping[str, Any]) -> Arguments | None:
     layers = {prefix: chain_sizes(shapes, prefix) for prefix in prefixes if "." not in prefix}
     if not layers or len(layers) < len(prefixes) or None in layers.values():
         return None
-    known = {"activation": hints["activation"].lower()} if "activation" in hints else {}
-    return {"layers": layers, **known}
+    return {"layers": layers, **activation_of(hints)}
 
 
-ARCHITECTURE = Architecture("mlp", MLP, _recognise, source="a chain of torch.nn.Linear layers")
+ARCHITECTURE = Architecture(
+    name="mlp", factory=MLP, recognise=_recognise, source="a chain of torch.nn.Linear layers"
+)

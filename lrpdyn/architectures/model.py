@@ -62,6 +62,18 @@ class Architecture:
     source: str = ""
 
 
+@dataclass(frozen=True)
+class Family:
+    """All architectures of a package, of which ``--arch PREFIX:NAME`` names one.
+
+    `owner` is the package, in the genitive, as messages have it.
+    """
+
+    prefix: str
+    owner: str
+    named: Callable[[str], Architecture]
+
+
 def never(shapes: Shapes, hints: Mapping[str, Any]) -> Arguments | None:
     """Recognise nothing: an architecture that is only used when the user names it."""
     return None

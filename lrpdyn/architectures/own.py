@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from lrpdyn.architectures.model import UNKNOWN, Architecture, never
+from lrpdyn.architectures.model import Architecture, never
 from lrpdyn.errors import UsageError
 
 
@@ -25,7 +25,7 @@ def own_architecture(name: str) -> Architecture:
     factory = getattr(_module(place), attribute, None)
     if not callable(factory):
         raise UsageError(f"--arch {name}: {place} has nothing to call named '{attribute}'")
-    return Architecture(name, factory, never, UNKNOWN, place)
+    return Architecture(name=name, factory=factory, recognise=never, source=place)
 
 
 def _module(place: str) -> Any:

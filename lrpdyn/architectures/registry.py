@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import functools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -34,6 +34,7 @@ from lrpdyn.architectures.model import (
     UNKNOWN,
     Architecture,
     Arguments,
+    Family,
     Preprocessing,
     never,
 )
@@ -62,6 +63,9 @@ ARCHITECTURES: dict[str, Architecture] = {
     )
 }
 
+#: Packages whose architectures ``--arch`` names by their prefix.
+FAMILIES: tuple[Family, ...] = (torchvision_models.FAMILY,)
+
 
 @functools.cache
 def _load_entry_points() -> None:
@@ -83,6 +87,7 @@ class Resolved:
 
     architecture: Architecture
     arguments: Arguments
+    _: KW_ONLY
     mapping: KeyMapping = IDENTITY
     also: tuple[str, ...] = ()
 
@@ -126,7 +131,15 @@ def register_architecture(
     ValueError
         The name is taken.
     """
-    _register(Architecture(name, factory, recognise, preprocessing, source))
+    _register(
+        Architecture(
+            name=name,
+            factory=factory,
+            recognise=recognise,
+            preprocessing=preprocessing,
+            source=source,
+        )
+    )
 
 
 def _register(architecture: Architecture) -> None:
@@ -154,7 +167,7 @@ def resolve(
 ) -> Resolved:
     """Return the architecture called `name`, or the one whose weights these are.
 
-    What the user gives counts as a hint of the file too: weights that tell too little alone are then
+    What the user gives counts as a hint of the file too: weights that do not suffice alone are then
     recognised. Wrappers in keys (``module.``, ``_orig_mod.``) are taken off, and a prefix where keys
     and shapes then fit exactly; `prefix` says which.
 
@@ -182,10 +195,10 @@ def resolve(
             if recognised is None:
                 continue
             arguments = {**recognised, **given}
-            resolved = Resolved(_as_hinted(architecture, header), arguments, mapping)
+            resolved = Resolved(_as_hinted(architecture, header), arguments, mapping=mapping)
             try:
                 differing = _differing(_shapes_of(resolved), shapes)
-            except ArchitectureError as error:  # an argument is missing, or is not one of its own
+            except ArchitectureError as error:  # an argument is missing, or it does not take
                 unbuilt = unbuilt or error
                 continue
             if not differing:
@@ -199,11 +212,11 @@ def resolve(
         raise unbuilt
     if nearest is not None:
         raise nearest
+    families = "".join(f", or one of {f.owner} with --arch {f.prefix}NAME" for f in FAMILIES)
     raise ArchitectureError(
         f"{where}: no registered architecture has these weights: {_seen(header.shapes)}; give your own with "
         "--arch FILE.py:CALLABLE (a function or class that returns the torch.nn.Module; lrpdyn "
-        "architectures --template prints one to fill in), or one of torchvision's with --arch "
-        "torchvision:NAME"
+        f"architectures --template prints one to fill in){families}"
     )
 
 
@@ -224,7 +237,9 @@ def _resolve_named(
         read = None if fixed else _recognised(architecture, shapes, {**header.hints, **given})
         if read is None and not fixed and not given:
             continue
-        resolved = Resolved(_as_hinted(architecture, header), {**(read or {}), **given}, mapping)
+        resolved = Resolved(
+            _as_hinted(architecture, header), {**(read or {}), **given}, mapping=mapping
+        )
         differing = _differing(expected if fixed else _shapes_of(resolved), shapes)
         if not differing and (not mapping.prefix or len({m.prefix for m in proposed}) == 1):
             return resolved
@@ -356,12 +371,14 @@ def named(name: str) -> Architecture:
     registered = architectures()
     if name in registered:
         return registered[name]
-    if name.startswith(torchvision_models.PREFIX):
-        return torchvision_models.named(name)
+    for family in FAMILIES:
+        if name.startswith(family.prefix):
+            return family.named(name)
     if ":" not in name:
+        others = "".join(f", another of {f.owner} as {f.prefix}NAME" for f in FAMILIES)
         raise UsageError(
-            f"no architecture is called '{name}'; expected {', '.join(registered)}, another of "
-            "torchvision's as torchvision:NAME, or your own as MODULE:CALLABLE or FILE.py:CALLABLE"
+            f"no architecture is called '{name}'; expected {', '.join(registered)}{others}, or your "
+            "own as MODULE:CALLABLE or FILE.py:CALLABLE"
         )
     return own_architecture(name)
 

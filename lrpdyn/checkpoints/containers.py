@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import os
 import struct
 import zipfile
@@ -20,15 +21,16 @@ from lrpdyn.errors import CheckpointError
 from lrpdyn.files.ranged import Positioned
 
 ZIP = b"PK\x03\x04"
+COPY_AGAIN = "copy it again, or go on without it (--skip-bad)"
 
-_CHUNK = 1 << 20
+_LARGEST_JSON = 1 << 25
 #: Files up to this size are read in one go; of larger ones, only what is needed is read.
 _AT_ONCE = 1 << 26
 #: Weights hardly compress; a member that unpacks to more than this is made to fill the memory.
 _LARGEST_RATIO = 100
 _ALWAYS_ALLOWED = 1 << 20
 _LOCAL_HEADER = struct.Struct("<4s5H3I2H")
-#: What Python's zipfile raises on hostile directories, besides BadZipFile.
+#: What Python's zipfile raises on hostile directories, other than BadZipFile.
 _ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, KeyError, IndexError,
                struct.error, NotImplementedError, OverflowError, RuntimeError)  # fmt: skip
 
@@ -49,19 +51,12 @@ class _Range(Positioned):
         return found
 
 
-class _Memory(io.RawIOBase):
+class _Memory(Positioned):
     """Bytes in memory as a file; nothing is copied to make it one."""
 
     def __init__(self, content: memoryview) -> None:
-        super().__init__()
-        self._content, self._at = content, 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        self._at = offset
-        return self._at
+        super().__init__(len(content))
+        self._content = content
 
     def readinto(self, buffer: Any) -> int:
         found = self._content[self._at : self._at + len(buffer)]
@@ -71,7 +66,7 @@ class _Memory(io.RawIOBase):
 
 
 class Part(io.BufferedReader):
-    """A range of a file, as a file of its own.
+    """A range of a file, as a file itself.
 
     `read` never asks for more than is there: a length that a hostile file states must not decide
     how much memory is taken.
@@ -98,7 +93,7 @@ class Part(io.BufferedReader):
 
 @dataclass(frozen=True)
 class Payload:
-    """All bytes of a file: in memory, or `mapped` from a path, so that those looked at are read."""
+    """All bytes of a file: in memory, or `mapped` from a path, so that only those that are used are read."""
 
     content: memoryview
     mapped: Path | None = None
@@ -107,8 +102,14 @@ class Payload:
         """Return the bytes as a file."""
         return Part(_Memory(self.content), 0, len(self.content))
 
+    def sha256(self) -> str:
+        """Return the SHA-256 of the bytes."""
+        if self.mapped is not None:
+            return sha256_of(self.mapped)  # piece by piece: what is mapped would stay in memory
+        return hashlib.sha256(self.content).hexdigest()
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, kw_only=True)
 class Archive:
     """A zip archive: its members by name, and the file that they are in."""
 
@@ -195,9 +196,8 @@ def open_archive(file: Part, where: str) -> Archive:
         with zipfile.ZipFile(file) as archive:
             infos = archive.infolist()
     except _ZIP_ERRORS as error:
-        raise CheckpointError(
-            f"{where}: is a zip without its end, cut short or still being written; copy it again, "
-            "or go on without it (--skip-bad)"
+        raise damaged(
+            f"{where}: is a zip without its end, cut short or still being written"
         ) from error
     members = {info.filename: info for info in infos}
     if len(members) < len(infos):
@@ -205,7 +205,7 @@ def open_archive(file: Part, where: str) -> Archive:
         raise CheckpointError(
             f"{where}: is a zip that holds several members of one name; refused, save it again"
         )
-    return Archive(where, file, members)
+    return Archive(where=where, file=file, members=members)
 
 
 @contextmanager
@@ -253,21 +253,37 @@ def on_disk(path: Path) -> str:
         raise CheckpointError(f"{path}: cannot be read: {error.strerror or error}") from error
 
 
-def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file's bytes."""
+def sha256_of(*paths: Path) -> str:
+    """Return the SHA-256 of the bytes of files, one after the other, read piece by piece."""
     digest = hashlib.sha256()
-    for chunk in chunks(path):
-        digest.update(chunk)
+    for path in paths:
+        try:
+            with open(on_disk(path), "rb") as file:
+                hashlib.file_digest(file, lambda: digest)
+        except OSError as error:
+            raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from error
     return digest.hexdigest()
 
 
-def chunks(path: Path) -> Iterator[bytes]:
-    """Read a file piece by piece."""
+def read_json(path: Path) -> Any:
+    """Return the content of a JSON file of at most 32 MiB.
+
+    Raises
+    ------
+    CheckpointError
+        It cannot be read, or is no JSON.
+    """
+    with open_file(path) as file:
+        text = file.read(_LARGEST_JSON)
     try:
-        with open(on_disk(path), "rb") as file:
-            yield from iter(lambda: file.read(_CHUNK), b"")
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from error
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise damaged(f"{path}: is no JSON, cut short or damaged") from error
+
+
+def damaged(what: str) -> CheckpointError:
+    """Return the error that says `what` is wrong with a file, and what to do."""
+    return CheckpointError(f"{what}; {COPY_AGAIN}")
 
 
 def first_line(error: Exception) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from lrpdyn.checkpoints.model import Checkpoint, Header, LeftOut, Listing, Shapes, StepCandidate
 from lrpdyn.checkpoints.payload import OptimizerStateError
-from lrpdyn.checkpoints.readers import SUFFIXES, find_reader, read_header
+from lrpdyn.checkpoints.readers import find_reader, read_header, suffixes
 from lrpdyn.checkpoints.selection import Selection
 from lrpdyn.checkpoints.series import Found, order, same_weights
 from lrpdyn.checkpoints.settling import wait_for
@@ -20,9 +20,10 @@ from lrpdyn.errors import CheckpointError
 from lrpdyn.remote.path import RemotePath, as_path, each, matching
 
 Progress = Callable[[list[Path]], Iterable[Path]]
-#: Looks at an entry; what is given for it gets the usual look too, and may do without it.
-Look = Callable[[Path], "Found | LeftOut"]
-Looking = Callable[[Path, Look], "Found | LeftOut"]
+#: Reads the header of an entry.
+Reading = Callable[[Path], "Found | LeftOut"]
+#: What reads an entry instead; it gets the usual reading, which it may call.
+Instead = Callable[[Path, Reading], "Found | LeftOut"]
 
 _UNKNOWN = "holds no checkpoint of a known format"
 _FOLDER = "a folder"
@@ -34,7 +35,7 @@ _UNREAD = (
     (re.compile(r"[_.-](temp|tmp|part|partial|incomplete|lock)$"), "a hidden or temporary file"),
 )
 #: What a file is that is named so and holds no weights of a network.
-_BESIDE = (
+_OTHER = (
     (re.compile(r"(^|[_.-])(optimi[sz]er|optim)s?([_.-]|$)"), "an optimizer state"),
     (re.compile(r"(^|[_.-])(lr_)?scheduler([_.-]|$)"), "a scheduler state"),
     (re.compile(r"(^|[_.-])(rng_state|random_states?)([_.-]|$)"), "a random number state"),
@@ -48,9 +49,9 @@ _MOST_FOLDERS = 1000
 _DEEPEST = 3
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _Where:
-    """What was asked for, the entries found there, and the folder that links must not leave."""
+    """The requested place, its entries, and the folder that links must not leave."""
 
     name: str
     entries: list[Path]
@@ -64,7 +65,7 @@ def discover(
     trust: bool = False,
     selection: Selection | None = None,
     progress: Progress = iter,
-    looking: Looking | None = None,
+    instead: Instead | None = None,
 ) -> Listing:
     """Return the checkpoints of a folder (or glob) in order of their training step.
 
@@ -83,8 +84,8 @@ def discover(
         Which of the checkpoints, and which of their weights.
     progress
         Wraps the list of paths while they are read.
-    looking
-        Looks at each entry instead; other folders are then not entered.
+    instead
+        Reads each entry instead of the usual reading; other folders are then not entered.
 
     Raises
     ------
@@ -93,21 +94,19 @@ def discover(
     """
     chosen = selection or Selection(pattern=pattern)
     where = _entries(str(checkpoints))
-    found, left_out = _look_at_all(where, chosen, trust, progress, looking)
+    found, left_out = _read_all(where, chosen, trust, progress, instead)
     notes: list[str] = []
-    root = where.root if looking is None else None
+    root = where.root if instead is None else None
     if len(found) < 2 and not any(entry.bad for entry in left_out) and root is not None:
         deeper = _deeper(root, chosen, trust)
         if deeper is not None:
             notes.append(f"the checkpoints are in {deeper}")
             where = _entries(str(deeper))
-            found, left_out = _look_at_all(where, chosen, trust, progress)
+            found, left_out = _read_all(where, chosen, trust, progress)
     named_alike = {template(entry.path.name) for entry in found}
     left_out = [_judged(entry, named_alike, chosen) for entry in left_out]
-    if looking is None:  # who looks by itself knows what is being written
-        left_out, written = _settled(
-            left_out, lambda path: _look_at(path, where.root, chosen, trust)
-        )
+    if instead is None:  # otherwise the caller knows what is being written
+        left_out, written = _settled(left_out, lambda path: _read(path, where.root, chosen, trust))
         notes += [f"{entry.path.name} was being written, and was waited for" for entry in written]
         notes += [f"{entry.path.name} {_WRITTEN}: left out; the same command goes on with it later"
                   for entry in left_out if entry.reason == _WRITTEN]  # fmt: skip
@@ -120,18 +119,16 @@ def discover(
         notes.append(f"trusted: reading these checkpoints runs {', '.join(executed)}")
     everything = [*left_out, *others, *not_taken]
     return Listing(
-        _sharing_headers(taken),
-        tuple(sorted(everything, key=lambda entry: str(entry.path))),
-        unit,
-        tuple(notes),
-        tuple(same_weights(taken)),
+        checkpoints=_sharing_headers(taken),
+        left_out=tuple(sorted(everything, key=lambda entry: str(entry.path))),
+        unit=unit,
+        notes=tuple(notes),
+        same=tuple(same_weights(taken)),
     )
 
 
-def _settled(
-    left_out: Sequence[LeftOut], look: Callable[[Path], Found | LeftOut]
-) -> tuple[list[LeftOut], list[Found]]:
-    """Look again at what is bad and changed lately: a training job may have been writing it."""
+def _settled(left_out: Sequence[LeftOut], read: Reading) -> tuple[list[LeftOut], list[Found]]:
+    """Read again what is bad and changed lately: a training job may have been writing it."""
     settled = wait_for(entry.path for entry in left_out if entry.bad)
     kept: list[LeftOut] = []
     written: list[Found] = []
@@ -139,7 +136,7 @@ def _settled(
         if entry.path in settled.changing:
             kept.append(LeftOut(entry.path, _WRITTEN, step=entry.step))
             continue
-        again = look(entry.path) if entry.path in settled.still else entry
+        again = read(entry.path) if entry.path in settled.still else entry
         if isinstance(again, Found):
             written.append(again)
         else:
@@ -151,7 +148,7 @@ def _entries(where: str) -> _Where:
     folder = as_path(where)
     try:
         if folder.is_dir():
-            return _Where(where, sorted(folder.iterdir()), folder)
+            return _Where(name=where, entries=sorted(folder.iterdir()), root=folder)
         if folder.is_file():
             raise CheckpointError(
                 f"{where}: is a file; expected the folder that holds the checkpoints, or a glob in quotes"
@@ -163,24 +160,24 @@ def _entries(where: str) -> _Where:
         raise CheckpointError(f"{where}: cannot be listed: {reason}") from error
     if not paths:
         raise CheckpointError(f"{where}: no such folder, and no file matches it as a glob")
-    return _Where(where, paths, None)
+    return _Where(name=where, entries=paths, root=None)
 
 
-def _look_at_all(
+def _read_all(
     where: _Where,
     selection: Selection,
     trust: bool,
     progress: Progress,
-    looking: Looking | None = None,
+    instead: Instead | None = None,
 ) -> tuple[list[Found], list[LeftOut]]:
-    def look(path: Path) -> Found | LeftOut:
-        return _look_at(path, where.root, selection, trust)
+    def read(path: Path) -> Found | LeftOut:
+        return _read(path, where.root, selection, trust)
 
     found: list[Found] = []
     left_out: list[LeftOut] = []
     tables: dict[tuple[tuple[str, tuple[int, ...]], ...], Shapes] = {}
-    looked = each(look if looking is None else lambda path: looking(path, look), where.entries)
-    for _, entry in zip(progress(where.entries), looked, strict=True):
+    entries = each(read if instead is None else lambda path: instead(path, read), where.entries)
+    for _, entry in zip(progress(where.entries), entries, strict=True):
         if isinstance(entry, LeftOut):
             left_out.append(entry)
         else:
@@ -188,7 +185,7 @@ def _look_at_all(
     return found, left_out
 
 
-def _look_at(path: Path, root: Path | None, selection: Selection, trust: bool) -> Found | LeftOut:
+def _read(path: Path, root: Path | None, selection: Selection, trust: bool) -> Found | LeftOut:
     if not selection.matches(path):
         return LeftOut(path, f"does not match --pattern {selection.pattern}")
     reason = _left_out_unread(path, root, trust)
@@ -207,16 +204,17 @@ def _look_at(path: Path, root: Path | None, selection: Selection, trust: bool) -
     except OptimizerStateError:
         return LeftOut(path, "an optimizer state")
     except CheckpointError as error:
-        beside = _named_as(path, _BESIDE)
-        if beside is not None:
-            return LeftOut(path, beside)
-        bad = path.suffix in SUFFIXES or (is_folder and _is_numbered(path))
+        other = _named_as(path, _OTHER)
+        if other is not None:
+            return LeftOut(path, other)
+        bad = path.suffix in suffixes() or (is_folder and _is_numbered(path))
         return LeftOut(path, str(error), bad=bad)
-    return Found(path, reader.format, header, _candidates(path, header, in_glob=root is None))
+    candidates = _candidates(path, header, in_glob=root is None)
+    return Found(path=path, format=reader.format, header=header, candidates=candidates)
 
 
 def _left_out_unread(path: Path, root: Path | None, trust: bool) -> str | None:
-    """Return why an entry is left out before it is opened, or None if it is to be read."""
+    """Return why an entry is skipped before it is opened, or None if it is to be read."""
     if path.name.startswith(".") or path.name.endswith(_TEMPORARY):
         return "a hidden or temporary file"
     try:
@@ -246,7 +244,7 @@ def _named_as(path: Path, kinds: Sequence[tuple[re.Pattern[str], str]]) -> str |
 
 
 def _candidates(path: Path, header: Header, *, in_glob: bool) -> dict[str, StepCandidate]:
-    """Return the numbers that may be the step; ``runs/*/model.pt`` tells it by its folders."""
+    """Return the numbers that may be the step; those of ``runs/*/model.pt`` are in its folders."""
     name = path.name if path.is_dir() else path.stem
     found = step_candidates(name.removesuffix(".pth"), header)
     if not found and in_glob:
@@ -259,7 +257,7 @@ def _is_numbered(path: Path) -> bool:
 
 
 def _judged(entry: LeftOut, named_alike: set[str], selection: Selection) -> LeftOut:
-    """Call what is named like the checkpoints but cannot be read bad, and give it their step."""
+    """Return the entry as bad, with its step, where it is named like the checkpoints."""
     if not entry.bad and entry.reason != _UNKNOWN:
         return entry
     if not entry.bad and template(entry.path.name) not in named_alike:
@@ -283,7 +281,7 @@ def _sharing_shapes(
 
 
 def _sharing_headers(series: Sequence[Checkpoint]) -> tuple[Checkpoint, ...]:
-    """Keep one header of those that tell the same network, less what put them in order."""
+    """Keep one header for a network, without what put its checkpoints in order."""
     shared: list[Checkpoint] = []
     header: Header | None = None
     for checkpoint in series:
@@ -319,5 +317,5 @@ def _holds_series(folder: Path, selection: Selection, trust: bool) -> bool:
         where = _entries(str(folder))
     except CheckpointError:
         return False
-    found, left_out = _look_at_all(where, selection, trust, iter)
+    found, left_out = _read_all(where, selection, trust, iter)
     return len(found) + sum(entry.bad for entry in left_out) > 1

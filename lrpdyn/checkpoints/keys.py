@@ -17,7 +17,7 @@ _T = TypeVar("_T")
 
 #: What torch.compile, DataParallel, AveragedModel and FSDP put into keys, at any place.
 _WRAPPERS = frozenset(("_orig_mod", "module", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"))
-#: Copies of a network, and what is kept beside it: never what a prefix is looked for in.
+#: Copies of a network, and what is saved next to it: no prefix is taken from their keys.
 _BESIDE = re.compile(
     r"(?:.*[._])?(?:target|old|ema|averaged?|lagged)(?:[._].*)?|.*normalizer\..*|n_averaged"
     r"|(?:loss|criterion|metrics?|train_metrics|val_metrics|test_metrics)\..*"

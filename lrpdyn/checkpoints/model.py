@@ -1,16 +1,19 @@
-"""The plain data of this room: a checkpoint, what its header tells, what was left out."""
+"""The plain data of this room: the reader of a format, a checkpoint and its header, a listing."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Shapes = Mapping[str, tuple[int, ...]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StepCandidate:
     """A number that may be the step: its unit, and where it was read."""
 
@@ -21,7 +24,7 @@ class StepCandidate:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What a file tells without its weights being read.
+    """What is known of a file before its weights are read.
 
     `shapes` has the shape of every weight by its key; `hints` what else is known of the network
     (``activation``, ``observation_shape``, ``normalize_images``), as plain text and numbers;
@@ -31,6 +34,7 @@ class Header:
     """
 
     shapes: Shapes
+    _: KW_ONLY
     step: StepCandidate | None = None
     epoch: StepCandidate | None = None
     hints: Mapping[str, Any] = field(default_factory=dict)
@@ -49,7 +53,50 @@ class Choice:
     trust: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
+class Entry:
+    """A file's first bytes and the members of its archive, or the names in a folder."""
+
+    path: Path
+    _: KW_ONLY
+    head: bytes = b""
+    members: frozenset[str] = frozenset()
+    names: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reader:
+    """A checkpoint format.
+
+    Parameters
+    ----------
+    format
+        Its name.
+    recognise
+        Tells whether an entry is of this format, by its content, never by its name.
+    header, weights
+        Return the entry's header, read without its weights, and the weights by key.
+    files
+        The files that hold the weights.
+    digest
+        The SHA-256 of the weights' bytes, where it is not that of the `files`.
+    both
+        Gives weights and digest where one read serves both.
+    suffixes
+        File names that promise this format: one that cannot be read is bad, not merely skipped.
+    """
+
+    format: str
+    recognise: Callable[[Entry], bool]
+    header: Callable[[Path, Choice], Header]
+    weights: Callable[[Path, Choice], Mapping[str, Tensor]]
+    files: Callable[[Path], list[Path]] = lambda path: [path]
+    digest: Callable[[Path], str] | None = None
+    both: Callable[[Path, Choice], tuple[Mapping[str, Tensor], str]] | None = None
+    suffixes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Checkpoint:
     """One entry of the ordered series: a path and a step, no weights."""
 
@@ -66,21 +113,22 @@ class Checkpoint:
 class LeftOut:
     """An entry of the folder that is no part of the series, and why.
 
-    `bad` says that it should be part of it, and `step` where, as far as its name tells.
+    `bad` says that it should be part of it, and `step` at which step, if its name has one.
     """
 
     path: Path
     reason: str
+    _: KW_ONLY
     bad: bool = False
     step: int | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Listing:
-    """Every entry of a folder: the series in order of training, and what was left out.
+    """Every entry of a folder: the series in order of training, and what was skipped.
 
-    `notes` are for the user; `same` groups the steps that hold the same weights, as far as the
-    containers' checksums tell.
+    `notes` are for the user; `same` groups the steps that have the same weights by their
+    containers' checksums.
     """
 
     checkpoints: Sequence[Checkpoint]

@@ -1,4 +1,4 @@
-"""Where in a saved object the weights of the network are, and what else tells of the training.
+"""Where in a saved object the weights of the network are, and its step and epoch.
 
 All functions take the object itself or its outline: what counts as a tensor is what has a shape.
 """
@@ -12,7 +12,7 @@ from lrpdyn.checkpoints.model import StepCandidate
 from lrpdyn.checkpoints.pickles.pickled import Opaque
 from lrpdyn.errors import CheckpointError
 
-#: Where frameworks keep the weights beside other things, the surest first.
+#: Where frameworks keep the weights among other things, the surest first.
 _USUAL = ("state_dict", "model_state_dict", "model", "model_weights", "module", "network", "net",
           "weights", "params")  # fmt: skip
 _AVERAGED = ("state_dict_ema", "model_ema", "ema_state_dict", "model_ema_state_dict", "ema_model",
@@ -71,7 +71,7 @@ def locate(found: Any, weights: str, where: str) -> tuple[str, Mapping[str, Any]
 
 
 def follow(found: Any, path: str) -> Any:
-    """Return what is at a `path` of `found`."""
+    """Return the value at a `path` of `found`."""
     for key in filter(None, path.split("/")):
         found = found[int(key)] if isinstance(found, list | tuple) else found[key]
     return found
@@ -109,23 +109,24 @@ def described(found: Any) -> str:
 
 
 def step_of(found: Any) -> StepCandidate | None:
-    """Return the step that a saved object tells of."""
+    """Return the step that a saved object names, if any."""
     for place in (found, _get(found, "meta"), _get(found, "extra_state")):
         for key in _STEPS:
             if is_count(value := _get(place, key)):
-                return StepCandidate(value, "steps", key)
+                return StepCandidate(value=value, unit="steps", source=key)
     history = _get(found, "optimizer_history")  # fairseq
-    if isinstance(history, list) and history and is_count(_get(history[-1], "num_updates")):
-        return StepCandidate(history[-1]["num_updates"], "steps", "num_updates")
+    updates = _get(history[-1], "num_updates") if isinstance(history, list) and history else None
+    if isinstance(updates, int) and is_count(updates):
+        return StepCandidate(value=updates, unit="steps", source="num_updates")
     return None
 
 
 def epoch_of(found: Any) -> StepCandidate | None:
-    """Return the epoch that a saved object tells of."""
+    """Return the epoch that a saved object names, if any."""
     for place in (found, _get(found, "meta")):
         for key in _EPOCHS:
             if is_count(value := _get(place, key)):
-                return StepCandidate(value, "epochs", key)
+                return StepCandidate(value=value, unit="epochs", source=key)
     return None
 
 

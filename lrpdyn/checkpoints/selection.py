@@ -16,7 +16,7 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True)
 class Selection:
-    """What the user asked for.
+    """The checkpoints that the user requests.
 
     Parameters
     ----------
@@ -54,11 +54,11 @@ class Selection:
         return asdict(self)
 
     def matches(self, path: Path) -> bool:
-        """Tell whether an entry's name is one of those asked for."""
+        """Tell whether an entry's name is one of those requested."""
         return self.pattern is None or fnmatch.fnmatch(path.name, self.pattern)
 
     def outside(self, step: int) -> str | None:
-        """Return why a step is not asked for, or None if it is."""
+        """Return why a step is not requested, or None if it is."""
         if self.since is not None and step < self.since:
             return f"before --since {self.since}"
         if self.until is not None and step > self.until:

@@ -19,7 +19,7 @@ _SPECIAL = re.compile(r"(^|[^a-z])(best|last|latest|final)([^a-z]|$)", re.I)
 _VERSION = re.compile(r"-v(\d+)$")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
     """A checkpoint, and the numbers that may be its step, by their source."""
 
@@ -68,7 +68,7 @@ def order(
 
 
 def same_weights(ordered: Sequence[Checkpoint]) -> list[tuple[int, ...]]:
-    """Return the groups of steps whose weights are equal, as far as checksums tell."""
+    """Return the groups of steps whose weights are equal, by their checksums."""
     steps: dict[str, list[int]] = {}
     for checkpoint in ordered:
         if checkpoint.header.fingerprint is not None:
@@ -101,7 +101,7 @@ def _with_usable_numbers(found: Sequence[Found]) -> list[Found]:
 def _steps(numbered: Sequence[Found], where: str) -> dict[Path, StepCandidate]:
     """Return the step of each entry, all from one source or at least in one unit."""
     for source in SOURCES[:-1]:
-        if _tells_all(source, numbered):
+        if _count(source, numbered) == len(numbered):
             return {entry.path: entry.candidates[source] for entry in numbered}
     for sources in (("file", "label"), ("file epoch", "epoch")):
         steps = {entry.path: _first(entry, sources) for entry in numbered}
@@ -110,10 +110,6 @@ def _steps(numbered: Sequence[Found], where: str) -> dict[Path, StepCandidate]:
     _check_units(numbered, where)
     source = max(SOURCES, key=lambda source: (_count(source, numbered), -SOURCES.index(source)))
     return {e.path: e.candidates[source] for e in numbered if source in e.candidates}
-
-
-def _tells_all(source: str, numbered: Sequence[Found]) -> bool:
-    return _count(source, numbered) == len(numbered)
 
 
 def _count(source: str, numbered: Sequence[Found]) -> int:
@@ -130,8 +126,8 @@ def _check_units(numbered: Sequence[Found], where: str) -> None:
         if len(units) == 1:
             only.setdefault(units.pop(), entry)
     if len(only) > 1:
-        told = ", ".join(f"{entry.path.name} in {unit}" for unit, entry in sorted(only.items()))
-        raise CheckpointError(f"{where}: steps in different units: {told}; choose with --pattern")
+        mixed = ", ".join(f"{entry.path.name} in {unit}" for unit, entry in sorted(only.items()))
+        raise CheckpointError(f"{where}: steps in different units: {mixed}; choose with --pattern")
 
 
 def _first(entry: Found, sources: Iterable[str]) -> StepCandidate | None:
@@ -151,7 +147,12 @@ def _check_one_series(series: Sequence[Found], where: str) -> None:
 
 def _checkpoint(entry: Found, candidate: StepCandidate, weights: str) -> Checkpoint:
     return Checkpoint(
-        candidate.value, entry.path, entry.format, candidate.source, entry.header, weights=weights
+        step=candidate.value,
+        path=entry.path,
+        format=entry.format,
+        step_source=candidate.source,
+        header=entry.header,
+        weights=weights,
     )
 
 

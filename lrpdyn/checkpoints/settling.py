@@ -1,4 +1,4 @@
-"""Files that a training job may be writing right now: told by their size and time, and waited for."""
+"""Files that a training job may still be writing: recognised by size and time, and waited for."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 #: A file that has not changed for so many seconds is not being written; one that changes for longer
 #: than the second is not waited for. Clients of NFS see sizes and times some seconds late.
 QUIET, PATIENCE = 3.0, 30.0
-_LOOK_AGAIN = 0.2
+_INTERVAL = 0.2
 
 _Stamp = tuple[int, int]
 
@@ -39,7 +39,7 @@ def wait_for(paths: Iterable[Path]) -> Settled:
     changed = {path: started - max(age, 0.0) for path, age in ages.items() if age < QUIET}
     still: list[Path] = []
     while changed and time.monotonic() - started < PATIENCE:
-        time.sleep(min(_LOOK_AGAIN, QUIET / 2))
+        time.sleep(min(_INTERVAL, QUIET / 2))
         for path in list(changed):
             stamp = _stamp(path)
             if stamp != stamps[path]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Container
 
-_AGAIN = "copy it again, or go on without it (--skip-bad)"
+from lrpdyn.checkpoints.containers import COPY_AGAIN
+
 _CONVERT = "only PyTorch's weights can be explained: save them as a state_dict"
 
 _BEGINNINGS: tuple[tuple[bytes, str], ...] = (
@@ -25,10 +26,10 @@ _BEGINNINGS: tuple[tuple[bytes, str], ...] = (
 _PAGES = (b"<!doctype html", b"<html", b"<head", b"<?xml")
 
 
-def what_it_is(head: bytes, name: str) -> str | None:
+def kind_of_file(head: bytes, name: str) -> str | None:
     """Return what a file is that begins with `head`, and what to do, or None if it is not known."""
     if not head.strip(b"\0"):
-        return f"begins with nothing but zeros: its writing was cut off; {_AGAIN}"
+        return f"begins with nothing but zeros: its writing was cut off; {COPY_AGAIN}"
     for beginning, meaning in _BEGINNINGS:
         if head.startswith(beginning):
             return meaning
@@ -50,7 +51,7 @@ def what_it_is(head: bytes, name: str) -> str | None:
     return None
 
 
-def what_archive(members: Container[str]) -> str | None:
+def kind_of_archive(members: Container[str]) -> str | None:
     """Return what a zip with these members is, and what to do, or None if it is not known."""
     if "parameters" in members and "parameter_list" in members:
         return (
@@ -66,7 +67,7 @@ def what_archive(members: Container[str]) -> str | None:
     return None
 
 
-def what_folder(names: Container[str]) -> str | None:
+def kind_of_folder(names: Container[str]) -> str | None:
     """Return what a folder that holds `names` is, or None if it is not known."""
     if "saved_model.pb" in names or "keras_metadata.pb" in names:
         return f"is a TensorFlow SavedModel; {_CONVERT}"

@@ -37,18 +37,21 @@ def step_candidates(stem: str, header: Header) -> dict[str, StepCandidate]:
     for pattern, unit in _LABELLED:
         labelled = pattern.search(cleaned)
         if labelled:
-            found["label"] = StepCandidate(int(labelled[1]), unit, "name")
+            found["label"] = StepCandidate(value=int(labelled[1]), unit=unit, source="name")
             break
     rounded = _ROUND.search(stem)
     if rounded and "label" not in found:
         value = round(float(rounded[1]) * _FACTORS[rounded[2].lower()])
-        found["label"] = StepCandidate(value, "steps", "name")
+        found["label"] = StepCandidate(value=value, unit="steps", source="name")
     epoch = _EPOCH.search(cleaned)
     if epoch:
-        found["epoch"] = StepCandidate(int(epoch[1] or epoch[2]), "epochs", "name")
+        value = int(epoch[1] or epoch[2])
+        found["epoch"] = StepCandidate(value=value, unit="epochs", source="name")
     numbers = re.findall(r"\d+", cleaned)
     if numbers:
-        found["number"] = StepCandidate(int(numbers[-1]), header.counter, "name (last number)")
+        found["number"] = StepCandidate(
+            value=int(numbers[-1]), unit=header.counter, source="name (last number)"
+        )
     return {source: number for source, number in found.items() if number.value < 1 << 62}
 
 

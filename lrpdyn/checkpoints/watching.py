@@ -1,8 +1,8 @@
 """A folder that checkpoints are being written into: which of its entries are whole.
 
-It is looked at again and again, which works on network file systems too. An entry counts once its
-size and time have stood still from one look to another and its container has its end; entries that
-stay as they are are read once.
+The folder is listed again and again, which works on network file systems too. An entry counts once
+its size and time have not changed between two listings and its container is complete. An entry that
+does not change is read once.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from lrpdyn.checkpoints import settling
-from lrpdyn.checkpoints.discovery import Look, Looking, discover
+from lrpdyn.checkpoints.discovery import Instead, Reading, discover
 from lrpdyn.checkpoints.model import LeftOut, Listing
 from lrpdyn.checkpoints.selection import Selection
 from lrpdyn.checkpoints.series import Found
 
-#: Why an entry is left out that does not stand still.
+#: Why an entry is skipped that still changes.
 WRITTEN = "is being written"
 #: The size and time (ns) of every file of an entry.
 Stamp = tuple[tuple[str, int, int], ...]
@@ -32,7 +32,7 @@ class Watch:
     where
         A folder, or a glob.
     still
-        Seconds for which an entry must have stood still.
+        Seconds for which an entry must not have changed.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Watch:
     def look(self) -> Listing:
         """Return the checkpoints that are whole and have a number in their name.
 
-        Others (``latest``, ``best``) are copies that are written again and again: they are looked at
+        Others (``latest``, ``best``) are copies that are written again and again: they are read
         when all has ended.
         """
         listing = self._discovered(self._numbered)
@@ -62,12 +62,14 @@ class Watch:
         """Tell whether a checkpoint at `step` or after it was seen, whole or damaged for good."""
         return step is not None and self._newest >= step
 
-    def _discovered(self, looking: Looking) -> Listing:
+    def _discovered(self, instead: Instead) -> Listing:
         is_glob = not Path(self.where).is_dir() and any(char in self.where for char in "*?[")
         if is_glob and not glob.glob(self.where):
-            return Listing((), (), "steps")  # nothing matches it yet, or just now
+            return Listing(
+                checkpoints=(), left_out=(), unit="steps"
+            )  # nothing matches it yet, or just now
         listing = discover(
-            self.where, selection=self._selection, trust=self._trust, looking=looking
+            self.where, selection=self._selection, trust=self._trust, instead=instead
         )
         after = [
             entry.step
@@ -86,13 +88,13 @@ class Watch:
         """Call an entry bad, as long as it stays as it is."""
         self._known[path] = self._stamps[path][0], LeftOut(path, reason, bad=True)
 
-    def _numbered(self, path: Path, look: Look) -> Found | LeftOut:
-        found = self._still(path, look)
+    def _numbered(self, path: Path, read: Reading) -> Found | LeftOut:
+        found = self._still(path, read)
         if not any(char.isdigit() for char in path.name):
             return LeftOut(path, "its name has no number: looked at when following ends")
         return found
 
-    def _still(self, path: Path, look: Look) -> Found | LeftOut:
+    def _still(self, path: Path, read: Reading) -> Found | LeftOut:
         stamp, now = _stamp(path), time.monotonic()
         before, since = self._stamps.get(path, ((), now))
         if stamp != before:
@@ -102,12 +104,12 @@ class Watch:
             return LeftOut(path, WRITTEN)
         known = self._known.get(path)
         if known is None or known[0] != stamp:
-            known = self._known[path] = stamp, look(path)
+            known = self._known[path] = stamp, read(path)
         return known[1]
 
 
 def _stamp(path: Path) -> Stamp:
-    """Return the stamp of an entry; empty where it is gone, or changes while it is looked at."""
+    """Return the stamp of an entry; empty where it is gone, or changes meanwhile."""
     try:
         files = sorted(path.rglob("*")) if path.is_dir() else [path]
         found = []

@@ -18,7 +18,7 @@ def command(form: str, template: bool) -> None:
     if template:
         click.echo(files("lrpdyn.architectures").joinpath("template.py").read_text(), nl=False)
         return
-    from lrpdyn.architectures.registry import architectures
+    from lrpdyn.architectures.registry import FAMILIES, architectures
 
     rows = [
         {
@@ -34,6 +34,6 @@ def command(form: str, template: bool) -> None:
     width = max(len(str(row["name"])) for row in rows)
     for row in rows:
         click.echo(f"{row['name']:<{width}}  heads {', '.join(row['heads']):<14}  {row['source']}")
-    click.echo(
-        f"{'torchvision:NAME':<{width}}  heads {'logits':<14}  any of torchvision's classifiers"
-    )
+    for family in FAMILIES:
+        name = f"{family.prefix}NAME"
+        click.echo(f"{name:<{width}}  heads {'logits':<14}  any of {family.owner} classifiers")

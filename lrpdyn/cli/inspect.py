@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,7 +13,10 @@ from lrpdyn.cli import options
 from lrpdyn.cli.imports import loading
 from lrpdyn.files.text import printable
 
-#: So many entries that are left out for one reason are listed, then they are counted.
+if TYPE_CHECKING:
+    from lrpdyn.checkpoints.model import Checkpoint
+
+#: So many entries that are skipped for one reason are listed, the others are counted.
 _MOST_ALIKE = 10
 
 
@@ -38,8 +41,7 @@ def command(checkpoints: str, form: str, trust: bool, quiet: bool, **selection: 
         trust=trust,
         progress=lambda paths: tqdm(paths, disable=True if quiet else None, leave=False),
     )
-    row = _describer()
-    rows = [row(checkpoint) for checkpoint in listing.checkpoints]
+    rows = _rows(listing.checkpoints)
     left_out = [
         {"path": str(entry.path), "reason": entry.reason, "bad": entry.bad}
         for entry in listing.left_out
@@ -90,36 +92,39 @@ def _print_left_out(left_out: Sequence[dict[str, Any]]) -> None:
             click.echo(printable(f"left out: {count - bad - _MOST_ALIKE} more: {reason}"), err=True)
 
 
-def _describer() -> Callable[[Any], dict[str, Any]]:
-    """Return a function that makes a row of a checkpoint; alike ones are recognised once."""
-    from lrpdyn.architectures.registry import resolve
-    from lrpdyn.errors import ArchitectureError
-
+def _rows(checkpoints: Sequence[Checkpoint]) -> list[dict[str, Any]]:
+    """Return a row for each checkpoint; checkpoints of the same shapes are recognised once."""
     known: dict[tuple[int, str], tuple[str, str | None]] = {}
-
-    def architecture(checkpoint: Any) -> tuple[str, str | None]:
-        try:
-            resolved = resolve(None, {}, checkpoint.header, checkpoint.path.name)
-        except ArchitectureError as error:
-            return "unknown", str(error)
-        return resolved.architecture.name, None
-
-    def row(checkpoint: Any) -> dict[str, Any]:
+    rows = []
+    for checkpoint in checkpoints:
         header = checkpoint.header
         # Tables of shapes are shared by a series, and live as long as its listing.
         key = (id(header.shapes), repr(header.hints))
         if key not in known:
-            known[key] = architecture(checkpoint)
+            known[key] = _architecture(checkpoint)
         name, problem = known[key]
-        return {
-            "step": checkpoint.step,
-            "path": str(checkpoint.path),
-            "format": checkpoint.format,
-            "architecture": name,
-            "problem": problem,
-            "step_source": checkpoint.step_source,
-            "aliases": [str(path) for path in checkpoint.aliases],
-            "weights": header.weights,
-        }
+        rows.append(
+            {
+                "step": checkpoint.step,
+                "path": str(checkpoint.path),
+                "format": checkpoint.format,
+                "architecture": name,
+                "problem": problem,
+                "step_source": checkpoint.step_source,
+                "aliases": [str(path) for path in checkpoint.aliases],
+                "weights": header.weights,
+            }
+        )
+    return rows
 
-    return row
+
+def _architecture(checkpoint: Checkpoint) -> tuple[str, str | None]:
+    """Return the name of the architecture that is recognised, and why none is."""
+    from lrpdyn.architectures.registry import resolve
+    from lrpdyn.errors import ArchitectureError
+
+    try:
+        resolved = resolve(None, {}, checkpoint.header, checkpoint.path.name)
+    except ArchitectureError as error:
+        return "unknown", str(error)
+    return resolved.architecture.name, None

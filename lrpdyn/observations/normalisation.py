@@ -110,10 +110,11 @@ def from_file(path: Path, *, trust: bool) -> Statistics:
     ObservationError
         The file holds no such statistics, or is not trusted.
     """
+    from lrpdyn.checkpoints.formats import arrays
     from lrpdyn.checkpoints.readers import find_reader, read_weights
 
     reader = find_reader(path)
-    if reader is not None and reader.format == "arrays":
+    if reader is arrays.READER:
         return _vec_normalize(path, trust=trust)
     if reader is None:
         raise ObservationError(

@@ -150,7 +150,7 @@ def _explain(parcel: Parcel, block: Sequence[int]) -> Outcomes:
             _made.clear()
             torch.set_num_threads(1)
             values = open_values(parcel.folder / "observations.npy")
-            listing = Listing(parcel.checkpoints, (), "steps")
+            listing = Listing(checkpoints=parcel.checkpoints, left_out=(), unit="steps")
             job = job_of(parcel.description, listing, values, parcel.held, parcel.folder)
             _made[parcel.name] = BlockWorker(job, parcel.question)
         return _made[parcel.name](block)

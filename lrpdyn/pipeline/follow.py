@@ -15,7 +15,7 @@ from typing import Any
 
 from lrpdyn.api import Run, open_run
 from lrpdyn.checkpoints.model import Listing
-from lrpdyn.checkpoints.readers import SUFFIXES
+from lrpdyn.checkpoints.readers import suffixes
 from lrpdyn.checkpoints.watching import WRITTEN, Watch
 from lrpdyn.errors import ArchitectureError, CheckpointError, UsageError
 from lrpdyn.explain.explanation import Question
@@ -235,7 +235,7 @@ class _Followed:
         late += [
             f"{entry.path.name} ({WRITTEN})"
             for entry in listing.left_out
-            if entry.reason == WRITTEN and entry.path.suffix in SUFFIXES
+            if entry.reason == WRITTEN and entry.path.suffix in suffixes()
         ]
         if late:
             more = f" and {len(late) - 3} more" if len(late) > 3 else ""

@@ -93,6 +93,14 @@ def save_shard(
     return finish_manifest(job.folder, {**manifest, "checkpoints": entries})
 
 
+def _checkpoint(entry: Mapping[str, Any], weights: str) -> Checkpoint:
+    """Return the checkpoint of an entry of a manifest, as far as reading it again needs."""
+    return Checkpoint(
+        step=entry["step"], path=as_path(entry["path"]), format=entry["format"], step_source="",
+        header=Header({}), weights=weights,
+    )  # fmt: skip
+
+
 def open_shard(path: Path) -> ExplainedShard:
     """Open a shard.
 
@@ -125,13 +133,20 @@ def open_shard(path: Path) -> ExplainedShard:
             path=path,
             manifest=manifest,
             checkpoints=tuple(
-                Checkpoint(e["step"], as_path(e["path"]), e["format"], "", Header({}), (), weights)
+                Checkpoint(
+                    step=e["step"],
+                    path=as_path(e["path"]),
+                    format=e["format"],
+                    step_source="",
+                    header=Header({}),
+                    weights=weights,
+                )
                 for e in entries
             ),
             begin=entries[0]["index"],
             count=found["count"],
             description=Description.from_dict(found["description"]),
-            listing=Listing((), left_out, manifest["unit"], (), same),
+            listing=Listing(checkpoints=(), left_out=left_out, unit=manifest["unit"], same=same),
             reasons={e["step"]: e["reason"] for e in entries if e["status"] == "bad"},
         )
     except (OSError, ValueError, TypeError, KeyError, IndexError) as error:

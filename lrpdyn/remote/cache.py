@@ -1,6 +1,6 @@
 """Byte ranges of remote files, kept in a local folder of bounded size.
 
-A range is a file of its own, ``KEY/START-END``, that appears whole or not at all: processes share
+Each range is a file, ``KEY/START-END``, that appears whole or not at all: processes share
 the folder without locks, and one that finds a range gone fetches it again.
 """
 
@@ -22,7 +22,7 @@ Fetch = Callable[[int, int], tuple[int, bytes]]
 
 _DEFAULT_SIZE = "10GB"
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
-#: So many bytes are fetched by one request, at most; they are held in memory.
+#: So many bytes are fetched by one request, at most; they are in memory meanwhile.
 _PIECE = 1 << 26
 
 
@@ -34,13 +34,13 @@ class RangeCache:
     folder
         Where they are kept.
     limit
-        Bytes that may be kept: files whose last use is longest ago are let go first. What is being
+        Bytes that may be kept: files whose last use is longest ago are removed first. What is being
         read stays, so one file may take more.
     """
 
     def __init__(self, folder: Path, limit: int) -> None:
         self.folder, self.limit = folder, limit
-        self._unchecked = limit  # so that the first range that is kept makes it look at the folder
+        self._unchecked = limit  # so that the first range that is kept makes it measure the folder
 
     def read(self, key: str, start: int, end: int, fetch: Fetch) -> bytes:
         """Return the bytes from `start` to `end` of the file `key`; what is missing is fetched."""
@@ -58,15 +58,15 @@ class RangeCache:
         return copy
 
     def used(self, key: str) -> None:
-        """Note that a file is being read: it is let go after those that are not."""
+        """Note that a file is being read: it is removed after those that are not."""
         with contextlib.suppress(FileNotFoundError):
             os.utime(self.folder / key)
 
     def _pieces(self, key: str, start: int, end: int, fetch: Fetch) -> Iterator[bytes]:
         kept = self._kept(key)
         while start < end:
-            held = next((one for one in kept if one[0] <= start < one[1]), None)
-            if held is None:
+            range_kept = next((one for one in kept if one[0] <= start < one[1]), None)
+            if range_kept is None:
                 with self._locked(key):
                     kept, known = self._kept(key), kept
                     if kept != known:
@@ -77,15 +77,15 @@ class RangeCache:
                 piece = payload[start - begins : until - begins]
                 kept = self._kept(key)
             else:
-                until = min(end, held[1])
+                until = min(end, range_kept[1])
                 try:
-                    with self._path(key, *held).open("rb") as file:
-                        file.seek(start - held[0])
+                    with self._path(key, *range_kept).open("rb") as file:
+                        file.seek(start - range_kept[0])
                         piece = file.read(until - start)
                 except FileNotFoundError:
                     piece = b""
-                if not piece:  # another process has let it go
-                    kept.remove(held)
+                if not piece:  # another process has removed it
+                    kept.remove(range_kept)
                     continue
             yield piece
             start += len(piece)
@@ -105,12 +105,12 @@ class RangeCache:
         return self.folder / key / f"{start}-{end}"
 
     def _keep(self, key: str, start: int, payload: bytes) -> None:
-        with contextlib.suppress(FileNotFoundError):  # another process lets the file go
+        with contextlib.suppress(FileNotFoundError):  # another process removes the file
             self._write(self._path(key, start, start + len(payload)), [payload])
         self._unchecked += len(payload)
         if self._unchecked >= self.limit // 20:
             self._unchecked = 0
-            self._let_go(but=key)
+            self._remove_oldest(but=key)
 
     def _write(self, path: Path, pieces: Iterable[bytes]) -> None:
         """Make a file of pieces, whole or not at all."""
@@ -147,7 +147,7 @@ class RangeCache:
         lock = self.folder / key / ".lock"
         descriptor = None
         while descriptor is None:
-            with self._writing(), contextlib.suppress(FileNotFoundError):  # let go in between
+            with self._writing(), contextlib.suppress(FileNotFoundError):  # removed in between
                 lock.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
                 descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
         try:
@@ -157,7 +157,7 @@ class RangeCache:
         finally:
             os.close(descriptor)
 
-    def _let_go(self, *, but: str) -> None:
+    def _remove_oldest(self, *, but: str) -> None:
         """Remove what was used longest ago, until nine tenths of what may be kept are left."""
         entries = []
         for name in os.listdir(self.folder):

@@ -28,7 +28,7 @@ _BLOCK, _LARGEST_BLOCK = 1 << 15, 1 << 22
 #: Headers that are read at a time.
 _AT_ONCE = 16
 
-#: What is known from listings, so that a file is not asked for twice.
+#: What is known from listings, so that no file is looked up twice.
 _known: dict[str, store.Entry] = {}
 _listed: dict[str, frozenset[str]] = {}
 
@@ -141,12 +141,12 @@ class RemotePath(PosixPath):
 
 
 class _RangedFile(Positioned):
-    """A remote file that is read by ranges, large ones as they are asked for."""
+    """A remote file that is read by ranges; a large range is fetched as it is requested."""
 
     def __init__(self, key: str, size: int, fetch: Callable[[int, int], tuple[int, bytes]]) -> None:
         super().__init__(size)
         self._key, self._fetch, self._start = key, fetch, 0
-        self._held, self._ahead = b"", _BLOCK
+        self._block, self._ahead = b"", _BLOCK
 
     def readinto(self, buffer: Any) -> int:
         wanted = max(0, min(len(buffer), self._size - self._at))
@@ -154,20 +154,20 @@ class _RangedFile(Positioned):
         if wanted >= _BLOCK:
             buffer[:wanted] = _cache().read(self._key, self._at, end, self._fetch)
         elif wanted:
-            if not self._start <= self._at <= end <= self._start + len(self._held):
-                self._hold(end)
+            if not self._start <= self._at <= end <= self._start + len(self._block):
+                self._fetch_block(end)
             at = self._at - self._start
-            buffer[:wanted] = self._held[at : at + wanted]
+            buffer[:wanted] = self._block[at : at + wanted]
         self._at = end
         return wanted
 
-    def _hold(self, end: int) -> None:
+    def _fetch_block(self, end: int) -> None:
         """Fetch the block that is being read, and more of what is read from start to end."""
         start = self._at - self._at % _BLOCK
-        follows = start == self._start + len(self._held) > 0
+        follows = start == self._start + len(self._block) > 0
         self._ahead = min(2 * self._ahead, _LARGEST_BLOCK) if follows else _BLOCK
         until = min(self._size, max(start + self._ahead, end))
-        self._held = _cache().read(self._key, start, until, self._fetch)
+        self._block = _cache().read(self._key, start, until, self._fetch)
         self._start = start
 
 

@@ -1,4 +1,4 @@
-"""What fsspec is asked for: listings, facts and byte ranges; its errors in one line."""
+"""Listings, facts and byte ranges from fsspec; its errors in one line."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ _lock = threading.Lock()
 _opened: dict[tuple[int, str, str], Any] = {}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Entry:
     """A file or folder of a store.
 
-    `modified` is in ns since 1970; stores tell seconds, and the rest is made from the file's
+    `modified` is in ns since 1970; stores know seconds, and the rest is made from the file's
     version (its ETag), so that it differs where the file does.
     """
 
@@ -42,7 +42,7 @@ class Entry:
 
 
 def listing(url: str) -> dict[str, Entry]:
-    """Return what is in a folder, by name.
+    """Return the entries of a folder by name.
 
     Raises
     ------
@@ -60,7 +60,7 @@ def listing(url: str) -> dict[str, Entry]:
 
 
 def look_up(url: str) -> Entry | None:
-    """Return what is at an address now, or None."""
+    """Return the entry at an address now, or None."""
     try:
         with _reaching(url):
             store = _store(url)
@@ -99,7 +99,7 @@ def gives_ranges_at_once(url: str) -> bool:
 
 
 def _store(url: str) -> Any:
-    """Return fsspec's file system for an address; a forked process needs one of its own."""
+    """Return fsspec's file system for an address; a forked process needs its own."""
     parts = urlsplit(url)
     key = (os.getpid(), parts.scheme, parts.netloc)
     with _lock:
@@ -126,7 +126,8 @@ def _entry(store: Any, info: Mapping[str, Any]) -> Entry:
     seconds = int(_seconds(changed))
     version = version or str(seconds)
     modified = seconds * 10**9 + zlib.crc32(version.encode()) % 10**9
-    return Entry(folder, int(info.get("size") or 0), modified, version)
+    size = int(info.get("size") or 0)
+    return Entry(folder=folder, size=size, modified=modified, version=version)
 
 
 def _seconds(changed: Any) -> float:

@@ -2,31 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 
 from lrpdyn.checkpoints.discovery import discover
-from lrpdyn.checkpoints.model import Header, StepCandidate
-from lrpdyn.checkpoints.readers import read_header, read_weights
-from lrpdyn.checkpoints.steps import step_candidates
 from lrpdyn.errors import CheckpointError
 
 WEIGHTS = {"0.weight": torch.ones(2, 2), "0.bias": torch.zeros(2)}
-
-
-class Canary:
-    """A pickle that creates a file when it is executed."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return os.mkdir, (str(self.path),)
 
 
 def test_steps_are_ordered_as_numbers(mlp_folder: Path) -> None:
@@ -41,46 +26,6 @@ def test_stable_baselines3_steps_come_from_the_file(ppo_folder: Path, tmp_path: 
     listing = discover(tmp_path)
     assert [checkpoint.step for checkpoint in listing.checkpoints] == [0, 16, 32, 48]
     assert {checkpoint.step_source for checkpoint in listing.checkpoints} == {"num_timesteps"}
-
-
-@pytest.mark.parametrize("key", [None, "state_dict", "model_state_dict", "model"])
-@pytest.mark.parametrize("legacy", [True, False])
-def test_state_dicts_bare_and_nested(tmp_path: Path, key: str | None, legacy: bool) -> None:
-    content = WEIGHTS if key is None else {key: WEIGHTS, "global_step": 7, "epoch": 1}
-    path = tmp_path / "a.cleanrl_model"
-    torch.save(content, path, _use_new_zipfile_serialization=not legacy)
-    assert dict(read_header(path, "torch").shapes) == {"0.weight": (2, 2), "0.bias": (2,)}
-    weights, _ = read_weights(path, "torch")
-    assert torch.equal(weights["0.weight"], WEIGHTS["0.weight"])
-    if key:
-        header = read_header(path, "torch")
-        assert header.step == StepCandidate(7, "steps", "global_step")
-        assert header.epoch == StepCandidate(1, "epochs", "epoch")
-
-
-@pytest.mark.parametrize(
-    ("stem", "source", "value"),
-    [
-        ("rl_model_500_steps", "label", 500),
-        ("epoch=3-step=1200-v1", "label", 1200),
-        ("checkpoint_iter_77", "label", 77),
-        ("model_epoch_12", "epoch", 12),
-        ("agent-2024-05-01-300", "number", 300),
-        ("ppo_loss=3.210_40", "number", 40),
-        ("100k", "label", 100_000),
-        ("ppo-2.5M", "label", 2_500_000),
-        ("500_checkpoint", "label", 500),
-        ("a1b2c3d4e5_7", "number", 7),
-        ("PongNoFrameskip-v4", None, None),
-        ("best", None, None),
-    ],
-)
-def test_step_from_the_name(stem: str, source: str | None, value: int | None) -> None:
-    found = step_candidates(stem, Header({}))
-    if source is None:
-        assert found == {}
-    else:
-        assert found[source].value == value
 
 
 def test_left_out_with_a_reason(mlp_folder: Path) -> None:
@@ -131,21 +76,6 @@ def test_damaged_files_are_bad_and_keep_their_step(mlp_folder: Path, ppo_folder:
     assert "cut short" in bad["net_5.pt"].reason
     assert "empty" in bad["net_6.pt"].reason
     assert all("\n" not in entry.reason for entry in bad.values())
-
-
-def test_a_pickle_that_runs_code_is_refused_unless_trusted(tmp_path: Path) -> None:
-    canary = tmp_path / "executed"
-    folder = tmp_path / "ckpts"
-    folder.mkdir()
-    for step in (1, 2):
-        torch.save({"state_dict": WEIGHTS, "extra": Canary(canary)}, folder / f"net_{step}.pt")
-    (reason, _) = (entry.reason for entry in discover(folder).bad)
-    assert ".mkdir" in reason
-    assert "--trust" in reason
-    assert not canary.exists()
-    weights, _ = read_weights(folder / "net_1.pt", "torch", trust=True)
-    assert canary.is_dir()
-    assert set(weights) == set(WEIGHTS)
 
 
 def test_several_series_ask_for_a_pattern(mlp_folder: Path) -> None:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import torch
 from torch import Tensor
 
-from lrpdyn.architectures.frameworks.catch import Catch
+from lrpdyn.architectures.frameworks.catch import CatchNetwork
 from lrpdyn.architectures.registry import load_weights, resolve
 from lrpdyn.checkpoints.keys import KeyMapping, candidates
 from lrpdyn.checkpoints.model import Header
@@ -68,7 +66,7 @@ def test_two_networks_that_fit_ask_for_a_prefix() -> None:
 
 
 def test_recognition_never_takes_a_part_for_the_whole() -> None:
-    agent = Catch(channels=1, actions=3).state_dict()
+    agent = CatchNetwork(channels=1, actions=3).state_dict()
     whole = {**under("model.", agent), **under("model_target.", agent)}
     resolved = resolve(None, {}, header(whole), "here")
     assert (resolved.architecture.name, resolved.mapping.prefix) == ("catch", "model.")
@@ -100,20 +98,3 @@ def test_the_plainest_is_proposed_first() -> None:
     shapes = {key: tuple(value.shape) for key, value in under("model.", WEIGHTS).items()}
     proposed = list(candidates(shapes, whole=True))
     assert [mapping.prefix for mapping in proposed] == ["", "model."]
-
-
-def test_several_architectures_that_fit_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    from lrpdyn.architectures import registry
-
-    ours = registry.Architecture("net-a", Net, lambda shapes, hints: {})
-    also = registry.Architecture("net-b", Net, lambda shapes, hints: {})
-    monkeypatch.setattr(registry, "ARCHITECTURES", {"net-a": ours, "net-b": also})
-    resolved = resolve(None, {}, header(dict(WEIGHTS)), "here")
-    assert (resolved.architecture.name, resolved.also) == ("net-a", ("net-b",))
-
-
-def test_shapes_that_no_weight_can_have_are_not_recognised(tmp_path: Path) -> None:
-    for key in ("policy.weight", "features.0.weight", "network.7.weight", "action_net.weight"):
-        strange = Header({key: (), "value.weight": (), "value_net.weight": (), "actor.weight": ()})
-        with pytest.raises(ArchitectureError):
-            resolve(None, {}, strange, "here")

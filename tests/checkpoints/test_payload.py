@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from lrpdyn.checkpoints.payload import OptimizerStateError, epoch_of, follow, locate, step_of
 from lrpdyn.errors import CheckpointError
 from tests.checkpoints.layouts import adam
-from tests.checkpoints.networks import Net, states
+from tests.checkpoints.networks import states
 
 A, B = states((1,))[1], states((2,))[2]
 
@@ -73,23 +71,3 @@ def test_steps_and_epochs(found: Any, step: int | None, epoch: int | None) -> No
     found_step, found_epoch = step_of(found), epoch_of(found)
     assert (found_step and found_step.value) == step
     assert (found_epoch and found_epoch.value) == epoch
-
-
-def test_a_trusted_module_is_read_and_told(tmp_path: Path) -> None:
-    from lrpdyn.checkpoints.discovery import discover
-    from lrpdyn.checkpoints.readers import read_header, read_weights
-
-    for step in (1, 2):
-        torch.manual_seed(step)
-        torch.save({"net": Net(), "step": step}, tmp_path / f"net_{step}.pt")
-    assert len(discover(tmp_path).bad) == 2
-    listing = discover(tmp_path, trust=True)
-    assert [checkpoint.step for checkpoint in listing.checkpoints] == [1, 2]
-    (note,) = listing.notes
-    assert note.startswith("trusted: reading these checkpoints runs")
-    assert "Net" in note
-    header = read_header(tmp_path / "net_2.pt", "torch", trust=True)
-    weights, _ = read_weights(tmp_path / "net_2.pt", "torch", trust=True)
-    assert {key: tuple(value.shape) for key, value in weights.items()} == dict(header.shapes)
-    torch.manual_seed(2)
-    assert torch.equal(weights["head.weight"], Net().head.weight)

@@ -15,7 +15,7 @@ from PIL import Image
 
 import lrpdyn
 from lrpdyn.checkpoints.discovery import discover
-from lrpdyn.checkpoints.signatures import what_it_is
+from lrpdyn.checkpoints.signatures import kind_of_file
 from lrpdyn.errors import CheckpointError
 from tests.checkpoints.layouts import adam
 from tests.checkpoints.networks import Net, architecture, observations, states
@@ -132,4 +132,4 @@ def test_folders_of_other_kinds(members: tuple[str, ...], says: str, tmp_path: P
 
 def test_pickles_and_weights_are_not_taken_for_flax() -> None:
     for protocol in range(2, 6):
-        assert what_it_is(pickle.dumps({"a": 1}, protocol), "a.pkl") is None
+        assert kind_of_file(pickle.dumps({"a": 1}, protocol), "a.pkl") is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,16 @@ from tests.cli.processes import lrpdyn
 
 def test_what_is_registered_is_listed(tmp_path: Path) -> None:
     assert "cleanrl-ppo-atari" in lrpdyn("architectures", cwd=tmp_path).stdout
+
+
+def test_all_are_listed_with_their_heads(tmp_path: Path) -> None:
+    listed = json.loads(lrpdyn("architectures", "--format", "json", cwd=tmp_path).stdout)
+    heads = {row["name"]: row["heads"] for row in listed}
+    assert heads["cleanrl-ppg-procgen"] == ["policy", "value", "auxiliary-value"]
+    assert heads["mlp"] == ["logits"]
+    lines = lrpdyn("architectures", cwd=tmp_path).stdout.splitlines()
+    assert [line.split()[0] for line in lines] == [*heads, "torchvision:NAME"]
+    assert lines[-1].endswith("heads logits          any of torchvision's classifiers")
 
 
 def test_the_template_is_a_network_that_works(tmp_path: Path) -> None:

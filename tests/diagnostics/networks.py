@@ -61,7 +61,7 @@ def loaded_of(
 def checkpoint(folder: Path, step: int, network: nn.Module) -> Checkpoint:
     path = folder / f"net_{step}.pt"
     torch.save(network.state_dict(), path)
-    return Checkpoint(step, path, "torch", "name", Header({}))
+    return Checkpoint(step=step, path=path, format="torch", step_source="name", header=Header({}))
 
 
 def small(

@@ -83,7 +83,13 @@ def test_what_is_put_in_comes_out() -> None:
     added(records, 20, reason="its outputs hold NaN", status="not_finite", relevance_finite=False,
           target=[None, 1, 2, 0], score=[None, 1.0, 2.0, 3.0], batch_size=32,
           outputs=[[None] * UNITS] * SAMPLES)  # fmt: skip
-    checkpoint = Checkpoint(15, Path("series/net_15.pt"), "state_dict", "file", Header({}))
+    checkpoint = Checkpoint(
+        step=15,
+        path=Path("series/net_15.pt"),
+        format="state_dict",
+        step_source="file",
+        header=Header({}),
+    )
     records.add_bad(checkpoint, "cannot be read")
     assert len(records) == 3
     assert records.explained == 2

@@ -14,6 +14,8 @@ from lrpdyn.checkpoints.model import Shapes
 class CatchNetwork(nn.Module):
     """Policy and value on shared features of `channels` stacked pictures of 24 x 24 pixels."""
 
+    heads = ("policy", "value")
+
     def __init__(self, channels: int = 2, actions: int = 3) -> None:
         super().__init__()
         self.features = nn.Sequential(
@@ -33,12 +35,6 @@ class CatchNetwork(nn.Module):
         features = self.features(observations)
         return self.policy(features), self.value(features)
 
-
-class Catch(CatchNetwork):
-    """The demo's network, with a path for each of its heads."""
-
-    heads = ("policy", "value")
-
     def path(self, head: str) -> nn.Module:
         """Return the layers from the observation to the outputs of `head`."""
         return nn.Sequential(self.features, self.policy if head == "policy" else self.value)
@@ -51,4 +47,10 @@ def _recognise(shapes: Shapes, hints: Mapping[str, Any]) -> Arguments | None:
     return {"channels": first[1], "actions": policy[0]}
 
 
-ARCHITECTURE = Architecture("catch", Catch, _recognise, OUTSIDE, "lrpdyn demo")
+ARCHITECTURE = Architecture(
+    name="catch",
+    factory=CatchNetwork,
+    recognise=_recognise,
+    preprocessing=OUTSIDE,
+    source="lrpdyn demo",
+)

@@ -8,7 +8,7 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lrpdyn.architectures.model import UNKNOWN, Architecture, Arguments
+from lrpdyn.architectures.model import Architecture, Arguments
 from lrpdyn.architectures.places import place
 from lrpdyn.checkpoints.model import Shapes
 
@@ -56,5 +56,8 @@ def _recognise(shapes: Shapes, hints: Mapping[str, Any]) -> Arguments | None:
 
 
 ARCHITECTURE = Architecture(
-    "cifar-cnn", CifarCNN, _recognise, UNKNOWN, "two convolutions, two linear layers"
+    name="cifar-cnn",
+    factory=CifarCNN,
+    recognise=_recognise,
+    source="two convolutions, two linear layers",
 )

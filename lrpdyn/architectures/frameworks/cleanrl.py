@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
 
 from lrpdyn.architectures.model import INSIDE, Architecture, Arguments
-from lrpdyn.architectures.nature_cnn import channels_of, convolutions
+from lrpdyn.architectures.nature_cnn import convolutions, q_arguments
 from lrpdyn.architectures.orthogonal import orthogonal
 from lrpdyn.checkpoints.model import Shapes
 
@@ -59,32 +60,22 @@ class QNetwork(nn.Module):
 
 
 def _recognise(shapes: Shapes, hints: Mapping[str, Any], *, last: str) -> Arguments | None:
-    channels = channels_of(shapes, "network.0")
-    linear, output = shapes.get("network.7.weight"), shapes.get(f"{last}.weight")
-    if channels is None or linear is None or output is None or "atoms" in shapes:
-        return None
-    features, convolved = linear
-    return {
-        "channels": channels,
-        "convolved": convolved,
-        "features": features,
-        "actions": output[0],
-    }
+    return None if "atoms" in shapes else q_arguments(shapes, "network.0", "network.7", last)
 
 
 ARCHITECTURES = (
     Architecture(
-        "cleanrl-ppo-atari",
-        ActorCritic,
-        lambda shapes, hints: _recognise(shapes, hints, last="actor"),
-        INSIDE,
-        "cleanrl/ppo_atari.py",
+        name="cleanrl-ppo-atari",
+        factory=ActorCritic,
+        recognise=partial(_recognise, last="actor"),
+        preprocessing=INSIDE,
+        source="cleanrl/ppo_atari.py",
     ),
     Architecture(
-        "cleanrl-dqn-atari",
-        QNetwork,
-        lambda shapes, hints: _recognise(shapes, hints, last="network.9"),
-        INSIDE,
-        "cleanrl/dqn_atari.py",
+        name="cleanrl-dqn-atari",
+        factory=QNetwork,
+        recognise=partial(_recognise, last="network.9"),
+        preprocessing=INSIDE,
+        source="cleanrl/dqn_atari.py",
     ),
 )

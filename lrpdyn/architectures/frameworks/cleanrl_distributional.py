@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from lrpdyn.architectures.frameworks.cleanrl import DivideBy255
 from lrpdyn.architectures.model import INSIDE, Architecture, Arguments
-from lrpdyn.architectures.nature_cnn import channels_of, convolutions
+from lrpdyn.architectures.nature_cnn import convolutions, q_arguments
 from lrpdyn.architectures.noisy import NoisyLinear
 from lrpdyn.architectures.outputs import AtomMean, Dueling
 from lrpdyn.checkpoints.model import Shapes
@@ -65,35 +65,36 @@ def _noisy(inputs: int, features: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(NoisyLinear(inputs, features), nn.ReLU(), NoisyLinear(features, outputs))
 
 
-def _recognise(
-    shapes: Shapes, hints: Mapping[str, Any], *, support: str, first: str, last: str
-) -> Arguments | None:
-    channels = channels_of(shapes, "network.0")
-    atoms, linear, output = shapes.get(support), shapes.get(first), shapes.get(last)
-    if channels is None or atoms is None or linear is None or output is None:
+def _per_action(found: Arguments | None, atoms: tuple[int, ...] | None) -> Arguments | None:
+    """Return the arguments for outputs that are `atoms` of each action."""
+    if found is None or atoms is None:
         return None
-    return {
-        "channels": channels,
-        "convolved": linear[1],
-        "features": linear[0],
-        "actions": output[0] // atoms[0],
-        "n_atoms": atoms[0],
-    }
+    return {**found, "actions": found["actions"] // atoms[0], "n_atoms": atoms[0]}
 
 
 def _recognise_c51(shapes: Shapes, hints: Mapping[str, Any]) -> Arguments | None:
-    last = {"first": "network.7.weight", "last": "network.9.weight"}
-    return _recognise(shapes, hints, support="atoms", **last)
+    found = q_arguments(shapes, "network.0", "network.7", "network.9")
+    return _per_action(found, shapes.get("atoms"))
 
 
 def _recognise_rainbow(shapes: Shapes, hints: Mapping[str, Any]) -> Arguments | None:
-    head = {"first": "advantage_head.0.weight_mu", "last": "advantage_head.2.weight_mu"}
-    return _recognise(shapes, hints, support="support", **head)
+    layers = ("network.0", "advantage_head.0", "advantage_head.2")
+    return _per_action(q_arguments(shapes, *layers, weight="weight_mu"), shapes.get("support"))
 
 
 ARCHITECTURES = (
-    Architecture("cleanrl-c51-atari", C51, _recognise_c51, INSIDE, "cleanrl/c51_atari.py"),
     Architecture(
-        "cleanrl-rainbow-atari", Rainbow, _recognise_rainbow, INSIDE, "cleanrl/rainbow_atari.py"
+        name="cleanrl-c51-atari",
+        factory=C51,
+        recognise=_recognise_c51,
+        preprocessing=INSIDE,
+        source="cleanrl/c51_atari.py",
+    ),
+    Architecture(
+        name="cleanrl-rainbow-atari",
+        factory=Rainbow,
+        recognise=_recognise_rainbow,
+        preprocessing=INSIDE,
+        source="cleanrl/rainbow_atari.py",
     ),
 )

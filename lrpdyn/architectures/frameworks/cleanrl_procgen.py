@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -51,13 +52,7 @@ class Agent(nn.Module):
 
     heads: tuple[str, ...] = ("policy", "value")
 
-    def __init__(
-        self,
-        channels: list[int],
-        convolved: int,
-        features: int,
-        actions: int,
-    ) -> None:
+    def __init__(self, channels: list[int], convolved: int, features: int, actions: int) -> None:
         super().__init__()
         sequences = [ConvSequence(*pair) for pair in pairwise(channels)]
         linear = (nn.Flatten(), nn.ReLU(), nn.Linear(convolved, features), nn.ReLU())
@@ -101,17 +96,17 @@ def _recognise(shapes: Shapes, hints: Mapping[str, Any], *, auxiliary: bool) -> 
 
 ARCHITECTURES = (
     Architecture(
-        "cleanrl-ppo-procgen",
-        Agent,
-        lambda shapes, hints: _recognise(shapes, hints, auxiliary=False),
-        INSIDE,
-        "cleanrl/ppo_procgen.py",
+        name="cleanrl-ppo-procgen",
+        factory=Agent,
+        recognise=partial(_recognise, auxiliary=False),
+        preprocessing=INSIDE,
+        source="cleanrl/ppo_procgen.py",
     ),
     Architecture(
-        "cleanrl-ppg-procgen",
-        PhasicAgent,
-        lambda shapes, hints: _recognise(shapes, hints, auxiliary=True),
-        INSIDE,
-        "cleanrl/ppg_procgen.py",
+        name="cleanrl-ppg-procgen",
+        factory=PhasicAgent,
+        recognise=partial(_recognise, auxiliary=True),
+        preprocessing=INSIDE,
+        source="cleanrl/ppg_procgen.py",
     ),
 )

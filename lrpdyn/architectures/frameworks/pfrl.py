@@ -15,13 +15,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lrpdyn.architectures.model import OUTSIDE, Architecture, Arguments
-from lrpdyn.architectures.nature_cnn import channels_of
 from lrpdyn.architectures.nature_cnn import convolutions as nature
+from lrpdyn.architectures.nature_cnn import q_arguments
 from lrpdyn.architectures.noisy import NoisyPair
 from lrpdyn.architectures.outputs import AtomMean, Dueling
+from lrpdyn.architectures.places import place
 from lrpdyn.checkpoints.model import Shapes
 
-_EXAMPLES = "pfrl/examples/atari"
+_EXAMPLES, _FUNCTIONS = "pfrl/examples/atari", "pfrl.q_functions"
 
 
 def _linear(inputs: int, outputs: int, noisy: bool) -> nn.Module:
@@ -62,11 +63,9 @@ class DQN(nn.Module):
         noisy: bool = False,
     ) -> None:
         super().__init__()
-        body = nn.Module()
-        body.layers = _convolutions(channels, small)
-        body.output = _linear(convolved, features, noisy)
-        self.add_module("0", body)
-        self.add_module("1", _linear(features, actions, noisy))
+        place(self, "0.layers", _convolutions(channels, small))
+        place(self, "0.output", _linear(convolved, features, noisy))
+        place(self, "1", _linear(features, actions, noisy))
 
     def path(self, head: str) -> nn.Module:
         """Return the layers from the observation to the Q values."""
@@ -87,25 +86,19 @@ class DuelingDQN(nn.Module):
         super().__init__()
         self.conv_layers = _convolutions(channels)
         for name, outputs in (("a_stream", actions), ("v_stream", 1)):
-            stream = nn.Module()
-            stream.hidden_layers = nn.ModuleList([_linear(convolved, features, noisy)])
-            stream.output = _linear(features, outputs, noisy)
-            self.add_module(name, stream)
+            hidden = nn.ModuleList([_linear(convolved, features, noisy)])
+            place(self, f"{name}.hidden_layers", hidden)
+            place(self, f"{name}.output", _linear(features, outputs, noisy))
         self._actions = actions
 
     def path(self, head: str) -> nn.Module:
         """Return the layers from the observation to the Q values."""
-        value, advantage = (
-            nn.Sequential(
-                self.get_submodule(f"{name}.hidden_layers.0"),
-                nn.ReLU(),
-                self.get_submodule(f"{name}.output"),
-            )
-            for name in ("v_stream", "a_stream")
-        )
-        return nn.Sequential(
-            _Convolved(self.conv_layers), Dueling(value, advantage, self._actions)
-        )  # fmt: skip
+        streams = Dueling(self._stream("v_stream"), self._stream("a_stream"), self._actions)
+        return nn.Sequential(_Convolved(self.conv_layers), streams)
+
+    def _stream(self, name: str) -> nn.Module:
+        hidden, output = (self.get_submodule(f"{name}.{n}") for n in ("hidden_layers.0", "output"))
+        return nn.Sequential(hidden, nn.ReLU(), output)
 
 
 class _Half(nn.Module):
@@ -171,95 +164,67 @@ class ActorCritic(nn.Module):
     def __init__(self, channels: int, convolved: int, features: int, actions: int) -> None:
         super().__init__()
         body = (*nature(channels), nn.Linear(convolved, features), nn.ReLU())
-        for index, layer in enumerate(body):
-            self.add_module(str(index), layer)
-        self._body = len(body)
-        branched = nn.Module()
-        branched.child_modules = nn.ModuleList(
-            [nn.Sequential(nn.Linear(features, actions)), nn.Linear(features, 1)]
-        )
-        self.add_module(str(self._body), branched)
+        place(self, "", nn.Sequential(*body))
+        branches = [nn.Sequential(nn.Linear(features, actions)), nn.Linear(features, 1)]
+        place(self, "9.child_modules", nn.ModuleList(branches))
 
     def path(self, head: str) -> nn.Module:
         """Return the layers from the observation to the outputs of `head`."""
-        body = [self.get_submodule(str(index)) for index in range(self._body)]
-        branch = self.heads.index(head)
-        return nn.Sequential(*body, self.get_submodule(f"{self._body}.child_modules.{branch}"))
+        branch = self.get_submodule(f"9.child_modules.{self.heads.index(head)}")
+        return nn.Sequential(*list(self.children())[:-1], branch)
 
 
-def _weight(shapes: Shapes, layer: str) -> tuple[tuple[int, ...], bool] | None:
-    """Return the shape of a linear layer's (mean) weights, and whether it is noisy."""
-    for name, noisy in ((f"{layer}.weight", False), (f"{layer}.mu.weight", True)):
-        if len(shapes.get(name, ())) == 2:
-            return shapes[name], noisy
-    return None
-
-
-def _arguments(shapes: Shapes, channels: int | None, hidden: str, output: str) -> Arguments | None:
-    first, last = _weight(shapes, hidden), _weight(shapes, output)
-    if channels is None or first is None or last is None:
+def _arguments(
+    shapes: Shapes, first: str, hidden: str, output: str, *, filters: int = 32
+) -> Arguments | None:
+    noisy = f"{hidden}.mu.weight" in shapes
+    weight = "mu.weight" if noisy else "weight"
+    if len(shapes.get(f"{output}.{weight}", ())) != 2:
         return None
-    (features, convolved), noisy = first
-    return {
-        "channels": channels,
-        "convolved": convolved,
-        "features": features,
-        "actions": last[0][0],
-        **({"noisy": True} if noisy else {}),
-    }
+    found = q_arguments(shapes, first, hidden, output, weight=weight, filters=filters)
+    return {**found, "noisy": True} if found and noisy else found
 
 
 def _recognise_dqn(shapes: Shapes, hints: Mapping[str, Any]) -> Arguments | None:
-    first = shapes.get("0.layers.0.weight", ())
-    small = len(first) == 4 and (first[0], *first[2:]) == (16, 8, 8)
-    channels = first[1] if small else channels_of(shapes, "0.layers.0")
-    found = _arguments(shapes, channels, "0.output", "1")
-    return None if found is None else {**found, **({"small": True} if small else {})}
+    layers = ("0.layers.0", "0.output", "1")
+    small = _arguments(shapes, *layers, filters=16)
+    return _arguments(shapes, *layers) if small is None else {**small, "small": True}
 
 
 def _recognise_dueling(shapes: Shapes, hints: Mapping[str, Any]) -> Arguments | None:
-    channels = channels_of(shapes, "conv_layers.0")
-    return _arguments(shapes, channels, "a_stream.hidden_layers.0", "a_stream.output")
+    return _arguments(shapes, "conv_layers.0", "a_stream.hidden_layers.0", "a_stream.output")
 
 
 def _recognise_distributional(shapes: Shapes, hints: Mapping[str, Any]) -> Arguments | None:
-    channels = channels_of(shapes, "conv_layers.0")
-    found, value = (
-        _arguments(shapes, channels, "main_stream", "a_stream"),
-        _weight(shapes, "v_stream"),
-    )
-    if found is None or value is None:
+    found = _arguments(shapes, "conv_layers.0", "main_stream", "a_stream")
+    if found is None:
         return None
-    atoms = value[0][0]
+    atoms, _ = shapes["v_stream.mu.weight" if "noisy" in found else "v_stream.weight"]
     support = {"n_atoms": atoms, "v_min": -10.0, "v_max": 10.0}
     return {**found, "actions": found["actions"] // atoms, **support}
 
 
 def _recognise_actor_critic(shapes: Shapes, hints: Mapping[str, Any]) -> Arguments | None:
-    return _arguments(shapes, channels_of(shapes, "0"), "7", "9.child_modules.0.0")
+    return _arguments(shapes, "0", "7", "9.child_modules.0.0")
 
 
-ARCHITECTURES = (
-    Architecture("pfrl-dqn-atari", DQN, _recognise_dqn, OUTSIDE, f"{_EXAMPLES}/train_dqn_ale.py"),
+ARCHITECTURES = tuple(
     Architecture(
-        "pfrl-dueling-dqn-atari",
-        DuelingDQN,
-        _recognise_dueling,
-        OUTSIDE,
-        "pfrl.q_functions.DuelingDQN",
-    ),
-    Architecture(
-        "pfrl-rainbow-atari",
-        DistributionalDuelingDQN,
-        _recognise_distributional,
-        OUTSIDE,
-        "pfrl.q_functions.DistributionalDuelingDQN",
-    ),
-    Architecture(
-        "pfrl-ppo-atari",
-        ActorCritic,
-        _recognise_actor_critic,
-        OUTSIDE,
-        f"{_EXAMPLES}/train_ppo_ale.py",
-    ),
+        name=f"pfrl-{name}-atari",
+        factory=factory,
+        recognise=recognise,
+        preprocessing=OUTSIDE,
+        source=source,
+    )
+    for name, factory, recognise, source in (
+        ("dqn", DQN, _recognise_dqn, f"{_EXAMPLES}/train_dqn_ale.py"),
+        ("dueling-dqn", DuelingDQN, _recognise_dueling, f"{_FUNCTIONS}.DuelingDQN"),
+        (
+            "rainbow",
+            DistributionalDuelingDQN,
+            _recognise_distributional,
+            f"{_FUNCTIONS}.DistributionalDuelingDQN",
+        ),
+        ("ppo", ActorCritic, _recognise_actor_critic, f"{_EXAMPLES}/train_ppo_ale.py"),
+    )
 )

@@ -2,7 +2,7 @@
 
 Observations are scaled and normalised by the running mean and standard deviation of the
 checkpoint inside of the network. The activation and the scale are not among the weights but in the
-``config.json`` beside the checkpoints.
+``config.json`` next to the checkpoints.
 """
 
 from __future__ import annotations
@@ -251,5 +251,9 @@ def _channels(shapes: Shapes, head: str, residual: bool) -> list[int] | None:
 
 
 ARCHITECTURE = Architecture(
-    "sample-factory", ActorCritic, _recognise, INSIDE, "sample_factory.model.actor_critic"
+    name="sample-factory",
+    factory=ActorCritic,
+    recognise=_recognise,
+    preprocessing=INSIDE,
+    source="sample_factory.model.actor_critic",
 )

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from lrpdyn.architectures.mlp import chain_sizes, perceptron
+from lrpdyn.architectures.mlp import activation_of, chain_sizes, perceptron
 from lrpdyn.architectures.model import OUTSIDE, Architecture, Arguments, Preprocessing
-from lrpdyn.architectures.nature_cnn import channels_of, convolutions
+from lrpdyn.architectures.nature_cnn import convolutions, features_of
 from lrpdyn.architectures.orthogonal import orthogonal
 from lrpdyn.checkpoints.model import Shapes
 
@@ -142,31 +142,20 @@ class DQN(nn.Module):
         return nn.Sequential(*self.q_net.path("q_net"))
 
 
-@dataclass(frozen=True)
-class Features:
-    """The arguments of an extractor, and how many features it gives."""
-
-    arguments: Arguments
-    features: int | None
+def extractor_of(shapes: Shapes, extractor: str) -> Arguments | None:
+    """Return the arguments of the NatureCNN called `extractor`, None where there is none."""
+    return features_of(shapes, f"{extractor}.cnn.0", f"{extractor}.linear.0")
 
 
-def features_of(shapes: Shapes, extractor: str) -> Features:
-    """Return what the weights tell of the NatureCNN called `extractor`."""
-    channels = channels_of(shapes, f"{extractor}.cnn.0")
-    linear = shapes.get(f"{extractor}.linear.0.weight")
-    if channels is None or linear is None:
-        return Features({}, None)
-    return Features({"channels": channels, "convolved": linear[1]}, linear[0])
+def _convolved_of(shapes: Shapes, extractor: str, *, images: bool) -> Arguments | None:
+    """Return the arguments ``channels`` and ``convolved`` for `images`, else none.
 
-
-def has_other_extractor(shapes: Shapes, found: Features) -> bool:
-    """Tell whether there is a feature extractor with weights that is no NatureCNN."""
-    return found.features is None and any("features_extractor." in key for key in shapes)
-
-
-def activation_of(hints: Mapping[str, Any]) -> Arguments:
-    """Return the activation as an argument, where the file tells it."""
-    return {"activation": hints["activation"].lower()} if "activation" in hints else {}
+    None where the weights are of the other kind, or of an extractor that is no NatureCNN.
+    """
+    if not images:
+        return None if any("features_extractor." in key for key in shapes) else {}
+    found = extractor_of(shapes, extractor)
+    return found and {name: found[name] for name in ("channels", "convolved")}
 
 
 def _recognise_actor_critic(
@@ -174,14 +163,12 @@ def _recognise_actor_critic(
 ) -> Arguments | None:
     if "action_net.weight" not in shapes or "value_net.weight" not in shapes:
         return None
-    found = features_of(shapes, "features_extractor")
-    if (found.features is not None) != images or has_other_extractor(shapes, found):
+    convolved = _convolved_of(shapes, "features_extractor", images=images)
+    if convolved is None:
         return None
     extractors = [name for name in EXTRACTORS if f"{name}.linear.0.weight" in shapes]
-    return {
-        **layer_arguments(shapes, hints),
-        **({"extractors": extractors, **found.arguments} if images else {}),
-    }
+    named = {"extractors": extractors} if images else {}
+    return {**layer_arguments(shapes, hints), **named, **convolved}
 
 
 def layer_arguments(shapes: Shapes, hints: Mapping[str, Any]) -> Arguments:
@@ -201,43 +188,38 @@ def layer_arguments(shapes: Shapes, hints: Mapping[str, Any]) -> Arguments:
     }
 
 
-def _recognise_dqn(shapes: Shapes, hints: Mapping[str, Any], *, images: bool) -> Arguments | None:
-    layers = chain_sizes(shapes, "q_net.q_net")
-    found = features_of(shapes, "q_net.features_extractor")
-    if layers is None or (found.features is not None) != images:
+def recognise_value_network(
+    shapes: Shapes, hints: Mapping[str, Any], *, network: str, images: bool
+) -> Arguments | None:
+    """Return the arguments of the `ValueNetwork` called `network`."""
+    layers = chain_sizes(shapes, f"{network}.{network}")
+    convolved = _convolved_of(shapes, f"{network}.features_extractor", images=images)
+    if layers is None or convolved is None:
         return None
-    if has_other_extractor(shapes, found):
-        return None
-    return {"layers": layers, **activation_of(hints), **found.arguments}
+    return {"layers": layers, **activation_of(hints), **convolved}
+
+
+def images_and_flat(
+    name: str,
+    factory: Callable[..., nn.Module],
+    recognise: Callable[..., Arguments | None],
+    source: str,
+) -> tuple[Architecture, Architecture]:
+    """Return the architectures NAME-cnn, for images, and NAME-mlp, for flat observations."""
+    images, flat = (
+        Architecture(
+            name=f"{name}-{kind}",
+            factory=factory,
+            recognise=partial(recognise, images=kind == "cnn"),
+            preprocessing=preprocessing,
+            source=source,
+        )
+        for kind, preprocessing in (("cnn", OUTSIDE), ("mlp", FLAT))
+    )
+    return images, flat
 
 
 ARCHITECTURES = (
-    Architecture(
-        "sb3-cnn",
-        ActorCritic,
-        lambda shapes, hints: _recognise_actor_critic(shapes, hints, images=True),
-        OUTSIDE,
-        _SOURCE,
-    ),
-    Architecture(
-        "sb3-mlp",
-        ActorCritic,
-        lambda shapes, hints: _recognise_actor_critic(shapes, hints, images=False),
-        FLAT,
-        _SOURCE,
-    ),
-    Architecture(
-        "sb3-dqn-cnn",
-        DQN,
-        lambda shapes, hints: _recognise_dqn(shapes, hints, images=True),
-        OUTSIDE,
-        _SOURCE,
-    ),
-    Architecture(
-        "sb3-dqn-mlp",
-        DQN,
-        lambda shapes, hints: _recognise_dqn(shapes, hints, images=False),
-        FLAT,
-        _SOURCE,
-    ),
+    *images_and_flat("sb3", ActorCritic, _recognise_actor_critic, _SOURCE),
+    *images_and_flat("sb3-dqn", DQN, partial(recognise_value_network, network="q_net"), _SOURCE),
 )

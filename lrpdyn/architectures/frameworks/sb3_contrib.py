@@ -8,19 +8,15 @@ from typing import Any
 from torch import nn
 
 from lrpdyn.architectures.frameworks.sb3 import (
-    FLAT,
     ValueNetwork,
-    activation_of,
-    features_of,
-    has_other_extractor,
+    images_and_flat,
+    recognise_value_network,
 )
-from lrpdyn.architectures.mlp import chain_sizes
-from lrpdyn.architectures.model import OUTSIDE, Architecture, Arguments
+from lrpdyn.architectures.model import Arguments
 from lrpdyn.architectures.outputs import QuantileMean
 from lrpdyn.checkpoints.model import Shapes
 from lrpdyn.errors import ArchitectureError
 
-_SOURCE = "sb3_contrib.qrdqn.policies"
 #: What QRDQNPolicy takes where nothing is said.
 _N_QUANTILES = 200
 
@@ -75,31 +71,13 @@ class QRDQN(nn.Module):
 
 
 def _recognise(shapes: Shapes, hints: Mapping[str, Any], *, images: bool) -> Arguments | None:
-    layers = chain_sizes(shapes, "quantile_net.quantile_net")
-    found = features_of(shapes, "quantile_net.features_extractor")
-    if layers is None or (found.features is not None) != images:
+    found = recognise_value_network(shapes, hints, network="quantile_net", images=images)
+    if found is None:
         return None
-    if has_other_extractor(shapes, found):
-        return None
-    known = {"n_quantiles": hints["n_quantiles"]} if "n_quantiles" in hints else {}
-    if not known and hints.get("n_actions"):
-        known = {"n_quantiles": layers[-1] // hints["n_actions"]}
-    return {"layers": layers, **activation_of(hints), **found.arguments, **known}
+    if "n_quantiles" in hints:
+        return {**found, "n_quantiles": hints["n_quantiles"]}
+    actions = hints.get("n_actions")
+    return {**found, "n_quantiles": found["layers"][-1] // actions} if actions else found
 
 
-ARCHITECTURES = (
-    Architecture(
-        "sb3-qrdqn-cnn",
-        QRDQN,
-        lambda shapes, hints: _recognise(shapes, hints, images=True),
-        OUTSIDE,
-        _SOURCE,
-    ),
-    Architecture(
-        "sb3-qrdqn-mlp",
-        QRDQN,
-        lambda shapes, hints: _recognise(shapes, hints, images=False),
-        FLAT,
-        _SOURCE,
-    ),
-)
+ARCHITECTURES = images_and_flat("sb3-qrdqn", QRDQN, _recognise, "sb3_contrib.qrdqn.policies")

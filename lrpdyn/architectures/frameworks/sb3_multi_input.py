@@ -1,4 +1,4 @@
-"""Stable-Baselines3's MultiInputPolicy: one image is explained, the other inputs are held fixed."""
+"""Stable-Baselines3's MultiInputPolicy: one image is explained, the other inputs are fixed."""
 
 from __future__ import annotations
 
@@ -15,16 +15,14 @@ from lrpdyn.architectures.frameworks.sb3 import (
     EXTRACTORS,
     ActorCritic,
     Extractor,
-    activation_of,
-    features_of,
+    extractor_of,
     layer_arguments,
 )
-from lrpdyn.architectures.mlp import chain_sizes, perceptron
+from lrpdyn.architectures.mlp import activation_of, chain_sizes, perceptron
 from lrpdyn.architectures.model import OUTSIDE, Architecture, Arguments
 from lrpdyn.checkpoints.model import Shapes
 from lrpdyn.errors import ArchitectureError
 
-_SOURCE = "stable_baselines3.common.torch_layers.CombinedExtractor"
 _SPACE = re.compile(r"'([^']+)'(?:: |, )(Box|Discrete|MultiDiscrete|MultiBinary)\(")
 
 #: An input: its number of features, or the shape (C, H, W) of an image.
@@ -32,7 +30,7 @@ Size = int | tuple[int, ...]
 
 
 class Inputs(nn.Module):
-    """What a policy takes beside the image that is explained.
+    """The inputs of a policy other than the image that is explained.
 
     `held` gives, by name and in the extractor's order, the number of features of an input (an
     image: its shape), and the buffer ``held_NAME`` its values: (1, features) or (1, C, H, W), zero
@@ -128,7 +126,7 @@ class MultiInputActorCritic(ActorCritic, Inputs):
         self.hold(self._inputs, _explained(self._inputs, images))
 
     def path(self, head: str) -> nn.Module:
-        """Return the layers from the image to the outputs of `head`; other inputs are held."""
+        """Return the layers from the image to the outputs of `head`; other inputs are fixed."""
         combined = self.extractor(head)
         assert combined is not None  # __init__ adds one under each of its names
         extractors = combined.get_submodule("extractors")
@@ -158,7 +156,7 @@ class MultiInputDQN(Inputs):
         self.hold(self._inputs, _explained(self._inputs, images))
 
     def path(self, head: str) -> nn.Module:
-        """Return the layers from the image to the Q values; other inputs are held."""
+        """Return the layers from the image to the Q values; other inputs are fixed."""
         extractors = self.get_submodule("q_net.features_extractor.extractors")
         assert isinstance(extractors, nn.ModuleDict)
         return ImageBranch(self, self._inputs, extractors, [self.get_submodule("q_net.q_net")])
@@ -206,7 +204,7 @@ def _shape(size: Size) -> tuple[int, ...]:
 
 
 def read_inputs(text: str) -> dict[str, Size] | None:
-    """Return the inputs that the text of a Dict space names, None where it does not tell them.
+    """Return the inputs that the text of a Dict space names, None where they are not in it.
 
     For example ``{'image': Box(0, 255, (3, 64, 64), uint8), 'goal': Discrete(4)}``.
     """
@@ -235,9 +233,9 @@ def _recognise_images(shapes: Shapes, extractor: str) -> dict[str, Arguments]:
     pattern = re.compile(re.escape(extractor) + r"\.extractors\.([^.]+)\.cnn\.0\.weight")
     images: dict[str, Arguments] = {}
     for match in filter(None, map(pattern.fullmatch, shapes)):
-        found = features_of(shapes, f"{extractor}.extractors.{match[1]}")
-        if found.features is not None:
-            images[match[1]] = {**found.arguments, "features": found.features}
+        found = extractor_of(shapes, f"{extractor}.extractors.{match[1]}")
+        if found is not None:
+            images[match[1]] = found
     return images
 
 
@@ -264,9 +262,16 @@ def _recognise_dqn(shapes: Shapes, hints: Mapping[str, Any]) -> Arguments | None
     return {"images": images, "layers": layers, **activation_of(hints), **_inputs(hints)}
 
 
-ARCHITECTURES = (
+ARCHITECTURES = tuple(
     Architecture(
-        "sb3-multi-input", MultiInputActorCritic, _recognise_actor_critic, OUTSIDE, _SOURCE
-    ),
-    Architecture("sb3-dqn-multi-input", MultiInputDQN, _recognise_dqn, OUTSIDE, _SOURCE),
+        name=name,
+        factory=factory,
+        recognise=recognise,
+        preprocessing=OUTSIDE,
+        source="stable_baselines3.common.torch_layers.CombinedExtractor",
+    )
+    for name, factory, recognise in (
+        ("sb3-multi-input", MultiInputActorCritic, _recognise_actor_critic),
+        ("sb3-dqn-multi-input", MultiInputDQN, _recognise_dqn),
+    )
 )

@@ -14,15 +14,14 @@ import torch
 from torch import nn
 
 from lrpdyn.architectures.mlp import perceptron
-from lrpdyn.architectures.model import UNKNOWN, Architecture, Arguments
-from lrpdyn.architectures.nature_cnn import channels_of, convolutions
+from lrpdyn.architectures.model import Architecture, Arguments
+from lrpdyn.architectures.nature_cnn import convolutions, q_arguments
 from lrpdyn.architectures.noisy import FactorisedNoisyLinear
 from lrpdyn.architectures.outputs import AtomMean, Dueling, QuantileMean
 from lrpdyn.architectures.places import place, place_buffer
 from lrpdyn.checkpoints.model import Shapes
 from lrpdyn.errors import ArchitectureError
 
-_SOURCE = "tianshou.env.atari.atari_network"
 _ATARI_ACTIONS = 18
 
 
@@ -171,6 +170,11 @@ def places_of(shapes: Shapes, layer: str) -> list[str]:
     return sorted(found, key=lambda name: "old" in name)
 
 
+def _start(places: list[str]) -> str:
+    """Return how the keys of the network begin that is explained."""
+    return f"{places[0]}." if places and places[0] else ""
+
+
 def _key(shapes: Shapes, name: str) -> str | None:
     return next((key for key in shapes if key.rpartition(".")[2] == name), None)
 
@@ -180,18 +184,12 @@ def _given(hints: Mapping[str, Any], name: str) -> int | None:
     return value if isinstance(value, int) and value > 0 else None
 
 
-def _dqn_arguments(shapes: Shapes) -> tuple[Arguments, int] | None:
-    """Return the arguments of a ``DQNet`` without its outputs, and how many these are."""
+def _dqn_arguments(shapes: Shapes) -> Arguments | None:
+    """Return the arguments of a ``DQNet`` all of whose outputs are actions."""
     places = places_of(shapes, "net.0.0")
-    start = f"{places[0]}." if places and places[0] else ""
-    channels = channels_of(shapes, f"{start}net.0.0")
-    linear, output = shapes.get(f"{start}net.1.weight"), shapes.get(f"{start}net.3.weight")
-    if channels is None or linear is None or output is None:
-        return None
-    arguments: Arguments = {
-        "places": places, "channels": channels, "convolved": linear[1], "features": linear[0],
-    }  # fmt: skip
-    return arguments, output[0]
+    layers = (f"{_start(places)}net.{name}" for name in ("0.0", "1", "3"))
+    found = q_arguments(shapes, *layers)
+    return None if found is None else {"places": places, **found}
 
 
 def _recognise_dqn(shapes: Shapes, hints: Mapping[str, Any]) -> Arguments | None:
@@ -200,14 +198,14 @@ def _recognise_dqn(shapes: Shapes, hints: Mapping[str, Any]) -> Arguments | None
     others = (*keys, _given(hints, "num_atoms"), _given(hints, "num_quantiles"))
     if found is None or any(other is not None for other in others):
         return None
-    arguments, outputs = found
+    outputs = found["actions"]
     if outputs > _ATARI_ACTIONS and hints.get("actions") != outputs:
         raise ArchitectureError(
             f"Tianshou's DQNet with {outputs} outputs, more than Atari has actions: the weights do not "
             "tell a distribution from Q values; say --arch-arg num_atoms=N (C51), --arch-arg "
             f"num_quantiles=N (QR-DQN), or --arch-arg actions={outputs} (DQN)"
         )
-    return {**arguments, "actions": outputs}
+    return found
 
 
 def _support(shapes: Shapes) -> Arguments:
@@ -220,8 +218,8 @@ def _recognise_c51(shapes: Shapes, hints: Mapping[str, Any]) -> Arguments | None
     atoms = _given(hints, "num_atoms") if key is None else shapes[key][0]
     if found is None or not atoms:
         return None
-    arguments, outputs = found
-    return {**arguments, "actions": outputs // atoms, "num_atoms": atoms, **_support(shapes)}
+    actions = found["actions"] // atoms
+    return {**found, "actions": actions, "num_atoms": atoms, **_support(shapes)}
 
 
 def _recognise_qrdqn(shapes: Shapes, hints: Mapping[str, Any]) -> Arguments | None:
@@ -229,27 +227,26 @@ def _recognise_qrdqn(shapes: Shapes, hints: Mapping[str, Any]) -> Arguments | No
     quantiles = _given(hints, "num_quantiles") if key is None else shapes[key][1]
     if found is None or not quantiles:
         return None
-    arguments, outputs = found
     known = {} if key is None else {"fractions": key}
-    return {**arguments, "actions": outputs // quantiles, "num_quantiles": quantiles, **known}
+    actions = found["actions"] // quantiles
+    return {**found, "actions": actions, "num_quantiles": quantiles, **known}
 
 
 def _recognise_rainbow(shapes: Shapes, hints: Mapping[str, Any]) -> Arguments | None:
     places = places_of(shapes, "net.0")
-    start = f"{places[0]}." if places and places[0] else ""
-    channels, noisy = channels_of(shapes, f"{start}net.0"), f"{start}Q.0.mu_W" in shapes
+    start = _start(places)
+    noisy = f"{start}Q.0.mu_W" in shapes
     weight = "mu_W" if noisy else "weight"
-    first, last, value = (shapes.get(f"{start}{layer}.{weight}") for layer in ("Q.0", "Q.2", "V.2"))
-    key = _key(shapes, "support")
-    atoms = (value or shapes.get(key or "", ()) or (_given(hints, "num_atoms"),))[0]
-    if channels is None or first is None or last is None or not atoms:
+    layers = (f"{start}{name}" for name in ("net.0", "Q.0", "Q.2"))
+    found = q_arguments(shapes, *layers, weight=weight)
+    value, support = shapes.get(f"{start}V.2.{weight}"), _key(shapes, "support")
+    atoms = (value or shapes.get(support or "", ()) or (_given(hints, "num_atoms"),))[0]
+    if found is None or not atoms:
         return None
     return {
         "places": places,
-        "channels": channels,
-        "convolved": first[1],
-        "features": first[0],
-        "actions": last[0] // atoms,
+        **found,
+        "actions": found["actions"] // atoms,
         "num_atoms": atoms,
         "dueling": value is not None,
         "noisy": noisy,
@@ -257,9 +254,17 @@ def _recognise_rainbow(shapes: Shapes, hints: Mapping[str, Any]) -> Arguments | 
     }
 
 
-ARCHITECTURES = (
-    Architecture("tianshou-dqn", DQN, _recognise_dqn, UNKNOWN, f"{_SOURCE}.DQNet"),
-    Architecture("tianshou-c51", C51, _recognise_c51, UNKNOWN, f"{_SOURCE}.C51Net"),
-    Architecture("tianshou-qrdqn", QRDQN, _recognise_qrdqn, UNKNOWN, f"{_SOURCE}.QRDQNet"),
-    Architecture("tianshou-rainbow", Rainbow, _recognise_rainbow, UNKNOWN, f"{_SOURCE}.RainbowNet"),
+ARCHITECTURES = tuple(
+    Architecture(
+        name=f"tianshou-{name}",
+        factory=factory,
+        recognise=recognise,
+        source=f"tianshou.env.atari.atari_network.{theirs}",
+    )
+    for name, factory, recognise, theirs in (
+        ("dqn", DQN, _recognise_dqn, "DQNet"),
+        ("c51", C51, _recognise_c51, "C51Net"),
+        ("qrdqn", QRDQN, _recognise_qrdqn, "QRDQNet"),
+        ("rainbow", Rainbow, _recognise_rainbow, "RainbowNet"),
+    )
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from torch import nn
@@ -10,8 +11,8 @@ from torch import nn
 from lrpdyn.architectures.frameworks.cleanrl import DivideBy255
 from lrpdyn.architectures.frameworks.tianshou import dqn_net, places_of
 from lrpdyn.architectures.mlp import chain_sizes, perceptron
-from lrpdyn.architectures.model import INSIDE, UNKNOWN, Architecture, Arguments
-from lrpdyn.architectures.nature_cnn import channels_of
+from lrpdyn.architectures.model import INSIDE, Architecture, Arguments
+from lrpdyn.architectures.nature_cnn import features_of
 from lrpdyn.architectures.places import place
 from lrpdyn.checkpoints.model import Shapes
 
@@ -49,42 +50,44 @@ class ActorCritic(nn.Module):
         super().__init__()
         self._first = {"policy": actors[0]} | ({"value": critics[0]} if critics else {})
         self.heads, self._scaled = tuple(self._first), scaled
-        inner = "preprocess.module" if scaled else "preprocess"
         for name in [*actors, *critics]:
-            place(self, f"{name}.{inner}", dqn_net(channels, convolved, features))
+            place(self, f"{name}.{_preprocess(scaled)}", dqn_net(channels, convolved, features))
             sizes = (policy if name in actors else value) or []
             place(self, f"{name}.last.model", perceptron(sizes, "relu"))
 
     def path(self, head: str) -> nn.Module:
         """Return the layers from the observation to the outputs of `head`."""
-        name, inner = self._first[head], "preprocess.module" if self._scaled else "preprocess"
-        layers = [self.get_submodule(f"{name}.{part}") for part in (f"{inner}.net", "last.model")]
+        parts = (f"{_preprocess(self._scaled)}.net", "last.model")
+        layers = [self.get_submodule(f"{self._first[head]}.{part}") for part in parts]
         return nn.Sequential(*([DivideBy255()] if self._scaled else []), *layers)
+
+
+def _preprocess(scaled: bool) -> str:
+    """Return where in an actor or critic its ``DQNet`` is."""
+    return "preprocess.module" if scaled else "preprocess"
 
 
 def _recognise_actor_critic(
     shapes: Shapes, hints: Mapping[str, Any], *, scaled: bool
 ) -> Arguments | None:
-    inner = "preprocess.module" if scaled else "preprocess"
+    inner = _preprocess(scaled)
     places = places_of(shapes, f"{inner}.net.0.0")
     actors = [name for name in places if name.endswith("actor")]
     critics = [name for name in places if name.endswith("critic")]
     if not actors:
         return None
-    channels = channels_of(shapes, f"{actors[0]}.{inner}.net.0.0")
-    linear = shapes.get(f"{actors[0]}.{inner}.net.1.weight")
+    network = f"{actors[0]}.{inner}.net"
+    found = features_of(shapes, f"{network}.0.0", f"{network}.1")
     policy, value = (
         chain_sizes(shapes, f"{names[0]}.last.model") if names else None
         for names in (actors, critics)
     )
-    if channels is None or linear is None or policy is None or (critics and value is None):
+    if found is None or policy is None or (critics and value is None):
         return None
     return {
         "actors": actors,
         "critics": critics,
-        "channels": channels,
-        "convolved": linear[1],
-        "features": linear[0],
+        **found,
         "policy": policy,
         **({} if value is None else {"value": value}),
         "scaled": scaled,
@@ -93,17 +96,16 @@ def _recognise_actor_critic(
 
 ARCHITECTURES = (
     Architecture(
-        "tianshou-ppo",
-        ActorCritic,
-        lambda shapes, hints: _recognise_actor_critic(shapes, hints, scaled=True),
-        INSIDE,
-        f"{_SOURCE} on scaled observations",
+        name="tianshou-ppo",
+        factory=ActorCritic,
+        recognise=partial(_recognise_actor_critic, scaled=True),
+        preprocessing=INSIDE,
+        source=f"{_SOURCE} on scaled observations",
     ),
     Architecture(
-        "tianshou-ppo-unscaled",
-        ActorCritic,
-        lambda shapes, hints: _recognise_actor_critic(shapes, hints, scaled=False),
-        UNKNOWN,
-        _SOURCE,
+        name="tianshou-ppo-unscaled",
+        factory=ActorCritic,
+        recognise=partial(_recognise_actor_critic, scaled=False),
+        source=_SOURCE,
     ),
 )

@@ -8,13 +8,13 @@ from __future__ import annotations
 import difflib
 import functools
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import nn
 
-from lrpdyn.architectures.model import UNKNOWN, Architecture, Arguments
+from lrpdyn.architectures.model import Architecture, Arguments, Family
 from lrpdyn.checkpoints.model import Shapes
 from lrpdyn.errors import UsageError
 
@@ -53,12 +53,17 @@ def named(name: str) -> Architecture:
         raise UsageError(
             f"--arch {name}: torchvision has no image classifier of this name; the nearest are {nearest}"
         )
+    return _architecture(model, lambda shapes, hints: _read_arguments(model, shapes))
+
+
+def _architecture(
+    model: str, recognise: Callable[[Shapes, Mapping[str, Any]], Arguments | None]
+) -> Architecture:
     return Architecture(
-        name,
-        functools.partial(_build, model),
-        lambda shapes, hints: _read_arguments(model, shapes),
-        UNKNOWN,
-        f"torchvision.models.{model}",
+        name=f"{PREFIX}{model}",
+        factory=functools.partial(_build, model),
+        recognise=recognise,
+        source=f"torchvision.models.{model}",
     )
 
 
@@ -118,15 +123,9 @@ def _recognise_vgg(shapes: Shapes, hints: Mapping[str, Any], *, model: str) -> A
     return _read_arguments(model, shapes)
 
 
-def _recognised(model: str) -> Architecture:
-    recognise = _recognise_resnet if model in _RESNETS else _recognise_vgg
-    return Architecture(
-        f"{PREFIX}{model}",
-        functools.partial(_build, model),
-        functools.partial(recognise, model=model),
-        UNKNOWN,
-        f"torchvision.models.{model}",
-    )
-
-
-ARCHITECTURES = tuple(map(_recognised, (*_RESNETS, *_VGGS)))
+ARCHITECTURES = tuple(
+    _architecture(model, functools.partial(recognise, model=model))
+    for models, recognise in ((_RESNETS, _recognise_resnet), (_VGGS, _recognise_vgg))
+    for model in models
+)
+FAMILY = Family(prefix=PREFIX, owner="torchvision's", named=named)

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lrpdyn.checkpoints.containers import open_file
-from lrpdyn.checkpoints.model import Choice, Header
+from lrpdyn.checkpoints.containers import damaged, open_file
+from lrpdyn.checkpoints.model import Choice, Header, Reader
 from lrpdyn.checkpoints.payload import epoch_of, locate, step_of
 from lrpdyn.checkpoints.pickles.globals import dangerous
 from lrpdyn.checkpoints.pickles.outline import DamagedPickleError, outline
@@ -27,7 +27,7 @@ def recognises(head: bytes) -> bool:
 
 
 def header_of(path: Path, choice: Choice) -> Header:
-    """Return what a pickle of arrays tells.
+    """Return the header of a pickle of arrays.
 
     Raises
     ------
@@ -73,10 +73,7 @@ def read_pickle(path: Path, *, trust: bool) -> Any:
         try:
             found = outline(file)
         except DamagedPickleError as error:
-            raise CheckpointError(
-                f"{path}: is a pickle that is damaged or cut short; copy it again, or go on without it "
-                "(--skip-bad)"
-            ) from error
+            raise damaged(f"{path}: is a pickle that is damaged or cut short") from error
     names = dangerous(found.names)
     if names and not trust:
         raise CheckpointError(
@@ -92,3 +89,11 @@ def _arrays(weights: Mapping[str, Any]) -> dict[str, np.ndarray[Any, Any]]:
         for key, value in weights.items()
         if isinstance(value, ArrayOutline) and value.values is not None
     }
+
+
+READER = Reader(
+    format="arrays",
+    recognise=lambda entry: recognises(entry.head),
+    header=header_of,
+    weights=weights_of,
+)

@@ -14,10 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lrpdyn.checkpoints.containers import Part, Payload, open_file
+from lrpdyn.checkpoints.containers import Part, Payload, damaged, open_file
 from lrpdyn.checkpoints.formats.rawtensors import is_shape
 from lrpdyn.checkpoints.formats.torchfile import load_tensor, plain_value
-from lrpdyn.checkpoints.model import Choice, Header
+from lrpdyn.checkpoints.model import Choice, Header, Reader
 from lrpdyn.checkpoints.payload import locate, step_of
 from lrpdyn.checkpoints.pickles.globals import dangerous
 from lrpdyn.checkpoints.pickles.outline import DamagedPickleError, outline
@@ -28,7 +28,7 @@ _OWN = "torch.distributed.checkpoint."
 _LONGEST_VALUE = 1 << 16
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _Chunk:
     """A block of a tensor: where it begins in the tensor, and where it lies in which file."""
 
@@ -38,7 +38,7 @@ class _Chunk:
     length: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _Tensor:
     shape: tuple[int, ...]
     dtype: torch.dtype
@@ -46,7 +46,7 @@ class _Tensor:
 
 
 def header_of(path: Path, choice: Choice) -> Header:
-    """Return what a folder's ``.metadata`` tells.
+    """Return the header in a folder's ``.metadata``.
 
     Raises
     ------
@@ -84,9 +84,7 @@ def _read(path: Path) -> dict[str, Any]:
             )
         return _nested(path, found.root.state)
     except (DamagedPickleError, KeyError, TypeError, AttributeError, ValueError) as error:
-        raise CheckpointError(
-            f"{path}: its {METADATA} is damaged; copy it again, or go on without it (--skip-bad)"
-        ) from error
+        raise damaged(f"{path}: its {METADATA} is damaged") from error
 
 
 def _nested(path: Path, metadata: Mapping[str, Any]) -> dict[str, Any]:
@@ -120,7 +118,7 @@ def _tensor(path: Path, saved: Mapping[str, Any], places: list[tuple[Any, Any]])
     if not is_shape(shape) or not isinstance(dtype, torch.dtype):
         raise ValueError("no shape")
     chunks = [_chunk(path, index, place) for index, place in places]
-    tensor = _Tensor(tuple(shape), dtype, tuple(chunks))
+    tensor = _Tensor(shape=tuple(shape), dtype=dtype, chunks=tuple(chunks))
     if math.prod(shape) * dtype.itemsize > sum(chunk.length for chunk in chunks):
         raise CheckpointError(f"{path}: is damaged: a tensor of {tensor.shape} has too few bytes")
     return tensor
@@ -138,17 +136,15 @@ def _chunk(path: Path, index: Mapping[str, Any], place: Mapping[str, Any]) -> _C
         raise ValueError("no place")
     file = path / name
     if not file.is_file() or start + length > file.stat().st_size:
-        raise CheckpointError(
-            f"{path}: {name} is missing or cut short; copy it again, or go on without it (--skip-bad)"
-        )
+        raise damaged(f"{path}: {name} is missing or cut short")
     at = index.get("offset")
     if at is not None and not is_shape(at):
         raise ValueError("no offset")
-    return _Chunk(tuple(at or ()), file, start, length)
+    return _Chunk(at=tuple(at or ()), file=file, start=start, length=length)
 
 
 def _value(path: Path, places: list[tuple[Any, Any]]) -> Any:
-    """Return a plain number or text that was saved beside the tensors, else None."""
+    """Return a plain number or text that was saved next to the tensors, else None."""
     if len(places) != 1:
         return None
     chunk = _chunk(path, *places[0])
@@ -177,3 +173,12 @@ def _assembled(tensor: _Tensor, where: str) -> Tensor:
     if covered != whole.numel():
         raise CheckpointError(f"{where}: only {covered:,} of {whole.numel():,} entries are there")
     return whole
+
+
+READER = Reader(
+    format="distributed",
+    recognise=lambda entry: METADATA in entry.names,
+    header=header_of,
+    weights=weights_of,
+    files=files_of,
+)

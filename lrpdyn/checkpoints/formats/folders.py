@@ -2,33 +2,33 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
-from lrpdyn.checkpoints.containers import open_file, payload_of
+from lrpdyn.checkpoints.containers import damaged, read_json
 from lrpdyn.checkpoints.formats import arrays, safetensors, torchfile
-from lrpdyn.checkpoints.formats.rawtensors import read_all
-from lrpdyn.checkpoints.model import Choice, Header
+from lrpdyn.checkpoints.model import Choice, Header, Reader
 from lrpdyn.checkpoints.payload import epoch_of, step_of
 from lrpdyn.errors import CheckpointError
 
 _SINGLE = ("model.safetensors", "pytorch_model.bin")
 _SHARDED = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
-_LARGEST_JSON = 1 << 25
+#: Files of other suffixes are torch files.
+_BY_SUFFIX = {".safetensors": safetensors.READER, ".pkl": arrays.READER}
 _RL_MODULES = ("learner_group/learner/rl_module", "learner/rl_module", "rl_module")
 _MODULE_STATE = "module_state.pkl"
 
 
 @dataclass(frozen=True)
 class Inside:
-    """The files of a folder that hold the weights, by how they are read."""
+    """The files of a folder that hold the weights, the one that has its step, and what it counts."""
 
     files: tuple[Path, ...]
+    _: KW_ONLY
     state: Path | None = None
     counter: str = "steps"
 
@@ -67,7 +67,7 @@ def rllib(path: Path) -> Inside | None:
 
 
 def header_of(path: Path, inside: Inside, choice: Choice) -> Header:
-    """Return what the files of a folder tell together.
+    """Return one header from all files of a folder.
 
     Raises
     ------
@@ -75,17 +75,17 @@ def header_of(path: Path, inside: Inside, choice: Choice) -> Header:
         A file is damaged or missing, or several could be meant.
     """
     files, choice = _chosen(path, inside, choice)
-    headers = [_file_header(file, choice) for file in files]
+    headers = [_reader_of(file).header(file, choice) for file in files]
     shapes: dict[str, tuple[int, ...]] = {}
     for header in headers:
         shapes.update(header.shapes)
-    told = _json(inside.state) if inside.state is not None and inside.state.is_file() else {}
+    state = _json(inside.state) if inside.state is not None and inside.state.is_file() else {}
     prints = [header.fingerprint for header in headers]
     return replace(
         headers[0],
         shapes=shapes,
-        step=step_of(told) or headers[0].step,
-        epoch=epoch_of(told) or headers[0].epoch,
+        step=step_of(state) or headers[0].step,
+        epoch=epoch_of(state) or headers[0].epoch,
         counter=inside.counter,
         fingerprint="".join(map(str, prints)) if all(prints) else None,
         executes=tuple(sorted({name for header in headers for name in header.executes})),
@@ -97,17 +97,17 @@ def weights_of(path: Path, inside: Inside, choice: Choice) -> Mapping[str, Tenso
     files, choice = _chosen(path, inside, choice)
     weights: dict[str, Tensor] = {}
     for file in files:
-        weights.update(_file_weights(file, choice))
+        weights.update(_reader_of(file).weights(file, choice))
     return weights
 
 
 def _weights_in(path: Path, state: Path | None, counter: str) -> Inside | None:
     for name in _SINGLE:
         if (path / name).is_file():
-            return Inside((path / name,), state, counter)
+            return Inside((path / name,), state=state, counter=counter)
     for name in _SHARDED:
         if (path / name).is_file():
-            return Inside(_shards(path / name), state, counter)
+            return Inside(_shards(path / name), state=state, counter=counter)
     return None
 
 
@@ -123,15 +123,12 @@ def _shards(index: Path) -> tuple[Path, ...]:
                 f"{index}: refused: names the shard {name!r} outside of its folder"
             )
         if not (index.parent / name).is_file():
-            raise CheckpointError(
-                f"{index.parent}: shard {name} is missing; copy it again, or go on without it "
-                "(--skip-bad)"
-            )
+            raise damaged(f"{index.parent}: shard {name} is missing")
     return tuple(index.parent / name for name in names)
 
 
 def _chosen(path: Path, inside: Inside, choice: Choice) -> tuple[tuple[Path, ...], Choice]:
-    """Return the files to read: of several modules of RLlib, the one that is asked for."""
+    """Return the files to read: of several modules of RLlib, the one that is requested."""
     modules = {file.parent.name: file for file in inside.files if file.name == _MODULE_STATE}
     if choice.weights in modules:
         return (modules[choice.weights],), replace(choice, weights="model")
@@ -144,31 +141,35 @@ def _chosen(path: Path, inside: Inside, choice: Choice) -> tuple[tuple[Path, ...
     return inside.files, choice
 
 
-def _file_header(path: Path, choice: Choice) -> Header:
-    if path.suffix == ".safetensors":
-        return safetensors.header_of(path, choice)
-    if path.suffix == ".pkl":
-        return arrays.header_of(path, choice)
-    with open_file(path) as file:
-        return torchfile.header_of(file, str(path), choice)
-
-
-def _file_weights(path: Path, choice: Choice) -> Mapping[str, Tensor]:
-    if path.suffix == ".safetensors":
-        safetensors.check_choice(choice, str(path))
-        return read_all(safetensors.tensors_of(path)[0])
-    if path.suffix == ".pkl":
-        return arrays.weights_of(path, choice)
-    return torchfile.weights_of(payload_of(path), str(path), choice)
+def _reader_of(file: Path) -> Reader:
+    return _BY_SUFFIX.get(file.suffix, torchfile.READER)
 
 
 def _json(path: Path) -> dict[str, Any]:
-    with open_file(path) as file:
-        text = file.read(_LARGEST_JSON)
-    try:
-        found = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise CheckpointError(
-            f"{path}: is no JSON, cut short or damaged; copy it again, or go on without it (--skip-bad)"
-        ) from error
+    found = read_json(path)
     return found if isinstance(found, dict) else {}
+
+
+def _reader(format: str, find: Callable[[Path], Inside | None]) -> Reader:
+    def inside(path: Path) -> Inside:
+        found = find(path)
+        if found is None:
+            raise CheckpointError(f"{path}: its weights are gone; start again")
+        return found
+
+    return Reader(
+        format=format,
+        recognise=lambda entry: bool(entry.names) and find(entry.path) is not None,
+        header=lambda path, choice: header_of(path, inside(path), choice),
+        weights=lambda path, choice: weights_of(path, inside(path), choice),
+        files=lambda path: list(inside(path).files),
+    )
+
+
+READERS = (
+    _reader("huggingface", hugging_face),
+    _reader("rllib", rllib),
+    _reader("lerobot", le_robot),
+    _reader("accelerate", accelerate),
+    _reader("pfrl", pfrl),
+)

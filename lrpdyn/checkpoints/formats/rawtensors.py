@@ -10,13 +10,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from lrpdyn.checkpoints.containers import Part, open_file
-from lrpdyn.errors import CheckpointError
+from lrpdyn.checkpoints.containers import Part, damaged, open_file
 
 _MOST_DIMENSIONS = 64
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RawTensor:
     """`shape` and `dtype` of a tensor whose bytes begin at `start` of `file`."""
 
@@ -60,10 +59,7 @@ def read_all(tensors: Mapping[str, RawTensor]) -> dict[str, Tensor]:
 
 def _read(file: Part, tensor: RawTensor, where: str) -> Tensor:
     if tensor.start + tensor.size > file.size:
-        raise CheckpointError(
-            f"{where}: is cut short: it ends within its weights; copy it again, or go on without it "
-            "(--skip-bad)"
-        )
+        raise damaged(f"{where}: is cut short: it ends within its weights")
     if tensor.size == 0:
         return torch.empty(tensor.shape, dtype=tensor.dtype)
     file.seek(tensor.start)

@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lrpdyn.checkpoints.containers import open_file
+from lrpdyn.checkpoints.containers import damaged, open_file
 from lrpdyn.checkpoints.formats.rawtensors import RawTensor, is_shape, read_all
-from lrpdyn.checkpoints.model import Choice, Header
+from lrpdyn.checkpoints.model import Choice, Header, Reader
 from lrpdyn.checkpoints.payload import epoch_of, step_of
 from lrpdyn.errors import CheckpointError
 
@@ -34,7 +34,7 @@ def recognises(head: bytes) -> bool:
 
 
 def header_of(path: Path, choice: Choice) -> Header:
-    """Return what a file tells.
+    """Return the header of a file.
 
     Raises
     ------
@@ -62,7 +62,7 @@ def weights_of(path: Path, choice: Choice) -> Mapping[str, Tensor]:
 
 
 def check_choice(choice: Choice, where: str) -> None:
-    """Raise CheckpointError where another set of weights is asked for than the only one."""
+    """Raise CheckpointError where another set of weights is requested than the only one."""
     if choice.weights != "model":
         raise CheckpointError(
             f"{where}: holds one set of weights and none called {choice.weights}; leave --weights out"
@@ -74,9 +74,8 @@ def tensors_of(path: Path) -> tuple[dict[str, RawTensor], Mapping[str, Any]]:
     with open_file(path) as file:
         length = int.from_bytes(file.read(8), "little")
         if not 2 <= length <= min(_LARGEST_HEADER, file.size - 8):
-            raise CheckpointError(
-                f"{path}: is cut short: its header has {length:,} bytes, the file {file.size:,}; copy it "
-                "again, or go on without it (--skip-bad)"
+            raise damaged(
+                f"{path}: is cut short: its header has {length:,} bytes, the file {file.size:,}"
             )
         text = file.read(length)
         size = file.size
@@ -85,15 +84,10 @@ def tensors_of(path: Path) -> tuple[dict[str, RawTensor], Mapping[str, Any]]:
         metadata = header.pop("__metadata__", {})
         tensors = {key: _tensor(path, entry, 8 + length) for key, entry in header.items()}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise CheckpointError(
-            f"{path}: its safetensors header is damaged; copy it again, or go on without it (--skip-bad)"
-        ) from error
+        raise damaged(f"{path}: its safetensors header is damaged") from error
     end = max((tensor.start + tensor.size for tensor in tensors.values()), default=0)
     if end > size:
-        raise CheckpointError(
-            f"{path}: is cut short: {size:,} bytes of {end:,}; copy it again, or go on without it "
-            "(--skip-bad)"
-        )
+        raise damaged(f"{path}: is cut short: {size:,} bytes of {end:,}")
     if not tensors:
         raise CheckpointError(f"{path}: no weights found: its header names no tensor")
     return tensors, metadata if isinstance(metadata, dict) else {}
@@ -103,7 +97,18 @@ def _tensor(path: Path, entry: Mapping[str, Any], base: int) -> RawTensor:
     shape, (begin, end) = entry["shape"], entry["data_offsets"]
     if not is_shape(shape) or not is_shape([begin, end]):
         raise ValueError("no shape")
-    tensor = RawTensor(path, base + begin, tuple(shape), _DTYPES[entry["dtype"]])
+    tensor = RawTensor(
+        file=path, start=base + begin, shape=tuple(shape), dtype=_DTYPES[entry["dtype"]]
+    )
     if tensor.size != end - begin:
         raise ValueError("offsets do not fit the shape")
     return tensor
+
+
+READER = Reader(
+    format="safetensors",
+    recognise=lambda entry: recognises(entry.head),
+    header=header_of,
+    weights=weights_of,
+    suffixes=(".safetensors",),
+)

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-
-from torch import Tensor
 
 from lrpdyn.checkpoints.containers import (
     Archive,
@@ -21,7 +18,7 @@ from lrpdyn.checkpoints.containers import (
     payload_of,
 )
 from lrpdyn.checkpoints.formats import torchfile
-from lrpdyn.checkpoints.model import Choice, Header, StepCandidate
+from lrpdyn.checkpoints.model import Choice, Header, Reader, StepCandidate
 from lrpdyn.checkpoints.payload import is_count
 from lrpdyn.errors import CheckpointError
 
@@ -33,7 +30,7 @@ _LARGEST_POLICY = 1 << 36
 
 
 def header_of(path: Path, choice: Choice) -> Header:
-    """Return what a zip tells; its weights are not read, and nothing in ``data`` is unpickled.
+    """Return the header of a zip; its weights are not read, and nothing in ``data`` is unpickled.
 
     Raises
     ------
@@ -47,38 +44,13 @@ def header_of(path: Path, choice: Choice) -> Header:
     return _with_data(header, data, str(path))
 
 
-def weights_and_digest_of(path: Path, choice: Choice) -> tuple[Mapping[str, Tensor], str]:
-    """Read the weights of a zip's ``policy.pth``, and its SHA-256, in one go."""
-    payload = _payload(path)
-    weights = torchfile.weights_of(payload, str(path), choice)
-    return weights, hashlib.sha256(payload.content).hexdigest()
-
-
-def weights_of(path: Path, choice: Choice) -> Mapping[str, Tensor]:
-    """Read the weights of a zip's ``policy.pth``."""
-    return torchfile.weights_of(_payload(path), str(path), choice)
-
-
-def digest_of(path: Path) -> str:
-    """Return the SHA-256 of a zip's ``policy.pth``."""
-    payload = _payload(path)
-    return hashlib.sha256(payload.content).hexdigest()
-
-
 def folder_header_of(path: Path, choice: Choice) -> Header:
-    """Return what an unpacked zip tells."""
+    """Return the header of an unpacked zip."""
     with open_file(path / DATA) as file:
         if file.size > _LARGEST_DATA:
             raise CheckpointError(f"{path}: its {DATA} has {file.size:,} bytes, too many")
         data = file.read()
-    with open_file(path / POLICY) as file:
-        header = torchfile.header_of(file, str(path / POLICY), choice)
-    return _with_data(header, data, str(path))
-
-
-def folder_weights_of(path: Path, choice: Choice) -> Mapping[str, Tensor]:
-    """Read the weights of an unpacked zip."""
-    return torchfile.weights_of(payload_of(path / POLICY), str(path), choice)
+    return _with_data(torchfile.header_at(path / POLICY, choice), data, str(path))
 
 
 def _payload(path: Path) -> Payload:
@@ -103,12 +75,16 @@ def _with_data(header: Header, text: bytes, where: str) -> Header:
         ) from error
     data = data if isinstance(data, dict) else {}
     steps: Any = data.get("num_timesteps")
-    step = StepCandidate(steps, "steps", "num_timesteps") if is_count(steps) else None
+    step = (
+        StepCandidate(value=steps, unit="steps", source="num_timesteps")
+        if is_count(steps)
+        else None
+    )
     return replace(header, step=step, epoch=None, hints=_hints(data))
 
 
 def _hints(data: Mapping[str, Any]) -> dict[str, Any]:
-    hints: dict[str, Any] = {"framework": "stable-baselines3"}
+    hints: dict[str, Any] = {}
     options = data.get("policy_kwargs")
     options = options if isinstance(options, dict) else {}
     activation = re.search(r"\.(\w+)'>", str(options.get("activation_fn", "")))
@@ -131,3 +107,25 @@ def _hints(data: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(shape, list) and shape and all(is_count(size) for size in shape):
         hints["observation_shape"] = tuple(shape)
     return hints
+
+
+READERS = (
+    Reader(
+        format="sb3-zip",
+        recognise=lambda entry: {POLICY, DATA} <= entry.members,
+        header=header_of,
+        weights=lambda path, choice: torchfile.weights_of(_payload(path), str(path), choice),
+        digest=lambda path: _payload(path).sha256(),
+        both=lambda path, choice: torchfile.weights_and_digest(_payload(path), str(path), choice),
+        suffixes=(".zip",),
+    ),
+    Reader(
+        format="sb3-folder",
+        recognise=lambda entry: {POLICY, DATA} <= entry.names,
+        header=folder_header_of,
+        weights=lambda path, choice: torchfile.weights_of(
+            payload_of(path / POLICY), str(path), choice
+        ),
+        files=lambda path: [path / POLICY],
+    ),
+)

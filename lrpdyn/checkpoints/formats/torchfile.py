@@ -5,21 +5,31 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from lrpdyn.checkpoints.containers import ZIP, Part, Payload, first_line
-from lrpdyn.checkpoints.formats.torchlook import (
-    Look,
+from lrpdyn.checkpoints.containers import (
+    ZIP,
+    Part,
+    Payload,
+    damaged,
+    first_line,
+    open_file,
+    payload_of,
+)
+from lrpdyn.checkpoints.formats.torch_contents import (
+    LEGACY,
+    TorchContents,
     check_sizes,
     check_weights,
+    contents_of,
     fingerprint,
-    look_at,
 )
 from lrpdyn.checkpoints.formats.views import views
-from lrpdyn.checkpoints.model import Choice, Header
+from lrpdyn.checkpoints.model import Choice, Header, Reader
 from lrpdyn.checkpoints.payload import epoch_of, follow, locate, step_of
 from lrpdyn.checkpoints.pickles.globals import dangerous, stand_ins
 from lrpdyn.checkpoints.pickles.outline import Outline
@@ -30,7 +40,7 @@ _MODULE_PARTS = ("_parameters", "_buffers", "_modules")
 _BLOCKED = re.compile(r"GLOBAL (\S+)")
 
 
-def state_of(file: Part, where: str, choice: Choice) -> Any:
+def state_of(path: Path, where: str, choice: Choice) -> Any:
     """Return the outline of the object that a file of torch.save holds.
 
     Raises
@@ -38,19 +48,26 @@ def state_of(file: Part, where: str, choice: Choice) -> Any:
     CheckpointError
         It is damaged, or could run code and is not trusted.
     """
-    return _state(look_at(file, where), choice, where)
+    with open_file(path) as file:
+        return _state(contents_of(file, where), choice, where)
+
+
+def header_at(path: Path, choice: Choice) -> Header:
+    """Return the header of the file of torch.save at `path`; see `header_of`."""
+    with open_file(path) as file:
+        return header_of(file, str(path), choice)
 
 
 def header_of(file: Part, where: str, choice: Choice) -> Header:
-    """Return what a file of torch.save tells; its weights are not read.
+    """Return the header of a file of torch.save; its weights are not read.
 
     Raises
     ------
     CheckpointError
         It is damaged, holds no weights, or could run code and is not trusted.
     """
-    look = look_at(file, where)
-    root = _state(look, choice, where)
+    contents = contents_of(file, where)
+    root = _state(contents, choice, where)
     path, weights = locate(root, choice.weights, where)
     tensors = {key: value for key, value in weights.items() if isinstance(value, TensorOutline)}
     check_sizes(tensors, where)
@@ -59,48 +76,48 @@ def header_of(file: Part, where: str, choice: Choice) -> Header:
         step=step_of(root),
         epoch=epoch_of(root),
         weights=path,
-        fingerprint=fingerprint(tensors, look),
-        executes=dangerous(look.found.names),
+        fingerprint=fingerprint(tensors, contents),
+        executes=dangerous(contents.found.names),
     )
 
 
-def weights_of(payload: Payload, where: str, choice: Choice) -> Mapping[str, Tensor]:
-    """Return the weights in a file of torch.save; its bytes are looked at here, whatever was seen before.
+def weights_of(
+    payload: Payload, where: str, choice: Choice, path: str | None = None
+) -> Mapping[str, Tensor]:
+    """Return the weights in a file of torch.save; it is checked again, whatever was seen before.
 
-    Weights that are plain tensors share the memory of `payload`; for others torch's restricted
-    unpickler is asked.
+    They are those at the `path`, where one is given. Weights that are plain tensors share the memory
+    of `payload`; others are built by torch's restricted unpickler.
 
     Raises
     ------
     CheckpointError
         It is damaged, holds no weights, or wants to run code and is not trusted.
     """
-    look = look_at(payload.part(), where)
-    path, _ = locate(_state(look, choice, where), choice.weights, where)
-    return _weights(payload, look, path, where)
-
-
-def weights_at(payload: Payload, where: str, path: str, choice: Choice) -> Mapping[str, Tensor]:
-    """Return the weights that are at a known `path` in a file of torch.save, as `weights_of` does."""
-    look = look_at(payload.part(), where)
-    _state(look, choice, where)
-    return _weights(payload, look, path, where)
-
-
-def _weights(payload: Payload, look: Look, path: str, where: str) -> Mapping[str, Tensor]:
+    contents = contents_of(payload.part(), where)
+    state = _state(contents, choice, where)
+    if path is None:
+        path, _ = locate(state, choice.weights, where)
     # What names nothing dangerous is never run, trusted or not.
-    executes = bool(dangerous(look.found.names))
+    executes = bool(dangerous(contents.found.names))
     if not executes:
-        chosen = _chosen(look.found.root, path, where)
+        chosen = _chosen(contents.found.root, path, where)
         tensors = {key: value for key, value in chosen.items() if isinstance(value, TensorOutline)}
         check_sizes(tensors, where)
-        check_weights(tensors, look, payload, where)
-        found = views(chosen, look, payload)
+        check_weights(tensors, contents, payload, where)
+        found = views(chosen, contents, payload)
         if found is not None:
             return found
-    loaded = _load(payload, look.found, where, trust=executes)
+    loaded = _load(payload, contents.found, where, trust=executes)
     built = _state_of(follow(_state_of(loaded), path))
     return {key: value for key, value in built.items() if isinstance(value, Tensor)}
+
+
+def weights_and_digest(
+    payload: Payload, where: str, choice: Choice
+) -> tuple[Mapping[str, Tensor], str]:
+    """Return the weights in a file of torch.save, and the SHA-256 of its bytes."""
+    return weights_of(payload, where, choice), payload.sha256()
 
 
 def _state_of(loaded: Any) -> Any:
@@ -122,11 +139,11 @@ def load_tensor(payload: Payload, where: str) -> Tensor:
     CheckpointError
         It is damaged, or no tensor.
     """
-    look = look_at(payload.part(), where)
-    if not isinstance(look.found.root, TensorOutline):
+    contents = contents_of(payload.part(), where)
+    if not isinstance(contents.found.root, TensorOutline):
         raise CheckpointError(f"{where}: expected a tensor, found something else")
-    check_sizes({"it": look.found.root}, where)
-    loaded = _load(payload, look.found, where, trust=False)
+    check_sizes({"it": contents.found.root}, where)
+    loaded = _load(payload, contents.found, where, trust=False)
     if not isinstance(loaded, Tensor):
         raise CheckpointError(f"{where}: expected a tensor, found a {type(loaded).__name__}")
     return loaded
@@ -135,7 +152,7 @@ def load_tensor(payload: Payload, where: str) -> Tensor:
 def plain_value(payload: Payload) -> Any:
     """Return the number or text that torch.save wrote, or None if it is anything else."""
     try:
-        root = look_at(payload.part(), "").found.root
+        root = contents_of(payload.part(), "").found.root
     except CheckpointError:
         return None
     return root if isinstance(root, int | float | str) else None
@@ -162,15 +179,14 @@ def _load(payload: Payload, found: Outline, where: str, *, trust: bool) -> Any:
                 f"{where}: was saved with another pickle_protocol than torch's own, 2, which its "
                 "restricted reader does not know; save it again without that option"
             ) from error
-        raise CheckpointError(
-            f"{where}: cannot be read, damaged or cut short ({first_line(error)}); copy it again, or "
-            "go on without it (--skip-bad)"
+        raise damaged(
+            f"{where}: cannot be read, damaged or cut short ({first_line(error)})"
         ) from error
 
 
-def _state(look: Look, choice: Choice, where: str) -> Any:
-    root = _as_state(look.found.root, choice.trust, where)
-    names = dangerous(look.found.names)
+def _state(contents: TorchContents, choice: Choice, where: str) -> Any:
+    root = _as_state(contents.found.root, choice.trust, where)
+    names = dangerous(contents.found.names)
     if names and not choice.trust:
         raise _refused(names, where)
     return root
@@ -219,3 +235,15 @@ def _refused(names: tuple[str, ...], where: str) -> CheckpointError:
         f"{where}: refused: it is a pickle that wants to use {', '.join(names[:5])}{more}, which can run "
         "code; save the state_dict alone, or give --trust if you trust whoever made this file"
     )
+
+
+READER = Reader(
+    format="torch",
+    recognise=lambda entry: (
+        entry.head.startswith(LEGACY) or any(name.endswith("/data.pkl") for name in entry.members)
+    ),
+    header=header_at,
+    weights=lambda path, choice: weights_of(payload_of(path), str(path), choice),
+    both=lambda path, choice: weights_and_digest(payload_of(path), str(path), choice),
+    suffixes=(".pt", ".pth", ".ckpt", ".tar", ".bin", ".cleanrl_model"),
+)

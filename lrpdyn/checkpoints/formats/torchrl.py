@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,31 +9,31 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lrpdyn.checkpoints.containers import open_file, payload_of
+from lrpdyn.checkpoints.containers import damaged, open_file, payload_of, read_json
 from lrpdyn.checkpoints.formats import torchfile
 from lrpdyn.checkpoints.formats.rawtensors import RawTensor, is_shape, read_all
-from lrpdyn.checkpoints.model import Choice, Header
+from lrpdyn.checkpoints.model import Choice, Header, Reader
 from lrpdyn.checkpoints.payload import epoch_of, locate, step_of
 from lrpdyn.checkpoints.pickles.pickled import TensorOutline
 from lrpdyn.errors import CheckpointError
 
 MANIFEST = "manifest.json"
 _FORMAT = "torchrl.checkpoint"
-_LARGEST_JSON = 1 << 25
+_LARGEST_MANIFEST = 1 << 25
 _DEEPEST = 32
 
 
 def recognises(path: Path) -> bool:
     """Tell whether a folder holds a manifest of TorchRL."""
     manifest = path / MANIFEST
-    if not manifest.is_file() or manifest.stat().st_size > _LARGEST_JSON:
+    if not manifest.is_file() or manifest.stat().st_size > _LARGEST_MANIFEST:
         return False
     with open_file(manifest) as file:
         return f'"{_FORMAT}"'.encode() in file.read()
 
 
 def header_of(path: Path, choice: Choice) -> Header:
-    """Return what the components of a folder tell.
+    """Return one header from the components of a folder.
 
     Raises
     ------
@@ -60,7 +59,7 @@ def weights_of(path: Path, choice: Choice) -> Mapping[str, Tensor]:
         return read_all(raw)
     component, _, rest = where.partition("/")
     source = _components(_manifest(path), path)[component] / "state.pt"
-    return torchfile.weights_at(payload_of(source), str(source), rest, choice)
+    return torchfile.weights_of(payload_of(source), str(source), choice, rest)
 
 
 def files_of(path: Path) -> list[Path]:
@@ -73,18 +72,17 @@ def _read(path: Path, choice: Choice) -> tuple[dict[str, Any], Mapping[str, Any]
     root: dict[str, Any] = {}
     for name, place in _components(manifest, path).items():
         if (place / "state.pt").is_file():
-            with open_file(place / "state.pt") as file:
-                root[name] = torchfile.state_of(file, str(place), choice)
+            root[name] = torchfile.state_of(place / "state.pt", str(place), choice)
         elif (place / "state.json").is_file():
-            root[name] = _decoded(_json(place / "state.json"), _tensors(place / "state"), path)
+            root[name] = _decoded(read_json(place / "state.json"), _tensors(place / "state"), path)
         elif (place / "value.json").is_file():
-            root[name] = _json(place / "value.json")
+            root[name] = read_json(place / "value.json")
     metadata = manifest.get("metadata")
     return root, {**root, **metadata} if isinstance(metadata, dict) else root
 
 
 def _manifest(path: Path) -> dict[str, Any]:
-    manifest = _json(path / MANIFEST)
+    manifest = read_json(path / MANIFEST)
     if not isinstance(manifest, dict) or not isinstance(manifest.get("components"), dict):
         raise CheckpointError(f"{path}: its {MANIFEST} lists no components; copy it again")
     return manifest
@@ -106,19 +104,16 @@ def _components(manifest: Mapping[str, Any], path: Path) -> dict[str, Path]:
 def _tensors(folder: Path) -> dict[str, RawTensor]:
     """Return the tensors of a folder that tensordict wrote, by their names."""
     found: dict[str, RawTensor] = {}
-    for name, entry in _json(folder / "meta.json").items():
+    for name, entry in read_json(folder / "meta.json").items():
         if not isinstance(entry, dict) or "dtype" not in entry:
             continue
         dtype = getattr(torch, str(entry["dtype"]).removeprefix("torch."), None)
         if not is_shape(entry.get("shape")) or not isinstance(dtype, torch.dtype):
             raise CheckpointError(f"{folder}: its meta.json is damaged; copy it again")
         file = folder / f"{Path(name).name}.memmap"
-        tensor = RawTensor(file, 0, tuple(entry["shape"]), dtype)
+        tensor = RawTensor(file=file, start=0, shape=tuple(entry["shape"]), dtype=dtype)
         if tensor.size and (not file.is_file() or file.stat().st_size < tensor.size):
-            raise CheckpointError(
-                f"{folder}: {file.name} is missing or cut short; copy it again, or go on without it "
-                "(--skip-bad)"
-            )
+            raise damaged(f"{folder}: {file.name} is missing or cut short")
         found[name] = tensor
     return found
 
@@ -143,12 +138,10 @@ def _decoded(schema: Any, tensors: Mapping[str, RawTensor], path: Path, depth: i
     return schema.get("value")
 
 
-def _json(path: Path) -> Any:
-    with open_file(path) as file:
-        text = file.read(_LARGEST_JSON)
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise CheckpointError(
-            f"{path}: is no JSON, cut short or damaged; copy it again, or go on without it (--skip-bad)"
-        ) from error
+READER = Reader(
+    format="torchrl",
+    recognise=lambda entry: MANIFEST in entry.names and recognises(entry.path),
+    header=header_of,
+    weights=weights_of,
+    files=files_of,
+)

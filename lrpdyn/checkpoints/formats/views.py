@@ -11,29 +11,23 @@ import torch
 from torch import Tensor
 
 from lrpdyn.checkpoints.containers import Archive, Payload
-from lrpdyn.checkpoints.formats.torchlook import Look
-from lrpdyn.checkpoints.pickles.pickled import StorageOutline, TensorOutline
+from lrpdyn.checkpoints.formats.torch_contents import TorchContents
+from lrpdyn.checkpoints.pickles.pickled import DTYPES, StorageOutline, TensorOutline
 
-#: What torch names the storages of plain tensors, and their types.
-_DTYPES = {
-    "DoubleStorage": torch.float64, "FloatStorage": torch.float32, "HalfStorage": torch.float16,
-    "BFloat16Storage": torch.bfloat16, "LongStorage": torch.int64, "IntStorage": torch.int32,
-    "ShortStorage": torch.int16, "CharStorage": torch.int8, "ByteStorage": torch.uint8,
-    "BoolStorage": torch.bool, "ComplexFloatStorage": torch.complex64,
-    "ComplexDoubleStorage": torch.complex128,
-}  # fmt: skip
 _LONGEST_WORD = 16
 _LARGEST = 1 << 48
 
 
-def views(entries: Mapping[str, Any], look: Look, payload: Payload) -> dict[str, Tensor] | None:
+def views(
+    entries: Mapping[str, Any], contents: TorchContents, payload: Payload
+) -> dict[str, Tensor] | None:
     """Return the tensors of a state dict, with the values that ``torch.load`` gives them.
 
     Parameters
     ----------
     entries
         The outline of the state dict.
-    look, payload
+    contents, payload
         The file that it is in, and its bytes, which the tensors keep alive and share.
 
     Returns
@@ -41,9 +35,9 @@ def views(entries: Mapping[str, Any], look: Look, payload: Payload) -> dict[str,
     dict or None
         None where one of them takes more than its outline and its bytes, or does not fit them.
     """
-    if look.archive is None or not _little_endian(look, look.archive):
+    if contents.archive is None or not _little_endian(contents, contents.archive):
         return None
-    keys = [storage.key for storage in look.found.storages]
+    keys = [storage.key for storage in contents.found.storages]
     if len(set(keys)) < len(keys):
         return None  # one storage of two sizes
     storages: dict[str, Tensor] = {}
@@ -55,7 +49,7 @@ def views(entries: Mapping[str, Any], look: Look, payload: Payload) -> dict[str,
             return None
         key = tensor.storage.key
         if key not in storages:
-            start = look.archive.place(look.members[key]).start
+            start = contents.archive.place(contents.members[key]).start
             storage = _storage(tensor.storage, start, payload)
             if storage is None:
                 return None
@@ -64,9 +58,9 @@ def views(entries: Mapping[str, Any], look: Look, payload: Payload) -> dict[str,
     return found
 
 
-def _little_endian(look: Look, archive: Archive) -> bool:
+def _little_endian(contents: TorchContents, archive: Archive) -> bool:
     """Tell whether file and machine are; files of torch before 2.1 do not say, and are."""
-    name = f"{look.prefix}byteorder"
+    name = f"{contents.prefix}byteorder"
     return sys.byteorder == "little" and (
         name not in archive or archive.read(name, _LONGEST_WORD) == b"little"
     )
@@ -86,7 +80,7 @@ def _fits(tensor: TensorOutline) -> bool:
 
 def _storage(storage: StorageOutline, start: int, payload: Payload) -> Tensor | None:
     """Return the entries of a storage; None where their type is unknown or they are not aligned."""
-    dtype = _DTYPES.get(storage.kind)
+    dtype = DTYPES.get(storage.kind)
     if dtype is None:
         return None
     if storage.count == 0:

@@ -15,7 +15,7 @@ _TENSORS = re.compile(
     r"|torch\._tensor\._rebuild_from_type_v2|torch\.Tensor|torch\.serialization\._get_layout"
     r"|collections\.(?:OrderedDict|Counter)|_codecs\.encode|builtins\.(?:set|bytearray|complex)"
 )
-#: Settings and logs that frameworks save beside the weights. Nothing of them is needed, so none is
+#: Settings and logs that frameworks save next to the weights. Nothing of them is needed, so none is
 #: imported: an empty stand-in takes their place.
 _DATA = re.compile(
     r"argparse\.Namespace|types\.SimpleNamespace|collections\.(?:deque|defaultdict)"

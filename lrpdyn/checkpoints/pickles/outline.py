@@ -2,7 +2,7 @@
 
 A pickle is a program for a small stack machine. This machine runs it and builds plain containers,
 numbers and text; for all else it notes what was to be built from what. So a checkpoint can be
-looked at, whoever made it, and without the framework that saved it.
+read, whoever made it, and without the framework that saved it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _ERRORS = (ValueError, IndexError, KeyError, TypeError, AttributeError, Overflow
            RecursionError, MemoryError, struct.error)  # fmt: skip
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Outline:
     """The object of a pickle, the names of all that it refers to, and its storages."""
 
@@ -52,7 +52,11 @@ def outline(file: Any) -> Outline:
             machine.step(opcode.name, argument)
     except _ERRORS as error:
         raise DamagedPickleError(str(error)) from error
-    return Outline(machine.root, frozenset(machine.names), tuple(machine.storages.values()))
+    return Outline(
+        root=machine.root,
+        names=frozenset(machine.names),
+        storages=tuple(machine.storages.values()),
+    )
 
 
 #: Names of Python 2, which protocol 2 still writes.

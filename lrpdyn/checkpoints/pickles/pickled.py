@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any
 
 import numpy as np
+import torch
 
-#: Bytes for each entry of a storage, by the name of its class or dtype.
-ITEM_SIZES = {
-    "DoubleStorage": 8, "FloatStorage": 4, "HalfStorage": 2, "BFloat16Storage": 2,
-    "LongStorage": 8, "IntStorage": 4, "ShortStorage": 2, "CharStorage": 1, "ByteStorage": 1,
-    "BoolStorage": 1, "ComplexFloatStorage": 8, "ComplexDoubleStorage": 16, "UntypedStorage": 1,
+#: The types of storages, by the name that torch gives their class.
+DTYPES = {
+    "DoubleStorage": torch.float64, "FloatStorage": torch.float32, "HalfStorage": torch.float16,
+    "BFloat16Storage": torch.bfloat16, "LongStorage": torch.int64, "IntStorage": torch.int32,
+    "ShortStorage": torch.int16, "CharStorage": torch.int8, "ByteStorage": torch.uint8,
+    "BoolStorage": torch.bool, "ComplexFloatStorage": torch.complex64,
+    "ComplexDoubleStorage": torch.complex128,
 }  # fmt: skip
+
+
+def item_size(kind: str) -> int:
+    """Return the bytes of each entry of a storage; 1 where its type is not known.
+
+    Examples
+    --------
+    >>> item_size("FloatStorage"), item_size("UntypedStorage")
+    (4, 1)
+    """
+    dtype = DTYPES.get(kind)
+    return 1 if dtype is None else dtype.itemsize
 
 
 @dataclass(eq=False)
@@ -22,11 +37,12 @@ class Opaque:
 
     name: str
     args: tuple[Any, ...] = ()
+    _: KW_ONLY
     state: Any = None
     items: list[Any] = field(default_factory=list)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class StorageOutline:
     """Where a tensor's numbers are: the key of a storage, and its size in bytes."""
 
@@ -36,7 +52,7 @@ class StorageOutline:
     size: int
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class TensorOutline:
     """A tensor without its numbers; `special` says that it is more than a view of its storage."""
 
@@ -49,7 +65,7 @@ class TensorOutline:
     @property
     def size(self) -> int:
         """Bytes that its entries take."""
-        return math.prod(self.shape) * ITEM_SIZES.get(self.storage.kind, 1)
+        return math.prod(self.shape) * item_size(self.storage.kind)
 
 
 @dataclass(eq=False)

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from lrpdyn.checkpoints.pickles.pickled import (
-    ITEM_SIZES,
     ArrayOutline,
     Opaque,
     StorageOutline,
     TensorOutline,
+    item_size,
 )
 
 _MOST_DIMENSIONS = 64
@@ -48,7 +48,7 @@ def storage(identity: Any) -> Any:
     name = kind.name.rpartition(".")[2] if isinstance(kind, Opaque) else str(kind)
     if not isinstance(count, int) or count < 0:
         raise ValueError("a storage without a size")
-    return StorageOutline(key, name, count, count * ITEM_SIZES.get(name, 1))
+    return StorageOutline(key=key, kind=name, count=count, size=count * item_size(name))
 
 
 def _tensor(storage: Any, offset: Any, shape: Any, stride: Any, *rest: Any) -> TensorOutline:
@@ -61,7 +61,10 @@ def _tensor(storage: Any, offset: Any, shape: Any, stride: Any, *rest: Any) -> T
     ):
         raise ValueError("a tensor without its shape")
     # After requires_grad and hooks: a dtype that the storage does not have, bits such as "conjugated".
-    return TensorOutline(sizes, storage, offset, strides, special=any(rest[2:]))
+    special = any(rest[2:])
+    return TensorOutline(
+        shape=sizes, storage=storage, offset=offset, stride=strides, special=special
+    )
 
 
 def _from_type(function: Any, kind: Any, args: Any, state: Any) -> Any:

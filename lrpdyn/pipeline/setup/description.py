@@ -109,7 +109,9 @@ def job_of(
     """
     options = Options(**{**description.options, "out": folder, "quiet": True, "verbose": False})
     resolved = Resolved(
-        named(str(options.arch)), dict(options.arch_args or {}), KeyMapping(**description.keys)
+        named(str(options.arch)),
+        dict(options.arch_args or {}),
+        mapping=KeyMapping(**description.keys),
     )
     composite = replace(parse_composite(options.rule), name=description.rule_name)
     model = make_model(resolved, options.head, options.device, options.batch_size, composite)

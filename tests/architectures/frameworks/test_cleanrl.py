@@ -1,155 +1,48 @@
-"""CleanRL's networks, from their published layout: C51, Rainbow, and the procgen agents."""
+"""CleanRL's Atari networks, from their published layout."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-
-def nature() -> list[nn.Module]:
-    return [
-        nn.Conv2d(4, 32, 8, stride=4), nn.ReLU(), nn.Conv2d(32, 64, 4, stride=2), nn.ReLU(),
-        nn.Conv2d(64, 64, 3, stride=1), nn.ReLU(), nn.Flatten(),
-    ]  # fmt: skip
+from lrpdyn.architectures.registry import load_weights, path_of, resolve
+from lrpdyn.checkpoints.model import Header
 
 
-class C51(nn.Module):
-    """cleanrl/c51_atari.py: QNetwork, with the Q values of its get_action."""
+def shapes(network: nn.Module) -> dict[str, tuple[int, ...]]:
+    return {key: tuple(value.shape) for key, value in network.state_dict().items()}
 
-    def __init__(self) -> None:
+
+class CleanAgent(nn.Module):
+    """cleanrl/ppo_atari.py, from its published layout."""
+
+    def __init__(self, dqn: bool) -> None:
         super().__init__()
-        self.register_buffer("atoms", torch.linspace(-2, 9, 21))
-        self.network = nn.Sequential(
-            *nature(), nn.Linear(3136, 512), nn.ReLU(), nn.Linear(512, 6 * 21)
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        masses = torch.softmax(self.network(x / 255.0).view(len(x), 6, 21), dim=2)
-        return (masses * self.atoms).sum(2)
-
-
-class NoisyLinear(nn.Module):
-    """cleanrl/rainbow_atari.py: NoisyLinear."""
-
-    def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__()
-        bound = inputs**-0.5
-        for name, shape in (("weight", (outputs, inputs)), ("bias", (outputs,))):
-            self.register_parameter(
-                f"{name}_mu", nn.Parameter(torch.empty(shape).uniform_(-bound, bound))
-            )
-            self.register_parameter(f"{name}_sigma", nn.Parameter(torch.rand(shape)))
-            self.register_buffer(f"{name}_epsilon", torch.randn(shape))
-
-    def forward(self, x: Tensor) -> Tensor:
-        if self.training:
-            weight = self.weight_mu + self.weight_sigma * self.weight_epsilon
-            return F.linear(x, weight, self.bias_mu + self.bias_sigma * self.bias_epsilon)
-        return F.linear(x, self.weight_mu, self.bias_mu)
-
-
-class Rainbow(nn.Module):
-    """cleanrl/rainbow_atari.py: NoisyDuelingDistributionalNetwork, with its Q values."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.register_buffer("support", torch.linspace(-10, 10, 51))
-        self.network = nn.Sequential(*nature())
-        self.value_head = nn.Sequential(NoisyLinear(3136, 512), nn.ReLU(), NoisyLinear(512, 51))
-        self.advantage_head = nn.Sequential(
-            NoisyLinear(3136, 512), nn.ReLU(), NoisyLinear(512, 51 * 6)
-        )
+        layers: list[nn.Module] = [
+            nn.Conv2d(4, 32, 8, stride=4), nn.ReLU(), nn.Conv2d(32, 64, 4, stride=2), nn.ReLU(),
+            nn.Conv2d(64, 64, 3, stride=1), nn.ReLU(), nn.Flatten(), nn.Linear(3136, 512), nn.ReLU(),
+        ]  # fmt: skip
+        if dqn:
+            layers.append(nn.Linear(512, 6))
+        self.network = nn.Sequential(*layers)
+        if not dqn:
+            self.actor, self.critic = nn.Linear(512, 6), nn.Linear(512, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         hidden = self.network(x / 255.0)
-        value = self.value_head(hidden).view(-1, 1, 51)
-        advantage = self.advantage_head(hidden).view(-1, 6, 51)
-        atoms = value + advantage - advantage.mean(dim=1, keepdim=True)
-        return (F.softmax(atoms, dim=2) * self.support).sum(dim=2)
+        return self.actor(hidden) if hasattr(self, "actor") else hidden
 
 
 @pytest.mark.parametrize(
-    ("kind", "name"), [(C51, "cleanrl-c51-atari"), (Rainbow, "cleanrl-rainbow-atari")]
+    ("dqn", "name"), [(False, "cleanrl-ppo-atari"), (True, "cleanrl-dqn-atari")]
 )
-def test_distributional(
-    load: Callable[..., Any], compare: Callable[..., None], kind: type[nn.Module], name: str
-) -> None:
+def test_cleanrl_atari(dqn: bool, name: str) -> None:
     torch.manual_seed(0)
-    theirs = kind().eval()
-    resolved, network = load(theirs.state_dict())
+    agent = CleanAgent(dqn)
+    resolved = resolve(None, {}, Header(shapes(agent)), "here")
     assert resolved.architecture.name == name
-    assert resolved.architecture.preprocessing.divisor == 1
-    x = torch.randint(0, 256, (3, 4, 84, 84)).float()
-    compare(network, x, theirs(x).detach(), "q")
-    # Each checkpoint is loaded in place, its support too.
-    path, before = network.path("q"), theirs(x)
-    support = "atoms" if kind is C51 else "support"
-    network.load_state_dict({**theirs.state_dict(), support: 2 * theirs.get_buffer(support)})
-    torch.testing.assert_close(path(x), 2 * before)
-
-
-class Block(nn.Module):
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.conv0 = nn.Conv2d(channels, channels, kernel_size=3, padding=1)
-        self.conv1 = nn.Conv2d(channels, channels, kernel_size=3, padding=1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        inputs = x
-        x = self.conv0(nn.functional.relu(x))
-        return self.conv1(nn.functional.relu(x)) + inputs
-
-
-class Sequence(nn.Module):
-    def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(inputs, outputs, kernel_size=3, padding=1)
-        self.res_block0, self.res_block1 = Block(outputs), Block(outputs)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = nn.functional.max_pool2d(self.conv(x), kernel_size=3, stride=2, padding=1)
-        return self.res_block1(self.res_block0(x))
-
-
-class Procgen(nn.Module):
-    """cleanrl/ppo_procgen.py and, with `auxiliary`, ppg_procgen.py: Agent; channels last."""
-
-    def __init__(self, auxiliary: bool) -> None:
-        super().__init__()
-        self.network = nn.Sequential(
-            Sequence(3, 16), Sequence(16, 32), Sequence(32, 32),
-            nn.Flatten(), nn.ReLU(), nn.Linear(2048, 256), nn.ReLU(),
-        )  # fmt: skip
-        self.actor, self.critic = nn.Linear(256, 15), nn.Linear(256, 1)
-        if auxiliary:
-            self.aux_critic = nn.Linear(256, 1)
-
-    def forward(self, x: Tensor) -> dict[str, Tensor]:
-        hidden = self.network(x.permute((0, 3, 1, 2)) / 255.0)
-        outputs = {"policy": self.actor(hidden), "value": self.critic(hidden)}
-        if hasattr(self, "aux_critic"):
-            outputs["auxiliary-value"] = self.aux_critic(hidden)
-        return outputs
-
-
-@pytest.mark.parametrize(
-    ("auxiliary", "name"), [(False, "cleanrl-ppo-procgen"), (True, "cleanrl-ppg-procgen")]
-)
-def test_procgen(
-    load: Callable[..., Any], compare: Callable[..., None], auxiliary: bool, name: str
-) -> None:
-    torch.manual_seed(0)
-    theirs = Procgen(auxiliary)
-    resolved, network = load(theirs.state_dict())
-    assert resolved.architecture.name == name
-    images = torch.randint(0, 256, (2, 64, 64, 3)).float()
-    with torch.no_grad():
-        outputs = theirs(images)
-    assert network.heads == tuple(outputs)
-    for head, wanted in outputs.items():
-        compare(network, images.permute(0, 3, 1, 2), wanted, head)
+    network = resolved.build()
+    load_weights(network, agent.state_dict(), resolved, "here")
+    x = torch.randint(0, 256, (2, 4, 84, 84)).float()
+    torch.testing.assert_close(path_of(network, None)[1](x), agent(x))

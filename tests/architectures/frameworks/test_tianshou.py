@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -13,29 +13,7 @@ from torch import Tensor, nn
 from lrpdyn.architectures.registry import resolve
 from lrpdyn.checkpoints.model import Header
 from lrpdyn.errors import ArchitectureError
-
-Weights = dict[str, Tensor]
-
-
-def under(*names: str, weights: Mapping[str, Tensor]) -> Weights:
-    return {f"{name}.{key}": value for name in names for key, value in weights.items()}
-
-
-def convolutions() -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(4, 32, 8, 4), nn.ReLU(), nn.Conv2d(32, 64, 4, 2), nn.ReLU(),
-        nn.Conv2d(64, 64, 3, 1), nn.ReLU(), nn.Flatten(),
-    )  # fmt: skip
-
-
-class DQNet(nn.Module):
-    def __init__(self, outputs: int | None) -> None:
-        super().__init__()
-        last = [] if outputs is None else [nn.Linear(512, outputs)]
-        self.net = nn.Sequential(convolutions(), nn.Linear(3136, 512), nn.ReLU(), *last)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.net(x)
+from tests.architectures.frameworks.tianshou_networks import DQNet, Weights, convolutions, under
 
 
 class Noisy(nn.Module):
@@ -144,29 +122,3 @@ def test_rainbow(
     atoms = {} if dueling else {"num_atoms": 21}
     _, network = load(bare, v_min=-3.0, v_max=7.0, **atoms)
     compare(network, x, wanted, "q")
-
-
-@pytest.mark.parametrize("scaled", [True, False])
-def test_actor_critic(
-    load: Callable[..., Any], compare: Callable[..., None], x: Tensor, scaled: bool
-) -> None:
-    features, actor, critic = DQNet(None), nn.Linear(512, 6), nn.Linear(512, 1)
-    inner = "preprocess.module" if scaled else "preprocess"
-    parts = {
-        name: under(inner, weights=features.state_dict())
-        | under("last.model.0", weights=last.state_dict())
-        for name, last in (("actor", actor), ("critic", critic))
-    }
-    seen = 255 * x if scaled else x
-    hidden = features(x).detach()
-    policy, value = actor(hidden).detach(), critic(hidden).detach()
-    both = under("actor", weights=parts["actor"]) | under("critic", weights=parts["critic"])
-    for weights in (both, both | under("_actor_critic", weights=both)):
-        resolved, network = load(weights)
-        assert resolved.architecture.name == "tianshou-ppo" + ("" if scaled else "-unscaled")
-        assert resolved.architecture.preprocessing.divisor == (1 if scaled else None)
-        compare(network, seen, policy, "policy")
-        compare(network, seen, value, "value")
-    _, network = load(under("policy.actor", weights=parts["actor"]))
-    assert network.heads == ("policy",)
-    compare(network, seen, policy)

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from lrpdyn.checkpoints.containers import Payload
+from lrpdyn.checkpoints.formats.torch_contents import contents_of
 from lrpdyn.checkpoints.formats.torchfile import weights_of
-from lrpdyn.checkpoints.formats.torchlook import look_at
 from lrpdyn.checkpoints.formats.views import views
 from lrpdyn.checkpoints.model import Choice
 from lrpdyn.checkpoints.readers import read_weights
@@ -96,8 +96,8 @@ def test_plain_tensors_are_views_and_what_torch_loads(name: str) -> None:
     content = saved(PLAIN[name])
     expected = torch.load(io.BytesIO(content), weights_only=True)
     held = payload(content)
-    look = look_at(held.part(), "here")
-    found = views(look.found.root, look, held)
+    contents = contents_of(held.part(), "here")
+    found = views(contents.found.root, contents, held)
     assert found is not None
     assert_same(found, expected)
     for key, tensor in found.items():
@@ -110,8 +110,8 @@ def test_plain_tensors_are_views_and_what_torch_loads(name: str) -> None:
 def test_what_takes_more_than_a_view_is_left_to_torch(name: str) -> None:
     content = saved(SPECIAL[name])
     held = payload(content)
-    look = look_at(held.part(), "here")
-    assert views(look.found.root, look, held) is None
+    contents = contents_of(held.part(), "here")
+    assert views(contents.found.root, contents, held) is None
     expected = torch.load(io.BytesIO(content), weights_only=True)
     assert_same(dict(weights_of(held, "here", Choice())), expected)
 
@@ -169,9 +169,9 @@ def test_numbers_beyond_those_of_torch_are_no_views(
     shape: tuple[int, ...], stride: tuple[int, ...], offset: int
 ) -> None:
     held = payload(saved({"w": torch.arange(8.0)}))
-    look = look_at(held.part(), "here")
-    outline = replace(look.found.root["w"], shape=shape, stride=stride, offset=offset)
-    assert views({"w": outline}, look, held) is None
+    contents = contents_of(held.part(), "here")
+    outline = replace(contents.found.root["w"], shape=shape, stride=stride, offset=offset)
+    assert views({"w": outline}, contents, held) is None
 
 
 def test_a_large_file_is_mapped(tmp_path: Path) -> None:

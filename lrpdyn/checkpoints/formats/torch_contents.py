@@ -1,4 +1,4 @@
-"""What a file of torch.save holds, told without unpickling it, and whether it holds together."""
+"""The contents of a file of torch.save, read without unpickling it, and checks of them."""
 
 from __future__ import annotations
 
@@ -8,10 +8,18 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from functools import lru_cache
 
-from lrpdyn.checkpoints.containers import ZIP, Archive, Part, Payload, first_line, open_archive
+from lrpdyn.checkpoints.containers import (
+    ZIP,
+    Archive,
+    Part,
+    Payload,
+    damaged,
+    first_line,
+    open_archive,
+)
 from lrpdyn.checkpoints.pickles.outline import DamagedPickleError, Outline, outline
 from lrpdyn.checkpoints.pickles.pickled import TensorOutline
 from lrpdyn.errors import CheckpointError
@@ -25,7 +33,7 @@ _MOST_SHARED = 8
 
 
 @dataclass(frozen=True)
-class Look:
+class TorchContents:
     """What a file holds: the outline of its object, and the members of its storages by key.
 
     There are no members in legacy files, which keep no checksums either. `prefix` is what the names
@@ -33,16 +41,17 @@ class Look:
     """
 
     found: Outline
+    _: KW_ONLY
     archive: Archive | None = None
     members: Mapping[str, str] = field(default_factory=dict)
     prefix: str = ""
 
     def checksum(self, key: str) -> int:
-        """Return a storage's CRC-32; 0 where torch was told not to compute it."""
+        """Return a storage's CRC-32; 0 where torch did not compute it."""
         return 0 if self.archive is None else self.archive.members[self.members[key]].CRC
 
 
-def look_at(file: Part, where: str) -> Look:
+def contents_of(file: Part, where: str) -> TorchContents:
     """Return what a file holds.
 
     Raises
@@ -53,16 +62,15 @@ def look_at(file: Part, where: str) -> Look:
     file.seek(0)
     try:
         if file.read(4) == ZIP:
-            return _look_into_zip(open_archive(file, where), where)
-        return _look_into_legacy(file, where)
+            return _contents_of_zip(open_archive(file, where), where)
+        return _contents_of_legacy(file, where)
     except DamagedPickleError as error:
-        raise CheckpointError(
-            f"{where}: cannot be read, damaged or cut short (its pickle: {first_line(error)}); copy it "
-            "again, or go on without it (--skip-bad)"
+        raise damaged(
+            f"{where}: cannot be read, damaged or cut short (its pickle: {first_line(error)})"
         ) from error
 
 
-def _look_into_zip(archive: Archive, where: str) -> Look:
+def _contents_of_zip(archive: Archive, where: str) -> TorchContents:
     pickled = next((name for name in archive.members if name.endswith("/data.pkl")), None)
     if pickled is None:
         raise CheckpointError(f"{where}: is a zip without the pickle that torch.save writes")
@@ -80,10 +88,7 @@ def _look_into_zip(archive: Archive, where: str) -> Look:
         name = f"{prefix}data/{storage.key}"
         info = archive.members.get(name)
         if info is None or info.file_size < storage.size:
-            raise CheckpointError(
-                f"{where}: is damaged: storage {storage.key} is missing or too short; copy it again, or "
-                "go on without it (--skip-bad)"
-            )
+            raise damaged(f"{where}: is damaged: storage {storage.key} is missing or too short")
         if info.compress_type != zipfile.ZIP_STORED or info.compress_size != info.file_size:
             raise CheckpointError(
                 f"{where}: is a torch file that something else has compressed; save it again with "
@@ -92,7 +97,7 @@ def _look_into_zip(archive: Archive, where: str) -> Look:
         if info.header_offset + info.file_size > archive.file.size:
             raise CheckpointError(f"{where}: is damaged: member {name} reaches beyond its end")
         members[storage.key] = name
-    return Look(found, archive, members, prefix)
+    return TorchContents(found, archive=archive, members=members, prefix=prefix)
 
 
 @lru_cache(maxsize=4)
@@ -101,7 +106,7 @@ def _followed(payload: bytes) -> Outline:
     return outline(io.BytesIO(payload))
 
 
-def _look_into_legacy(file: Part, where: str) -> Look:
+def _contents_of_legacy(file: Part, where: str) -> TorchContents:
     """Follow magic number, protocol, system, object and keys; the storages lie behind them."""
     file.seek(0)
     for _ in range(3):
@@ -118,11 +123,8 @@ def _look_into_legacy(file: Part, where: str) -> Look:
         stated = file.read(8)
         at += 8 + sizes[key]
         if len(stated) < 8 or at > file.size or struct.unpack("<q", stated)[0] != counts[key]:
-            raise CheckpointError(
-                f"{where}: is cut short: it ends within its weights; copy it again, or go on without it "
-                "(--skip-bad)"
-            )
-    return Look(found)
+            raise damaged(f"{where}: is cut short: it ends within its weights")
+    return TorchContents(found)
 
 
 def check_sizes(tensors: Mapping[str, TensorOutline], where: str) -> None:
@@ -141,10 +143,10 @@ def check_sizes(tensors: Mapping[str, TensorOutline], where: str) -> None:
         raise CheckpointError(f"{where}: its tensors share a storage too many times; refused")
 
 
-def fingerprint(tensors: Mapping[str, TensorOutline], look: Look) -> str | None:
-    """Return what is equal for equal weights; nothing is read but the directory's checksums."""
+def fingerprint(tensors: Mapping[str, TensorOutline], contents: TorchContents) -> str | None:
+    """Return a text that is equal for equal weights, from the checksums in the directory."""
     parts = [
-        (key, tensor.shape, tensor.offset, look.checksum(tensor.storage.key))
+        (key, tensor.shape, tensor.offset, contents.checksum(tensor.storage.key))
         for key, tensor in tensors.items()
     ]
     if any(checksum == 0 for *_, checksum in parts):
@@ -153,20 +155,17 @@ def fingerprint(tensors: Mapping[str, TensorOutline], look: Look) -> str | None:
 
 
 def check_weights(
-    tensors: Mapping[str, TensorOutline], look: Look, payload: Payload, where: str
+    tensors: Mapping[str, TensorOutline], contents: TorchContents, payload: Payload, where: str
 ) -> None:
     """Compare the weights' bytes with their checksums, which torch does not do."""
-    if look.archive is None:
+    if contents.archive is None:
         return
     for key in dict.fromkeys(tensor.storage.key for tensor in tensors.values()):
-        name = look.members[key]
-        found = zlib.crc32(payload.content[look.archive.place(name)])
-        _check_sum(found, look.checksum(key), name, where)
+        name = contents.members[key]
+        found = zlib.crc32(payload.content[contents.archive.place(name)])
+        _check_sum(found, contents.checksum(key), name, where)
 
 
 def _check_sum(found: int, stated: int, name: str, where: str) -> None:
     if stated not in (0, found):
-        raise CheckpointError(
-            f"{where}: is damaged: the checksum of {name} does not fit; copy it again, or go on without "
-            "it (--skip-bad)"
-        )
+        raise damaged(f"{where}: is damaged: the checksum of {name} does not fit")

@@ -1,0 +1,157 @@
+"""Which network the weights belong to, what is said where none does, and how they are loaded."""
+
+from __future__ import annotations
+
+import importlib
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from lrpdyn.architectures import registry
+from lrpdyn.architectures.registry import (
+    load_weights,
+    named,
+    parse_arguments,
+    path_of,
+    register_architecture,
+    resolve,
+)
+from lrpdyn.checkpoints.model import Header
+from lrpdyn.errors import ArchitectureError, UsageError
+from tests.checkpoints.networks import Net
+
+
+def image_env() -> Any:
+    from stable_baselines3.common.envs import FakeImageEnv
+
+    return FakeImageEnv(screen_height=84, screen_width=84, n_channels=4, channel_first=True)
+
+
+def shapes(network: nn.Module) -> dict[str, tuple[int, ...]]:
+    return {key: tuple(value.shape) for key, value in network.state_dict().items()}
+
+
+def test_misfit_lists_keys_with_both_shapes() -> None:
+    sizes = {"channels": 4, "convolved": 3136, "features": 512, "actions": 6}
+    found = shapes(named("cleanrl-ppo-atari").factory(**sizes))
+    found["critic.weight"] = (2, 512)
+    with pytest.raises(
+        ArchitectureError, match=r"critic.weight expected \(1, 512\), found \(2, 512\)"
+    ):
+        resolve(None, {}, Header(found), "here")
+
+
+def test_named_architecture_of_other_weights() -> None:
+    found = Header(shapes(nn.Sequential(nn.Linear(4, 2))))
+    with pytest.raises(ArchitectureError, match=r"not the weights of .*0.weight \(2, 4\)"):
+        resolve("cleanrl-ppo-atari", {}, found, "here")
+
+
+def test_unknown_weights_show_what_was_seen() -> None:
+    with pytest.raises(ArchitectureError, match=r"strange \(3, 4, 5\).*--arch FILE.py:CALLABLE"):
+        resolve(None, {}, Header({"strange": (3, 4, 5)}), "here")
+
+
+def test_a_name_is_registered_once() -> None:
+    with pytest.raises(ValueError, match="already"):
+        register_architecture("mlp", nn.Linear)
+
+
+def test_only_what_the_path_goes_through_is_copied() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # gymnasium and Stable-Baselines3 warn about each other
+        from stable_baselines3 import PPO
+
+        model = PPO("CnnPolicy", image_env(), n_steps=16, batch_size=16, device="cpu")
+    weights = model.policy.state_dict()
+    header = Header({key: tuple(value.shape) for key, value in weights.items()})
+    resolved = resolve(None, {}, header, "here")
+    network = resolved.build()
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    load_weights(network, weights, resolved, "here", path_of(network, "policy")[1])
+    for key, value in network.state_dict().items():
+        loaded = key.startswith(("pi_features_extractor", "action_net"))
+        assert torch.equal(value, weights[key] if loaded else before[key]), key
+
+
+def test_several_architectures_that_fit_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours = registry.Architecture("net-a", Net, lambda shapes, hints: {})
+    also = registry.Architecture("net-b", Net, lambda shapes, hints: {})
+    monkeypatch.setattr(registry, "ARCHITECTURES", {"net-a": ours, "net-b": also})
+    resolved = resolve(None, {}, Header(shapes(Net())), "here")
+    assert (resolved.architecture.name, resolved.also) == ("net-a", ("net-b",))
+
+
+def test_shapes_that_no_weight_can_have_are_not_recognised(tmp_path: Path) -> None:
+    for key in ("policy.weight", "features.0.weight", "network.7.weight", "action_net.weight"):
+        strange = Header({key: (), "value.weight": (), "value_net.weight": (), "actor.weight": ()})
+        with pytest.raises(ArchitectureError):
+            resolve(None, {}, strange, "here")
+
+
+def test_arguments_are_literals_or_text() -> None:
+    pairs = ("width=8", "activation=tanh", "sizes=[1, 2]", "name=a=b")
+    assert parse_arguments(pairs) == {
+        "width": 8, "activation": "tanh", "sizes": [1, 2], "name": "a=b",
+    }  # fmt: skip
+    with pytest.raises(UsageError, match="expected KEY=VALUE"):
+        parse_arguments(("8",))
+
+
+def test_a_head_that_there_is_not_is_refused_with_those_that_there_are() -> None:
+    network = named("catch").factory()
+    assert path_of(network, None)[0] == "policy"
+    with pytest.raises(UsageError, match="heads are policy, value"):
+        path_of(network, "q")
+
+
+SMALL_NET = """
+from torch import nn
+
+from lrpdyn.architectures.model import OUTSIDE, Architecture
+
+
+class SmallNet(nn.Module):
+    heads = ("policy", "value")
+
+    def __init__(self, channels, features, actions):
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(channels, 8, 3), nn.ReLU(), nn.Flatten())
+        self.policy, self.value = nn.Linear(features, actions), nn.Linear(features, 1)
+
+    def path(self, head):
+        return nn.Sequential(self.body, getattr(self, head))
+
+
+def recognise(shapes, hints):
+    first, last = shapes.get("body.0.weight", ()), shapes.get("policy.weight", ())
+    fits = len(first) == 4 and first[0] == 8 and len(last) == 2
+    return {"channels": first[1], "features": last[1], "actions": last[0]} if fits else None
+
+
+ARCHITECTURE = Architecture(
+    name="small-net", factory=SmallNet, recognise=recognise, preprocessing=OUTSIDE
+)
+"""
+
+
+def test_an_architecture_is_added_by_a_module_and_its_entry_in_the_list(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "small_net_of_a_test.py").write_text(SMALL_NET)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    added = importlib.import_module("small_net_of_a_test").ARCHITECTURE
+    monkeypatch.setitem(registry.ARCHITECTURES, added.name, added)
+    theirs = added.factory(channels=3, features=128, actions=5)
+    resolved = resolve(None, {}, Header(shapes(theirs)), "here")
+    assert resolved.architecture.name == "small-net"
+    assert resolved.arguments == {"channels": 3, "features": 128, "actions": 5}
+    network = resolved.build()
+    load_weights(network, theirs.state_dict(), resolved, "here")
+    x = torch.rand(2, 3, 6, 6)
+    for head in ("policy", "value"):
+        torch.testing.assert_close(path_of(network, head)[1](x), theirs.path(head)(x))
