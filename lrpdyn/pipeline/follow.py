@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import signal
 import sys
 import time
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -41,19 +40,6 @@ SHARE = 9
 _OF_THE_PAGE = ("bokeh", "jinja2")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Patience:
-    """Seconds between two looks at the folder, and without a new checkpoint until the end."""
-
-    poll: float
-    idle: float | None
-
-    def __post_init__(self) -> None:
-        for name, value in (("poll", self.poll), ("idle", self.idle)):
-            if value is not None and not 0 < value < math.inf:
-                raise UsageError(f"--{name} {value}: expected seconds above 0")
-
-
 def follow(options: Options, checkpoints: str | Path, observations: Any, hands: Hands) -> Run:
     """Explain checkpoints as they are written, until SIGINT, ``--until`` or ``--idle``.
 
@@ -70,7 +56,6 @@ def follow(options: Options, checkpoints: str | Path, observations: Any, hands: 
         As of `lrpdyn.compute`; a checkpoint that cannot be read, or that became another file after it
         was explained, is told at the end.
     """
-    patience = Patience(poll=options.poll, idle=options.idle)
     if options.limit is not None:
         raise UsageError(
             "--limit: cannot be with --follow, under which a series has no end; --every"
@@ -80,8 +65,8 @@ def follow(options: Options, checkpoints: str | Path, observations: Any, hands: 
             f"{checkpoints}: --follow looks at folders of this machine; call the same command again for "
             "what is new in a store"
         )
-    watch = Watch(checkpoints, selection_of(options), patience.poll, trust=options.trust)
-    job, checks = _prepared(watch, patience, options, observations)
+    watch = Watch(checkpoints, selection_of(options), options.poll, trust=options.trust)
+    job, checks = _prepared(watch, options, observations)
     manifest = make_manifest(job, checks)
     previous = previous_manifest(job, manifest)
     check_requirements(job)
@@ -96,10 +81,10 @@ def follow(options: Options, checkpoints: str | Path, observations: Any, hands: 
             job = _gone_on(followed, job, watch)
             if signals.received() or watch.is_past(options.until):
                 break
-            if followed.idle_for(patience.idle):
-                _say(f"no new checkpoint for {patience.idle:g} seconds: the end", job.options.quiet)
+            if followed.idle_for(options.idle):
+                _say(f"no new checkpoint for {options.idle:g} seconds: the end", job.options.quiet)
                 break
-            signals.wait(patience.poll)
+            signals.wait(options.poll)
             followed.heed(job)
             job = replace(job, listing=_joined(job.listing, watch.look()))
         everything = watch.look_at_all()
@@ -245,12 +230,10 @@ class _Followed:
             )
 
 
-def _prepared(
-    watch: Watch, patience: Patience, options: Options, observations: Any
-) -> tuple[Job, dict[str, Any]]:
+def _prepared(watch: Watch, options: Options, observations: Any) -> tuple[Job, dict[str, Any]]:
     """Wait for a first checkpoint that can be loaded, and make the network of it."""
     while True:
-        listing = _first(watch, options.until, patience)
+        listing = _first(watch, options)
         try:
             # Without skip_bad it is the first one that is told; the others come to their turn.
             job, checks = prepare(replace(options, skip_bad=False), listing, observations)
@@ -260,25 +243,25 @@ def _prepared(
             _say(f"put aside: {error}", options.quiet)
 
 
-def _first(watch: Watch, until: int | None, patience: Patience) -> Listing:
+def _first(watch: Watch, options: Options) -> Listing:
     """Wait for a checkpoint."""
     started = time.monotonic()
     while True:
         listing = watch.look()
         if listing.checkpoints:
             return listing
-        waited = patience.idle is not None and time.monotonic() - started >= patience.idle
+        waited = options.idle is not None and time.monotonic() - started >= options.idle
         if signals.received() == signal.SIGTERM:
             raise signals.stopped(0, 0)
-        if watch.is_past(until):
+        if watch.is_past(options.until):
             raise CheckpointError(
-                f"{watch.where}: no checkpoint up to --until {until} can be used, and training is past it; "
-                "lrpdyn inspect lists every entry"
+                f"{watch.where}: no checkpoint up to --until {options.until} can be used, and training is "
+                "past it; lrpdyn inspect lists every entry"
             )
         if signals.received() or waited:
             check_bad(watch.look_at_all(), skip_bad=False)  # why there is none
             raise CheckpointError(f"{watch.where}: no checkpoint was written while it was followed")
-        signals.wait(patience.poll)
+        signals.wait(options.poll)
 
 
 def _joined(known: Listing, seen: Listing) -> Listing:

@@ -10,7 +10,7 @@ from lrpdyn.checkpoints.readers import digest, stamp
 from lrpdyn.errors import CheckpointError, RunError, UsageError
 from lrpdyn.figures.kinds import drawn_files
 from lrpdyn.pipeline.setup.job import Job
-from lrpdyn.pipeline.setup.options import QUESTION, SELECTION, defaults
+from lrpdyn.pipeline.setup.options import defaults
 from lrpdyn.run.journal import forget, read_journal
 from lrpdyn.run.layout import clear_run
 from lrpdyn.run.manifest import MANIFEST, is_sealed, load_manifest
@@ -31,9 +31,9 @@ def question_of(manifest: Mapping[str, Any], *, given_values: bool) -> dict[str,
         "observations": manifest["observations"]["sha256"][:12],
         **{
             name.replace("_", " "): manifest.get(name, usual)
-            for name, usual in defaults(QUESTION).items()
+            for name, usual in defaults("question").items()
         },
-        **{name: selection.get(name, usual) for name, usual in defaults(SELECTION).items()},
+        **{name: selection.get(name, usual) for name, usual in defaults("selection").items()},
         "shard": manifest.get("shard"),
     }
 

@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 import inspect
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
 from dataclasses import fields
 from pathlib import Path
 
@@ -13,7 +19,7 @@ import pytest
 import lrpdyn
 from lrpdyn.cli.compute import command
 from lrpdyn.errors import RunError, UsageError
-from lrpdyn.pipeline.setup.options import ARRANGEMENT, Options, defaults
+from lrpdyn.pipeline.setup.options import Options, defaults
 from tests.pipeline.test_compute import Vectors, mlp_run
 
 
@@ -23,9 +29,15 @@ from tests.pipeline.test_compute import Vectors, mlp_run
         ({"contrast": "median"}, "contrast 'median': expected one of mean, none, runner-up"),
         ({"keep": "all"}, "keep 'all': expected one of relevance, pixels, none"),
         ({"batch_size": 0}, "batch_size 0: expected 1 or more"),
+        ({"shard": "3/2"}, "--shard 3/2: expected K/N"),
+        ({"shard": "1/2", "curve": "a.csv:r"}, "--curve: a shard has no report"),
+        ({"shard": "1/2", "tables": "steps"}, "--tables: a shard has no tables"),
+        ({"shard": "1/2", "follow": True}, "--shard: cannot be with --follow"),
+        ({"idle": 3.0}, "--idle: only with --follow"),
+        ({"follow": True, "poll": 0.0}, "--poll 0.0: expected seconds above 0"),
     ],
 )
-def test_a_value_that_there_is_not_is_refused(given: dict[str, object], message: str) -> None:
+def test_values_that_cannot_be_are_refused(given: dict[str, object], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         Options(**given)  # type: ignore[arg-type]
 
@@ -51,6 +63,15 @@ def test_each_field_is_an_option_of_the_command_with_its_default() -> None:
         assert given == known[name].default or (given is None and not known[name].default), name
 
 
+def test_help_shows_what_each_field_means() -> None:
+    text = lrpdyn.compute.__doc__
+    assert text is not None
+    documented = text.partition("----------\n")[2].partition("\nReturns\n")[0]
+    names = [name for line in re.findall(r"(?m)^\w.*$", documented) for name in line.split(", ")]
+    assert set(names) == set(inspect.signature(lrpdyn.compute).parameters)
+    assert text.endswith("what was computed is kept.")
+
+
 @pytest.mark.parametrize("changed", [{"batch_size": 3}, {"since": 20}, {"normalize": "l1"}])
 def test_another_value_of_the_question_is_another_run(
     mlp_folder: Path, vectors: Vectors, tmp_path: Path, changed: dict[str, object]
@@ -61,7 +82,51 @@ def test_another_value_of_the_question_is_another_run(
         mlp_run(mlp_folder, vectors, tmp_path / "run", **changed)
 
 
+#: An option is a field with its documentation, and one option of the command: by what each stands before.
+AN_OPTION = {
+    "lrpdyn/pipeline/setup/options.py": {
+        "    head\n": """    agent
+        What the agent is called.
+""",
+        "    head: str": """    agent: str | None = field(default=None, metadata=_QUESTION)
+""",
+    },
+    "lrpdyn/cli/compute.py": {
+        '@options.of_compute("--head"': """@options.of_compute("--agent", help="What the agent is called.")
+""",
+    },
+}
+
+
+def test_an_option_is_a_field_and_an_option_of_the_command(
+    mlp_folder: Path, vectors: Vectors, tmp_path: Path
+) -> None:
+    package = Path(lrpdyn.__file__).parent
+    shutil.copytree(package, tmp_path / "lrpdyn", ignore=shutil.ignore_patterns("__pycache__"))
+    for name, added in AN_OPTION.items():
+        text = (tmp_path / name).read_text()
+        for before, lines in added.items():
+            assert text.count(before) == 1
+            text = text.replace(before, lines + before)
+        (tmp_path / name).write_text(text)
+    np.save(tmp_path / "obs.npy", vectors)
+    (tmp_path / "a.toml").write_text('agent = "anna"\narch-arg = ["activation=tanh"]\n')
+
+    def compute(**variables: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "lrpdyn", "compute", str(mlp_folder), "obs.npy", "--config",
+                   "a.toml", "--baseline", "none", "--workers", "1"]  # fmt: skip
+        return subprocess.run(command, cwd=tmp_path, env={**os.environ, **variables}, text=True,
+                              capture_output=True, check=False)  # fmt: skip
+
+    assert compute().returncode == 0
+    manifest = json.loads((tmp_path / "lrpdyn-run/manifest.json").read_text())
+    assert manifest["agent"] == "anna"
+    other = compute(LRPDYN_COMPUTE_AGENT="otto")
+    assert other.returncode == 1
+    assert "another question: agent (anna there, otto here)" in other.stderr
+
+
 def test_options_of_the_observations_are_those_of_their_reader() -> None:
     known = inspect.signature(lrpdyn.observations.loading.load_observations).parameters
-    for name, usual in defaults(ARRANGEMENT).items():
+    for name, usual in defaults("arrangement").items():
         assert known[name].default == usual
