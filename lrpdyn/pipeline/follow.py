@@ -54,7 +54,7 @@ def follow(options: Options, checkpoints: str | Path, observations: Any, hands: 
     ------
     LrpdynError
         As of `lrpdyn.compute`; a checkpoint that cannot be read, or that became another file after it
-        was explained, is told at the end.
+        was explained, is reported at the end.
     """
     if options.limit is not None:
         raise UsageError(
@@ -78,14 +78,14 @@ def follow(options: Options, checkpoints: str | Path, observations: Any, hands: 
     followed = _Followed(job, question, hands, manifest)
     with closing(followed):
         while True:
-            job = _gone_on(followed, job, watch)
+            job = _explain_new(followed, job, watch)
             if signals.received() or watch.is_past(options.until):
                 break
             if followed.idle_for(options.idle):
                 _say(f"no new checkpoint for {options.idle:g} seconds: the end", job.options.quiet)
                 break
             signals.wait(options.poll)
-            followed.heed(job)
+            followed.stop_if_terminated(job)
             job = replace(job, listing=_joined(job.listing, watch.look()))
         everything = watch.look_at_all()
         good = replace(everything, left_out=tuple(e for e in everything.left_out if not e.bad))
@@ -93,18 +93,18 @@ def follow(options: Options, checkpoints: str | Path, observations: Any, hands: 
             job, listing=_joined(job.listing, everything if job.options.skip_bad else good)
         )
         if not signals.received():
-            job = _gone_on(followed, job, watch)
+            job = _explain_new(followed, job, watch)
         followed.finish(job)
         everything = watch.look_at_all()
         if not watch.is_past(options.until):
-            followed.tell_left(everything, job)
+            followed.report_late(everything, job)
     check_bad(everything, job.options.skip_bad)
     check_unchanged(job, read_journal(job.folder))
     return open_run(job.folder)
 
 
-def _gone_on(followed: _Followed, job: Job, watch: Watch) -> Job:
-    """Explain what is new; return the job without what cannot be loaded, which is told at the end."""
+def _explain_new(followed: _Followed, job: Job, watch: Watch) -> Job:
+    """Explain what is new; return the job without what cannot be loaded, which is reported at the end."""
     while True:
         try:
             followed.go_on(job)
@@ -119,7 +119,7 @@ def _gone_on(followed: _Followed, job: Job, watch: Watch) -> Job:
 
 
 class _Followed:
-    """What is explained so far, and when its results were written."""
+    """The steps of a run that is followed, and when its results were written."""
 
     def __init__(
         self, job: Job, question: Question, hands: Hands, manifest: Mapping[str, Any]
@@ -151,12 +151,12 @@ class _Followed:
         series = job.listing.checkpoints
         explained = self._steps.records.steps
         if [checkpoint.step for checkpoint in series[: len(explained)]] != explained:
-            # One came in between: all is added again, from the maps that are there.
+            # One came in between: everything is added again, from the maps that are there.
             self.close()
             self._steps = self._begin(job)
         before = len(self._steps.records)
         self._steps.go_on(job)
-        self.heed(job)
+        self.stop_if_terminated(job)
         new = len(self._steps.records) - before
         if new:
             _say(
@@ -170,7 +170,7 @@ class _Followed:
             ended = time.monotonic()
             self._next_writing = ended + SHARE * (ended - started)
         if new:
-            # What came while results were written was not looked at yet.
+            # What came while results were written was not read yet.
             self._last_new = time.monotonic()
 
     def _enough(self) -> bool:
@@ -191,8 +191,8 @@ class _Followed:
             write_report(open_run(job.folder))
         self._written = len(records)
 
-    def heed(self, job: Job) -> None:
-        """Raise `Stopped` by SIGTERM: what is explained is kept, results are not written."""
+    def stop_if_terminated(self, job: Job) -> None:
+        """Raise `Stopped` after SIGTERM: what is explained is kept, results are not written."""
         if signals.received() == signal.SIGTERM:
             raise signals.stopped(self._steps.done, len(job.listing.checkpoints))
 
@@ -213,7 +213,7 @@ class _Followed:
         self._write(job)
         job.storage.finish(job.folder, self._steps.dynamics.needed)
 
-    def tell_left(self, listing: Listing, job: Job) -> None:
+    def report_late(self, listing: Listing, job: Job) -> None:
         """Say which checkpoints came too late to be explained."""
         steps = set(self._steps.records.steps)
         late = [c.path.name for c in listing.checkpoints if c.step not in steps]
@@ -235,7 +235,7 @@ def _prepared(watch: Watch, options: Options, observations: Any) -> tuple[Job, d
     while True:
         listing = _first(watch, options)
         try:
-            # Without skip_bad it is the first one that is told; the others come to their turn.
+            # Without skip_bad the first one is named; the others have their turn later.
             job, checks = prepare(replace(options, skip_bad=False), listing, observations)
             return replace(job, options=options), checks
         except CheckpointError as error:

@@ -87,14 +87,14 @@ def describe(job: Job) -> Description:
     )
 
 
-def save_fixed_inputs(path: Path, held: FixedInputs) -> None:
+def save_fixed_inputs(path: Path, inputs: FixedInputs) -> None:
     """Write the values of the inputs that are fixed."""
     with whole_file(path, "wb") as file:
-        np.savez(file, **held)  # type: ignore[arg-type]
+        np.savez(file, **inputs)  # type: ignore[arg-type]
 
 
 def job_of(
-    description: Description, listing: Listing, values: Samples, held: FixedInputs, folder: Path
+    description: Description, listing: Listing, values: Samples, inputs: FixedInputs, folder: Path
 ) -> Job:
     """Return the job of a description.
 
@@ -104,7 +104,7 @@ def job_of(
         The checkpoints.
     values
         The observations that a run left (`open_values`).
-    held
+    inputs
         The inputs that are fixed, by name.
     folder
         Of the run that is written.
@@ -122,7 +122,7 @@ def job_of(
     )
     composite = replace(parse_composite(options.rule), name=description.rule_name)
     model = make_model(resolved, options.head, options.device, options.batch_size, composite)
-    model = with_plan(replace(model, held=held), values, description.bounds)
+    model = with_plan(replace(model, held=inputs), values, description.bounds)
     return make_job(
         options,
         listing,

@@ -95,7 +95,7 @@ def pending(job: Job) -> list[dict[str, Any]]:
 
 
 def _series(listing: Listing) -> str:
-    """Return what tells one series of steps from another."""
+    """Return a hash of the steps of a series."""
     steps = [checkpoint.step for checkpoint in listing.checkpoints]
     return hashlib.sha256(json.dumps(steps).encode()).hexdigest()
 
@@ -107,10 +107,10 @@ def _layer_rules(job: Job) -> dict[str, str]:
     return {name: rule.text for name, rule in job.model.plan.items()}
 
 
-def _digest(values: Samples, held: FixedInputs) -> str:
+def _digest(values: Samples, inputs: FixedInputs) -> str:
     digest = hashlib.sha256()
     for piece in pieces(values):
         digest.update(piece.tobytes())
-    for name in sorted(held):
-        digest.update(name.encode() + held[name].tobytes())
+    for name in sorted(inputs):
+        digest.update(name.encode() + inputs[name].tobytes())
     return digest.hexdigest()

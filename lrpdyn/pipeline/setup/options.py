@@ -37,7 +37,7 @@ def _not_with_shard(why: str) -> dict[str, Any]:
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What `lrpdyn.compute` is asked, but for the checkpoints and the observations.
+    """The options of `lrpdyn.compute`: all but the checkpoints and the observations.
 
     Parameters
     ----------

@@ -40,7 +40,7 @@ from lrpdyn.pipeline.setup.options import Options
 from lrpdyn.run.layout import nearest_folder
 from lrpdyn.run.tables import check_tables
 
-#: So many bad checkpoints are told with their reasons.
+#: So many bad checkpoints are reported with their reasons.
 _MOST_BAD = 20
 
 
@@ -70,7 +70,7 @@ def listed(checkpoints: str | Path, options: Options) -> Listing:
     Raises
     ------
     CheckpointError
-        There are fewer than two, or some cannot be used and `skip_bad` was not asked for.
+        There are fewer than two, or some cannot be used and `skip_bad` is not set.
     """
     listing = discover(
         checkpoints,
@@ -116,13 +116,13 @@ def prepare(options: Options, listing: Listing, observations: Any) -> tuple[Job,
         resolved, options.head, _device(options.device), options.batch_size,
         parse_composite(options.rule),
     )  # fmt: skip
-    given, held = split_inputs(_as_list(observations), model.path)
+    given, fixed = split_inputs(_as_list(observations), model.path)
     shape = first.header.hints.get("observation_shape")
     loaded = load_observations(
         given, expected_observations(model, shape), **options.part("arrangement"),
         trust=options.trust, folder=nearest_folder(options.folder),
     )  # fmt: skip
-    model = with_fixed_inputs(model, held, loaded.chosen)
+    model = with_fixed_inputs(model, fixed, loaded.chosen)
     network = _load_first(model, listing, options)
     checks: dict[str, Any] = {"outputs": same_outputs.compare_outputs(network, loaded.values)}
     bounds = _bounds(resolved, loaded)
@@ -206,7 +206,7 @@ def _scaled(fill: float, loaded: Observations) -> float:
 
 
 def _say(lines: Iterable[str], quiet: bool) -> None:
-    """Write notes to stderr; what is trusted to run is told even to those who want quiet."""
+    """Write notes to stderr; with `quiet`, only what is trusted to run code."""
     for line in lines:
         if not quiet or line.startswith("trusted"):
             print(printable(f"note      {line}"), file=sys.stderr)

@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 import inspect
-import json
-import os
 import re
-import shutil
-import subprocess
-import sys
 from dataclasses import fields
 from pathlib import Path
 
@@ -80,50 +75,6 @@ def test_another_value_of_the_question_is_another_run(
     (name,) = changed
     with pytest.raises(RunError, match=f"another question: {name.replace('_', ' ')} "):
         mlp_run(mlp_folder, vectors, tmp_path / "run", **changed)
-
-
-#: An option is a field with its documentation, and one option of the command: by what each stands before.
-AN_OPTION = {
-    "lrpdyn/pipeline/setup/options.py": {
-        "    head\n": """    agent
-        What the agent is called.
-""",
-        "    head: str": """    agent: str | None = field(default=None, metadata=_QUESTION)
-""",
-    },
-    "lrpdyn/cli/compute.py": {
-        '@options.of_compute("--head"': """@options.of_compute("--agent", help="What the agent is called.")
-""",
-    },
-}
-
-
-def test_an_option_is_a_field_and_an_option_of_the_command(
-    mlp_folder: Path, vectors: Vectors, tmp_path: Path
-) -> None:
-    package = Path(lrpdyn.__file__).parent
-    shutil.copytree(package, tmp_path / "lrpdyn", ignore=shutil.ignore_patterns("__pycache__"))
-    for name, added in AN_OPTION.items():
-        text = (tmp_path / name).read_text()
-        for before, lines in added.items():
-            assert text.count(before) == 1
-            text = text.replace(before, lines + before)
-        (tmp_path / name).write_text(text)
-    np.save(tmp_path / "obs.npy", vectors)
-    (tmp_path / "a.toml").write_text('agent = "anna"\narch-arg = ["activation=tanh"]\n')
-
-    def compute(**variables: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "lrpdyn", "compute", str(mlp_folder), "obs.npy", "--config",
-                   "a.toml", "--baseline", "none", "--workers", "1"]  # fmt: skip
-        return subprocess.run(command, cwd=tmp_path, env={**os.environ, **variables}, text=True,
-                              capture_output=True, check=False)  # fmt: skip
-
-    assert compute().returncode == 0
-    manifest = json.loads((tmp_path / "lrpdyn-run/manifest.json").read_text())
-    assert manifest["agent"] == "anna"
-    other = compute(LRPDYN_COMPUTE_AGENT="otto")
-    assert other.returncode == 1
-    assert "another question: agent (anna there, otto here)" in other.stderr
 
 
 def test_options_of_the_observations_are_those_of_their_reader() -> None:
