@@ -91,7 +91,7 @@ if TYPE_CHECKING:
               help="Stop following after so long without a new checkpoint.")  # fmt: skip
 @options.wait
 @options.of_compute("--overwrite", help="Replace a run of another question.")
-@click.option("--recompute", type=int, multiple=True, metavar="STEP",
+@options.of_compute("--recompute", type=int, multiple=True, metavar="STEP",
               help="Explain this step again: its file or checkpoint is another now.")  # fmt: skip
 @options.of_compute("--skip-bad", help="Go on without checkpoints that cannot be read.")
 @options.trust
@@ -106,30 +106,27 @@ def command(settings: Any, /, checkpoints: str, observations: tuple[str, ...], *
     s3://, gs://, hf://, ssh:// (pip install 'lrpdyn[remote]'). A run that was interrupted
     goes on with the same command. Prints the run folder; what it found goes to stderr.
     """
-    from lrpdyn.pipeline.setup.asked_again import asked
+    from lrpdyn.pipeline.setup.same_command import command_of
 
-    verbose = isinstance(settings, dict) and settings["verbose"] > 0
+    given["verbose"] = isinstance(settings, dict) and settings["verbose"] > 0
     started = time.time()
-    question = asked(given["out"], [checkpoints, *observations], given)
-    # What is trusted to run is told each time; the others ask for more than the results.
-    more = ("trust", "overwrite", "recompute", "profile", "follow")
-    full = verbose or any(given[name] for name in more)
-    run = None if full else question.answer()
-    if run is None:
-        with loading():
-            from lrpdyn.architectures.registry import parse_arguments
-            from lrpdyn.pipeline.compute import compute
+    this = command_of([checkpoints, *observations], given)
+    finished = this.finished_run()
+    if finished is not None:
+        return _print(finished, started, quiet=given["quiet"])
+    with loading():
+        from lrpdyn.architectures.registry import parse_arguments
+        from lrpdyn.pipeline.compute import compute
 
-        arguments = parse_arguments(given.pop("arch_arg"))
-        run = compute(checkpoints, observations, arch_args=arguments, verbose=verbose, **given)
-        code = _tell(run, started, quiet=given["quiet"])
-        question.keep(run)
-        return code
-    return _tell(run, started, quiet=given["quiet"])
+    arguments = parse_arguments(given.pop("arch_arg"))
+    run = compute(checkpoints, observations, arch_args=arguments, **given)
+    code = _print(run, started, quiet=given["quiet"])
+    this.record(run)
+    return code
 
 
-def _tell(run: Run, started: float, *, quiet: bool) -> int:
-    """Say what a run, or a shard of one, found, and return the exit code."""
+def _print(run: Run, started: float, *, quiet: bool) -> int:
+    """Print what was found in a run, or in a shard of one, and return the exit code."""
     if not quiet and (run.path / "manifest.json").stat().st_mtime < started:
         click.echo(f"{run.path} is finished: {len(run.steps)} steps; nothing to do", err=True)
     shard = run.manifest.get("shard")

@@ -34,7 +34,7 @@ def of_compute(name: str, *names: str, **more: Any) -> Decorator:
     default = known.default
     if default is False:
         more["is_flag"] = True
-    elif known.metadata["choices"]:
+    elif "choices" in known.metadata:
         more["type"] = click.Choice(known.metadata["choices"])
     if default not in (None, ()):
         more = {"default": default, "show_default": default is not False, **more}

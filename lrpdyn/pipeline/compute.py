@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import inspect
+import re
 import sys
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
-from functools import partial, wraps
+from functools import partial
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec
 
@@ -35,35 +36,30 @@ from lrpdyn.system.timing import Times, table_of
 
 Folder = str | Path
 Arrays = str | Path | NDArray[Any] | Sequence[str | Path | NDArray[Any]]
-_P = ParamSpec("_P")
+P = ParamSpec("P")
 
 
-def _with_options(
-    make: Callable[_P, Options],
-) -> Callable[
-    [Callable[[Folder, Arrays, Options], Run]], Callable[Concatenate[Folder, Arrays, _P], Run]
-]:
-    """Let a function that takes `Options` be called with their fields as keywords."""
+def with_fields_of(
+    options: Callable[P, Options],
+) -> Callable[[Callable[..., Run]], Callable[Concatenate[Folder, Arrays, P], Run]]:
+    """Return a decorator: signature and documentation show ``**options`` as the fields of a dataclass."""
 
-    def of(job: Callable[[Folder, Arrays, Options], Run]) -> Any:
-        signature = inspect.signature(job)
+    def shown(function: Callable[..., Run]) -> Any:
+        signature = inspect.signature(function)
         ours = [p for p in signature.parameters.values() if p.name != "options"]
-        theirs = list(inspect.signature(Options).parameters.values())
+        fields = inspect.signature(options).parameters.values()
+        function.__signature__ = signature.replace(parameters=[*ours, *fields])  # type: ignore[attr-defined]
+        meaning = re.search(r"(?s)\n-+\n(.*?\n)\n", inspect.getdoc(options) or "")
+        if function.__doc__ and meaning:  # python -OO has neither
+            doc = inspect.cleandoc(function.__doc__)
+            function.__doc__ = re.sub(r"(?m)^options\n( .*\n)+", lambda _: meaning[1], doc)
+        return function
 
-        @wraps(job)
-        def called(
-            checkpoints: Folder, observations: Arrays, *args: _P.args, **given: _P.kwargs
-        ) -> Run:
-            return job(checkpoints, observations, make(*args, **given))
-
-        called.__signature__ = signature.replace(parameters=[*ours, *theirs])  # type: ignore[attr-defined]
-        return called
-
-    return of
+    return shown
 
 
-@_with_options(Options)
-def compute(checkpoints: Folder, observations: Arrays, options: Options) -> Run:
+@with_fields_of(Options)
+def compute(checkpoints: Folder, observations: Arrays, **options: Any) -> Run:
     """Explain every checkpoint and write a run folder.
 
     Parameters
@@ -74,7 +70,7 @@ def compute(checkpoints: Folder, observations: Arrays, options: Options) -> Run:
         Files or folders (.npy, .npz, .png, .jpg), or arrays: (N, C, H, W), (N, H, W, C), one
         sample without N, or flat (N, F).
     options
-        Given as keywords, ``rule="gamma"``: the fields of `lrpdyn.pipeline.setup.options.Options`.
+        By name, as ``rule="gamma"``: see `lrpdyn.pipeline.setup.options.Options`.
 
     Returns
     -------
@@ -86,6 +82,11 @@ def compute(checkpoints: Folder, observations: Arrays, options: Options) -> Run:
     LrpdynError
         What cannot be done, in one line; what was computed is kept.
     """
+    return _compute(checkpoints, observations, Options(**options))
+
+
+def _compute(checkpoints: Folder, observations: Arrays, options: Options) -> Run:
+    """Do what `compute` promises."""
     check(options)
     curve = None if options.curve is None else read_curve(options.curve)
     if options.follow:

@@ -37,12 +37,12 @@ _LOCAL = "local:"
 
 @dataclass(frozen=True, kw_only=True)
 class Parcel:
-    """What a worker makes its job from; `name` tells it from others."""
+    """What a worker makes its job from, under a `name` that no other has."""
 
     name: str
     description: Description
     checkpoints: tuple[Checkpoint, ...]
-    held: FixedInputs
+    inputs: FixedInputs
     question: Question
     folder: Path
 
@@ -101,7 +101,7 @@ def by_dask(
     slim = tuple(replace(c, header=Header({})) for c in job.listing.checkpoints)
     folder = job.folder.absolute()
     parcel = Parcel(
-        name=str(uuid.uuid4()), description=describe(job), checkpoints=slim, held=job.model.held,
+        name=str(uuid.uuid4()), description=describe(job), checkpoints=slim, inputs=job.model.held,
         question=question, folder=folder,
     )  # fmt: skip
     # A result, not scattered data: it is made again where the worker that holds it is lost.
@@ -151,6 +151,6 @@ def _explain(parcel: Parcel, block: Sequence[int]) -> Outcomes:
             torch.set_num_threads(1)
             values = open_values(parcel.folder / "observations.npy")
             listing = Listing(checkpoints=parcel.checkpoints, left_out=(), unit="steps")
-            job = job_of(parcel.description, listing, values, parcel.held, parcel.folder)
+            job = job_of(parcel.description, listing, values, parcel.inputs, parcel.folder)
             _made[parcel.name] = BlockWorker(job, parcel.question)
         return _made[parcel.name](block)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import signal
 import sys
 import time
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -41,19 +40,6 @@ SHARE = 9
 _OF_THE_PAGE = ("bokeh", "jinja2")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Patience:
-    """Seconds between two looks at the folder, and without a new checkpoint until the end."""
-
-    poll: float
-    idle: float | None
-
-    def __post_init__(self) -> None:
-        for name, value in (("poll", self.poll), ("idle", self.idle)):
-            if value is not None and not 0 < value < math.inf:
-                raise UsageError(f"--{name} {value}: expected seconds above 0")
-
-
 def follow(options: Options, checkpoints: str | Path, observations: Any, hands: Hands) -> Run:
     """Explain checkpoints as they are written, until SIGINT, ``--until`` or ``--idle``.
 
@@ -68,9 +54,8 @@ def follow(options: Options, checkpoints: str | Path, observations: Any, hands: 
     ------
     LrpdynError
         As of `lrpdyn.compute`; a checkpoint that cannot be read, or that became another file after it
-        was explained, is told at the end.
+        was explained, is reported at the end.
     """
-    patience = Patience(poll=options.poll, idle=options.idle)
     if options.limit is not None:
         raise UsageError(
             "--limit: cannot be with --follow, under which a series has no end; --every"
@@ -80,8 +65,8 @@ def follow(options: Options, checkpoints: str | Path, observations: Any, hands: 
             f"{checkpoints}: --follow looks at folders of this machine; call the same command again for "
             "what is new in a store"
         )
-    watch = Watch(checkpoints, selection_of(options), patience.poll, trust=options.trust)
-    job, checks = _prepared(watch, patience, options, observations)
+    watch = Watch(checkpoints, selection_of(options), options.poll, trust=options.trust)
+    job, checks = _prepared(watch, options, observations)
     manifest = make_manifest(job, checks)
     previous = previous_manifest(job, manifest)
     check_requirements(job)
@@ -93,14 +78,14 @@ def follow(options: Options, checkpoints: str | Path, observations: Any, hands: 
     followed = _Followed(job, question, hands, manifest)
     with closing(followed):
         while True:
-            job = _gone_on(followed, job, watch)
+            job = _explain_new(followed, job, watch)
             if signals.received() or watch.is_past(options.until):
                 break
-            if followed.idle_for(patience.idle):
-                _say(f"no new checkpoint for {patience.idle:g} seconds: the end", job.options.quiet)
+            if followed.idle_for(options.idle):
+                _say(f"no new checkpoint for {options.idle:g} seconds: the end", job.options.quiet)
                 break
-            signals.wait(patience.poll)
-            followed.heed(job)
+            signals.wait(options.poll)
+            followed.stop_if_terminated(job)
             job = replace(job, listing=_joined(job.listing, watch.look()))
         everything = watch.look_at_all()
         good = replace(everything, left_out=tuple(e for e in everything.left_out if not e.bad))
@@ -108,18 +93,18 @@ def follow(options: Options, checkpoints: str | Path, observations: Any, hands: 
             job, listing=_joined(job.listing, everything if job.options.skip_bad else good)
         )
         if not signals.received():
-            job = _gone_on(followed, job, watch)
+            job = _explain_new(followed, job, watch)
         followed.finish(job)
         everything = watch.look_at_all()
         if not watch.is_past(options.until):
-            followed.tell_left(everything, job)
+            followed.report_late(everything, job)
     check_bad(everything, job.options.skip_bad)
     check_unchanged(job, read_journal(job.folder))
     return open_run(job.folder)
 
 
-def _gone_on(followed: _Followed, job: Job, watch: Watch) -> Job:
-    """Explain what is new; return the job without what cannot be loaded, which is told at the end."""
+def _explain_new(followed: _Followed, job: Job, watch: Watch) -> Job:
+    """Explain what is new; return the job without what cannot be loaded, which is reported at the end."""
     while True:
         try:
             followed.go_on(job)
@@ -134,7 +119,7 @@ def _gone_on(followed: _Followed, job: Job, watch: Watch) -> Job:
 
 
 class _Followed:
-    """What is explained so far, and when its results were written."""
+    """The steps of a run that is followed, and when its results were written."""
 
     def __init__(
         self, job: Job, question: Question, hands: Hands, manifest: Mapping[str, Any]
@@ -166,12 +151,12 @@ class _Followed:
         series = job.listing.checkpoints
         explained = self._steps.records.steps
         if [checkpoint.step for checkpoint in series[: len(explained)]] != explained:
-            # One came in between: all is added again, from the maps that are there.
+            # One came in between: everything is added again, from the maps that are there.
             self.close()
             self._steps = self._begin(job)
         before = len(self._steps.records)
         self._steps.go_on(job)
-        self.heed(job)
+        self.stop_if_terminated(job)
         new = len(self._steps.records) - before
         if new:
             _say(
@@ -185,7 +170,7 @@ class _Followed:
             ended = time.monotonic()
             self._next_writing = ended + SHARE * (ended - started)
         if new:
-            # What came while results were written was not looked at yet.
+            # What came while results were written was not read yet.
             self._last_new = time.monotonic()
 
     def _enough(self) -> bool:
@@ -206,8 +191,8 @@ class _Followed:
             write_report(open_run(job.folder))
         self._written = len(records)
 
-    def heed(self, job: Job) -> None:
-        """Raise `Stopped` by SIGTERM: what is explained is kept, results are not written."""
+    def stop_if_terminated(self, job: Job) -> None:
+        """Raise `Stopped` after SIGTERM: what is explained is kept, results are not written."""
         if signals.received() == signal.SIGTERM:
             raise signals.stopped(self._steps.done, len(job.listing.checkpoints))
 
@@ -228,7 +213,7 @@ class _Followed:
         self._write(job)
         job.storage.finish(job.folder, self._steps.dynamics.needed)
 
-    def tell_left(self, listing: Listing, job: Job) -> None:
+    def report_late(self, listing: Listing, job: Job) -> None:
         """Say which checkpoints came too late to be explained."""
         steps = set(self._steps.records.steps)
         late = [c.path.name for c in listing.checkpoints if c.step not in steps]
@@ -245,14 +230,12 @@ class _Followed:
             )
 
 
-def _prepared(
-    watch: Watch, patience: Patience, options: Options, observations: Any
-) -> tuple[Job, dict[str, Any]]:
+def _prepared(watch: Watch, options: Options, observations: Any) -> tuple[Job, dict[str, Any]]:
     """Wait for a first checkpoint that can be loaded, and make the network of it."""
     while True:
-        listing = _first(watch, options.until, patience)
+        listing = _first(watch, options)
         try:
-            # Without skip_bad it is the first one that is told; the others come to their turn.
+            # Without skip_bad the first one is named; the others have their turn later.
             job, checks = prepare(replace(options, skip_bad=False), listing, observations)
             return replace(job, options=options), checks
         except CheckpointError as error:
@@ -260,25 +243,25 @@ def _prepared(
             _say(f"put aside: {error}", options.quiet)
 
 
-def _first(watch: Watch, until: int | None, patience: Patience) -> Listing:
+def _first(watch: Watch, options: Options) -> Listing:
     """Wait for a checkpoint."""
     started = time.monotonic()
     while True:
         listing = watch.look()
         if listing.checkpoints:
             return listing
-        waited = patience.idle is not None and time.monotonic() - started >= patience.idle
+        waited = options.idle is not None and time.monotonic() - started >= options.idle
         if signals.received() == signal.SIGTERM:
             raise signals.stopped(0, 0)
-        if watch.is_past(until):
+        if watch.is_past(options.until):
             raise CheckpointError(
-                f"{watch.where}: no checkpoint up to --until {until} can be used, and training is past it; "
-                "lrpdyn inspect lists every entry"
+                f"{watch.where}: no checkpoint up to --until {options.until} can be used, and training is "
+                "past it; lrpdyn inspect lists every entry"
             )
         if signals.received() or waited:
             check_bad(watch.look_at_all(), skip_bad=False)  # why there is none
             raise CheckpointError(f"{watch.where}: no checkpoint was written while it was followed")
-        signals.wait(patience.poll)
+        signals.wait(options.poll)
 
 
 def _joined(known: Listing, seen: Listing) -> Listing:

@@ -1,4 +1,4 @@
-"""manifest.json: what was asked of a run and what has been done, sealed with its own hash."""
+"""manifest.json: the question of a run and what has been done, sealed with its own hash."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _OPTIONAL_TEXT = (None, str)
 _DONE = {"step": int, "path": str, "relevance_sha256?": _OPTIONAL_TEXT, "reason?": _OPTIONAL_TEXT}
 _SPREAD = (None, {"least": float, "median": float, "most": float})
 _MEDIAN = {"median": (None, float)}
-#: What the commands that read a run, and those that go on with one, take for granted.
+#: What the commands that read or resume a run rely on.
 _EXPECTED = {
     "command?": str,
     "rule": {"name": str, "parameters": dict, "layers": Each(str), "notes?": [str]},
@@ -58,7 +58,7 @@ _EXPECTED = {
     "environment": dict,
     "files?": Each(str),
 }  # fmt: skip
-#: What a finished run has besides.
+#: What a finished run has, too.
 _FINISHED = {"checks": {"maps": int, "negative_scores": int, "weak_support": int, "vanished": int,
                         "relevance_sum_to_score": _SPREAD, "relevance_l1_to_score": _SPREAD}}  # fmt: skip
 _LARGEST_STEP = 10**18

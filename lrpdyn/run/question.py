@@ -25,10 +25,10 @@ def question_in_words(manifest: Mapping[str, Any], *, long: bool = False) -> str
 
     The long wording calls the units what they are (an action, a class); the brief one names the head.
 
-    >>> asked = {"head": "policy", "target": {"policy": "modal"}, "contrast": "mean"}
-    >>> question_in_words(asked)
+    >>> manifest = {"head": "policy", "target": {"policy": "modal"}, "contrast": "mean"}
+    >>> question_in_words(manifest)
     'head policy: unit preferred on average, minus the mean'
-    >>> question_in_words(asked, long=True)
+    >>> question_in_words(manifest, long=True)
     'action preferred on average over all steps, minus the mean of the outputs'
     """
     head, policy = manifest["head"], manifest["target"]["policy"]
@@ -38,10 +38,10 @@ def question_in_words(manifest: Mapping[str, Any], *, long: bool = False) -> str
     end = 2 if long else 1
     against = "".join(_CONTRASTS[manifest["contrast"]][:end])
     if policy in _TARGETS:
-        asked = f"{unit} {''.join(_TARGETS[policy][:end])}"
+        target = f"{unit} {''.join(_TARGETS[policy][:end])}"
     else:
-        asked = f"{unit if long else 'target'} {policy}"
-    return f"{asked}{against}" if long else f"head {head}: {asked}{against}"
+        target = f"{unit if long else 'target'} {policy}"
+    return f"{target}{against}" if long else f"head {head}: {target}{against}"
 
 
 def unit_of(manifest: Mapping[str, Any]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from lrpdyn.observations.fixed_inputs import FixedInputs
 from lrpdyn.observations.loading import Observations
 from lrpdyn.observations.reading import open_observations
 from lrpdyn.pipeline.setup.job import Job, make_job
-from lrpdyn.pipeline.setup.options import ARRANGEMENT, Options
+from lrpdyn.pipeline.setup.options import Options, defaults
 
 FIXED_INPUTS = "held.npz"
 
@@ -33,11 +33,11 @@ FIXED_INPUTS = "held.npz"
 class Description:
     """What a job is made from again, with its checkpoints and its observations.
 
-    `options` are those of the job as they were resolved, by name, with whole paths; `rule_name` is what the
-    rules are called. `bounds` and `fill` are in units of what the network takes.
+    `options` are those of the job as they were resolved, with whole paths; `rule_name` is the name of the
+    rules. `bounds` and `fill` are in units of what the network takes.
     """
 
-    options: Mapping[str, Any]
+    options: Options
     keys: Mapping[str, Any]
     rule_name: str
     bounds: Bounds | None
@@ -49,8 +49,15 @@ class Description:
 
     @staticmethod
     def from_dict(found: Mapping[str, Any]) -> Description:
-        """Return what `as_dict` gave, back from JSON, where a tuple is a list."""
-        return Description(**{name: _frozen(value) for name, value in found.items()})
+        """Return what `as_dict` gave, back from JSON, where a tuple is a list.
+
+        Raises
+        ------
+        TypeError, KeyError, UsageError
+            It is something else.
+        """
+        plain = _frozen(found)
+        return Description(**{**plain, "options": Options(**plain["options"])})
 
 
 def describe(job: Job) -> Description:
@@ -58,6 +65,9 @@ def describe(job: Job) -> Description:
     options, model = job.options, job.model
     resolved = replace(
         options,
+        # Observations are read as the run left them, and the folder is given where the job is made again.
+        **defaults("arrangement"),
+        out=Options.out,
         arch=_whole(model.resolved.architecture.name),
         arch_args=model.resolved.arguments,
         head=model.head,
@@ -68,11 +78,8 @@ def describe(job: Job) -> Description:
         recompute=(),
         shard=None,
     )
-    # Observations are read as the run left them, and the folder is given where the job is made again.
-    left = {"out"} | resolved.part(ARRANGEMENT).keys()
-    plain = {known.name: getattr(resolved, known.name) for known in fields(Options)}
     return Description(
-        options={name: value for name, value in plain.items() if name not in left},
+        options=resolved,
         keys=model.resolved.mapping.as_dict(),
         rule_name=job.rule.name,
         bounds=job.bounds,
@@ -80,14 +87,14 @@ def describe(job: Job) -> Description:
     )
 
 
-def save_fixed_inputs(path: Path, held: FixedInputs) -> None:
+def save_fixed_inputs(path: Path, inputs: FixedInputs) -> None:
     """Write the values of the inputs that are fixed."""
     with whole_file(path, "wb") as file:
-        np.savez(file, **held)  # type: ignore[arg-type]
+        np.savez(file, **inputs)  # type: ignore[arg-type]
 
 
 def job_of(
-    description: Description, listing: Listing, values: Samples, held: FixedInputs, folder: Path
+    description: Description, listing: Listing, values: Samples, inputs: FixedInputs, folder: Path
 ) -> Job:
     """Return the job of a description.
 
@@ -97,7 +104,7 @@ def job_of(
         The checkpoints.
     values
         The observations that a run left (`open_values`).
-    held
+    inputs
         The inputs that are fixed, by name.
     folder
         Of the run that is written.
@@ -107,7 +114,7 @@ def job_of(
     LrpdynError
         A file of the user's that it was made with is gone.
     """
-    options = Options(**{**description.options, "out": folder, "quiet": True, "verbose": False})
+    options = replace(description.options, out=folder, quiet=True, verbose=False)
     resolved = Resolved(
         named(str(options.arch)),
         dict(options.arch_args or {}),
@@ -115,7 +122,7 @@ def job_of(
     )
     composite = replace(parse_composite(options.rule), name=description.rule_name)
     model = make_model(resolved, options.head, options.device, options.batch_size, composite)
-    model = with_plan(replace(model, held=held), values, description.bounds)
+    model = with_plan(replace(model, held=inputs), values, description.bounds)
     return make_job(
         options,
         listing,

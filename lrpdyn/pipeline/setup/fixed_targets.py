@@ -1,4 +1,4 @@
-"""Units held fixed over all checkpoints."""
+"""Units that stay the same over all checkpoints."""
 
 from __future__ import annotations
 
@@ -20,37 +20,48 @@ from lrpdyn.run.manifest import MANIFEST
 
 
 def fixed_targets(job: Job, previous: Mapping[str, Any] | None) -> Fixed:
-    """Return the targets that are held fixed; those of a run that is gone on with must stay."""
+    """Return the targets that are fixed; those of a run that is resumed must stay.
+
+    Raises
+    ------
+    RunError
+        With checkpoints that came later, other units would be chosen.
+    """
     if not job.target.needs_outputs(job.options.contrast):
         return fix_targets(job.target, job.options.contrast, ())
-    stored = (previous or {}).get("target", {})
-    same = previous is not None and [c["step"] for c in previous["checkpoints"]] == [
-        c.step for c in job.own
-    ]
-    if same and stored.get("values") is not None:
-        runner_up = stored.get("runner_up")
-        return Fixed(np.array(stored["values"]), None if runner_up is None else np.array(runner_up))
+    recorded = _recorded(previous)
+    steps = [entry["step"] for entry in (previous or {}).get("checkpoints", ())]
+    if recorded is not None and steps == [checkpoint.step for checkpoint in job.own]:
+        return recorded
     ordered = list(job.listing.checkpoints)
     if job.target.policy == "final":
         ordered.reverse()
     fixed = fix_targets(job.target, job.options.contrast, _outputs(job, ordered))
-    if stored.get("values") is not None:
-        _check_same_targets(job, stored["values"], fixed)
+    if recorded is not None:
+        _check_same_targets(job, recorded, fixed)
     return fixed
 
 
 def targets_of_newest(job: Job, previous: Mapping[str, Any] | None) -> Fixed:
-    """Return the targets that are held fixed while a run is followed, which began or goes on.
+    """Return the targets that are fixed while a run is followed.
 
-    Those that it began with, or those of its newest checkpoint, for no one knows the ones to come.
+    They are those that it began with, or those of its newest checkpoint: later ones are not known yet.
     """
-    stored = (previous or {}).get("target", {})
-    if job.target.needs_outputs(job.options.contrast) and stored.get("values") is not None:
-        runner_up = stored.get("runner_up")
-        return Fixed(np.array(stored["values"]), None if runner_up is None else np.array(runner_up))
+    recorded = _recorded(previous)
+    if job.target.needs_outputs(job.options.contrast) and recorded is not None:
+        return recorded
     outputs = _outputs(job, reversed(job.listing.checkpoints))
     finite = (values for values in outputs if np.isfinite(values).all())
     return fix_targets(job.target, job.options.contrast, islice(finite, 1))
+
+
+def _recorded(previous: Mapping[str, Any] | None) -> Fixed | None:
+    """Return the targets that the manifest of a run records, if it does."""
+    target = (previous or {}).get("target", {})
+    if target.get("values") is None:
+        return None
+    runner_up = target.get("runner_up")
+    return Fixed(np.array(target["values"]), None if runner_up is None else np.array(runner_up))
 
 
 def settle(job: Job, manifest: Mapping[str, Any], fixed: Fixed) -> tuple[Question, dict[str, Any]]:
@@ -73,9 +84,9 @@ def settle(job: Job, manifest: Mapping[str, Any], fixed: Fixed) -> tuple[Questio
     return question, {**manifest, "target": target, "checks": checks}
 
 
-def _check_same_targets(job: Job, stored: list[int], fixed: Fixed) -> None:
-    assert fixed.target is not None
-    differing = [n for n, (a, b) in enumerate(zip(stored, fixed.target, strict=True)) if a != b]
+def _check_same_targets(job: Job, recorded: Fixed, fixed: Fixed) -> None:
+    assert recorded.target is not None
+    differing = np.flatnonzero(recorded.target != fixed.target).tolist()
     if differing:
         raise RunError(
             f"{job.folder}: with the new checkpoints --target {job.target.policy} would choose other "

@@ -21,7 +21,6 @@ from lrpdyn.lrp.canonical.layers import Weighted
 from lrpdyn.lrp.plan import layers_of, unused
 from lrpdyn.observations.fixed_inputs import FixedInputs, notes
 from lrpdyn.pipeline.setup.job import Job
-from lrpdyn.pipeline.setup.options import QUESTION, SELECTION
 from lrpdyn.run.manifest import SCHEMA
 
 
@@ -50,7 +49,7 @@ def make_manifest(job: Job, checks: Mapping[str, Any]) -> dict[str, Any]:
             "policy": job.target.policy,
             "values": None if job.target.values is None else job.target.values.tolist(),
         },
-        **job.options.part(QUESTION),
+        **job.options.part("question"),
         "unit": job.listing.unit,
         "observations": {
             "files": list(job.observations.files),
@@ -60,7 +59,7 @@ def make_manifest(job: Job, checks: Mapping[str, Any]) -> dict[str, Any]:
             "scale": job.observations.scale,
             **job.observations.preparation,
         },
-        "selection": job.options.part(SELECTION),
+        "selection": job.options.part("selection"),
         "weights": {
             "in_file": job.listing.checkpoints[0].header.weights,
             "keys": job.model.resolved.mapping.as_dict(),
@@ -96,7 +95,7 @@ def pending(job: Job) -> list[dict[str, Any]]:
 
 
 def _series(listing: Listing) -> str:
-    """Return what tells one series of steps from another."""
+    """Return a hash of the steps of a series."""
     steps = [checkpoint.step for checkpoint in listing.checkpoints]
     return hashlib.sha256(json.dumps(steps).encode()).hexdigest()
 
@@ -108,10 +107,10 @@ def _layer_rules(job: Job) -> dict[str, str]:
     return {name: rule.text for name, rule in job.model.plan.items()}
 
 
-def _digest(values: Samples, held: FixedInputs) -> str:
+def _digest(values: Samples, inputs: FixedInputs) -> str:
     digest = hashlib.sha256()
     for piece in pieces(values):
         digest.update(piece.tobytes())
-    for name in sorted(held):
-        digest.update(name.encode() + held[name].tobytes())
+    for name in sorted(inputs):
+        digest.update(name.encode() + inputs[name].tobytes())
     return digest.hexdigest()

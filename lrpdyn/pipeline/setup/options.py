@@ -2,47 +2,42 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from lrpdyn.errors import UsageError
+from lrpdyn.pipeline.setup.shard import parse_shard
 
-#: A field's ``part``, by which it is recorded in the manifest and compared when a run is resumed.
-QUESTION, SELECTION, ARRANGEMENT = "question", "selection", "arrangement"
+#: What a field's metadata may say, so that no other file has to know the option. Parts of the question:
+#: ``question`` is recorded in the manifest under the field's name, and a run with another value is another
+#: run; ``selection`` is the same, of which checkpoints are explained; ``arrangement`` is passed to
+#: `lrpdyn.observations.load_observations` and compared by the observations' hash. A field without a part is
+#: recorded as what it was resolved to, or not at all.
+_QUESTION: dict[str, Any] = {"part": "question"}
+_SELECTION: dict[str, Any] = {"part": "selection"}
+_ARRANGEMENT: dict[str, Any] = {"part": "arrangement"}
+#: What was recorded of a finished run holds for every value.
+_SAME_RESULTS: dict[str, Any] = {"changes_results": False}
+#: A command that sets it is run, whatever was recorded of a finished run.
+_RUNS_AGAIN: dict[str, Any] = {"runs_again": True}
 
 
-def option(
-    default: Any,
-    *,
-    part: str | None = None,
-    choices: Sequence[str] = (),
-    changes_results: bool = True,
-) -> Any:
-    """Return a field of `Options`.
+def _choices(*values: str) -> dict[str, Any]:
+    """Return the metadata of a field that has one of `values`, or None."""
+    return {"choices": values}
 
-    Parameters
-    ----------
-    part
-        ``question``: the value is recorded in the manifest under the field's name, and a run with another
-        value is another run. ``selection``: the same, of which checkpoints are explained. ``arrangement``:
-        passed to `lrpdyn.observations.load_observations`; part of the question through the observations'
-        hash. None: no part of the question, or recorded as what it was resolved to.
-    choices
-        The only values besides None.
-    changes_results
-        Whether a finished run may have to be checked in full when the value is another.
-    """
-    metadata = {"part": part, "choices": tuple(choices), "changes_results": changes_results}
-    if default == {}:
-        return field(default_factory=dict, metadata=metadata)
-    return field(default=default, metadata=metadata)
+
+def _not_with_shard(why: str) -> dict[str, Any]:
+    """Return the metadata of a field that cannot be set together with `shard`."""
+    return {"not_with_shard": why}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What `lrpdyn.compute` is asked, but for the checkpoints and the observations.
+    """The options of `lrpdyn.compute`: all but the checkpoints and the observations.
 
     Parameters
     ----------
@@ -132,65 +127,89 @@ class Options:
     Raises
     ------
     UsageError
-        A value is not among its choices.
+        A value is not among its choices, or two options cannot be set together.
     """
 
-    out: str | Path = option("lrpdyn-run", changes_results=False)
-    rule: str = option("zplus")
-    arch: str | None = option(None)
-    arch_args: Mapping[str, Any] | None = option(None)
-    head: str | None = option(None)
-    target: str | int = option("argmax")
-    contrast: str = option("mean", part=QUESTION, choices=("mean", "none", "runner-up"))
-    normalize: str = option("none", part=QUESTION, choices=("none", "sum", "l1", "max", "minmax"))
-    baseline: str = option("random:2", part=QUESTION)
-    layout: str | None = option(None, part=ARRANGEMENT)
-    scale: str | float | None = option(None, part=ARRANGEMENT)
-    samples: str | Sequence[int] | None = option(None, part=ARRANGEMENT)
-    stack: int | None = option(None, part=ARRANGEMENT)
-    stack_order: str = option("oldest", part=ARRANGEMENT)
-    mean: Any = option(None, part=ARRANGEMENT)
-    std: Any = option(None, part=ARRANGEMENT)
-    statistics: str | Path | None = option(None, part=ARRANGEMENT)
-    select: str | None = option(None, part=ARRANGEMENT)
-    seed: int = option(0, part=ARRANGEMENT)
-    pattern: str | None = option(None, part=SELECTION)
-    since: int | None = option(None, part=SELECTION)
-    until: int | None = option(None, part=SELECTION)
-    every: int | None = option(None, part=SELECTION)
-    limit: int | None = option(None, part=SELECTION)
-    weights: str = option("model", part=SELECTION)
-    prefix: str | None = option(None, part=SELECTION)
-    device: str = option("auto")
-    workers: int | None = option(None, changes_results=False)
-    batch_size: int = option(64, part=QUESTION)
-    keep: str = option("relevance", choices=("relevance", "pixels", "none"))
-    dtype: str = option("float32", choices=("float32", "float16"))
-    tables: str | None = option(None)
-    regions: str | Path | None = option(None)
-    fill: float | None = option(None)
-    curve: str | None = option(None)
-    shard: str | None = option(None)
-    dask: str | None = option(None)
-    follow: bool = option(False)
-    poll: float = option(5.0)
-    idle: float | None = option(None)
-    wait: float = option(0.0, changes_results=False)
-    overwrite: bool = option(False, changes_results=False)
-    recompute: Collection[int] = option((), changes_results=False)
-    skip_bad: bool = option(False)
-    trust: bool = option(False)
-    quiet: bool = option(False, changes_results=False)
-    verbose: bool = option(False, changes_results=False)
-    profile: bool = option(False, changes_results=False)
+    out: str | Path = field(default="lrpdyn-run", metadata=_SAME_RESULTS)
+    rule: str = "zplus"
+    arch: str | None = None
+    arch_args: Mapping[str, Any] | None = None
+    head: str | None = None
+    target: str | int = "argmax"
+    contrast: str = field(
+        default="mean", metadata=_QUESTION | _choices("mean", "none", "runner-up")
+    )
+    normalize: str = field(
+        default="none", metadata=_QUESTION | _choices("none", "sum", "l1", "max", "minmax")
+    )
+    baseline: str = field(default="random:2", metadata=_QUESTION)
+    layout: str | None = field(default=None, metadata=_ARRANGEMENT)
+    scale: str | float | None = field(default=None, metadata=_ARRANGEMENT)
+    samples: str | Sequence[int] | None = field(default=None, metadata=_ARRANGEMENT)
+    stack: int | None = field(default=None, metadata=_ARRANGEMENT)
+    stack_order: str = field(default="oldest", metadata=_ARRANGEMENT)
+    mean: Any = field(default=None, metadata=_ARRANGEMENT)
+    std: Any = field(default=None, metadata=_ARRANGEMENT)
+    statistics: str | Path | None = field(default=None, metadata=_ARRANGEMENT)
+    select: str | None = field(default=None, metadata=_ARRANGEMENT)
+    seed: int = field(default=0, metadata=_ARRANGEMENT)
+    pattern: str | None = field(default=None, metadata=_SELECTION)
+    since: int | None = field(default=None, metadata=_SELECTION)
+    until: int | None = field(default=None, metadata=_SELECTION)
+    every: int | None = field(default=None, metadata=_SELECTION)
+    limit: int | None = field(default=None, metadata=_SELECTION)
+    weights: str = field(default="model", metadata=_SELECTION)
+    prefix: str | None = field(default=None, metadata=_SELECTION)
+    device: str = "auto"
+    workers: int | None = field(default=None, metadata=_SAME_RESULTS)
+    batch_size: int = field(default=64, metadata=_QUESTION)
+    keep: str = field(default="relevance", metadata=_choices("relevance", "pixels", "none"))
+    dtype: str = field(default="float32", metadata=_choices("float32", "float16"))
+    tables: str | None = field(
+        default=None,
+        metadata=_not_with_shard("--tables: a shard has no tables; give it to lrpdyn merge"),
+    )
+    regions: str | Path | None = None
+    fill: float | None = None
+    curve: str | None = field(
+        default=None,
+        metadata=_not_with_shard("--curve: a shard has no report; give the curve to lrpdyn merge"),
+    )
+    shard: str | None = None
+    dask: str | None = None
+    follow: bool = field(
+        default=False,
+        metadata=_RUNS_AGAIN
+        | _not_with_shard("--shard: cannot be with --follow, under which a series has no end"),
+    )
+    poll: float = 5.0
+    idle: float | None = None
+    wait: float = field(default=0.0, metadata=_SAME_RESULTS)
+    overwrite: bool = field(default=False, metadata=_SAME_RESULTS | _RUNS_AGAIN)
+    recompute: Collection[int] = field(default=(), metadata=_SAME_RESULTS | _RUNS_AGAIN)
+    skip_bad: bool = False
+    trust: bool = field(default=False, metadata=_RUNS_AGAIN)
+    quiet: bool = field(default=False, metadata=_SAME_RESULTS)
+    verbose: bool = field(default=False, metadata=_SAME_RESULTS | _RUNS_AGAIN)
+    profile: bool = field(default=False, metadata=_SAME_RESULTS | _RUNS_AGAIN)
 
     def __post_init__(self) -> None:
         for known in fields(self):
-            value, choices = getattr(self, known.name), known.metadata["choices"]
+            value, choices = getattr(self, known.name), known.metadata.get("choices", ())
             if choices and value is not None and value not in choices:
                 raise UsageError(f"{known.name} '{value}': expected one of {', '.join(choices)}")
+            if self.shard is not None and value and "not_with_shard" in known.metadata:
+                raise UsageError(known.metadata["not_with_shard"])
         if self.batch_size < 1:
             raise UsageError(f"batch_size {self.batch_size}: expected 1 or more")
+        if self.shard is not None:
+            parse_shard(self.shard)
+        if self.idle is not None and not self.follow:
+            raise UsageError("--idle: only with --follow, which waits for checkpoints")
+        for name in ("poll", "idle") if self.follow else ():
+            seconds = getattr(self, name)
+            if seconds is not None and not 0 < seconds < math.inf:
+                raise UsageError(f"--{name} {seconds}: expected seconds above 0")
 
     @property
     def folder(self) -> Path:
@@ -198,16 +217,15 @@ class Options:
         return Path(self.out)
 
     def part(self, name: str) -> dict[str, Any]:
-        """Return the values of the fields of one part, by name."""
+        """Return the values of the fields of one part of the question, by name."""
         return {known: getattr(self, known) for known in defaults(name)}
 
 
 def defaults(part: str) -> dict[str, Any]:
-    """Return the default of each field of a part.
+    """Return the default of each field of a part of the question, by name.
 
     >>> defaults("selection")["weights"]
     'model'
     """
-    return {
-        known.name: known.default for known in fields(Options) if known.metadata["part"] == part
-    }
+    known = (field for field in fields(Options) if field.metadata.get("part") == part)
+    return {field.name: field.default for field in known}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -35,46 +36,32 @@ from lrpdyn.observations.background import modal_pixel, modal_value
 from lrpdyn.observations.fixed_inputs import split_inputs
 from lrpdyn.observations.loading import Observations, load_observations
 from lrpdyn.pipeline.setup.job import Job, make_job, progress_bar
-from lrpdyn.pipeline.setup.options import ARRANGEMENT, SELECTION, Options
-from lrpdyn.pipeline.setup.shard import parse_shard
+from lrpdyn.pipeline.setup.options import Options
 from lrpdyn.run.layout import nearest_folder
 from lrpdyn.run.tables import check_tables
 
-#: So many bad checkpoints are told with their reasons.
+#: So many bad checkpoints are reported with their reasons.
 _MOST_BAD = 20
 
 
 def check(options: Options) -> None:
-    """Check options before anything of the run is read.
+    """Check the options that name something, before anything of the run is read.
 
     Raises
     ------
     LrpdynError
-        A value is none of those that there are, or two options cannot be given together.
+        There is no such architecture, rule, baseline or kind of table.
     """
     if options.arch is not None:
         named(options.arch)  # a file of the user's may register rules too
     parse_composite(options.rule)
     parse_baseline(options.baseline)
     check_tables(options.tables)
-    if options.idle is not None and not options.follow:
-        raise UsageError("--idle: only with --follow, which waits for checkpoints")
-    if options.shard is None:
-        return
-    parse_shard(options.shard)
-    if options.curve is not None:
-        raise UsageError("--curve: a shard has no report; give the curve to lrpdyn merge")
-    if options.tables is not None:
-        raise UsageError("--tables: a shard has no tables; give it to lrpdyn merge")
-    if options.follow:
-        raise UsageError("--shard: cannot be with --follow, under which a series has no end")
 
 
 def selection_of(options: Options) -> Selection:
     """Return which checkpoints are explained."""
-    chosen = options.part(SELECTION)
-    del chosen["prefix"]
-    return Selection(**chosen)
+    return Selection(**{known.name: getattr(options, known.name) for known in fields(Selection)})
 
 
 def listed(checkpoints: str | Path, options: Options) -> Listing:
@@ -83,7 +70,7 @@ def listed(checkpoints: str | Path, options: Options) -> Listing:
     Raises
     ------
     CheckpointError
-        There are fewer than two, or some cannot be used and `skip_bad` was not asked for.
+        There are fewer than two, or some cannot be used and `skip_bad` is not set.
     """
     listing = discover(
         checkpoints,
@@ -129,13 +116,13 @@ def prepare(options: Options, listing: Listing, observations: Any) -> tuple[Job,
         resolved, options.head, _device(options.device), options.batch_size,
         parse_composite(options.rule),
     )  # fmt: skip
-    given, held = split_inputs(_as_list(observations), model.path)
+    given, fixed = split_inputs(_as_list(observations), model.path)
     shape = first.header.hints.get("observation_shape")
     loaded = load_observations(
-        given, expected_observations(model, shape), **options.part(ARRANGEMENT),
+        given, expected_observations(model, shape), **options.part("arrangement"),
         trust=options.trust, folder=nearest_folder(options.folder),
     )  # fmt: skip
-    model = with_fixed_inputs(model, held, loaded.chosen)
+    model = with_fixed_inputs(model, fixed, loaded.chosen)
     network = _load_first(model, listing, options)
     checks: dict[str, Any] = {"outputs": same_outputs.compare_outputs(network, loaded.values)}
     bounds = _bounds(resolved, loaded)
@@ -219,7 +206,7 @@ def _scaled(fill: float, loaded: Observations) -> float:
 
 
 def _say(lines: Iterable[str], quiet: bool) -> None:
-    """Write notes to stderr; what is trusted to run is told even to those who want quiet."""
+    """Write notes to stderr; with `quiet`, only what is trusted to run code."""
     for line in lines:
         if not quiet or line.startswith("trusted"):
             print(printable(f"note      {line}"), file=sys.stderr)

@@ -10,7 +10,7 @@ from lrpdyn.checkpoints.readers import digest, stamp
 from lrpdyn.errors import CheckpointError, RunError, UsageError
 from lrpdyn.figures.kinds import drawn_files
 from lrpdyn.pipeline.setup.job import Job
-from lrpdyn.pipeline.setup.options import QUESTION, SELECTION, defaults
+from lrpdyn.pipeline.setup.options import defaults
 from lrpdyn.run.journal import forget, read_journal
 from lrpdyn.run.layout import clear_run
 from lrpdyn.run.manifest import MANIFEST, is_sealed, load_manifest
@@ -31,9 +31,9 @@ def question_of(manifest: Mapping[str, Any], *, given_values: bool) -> dict[str,
         "observations": manifest["observations"]["sha256"][:12],
         **{
             name.replace("_", " "): manifest.get(name, usual)
-            for name, usual in defaults(QUESTION).items()
+            for name, usual in defaults("question").items()
         },
-        **{name: selection.get(name, usual) for name, usual in defaults(SELECTION).items()},
+        **{name: selection.get(name, usual) for name, usual in defaults("selection").items()},
         "shard": manifest.get("shard"),
     }
 
@@ -44,7 +44,7 @@ def _plain(value: Any) -> Any:
 
 
 def previous_manifest(job: Job, manifest: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return the manifest of the run that is gone on with, or None for a new one.
+    """Return the manifest of the run that is resumed, or None for a new one.
 
     Steps to recompute are as if they had not been explained.
 
@@ -95,7 +95,7 @@ def previous_manifest(job: Job, manifest: Mapping[str, Any]) -> dict[str, Any] |
 
 
 def is_finished(job: Job, previous: Mapping[str, Any]) -> bool:
-    """Tell whether everything that is asked for is there already."""
+    """Tell whether all that the options request is there already."""
     done = {entry["step"]: entry for entry in previous["checkpoints"]}
     steps = [checkpoint.step for checkpoint in job.own]
     if any(step not in done or done[step]["status"] == "pending" for step in steps):
@@ -121,7 +121,7 @@ def is_finished(job: Job, previous: Mapping[str, Any]) -> bool:
 
 
 def _has_tables(job: Job, previous: Mapping[str, Any], steps: int) -> bool:
-    """Tell whether the tables have a row for what is asked for; a shard has none."""
+    """Tell whether the tables have the rows that the options request; a shard has none."""
     wanted = tables_of(job.options.tables, len(job.observations.values), steps)
     return job.shard is not None or previous.get("tables", TABLES[0]) == wanted
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from dataclasses import fields
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import pytest
 import lrpdyn
 from lrpdyn.cli.compute import command
 from lrpdyn.errors import RunError, UsageError
-from lrpdyn.pipeline.setup.options import ARRANGEMENT, Options, defaults
+from lrpdyn.pipeline.setup.options import Options, defaults
 from tests.pipeline.test_compute import Vectors, mlp_run
 
 
@@ -23,9 +24,15 @@ from tests.pipeline.test_compute import Vectors, mlp_run
         ({"contrast": "median"}, "contrast 'median': expected one of mean, none, runner-up"),
         ({"keep": "all"}, "keep 'all': expected one of relevance, pixels, none"),
         ({"batch_size": 0}, "batch_size 0: expected 1 or more"),
+        ({"shard": "3/2"}, "--shard 3/2: expected K/N"),
+        ({"shard": "1/2", "curve": "a.csv:r"}, "--curve: a shard has no report"),
+        ({"shard": "1/2", "tables": "steps"}, "--tables: a shard has no tables"),
+        ({"shard": "1/2", "follow": True}, "--shard: cannot be with --follow"),
+        ({"idle": 3.0}, "--idle: only with --follow"),
+        ({"follow": True, "poll": 0.0}, "--poll 0.0: expected seconds above 0"),
     ],
 )
-def test_a_value_that_there_is_not_is_refused(given: dict[str, object], message: str) -> None:
+def test_values_that_cannot_be_are_refused(given: dict[str, object], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         Options(**given)  # type: ignore[arg-type]
 
@@ -51,6 +58,15 @@ def test_each_field_is_an_option_of_the_command_with_its_default() -> None:
         assert given == known[name].default or (given is None and not known[name].default), name
 
 
+def test_help_shows_what_each_field_means() -> None:
+    text = lrpdyn.compute.__doc__
+    assert text is not None
+    documented = text.partition("----------\n")[2].partition("\nReturns\n")[0]
+    names = [name for line in re.findall(r"(?m)^\w.*$", documented) for name in line.split(", ")]
+    assert set(names) == set(inspect.signature(lrpdyn.compute).parameters)
+    assert text.endswith("what was computed is kept.")
+
+
 @pytest.mark.parametrize("changed", [{"batch_size": 3}, {"since": 20}, {"normalize": "l1"}])
 def test_another_value_of_the_question_is_another_run(
     mlp_folder: Path, vectors: Vectors, tmp_path: Path, changed: dict[str, object]
@@ -63,5 +79,5 @@ def test_another_value_of_the_question_is_another_run(
 
 def test_options_of_the_observations_are_those_of_their_reader() -> None:
     known = inspect.signature(lrpdyn.observations.loading.load_observations).parameters
-    for name, usual in defaults(ARRANGEMENT).items():
+    for name, usual in defaults("arrangement").items():
         assert known[name].default == usual

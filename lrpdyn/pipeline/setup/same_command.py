@@ -1,8 +1,8 @@
-"""The same command on a finished run: told from what was asked and from the files' stamps alone.
+"""The same command on a finished run, recognised by its options and by the stamps of files alone.
 
 Nothing that is read needs torch. A stamp is what changes when a file does: its size, the times of its
-last changes, its number on the disk. Where anything differs, or cannot be told so, the run is looked
-at as any other.
+last changes, its number on the disk. Where anything differs, or stamps cannot show whether it does, the
+command is run as any other.
 """
 
 from __future__ import annotations
@@ -27,41 +27,55 @@ from lrpdyn.run.layout import RESULTS
 from lrpdyn.run.manifest import read_manifest, save_manifest
 from lrpdyn.version import __version__
 
-#: Some disks tell times to two seconds: what changed just before may change again unseen.
+#: Some disks keep times to two seconds: a file that changed just now may change again with the same time.
 _SETTLED = 2.5
 _MOST_FILES = 200_000
+#: Where the manifest has the record of the command, in its environment.
 _RECORD = "asked"
-#: Options whose value cannot change what a finished run answers.
-_CHANGE_NOTHING = [f.name for f in fields(Options) if not f.metadata["changes_results"]]
+_SAME_RESULTS = {f.name for f in fields(Options) if not f.metadata.get("changes_results", True)}
+_RUN_AGAIN = {f.name for f in fields(Options) if f.metadata.get("runs_again")}
 
 
 class _UnknownError(Exception):
-    """There is something whose changes stamps would not tell."""
+    """There is something whose changes stamps would not show."""
 
 
-@dataclass(frozen=True)
-class Asked:
-    """What is asked of a run folder, before anything is done; `key` is None where it cannot be told."""
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """A command that computes a run, before anything is done.
+
+    Attributes
+    ----------
+    out
+        The run folder.
+    key
+        A hash of its options and of the stamps of its files; None where stamps do not show every change.
+    runs_again
+        Whether it asks for more than the results: it is run even where they are there.
+    """
 
     out: Path
     key: str | None
+    runs_again: bool = False
 
-    def answer(self) -> Run | None:
-        """Return the run where it is finished, and nothing that matters has changed since."""
+    def finished_run(self) -> Run | None:
+        """Return the run if this command finished it, and nothing that matters has changed since."""
+        if self.key is None or self.runs_again:
+            return None
         try:
             run = open_run(self.out)
             found = run.manifest.get("environment", {}).get(_RECORD)
-            return run if self.key is not None and found == self._record() else None
+            return run if found == self._record() else None
         except (OSError, RunError):
             return None
 
-    def keep(self, run: Run) -> None:
-        """Remember in the manifest of `run`, which is finished, that it is what was asked."""
+    def record(self, run: Run) -> None:
+        """Write into the manifest of `run`, which is finished, that this command made it."""
         from lrpdyn.run.lock import locked  # not needed to answer
 
         if self.key is None:
             return
-        # A folder that cannot be written to, say, is looked at in full each time.
+        # Where the folder cannot be written to, say, the command is run each time.
         with contextlib.suppress(OSError, RunError), locked(self.out):
             manifest, record = read_manifest(self.out), self._record()
             # Another process may have computed here since.
@@ -74,19 +88,18 @@ class Asked:
         return {"lrpdyn": __version__, "asked": self.key, "results": _digest(_results(self.out))}
 
 
-def asked(out: str | Path, inputs: Iterable[str | Path], options: Mapping[str, Any]) -> Asked:
-    """Return what is asked: files and folders that are read, and options, which may name files too.
+def command_of(inputs: Iterable[str | Path], options: Mapping[str, Any]) -> Command:
+    """Return the command with these options.
 
     Parameters
     ----------
-    out
-        The run folder.
     inputs
-        Files, folders, or globs.
+        Files, folders, or globs that it reads.
     options
-        By name; plain values, paths, or sequences of them. Those that change no result are left out.
+        By name, ``out`` among them; plain values, paths, or sequences of them, which may name files too.
     """
-    options = {name: value for name, value in options.items() if name not in _CHANGE_NOTHING}
+    out, again = Path(options["out"]), any(options.get(name) for name in _RUN_AGAIN)
+    options = {name: value for name, value in options.items() if name not in _SAME_RESULTS}
     named = [str(entry) for value in options.values() for entry in _values(value)]
     # FILE.py:CALLABLE, FILE.csv:COLUMN, KEY=FILE: whatever part of it is a path.
     parts = {part for text in named for part in _parts(text)}
@@ -95,9 +108,10 @@ def asked(out: str | Path, inputs: Iterable[str | Path], options: Mapping[str, A
             raise _UnknownError
         stamps = [list(_stamps_of(str(path))) for path in inputs]
         files = [list(_stamps_of(part)) for part in sorted(parts) if os.path.exists(part)]
-        return Asked(Path(out), _digest([os.getcwd(), stamps, files, sorted(options.items())]))
+        key = _digest([os.getcwd(), stamps, files, sorted(options.items())])
     except (_UnknownError, OSError):
-        return Asked(Path(out), None)
+        key = None
+    return Command(out=out, key=key, runs_again=again)
 
 
 def _values(value: Any) -> Iterator[Any]:
@@ -124,7 +138,7 @@ def _digest(value: Any) -> str:
 def _stamps_of(text: str) -> Iterator[Any]:
     """Yield the stamp of a path, or of what a glob matches, and of everything below it."""
     paths = [text] if os.path.lexists(text) else sorted(glob.glob(text))
-    # FILE.npz:KEY, NAME=FILE, and what is in a store far away
+    # FILE.npz:KEY, NAME=FILE, and files in a remote store
     paths = paths or sorted(filter(os.path.exists, _parts(text)))
     if not paths or "://" in text:
         raise _UnknownError
@@ -157,9 +171,9 @@ def _below(path: str, count: list[int]) -> Iterator[Any]:
 
 
 def _results(run: Path) -> list[Any]:
-    """Return sizes and times of the files of a run, but its manifest, which is read.
+    """Return sizes and times of the files of a run, except its manifest, which is read.
 
-    A figure may have been drawn again, the same.
+    Times of figures do not count: one may have been drawn again, the same.
     """
     maps = sorted(f"relevance/{path.name}" for path in (run / "relevance").glob("*"))
     found: list[Any] = []

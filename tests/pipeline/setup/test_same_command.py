@@ -1,4 +1,4 @@
-"""What a finished run was asked: told apart from everything that is another question or other files."""
+"""The command that finished a run is recognised; other options, other files and other results are not it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 from numpy.typing import NDArray
 
 import lrpdyn
-from lrpdyn.pipeline.setup.asked_again import Asked, asked
+from lrpdyn.pipeline.setup.same_command import Command, command_of
 from lrpdyn.run.lock import locked
 from lrpdyn.run.manifest import save_manifest
 
@@ -23,9 +23,13 @@ LONG_AGO = time.time() - 1000
 OPTIONS: dict[str, Any] = {"rule": "zplus", "samples": None, "arch_arg": ("activation=tanh",)}
 
 
-def question(folder: Path, **options: Any) -> Asked:
-    inputs = [folder / "ckpts", folder / "obs.npy"]
-    return asked(folder / "run", inputs, {**OPTIONS, "curve": f"{folder}/curve.csv:r", **options})
+def of(folder: Path, *inputs: str | Path, **options: Any) -> Command:
+    return command_of(inputs, {**OPTIONS, "out": folder / "run", **options})
+
+
+def question(folder: Path, **options: Any) -> Command:
+    options = {"curve": f"{folder}/curve.csv:r", **options}
+    return of(folder, folder / "ckpts", folder / "obs.npy", **options)
 
 
 def settle(folder: Path) -> None:
@@ -59,16 +63,16 @@ def copy(computed: Path, tmp_path: Path) -> Path:
     """A copy of it that is remembered as finished."""
     folder = tmp_path / "copy"
     shutil.copytree(computed, folder)
-    assert question(folder).answer() is None
-    question(folder).keep(lrpdyn.open_run(folder / "run"))
+    assert question(folder).finished_run() is None
+    question(folder).record(lrpdyn.open_run(folder / "run"))
     return folder
 
 
 def test_the_same_question_is_answered(copy: Path) -> None:
-    run = question(copy).answer()
+    run = question(copy).finished_run()
     assert run is not None
     assert run.steps == (2, 4, 10)
-    assert question(copy, workers=3, quiet=True).answer() is not None
+    assert question(copy, workers=3, quiet=True).finished_run() is not None
 
 
 def replaced(path: Path) -> None:
@@ -112,65 +116,74 @@ CHANGES: dict[str, Callable[[Path], object]] = {
 @pytest.mark.parametrize("change", CHANGES)
 def test_nothing_is_answered_where_something_changed(copy: Path, change: str) -> None:
     CHANGES[change](copy)
-    assert question(copy).answer() is None
+    assert question(copy).finished_run() is None
 
 
 def test_a_figure_that_is_drawn_again_is_the_same(copy: Path) -> None:
     os.utime(copy / "run/figures/dynamics.png")
-    assert question(copy).answer() is not None
+    assert question(copy).finished_run() is not None
 
 
 def test_other_options_are_another_question(copy: Path) -> None:
     for other in ({"rule": "gamma"}, {"samples": "0,1"}, {"arch_arg": ()}, {"curve": None}):
-        assert question(copy, **other).answer() is None
+        assert question(copy, **other).finished_run() is None
 
 
 def test_another_folder_of_the_same_names_is_another(
     copy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def from_within() -> Asked:
-        return asked(copy / "run", ["ckpts", "obs.npy"], OPTIONS)
+    def from_within() -> Command:
+        return of(copy, "ckpts", "obs.npy")
 
     monkeypatch.chdir(copy)
-    from_within().keep(lrpdyn.open_run(copy / "run"))
-    assert from_within().answer() is not None
+    from_within().record(lrpdyn.open_run(copy / "run"))
+    assert from_within().finished_run() is not None
     shutil.copytree(copy, copy / "inner")
     monkeypatch.chdir(copy / "inner")
-    assert from_within().answer() is None
+    assert from_within().finished_run() is None
+
+
+@pytest.mark.parametrize(
+    "name", ["trust", "overwrite", "recompute", "profile", "follow", "verbose"]
+)
+def test_what_asks_for_more_than_the_results_is_run(copy: Path, name: str) -> None:
+    command = question(copy, **{name: True})
+    command.record(lrpdyn.open_run(copy / "run"))
+    assert command.finished_run() is None
 
 
 def test_what_may_still_change_unseen_is_not_remembered(copy: Path) -> None:
     (copy / "ckpts/net_4.pt").touch()
     before = (copy / "run/manifest.json").read_bytes()
-    question(copy).keep(lrpdyn.open_run(copy / "run"))
+    question(copy).record(lrpdyn.open_run(copy / "run"))
     assert (copy / "run/manifest.json").read_bytes() == before
-    assert question(copy).answer() is None
+    assert question(copy).finished_run() is None
 
 
 def test_a_glob_is_what_it_matches(copy: Path) -> None:
-    def matched() -> Asked:
-        return asked(copy / "run", [f"{copy}/ckpts/net_*.pt", copy / "obs.npy"], OPTIONS)
+    def matched() -> Command:
+        return of(copy, f"{copy}/ckpts/net_*.pt", copy / "obs.npy")
 
-    matched().keep(lrpdyn.open_run(copy / "run"))
+    matched().record(lrpdyn.open_run(copy / "run"))
     (copy / "ckpts/notes.txt").unlink()
-    assert matched().answer() is not None
+    assert matched().finished_run() is not None
     (copy / "ckpts/net_4.pt").rename(copy / "ckpts/net_5.pt")
-    assert matched().answer() is None
+    assert matched().finished_run() is None
 
 
 def test_a_key_within_a_file_is_told_by_the_file(copy: Path) -> None:
-    def keyed() -> Asked:
-        return asked(copy / "run", [copy / "ckpts", f"{copy}/obs.npy:frames"], OPTIONS)
+    def keyed() -> Command:
+        return of(copy, copy / "ckpts", f"{copy}/obs.npy:frames")
 
-    keyed().keep(lrpdyn.open_run(copy / "run"))
-    assert keyed().answer() is not None
+    keyed().record(lrpdyn.open_run(copy / "run"))
+    assert keyed().finished_run() is not None
     replaced(copy / "obs.npy")
-    assert keyed().answer() is None
+    assert keyed().finished_run() is None
 
 
 @pytest.mark.parametrize("elsewhere", ["s3://bucket/ckpts", "nowhere", "nowhere/*.pt"])
 def test_what_is_not_here_is_never_told(copy: Path, elsewhere: str) -> None:
-    assert asked(copy / "run", [elsewhere, copy / "obs.npy"], OPTIONS).key is None
+    assert of(copy, elsewhere, copy / "obs.npy").key is None
     assert question(copy, curve="s3://bucket/curve.csv:r").key is None
 
 
@@ -178,20 +191,20 @@ def test_a_folder_that_cannot_be_written_to_is_left_as_it_is(copy: Path) -> None
     run = lrpdyn.open_run(copy / "run")
     (copy / "run/manifest.json").unlink()
     (copy / "run/manifest.json").mkdir()
-    question(copy, rule="gamma").keep(run)
-    assert question(copy, rule="gamma").answer() is None
+    question(copy, rule="gamma").record(run)
+    assert question(copy, rule="gamma").finished_run() is None
 
 
 def test_what_another_process_made_since_is_not_taken_for_it(copy: Path) -> None:
     mine = lrpdyn.open_run(copy / "run")
     save_manifest(copy / "run", {**mine.manifest, "command": "another"})
     before = (copy / "run/manifest.json").read_bytes()
-    question(copy, rule="gamma").keep(mine)
+    question(copy, rule="gamma").record(mine)
     assert (copy / "run/manifest.json").read_bytes() == before
 
 
 def test_nothing_is_remembered_while_another_process_computes(copy: Path) -> None:
     before = (copy / "run/manifest.json").read_bytes()
     with locked(copy / "run"):
-        question(copy, rule="gamma").keep(lrpdyn.open_run(copy / "run"))
+        question(copy, rule="gamma").record(lrpdyn.open_run(copy / "run"))
     assert (copy / "run/manifest.json").read_bytes() == before

@@ -1,4 +1,4 @@
-"""A finished run that is asked again answers at once: the same lines, and no torch."""
+"""The command that finished a run prints the same lines at once, without torch."""
 
 from __future__ import annotations
 
