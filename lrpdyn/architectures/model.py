@@ -26,9 +26,9 @@ class Preprocessing:
 
 
 #: Stable-Baselines3 divides images by 255 before its networks.
-OUTSIDE = Preprocessing(255.0, (0.0, 1.0))
+OUTSIDE = Preprocessing(divisor=255.0, expected=(0.0, 1.0))
 #: CleanRL's Atari networks divide by 255 inside ``forward``.
-INSIDE = Preprocessing(1.0, (0.0, 255.0))
+INSIDE = Preprocessing(divisor=1.0, expected=(0.0, 255.0))
 UNKNOWN = Preprocessing()
 
 

@@ -195,7 +195,9 @@ def resolve(
             if recognised is None:
                 continue
             arguments = {**recognised, **given}
-            resolved = Resolved(_as_hinted(architecture, header), arguments, mapping=mapping)
+            resolved = Resolved(
+                architecture=_as_hinted(architecture, header), arguments=arguments, mapping=mapping
+            )
             try:
                 differing = _differing(_shapes_of(resolved), shapes)
             except ArchitectureError as error:  # an argument is missing, or it does not take
@@ -230,7 +232,7 @@ def _resolve_named(
     """Return the first proposed mapping by which `architecture` fits; copies of it come last."""
     nearest: ArchitectureError | None = None
     fixed = architecture.recognise is never
-    expected = _shapes_of(Resolved(architecture, given)) if fixed else {}
+    expected = _shapes_of(Resolved(architecture=architecture, arguments=given)) if fixed else {}
     fitting: list[Resolved] = []
     for mapping in proposed:
         shapes = mapping.apply(header.shapes)
@@ -238,7 +240,9 @@ def _resolve_named(
         if read is None and not fixed and not given:
             continue
         resolved = Resolved(
-            _as_hinted(architecture, header), {**(read or {}), **given}, mapping=mapping
+            architecture=_as_hinted(architecture, header),
+            arguments={**(read or {}), **given},
+            mapping=mapping,
         )
         differing = _differing(expected if fixed else _shapes_of(resolved), shapes)
         if not differing and (not mapping.prefix or len({m.prefix for m in proposed}) == 1):

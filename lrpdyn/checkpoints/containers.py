@@ -236,7 +236,7 @@ def payload_of(path: Path) -> Payload:
         if file.size <= _AT_ONCE:
             return file.payload()
         local = on_disk(path)
-        return Payload(np.memmap(local, np.uint8, mode="c").data, Path(local))
+        return Payload(content=np.memmap(local, np.uint8, mode="c").data, mapped=Path(local))
 
 
 def on_disk(path: Path) -> str:

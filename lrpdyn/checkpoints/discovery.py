@@ -134,7 +134,7 @@ def _settled(left_out: Sequence[LeftOut], read: Reading) -> tuple[list[LeftOut],
     written: list[Found] = []
     for entry in left_out:
         if entry.path in settled.changing:
-            kept.append(LeftOut(entry.path, _WRITTEN, step=entry.step))
+            kept.append(LeftOut(path=entry.path, reason=_WRITTEN, step=entry.step))
             continue
         again = read(entry.path) if entry.path in settled.still else entry
         if isinstance(again, Found):
@@ -187,28 +187,28 @@ def _read_all(
 
 def _read(path: Path, root: Path | None, selection: Selection, trust: bool) -> Found | LeftOut:
     if not selection.matches(path):
-        return LeftOut(path, f"does not match --pattern {selection.pattern}")
+        return LeftOut(path=path, reason=f"does not match --pattern {selection.pattern}")
     reason = _left_out_unread(path, root, trust)
     if reason is not None:
-        return LeftOut(path, reason)
+        return LeftOut(path=path, reason=reason)
     is_folder = path.is_dir()
     try:
         reader = find_reader(path)
         if reader is None:
-            return LeftOut(path, _FOLDER if is_folder else _UNKNOWN)
+            return LeftOut(path=path, reason=_FOLDER if is_folder else _UNKNOWN)
         if is_folder and root is not None and not trust:
             for file in reader.files(path):
                 if not file.resolve().is_relative_to(root.resolve()):
-                    return LeftOut(path, _leaves(file.resolve()))
+                    return LeftOut(path=path, reason=_leaves(file.resolve()))
         header = read_header(path, reader.format, trust=trust, weights=selection.weights)
     except OptimizerStateError:
-        return LeftOut(path, "an optimizer state")
+        return LeftOut(path=path, reason="an optimizer state")
     except CheckpointError as error:
         other = _named_as(path, _OTHER)
         if other is not None:
-            return LeftOut(path, other)
+            return LeftOut(path=path, reason=other)
         bad = path.suffix in suffixes() or (is_folder and _is_numbered(path))
-        return LeftOut(path, str(error), bad=bad)
+        return LeftOut(path=path, reason=str(error), bad=bad)
     candidates = _candidates(path, header, in_glob=root is None)
     return Found(path=path, format=reader.format, header=header, candidates=candidates)
 
@@ -266,10 +266,10 @@ def _judged(entry: LeftOut, named_alike: set[str], selection: Selection) -> Left
     step = next((candidates[source].value for source in SOURCES if source in candidates), None)
     outside = None if step is None else selection.outside(step)
     if outside is not None:
-        return LeftOut(entry.path, outside, step=step)
+        return LeftOut(path=entry.path, reason=outside, step=step)
     # A bad entry's reason is read alone, in the error that lists them all.
     reason = entry.reason.removeprefix(f"{entry.path}: ")
-    return LeftOut(entry.path, f"{entry.path}: {reason}", bad=True, step=step)
+    return LeftOut(path=entry.path, reason=f"{entry.path}: {reason}", bad=True, step=step)
 
 
 def _sharing_shapes(

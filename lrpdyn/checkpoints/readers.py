@@ -67,7 +67,7 @@ def find_reader(path: Path) -> Reader | None:
 
 def read_header(path: Path, format: str, *, trust: bool = False, weights: str = "model") -> Header:
     """Return the header of the entry at `path`; its weights are not read."""
-    return _reader(format).header(path, Choice(weights, trust))
+    return _reader(format).header(path, Choice(weights=weights, trust=trust))
 
 
 def read_weights(
@@ -80,7 +80,7 @@ def read_weights(
     CheckpointError
         The file is damaged, or wants to run code and is not trusted.
     """
-    reader, choice = _reader(format), Choice(weights, trust)
+    reader, choice = _reader(format), Choice(weights=weights, trust=trust)
     if reader.both is not None:
         return reader.both(path, choice)
     return reader.weights(path, choice), digest(path, format)
@@ -90,7 +90,7 @@ def read_weights_again(
     path: Path, format: str, *, trust: bool = False, weights: str = "model"
 ) -> Mapping[str, Tensor]:
     """Return the weights alone, of an entry whose SHA-256 is known; see `read_weights`."""
-    return _reader(format).weights(path, Choice(weights, trust))
+    return _reader(format).weights(path, Choice(weights=weights, trust=trust))
 
 
 def digest(path: Path, format: str) -> str:

@@ -68,7 +68,7 @@ class Selection:
     def choose(self, ordered: Sequence[Checkpoint]) -> tuple[tuple[Checkpoint, ...], list[LeftOut]]:
         """Return the checkpoints that are taken, and why the others are not."""
         left_out = [
-            LeftOut(checkpoint.path, reason, step=checkpoint.step)
+            LeftOut(path=checkpoint.path, reason=reason, step=checkpoint.step)
             for checkpoint in ordered
             if (reason := self.outside(checkpoint.step)) is not None
         ]
@@ -82,7 +82,9 @@ class Selection:
                 why = (
                     f"--limit {self.limit}" if checkpoint.path in kept else f"--every {self.every}"
                 )
-                left_out.append(LeftOut(checkpoint.path, f"not among {why}", step=checkpoint.step))
+                left_out.append(
+                    LeftOut(path=checkpoint.path, reason=f"not among {why}", step=checkpoint.step)
+                )
         return tuple(chosen), left_out
 
 

@@ -42,7 +42,7 @@ def order(
     entries = _with_usable_numbers(found)
     numbered = [entry for entry in entries if entry.candidates]
     left_out = [
-        LeftOut(entry.path, "no step in the file or its name")
+        LeftOut(path=entry.path, reason="no step in the file or its name")
         for entry in entries
         if not entry.candidates
     ]
@@ -51,7 +51,7 @@ def order(
     steps = _steps(numbered, where)
     series = [entry for entry in numbered if entry.path in steps]
     left_out += [
-        LeftOut(entry.path, "its step is not told as those of the others are")
+        LeftOut(path=entry.path, reason="its step is not told as those of the others are")
         for entry in numbered
         if entry.path not in steps
     ]
@@ -174,7 +174,9 @@ def _one_of(tied: list[Checkpoint]) -> tuple[Checkpoint, list[LeftOut]]:
                 f"{chosen.step}; choose with --pattern"
             )
         earlier = other if later is chosen else chosen
-        beaten.append(LeftOut(earlier.path, f"{later.path.name} is at its step, {later.step}"))
+        beaten.append(
+            LeftOut(path=earlier.path, reason=f"{later.path.name} is at its step, {later.step}")
+        )
         chosen = later
     return chosen, beaten
 

@@ -48,7 +48,7 @@ def wait_for(paths: Iterable[Path]) -> Settled:
             elif time.monotonic() - changed[path] >= QUIET:
                 still.append(path)
                 del changed[path]
-    return Settled(tuple(still), tuple(changed))
+    return Settled(still=tuple(still), changing=tuple(changed))
 
 
 def _stamp(path: Path) -> _Stamp | None:

@@ -86,12 +86,14 @@ class Watch:
 
     def distrust(self, path: Path, reason: str) -> None:
         """Call an entry bad, as long as it stays as it is."""
-        self._known[path] = self._stamps[path][0], LeftOut(path, reason, bad=True)
+        self._known[path] = self._stamps[path][0], LeftOut(path=path, reason=reason, bad=True)
 
     def _numbered(self, path: Path, read: Reading) -> Found | LeftOut:
         found = self._still(path, read)
         if not any(char.isdigit() for char in path.name):
-            return LeftOut(path, "its name has no number: looked at when following ends")
+            return LeftOut(
+                path=path, reason="its name has no number: looked at when following ends"
+            )
         return found
 
     def _still(self, path: Path, read: Reading) -> Found | LeftOut:
@@ -101,7 +103,7 @@ class Watch:
             since = now
         self._stamps[path] = stamp, since
         if stamp == () or now - since < self._seconds:
-            return LeftOut(path, WRITTEN)
+            return LeftOut(path=path, reason=WRITTEN)
         known = self._known.get(path)
         if known is None or known[0] != stamp:
             known = self._known[path] = stamp, read(path)

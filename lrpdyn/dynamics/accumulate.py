@@ -160,7 +160,9 @@ class Dynamics:
         beside
             What else is to be made of the maps of each piece of the samples, in float64.
         """
-        additions = [self._joined(Step(step, maps), finite) for step, maps, finite in steps]
+        additions = [
+            self._joined(Step(step=step, maps=maps), finite) for step, maps, finite in steps
+        ]
         found = list(self.each(lambda piece: self._add_piece(piece, additions, beside)))
         return [
             self._measured(addition, [of_piece[n] for of_piece in found])
@@ -199,7 +201,7 @@ class Dynamics:
             from_step=before.step if addition.finite and before is not None else None,
             from_step_zero=addition.finite and first is not None and first.step == 0,
         )
-        return Added(measured, [piece.beside for piece in pieces])
+        return Added(measured=measured, beside=[piece.beside for piece in pieces])
 
     def close(self) -> None:
         """Give files and threads up; nothing can be read afterwards."""
@@ -249,7 +251,11 @@ class Dynamics:
                     for name in self._sums.names:
                         put(addition.joining, name, None)
                 maps = samples.of(addition.now).exact
-                found.append(_OfPiece(columns, None if beside is None else beside(piece, maps)))
+                found.append(
+                    _OfPiece(
+                        columns=columns, beside=None if beside is None else beside(piece, maps)
+                    )
+                )
                 samples.forget_all_but(addition.first, addition.previous, addition.now)
         return found
 
@@ -262,7 +268,7 @@ class Dynamics:
         net = np.zeros(found["total"].shape)
         if self._first is not None and self._last is not None:
             net = np.abs(self._maps(self._last, piece) - self._maps(self._first, piece))
-        return Sums(self.steps, net, **found)
+        return Sums(steps=self.steps, net=net, **found)
 
     def maps(self, names: Sequence[str]) -> Iterator[tuple[dict[str, NDArray[np.float32]], Array]]:
         """Yield the maps of these names, of `lrpdyn.run.layout.MAPS`, piece by piece.

@@ -82,11 +82,14 @@ def find_phases(vectors: Floats) -> Phases:
     values = _scaled(vectors)
     if len(values) < FEWEST_STEPS:
         return Phases(
-            (), (), f"{len(values)} steps, fewer than {FEWEST_STEPS}: too few to say", 0.0
+            borders=(),
+            sure=(),
+            why=f"{len(values)} steps, fewer than {FEWEST_STEPS}: too few to say",
+            explained=0.0,
         )
     total = float(((values - values.mean(axis=0)) ** 2).sum())
     if total == 0:
-        return Phases((), (), "nothing changes", 0.0)
+        return Phases(borders=(), sure=(), why="nothing changes", explained=0.0)
     cuts = dict(enumerate(cut_into(values, MOST_PHASES, SHORTEST), start=1))
     rest = {count: _rest(values, of) for count, of in cuts.items()}
     size = _independent_values(values, cuts[max(cuts)])
@@ -95,13 +98,28 @@ def find_phases(vectors: Floats) -> Phases:
     }
     best = min(criteria, key=lambda count: criteria[count])
     if _criterion(_rest_of_line(values), size, len(values), 2, 0) < criteria[best]:
-        return Phases((), (), "it drifts steadily: a straight line describes it better", 0.0)
+        return Phases(
+            borders=(),
+            sure=(),
+            why="it drifts steadily: a straight line describes it better",
+            explained=0.0,
+        )
     if best == 1:
-        return Phases((), (), "one phase: no change of level is worth a border", 0.0)
+        return Phases(
+            borders=(),
+            sure=(),
+            why="one phase: no change of level is worth a border",
+            explained=0.0,
+        )
     sure = _sure(values, cuts[best])
     kept = [(b, s) for b, s in zip(cuts[best], sure, strict=True) if s >= LEAST_SURE]
     why = "" if kept else "borders move when the steps are resampled: none is sure"
-    return Phases(tuple(b for b, _ in kept), tuple(s for _, s in kept), why, 1 - rest[best] / total)
+    return Phases(
+        borders=tuple(b for b, _ in kept),
+        sure=tuple(s for _, s in kept),
+        why=why,
+        explained=1 - rest[best] / total,
+    )
 
 
 def _scaled(vectors: Floats) -> Floats:

@@ -64,7 +64,7 @@ class PairedSums:
         self._free += left[:-1]
         self._open.append(into)
         self._places += 1
-        return Joining(tuple(left), into)
+        return Joining(left=tuple(left), into=into)
 
     @contextmanager
     def adding(self, piece: slice) -> Iterator[Put]:

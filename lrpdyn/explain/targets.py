@@ -62,7 +62,7 @@ def parse_target(text: str, samples: int, units: int) -> Target:
         raise UsageError(
             f"--target {text}: expected units from 0 to {units - 1}, found {values.max()}"
         )
-    return Target(text, values)
+    return Target(policy=text, values=values)
 
 
 def _read_values(path: Path, samples: int) -> Integers:
@@ -125,7 +125,7 @@ def fix_targets(target: Target, contrast: str, outputs: Iterable[Outputs]) -> Fi
         return Fixed(chosen)
     others = plain.copy()
     others[np.arange(len(chosen)), chosen] = -np.inf
-    return Fixed(chosen, others.argmax(axis=1).astype(np.int64))
+    return Fixed(target=chosen, runner_up=others.argmax(axis=1).astype(np.int64))
 
 
 def _means(finite: Iterable[Outputs], contrast: str) -> tuple[Outputs | None, Outputs | None]:

@@ -50,4 +50,4 @@ def flags_of(report: Mapping[str, Any], sample: int | None) -> Flags:
         where = entry["where"]
         if sample is None or where.get("sample", sample) == sample:
             wrong.setdefault(where["step"], entry["causes"][0]["cause"])
-    return Flags(severities, wrong)
+    return Flags(transitions=severities, steps=wrong)

@@ -149,7 +149,7 @@ def open_npz(path: str | Path) -> Iterator[Npz]:
         if len(members) < len(infos) or len(infos) > _MOST_MEMBERS:
             raise ValueError("holds several arrays of one name, or far too many")
         with archive:
-            yield Npz(archive, size, members)
+            yield Npz(archive=archive, size=size, members=members)
 
 
 def is_npy(path: str | Path) -> bool:
@@ -209,7 +209,7 @@ def read_outline(file: IO[bytes], size: int) -> Outline:
         )
     if len(shape) > 32 or any(length > 2**62 for length in shape):
         raise ValueError(f"its header asks for shape {shape}")
-    return Outline(shape, fortran, dtype)
+    return Outline(shape=shape, fortran=fortran, dtype=dtype)
 
 
 def size_of(file: IO[bytes]) -> int:

@@ -359,6 +359,6 @@ class AttachedRule(PropagationRule):  # type: ignore[misc]  # Captum is not type
         """Put the rule between this layer's output and what comes next."""
         detached = tuple(x.detach() if isinstance(x, Tensor) else x for x in inputs)
         tensors = [x for x in inputs if isinstance(x, Tensor) and x.is_floating_point()]
-        call = Call(module, detached, outputs.detach())
+        call = Call(layer=module, inputs=detached, output=outputs.detach())
         propagated: Tensor = _Propagate.apply(self, call, *tensors)  # type: ignore[no-untyped-call]
         return propagated

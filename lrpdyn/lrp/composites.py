@@ -77,7 +77,7 @@ class Composite:
     def __str__(self) -> str:
         """Return the form that ``--rule`` takes."""
         if self.name in RULES:
-            return str(Rule(self.name, dict(self.parameters)))
+            return str(Rule(name=self.name, parameters=dict(self.parameters)))
         return self.name
 
     @property
@@ -87,7 +87,9 @@ class Composite:
 
     def about(self) -> dict[str, Any]:
         """Return what a reader of a run has to know of a rule; nothing is known of other composites."""
-        return Rule(self.name, self.parameters).about() if self.name in RULES else {}
+        return (
+            Rule(name=self.name, parameters=self.parameters).about() if self.name in RULES else {}
+        )
 
     def claims(self, name: str, module: nn.Module) -> bool:
         """Return whether a module is given a rule as a whole, by its whole name or its class."""
@@ -162,7 +164,7 @@ def parse_composite(text: str) -> Composite:
     if text.startswith("captum:"):
         if text not in STOCK:
             raise UsageError(f"--rule {text}: expected one of {', '.join(STOCK)}")
-        return Composite(text, ())
+        return Composite(name=text, assignments=())
     name, _, values = text.partition(":")
     if name in COMPOSITES:
         return _named(name, values)
@@ -175,12 +177,16 @@ def parse_composite(text: str) -> Composite:
         raise unknown_rule(plain, (*COMPOSITES, *STOCK, "FILE.toml")) from error
     if rule.definition.above is not None:
         above = Assignment(parse_rule(rule.definition.above))
-        return Composite(plain, (Assignment(rule, first=True), above), rule.parameters)
+        return Composite(
+            name=plain,
+            assignments=(Assignment(rule, first=True), above),
+            parameters=rule.parameters,
+        )
     if plain == "pass":
         raise UsageError(
             "rule pass is for single layers: give it in a rules file, --rule FILE.toml"
         )
-    return Composite(plain, (Assignment(rule),), rule.parameters)
+    return Composite(name=plain, assignments=(Assignment(rule),), parameters=rule.parameters)
 
 
 def _named(name: str, values: str) -> Composite:
@@ -193,7 +199,7 @@ def _named(name: str, values: str) -> Composite:
     assignments = tuple(assignment(entry, name) for entry in entries)
     if values:
         parameters = dict(assignments[0].rule.parameters)
-    return Composite(name, assignments, parameters)
+    return Composite(name=name, assignments=assignments, parameters=parameters)
 
 
 def _from_file(path: Path) -> Composite:
@@ -213,7 +219,7 @@ def _from_file(path: Path) -> Composite:
         assignment(entry, f"{path}, [[layers]] {number}")
         for number, entry in enumerate(entries, start=1)
     )
-    return Composite(str(path), assignments, {"layers": entries})
+    return Composite(name=str(path), assignments=assignments, parameters={"layers": entries})
 
 
 def assignment(entry: Any, where: str) -> Assignment:

@@ -343,7 +343,7 @@ def make_rule(name: str, given: Mapping[str, object]) -> Rule:
     parameters = {**definition.parameters, **read}
     if definition.check is not None:
         definition.check(parameters)
-    return Rule(name, parameters)
+    return Rule(name=name, parameters=parameters)
 
 
 def _value(rule: str, key: str, value: object, *, signed: bool) -> Value:

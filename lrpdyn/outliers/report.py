@@ -104,7 +104,7 @@ def build_report(outliers: Outliers, evidence: Evidence) -> dict[str, Any]:
     `outliers` are completed.
     """
     by_kind, listed = outliers.by_kind, outliers.listed
-    known = Criteria(outliers.facts, evidence)
+    known = Criteria(facts=outliers.facts, layers=evidence)
     causes = EntryCauses(known)
     samples = outliers.facts.changes.change.shape[1]
     for found, place in zip(*listed["cells"], strict=True):

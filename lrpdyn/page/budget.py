@@ -58,7 +58,7 @@ def flagged(report: Mapping[str, Any], samples: Sequence[int]) -> Flagged:
             steps.add(step)
         elif where["sample"] in shown:
             cells.add((step, where["sample"]))
-    return Flagged(frozenset(steps), frozenset(cells))
+    return Flagged(steps=frozenset(steps), cells=frozenset(cells))
 
 
 def choose_samples(samples: int, report: Mapping[str, Any], most: int = MOST_SAMPLES) -> list[int]:

@@ -32,7 +32,7 @@ def pack_map(values: NDArray[Any], levels: int) -> PackedMap:
         quantised = np.zeros(exact.shape)
     else:
         quantised = np.sign(exact) * np.round(np.sqrt(np.abs(exact) / largest) * levels)
-    return PackedMap(largest, pack_bytes((quantised + levels).astype(np.uint8)))
+    return PackedMap(largest=largest, text=pack_bytes((quantised + levels).astype(np.uint8)))
 
 
 def pack_bytes(values: NDArray[np.uint8]) -> str:

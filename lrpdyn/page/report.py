@@ -63,4 +63,4 @@ def write_report(run: RunFolder, path: Path | None = None, curve: str | None = N
         if size > LARGE
         else ""
     )
-    return Written(target, tuple(note for note in (*page.notes, large) if note))
+    return Written(path=target, notes=tuple(note for note in (*page.notes, large) if note))

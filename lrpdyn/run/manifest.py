@@ -43,7 +43,7 @@ _EXPECTED = {
     "tables?": frozenset(TABLES),
     "shard?": (None, {"name": str, "series": str}),
     "regions?": (None, {"key": str}),
-    "checkpoints": [Where("status", {
+    "checkpoints": [Where(key="status", expected={
         "done": _DONE, "not_finite": _DONE, "pending": {"step": int, "path": str},
         "bad": {"step": (None, int), "path": str, "reason": str},
     })],

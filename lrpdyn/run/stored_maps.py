@@ -79,12 +79,14 @@ class Storage:
         path = self.maps_path(folder, step)
         written = save_pieces(path, shape, np.float32, maps, settled=False)
         if self.whole or self.keep == "none":
-            return Written(written, written if self.whole else None)
+            return Written(maps=written, kept=written if self.whole else None)
         stored = Stored(path)
         kept = (self._kept(stored[piece], step) for piece in pieces(shape))
         target = relevance_path(folder, step)
         kind, kept_shape = np.dtype(self.dtype), self.kept_shape(shape)
-        return Written(written, save_pieces(target, kept_shape, kind, kept, settled=False))
+        return Written(
+            maps=written, kept=save_pieces(target, kept_shape, kind, kept, settled=False)
+        )
 
     def settle(self, folder: Path) -> None:
         """Wait until the names of all maps that were saved are on the disk.

@@ -76,7 +76,9 @@ def read_curve(text: str) -> Curve:
     if not usable.any():
         raise UsageError(f"--curve {path}: column {chosen} holds no number")
     order = np.argsort(steps[usable], kind="stable")
-    return Curve(f"{path.name}:{chosen}", steps[usable][order], values[usable][order])
+    return Curve(
+        source=f"{path.name}:{chosen}", steps=steps[usable][order], values=values[usable][order]
+    )
 
 
 def _split(text: str) -> tuple[Path, str | None]:

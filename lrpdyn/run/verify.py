@@ -144,7 +144,7 @@ def verify(run: Path) -> Verdict:
             if step not in journal
         ]
         damaged += damaged_results(run, manifest)
-    opened = RunFolder(run, manifest)
+    opened = RunFolder(path=run, manifest=manifest)
     if opened.keep == "none":
         hashes = {}
     damaged += _damaged_maps(run, partial(relevance_path, run), hashes, opened.relevance_shape)

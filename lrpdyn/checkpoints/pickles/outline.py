@@ -213,7 +213,7 @@ class _Machine:
         self.stack.append(found)
 
     def _persid(self, argument: Any) -> None:
-        self.stack.append(Opaque("persistent", (argument,)))
+        self.stack.append(Opaque(name="persistent", args=(argument,)))
 
     def _ext1(self, argument: Any) -> None:
         self._push_name("copyreg", f"extension {argument}")

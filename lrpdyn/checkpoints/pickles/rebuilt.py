@@ -29,7 +29,9 @@ def put_pairs(target: Any, items: list[Any]) -> None:
         raise TypeError("no mapping")
     for key, value in zip(items[::2], items[1::2], strict=True):
         # Other keys are noted as they come: the hash of a hostile one could take for ever.
-        target[key if isinstance(key, (*_KEYS, Opaque)) else Opaque("key", (key,))] = value
+        target[key if isinstance(key, (*_KEYS, Opaque)) else Opaque(name="key", args=(key,))] = (
+            value
+        )
 
 
 def called(function: Any, args: Any) -> Any:
@@ -37,13 +39,13 @@ def called(function: Any, args: Any) -> Any:
     if not isinstance(function, Opaque) or not isinstance(args, tuple):
         raise TypeError("a call of what cannot be called")
     known = _KNOWN.get(function.name)
-    return Opaque(function.name, args) if known is None else known(*args)
+    return Opaque(name=function.name, args=args) if known is None else known(*args)
 
 
 def storage(identity: Any) -> Any:
     """Return the outline of ``("storage", class, key, device, count)``."""
     if not isinstance(identity, tuple) or len(identity) < 5 or identity[0] != "storage":
-        return Opaque("persistent", (identity,))
+        return Opaque(name="persistent", args=(identity,))
     kind, key, count = identity[1], str(identity[2]), identity[4]
     name = kind.name.rpartition(".")[2] if isinstance(kind, Opaque) else str(kind)
     if not isinstance(count, int) or count < 0:
@@ -136,7 +138,7 @@ def _scalar(dtype: Any, payload: Any = None) -> Any:
     try:
         return np.frombuffer(payload, dtype=_dtype(dtype))[0].item()
     except (TypeError, ValueError, IndexError):
-        return Opaque("numpy.scalar", (dtype, payload))
+        return Opaque(name="numpy.scalar", args=(dtype, payload))
 
 
 _TENSORS = ("_rebuild_tensor", "_rebuild_tensor_v2", "_rebuild_tensor_v3")

@@ -31,7 +31,7 @@ def labels_of(named: Sequence[tuple[float, str]], width: float, em: float) -> li
         if len(lines) > LABEL_LINES:
             cut = layout.shortened(" ".join(lines[LABEL_LINES - 1 :]), width - em, em)
             lines = [*lines[: LABEL_LINES - 1], cut]
-        labels.append(Label(value, lines))
+        labels.append(Label(value=value, lines=lines))
     return labels
 
 

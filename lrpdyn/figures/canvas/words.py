@@ -86,10 +86,10 @@ def narrow_labels(steps: Sequence[int], unit: str) -> StepLabels:
     """Label steps where there is little room: "+7" from the first step, where all are long."""
     labels = step_labels(steps)
     if max(len(label) for label in labels) <= LONGEST_LABEL:
-        return StepLabels(labels, "")
+        return StepLabels(texts=labels, note="")
     first = min(steps)
     since = [f"+{label}" for label in step_labels([step - first for step in steps])]
-    return StepLabels(since, f"labels count {unit} from {first:,}")
+    return StepLabels(texts=since, note=f"labels count {unit} from {first:,}")
 
 
 def log_ticks(low: float, high: float) -> list[float]:

@@ -116,7 +116,7 @@ def draw_filmstrip(
              [flags.transitions.get(steps[index], "") for index in followed], signed=False),
     )  # fmt: skip
     draw = _image_figure if observation.ndim == 3 else _flat_figure
-    saving.save_figure(draw(observation, _Strip(header, rows), look.dpi), path)
+    saving.save_figure(draw(observation, _Strip(header=header, rows=rows), look.dpi), path)
 
 
 def _check(observation: Array, steps: Sequence[int]) -> None:

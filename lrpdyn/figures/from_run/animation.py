@@ -29,7 +29,7 @@ def draw(runs: Sequence[RunFolder], request: Request, path: Path) -> None:
         run.mapped("observations")[request.sample],
         run.steps,
         maps_of(run, request.sample),
-        Score(np.asarray(rows["score"]), rows["target"].tolist()),
+        Score(values=np.asarray(rows["score"]), units=rows["target"].tolist()),
         about=about(run),
         sample=request.sample,
         wanted=request.steps,

@@ -119,7 +119,9 @@ def canonise_fully(network: nn.Module, claims: Claims = _never) -> Canonised:
     reference = Rewriting(network, graph, name, claims).result()
     unfolded, found = without_softmax(reference, name)
     explained, folded = fold_head(unfolded)
-    return Canonised(explained, reference, unfolded, (*notes, *found, *folded))
+    return Canonised(
+        explained=explained, reference=reference, unfolded=unfolded, notes=(*notes, *found, *folded)
+    )
 
 
 def _refuse_scripted(network: nn.Module) -> None:

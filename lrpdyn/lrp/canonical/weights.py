@@ -190,7 +190,9 @@ class _Expression:
         self._value, self._network = value, network
         nodes = list(_above(value)) if isinstance(value, fx.Node) else []
         # Nodes that the rewritten graph no longer needs lose their arguments.
-        self._steps = [_Step(n, n.op, n.target, n.args, n.kwargs) for n in nodes]
+        self._steps = [
+            _Step(node=n, op=n.op, target=n.target, args=n.args, kwargs=n.kwargs) for n in nodes
+        ]
 
     @property
     def constant(self) -> bool:

@@ -41,20 +41,22 @@ def run_facts(
         Steps of checkpoints that were left out.
     """
     return RunFacts(
-        Question(
+        question=Question(
             gives_only_support=shows_support_only(_last_rule(manifest)),
             target=manifest["target"]["policy"],
         ),
-        _steps(records),
-        _changes(records, gaps),
-        Pixels(relative, lambda sample: _of_sample(dynamics, sample)),
+        steps=_steps(records),
+        changes=_changes(records, gaps),
+        pixels=Pixels(relative=relative, of_sample=lambda sample: _of_sample(dynamics, sample)),
     )
 
 
 def _of_sample(dynamics: Dynamics, sample: int) -> PixelsOfSample:
     sums = dynamics.of(slice(sample, sample + 1))
     path = pixels(sums.dynamics.astype(np.float64))
-    return PixelsOfSample(path[0], sums.largest[0], sums.largest_at[0].astype(np.int64))
+    return PixelsOfSample(
+        path=path[0], largest=sums.largest[0], largest_at=sums.largest_at[0].astype(np.int64)
+    )
 
 
 def prediction_changes(records: Records, manifest: Mapping[str, Any], facts: RunFacts) -> Floats:

@@ -76,14 +76,14 @@ def save_maps(folder: Path, shape: tuple[int, ...], records: Records, dynamics: 
         file: of_pixels(shape) if name in PIXEL_MAPS else shape for name, file in files.items()
     }
     written = save_together(shapes, np.float32, side_by_side())
-    return Summed(written, summary(np.sum(products, axis=0)))
+    return Summed(written=written, worth=summary(np.sum(products, axis=0)))
 
 
 def draw_dynamics(
     folder: Path, manifest: Mapping[str, Any], records: Records, bad: Sequence[LeftOut]
 ) -> None:
     """Draw the heatmap of the maps that are written; the manifest may yet be that of the start."""
-    draw([RunFolder(folder, _with_checkpoints(manifest, records, bad))], "dynamics")
+    draw([RunFolder(path=folder, manifest=_with_checkpoints(manifest, records, bad))], "dynamics")
 
 
 def gather_facts(

@@ -116,8 +116,8 @@ def job_of(
     """
     options = replace(description.options, out=folder, quiet=True, verbose=False)
     resolved = Resolved(
-        named(str(options.arch)),
-        dict(options.arch_args or {}),
+        architecture=named(str(options.arch)),
+        arguments=dict(options.arch_args or {}),
         mapping=KeyMapping(**description.keys),
     )
     composite = replace(parse_composite(options.rule), name=description.rule_name)

@@ -61,7 +61,10 @@ def _recorded(previous: Mapping[str, Any] | None) -> Fixed | None:
     if target.get("values") is None:
         return None
     runner_up = target.get("runner_up")
-    return Fixed(np.array(target["values"]), None if runner_up is None else np.array(runner_up))
+    return Fixed(
+        target=np.array(target["values"]),
+        runner_up=None if runner_up is None else np.array(runner_up),
+    )
 
 
 def settle(job: Job, manifest: Mapping[str, Any], fixed: Fixed) -> tuple[Question, dict[str, Any]]:

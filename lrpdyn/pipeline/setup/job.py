@@ -85,7 +85,9 @@ def make_job(
     """Return the job; the regions and the shard are made from the options."""
     painting = None
     if options.regions is not None:
-        painting = Painting(read_regions(options.regions, observations.values.shape), fill)
+        painting = Painting(
+            regions=read_regions(options.regions, observations.values.shape), fill=fill
+        )
     return Job(
         options=options, listing=listing, model=model, observations=observations, target=target,
         bounds=bounds, fill=fill, painting=painting,

@@ -42,4 +42,4 @@ def parse_shard(text: str) -> Shard:
     found = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", text)
     if found is None or not 1 <= int(found[1]) <= int(found[2]):
         raise UsageError(f"--shard {text}: expected K/N, such as 3/7, with K from 1 to N")
-    return Shard(int(found[1]), int(found[2]))
+    return Shard(number=int(found[1]), of=int(found[2]))
