@@ -19,16 +19,16 @@ class Run(RunFolder):
     path
         The folder.
     manifest
-        What was asked and what has been done.
+        What was requested and what has been done.
     """
 
     def to_xarray(self) -> Dataset:
         """Return an `xarray.Dataset`; needs xarray.
 
         Its ``relevance`` has the dimensions (step, sample, channel, row, column), or (step, sample,
-        feature), steps as a coordinate, and is read when it is asked for. The maps over all steps,
+        feature), steps as a coordinate, and is read when it is used. The maps over all steps,
         the columns of `metrics` by (step, sample) and those of `transitions` by (transition, sample)
-        are beside it; by step and by transition alone with ``--tables steps``.
+        come with it; by step and by transition alone with ``--tables steps``.
         """
         from lrpdyn.exports.dataset import to_dataset
 

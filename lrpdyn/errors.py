@@ -8,7 +8,7 @@ class LrpdynError(Exception):
 
 
 class UsageError(LrpdynError):
-    """What was asked for does not exist or contradicts itself."""
+    """What was requested does not exist or contradicts itself."""
 
     exit_code = 2
 
@@ -34,4 +34,4 @@ class ExportError(LrpdynError):
 
 
 class RunError(LrpdynError):
-    """A run folder cannot be written, read or gone on with."""
+    """A run folder cannot be written, read or resumed."""

@@ -46,8 +46,8 @@ def command(
     report = read_report(run)
     if curve is not None:
         from lrpdyn.api import open_run
-        from lrpdyn.run.training_curve import beside, read_curve
+        from lrpdyn.run.training_curve import curve_section, read_curve
 
-        report["curve"] = beside(open_run(run), read_curve(curve))
+        report["curve"] = curve_section(open_run(run), read_curve(curve))
     click.echo(RENDERERS[form](report, kinds, top))
     return 4 if any(contains(report, severity) for severity in wanted) else 0

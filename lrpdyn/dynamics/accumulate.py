@@ -41,7 +41,7 @@ Result = TypeVar("Result")
 #: Pieces that are begun ahead, for each thread.
 AHEAD = 2
 #: What else is made of the maps of some samples, in float64.
-Beside = Callable[[slice, Array], Any]
+Extra = Callable[[slice, Array], Any]
 
 
 @dataclass(frozen=True)
@@ -49,15 +49,15 @@ class _OfPiece:
     """What is measured of some samples of a step, by column; nothing of one that is not finite."""
 
     columns: dict[str, Array]
-    beside: Any
+    extra: Any
 
 
 @dataclass(frozen=True)
 class Added:
-    """What is measured of a step; `beside` holds what was made of each piece of the samples."""
+    """What is measured of a step; `extra` has what else was made of each piece of the samples."""
 
     measured: Measured
-    beside: list[Any]
+    extra: list[Any]
 
 
 def _single(shape: tuple[int, ...]) -> dict[str, tuple[tuple[int, ...], Any]]:
@@ -144,7 +144,7 @@ class Dynamics:
         self._place += 1
 
     def add(
-        self, steps: Sequence[tuple[int, Maps, bool]], beside: Beside | None = None
+        self, steps: Sequence[tuple[int, Maps, bool]], extra: Extra | None = None
     ) -> list[Added]:
         """Add the raw relevance (N, ...) of successive steps; return what is measured of each.
 
@@ -157,13 +157,13 @@ class Dynamics:
             Each with its maps, and whether they are finite: one that is not has no transition to
             either side and no part in the sums. Maps of the steps in `needed` are read again: they
             must stay as they are.
-        beside
+        extra
             What else is to be made of the maps of each piece of the samples, in float64.
         """
         additions = [
             self._joined(Step(step=step, maps=maps), finite) for step, maps, finite in steps
         ]
-        found = list(self.each(lambda piece: self._add_piece(piece, additions, beside)))
+        found = list(self.each(lambda piece: self._add_piece(piece, additions, extra)))
         return [
             self._measured(addition, [of_piece[n] for of_piece in found])
             for n, addition in enumerate(additions)
@@ -201,7 +201,7 @@ class Dynamics:
             from_step=before.step if addition.finite and before is not None else None,
             from_step_zero=addition.finite and first is not None and first.step == 0,
         )
-        return Added(measured=measured, beside=[piece.beside for piece in pieces])
+        return Added(measured=measured, extra=[piece.extra for piece in pieces])
 
     def close(self) -> None:
         """Give files and threads up; nothing can be read afterwards."""
@@ -234,7 +234,7 @@ class Dynamics:
         return frozenset(one.step for one in held if one is not None)
 
     def _add_piece(
-        self, piece: slice, additions: Sequence[Addition], beside: Beside | None
+        self, piece: slice, additions: Sequence[Addition], extra: Extra | None
     ) -> list[_OfPiece]:
         """Add some samples of successive steps; return what is measured of each."""
         samples = SamplesOfSteps(piece, self.normalisation)
@@ -253,7 +253,8 @@ class Dynamics:
                 maps = samples.of(addition.now).exact
                 found.append(
                     _OfPiece(
-                        columns=columns, beside=None if beside is None else beside(piece, maps)
+                        columns=columns,
+                        extra=None if extra is None else extra(piece, maps),
                     )
                 )
                 samples.forget_all_but(addition.first, addition.previous, addition.now)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Places = NDArray[np.int64]
 
-#: So many ends of segments are looked at in one go: enough for a product of matrices to pay, few enough
+#: So many ends of segments are searched at once: enough for a product of matrices to pay, few enough
 #: for their gains to stay in the processor's cache.
 BLOCK = 64
 #: OpenBLAS shares larger products among threads (more multiplications than this), which then wait for one
@@ -135,7 +135,7 @@ def _cut_exactly(values: Floats, penalty: float, shortest: int) -> tuple[int, ..
     gained = np.full(steps + 1, -np.inf)
     gained[0] = 0.0
     begins = np.zeros(steps + 1, dtype=np.int64)
-    # From this end on, a start need not be looked at.
+    # From this end on, a start need not be searched.
     leaves = np.full(steps + 1, steps + 1)
     starts = np.zeros(0, dtype=np.int64)
     for end in range(shortest, steps + 1):

@@ -39,7 +39,7 @@ def normalise(maps: NDArray[np.floating], how: str) -> Array:
     Raises
     ------
     UsageError
-        ``sum`` is asked for and sum|R| is more than three times |sum R| in some sample.
+        ``sum`` is requested and sum|R| is more than three times |sum R| in some sample.
     """
     if how == "none":
         return np.asarray(maps, dtype=np.float64)

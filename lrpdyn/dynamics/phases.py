@@ -1,6 +1,6 @@
 """Phases of training: stretches in which the network looks at the same things.
 
-Each step is a vector of what is looked at: the shares and effects of regions where regions are given,
+Each step is a vector of what the network looks at: the shares and effects of regions where regions are given,
 else the L1-normalised map of a mean sample, summed over coarse patches. The vectors are cut where
 their mean changes, by an exact search for the least sum of squared distances from the means of the
 phases. What drifts steadily has no phases, and is not cut.
@@ -30,7 +30,7 @@ MOST_STEPS = 2000
 #: no phases, are cut in at most 17 of 100 series of 12 to 400 steps (with 1: in 20 to 100).
 CAUTION = 1.4
 RESAMPLES = 100
-#: A border that fewer resamples than this put within a step of it is not told.
+#: A border that fewer resamples than this put within a step of it is not reported.
 LEAST_SURE = 0.5
 
 
@@ -65,7 +65,7 @@ def find_phases(vectors: Floats) -> Phases:
     Parameters
     ----------
     vectors
-        (S, D), what is looked at in each step; columns are brought to one scale.
+        (S, D), what the network looks at in each step; columns are brought to one scale.
 
     Returns
     -------

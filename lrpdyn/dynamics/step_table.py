@@ -26,13 +26,13 @@ _SINGLE: dict[str, DTypeLike] = {
 class Records:
     """The steps of a run so far, in order: those that are explained have a row in each column.
 
-    The lines of the journal are not held: with their keys and nested lists they take ten times the
+    The lines of the journal are not kept in memory: with their keys and nested lists they take ten times the
     bytes of the numbers in them, and a run may have a hundred thousand.
 
     Columns
     -------
     step, finite, sha256, relevance_sha256, batch_size, from_step, from_step_zero
-        (S,). `batch_size` is -1 where it is what was asked for, `from_step`, where the transition
+        (S,). `batch_size` is -1 where it is what was requested, `from_step`, where the transition
         begins that leads to the step, -1 where none does; a hash is empty where there is none.
     target, argmax
         (S, N), -1 where not finite.
@@ -144,7 +144,7 @@ class Records:
             put("shares", row, shares)
 
     def put_facts(self, row: int, facts: Mapping[str, Any]) -> None:
-        """Put what a line of the journal says into a row, whatever it held before."""
+        """Put what a line of the journal says into a row, whatever was in it before."""
         put, evidence = self._columns.put, facts["evidence"]
         self._paths[row] = facts["path"]
         self._formats[row], self._reasons[row] = _shared(facts, "format"), _shared(facts, "reason")

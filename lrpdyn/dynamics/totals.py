@@ -111,7 +111,7 @@ class Sums:
 
 
 def summary(products: Array) -> dict[str, float | None]:
-    """Return what the maps over all steps are worth beside each other.
+    """Return what the maps over all steps are worth, each compared with the others.
 
     ``alike_mean_relevance``: cosine of Dynamics to the sum of |R_i|; ``net_share``: sum of net change
     over sum of Dynamics; ``every_second_share`` and ``alike_every_second``: the same sums, and the

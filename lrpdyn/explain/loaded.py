@@ -76,7 +76,7 @@ class LoadedNetwork:
 
     def with_samples(self, samples: Sequence[int]) -> LoadedNetwork:
         """Return the same weights, with the fixed inputs of some samples."""
-        return replace(self, model=with_fixed_inputs(self.model, self.model.held, samples))
+        return replace(self, model=with_fixed_inputs(self.model, self.model.fixed_inputs, samples))
 
 
 def _name(source: Checkpoint | OtherWeights | None) -> str:

@@ -47,7 +47,7 @@ class Model:
     plan
         The rule of each layer; empty until the observations are known, and under one of Captum's own
         rules.
-    held
+    fixed_inputs
         The values of the other inputs, by sample, of a network with several.
     weights
         Which weights are in the network; models that are made of this one share it.
@@ -62,7 +62,7 @@ class Model:
     head: str
     device: torch.device
     batch_size: int
-    held: FixedInputs = field(default_factory=dict)
+    fixed_inputs: FixedInputs = field(default_factory=dict)
     weights: WeightsNow = field(default_factory=WeightsNow)
 
     @property
@@ -92,9 +92,11 @@ def make_model(
     )
 
 
-def with_fixed_inputs(model: Model, held: FixedInputs, chosen: Sequence[int]) -> Model:
+def with_fixed_inputs(model: Model, values_of: FixedInputs, chosen: Sequence[int]) -> Model:
     """Return the model with the other inputs' values of the samples that were chosen."""
-    return replace(model, held={name: values[list(chosen)] for name, values in held.items()})
+    return replace(
+        model, fixed_inputs={name: values[list(chosen)] for name, values in values_of.items()}
+    )
 
 
 def with_plan(model: Model, observations: Samples, bounds: Bounds | None) -> Model:
@@ -181,7 +183,7 @@ def batches(model: Model, observations: Samples, begin: int = 0) -> Iterator[tup
     for n, chosen in enumerate(slices):
         assert ahead is not None
         x, ahead = ahead, moved(slices[n + 1]) if n + 1 < len(slices) else None
-        for name, values in model.held.items():
+        for name, values in model.fixed_inputs.items():
             part = torch.from_numpy(values[chosen])
             # The canonised network shares the buffer: its content changes, not the buffer.
             getattr(model.path, f"held_{name}").data = part.to(model.device, dtype)

@@ -1,4 +1,4 @@
-"""Plain data of JSON files, which anybody may have edited: read, and held against what is expected."""
+"""Plain data of JSON files, which anybody may have edited: read, and compared with what is expected."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Each:
 
 @dataclass(frozen=True)
 class Where:
-    """An object whose value of `key` says, by `expected`, what the whole is held against."""
+    """An object whose value of `key` says, by `expected`, what the whole is compared with."""
 
     key: str
     expected: Mapping[str, Any]

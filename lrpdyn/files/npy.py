@@ -91,7 +91,7 @@ class Outline:
 
 @dataclass(frozen=True)
 class Npz:
-    """An open .npz file: the arrays by name, read when asked for."""
+    """An open .npz file: the arrays by name, read when they are needed."""
 
     archive: zipfile.ZipFile
     size: int

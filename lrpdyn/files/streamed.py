@@ -1,4 +1,4 @@
-"""Arrays of very many samples, of which only those that are asked for are in memory."""
+"""Arrays of very many samples, of which only those in use are in memory."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _ENTRIES = 2**18
 
 
 class Streamed:
-    """An array (N, ...) whose samples are read when they are asked for, and not held.
+    """An array (N, ...) whose samples are read when they are needed, and not kept.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ class Streamed:
         return Streamed(shape, self.dtype, lambda start, stop: self[samples[start:stop]])
 
 
-#: Samples (N, ...), in memory or read when they are asked for: `values[slice or list]` is an array.
+#: Samples (N, ...), in memory or read when they are needed: `values[slice or list]` is an array.
 Samples = NDArray[np.float32] | Streamed
 
 

@@ -80,9 +80,9 @@ def load_observations(
     expected
         What the network takes.
     layout
-        One of `lrpdyn.observations.layout.LAYOUTS`; told from the network's channels where not given.
+        One of `lrpdyn.observations.layout.LAYOUTS`; taken from the network's channels where not given.
     scale
-        What the observations are divided by, ``none``, or ``imagenet``; told by the architecture
+        What the observations are divided by, ``none``, or ``imagenet``; given by the architecture
         for uint8.
     samples
         ``0,3,7`` or ``0-3``; all where not given.

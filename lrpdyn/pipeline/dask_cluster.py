@@ -101,7 +101,7 @@ def by_dask(
     slim = tuple(replace(c, header=Header({})) for c in job.listing.checkpoints)
     folder = job.folder.absolute()
     parcel = Parcel(
-        name=str(uuid.uuid4()), description=describe(job), checkpoints=slim, inputs=job.model.held,
+        name=str(uuid.uuid4()), description=describe(job), checkpoints=slim, inputs=job.model.fixed_inputs,
         question=question, folder=folder,
     )  # fmt: skip
     # A result, not scattered data: it is made again where the worker that holds it is lost.

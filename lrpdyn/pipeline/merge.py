@@ -136,9 +136,9 @@ def _nothing_left(shards: Sequence[ExplainedShard]) -> Hands:
 def _in_order(shards: Sequence[ExplainedShard]) -> list[ExplainedShard]:
     """Return the shards by their places, once they are known to be those of one run."""
     first, *others = sorted(shards, key=lambda shard: (shard.begin, shard.end))
-    asked = _asked(first)
+    requested = _requested(first)
     for other in others:
-        differing = [name for name, value in _asked(other).items() if value != asked[name]]
+        differing = [name for name, value in _requested(other).items() if value != requested[name]]
         if differing:
             raise RunError(
                 f"{other.path}: is a shard of another run than {first.path}: their "
@@ -156,12 +156,12 @@ def _in_order(shards: Sequence[ExplainedShard]) -> list[ExplainedShard]:
     return [first, *others]
 
 
-def _asked(shard: ExplainedShard) -> dict[str, Any]:
+def _requested(shard: ExplainedShard) -> dict[str, Any]:
     """Return what has to be the same in all shards of a run."""
     manifest = shard.manifest
-    asked = question_of(manifest, given_values=True)
+    requested = question_of(manifest, given_values=True)
     regions = (manifest.get("regions") or {}).get("key")
-    return asked | {
+    return requested | {
         "shard": None,
         "series of checkpoints": (manifest["shard"]["series"], shard.count),
         "what is kept": manifest["stored"],

@@ -78,7 +78,7 @@ def save_shard(
 ) -> dict[str, Any]:
     """Write what the merge needs, and last the manifest, which is returned."""
     folder, listing = job.folder / FOLDER, job.listing
-    save_fixed_inputs(folder / FIXED_INPUTS, job.model.held)
+    save_fixed_inputs(folder / FIXED_INPUTS, job.model.fixed_inputs)
     save_json(
         folder / _SUMMARY,
         {

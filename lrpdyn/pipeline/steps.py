@@ -143,7 +143,7 @@ class Steps:
     def _explained(self, job: Job, missing: Sequence[int]) -> Generator[tuple[Outcome, bool]]:
         """Yield the facts of each missing checkpoint in order, or why it cannot be explained.
 
-        Beside it, whether there is another one that needs no waiting.
+        Extra it, whether there is another one that needs no waiting.
         """
         if not missing:
             return
@@ -207,11 +207,11 @@ def _add_to(
     ]
     regions = None if job.painting is None else job.painting.regions
 
-    def beside(piece: slice, maps: Array) -> tuple[Array, Array | None]:
+    def extra(piece: slice, maps: Array) -> tuple[Array, Array | None]:
         return outline(maps), None if regions is None else shares(maps, regions.part(piece))
 
-    for facts, added in zip(together, dynamics.add(steps, beside), strict=True):
-        outlines, parts = zip(*added.beside, strict=True)
+    for facts, added in zip(together, dynamics.add(steps, extra), strict=True):
+        outlines, parts = zip(*added.extra, strict=True)
         records.add(
             facts,
             added.measured,

@@ -28,7 +28,7 @@ class Comparison:
     Attributes
     ----------
     runs
-        For each run what was asked, as plain data.
+        For each run what was requested, as plain data.
     pairs
         For each two runs how alike their dynamics are.
     outliers
@@ -69,7 +69,7 @@ def compare(runs: Sequence[RunFolder]) -> Comparison:
                 "compute both on the same observations"
             )
     return Comparison(
-        runs=tuple(_asked(run) for run in runs),
+        runs=tuple(_requested(run) for run in runs),
         pairs=tuple(
             {"runs": [a, b], **_alike(runs[a], runs[b])}
             for a, b in combinations(range(len(runs)), 2)
@@ -78,7 +78,7 @@ def compare(runs: Sequence[RunFolder]) -> Comparison:
     )
 
 
-def _asked(run: RunFolder) -> dict[str, Any]:
+def _requested(run: RunFolder) -> dict[str, Any]:
     manifest = run.manifest
     values = ",".join(f"{value}" for value in manifest["rule"]["parameters"].values())
     rule = manifest["rule"]["name"]

@@ -93,7 +93,7 @@ class RunFolder:
     path
         The folder.
     manifest
-        What was asked and what has been done.
+        What was requested and what has been done.
     """
 
     path: Path
@@ -247,5 +247,5 @@ class RunFolder:
 
     @property
     def question(self) -> str:
-        """What was asked, in words, as figures and reports say it."""
+        """What was requested, in words, as figures and reports say it."""
         return question_in_words(self.manifest)

@@ -1,4 +1,4 @@
-"""A training curve beside the run: read from what frameworks write, aligned by step, correlated."""
+"""A training curve curve_section the run: read from what frameworks write, aligned by step, correlated."""
 
 from __future__ import annotations
 
@@ -215,7 +215,7 @@ def correlations(
     return found
 
 
-def beside(run: RunFolder, curve: Curve) -> dict[str, Any]:
+def curve_section(run: RunFolder, curve: Curve) -> dict[str, Any]:
     """Return the section ``curve`` of a report: where it is from, and its correlations.
 
     A series that is a median where it is usually a mean is called so.

@@ -38,7 +38,7 @@ from lrpdyn.run.layout import RESULTS
 from lrpdyn.run.series import table_series
 from lrpdyn.run.summary import closing_words
 from lrpdyn.run.tables import medians_in, rows_by_step
-from lrpdyn.run.training_curve import Curve, beside
+from lrpdyn.run.training_curve import Curve, curve_section
 
 Vectors = NDArray[np.float32]
 KEYS = {
@@ -354,7 +354,10 @@ def test_curves_are_held_against_medians(
         series["entropy"], np.median(samples.metrics["entropy"].reshape(5, 6), axis=1)
     )
     curve = Curve("c", np.array([0.0, 5, 15, 25]), np.array([1.0, 3, 2, 4]))
-    named = {run.path.name: [one["series"] for one in beside(run, curve)["series"]] for run in pair}
+    named = {
+        run.path.name: [one["series"] for one in curve_section(run, curve)["series"]]
+        for run in pair
+    }
     changes = ["change", "change_per_unit", "prediction_change"]
     assert named == {
         "samples": [*changes, "entropy", "distance_from_first_l1"],

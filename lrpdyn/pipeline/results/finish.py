@@ -24,7 +24,7 @@ from lrpdyn.pipeline.results.write import (
     write_tables,
 )
 from lrpdyn.pipeline.setup.job import Job
-from lrpdyn.run.training_curve import Curve, beside
+from lrpdyn.run.training_curve import Curve, curve_section
 from lrpdyn.run.verify import finish_manifest
 from lrpdyn.system.memory import give_back
 from lrpdyn.system.timing import Times
@@ -90,7 +90,7 @@ def with_curve(run: Run, curve: Curve | None) -> Run:
     """Return a finished run compared with a training curve, where one is given."""
     if curve is None:
         return run
-    report = {**run.outliers, "curve": beside(run, curve)}
+    report = {**run.outliers, "curve": curve_section(run, curve)}
     save_json(run.path / "outliers.json", report)
     finish_manifest(run.path, run.manifest)
     return open_run(run.path)

@@ -38,7 +38,7 @@ def run_facts(
     relative
         Relative dynamics, as it was stored.
     gaps
-        Steps of checkpoints that were left out.
+        Steps of checkpoints that were skipped.
     """
     return RunFacts(
         question=Question(

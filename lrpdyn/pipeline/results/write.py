@@ -44,7 +44,7 @@ from lrpdyn.run.verify import finish_manifest
 class Summed:
     """The maps over all steps, once they are written.
 
-    `written` has the SHA-256 of each file, `worth` what the maps are worth beside each other
+    `written` has the SHA-256 of each file, `worth` how the maps compare with each other
     (`lrpdyn.dynamics.totals.summary`).
     """
 

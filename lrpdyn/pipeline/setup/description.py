@@ -122,7 +122,7 @@ def job_of(
     )
     composite = replace(parse_composite(options.rule), name=description.rule_name)
     model = make_model(resolved, options.head, options.device, options.batch_size, composite)
-    model = with_plan(replace(model, held=inputs), values, description.bounds)
+    model = with_plan(replace(model, fixed_inputs=inputs), values, description.bounds)
     return make_job(
         options,
         listing,

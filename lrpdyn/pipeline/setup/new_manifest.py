@@ -38,7 +38,7 @@ def make_manifest(job: Job, checks: Mapping[str, Any]) -> dict[str, Any]:
             "layers": _layer_rules(job),
             "notes": [
                 *job.model.canonised.notes,
-                *notes(job.model.path, job.model.held),
+                *notes(job.model.path, job.model.fixed_inputs),
                 *unused(job.rule, job.model.explained),
             ],
         },
@@ -53,7 +53,7 @@ def make_manifest(job: Job, checks: Mapping[str, Any]) -> dict[str, Any]:
         "unit": job.listing.unit,
         "observations": {
             "files": list(job.observations.files),
-            "sha256": _digest(values, job.model.held),
+            "sha256": _digest(values, job.model.fixed_inputs),
             "shape": list(values.shape),
             "layout": job.observations.layout,
             "scale": job.observations.scale,

@@ -71,7 +71,7 @@ def _check_disk(job: Job, needed: int, instead: str) -> None:
 
 
 def bytes_to_write(job: Job) -> int:
-    """Return the bytes that the run writes at least, beside those that are there already."""
+    """Return the bytes that the run writes at least, besides those that are there already."""
     storage, folder, shape = job.storage, job.folder, job.observations.values.shape
     steps = [checkpoint.step for checkpoint in job.own]
     whole = _FLOAT32 * prod(shape)
