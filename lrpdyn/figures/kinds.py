@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lrpdyn.errors import RunError, UsageError
+from lrpdyn.figures.file_names import files_of, formats_of, is_file, is_other_file, name_pattern
 from lrpdyn.figures.from_run import (
     animation,
     channels,
@@ -20,14 +21,7 @@ from lrpdyn.figures.from_run import (
     trajectory,
 )
 from lrpdyn.figures.kind import FORMATS, Part
-from lrpdyn.figures.request import (
-    Request,
-    files_of,
-    formats_of,
-    is_file,
-    is_other_file,
-    name_pattern,
-)
+from lrpdyn.figures.request import Request
 
 if TYPE_CHECKING:
     from lrpdyn.figures.terminal import Terminal

@@ -12,13 +12,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from lrpdyn.outliers.support import UNSTABLE_SUPPORT, WEAK_SUPPORT
+
 if TYPE_CHECKING:
     from lrpdyn.outliers.criteria import Criteria
 
-#: A score is carried by next to nothing where the denominator at the last layer is this share of it.
-UNSTABLE_SUPPORT = 0.01
-#: Support below which a negative score under z-plus is called weak.
-WEAK_SUPPORT = 0.1
 #: A transition this many times as long as the usual one is a gap.
 GAP = 1.5
 #: A place of the report, the value there, and the evidence.

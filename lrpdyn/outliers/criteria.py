@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from lrpdyn.outliers.causes import UNSTABLE_SUPPORT
 from lrpdyn.outliers.facts import UNAVAILABLE, Changes, Floats, RunFacts, Steps, Truths
 from lrpdyn.outliers.fences.fences import fences
+from lrpdyn.outliers.support import UNSTABLE_SUPPORT
 
 #: Relevance below this share of the score has vanished.
 VANISHED = 1e-6

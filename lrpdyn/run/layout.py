@@ -97,3 +97,19 @@ def leftovers(run: Path) -> list[Path]:
     """Return the temporary files that a killed run left behind."""
     folders = (run, run / "relevance", run / "figures", run / "shard", run / WORKING)
     return [path for folder in folders for path in folder.glob(".*.tmp")]
+
+
+def damaged(run: Path, name: str, why: object) -> RunError:
+    """Return the error to raise where a file of a run cannot be used."""
+    from lrpdyn.run.lock import read_holder  # it takes as long to load as all this
+
+    holder = read_holder(run)
+    if holder is not None and not holder.is_gone:
+        return RunError(
+            f"{run / name}: cannot be read: {why}; {holder}, writes the run right now: try again when it "
+            "has"
+        )
+    return RunError(
+        f"{run / name}: cannot be read: {why}; the command that made the run makes it anew (lrpdyn "
+        f"verify {run} looks at every file)"
+    )

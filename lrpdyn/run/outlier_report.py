@@ -50,7 +50,7 @@ def read_report(run: Path) -> dict[str, Any]:
         if report["schema"] > SCHEMA:
             raise RunError(f"{path}: schema {report['schema']}; install a newer lrpdyn")
         if _written(run) not in (None, hashlib.sha256(content).hexdigest()):
-            from lrpdyn.run.reader import damaged  # it loads NumPy
+            from lrpdyn.run.layout import damaged
 
             raise damaged(run, NAME, "its bytes are not those that were written")
         if report["schema"] != SCHEMA:

@@ -19,26 +19,10 @@ from lrpdyn.dynamics.measures import of_pixels
 from lrpdyn.errors import RunError
 from lrpdyn.files.npy import map_npy, read_npy
 from lrpdyn.files.stored import LARGEST_IN_MEMORY
-from lrpdyn.run.layout import PIXEL_MAPS, relevance_path
+from lrpdyn.run.layout import PIXEL_MAPS, damaged, relevance_path
 from lrpdyn.run.manifest import read_manifest
 from lrpdyn.run.question import question_in_words
 from lrpdyn.run.tables import Table, columns_by_step, read_table
-
-
-def damaged(run: Path, name: str, why: object) -> RunError:
-    """Return the error to raise where a file of a run cannot be used."""
-    from lrpdyn.run.lock import read_holder  # it takes as long to load as all this
-
-    holder = read_holder(run)
-    if holder is not None and not holder.is_gone:
-        return RunError(
-            f"{run / name}: cannot be read: {why}; {holder}, writes the run right now: try again when it "
-            "has"
-        )
-    return RunError(
-        f"{run / name}: cannot be read: {why}; the command that made the run makes it anew (lrpdyn "
-        f"verify {run} looks at every file)"
-    )
 
 
 def _expected(array: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:

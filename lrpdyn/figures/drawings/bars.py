@@ -14,7 +14,7 @@ from lrpdyn.figures.canvas.look import Look
 from lrpdyn.figures.canvas.style import Array
 
 if TYPE_CHECKING:
-    from lrpdyn.figures.drawings.heatmap import Moved
+    from lrpdyn.figures.canvas.moved import Moved
 
 MOST_BARS = 64
 MOST_BARS_IN_ALL = 512

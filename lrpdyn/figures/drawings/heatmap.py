@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -13,36 +12,11 @@ from lrpdyn.errors import ObservationError, UsageError
 from lrpdyn.figures.canvas import maps, saving, style, words
 from lrpdyn.figures.canvas.grid import Column, draw_grid
 from lrpdyn.figures.canvas.look import DEFAULT_LOOK, Look
+from lrpdyn.figures.canvas.moved import Moved
 from lrpdyn.figures.canvas.style import Array
 from lrpdyn.figures.drawings import bars
 
 MOST_SAMPLES = 16
-
-
-@dataclass(frozen=True, kw_only=True)
-class Moved:
-    """What moved over training.
-
-    Attributes
-    ----------
-    dynamics, net_change
-        Sum over transitions of |R_i - R_i+1|, and |R_N - R_1|: (N, C, H, W), or flat (N, F).
-    relative
-        Dynamics over the sum of |R_i|, channels summed before: (N, H, W), or flat (N, F).
-    """
-
-    dynamics: Array
-    net_change: Array
-    relative: Array
-
-    def of(self, samples: Sequence[int]) -> Moved:
-        """Return what moved for some of the samples."""
-        chosen = list(samples)
-        return Moved(
-            dynamics=self.dynamics[chosen],
-            net_change=self.net_change[chosen],
-            relative=self.relative[chosen],
-        )
 
 
 @saving.own_settings()

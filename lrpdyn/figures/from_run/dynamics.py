@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 def draw(runs: Sequence[RunFolder], request: Request, path: Path) -> None:
     """Draw where relevance moved, a row a sample."""
-    from lrpdyn.figures.drawings.heatmap import Moved, draw_heatmap
+    from lrpdyn.figures.canvas.moved import Moved
+    from lrpdyn.figures.drawings.heatmap import draw_heatmap
 
     (run,) = runs
     draw_heatmap(

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import torch
 
-import lrpdyn
 from lrpdyn.checkpoints.model import Listing
 from lrpdyn.files.streamed import Samples, pieces
 from lrpdyn.lrp.canonical.layers import Weighted
@@ -22,6 +21,7 @@ from lrpdyn.lrp.plan import layers_of, unused
 from lrpdyn.observations.fixed_inputs import FixedInputs, notes
 from lrpdyn.pipeline.setup.job import Job
 from lrpdyn.run.manifest import SCHEMA
+from lrpdyn.version import __version__
 
 
 def make_manifest(job: Job, checks: Mapping[str, Any]) -> dict[str, Any]:
@@ -30,7 +30,7 @@ def make_manifest(job: Job, checks: Mapping[str, Any]) -> dict[str, Any]:
     architecture = job.model.resolved.architecture.name
     return {
         "schema": SCHEMA,
-        "lrpdyn": lrpdyn.__version__,
+        "lrpdyn": __version__,
         "command": shlex.join(sys.argv),
         "rule": {
             "name": job.rule.name,

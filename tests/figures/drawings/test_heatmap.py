@@ -12,9 +12,10 @@ from PIL import Image
 from lrpdyn.errors import ObservationError, UsageError
 from lrpdyn.figures.canvas import maps, style
 from lrpdyn.figures.canvas.look import Look
+from lrpdyn.figures.canvas.moved import Moved
 from lrpdyn.figures.canvas.words import About
 from lrpdyn.figures.drawings import heatmap
-from lrpdyn.figures.drawings.heatmap import Moved, draw_heatmap
+from lrpdyn.figures.drawings.heatmap import draw_heatmap
 
 WORDS: dict[str, Any] = {"steps": [10, 20], "about": About(rule="zplus", question="best action")}
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from lrpdyn.api import Run
 from lrpdyn.figures.canvas.look import Look
+from lrpdyn.figures.file_names import name_pattern
 from lrpdyn.figures.kinds import KINDS, draw
-from lrpdyn.figures.request import Request, name_pattern
+from lrpdyn.figures.request import Request
 
 
 def test_names_tell_samples_and_formats(of_images: Run, tmp_path: Path) -> None:
