@@ -22,7 +22,6 @@ from lrpdyn.explain.explanation import Question, explain
 from lrpdyn.explain.loaded import put_weights
 from lrpdyn.explain.model import Model, make_model, with_plan
 from lrpdyn.lrp.composites import parse_composite
-from lrpdyn.run.summary import told_apart
 
 X = np.random.default_rng(0).random((6, 2, 10, 10)).astype(np.float32)
 QUESTION = Question(contrast="mean")
@@ -136,12 +135,3 @@ def test_baseline_is_read() -> None:
     for text in ("random:0", "random:x", "fresh", "random:-1"):
         with pytest.raises(UsageError, match="expected none, random or random:K"):
             parse_baseline(text)
-
-
-@pytest.mark.parametrize(
-    ("to_random", "low", "apart"),
-    [(0.85, 0.94, False), (0.39, 0.64, True), (0.16, 0.12, False), (None, None, False)],
-)
-def test_told_apart(to_random: float | None, low: float | None, apart: bool) -> None:
-    found = {"random": {"median": to_random}, "random_to_random": {"low": low}}
-    assert told_apart(found) is apart

@@ -14,7 +14,6 @@ from lrpdyn.checkpoints.model import Checkpoint, Header
 from lrpdyn.dynamics.columns import measured as formulas_of
 from lrpdyn.dynamics.one_step import Measured
 from lrpdyn.dynamics.step_table import ENTRY, Columns, Records
-from lrpdyn.run.journal import append_journal, placed_records, read_journal, record_at
 
 SAMPLES, UNITS = 4, 3
 
@@ -62,19 +61,6 @@ def test_a_step_takes_its_numbers_and_little_more(expected: int) -> None:
     # 620 bytes of numbers, 128 of hashes, and a path; room may have been made for twice the steps.
     assert 620 * 2000 < held < 1.1 * (620 + 128 + 120) * 2000 * (1 if expected > 1 else 2)
     assert records["score"][1234].tolist() == facts_of(1234)["score"]
-
-
-def test_journals_are_read_and_not_held(tmp_path: Path) -> None:
-    append_journal(tmp_path, *(facts_of(step) for step in range(2000)))
-    assert (tmp_path / "journal.jsonl").stat().st_size > 2_000_000
-    list(read_journal(tmp_path))
-    tracemalloc.start()
-    assert sum(1 for _ in read_journal(tmp_path)) == 2000
-    _, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert peak < 200_000
-    places = {record["step"]: place for place, record in placed_records(tmp_path)}
-    assert record_at(tmp_path, places[1500]) == facts_of(1500)
 
 
 def test_what_is_put_in_comes_out() -> None:

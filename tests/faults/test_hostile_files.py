@@ -1,23 +1,16 @@
-"""Arrays, pictures, options and reports that were made to do harm, or by mistake."""
+"""Options, reports and runs that were made to do harm, or by mistake."""
 
 from __future__ import annotations
 
 import json
-import pickle
-import struct
-import zipfile
-import zlib
 from pathlib import Path
 
-import numpy as np
 import pytest
 from click.testing import CliRunner
 
 import lrpdyn
 from lrpdyn.cli.main import group
 from lrpdyn.errors import LrpdynError, ObservationError, RunError, UsageError
-from lrpdyn.files.images import read_picture
-from lrpdyn.files.npy import load_npy, load_npz, map_npy, open_npz
 from lrpdyn.files.toml_files import read_toml
 from lrpdyn.observations.layout import Expected
 from lrpdyn.observations.loading import load_observations
@@ -25,97 +18,7 @@ from lrpdyn.outliers.render import as_markdown, as_table
 from lrpdyn.run.manifest import load_manifest, save_manifest
 from lrpdyn.run.series import table_series
 from lrpdyn.run.verify import verify
-from tests.faults.fuzz_checkpoints import Canary
 from tests.pipeline.test_compute import Vectors, mlp_run
-
-
-def header(text: str, version: bytes = b"\x01\x00") -> bytes:
-    """Return the beginning of a .npy file with any header."""
-    padded = text.encode() + b"\n"
-    return b"\x93NUMPY" + version + struct.pack("<H", len(padded)) + padded
-
-
-@pytest.mark.parametrize(("content", "says"), [
-    (header("{'descr': '<f4', 'fortran_order': False, 'shape': (1000000000000,)}") + b"1234",
-     r"4,000,000,000,000 bytes, but it holds 4"),
-    (header("{'descr': '<f4', 'fortran_order': False, 'shape': (-1,)}"), "which cannot be"),
-    (header("{'descr': '|V0', 'fortran_order': False, 'shape': (10000000000000,)}"), "cannot be"),
-    (header("{'descr': '|O', 'fortran_order': False, 'shape': (1,)}") + b"x" * 9, "can run code"),
-    (header("__import__('os').system('true')"), "header is damaged"),
-    (header("(" * 5000), "header is damaged"),
-    (header("{}", b"\x09\x00"), "version"),
-    (pickle.dumps({"a": 1}), "is no .npy file"),
-    (b"", "is no .npy file"),
-])  # fmt: skip
-def test_a_header_gets_no_more_than_there_is(tmp_path: Path, content: bytes, says: str) -> None:
-    path = tmp_path / "a.npy"
-    path.write_bytes(content)
-    for read in (load_npy, map_npy):
-        with pytest.raises(ValueError, match=says):
-            read(path)
-    with pytest.raises(ObservationError, match=says):
-        load_observations([path], Expected(features=6))
-
-
-@pytest.mark.parametrize("array", [
-    np.arange(6.0).reshape(2, 3), np.asfortranarray(np.arange(6).reshape(2, 3)), np.array(3.0),
-    np.zeros((0, 4)), np.zeros((2, 3), ">i2"), np.array([True, False]),
-], ids=str)  # fmt: skip
-def test_what_numpy_writes_is_read(tmp_path: Path, array: np.ndarray) -> None:
-    np.save(tmp_path / "a.npy", array)
-    np.savez_compressed(tmp_path / "a.npz", one=array, two=array)
-    for found in (load_npy(tmp_path / "a.npy"), map_npy(tmp_path / "a.npy"),
-                  *load_npz(tmp_path / "a.npz").values()):  # fmt: skip
-        assert found.dtype == array.dtype
-        np.testing.assert_array_equal(found, array)
-
-
-def test_an_archive_does_not_fill_the_memory(tmp_path: Path) -> None:
-    size = (1 << 28) + 1
-    text = f"{{'descr': '|u1', 'fortran_order': False, 'shape': ({size},)}}"
-    with (
-        zipfile.ZipFile(
-            tmp_path / "bomb.npz", "w", zipfile.ZIP_DEFLATED, compresslevel=1
-        ) as archive,
-        archive.open("x.npy", "w", force_zip64=True) as member,
-    ):
-        member.write(header(text))
-        for _ in range(257):
-            member.write(bytes(1 << 20))
-    with pytest.raises(ObservationError, match="made to fill the memory"):
-        load_observations([tmp_path / "bomb.npz"], Expected(features=6))
-    with zipfile.ZipFile(tmp_path / "twice.npz", "w") as archive:
-        archive.writestr("x.npy", header("{}"))
-        with pytest.warns(UserWarning, match="Duplicate name"):
-            archive.writestr("x.npy", header("{}"))
-    with pytest.raises(ValueError, match="of one name"), open_npz(tmp_path / "twice.npz"):
-        pytest.fail("opened")
-
-
-def test_no_object_is_unpickled(tmp_path: Path) -> None:
-    evil = np.empty(1, object)
-    evil[0] = Canary(str(tmp_path / "executed"))
-    np.savez(tmp_path / "a.npz", x=evil)
-    with pytest.raises(ValueError, match="can run code"):
-        load_npz(tmp_path / "a.npz")
-    assert not (tmp_path / "executed").exists()
-
-
-def test_pictures_keep_to_the_limits_of_pillow(tmp_path: Path) -> None:
-    def chunk(kind: bytes, content: bytes) -> bytes:
-        whole = kind + content
-        return struct.pack(">I", len(content)) + whole + struct.pack(">I", zlib.crc32(whole))
-
-    path = tmp_path / "bomb.png"
-    for side in (10_000, 20_000):  # beyond Pillow's warning, and beyond its error
-        described = struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)
-        path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", described)
-                         + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b""))  # fmt: skip
-        with pytest.raises(ObservationError, match="exceeds limit"):
-            load_observations([path], Expected(channels=1, divisor=255.0))
-    path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n")
-    with pytest.raises(ValueError, match="is no PNG or JPEG"):
-        read_picture(path, "RGB")
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 import lrpdyn
 from lrpdyn.dynamics import accumulate
 from lrpdyn.errors import RunError
-from lrpdyn.files import npy, stored, streamed
-from lrpdyn.files.npy import load_npy, map_npy
+from lrpdyn.files import stored, streamed
 from lrpdyn.pipeline import compute
 from lrpdyn.pipeline.setup import requirements
 from lrpdyn.pipeline.setup.job import Job
@@ -140,15 +139,3 @@ def test_limits_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(memory, "_CGROUPS", groups)
     monkeypatch.setattr(memory, "_group_lines", lambda: ["0::/batch/job"])
     assert usable_memory() == 4096
-
-
-def test_an_array_larger_than_memory_is_not_begun(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "a.npy"
-    np.save(path, np.zeros(100))
-    monkeypatch.setattr(npy, "usable_memory", lambda: 799)
-    monkeypatch.setattr(npy, "_ALWAYS_ALLOWED", 100)
-    assert map_npy(path).shape == (100,)
-    with pytest.raises(ValueError, match="has 800 bytes, and this process may use 799"):
-        load_npy(path)
