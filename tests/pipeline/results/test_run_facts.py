@@ -10,14 +10,8 @@ import torch
 from lrpdyn.pipeline.results.run_facts import prediction_changes, run_facts
 from tests.pipeline.results.test_write import facts_of
 from tests.pipeline.test_compute import Vectors
+from tests.pipeline.test_merge import spoil
 from tests.pipeline.test_steps import explained, stored
-
-
-def spoilt(folder: Path, step: int) -> None:
-    """Put NaN into the weights of a step."""
-    weights = torch.load(folder / f"net_{step}.pt", weights_only=True)
-    weights["0.weight"][0, 0] = float("nan")
-    torch.save(weights, folder / f"net_{step}.pt")
 
 
 def softmax_at(folder: Path, step: int, vectors: Vectors) -> np.ndarray:
@@ -29,7 +23,7 @@ def softmax_at(folder: Path, step: int, vectors: Vectors) -> np.ndarray:
 def test_a_step_that_is_not_finite_is_bridged(
     mlp_folder: Path, vectors: Vectors, tmp_path: Path
 ) -> None:
-    spoilt(mlp_folder, 10)
+    spoil(mlp_folder, (10,), ())
     job, _, manifest, steps = explained(mlp_folder, vectors, tmp_path, rule="zplus")
     facts = facts_of(job, manifest, steps)
     assert facts.steps.finite.tolist() == [True, True, False, True, True]

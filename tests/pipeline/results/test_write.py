@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from lrpdyn.checkpoints.model import LeftOut
 from lrpdyn.errors import CheckpointError
@@ -29,6 +28,7 @@ from lrpdyn.pipeline.results.write import (
 from lrpdyn.pipeline.setup.job import Job
 from lrpdyn.pipeline.steps import Steps
 from tests.pipeline.test_compute import Vectors
+from tests.pipeline.test_merge import spoil
 from tests.pipeline.test_steps import explained, stored
 
 STEPS = (2, 4, 10, 20, 30)
@@ -61,10 +61,7 @@ def test_maps_over_all_steps_are_those_that_numpy_sums(
 def test_a_run_without_a_finite_step_says_where_it_breaks(
     mlp_folder: Path, vectors: Vectors, tmp_path: Path
 ) -> None:
-    for step in STEPS:
-        weights = torch.load(mlp_folder / f"net_{step}.pt", weights_only=True)
-        weights["2.weight"][0, 0] = float("nan")
-        torch.save(weights, mlp_folder / f"net_{step}.pt")
+    spoil(mlp_folder, STEPS, ())
     job, *_, steps = explained(mlp_folder, vectors, tmp_path)
     with pytest.raises(CheckpointError, match=r"none of 5 .*: NaN or infinity in the weights of"):
         save_maps(job.folder, vectors.shape, steps.records, steps.dynamics)
@@ -74,9 +71,7 @@ def test_a_run_without_a_finite_step_says_where_it_breaks(
 def test_checks_of_a_run_are_counted_over_its_finite_maps(
     mlp_folder: Path, vectors: Vectors, tmp_path: Path
 ) -> None:
-    weights = torch.load(mlp_folder / "net_10.pt", weights_only=True)
-    weights["0.weight"][0, 0] = float("nan")
-    torch.save(weights, mlp_folder / "net_10.pt")
+    spoil(mlp_folder, (10,), ())
     job, _, manifest, steps = explained(mlp_folder, vectors, tmp_path, target="1")
     checks = checks_of(facts_of(job, manifest, steps).steps, steps.records)
     rows = [0, 1, 3, 4]
@@ -115,7 +110,7 @@ def test_a_report_is_written_and_a_manifest_with_bad_checkpoints_at_their_steps(
     write_report(tmp_path, build_report(outliers, checked.evidence))
     cells = json.loads((tmp_path / "outliers.json").read_text())["cells"]
     lines = (tmp_path / "outliers.csv").read_text().splitlines()
-    assert len(cells) == sum(line.startswith("cell,") for line in lines) == 20
+    assert len(cells) == sum(line.startswith("cells,") for line in lines) == 20
     bad = [LeftOut(path=mlp_folder / name, reason=reason, step=step)
            for name, reason, step in (("no.pt", "no step", None), ("net_7.pt", "torn", 7))]  # fmt: skip
     write_manifest(tmp_path, manifest, records, bad, {})
