@@ -1,27 +1,19 @@
-"""Shards of a run put together: the same bytes as one run, and nothing missing without being told."""
+"""A shard: it goes on and is told apart, and one that is damaged is found and made anew."""
 
 from __future__ import annotations
 
-import errno
 import json
-import os
-import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from numpy.typing import NDArray
 
 import lrpdyn
-from lrpdyn.errors import LrpdynError, RunError, UsageError
-from lrpdyn.pipeline.setup import requirements
-from lrpdyn.pipeline.setup.shard import Shard, parse_shard
+from lrpdyn.errors import RunError, UsageError
 from lrpdyn.run.journal import append_journal
 from lrpdyn.run.layout import RESULTS
-from lrpdyn.run.lock import locked
-from lrpdyn.run.manifest import save_manifest
 from lrpdyn.run.verify import verify
 
 TANH = {"activation": "tanh"}
@@ -34,31 +26,6 @@ def contents(run: Path) -> dict[str, bytes]:
     return {str(p.relative_to(run)): p.read_bytes() for p in files if p.name != "manifest.json"}
 
 
-@pytest.fixture
-def series(tmp_path: Path) -> Path:
-    """Sixteen state dicts of a small MLP that drifts."""
-    folder = tmp_path / "series"
-    folder.mkdir()
-    torch.manual_seed(0)
-    network = torch.nn.Sequential(torch.nn.Linear(6, 8), torch.nn.Tanh(), torch.nn.Linear(8, 3))
-    for step in range(0, 160, 10):
-        torch.save(network.state_dict(), folder / f"net_{step}.pt")
-        with torch.no_grad():
-            for weight in network.parameters():
-                weight += 0.3 * torch.randn_like(weight)
-    return folder
-
-
-def spoil(folder: Path, broken: tuple[int, ...], unloadable: tuple[int, ...]) -> None:
-    """Put NaN into some checkpoints, and weights of another network into others."""
-    for step in broken:
-        weights = torch.load(folder / f"net_{step}.pt", weights_only=True)
-        weights["2.weight"][0, 0] = float("nan")
-        torch.save(weights, folder / f"net_{step}.pt")
-    for step in unloadable:
-        torch.save(torch.nn.Linear(6, 3).state_dict(), folder / f"net_{step}.pt")
-
-
 def shards_of(folder: Path, vectors: Any, out: Path, of: int, **options: Any) -> list[Path]:
     found = []
     for number in range(1, of + 1):
@@ -67,69 +34,6 @@ def shards_of(folder: Path, vectors: Any, out: Path, of: int, **options: Any) ->
             folder, vectors, out=found[-1], shard=f"{number}/{of}", quiet=True, **options
         )
     return found
-
-
-@pytest.mark.parametrize("count", [1, 2, 7, 23, 64, 1000, 4099])
-def test_shards_are_a_series_cut_into_stretches_alike(count: int) -> None:
-    for of in {1, min(2, count), min(7, count), count}:
-        stretches = [Shard(number, of).places(count) for number in range(1, of + 1)]
-        assert [place for stretch in stretches for place in stretch] == list(range(count))
-        longest = max(map(len, stretches))
-        assert min(map(len, stretches)) >= max(1, longest // 2)
-    with pytest.raises(UsageError, match=f"{count} checkpoints make {count} shards at most"):
-        Shard(1, count + 1).places(count)
-
-
-@pytest.mark.parametrize("text", ["0/3", "4/3", "1", "1/0", "-1/2", "a/b", "1/2/3"])
-def test_what_is_no_shard(text: str) -> None:
-    with pytest.raises(UsageError, match="expected K/N"):
-        parse_shard(text)
-
-
-@pytest.mark.parametrize(
-    ("of", "broken", "unloadable", "options"),
-    [
-        (7, (), (), {"workers": 2}),
-        (5, (50, 80), (), {"target": "final", "contrast": "runner-up", "rule": "gamma"}),
-        (16, (0, 100), (30, 40, 110), {"skip_bad": True, "normalize": "l1", "keep": "none"}),
-        (3, (50,), (10, 60, 150), {"skip_bad": True, "target": "modal", "keep": "pixels"}),
-    ],
-)
-def test_a_merge_gives_the_bytes_of_one_run(
-    series: Path,
-    vectors: Vectors,
-    tmp_path: Path,
-    of: int,
-    broken: tuple[int, ...],
-    unloadable: tuple[int, ...],
-    options: dict[str, Any],
-) -> None:
-    spoil(series, broken, unloadable)
-    options["arch_args"] = TANH
-    regions = tmp_path / "regions.npz"
-    np.savez(regions, left=np.arange(6) < 3, right=np.arange(6) >= 4)
-    options["regions"] = regions
-    np.save(tmp_path / "obs.npy", vectors)
-    one = lrpdyn.compute(series, tmp_path / "obs.npy", out=tmp_path / "one", quiet=True, **options)
-    parts = shards_of(series, tmp_path / "obs.npy", tmp_path, of, **options)
-    run = lrpdyn.merge(parts[::-1], out=tmp_path / "run", quiet=True)
-    assert contents(run.path) == contents(one.path)
-    for name in ("rule", "architecture", "checkpoints", "checks", "target", "weights"):
-        assert run.manifest[name] == one.manifest[name]
-    again = lrpdyn.compute(
-        series, tmp_path / "obs.npy", out=tmp_path / "run", quiet=True, **options
-    )
-    assert again.manifest == run.manifest  # finished: nothing to do
-
-
-def test_shards_of_pictures_on_a_pool_of_samples_in_files(
-    ppo_folder: Path, images: NDArray[np.uint8], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("lrpdyn.files.stored.LARGEST_IN_MEMORY", 0)
-    one = lrpdyn.compute(ppo_folder, images, out=tmp_path / "one", quiet=True)
-    parts = shards_of(ppo_folder, images, tmp_path, 2, workers=1)
-    run = lrpdyn.merge(parts, out=tmp_path / "run", quiet=True)
-    assert contents(run.path) == contents(one.path)
 
 
 def test_a_shard_goes_on_and_is_told_apart(series: Path, vectors: Vectors, tmp_path: Path) -> None:
@@ -150,58 +54,6 @@ def test_a_shard_goes_on_and_is_told_apart(series: Path, vectors: Vectors, tmp_p
         lrpdyn.compute(series, vectors, shard="2/4", curve="a.csv:b", **options)
     lrpdyn.compute(series, vectors, overwrite=True, **options)
     assert not list((tmp_path / "part" / "shard").glob("*"))
-
-
-def test_what_cannot_be_merged_is_told(series: Path, vectors: Vectors, tmp_path: Path) -> None:
-    parts = shards_of(series, vectors, tmp_path, 4, arch_args=TANH)
-    other = tmp_path / "other"
-    out = tmp_path / "run"
-
-    def refused(says: str, *folders: Path) -> None:
-        with pytest.raises(LrpdynError, match=says):
-            lrpdyn.merge(folders, out=out, quiet=True)
-        assert not out.exists()
-
-    refused(r"missing: 4 of 16 checkpoints, after step 30 and before step 80; compute --shard 2/4",
-            parts[0], parts[2], parts[3])  # fmt: skip
-    refused(r"missing: 4 of 16 checkpoints, before step 40; 4 of .* after step 110; compute --shard "
-            "1/4, 4/4", parts[1], parts[2])  # fmt: skip
-    refused(r"part-2 and .*part-2: overlap, shards 2/4 and 2/4", *parts, parts[1])
-    lrpdyn.compute(series, vectors, out=other, shard="1/3", arch_args=TANH, quiet=True)
-    refused("part-1 and .*other: overlap, shards 1/4 and 1/3", other, *parts)
-    lrpdyn.compute(series, vectors, out=other, shard="2/4", arch_args=TANH, quiet=True,
-                   rule="gamma", overwrite=True)  # fmt: skip
-    refused("other: is a shard of another run than .*part-1: their rule differ", other, *parts)
-    lrpdyn.compute(series, vectors[:4], out=other, shard="2/4", arch_args=TANH, quiet=True,
-                   overwrite=True)  # fmt: skip
-    refused("their observations differ", other, *parts)
-    (tmp_path / "aside").mkdir()
-    (series / "net_150.pt").rename(tmp_path / "aside" / "net_150.pt")
-    lrpdyn.compute(series, vectors, out=other, shard="1/4", arch_args=TANH, quiet=True,
-                   overwrite=True)  # fmt: skip
-    refused("their series of checkpoints differ", other, *parts[1:])
-    lrpdyn.compute(series, vectors, out=other, arch_args=TANH, quiet=True, overwrite=True)
-    refused("other: is no shard but a run", other)
-    manifest = json.loads((parts[0] / "manifest.json").read_text())
-    manifest["checkpoints"][0]["status"] = "pending"
-    save_manifest(parts[0], manifest)
-    refused("shard 1/4 is not finished; go on with the command", *parts)
-
-
-def test_evidence_of_checkpoints_that_are_gone_is_unavailable(
-    series: Path, vectors: Vectors, tmp_path: Path
-) -> None:
-    weights = torch.load(series / "net_70.pt", weights_only=True)
-    torch.save({k: 40 * v for k, v in weights.items()}, series / "net_70.pt")
-    options = {"arch_args": TANH, "quiet": True, "rule": "gamma"}
-    one = lrpdyn.compute(series, vectors, out=tmp_path / "one", **options)
-    parts = shards_of(series, vectors, tmp_path, 2, arch_args=TANH, rule="gamma")
-    shutil.rmtree(series)
-    run = lrpdyn.merge(parts, out=tmp_path / "run", quiet=True)
-    assert "unavailable" in (run.path / "outliers.json").read_text()
-    assert "unavailable" not in (one.path / "outliers.json").read_text()
-    for name in ("dynamics.npy", "transitions.csv", "relevance/step_000000000070.npy"):
-        assert contents(run.path)[name] == contents(one.path)[name]
 
 
 def test_damaged_shards_are_found_made_anew_and_never_merged(
@@ -260,24 +112,6 @@ def test_shards_keep_their_maps_which_are_checked_and_merged_maps_are_not_copied
     assert maps.stat().st_nlink == (2 if keep == "relevance" else 1)
 
 
-def test_a_merge_where_files_cannot_have_two_names(
-    series: Path, vectors: Vectors, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def no_links(*_: object) -> None:
-        raise OSError(errno.EXDEV, "another disk")
-
-    for keep in ("relevance", "none"):
-        one = lrpdyn.compute(series, vectors, out=tmp_path / f"one {keep}", arch_args=TANH, keep=keep,
-                             quiet=True)  # fmt: skip
-        (tmp_path / keep).mkdir()
-        parts = shards_of(series, vectors, tmp_path / keep, 2, arch_args=TANH, keep=keep)
-        monkeypatch.setattr(os, "link", no_links)
-        run = lrpdyn.merge(parts, out=tmp_path / f"run {keep}", quiet=True)
-        monkeypatch.undo()
-        assert contents(run.path) == contents(one.path)
-        assert not any(path.is_symlink() for path in run.path.rglob("*"))
-
-
 def test_a_journal_of_a_shard_that_is_not_whole_is_told(
     series: Path, vectors: Vectors, tmp_path: Path
 ) -> None:
@@ -305,31 +139,3 @@ def test_a_journal_of_a_shard_that_is_not_whole_is_told(
     journal.write_bytes(b"".join(lines))
     again = contents(lrpdyn.merge(parts, out=tmp_path / "again", quiet=True).path)
     assert {name for name in whole if whole[name] != again[name]} == {"journal.jsonl"}
-
-
-def test_a_merge_takes_the_lock(series: Path, vectors: Vectors, tmp_path: Path) -> None:
-    parts = shards_of(series, vectors, tmp_path, 2, arch_args=TANH)
-    with (
-        locked(tmp_path / "run"),
-        pytest.raises(RunError, match=r"another process computes here: process .* --wait SECONDS"),
-    ):
-        lrpdyn.merge(parts, out=tmp_path / "run", quiet=True)
-    lrpdyn.merge(parts, out=tmp_path / "run", quiet=True)
-    assert not (tmp_path / "run" / ".lock").exists()
-
-
-def test_a_merge_asks_the_disk_for_what_is_still_to_be_written(
-    series: Path, vectors: Vectors, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    parts = shards_of(series, vectors, tmp_path, 2, arch_args=TANH)
-    monkeypatch.setattr(requirements, "free_space", lambda folder: 100)
-    with pytest.raises(RunError, match=r"run: the run has to write [\d,]+ bytes .* 100 are free"):
-        lrpdyn.merge(parts, out=tmp_path / "run", quiet=True)
-    monkeypatch.undo()
-    asked: list[int] = []
-    monkeypatch.setattr(requirements, "_check_disk", lambda job, needed, _: asked.append(needed))
-    run = lrpdyn.merge(parts, out=tmp_path / "run", quiet=True)
-    linked = [run.path / "observations.npy", *(run.path / "relevance").iterdir()]
-    assert all(path.stat().st_nlink == 2 for path in linked)
-    new = (path for path in run.path.rglob("*") if path.is_file() and path.stat().st_nlink == 1)
-    assert 0 < asked[0] < sum(path.stat().st_size for path in new)

@@ -1,0 +1,112 @@
+"""A folder is gone on with where it holds the same question, and told where it does not."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from lrpdyn.errors import RunError, UsageError
+from lrpdyn.pipeline.setup.new_manifest import make_manifest
+from lrpdyn.pipeline.setup.resume import (
+    check_unchanged,
+    is_finished,
+    previous_manifest,
+    question_of,
+)
+from lrpdyn.run.journal import read_journal
+from tests.pipeline.setup.test_prepare import prepared
+from tests.pipeline.test_compute import Vectors, mlp_run
+
+
+def previous(folder: Path, vectors: Vectors, out: Path, **options: Any) -> dict[str, Any] | None:
+    job, checks = prepared(folder, vectors, out, **options)
+    return previous_manifest(job, make_manifest(job, checks))
+
+
+def finished(folder: Path, vectors: Vectors, out: Path, **options: Any) -> bool:
+    job, _ = prepared(folder, vectors, out, **options)
+    return is_finished(job, json.loads((out / "manifest.json").read_text()))
+
+
+def test_a_folder_without_a_run_is_new_where_it_is_empty(
+    mlp_folder: Path, vectors: Vectors, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    out.mkdir()
+    assert previous(mlp_folder, vectors, out) is None
+    (out / "mine.txt").write_text("mine")
+    with pytest.raises(RunError, match=r"holds no run of lrpdyn \(mine\.txt"):
+        previous(mlp_folder, vectors, out)
+
+
+def test_the_same_question_is_gone_on_with_and_another_is_told(
+    mlp_folder: Path, vectors: Vectors, tmp_path: Path
+) -> None:
+    out = mlp_run(mlp_folder, vectors, tmp_path / "run").path
+    assert previous(mlp_folder, vectors, out) == json.loads((out / "manifest.json").read_text())
+    with pytest.raises(RunError, match=r"rule \(.*zplus.* there, .*gamma.* here\).*--overwrite"):
+        previous(mlp_folder, vectors, out, rule="gamma")
+    with pytest.raises(RunError, match=r"until \(None there, 20 here\)"):
+        previous(mlp_folder, vectors, out, until=20)
+    with pytest.raises(UsageError, match="--recompute 7: there is no checkpoint of that step"):
+        previous(mlp_folder, vectors, out, recompute=[7])
+    kept = previous(mlp_folder, vectors, out, recompute=[10])
+    assert kept is not None
+    assert [entry["step"] for entry in kept["checkpoints"]] == [2, 4, 20, 30]
+    assert [record["step"] for record in read_journal(out)] == [2, 4, 20, 30]
+    assert previous(mlp_folder, vectors, out, overwrite=True) is None
+    assert not (out / "metrics.csv").exists()
+
+
+def test_units_are_part_of_the_question_where_they_were_given(
+    mlp_folder: Path, vectors: Vectors, tmp_path: Path
+) -> None:
+    job, checks = prepared(mlp_folder, vectors, tmp_path / "run", target="2")
+    manifest = make_manifest(job, checks)
+    manifest["target"]["values"] = 5 * [2]
+    policy = manifest["target"]["policy"]
+    assert question_of(manifest, given_values=True)["target"] == (policy, 5 * [2])
+    assert question_of(manifest, given_values=False)["target"] == (policy, None)
+
+
+def test_a_run_is_finished_where_all_that_is_asked_for_is_there(
+    mlp_folder: Path, vectors: Vectors, tmp_path: Path
+) -> None:
+    out = mlp_run(mlp_folder, vectors, tmp_path / "run").path
+    assert finished(mlp_folder, vectors, out)
+    assert not finished(mlp_folder, vectors, out, keep="pixels")
+    assert not finished(mlp_folder, vectors, out, tables="steps")
+    maps = out / "relevance" / "step_000000000010.npy"
+    content = maps.read_bytes()
+    maps.unlink()
+    assert not finished(mlp_folder, vectors, out)
+    maps.write_bytes(content)
+    assert finished(mlp_folder, vectors, out)
+    torch.save(torch.load(mlp_folder / "net_30.pt", weights_only=True), mlp_folder / "net_40.pt")
+    assert not finished(mlp_folder, vectors, out)
+
+
+def test_checkpoints_are_those_that_were_explained(
+    mlp_folder: Path, vectors: Vectors, tmp_path: Path
+) -> None:
+    out = mlp_run(mlp_folder, vectors, tmp_path / "run").path
+    records = list(read_journal(out))
+    os.utime(mlp_folder / "net_10.pt", (1, 1))  # the same bytes at another time
+    job, _ = prepared(mlp_folder, vectors, out)
+    assert check_unchanged(job, records) == {2, 4, 10, 20, 30}
+    weights = torch.load(mlp_folder / "net_10.pt", weights_only=True)
+    torch.save({key: value + 1 for key, value in weights.items()}, mlp_folder / "net_10.pt")
+    with pytest.raises(RunError, match=r"net_10\.pt: changed since step 10 .* --recompute 10"):
+        check_unchanged(job, records)
+    (mlp_folder / "net_10.pt").unlink()
+    assert check_unchanged(job, records) == {2, 4, 10, 20, 30}  # gone while it is followed
+    job, _ = prepared(mlp_folder, vectors, out)
+    with pytest.raises(
+        RunError, match=r"step 10 was explained from .* not among the checkpoints now"
+    ):
+        check_unchanged(job, records)
