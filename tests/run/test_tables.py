@@ -267,7 +267,7 @@ def test_the_disk_that_is_needed_is_that_of_fewer_rows(
     needed = {}
 
     def noted(job: Any) -> None:
-        needed[job.tables] = bytes_to_write(job)
+        needed[job.options.tables] = bytes_to_write(job)
 
     monkeypatch.setattr("lrpdyn.pipeline.compute.check_requirements", noted)
     for tables in ("samples", "steps"):
