@@ -153,68 +153,6 @@ def test_later_checkpoints_go_on(mlp_folder: Path, vectors: Vectors, tmp_path: P
     assert contents(run.path) == contents(mlp_run(mlp_folder, vectors, tmp_path / "whole").path)
 
 
-def test_another_question_is_refused(mlp_folder: Path, vectors: Vectors, tmp_path: Path) -> None:
-    out = tmp_path / "run"
-    mlp_run(mlp_folder, vectors, out)
-    with pytest.raises(RunError, match=r"rule.*zplus.*epsilon.*--overwrite.*-o"):
-        mlp_run(mlp_folder, vectors, out, rule="epsilon")
-    with pytest.raises(RunError, match="observations"):
-        mlp_run(mlp_folder, vectors[:3], out)
-    np.save(tmp_path / "obs.npy", vectors)
-    again = {"out": tmp_path / "file", "arch_args": TANH, "quiet": True}
-    lrpdyn.compute(mlp_folder, tmp_path / "obs.npy", **again)
-    np.save(tmp_path / "obs.npy", vectors + 1)
-    with pytest.raises(RunError, match=r"observations \(.*changed: .*obs\.npy.*--overwrite"):
-        lrpdyn.compute(mlp_folder, tmp_path / "obs.npy", **again)
-    (out / "mine.txt").write_text("keep me")
-    (out / "figures" / "mine.png").write_text("and me")
-    run = mlp_run(mlp_folder, vectors, out, rule="epsilon", overwrite=True)
-    assert run.manifest["rule"]["name"] == "epsilon"
-    assert (out / "mine.txt").read_text() == "keep me"
-    assert (out / "figures" / "mine.png").read_text() == "and me"
-
-
-def test_changed_checkpoint_is_refused(mlp_folder: Path, vectors: Vectors, tmp_path: Path) -> None:
-    mlp_run(mlp_folder, vectors, tmp_path / "run")
-    weights = torch.load(mlp_folder / "net_10.pt", weights_only=True)
-    torch.save({key: value + 1 for key, value in weights.items()}, mlp_folder / "net_10.pt")
-    with pytest.raises(RunError, match=r"net_10.*changed"):
-        mlp_run(mlp_folder, vectors, tmp_path / "run")
-
-
-def test_targets_held_fixed(mlp_folder: Path, vectors: Vectors, tmp_path: Path) -> None:
-    steps = (2, 4, 10, 20, 30)
-    outputs = []
-    for step in steps:
-        w = torch.load(mlp_folder / f"net_{step}.pt", weights_only=True)
-        hidden = np.tanh(vectors @ w["0.weight"].numpy().T + w["0.bias"].numpy())
-        outputs.append(hidden @ w["2.weight"].numpy().T + w["2.bias"].numpy())
-    stacked = np.stack(outputs)
-    centred = stacked - stacked.mean(axis=2, keepdims=True)
-    expected = {
-        "final": stacked[-1].argmax(1),
-        "modal": centred.mean(0).argmax(1),
-        "2": np.full(5, 2),
-    }
-    np.save(tmp_path / "units.npy", np.array([0, 1, 2, 1, 0]))
-    expected[str(tmp_path / "units.npy")] = np.array([0, 1, 2, 1, 0])
-    for policy, units in expected.items():
-        run = mlp_run(mlp_folder, vectors, tmp_path / "run", target=policy, overwrite=True)
-        assert run.manifest["target"]["values"] == units.tolist()
-        found = run.metrics["score"].reshape(len(steps), -1)
-        wanted = centred[:, np.arange(5), units]
-        np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
-    run = mlp_run(
-        mlp_folder, vectors, tmp_path / "run", target="final", contrast="runner-up", overwrite=True
-    )
-    second = np.argsort(stacked[-1], axis=1)[:, -2]
-    assert run.manifest["target"]["runner_up"] == second.tolist()
-    rows = np.arange(5)
-    wanted = stacked[:, rows, expected["final"]] - stacked[:, rows, second]
-    found = run.metrics["score"].reshape(len(steps), -1)
-    np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
-
-
 def test_bad_checkpoint_stops_or_is_skipped_and_bridged(
     mlp_folder: Path, vectors: Vectors, tmp_path: Path
 ) -> None:

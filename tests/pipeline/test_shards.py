@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 import lrpdyn
 from lrpdyn.errors import LrpdynError, RunError, UsageError
 from lrpdyn.pipeline.setup import requirements
-from lrpdyn.pipeline.setup.shard import Shard, parse_shard
 from lrpdyn.run.journal import append_journal
 from lrpdyn.run.layout import RESULTS
 from lrpdyn.run.lock import locked
@@ -67,23 +66,6 @@ def shards_of(folder: Path, vectors: Any, out: Path, of: int, **options: Any) ->
             folder, vectors, out=found[-1], shard=f"{number}/{of}", quiet=True, **options
         )
     return found
-
-
-@pytest.mark.parametrize("count", [1, 2, 7, 23, 64, 1000, 4099])
-def test_shards_are_a_series_cut_into_stretches_alike(count: int) -> None:
-    for of in {1, min(2, count), min(7, count), count}:
-        stretches = [Shard(number, of).places(count) for number in range(1, of + 1)]
-        assert [place for stretch in stretches for place in stretch] == list(range(count))
-        longest = max(map(len, stretches))
-        assert min(map(len, stretches)) >= max(1, longest // 2)
-    with pytest.raises(UsageError, match=f"{count} checkpoints make {count} shards at most"):
-        Shard(1, count + 1).places(count)
-
-
-@pytest.mark.parametrize("text", ["0/3", "4/3", "1", "1/0", "-1/2", "a/b", "1/2/3"])
-def test_what_is_no_shard(text: str) -> None:
-    with pytest.raises(UsageError, match="expected K/N"):
-        parse_shard(text)
 
 
 @pytest.mark.parametrize(
