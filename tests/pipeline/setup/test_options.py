@@ -40,6 +40,10 @@ def test_values_that_cannot_be_are_refused(given: dict[str, object], message: st
         Options(**given)  # type: ignore[arg-type]
 
 
+def test_arrays_can_be_given_with_a_shard() -> None:
+    assert Options(shard="1/2", mean=np.zeros(3), std=np.ones(3)).shard == "1/2"
+
+
 def test_compute_takes_the_fields_as_keywords(tmp_path: Path) -> None:
     parameters = inspect.signature(lrpdyn.compute).parameters
     assert list(parameters) == ["checkpoints", "observations", *(f.name for f in fields(Options))]
