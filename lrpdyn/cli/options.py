@@ -72,13 +72,11 @@ def verbosity(function: Callable[..., Any]) -> Callable[..., Any]:
     return quiet(verbose(function))
 
 
-def trust(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add --trust."""
-    return of_compute(
-        "--trust",
-        help="Unpickle checkpoints that are more than weights. This can run code: only for files "
-        "whose maker you trust.",
-    )(function)
+trust = of_compute(
+    "--trust",
+    help="Unpickle checkpoints that are more than weights. This can run code: only for files "
+    "whose maker you trust.",
+)
 
 
 def selection(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -99,35 +97,25 @@ def selection(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
-def curve(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add --curve."""
-    return of_compute(
-        "--curve",
-        metavar="FILE:COLUMN",
-        help="A training curve to hold the run against: progress.csv, monitor.csv, evaluations.npz, "
-        "a CSV with steps, TensorBoard events.",
-    )(function)
-
-
-def tables(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add --tables."""
-    return of_compute(
-        "--tables",
-        type=click.Choice(["samples", "steps"]),
-        help="A row for each sample of a step, or for each step: medians and extremes over samples. "
-        "Default: samples, but steps where a table would pass 10 million rows.",
-    )(function)
-
-
-def wait(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add --wait."""
-    return of_compute(
-        "--wait",
-        type=click.FloatRange(min=0),
-        show_default=False,
-        metavar="SECONDS",
-        help="Wait for another process that writes the run folder. Default: refuse at once.",
-    )(function)
+curve = of_compute(
+    "--curve",
+    metavar="FILE:COLUMN",
+    help="A training curve to hold the run against: progress.csv, monitor.csv, evaluations.npz, "
+    "a CSV with steps, TensorBoard events.",
+)
+tables = of_compute(
+    "--tables",
+    type=click.Choice(["samples", "steps"]),
+    help="A row for each sample of a step, or for each step: medians and extremes over samples. "
+    "Default: samples, but steps where a table would pass 10 million rows.",
+)
+wait = of_compute(
+    "--wait",
+    type=click.FloatRange(min=0),
+    show_default=False,
+    metavar="SECONDS",
+    help="Wait for another process that writes the run folder. Default: refuse at once.",
+)
 
 
 def output_format(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

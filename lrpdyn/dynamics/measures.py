@@ -15,7 +15,6 @@ from lrpdyn.errors import UsageError
 
 Array = NDArray[np.float64]
 
-NORMALISATIONS = ("none", "sum", "l1", "max", "minmax")
 #: Above this, sum(R) is so much smaller than sum|R| that dividing by it magnifies noise.
 LARGEST_KAPPA = 3.0
 

@@ -14,7 +14,6 @@ from lrpdyn.files.npy import load_npy
 
 Integers = NDArray[np.int64]
 Outputs = NDArray[np.float64]
-CONTRASTS = ("mean", "none", "runner-up")
 
 
 @dataclass(frozen=True)

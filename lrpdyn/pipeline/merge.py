@@ -205,9 +205,8 @@ def _job(shards: Sequence[ExplainedShard], folder: Path) -> Job:
 
 def _manifest(shards: Sequence[ExplainedShard]) -> dict[str, Any]:
     """Return the manifest of the run that is made, but for its checkpoints."""
-    manifest = json.loads(json.dumps(shards[0].manifest))
-    for name in ("files", "sha256"):  # of the shard
-        manifest.pop(name, None)
+    of_shard = json.loads(json.dumps(shards[0].manifest))
+    manifest = {name: of_shard[name] for name in of_shard if name not in ("files", "sha256")}
     started = {"started": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
     return {
         **manifest,

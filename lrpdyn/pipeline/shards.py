@@ -109,10 +109,11 @@ def open_shard(path: Path) -> ExplainedShard:
     RunError
         The folder holds none, one that is not finished, or one that is damaged.
     """
-    manifest = read_manifest(path)
-    if manifest.get("shard") is None:
+    whole = read_manifest(path)
+    if whole.get("shard") is None:
         raise RunError(f"{path}: is no shard but a run; compute it with --shard K/N")
-    summary, entries = path / FOLDER / _SUMMARY, manifest.pop("checkpoints")
+    summary, entries = path / FOLDER / _SUMMARY, whole["checkpoints"]
+    manifest = {name: value for name, value in whole.items() if name != "checkpoints"}
     if not summary.exists() or any(entry["status"] == "pending" for entry in entries):
         raise RunError(
             f"{path}: shard {manifest['shard']['name']} is not finished; go on with the command that "
@@ -132,17 +133,7 @@ def open_shard(path: Path) -> ExplainedShard:
         return ExplainedShard(
             path=path,
             manifest=manifest,
-            checkpoints=tuple(
-                Checkpoint(
-                    step=e["step"],
-                    path=as_path(e["path"]),
-                    format=e["format"],
-                    step_source="",
-                    header=Header({}),
-                    weights=weights,
-                )
-                for e in entries
-            ),
+            checkpoints=tuple(_checkpoint(entry, weights) for entry in entries),
             begin=entries[0]["index"],
             count=found["count"],
             description=Description.from_dict(found["description"]),

@@ -7,13 +7,13 @@ from typing import Any
 
 #: What the units of a head are.
 _UNITS = {"policy": "action", "q": "action", "logits": "class"}
-#: In brief, and what the long wording adds.
+#: By what the manifest records: the words in brief, and those that the long wording adds.
 _TARGETS = {
     "argmax": ("preferred at each step", ""),
     "modal": ("preferred on average", " over all steps"),
     "final": ("preferred at the last step", ""),
 }
-_CONTRASTS = {
+CONTRASTS = {
     "none": ("", ""),
     "mean": (", minus the mean", " of the outputs"),
     "runner-up": (", minus the next best", ""),
@@ -36,7 +36,7 @@ def question_in_words(manifest: Mapping[str, Any], *, long: bool = False) -> str
         return "the state's value"
     unit = unit_of(manifest) if long else "unit"
     end = 2 if long else 1
-    against = "".join(_CONTRASTS[manifest["contrast"]][:end])
+    against = "".join(CONTRASTS[manifest["contrast"]][:end])
     if policy in _TARGETS:
         target = f"{unit} {''.join(_TARGETS[policy][:end])}"
     else:

@@ -198,7 +198,7 @@ class Options:
             value, choices = getattr(self, known.name), known.metadata.get("choices", ())
             if choices and value is not None and value not in choices:
                 raise UsageError(f"{known.name} '{value}': expected one of {', '.join(choices)}")
-            if self.shard is not None and value and "not_with_shard" in known.metadata:
+            if "not_with_shard" in known.metadata and value and self.shard is not None:
                 raise UsageError(known.metadata["not_with_shard"])
         if self.batch_size < 1:
             raise UsageError(f"batch_size {self.batch_size}: expected 1 or more")

@@ -32,7 +32,10 @@ class Shard:
 
 
 def parse_shard(text: str) -> Shard:
-    """Read ``K/N``.
+    """Return the shard that ``K/N`` names.
+
+    >>> parse_shard("2/3").places(10)
+    range(3, 6)
 
     Raises
     ------

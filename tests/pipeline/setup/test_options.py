@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from collections.abc import Collection
 from dataclasses import fields
 from pathlib import Path
 
@@ -15,6 +16,8 @@ import lrpdyn
 from lrpdyn.cli.compute import command
 from lrpdyn.errors import RunError, UsageError
 from lrpdyn.pipeline.setup.options import Options, defaults
+from lrpdyn.run.question import CONTRASTS
+from lrpdyn.run.stored_maps import KEEP, TYPES
 from tests.pipeline.test_compute import Vectors, mlp_run
 
 
@@ -35,6 +38,10 @@ from tests.pipeline.test_compute import Vectors, mlp_run
 def test_values_that_cannot_be_are_refused(given: dict[str, object], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         Options(**given)  # type: ignore[arg-type]
+
+
+def test_arrays_can_be_given_with_a_shard() -> None:
+    assert Options(shard="1/2", mean=np.zeros(3), std=np.ones(3)).shard == "1/2"
 
 
 def test_compute_takes_the_fields_as_keywords(tmp_path: Path) -> None:
@@ -75,6 +82,14 @@ def test_another_value_of_the_question_is_another_run(
     (name,) = changed
     with pytest.raises(RunError, match=f"another question: {name.replace('_', ' ')} "):
         mlp_run(mlp_folder, vectors, tmp_path / "run", **changed)
+
+
+@pytest.mark.parametrize(
+    ("name", "choices"), [("contrast", CONTRASTS), ("keep", KEEP), ("dtype", TYPES)]
+)
+def test_choices_are_those_of_what_is_stored(name: str, choices: Collection[str]) -> None:
+    (known,) = (known for known in fields(Options) if known.name == name)
+    assert set(known.metadata["choices"]) == set(choices)
 
 
 def test_options_of_the_observations_are_those_of_their_reader() -> None:
