@@ -107,43 +107,11 @@ def test_streamed_measures_equal_those_in_memory(maps: np.ndarray, how: str) -> 
                 assert move.rank_similarity[n] == pytest.approx(expected, abs=1e-9)
 
 
-def test_entropy_of_pixels_over_training() -> None:
-    maps = np.zeros((4, 1, 4), dtype=np.float32)
-    maps[:, 0, 0] = [2, -2, 2, 2]
-    maps[2, 0, 1] = 7
-    maps[:2, 0, 2] = 3e-9
-    dynamics, _, _ = streamed(maps)
-    found = sums_of(dynamics).pixel_entropy[0]
-    assert found[:3] == pytest.approx([np.log(4), 0, np.log(2)], abs=1e-6)
-    assert np.isnan(found[3])
-
-
-def test_relative_dynamics_of_rounding_is_zero() -> None:
-    maps = np.array([[[1, 1e-7]], [[2, -1e-7]]], dtype=np.float32)
-    dynamics, _, _ = streamed(maps)
-    assert sums_of(dynamics).relative_dynamics.tolist() == [[pytest.approx(1 / 3), 0]]
-
-
 def test_a_first_step_of_zero_is_marked() -> None:
     dynamics = Dynamics((1, 2))
     for step in (0, 10):
         measures, _ = added(dynamics, step, np.ones((1, 2), dtype=np.float32))
         assert measures.from_step_zero
-
-
-def test_summary_of_what_the_maps_are_worth() -> None:
-    maps = np.array([[[0, 1.0]], [[1, 1]], [[0, 1]], [[1, 1]], [[0, 1]]], dtype=np.float32)
-    dynamics, _, _ = streamed(maps)
-    found = worth(dynamics)
-    assert found["net_share"] == 0
-    assert found["every_second_share"] == 0
-    assert found["alike_every_second"] is None
-    assert found["alike_mean_relevance"] == pytest.approx(2 / np.hypot(2, 5))
-    maps = np.arange(5, dtype=np.float32)[:, None, None] * np.ones((5, 1, 2), dtype=np.float32)
-    found = worth(streamed(maps)[0])
-    assert found == pytest.approx(dict.fromkeys(found, 1.0))
-    still = worth(streamed(np.ones((3, 1, 2), dtype=np.float32))[0])
-    assert set(still.values()) == {None}
 
 
 def test_not_finite_steps_are_never_bridged() -> None:
@@ -169,7 +137,7 @@ def test_many_samples_in_files_give_the_same(
         files.append(tmp_path / f"{step}.npy")
         np.save(files[-1], values)
     whole, expected, _ = streamed(maps, "l1")
-    monkeypatch.setattr("lrpdyn.files.stored.LARGEST_IN_MEMORY", 0)
+    monkeypatch.setattr("lrpdyn.dynamics.scratch.LARGEST_IN_MEMORY", 0)
     dynamics = Dynamics(maps.shape[1:], "l1", tmp_path, threads)
     for file, step, before in zip(files, STEPS, expected, strict=True):
         measures, _ = added(dynamics, step, Stored(file))

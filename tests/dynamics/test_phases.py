@@ -4,10 +4,6 @@ import numpy as np
 import pytest
 
 from lrpdyn.dynamics.phases import find_phases, mean_outline, outline
-from lrpdyn.dynamics.step_table import Records
-from lrpdyn.observations.regions import Regions
-from lrpdyn.outliers.trajectory import trajectory
-from tests.dynamics.test_step_table import SAMPLES, facts_of, measured_at
 
 
 def levels(steps: int, borders: list[int], seed: int, size: float = 4.0) -> np.ndarray:
@@ -87,22 +83,3 @@ def test_outlines_are_shares_over_a_grid() -> None:
     assert np.isnan(mean_outline(outline(np.zeros((2, 1, 14, 14))))).all()
     flat = mean_outline(outline(np.array([[1.0, -1, 2]])))
     assert flat.tolist() == [0.25, 0.25, 0.5]
-
-
-@pytest.mark.parametrize("in_regions", [False, True])
-def test_steps_without_relevance_are_left_out_of_the_phases(in_regions: bool) -> None:
-    looked = np.random.default_rng(0).normal(1.0, 0.01, size=(40, 6))
-    looked[25:, :3] += 1.0
-    looked /= looked.sum(axis=1, keepdims=True)
-    looked[[5, 9, 30]] = np.nan  # every map of these is zero
-    records = Records(40)
-    for place, level in enumerate(looked):
-        shares = np.repeat(level[:3, None], SAMPLES, axis=1) if in_regions else None
-        evidence = facts_of(0)["evidence"]
-        if in_regions:
-            evidence["effects"] = np.random.default_rng(place).normal(size=(3, SAMPLES)).tolist()
-        facts = facts_of(100 * place, evidence=evidence)
-        records.add(facts, measured_at(place), level, shares)
-    regions = Regions(names=("a", "b", "c"), masks=np.ones((3, SAMPLES, 6), dtype=bool), sha256="")
-    (border,) = trajectory(records, regions if in_regions else None, "zplus")["phases"]["borders"]
-    assert border["step"] == 2500

@@ -15,8 +15,6 @@ from lrpdyn.errors import LrpdynError, ObservationError
 from lrpdyn.files import streamed
 from lrpdyn.files.atomic import save_pieces
 from lrpdyn.files.streamed import Streamed, in_file, in_memory, joined, kept, pieces
-from lrpdyn.observations import background
-from lrpdyn.observations.background import modal_pixel, modal_value
 from lrpdyn.observations.layout import Expected
 from lrpdyn.observations.loading import load_observations
 
@@ -133,29 +131,6 @@ def test_what_is_wrong_is_found_in_every_piece(tmp_path: Path) -> None:
         load_observations([values], CNN)
     with pytest.raises(LrpdynError, match=r"MiB cannot be kept in .*absent"):
         load_observations([FRAMES], CNN, folder=tmp_path / "absent")
-
-
-@pytest.mark.usefixtures("little_memory")
-def test_the_modal_value_of_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    generator = np.random.default_rng(1)
-    few = (generator.integers(0, 40, (60, 4, 9, 7)) / 40).astype(np.float32)
-    many = generator.random((60, 4, 9, 7), dtype=np.float32)
-    many[::2, :, 0] = np.float32(0.625)
-    monkeypatch.setattr(background, "MOST_VALUES", 100)
-    for values in (few, many):
-        found, counts = np.unique(values, return_counts=True)
-        assert modal_value(in_memory(values)) == float(found[counts.argmax()])
-    assert modal_value(in_memory(many[1::2])) in many
-
-
-@pytest.mark.parametrize("scale", [1.0, 255.0, 256.0, 7.3])
-def test_the_modal_value_of_pixels(scale: float) -> None:
-    generator = np.random.default_rng(1)
-    pixels = generator.integers(0, 256, (60, 4, 9, 7), dtype=np.uint8)
-    for most in (0, 97, 255):
-        pixels[::2, :, 0] = most
-        values = pixels.astype(np.float32) / np.float32(scale)
-        assert modal_pixel(values, scale) == modal_value(values)
 
 
 def test_an_array_in_parts_is_the_file_that_numpy_writes(tmp_path: Path) -> None:

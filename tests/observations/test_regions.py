@@ -9,7 +9,6 @@ import pytest
 from PIL import Image
 
 from lrpdyn.errors import ObservationError
-from lrpdyn.observations.background import modal_value
 from lrpdyn.observations.regions import read_regions, shares
 
 SHAPE = (3, 2, 4, 5)
@@ -90,10 +89,6 @@ def test_names_and_masks_make_the_checksum(tmp_path: Path) -> None:
     one = np.eye(4, 5)
     assert digest(a=one) == digest(a=3 * one)
     assert len({digest(a=one), digest(b=one), digest(a=1 - one)}) == 3
-
-
-def test_modal_value_is_the_background() -> None:
-    assert modal_value(np.array([[0.5, 0.25, 0.5], [0.5, 1, 0]], dtype=np.float32)) == 0.5
 
 
 def test_a_png_of_another_size_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

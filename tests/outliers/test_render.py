@@ -85,27 +85,6 @@ def test_what_is_looked_for(report: dict[str, Any], calm: RunFacts) -> None:
     assert not contains(report_on(calm), "pathology")
 
 
-def test_phases_regions_agreement_and_curve_are_told(report: dict[str, Any]) -> None:
-    told = {
-        **report,
-        "phases": {"of": "maps", "borders": [{"step": 300, "sure": 0.93}], "explained": 0.6, "why": ""},
-        "regions": {
-            "rule": "gamma",
-            "steps": [0, 100, 200], "names": ["ball"], "share": [[0.01, None, 0.02]],
-            "effect": [[0.1, 0.2, None]], "agreement": [0.5], "agreement_over_regions": None,
-        },
-        "agreement": {"rule": "gamma", "steps": [{"step": 0, "rule": 0.31, "gradient": None}]},
-        "curve": {"source": "log.csv:r", "series": [
-            {"series": "change", "steps": 40, "rank_correlation": -0.4, "p": 0.25}]},
-    }  # fmt: skip
-    text = as_table(told, ["cells"], 1)
-    assert "a new one begins at 300 (93 % sure); they describe 60 % of the variation" in text
-    assert "1.0%, 0.1" in text
-    assert "step 0: +0.31 (gradient x input -)" in text
-    assert "beside log.csv:r" in text
-    assert "-0.40" in text
-
-
 def test_shifts_are_told() -> None:
     facts = calm_run(61)
     change = facts.changes.change
