@@ -2,63 +2,25 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 import re
 import subprocess
 import sys
 from collections.abc import Callable
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
 import lrpdyn
 from lrpdyn.errors import RunError
-from lrpdyn.files.atomic import sha256_of
 from lrpdyn.page.report import write_report
 from lrpdyn.run.manifest import save_manifest
-
-HOSTILE = (
-    "</script><script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"
-)
+from tests.page.elements import Elements
 
 
 def command(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
     line = [sys.executable, "-W", "error", "-m", "lrpdyn", "report", *map(str, arguments)]
     return subprocess.run(line, cwd=cwd, capture_output=True, text=True, check=False)
-
-
-class Elements(HTMLParser):
-    """Tags with their attributes, and the text that is no script's."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.found: list[tuple[str, dict[str, str | None]]] = []
-        self.text = ""
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.found.append((tag, dict(attrs)))
-
-    def handle_data(self, data: str) -> None:
-        if self.found and self.found[-1][0] != "script":
-            self.text += data
-
-
-def hostile(folder: Path) -> Path:
-    """Put markup wherever the run holds text of others."""
-    manifest = json.loads((folder / "manifest.json").read_text())
-    manifest["command"] = manifest["rule"]["name"] = manifest["unit"] = HOSTILE
-    manifest["checkpoints"][0]["path"] = manifest["checkpoints"][1]["reason"] = HOSTILE
-    manifest["observations"]["files"] = [HOSTILE]
-    report = json.loads((folder / "outliers.json").read_text())
-    report["pathologies"][0]["causes"][0]["evidence"] = HOSTILE
-    (folder / "outliers.json").write_text(json.dumps(report))
-    manifest["files"]["outliers.json"] = sha256_of(folder / "outliers.json")
-    save_manifest(folder, manifest)
-    return folder
 
 
 def test_the_page_is_one_file_that_asks_for_nothing(image_run: lrpdyn.Run, tmp_path: Path) -> None:
@@ -72,32 +34,6 @@ def test_the_page_is_one_file_that_asks_for_nothing(image_run: lrpdyn.Run, tmp_p
             assert (attributes.get(name) or "#")[0] == "#" or attributes[name] == "data:,", tag
     assert not re.search(r"url\(|@import", written.path.read_text().partition("<script")[0])
     assert "Before you read the maps" in page.text
-
-
-def test_only_scripts_that_are_known_may_run(image_run: lrpdyn.Run, tmp_path: Path) -> None:
-    text = write_report(image_run, tmp_path / "page.html").path.read_text()
-    elements = Elements(text).found
-    (policy,) = (a["content"] or "" for t, a in elements if t == "meta" and "http-equiv" in a)
-    assert policy.startswith("default-src 'none'")
-    assert "unsafe-eval" not in policy
-    run = re.findall(r"<script>(.*?)</script>", text, re.DOTALL)
-    assert len(run) == 2
-    for script in run:
-        digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-        assert f"'sha256-{digest}'" in policy
-
-
-def test_text_of_the_run_is_never_markup(
-    copied: Callable[[str], Path], image_run: lrpdyn.Run, tmp_path: Path
-) -> None:
-    folder = hostile(copied("<b onclick=alert(1)>&\"'"))
-    text = write_report(lrpdyn.open_run(folder), tmp_path / "hostile.html").path.read_text()
-    plain = write_report(image_run, tmp_path / "plain.html").path.read_text()
-    page, expected = Elements(text), Elements(plain)
-    assert [tag for tag, _ in page.found] == [tag for tag, _ in expected.found]
-    assert not any(name.startswith("on") for _, attributes in page.found for name in attributes)
-    assert page.text.count(HOSTILE) >= 5
-    assert "<b onclick=alert(1)>&\"'" in page.text
 
 
 def test_the_command_writes_into_the_run(copied: Callable[[str], Path]) -> None:

@@ -1,0 +1,58 @@
+"""The pictures of a page beside the arrays of its run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import lrpdyn
+from lrpdyn.dynamics.measures import normalise
+from lrpdyn.page.page import page_of
+from lrpdyn.page.pictures import observations_of
+from tests.page.unpacking import almost, unpack_bytes, values_of
+
+
+def test_maps_are_those_of_the_run_summed_over_channels(image_run: lrpdyn.Run) -> None:
+    page = page_of(image_run)
+    relevance, change = page.views["relevance"], page.views["change"]
+    assert page.steps == page.kept.steps == image_run.steps
+    assert page.samples == (0, 1, 2, 3)
+    for place, step in enumerate(image_run.steps):
+        now = image_run.relevance[step].astype(float)
+        for sample in range(4):
+            assert almost(values_of(relevance, place, sample), now[sample].sum(axis=0), 127)
+    before, after = (image_run.relevance[s].astype(float) for s in image_run.steps[2:4])
+    exact = np.abs(after - before).sum(axis=1)
+    assert exact.max() > 0
+    assert almost(values_of(change, 3, 2), exact[2], 63)
+    assert change.maps[0] == [None] * 4
+    assert almost(values_of(page.views["dynamics"], 0, 1), image_run.dynamics[1].sum(axis=0), 127)
+    assert not relevance.signed
+
+
+def test_the_observation_is_the_newest_frame(image_run: lrpdyn.Run) -> None:
+    seen = page_of(image_run).observations
+    shown = np.frombuffer(unpack_bytes(seen.pictures[3]), np.uint8).reshape(84, 84) / 255
+    exact = image_run.observations[3, -1]
+    np.testing.assert_allclose(seen.low + shown * (seen.high - seen.low), exact, atol=2e-3)
+    assert (seen.height, seen.width, seen.channels) == (84, 84, 1)
+
+
+def test_normalised_runs_show_normalised_maps(
+    mlp_folder: Any, vectors: NDArray[np.float32], tmp_path: Any
+) -> None:
+    run = lrpdyn.compute(mlp_folder, vectors, out=tmp_path / "run", rule="epsilon", normalize="l1",
+                         arch_args={"activation": "tanh"}, quiet=True)  # fmt: skip
+    page = page_of(run)
+    exact = normalise(run.relevance[run.steps[1]], "l1")
+    assert almost(values_of(page.views["relevance"], 1, 3), exact[3], 127)
+    change = np.abs(exact - normalise(run.relevance[run.steps[0]], "l1"))
+    assert almost(values_of(page.views["change"], 1, 3), change[3], 63)
+
+
+def test_flat_observations_are_numbers_and_no_pictures(flat_run: lrpdyn.Run) -> None:
+    seen = observations_of(flat_run, [3, 1])
+    assert (seen.height, seen.width, seen.channels, seen.pictures) == (1, 6, 0, [])
+    np.testing.assert_allclose(seen.values, flat_run.observations[[3, 1]], rtol=1e-4)
