@@ -89,7 +89,7 @@ def test_a_module_that_is_claimed_stays_whole() -> None:
     network = nn.Sequential(nn.CosineSimilarity(), nn.ReLU())
     claimed = rewritten(network, lambda name, module: name == "0")
     assert kinds(claimed) == {"0": "Opaque", "1": "Elementwise"}
-    with pytest.raises(ArchitectureError, match="CosineSimilarity.*no rule is defined"):
+    with pytest.raises(ArchitectureError, match=r"CosineSimilarity.*no rule is defined"):
         rewritten(network)
 
 
