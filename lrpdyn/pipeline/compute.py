@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec
@@ -47,8 +48,8 @@ def with_fields_of(
     def shown(function: Callable[..., Run]) -> Any:
         signature = inspect.signature(function)
         ours = [p for p in signature.parameters.values() if p.name != "options"]
-        fields = inspect.signature(options).parameters.values()
-        function.__signature__ = signature.replace(parameters=[*ours, *fields])  # type: ignore[attr-defined]
+        theirs = inspect.signature(options).parameters.values()
+        function.__signature__ = signature.replace(parameters=[*ours, *theirs])  # type: ignore[attr-defined]
         meaning = re.search(r"(?s)\n-+\n(.*?\n)\n", inspect.getdoc(options) or "")
         if function.__doc__ and meaning:  # python -OO has neither
             doc = inspect.cleandoc(function.__doc__)
@@ -59,7 +60,11 @@ def with_fields_of(
 
 
 @with_fields_of(Options)
-def compute(checkpoints: Folder, observations: Arrays, **options: Any) -> Run:
+def compute(
+    checkpoints: str | Path,
+    observations: str | Path | NDArray[Any] | Sequence[str | Path | NDArray[Any]],
+    **options: Any,
+) -> Run:
     """Explain every checkpoint and write a run folder.
 
     Parameters
@@ -82,6 +87,9 @@ def compute(checkpoints: Folder, observations: Arrays, **options: Any) -> Run:
     LrpdynError
         What cannot be done, in one line; what was computed is kept.
     """
+    unknown = options.keys() - {field.name for field in fields(Options)}
+    if unknown:
+        raise TypeError(f"compute() got an unexpected keyword argument '{min(unknown)}'")
     return _compute(checkpoints, observations, Options(**options))
 
 

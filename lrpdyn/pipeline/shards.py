@@ -141,7 +141,10 @@ def open_shard(path: Path) -> ExplainedShard:
             reasons={e["step"]: e["reason"] for e in entries if e["status"] == "bad"},
         )
     except (OSError, ValueError, TypeError, KeyError, IndexError) as error:
-        raise RunError(f"{summary}: cannot be read ({error}); compute the shard again") from error
+        raise RunError(
+            f"{summary}: is not as this version of lrpdyn writes it ({type(error).__name__}: {error}); "
+            "compute the shard again with --overwrite"
+        ) from error
 
 
 def check_shard(shard: ExplainedShard, storage: Storage, shape: tuple[int, ...]) -> None:

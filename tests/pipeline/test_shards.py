@@ -14,7 +14,8 @@ import lrpdyn
 from lrpdyn.errors import RunError, UsageError
 from lrpdyn.run.journal import append_journal
 from lrpdyn.run.layout import RESULTS
-from lrpdyn.run.verify import verify
+from lrpdyn.run.manifest import read_manifest
+from lrpdyn.run.verify import finish_manifest, verify
 
 TANH = {"activation": "tanh"}
 Vectors = NDArray[np.float32]
@@ -139,3 +140,16 @@ def test_a_journal_of_a_shard_that_is_not_whole_is_told(
     journal.write_bytes(b"".join(lines))
     again = contents(lrpdyn.merge(parts, out=tmp_path / "again", quiet=True).path)
     assert {name for name in whole if whole[name] != again[name]} == {"journal.jsonl"}
+
+
+def test_a_shard_of_another_version_is_refused_with_what_to_do(
+    mlp_folder: Path, vectors: Vectors, tmp_path: Path
+) -> None:
+    (shard, _) = shards_of(mlp_folder, vectors, tmp_path, 2, arch_args=TANH)
+    summary = shard / "shard" / "shard.json"
+    found = json.loads(summary.read_text())
+    del found["description"]["options"]
+    summary.write_text(json.dumps(found))
+    finish_manifest(shard, read_manifest(shard))  # its hashes fit, as those of another version do
+    with pytest.raises(RunError, match=r"not as this version .* again with --overwrite"):
+        lrpdyn.merge([shard], out=tmp_path / "run", quiet=True)

@@ -49,7 +49,7 @@ def test_compute_takes_the_fields_as_keywords(tmp_path: Path) -> None:
     assert list(parameters) == ["checkpoints", "observations", *(f.name for f in fields(Options))]
     assert parameters["rule"].default == "zplus"
     assert parameters["rule"].kind is inspect.Parameter.KEYWORD_ONLY
-    with pytest.raises(TypeError, match="unexpected keyword argument 'rules'"):
+    with pytest.raises(TypeError, match=r"^compute.. got an unexpected keyword argument 'rules'"):
         lrpdyn.compute(tmp_path, np.zeros((1, 3)), rules="zplus")  # type: ignore[call-arg]
 
 
