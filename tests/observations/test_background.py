@@ -47,3 +47,11 @@ def test_the_modal_value_of_pixels(scale: float) -> None:
 def test_the_least_of_values_that_are_as_frequent_is_taken() -> None:
     values = np.array([[0.75, 0.25], [0.25, 0.75]], dtype=np.float32)
     assert modal_value(in_memory(values)) == 0.25
+
+
+@pytest.mark.usefixtures("little_memory")
+def test_what_is_rare_in_the_last_piece_counts_as_much_in_the_first() -> None:
+    values = np.full((11, 4, 9, 7), 0.25, dtype=np.float32)
+    values[:6] = 0.75
+    assert modal_value(in_memory(values)) == 0.75
+    assert modal_pixel(in_memory(values), 4.0) == 0.75
