@@ -85,9 +85,8 @@ def test_channels_are_those_of_the_sample_at_the_last_step_by_default(
 def test_a_comparison_shows_the_requested_samples(of_images: Run, saved: list[Figure]) -> None:
     comparison.draw([of_images] * 2, Request(samples=[3], look=SMALL), Path("a.png"))
     summed = of_images.dynamics[3].astype(np.float64).sum(axis=0)
-    _observation, *sides = pictures(saved[0])
-    assert len(sides) == 2
-    for values in sides:  # each over the largest of its own run
+    _observation, one, other = pictures(saved[0])
+    for values in (one, other):  # each over the largest of its own run
         np.testing.assert_allclose(values / values.max(), summed / summed.max(), rtol=1e-5)
     assert "sample 3" in words(saved[0])
     assert "sample 0" not in words(saved[0])
