@@ -18,7 +18,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 import lrpdyn
 from lrpdyn.page.report import write_report
-from tests.page.test_report import hostile
+from tests.page.test_render import hostile
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = pytest.mark.skipif(
