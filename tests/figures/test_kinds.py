@@ -20,13 +20,10 @@ import lrpdyn
 from lrpdyn.api import Run
 from lrpdyn.cli.plot import command as plot
 from lrpdyn.errors import RunError, UsageError
-from lrpdyn.figures import kinds
-from lrpdyn.figures.canvas import maps
 from lrpdyn.figures.canvas.look import Look
 from lrpdyn.figures.kind import FORMATS, PICTURES, Kind
 from lrpdyn.figures.kinds import KINDS, check, draw, drawn_files
 from lrpdyn.figures.request import Request
-from lrpdyn.figures.terminal import Terminal
 
 
 def test_every_kind_draws_images_into_the_run(of_images: Run, tmp_path: Path) -> None:
@@ -95,42 +92,6 @@ def test_a_place_that_cannot_be_written_is_one_line(of_images: Run, tmp_path: Pa
     (tmp_path / "file").write_text("")
     with pytest.raises(RunError, match="cannot be made: File exists; choose another place with -o"):
         draw([of_images], "dynamics", Request(out=tmp_path / "file"))
-
-
-def test_differences_of_a_filmstrip_add_up_to_the_dynamics(
-    of_images: Run, saved: list[Figure]
-) -> None:
-    draw([of_images], "filmstrip", Request(samples=[2], look=Look(dpi=60)))
-    shown = [np.asarray(image.get_array()) for image in maps.drawn_maps(saved[0])]
-    steps = len(of_images.steps)
-    assert len(shown) == 1 + steps + steps - 1
-    summed = of_images.dynamics[2].astype(np.float64).sum(axis=0)
-    np.testing.assert_allclose(sum(shown[1 + steps :]), summed, rtol=1e-5)
-
-
-def test_the_heatmap_shows_the_arrays_of_the_run(of_images: Run, saved: list[Figure]) -> None:
-    draw([of_images], "dynamics", Request(samples=[3], look=Look(dpi=60)))
-    shown = [np.asarray(image.get_array()) for image in maps.drawn_maps(saved[0])]
-    _, dynamics, relative, net, _ = [values for values in shown if values.shape[:2] == (84, 84)]
-    np.testing.assert_allclose(dynamics, of_images.dynamics[3].astype(np.float64).sum(axis=0))
-    np.testing.assert_allclose(relative, of_images.relative_dynamics[3])
-    np.testing.assert_allclose(net, of_images.net_change[3].astype(np.float64).sum(axis=0))
-
-
-def test_the_terminal_shows_each_sample(of_images: Run) -> None:
-    lines = kinds.lines(
-        [of_images], "terminal", Request(samples=[1, 3]), Terminal(width=60, colours=0, blocks=True)
-    )
-    heads = [line for line in lines if line.startswith("dynamics of sample")]
-    assert heads == [f"dynamics of sample {n} over 4 checkpoints" for n in (1, 3)]
-    assert max(map(len, lines)) <= 60
-    with pytest.raises(UsageError, match="samples 0 to 3"):
-        kinds.lines(
-            [of_images],
-            "terminal",
-            Request(samples=[9]),
-            Terminal(width=60, colours=0, blocks=True),
-        )
 
 
 def test_of_a_run_that_keeps_pixels_the_filmstrip_says_so(

@@ -1,0 +1,61 @@
+"""What a run holds by name, beside its own arrays."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import lrpdyn
+from lrpdyn.exports.variables import about, coordinates, dimensions_of, stored, variables
+
+
+@pytest.mark.parametrize(
+    ("shape", "names"),
+    [((2, 5), ("sample", "feature")), ((2, 4, 5), ("sample", "row", "column")),
+     ((2, 3, 4, 5), ("sample", "channel", "row", "column"))],
+)  # fmt: skip
+def test_dimensions_are_told_by_their_number(
+    shape: tuple[int, ...], names: tuple[str, ...]
+) -> None:
+    assert dimensions_of(np.zeros(shape)) == names
+
+
+def test_transitions_lie_between_steps(flat_run: lrpdyn.Run) -> None:
+    along = coordinates(flat_run)
+    assert along["step"].values.tolist() == [2, 4, 10, 20, 30]
+    assert along["sample"].values.tolist() == [0, 1, 2, 3, 4]
+    assert along["from_step"].values.tolist() == [2, 4, 10, 20]
+    assert along["to_step"].values.tolist() == [4, 10, 20, 30]
+    assert along["to_step"].dimensions == ("transition",)
+    assert along["step"].attributes == {"units": flat_run.manifest["unit"]}
+
+
+def test_columns_of_the_tables_are_by_step_and_sample(flat_run: lrpdyn.Run) -> None:
+    found = variables(flat_run)
+    assert not {"step", "sample", "from_step", "to_step"} & set(found)
+    score, change = found["score"], found["change"]
+    assert (score.dimensions, score.values.shape) == (("step", "sample"), (5, 5))
+    assert (change.dimensions, change.values.shape) == (("transition", "sample"), (4, 5))
+    row = flat_run.transitions[7]
+    place = [2, 4, 10, 20].index(row["from_step"]), row["sample"]
+    assert change.values[place] == row["change"]
+
+
+def test_what_is_stored_of_a_step_is_told_unless_nothing_is(
+    image_run: lrpdyn.Run, flat_run: lrpdyn.Run
+) -> None:
+    found = stored(image_run)
+    assert found is not None
+    assert found.shape == (2, 4, 84, 84)
+    assert found.dtype == np.float32
+    flat_run.manifest["stored"]["keep"] = "none"
+    assert stored(flat_run) is None
+
+
+def test_a_rule_is_told_with_its_parameters(flat_run: lrpdyn.Run) -> None:
+    flat_run.manifest["rule"] |= {"name": "gamma", "parameters": {"gamma": 0.25, "bias": True}}
+    told = about(flat_run)
+    assert told["rule"] == "gamma (gamma=0.25, bias=True)"
+    assert (told["title"], told["architecture"]) == ("Relevance over training, gamma", "mlp")
+    flat_run.manifest["rule"]["parameters"] = {}
+    assert about(flat_run)["rule"] == "gamma"
