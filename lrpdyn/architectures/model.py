@@ -32,6 +32,11 @@ INSIDE = Preprocessing(divisor=1.0, expected=(0.0, 255.0))
 UNKNOWN = Preprocessing()
 
 
+def nothing(arguments: Arguments, hints: Mapping[str, Any]) -> tuple[str, ...]:
+    """Assume nothing: the weights and the file tell all of the network."""
+    return ()
+
+
 @dataclass(frozen=True)
 class Architecture:
     """A registered architecture.
@@ -53,6 +58,9 @@ class Architecture:
         What happens to pixels before the network.
     source
         Where the network is defined.
+    assumes
+        Says in sentences what of the function is neither in the weights nor in the hints, for these
+        arguments, and is therefore assumed. What the user gives is among the hints.
     """
 
     name: str
@@ -60,6 +68,7 @@ class Architecture:
     recognise: Callable[[Shapes, Mapping[str, Any]], Arguments | None]
     preprocessing: Preprocessing = UNKNOWN
     source: str = ""
+    assumes: Callable[[Arguments, Mapping[str, Any]], tuple[str, ...]] = nothing
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import functools
 from collections.abc import Callable, Mapping
-from dataclasses import KW_ONLY, dataclass, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -82,7 +82,8 @@ def architectures() -> dict[str, Architecture]:
 class Resolved:
     """An architecture with its arguments filled in, and how keys of the weights become its own.
 
-    `also` names others whose keys and shapes fit too.
+    `also` names others whose keys and shapes fit too; `hints` are what the file and the user say of
+    the network besides its weights, `assumed` what nobody says.
     """
 
     architecture: Architecture
@@ -90,6 +91,12 @@ class Resolved:
     _: KW_ONLY
     mapping: KeyMapping = IDENTITY
     also: tuple[str, ...] = ()
+    hints: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def assumed(self) -> tuple[str, ...]:
+        """What of the network's function is assumed, in sentences."""
+        return self.architecture.assumes(self.arguments, self.hints)
 
     def build(self) -> nn.Module:
         """Return a new network.
@@ -185,19 +192,21 @@ def resolve(
     )
     if name is not None:
         return _resolve_named(named(name), given, header, where, proposed)
+    hints = {**header.hints, **given}
     unbuilt: ArchitectureError | None = None
     nearest: ArchitectureError | None = None
     for mapping in proposed:
         fitting: list[Resolved] = []
         shapes = mapping.apply(header.shapes)
         for architecture in architectures().values():
-            recognised = _recognised(architecture, shapes, {**header.hints, **given})
+            recognised = _recognised(architecture, shapes, hints)
             if recognised is None:
                 continue
             arguments = {**recognised, **given}
             resolved = Resolved(
-                architecture=_as_hinted(architecture, header), arguments=arguments, mapping=mapping
-            )
+                architecture=_as_hinted(architecture, header), arguments=arguments, mapping=mapping,
+                hints=hints,
+            )  # fmt: skip
             try:
                 differing = _differing(_shapes_of(resolved), shapes)
             except ArchitectureError as error:  # an argument is missing, or it does not take
@@ -231,18 +240,20 @@ def _resolve_named(
 ) -> Resolved:
     """Return the first proposed mapping by which `architecture` fits; copies of it come last."""
     nearest: ArchitectureError | None = None
+    hints = {**header.hints, **given}
     fixed = architecture.recognise is never
     expected = _shapes_of(Resolved(architecture=architecture, arguments=given)) if fixed else {}
     fitting: list[Resolved] = []
     for mapping in proposed:
         shapes = mapping.apply(header.shapes)
-        read = None if fixed else _recognised(architecture, shapes, {**header.hints, **given})
+        read = None if fixed else _recognised(architecture, shapes, hints)
         if read is None and not fixed and not given:
             continue
         resolved = Resolved(
             architecture=_as_hinted(architecture, header),
             arguments={**(read or {}), **given},
             mapping=mapping,
+            hints=hints,
         )
         differing = _differing(expected if fixed else _shapes_of(resolved), shapes)
         if not differing and (not mapping.prefix or len({m.prefix for m in proposed}) == 1):

@@ -58,6 +58,8 @@ def command(checkpoints: str, form: str, trust: bool, quiet: bool, **selection: 
         click.echo(
             f"{len(problems)} of unknown architecture, first: {printable(problems[0])}", err=True
         )
+    for assumed in dict.fromkeys(sentence for row in rows for sentence in row["assumed"]):
+        click.echo(f"assumed: {printable(assumed)}", err=True)
     for note in listing.notes:
         click.echo(f"note: {printable(note)}", err=True)
     for steps in listing.same:
@@ -94,7 +96,7 @@ def _print_left_out(left_out: Sequence[dict[str, Any]]) -> None:
 
 def _rows(checkpoints: Sequence[Checkpoint]) -> list[dict[str, Any]]:
     """Return a row for each checkpoint; checkpoints of the same shapes are recognised once."""
-    known: dict[tuple[int, str], tuple[str, str | None]] = {}
+    known: dict[tuple[int, str], tuple[str, list[str], str | None]] = {}
     rows = []
     for checkpoint in checkpoints:
         header = checkpoint.header
@@ -102,13 +104,14 @@ def _rows(checkpoints: Sequence[Checkpoint]) -> list[dict[str, Any]]:
         key = (id(header.shapes), repr(header.hints))
         if key not in known:
             known[key] = _architecture(checkpoint)
-        name, problem = known[key]
+        name, assumed, problem = known[key]
         rows.append(
             {
                 "step": checkpoint.step,
                 "path": str(checkpoint.path),
                 "format": checkpoint.format,
                 "architecture": name,
+                "assumed": assumed,
                 "problem": problem,
                 "step_source": checkpoint.step_source,
                 "aliases": [str(path) for path in checkpoint.aliases],
@@ -118,13 +121,13 @@ def _rows(checkpoints: Sequence[Checkpoint]) -> list[dict[str, Any]]:
     return rows
 
 
-def _architecture(checkpoint: Checkpoint) -> tuple[str, str | None]:
-    """Return the name of the architecture that is recognised, and why none is."""
+def _architecture(checkpoint: Checkpoint) -> tuple[str, list[str], str | None]:
+    """Return the architecture that is recognised, what is assumed of it, and why none is."""
     from lrpdyn.architectures.registry import resolve
     from lrpdyn.errors import ArchitectureError
 
     try:
         resolved = resolve(None, {}, checkpoint.header, checkpoint.path.name)
     except ArchitectureError as error:
-        return "unknown", str(error)
-    return resolved.architecture.name, None
+        return "unknown", [], str(error)
+    return resolved.architecture.name, list(resolved.assumed), None

@@ -25,6 +25,7 @@ def closing_words(run: RunFolder) -> list[tuple[str, str]]:
     """Return what is said of a finished run, each with the word that it is about."""
     lines = [
         ("question", _question(run)),
+        ("assumed", "; ".join(run.manifest["architecture"].get("assumed", ()))),
         ("explained", "; ".join(run.manifest["rule"].get("notes", ()))),
         ("sign", _sign(run)),
         ("sums", _sums(run)),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from itertools import zip_longest
 from typing import Any
 
 import torch
@@ -20,10 +19,9 @@ from lrpdyn.architectures.frameworks.sb3 import (
 )
 from lrpdyn.architectures.mlp import activation_of, chain_sizes, perceptron
 from lrpdyn.architectures.model import OUTSIDE, Architecture, Arguments
+from lrpdyn.checkpoints.formats.sb3_data import features_of_space
 from lrpdyn.checkpoints.model import Shapes
 from lrpdyn.errors import ArchitectureError
-
-_SPACE = re.compile(r"'([^']+)'(?:: |, )(Box|Discrete|MultiDiscrete|MultiBinary)\(")
 
 #: An input: its number of features, or the shape (C, H, W) of an image.
 Size = int | tuple[int, ...]
@@ -203,32 +201,6 @@ def _shape(size: Size) -> tuple[int, ...]:
     return size if isinstance(size, tuple) else (size,)
 
 
-def read_inputs(text: str) -> dict[str, Size] | None:
-    """Return the inputs that the text of a Dict space names, None where they are not in it.
-
-    For example ``{'image': Box(0, 255, (3, 64, 64), uint8), 'goal': Discrete(4)}``.
-    """
-    found = list(_SPACE.finditer(text))
-    inputs: dict[str, Size] = {}
-    for match, following in zip_longest(found, found[1:]):
-        end = following.start() if following else len(text)
-        size = _read_size(match[2], text[match.end() : end])
-        if size is None:
-            return None
-        inputs[match[1]] = size
-    return inputs or None
-
-
-def _read_size(kind: str, arguments: str) -> Size | None:
-    if kind == "Box":
-        shapes = re.findall(r"\(([\d, ]*)\)", arguments)
-        return tuple(map(int, re.findall(r"\d+", shapes[-1]))) if shapes else None
-    numbers = list(map(int, re.findall(r"\d+", arguments)))
-    if not numbers or "..." in arguments:
-        return None
-    return {"Discrete": numbers[0], "MultiDiscrete": sum(numbers)}.get(kind, math.prod(numbers))
-
-
 def _recognise_images(shapes: Shapes, extractor: str) -> dict[str, Arguments]:
     pattern = re.compile(re.escape(extractor) + r"\.extractors\.([^.]+)\.cnn\.0\.weight")
     images: dict[str, Arguments] = {}
@@ -239,8 +211,19 @@ def _recognise_images(shapes: Shapes, extractor: str) -> dict[str, Arguments]:
     return images
 
 
+def read_inputs(spaces: Mapping[str, Mapping[str, Any]] | None) -> dict[str, Size] | None:
+    """Return the inputs of a Dict space (`lrpdyn.checkpoints.formats.sb3_data.spaces_of`)."""
+    inputs: dict[str, Size] = {}
+    for name, space in (spaces or {}).items():
+        size = space["shape"] if space["kind"] == "Box" else features_of_space(space)
+        if size is None:
+            return None
+        inputs[name] = size
+    return inputs or None
+
+
 def _inputs(hints: Mapping[str, Any]) -> Arguments:
-    found = read_inputs(hints.get("observation_spaces", ""))
+    found = read_inputs(hints.get("observation_space", {}).get("spaces"))
     return {"inputs": found} if found else {}
 
 

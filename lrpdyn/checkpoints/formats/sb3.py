@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ from lrpdyn.checkpoints.containers import (
     payload_of,
 )
 from lrpdyn.checkpoints.formats import torchfile
+from lrpdyn.checkpoints.formats.sb3_data import hints_of
 from lrpdyn.checkpoints.model import Choice, Header, Reader, StepCandidate
 from lrpdyn.checkpoints.payload import is_count
 from lrpdyn.errors import CheckpointError
@@ -80,33 +79,7 @@ def _with_data(header: Header, text: bytes, where: str) -> Header:
         if is_count(steps)
         else None
     )
-    return replace(header, step=step, epoch=None, hints=_hints(data))
-
-
-def _hints(data: Mapping[str, Any]) -> dict[str, Any]:
-    hints: dict[str, Any] = {}
-    options = data.get("policy_kwargs")
-    options = options if isinstance(options, dict) else {}
-    activation = re.search(r"\.(\w+)'>", str(options.get("activation_fn", "")))
-    if activation:
-        hints["activation"] = activation[1]
-    if options.get("normalize_images") is False:
-        hints["normalize_images"] = False
-    actions = data.get("action_space")
-    counts: dict[str, Any] = {
-        "n_quantiles": data.get("n_quantiles"),
-        "n_actions": actions.get("n") if isinstance(actions, dict) else None,
-    }
-    hints |= {name: int(n) for name, n in counts.items() if re.fullmatch(r"[0-9]{1,9}", str(n))}
-    space = data.get("observation_space")
-    if isinstance(space, dict) and isinstance(space.get("spaces"), str):
-        hints["observation_spaces"] = space["spaces"]
-    shape = space.get("_shape") if isinstance(space, dict) else None
-    if isinstance(shape, str):
-        shape = [int(number) for number in re.findall(r"\d{1,9}", shape)]
-    if isinstance(shape, list) and shape and all(is_count(size) for size in shape):
-        hints["observation_shape"] = tuple(shape)
-    return hints
+    return replace(header, step=step, epoch=None, hints=hints_of(data))
 
 
 READERS = (

@@ -27,7 +27,7 @@ from lrpdyn.version import __version__
 def make_manifest(job: Job, checks: Mapping[str, Any]) -> dict[str, Any]:
     """Return the manifest of a run that begins; `checks` as of `prepare`."""
     values = job.observations.values
-    architecture = job.model.resolved.architecture.name
+    resolved = job.model.resolved
     return {
         "schema": SCHEMA,
         "lrpdyn": __version__,
@@ -43,7 +43,10 @@ def make_manifest(job: Job, checks: Mapping[str, Any]) -> dict[str, Any]:
             ],
         },
         "about_rule": job.rule.about(),
-        "architecture": {"name": architecture, "arguments": job.model.resolved.arguments},
+        "architecture": {
+            "name": resolved.architecture.name, "arguments": resolved.arguments,
+            "assumed": list(resolved.assumed),
+        },
         "head": job.model.head,
         "target": {
             "policy": job.target.policy,
@@ -62,7 +65,7 @@ def make_manifest(job: Job, checks: Mapping[str, Any]) -> dict[str, Any]:
         "selection": job.options.part("selection"),
         "weights": {
             "in_file": job.listing.checkpoints[0].header.weights,
-            "keys": job.model.resolved.mapping.as_dict(),
+            "keys": resolved.mapping.as_dict(),
         },
         "stored": job.storage.as_dict(),
         "shard": None if job.shard is None else {

@@ -25,7 +25,9 @@ def question_of(manifest: Mapping[str, Any], *, given_values: bool) -> dict[str,
     selection = manifest["selection"]
     return {
         "rule": _plain((manifest["rule"]["name"], manifest["rule"]["parameters"])),
-        "architecture": _plain(manifest["architecture"]),
+        "architecture": _plain(
+            {name: manifest["architecture"][name] for name in ("name", "arguments")}
+        ),
         "head": manifest["head"],
         "target": (target["policy"], target["values"] if given_values else None),
         "observations": manifest["observations"]["sha256"][:12],

@@ -16,6 +16,7 @@ from gymnasium import spaces
 from torch import Tensor, nn
 
 from lrpdyn.architectures.frameworks.sb3_multi_input import read_inputs
+from lrpdyn.checkpoints.formats.sb3_data import spaces_of
 from lrpdyn.architectures.registry import Resolved, load_weights, path_of, resolve
 from lrpdyn.checkpoints.model import Header
 from lrpdyn.checkpoints.readers import read_header, read_weights
@@ -190,4 +191,4 @@ def test_without_the_file_s_word_the_user_is_asked(tmp_path: Path) -> None:
     ],
 )  # fmt: skip
 def test_the_text_of_a_space(text: str, inputs: dict[str, Any] | None) -> None:
-    assert read_inputs(text) == inputs
+    assert read_inputs(spaces_of(text)) == inputs
