@@ -2,44 +2,96 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lrpdyn.errors import RunError, UsageError
 from lrpdyn.figures.file_names import files_of, formats_of, is_file, is_other_file, name_pattern
-from lrpdyn.figures.from_run import (
-    animation,
-    channels,
-    comparison,
-    distribution,
-    dynamics,
-    filmstrip,
-    raster,
-    terminal,
-    trajectory,
-)
-from lrpdyn.figures.kind import FORMATS, Part
+from lrpdyn.figures.kind import FILMS, FORMATS, Kind, Part
 from lrpdyn.figures.request import Request
 
 if TYPE_CHECKING:
     from lrpdyn.figures.terminal import Terminal
     from lrpdyn.run.reader import RunFolder
 
+
+def _function(module: str, name: str = "draw") -> Callable[..., Any]:
+    """Return a function of a module that loads matplotlib, which it does when it is called."""
+    return lambda *given: getattr(import_module(f"lrpdyn.figures.{module}"), name)(*given)
+
+
 #: In the order in which they are listed, and drawn where none is requested.
 KINDS = {
     kind.name: kind
     for kind in (
-        dynamics.KIND,
-        filmstrip.KIND,
-        distribution.KIND,
-        trajectory.KIND,
-        raster.KIND,
-        channels.KIND,
-        comparison.KIND,
-        animation.KIND,
-        terminal.KIND,
+        Kind(
+            name="dynamics",
+            summary="observation, dynamics, relative dynamics, net change, overlay",
+            draw=_function("drawings.heatmap"),
+            uses=("samples",),
+            by_default=True,
+        ),
+        Kind(
+            name="filmstrip",
+            summary="relevance and its differences, at log-spaced and flagged steps",
+            draw=_function("drawings.filmstrip"),
+            uses=("samples", "steps"),
+            file_per_sample=True,
+            by_default=True,
+        ),
+        Kind(
+            name="distribution",
+            summary="the differences, their fences, the outliers and their causes",
+            draw=_function("drawings.distribution"),
+            by_default=True,
+        ),
+        Kind(
+            name="trajectory",
+            summary="curves over training: score, change, entropy, regions, checks",
+            draw=_function("drawings.trajectory"),
+            uses=("samples", "curve"),
+            by_default=True,
+        ),
+        Kind(
+            name="raster",
+            summary="the change of every sample in every transition",
+            draw=_function("drawings.raster"),
+            uses=("samples",),
+            by_sample=True,
+        ),
+        Kind(
+            name="channels",
+            summary="the channels of an observation apart, as frames of a stack",
+            draw=_function("drawings.channels"),
+            uses=("samples", "steps"),
+            file_per_sample=True,
+        ),
+        Kind(
+            name="comparison",
+            summary="several RUNs side by side",
+            draw=_function("drawings.side_by_side"),
+            uses=("samples",),
+            several_runs=True,
+        ),
+        Kind(
+            name="animation",
+            summary="relevance over training as a film",
+            draw=_function("drawings.animation"),
+            formats=FILMS,
+            uses=("samples", "steps"),
+            file_per_sample=True,
+            by_sample=True,
+        ),
+        Kind(
+            name="terminal",
+            summary="a small heatmap and sparklines, printed",
+            lines=_function("terminal", "lines"),
+            formats=(),
+            uses=("samples", "curve"),
+        ),
     )
 }
 #: The parts of a request that not every kind uses, with their options.

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from lrpdyn.run.reader import RunFolder
 
 
-def about(run: RunFolder) -> About:
+def about_of(run: RunFolder) -> About:
     """Return what every figure of a run says."""
     from lrpdyn.figures.canvas.words import About
 

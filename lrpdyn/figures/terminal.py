@@ -12,6 +12,10 @@ import numpy as np
 from lrpdyn.figures.canvas import features, style, words
 from lrpdyn.figures.canvas.look import Look
 from lrpdyn.figures.canvas.style import Array
+from lrpdyn.figures.request import Request
+from lrpdyn.figures.run_data import about_of
+from lrpdyn.run.reader import RunFolder
+from lrpdyn.run.series import series_of_sample
 
 #: From nothing to the limit: for terminals that know blocks, and for those that do not.
 SHADES, PLAIN_SHADES = " ░▒▓█", " .:-=+*#%@"
@@ -55,6 +59,34 @@ def terminal_of(
         deep = environment.get("COLORTERM", "") in ("truecolor", "24bit")
         colours = 2**24 if deep else 256
     return Terminal(width=max(width, NARROWEST), colours=colours, blocks=blocks)
+
+
+def lines(run: RunFolder, request: Request, terminal: Terminal) -> list[str]:
+    """Return a heatmap and sparklines of each sample, the first by default."""
+    found: list[str] = []
+    for sample in request.samples or [0]:
+        series = series_of_sample(run, sample)
+        curves, of = series.curves(), series.typical.removesuffix(" over samples")
+        shown = {
+            f"change{of}": curves["change"],
+            f"prediction change{of}": curves["prediction_change"],
+            f"score{of}": series.median("score"),
+            f"entropy{of}": curves["entropy"],
+        }
+        if request.curve is not None:
+            shown[request.curve.source] = request.curve.at(series.steps)
+        found += [""] if found else []
+        found += picture_lines(
+            run.mapped("observations")[sample],
+            run.mapped("dynamics")[sample],
+            shown,
+            steps=run.steps,
+            sample=sample,
+            about=about_of(run),
+            look=request.look,
+            terminal=terminal,
+        )
+    return found
 
 
 def heatmap_lines(values: Array, colours: str, terminal: Terminal) -> list[str]:

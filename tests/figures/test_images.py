@@ -15,10 +15,9 @@ import pytest
 from PIL import Image
 
 from lrpdyn.figures.canvas.look import Look
-from lrpdyn.figures.canvas.moved import Moved
 from lrpdyn.figures.canvas.words import About
 from lrpdyn.figures.drawings.filmstrip import draw_filmstrip
-from lrpdyn.figures.drawings.heatmap import draw_heatmap
+from lrpdyn.figures.drawings.heatmap import Moved, draw_heatmap
 from lrpdyn.figures.drawings.raster import Mark, draw_raster
 from lrpdyn.figures.flags import Flags
 

@@ -15,4 +15,4 @@ def test_maps_are_normalised_as_the_differences_are(of_vectors: Run) -> None:
     assert [np.abs(value).sum() for value in values] == pytest.approx([1.0] * 5)
     moved = sum(np.abs(one - other) for one, other in zip(values[1:], values, strict=False))
     np.testing.assert_allclose(moved, of_vectors.dynamics[3], rtol=1e-5)
-    assert run_data.about(of_vectors).value_unit == "relevance normalised by l1"
+    assert run_data.about_of(of_vectors).value_unit == "relevance normalised by l1"

@@ -19,9 +19,12 @@ from lrpdyn.figures.canvas import features, layout, maps, saving, style, words
 from lrpdyn.figures.canvas.curve_axes import tidy
 from lrpdyn.figures.canvas.look import DEFAULT_LOOK, Look
 from lrpdyn.figures.canvas.style import Array
-from lrpdyn.figures.flags import NO_FLAGS, Flags
+from lrpdyn.figures.flags import NO_FLAGS, Flags, flags_of
+from lrpdyn.figures.request import Request
+from lrpdyn.figures.run_data import about_of, maps_of
 from lrpdyn.figures.step_choice import load_maps, places_of
 from lrpdyn.files.atomic import whole_file
+from lrpdyn.run.reader import RunFolder
 
 MOST_FRAMES, MOST_BARS = 200, 32
 FRAME_MS, LAST_MS = 250, 2000
@@ -60,6 +63,25 @@ class _Stage:
     cursor: tuple[int, int]
     at: list[int]
     em: float
+
+
+def draw(runs: Sequence[RunFolder], request: Request, path: Path) -> None:
+    """Write the relevance of a sample as a film."""
+    (run,) = runs
+    metrics = run.metrics
+    rows = metrics[(metrics["sample"] == request.sample) & np.isin(metrics["step"], run.steps)]
+    draw_animation(
+        path,
+        run.mapped("observations")[request.sample],
+        run.steps,
+        maps_of(run, request.sample),
+        Score(values=np.asarray(rows["score"]), units=rows["target"].tolist()),
+        about=about_of(run),
+        sample=request.sample,
+        wanted=request.steps,
+        flags=flags_of(run.outliers, request.sample),
+        look=request.look,
+    )
 
 
 @saving.own_settings()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -12,8 +13,28 @@ from lrpdyn.figures.canvas import maps, saving, style, words
 from lrpdyn.figures.canvas.grid import Column, draw_grid
 from lrpdyn.figures.canvas.look import DEFAULT_LOOK, Look
 from lrpdyn.figures.canvas.style import Array
+from lrpdyn.figures.request import Request
+from lrpdyn.figures.run_data import about_of, maps_of
+from lrpdyn.run.reader import RunFolder
 
 MOST_CHANNELS, MOST_STEPS = 16, 6
+
+
+def draw(runs: Sequence[RunFolder], request: Request, path: Path) -> None:
+    """Draw the channels of a sample apart."""
+    (run,) = runs
+    draw_channels(
+        path,
+        run.mapped("observations")[request.sample],
+        run.mapped("dynamics")[request.sample],
+        run.mapped("net_change")[request.sample],
+        maps_of(run, request.sample),
+        steps=run.steps,
+        shown=run.steps[-1:] if request.steps is None else request.steps,
+        sample=request.sample,
+        about=about_of(run),
+        look=request.look,
+    )
 
 
 @saving.own_settings()

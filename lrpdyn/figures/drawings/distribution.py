@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -17,14 +18,19 @@ from matplotlib.ticker import NullLocator
 from lrpdyn.errors import UsageError
 from lrpdyn.figures.canvas import layout, saving, style, words
 from lrpdyn.figures.canvas.look import DEFAULT_LOOK, Look
-from lrpdyn.figures.canvas.outlier_labels import Label, labels_of, write_labels
 from lrpdyn.figures.canvas.style import Array
+from lrpdyn.figures.request import Request
+from lrpdyn.figures.run_data import about_of
+from lrpdyn.outliers.render import place
+from lrpdyn.run.reader import RunFolder
+from lrpdyn.run.series import table_series
 
 FEWEST_FOR_FENCE = 20
 FARTHEST_FENCE = 1000.0
 HISTOGRAM_HEIGHT, STRIP_HEIGHT = 8.0, 2.5
 INSIDE, BEYOND = style.LINE_COLOURS[0], style.FLAGGED
-LINE_WIDTH = 1.2
+LINE_WIDTH, THIN = 1.2, 0.6
+MOST_LABELS, LABEL_LINES = 5, 2
 FENCE_LINES: dict[str, Literal["--", "-"]] = {"mild fence": "--", "far fence": "-"}
 WHAT_IS_COUNTED = {
     "steps": "change of a transition, median over samples",
@@ -59,6 +65,64 @@ class Population:
     far: float | None
     labels: list[tuple[float, str]]
     note: str = ""
+
+
+def draw(runs: Sequence[RunFolder], request: Request, path: Path) -> None:
+    """Draw how changes are distributed, with fences and outliers."""
+    (run,) = runs
+    draw_distribution(path, populations_of(run), about=about_of(run), look=request.look)
+
+
+def populations_of(run: RunFolder) -> list[Population]:
+    """Return the four populations of the outlier report, with fences and labelled outliers.
+
+    Where the tables are by step, changes of samples are not known: steps and pixels alone.
+    """
+    series = table_series(run)
+    change = series.changes()
+    values = {
+        "steps": series.median_changes(),
+        "samples": None if change is None else change.sum(axis=0),
+        "pixels": run.mapped("relative_dynamics").ravel(),
+        "cells": None if change is None else change.ravel(),
+    }
+    report = run.outliers
+    return [
+        Population(
+            name=name,
+            values=of_kind,
+            mild=report["totals"][name]["fence_mild"],
+            far=report["totals"][name]["fence_far"],
+            labels=[
+                (entry["value"], label(entry))
+                for entry in report[name]
+                if entry["severity"] != "none"
+            ][:MOST_LABELS],
+            note=_rolling(report["totals"][name]),
+        )
+        for name, of_kind in values.items()
+        if of_kind is not None
+    ]
+
+
+def _rolling(total: Mapping[str, Any]) -> str:
+    """Say of changes that have fences of their own, by the transitions around them, how many are beyond."""
+    if not total.get("window"):
+        return ""
+    beyond = f"{total['far']:,} far and {total['mild']:,} mild"
+    return f"{beyond} beside the {total['window']} transitions around each"
+
+
+def label(entry: Mapping[str, Any]) -> str:
+    """Return where an outlier is and why: "800k → 900k, sample 2: action_flip"."""
+    where = dict(entry["where"])
+    words_ = []
+    if "from_step" in where:
+        ends = words.step_labels([where.pop("from_step"), where.pop("to_step")])
+        words_.append(" → ".join(ends))
+    words_ += [place(where)] if where else []
+    causes = [cause["cause"] for cause in entry["causes"]]
+    return ", ".join(words_) + (f": {causes[0]}" if causes else "")
 
 
 @saving.own_settings()
@@ -255,7 +319,7 @@ def _draw_histogram(axes: Axes, positive: Array, far: float | None) -> None:
     highest = int(counts.max())
     axes.stairs(counts / highest, edges, fill=True, color=INSIDE)
     axes.stairs(counts_beyond / highest, edges, fill=True, color=BEYOND)
-    axes.vlines(beyond, -0.11, -0.02, color=BEYOND, linewidth=LINE_WIDTH / 2)
+    axes.vlines(beyond, -0.11, -0.02, color=BEYOND, linewidth=THIN)
     axes.set_yticks([0, 1], labels=["0", f"{highest:,}"])
 
 
@@ -264,3 +328,61 @@ def _draw_strip(axes: Axes, positive: Array, far: float | None) -> None:
     for values, colour in ((positive[~beyond], INSIDE), (positive[beyond], BEYOND)):
         axes.plot(values, np.full(values.size, 0.45), "o", color=colour, alpha=0.7, markersize=6)
     axes.set_yticks([])
+
+
+@dataclass(frozen=True)
+class Label:
+    """A value and its name in lines."""
+
+    value: float
+    lines: list[str]
+
+
+def labels_of(named: Sequence[tuple[float, str]], width: float, em: float) -> list[Label]:
+    """Break the strongest labels into at most two lines of `width` pixels each."""
+    labels = []
+    for value, name in strongest_labels(named):
+        lines = layout.wrap(f"{value:.3g}  {name}", width, em)
+        if len(lines) > LABEL_LINES:
+            cut = layout.shortened(" ".join(lines[LABEL_LINES - 1 :]), width - em, em)
+            lines = [*lines[: LABEL_LINES - 1], cut]
+        labels.append(Label(value=value, lines=lines))
+    return labels
+
+
+def strongest_labels(labels: Sequence[tuple[float, str]]) -> list[tuple[float, str]]:
+    """Return the five largest positive values with their names, largest first."""
+    drawable = [(value, name) for value, name in labels if np.isfinite(value) and value > 0]
+    return sorted(drawable, key=lambda label: -label[0])[:MOST_LABELS]
+
+
+def write_labels(figure: Figure, axes: Axes, labels: Sequence[Label], em: float) -> None:
+    """Write labels above the drawing, the largest on top, each to the left of its own line.
+
+    The line of a larger value then passes to the right of the labels of smaller ones.
+    """
+    width, height = axes.bbox.size
+    row = 0
+    for label in labels:
+        place = axes.transAxes.inverted().transform(axes.transData.transform((label.value, 0)))[0]
+        room = layout.widest(label.lines, em)
+        left = min(max(place * width - room - 0.4 * em, 0.0), width - room)
+        first = 1 - layout.LINE * em * (row + 0.5) / height
+        axes.plot(
+            [place, place],
+            [0, first],
+            color=style.FLAGGED,
+            linewidth=THIN,
+            transform=axes.transAxes,
+        )
+        for line in label.lines:
+            axes.text(
+                left / width,
+                1 - layout.LINE * em * (row + 0.5) / height,
+                line,
+                transform=axes.transAxes,
+                verticalalignment="center",
+                **layout.text_style(em, figure.dpi),
+                bbox={"facecolor": "white", "edgecolor": "none", "pad": 0},
+            )
+            row += 1

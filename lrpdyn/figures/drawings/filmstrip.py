@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -13,8 +14,11 @@ from lrpdyn.errors import ObservationError, UsageError
 from lrpdyn.figures.canvas import features, layout, maps, saving, style, words
 from lrpdyn.figures.canvas.look import DEFAULT_LOOK, Look
 from lrpdyn.figures.canvas.style import Array
-from lrpdyn.figures.flags import NO_FLAGS, PATHOLOGY, Flags
+from lrpdyn.figures.flags import NO_FLAGS, PATHOLOGY, Flags, flags_of
+from lrpdyn.figures.request import Request
+from lrpdyn.figures.run_data import about_of, maps_of
 from lrpdyn.figures.step_choice import load_maps, places_of
+from lrpdyn.run.reader import RunFolder
 
 MOST_FEATURES = 512
 COLUMNS = 8
@@ -49,6 +53,22 @@ class _Frame:
     name_width: float
     body_height: float
     dpi: int
+
+
+def draw(runs: Sequence[RunFolder], request: Request, path: Path) -> None:
+    """Draw the relevance of a sample and its differences at some steps."""
+    (run,) = runs
+    draw_filmstrip(
+        path,
+        run.mapped("observations")[request.sample],
+        run.steps,
+        maps_of(run, request.sample),
+        about=about_of(run),
+        sample=request.sample,
+        wanted=request.steps,
+        flags=flags_of(run.outliers, request.sample),
+        look=request.look,
+    )
 
 
 @saving.own_settings()

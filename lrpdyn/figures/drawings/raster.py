@@ -6,13 +6,20 @@ import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
 
+from lrpdyn.errors import UsageError
 from lrpdyn.figures.canvas import layout, maps, saving, words
 from lrpdyn.figures.canvas.look import DEFAULT_LOOK, Look
 from lrpdyn.figures.canvas.style import Array
+from lrpdyn.figures.flags import PATHOLOGY, flags_of
+from lrpdyn.figures.request import Request
+from lrpdyn.figures.run_data import about_of
+from lrpdyn.run.reader import RunFolder
+from lrpdyn.run.series import table_series
 
 WIDTH = 7.2
 #: Names of that many samples are all written, one below the other; more share the height.
@@ -32,6 +39,58 @@ class Mark:
     column: int
     row: int
     kind: str
+
+
+def draw(runs: Sequence[RunFolder], request: Request, path: Path) -> None:
+    """Draw the change of every sample in every transition."""
+    (run,) = runs
+    phases = run.outliers.get("phases") or {"borders": []}
+    draw_raster(
+        path,
+        *raster_of(run, request.samples),
+        about=about_of(run),
+        borders=[border["step"] for border in phases["borders"]],
+        look=request.look,
+    )
+
+
+def raster_of(
+    run: RunFolder, samples: Sequence[int] | None
+) -> tuple[Array, list[tuple[int, int]], list[int], list[Mark]]:
+    """Return changes (T, N), the ends of T transitions, N samples (all by default), and marks.
+
+    Raises
+    ------
+    UsageError
+        The run has no transitions.
+    """
+    if not len(run.transitions):
+        raise UsageError(
+            f"--kind raster: {run.path} has {len(run.steps)} finite steps, and no transition; "
+            "compute more checkpoints"
+        )
+    series = table_series(run)
+    change = series.changes()
+    assert change is not None
+    ends = list(zip(*(steps.tolist() for steps in series.ends()), strict=True))
+    chosen = list(range(change.shape[1])) if samples is None else list(samples)
+    begins = {before: place for place, (before, _) in enumerate(ends)}
+    marks = []
+    report = {**run.outliers, "steps": []}
+    for row, sample in enumerate(chosen):
+        flags = flags_of(report, sample)
+        marks += [
+            Mark(column=begins[step], row=row, kind=kind)
+            for step, kind in flags.transitions.items()
+            if step in begins
+        ]
+        places = {**begins, ends[-1][1]: len(ends)}
+        marks += [
+            Mark(column=places[step], row=row, kind=PATHOLOGY)
+            for step in flags.steps
+            if step in places
+        ]
+    return change[:, chosen], ends, chosen, marks
 
 
 @saving.own_settings()

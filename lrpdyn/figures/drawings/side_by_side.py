@@ -6,16 +6,23 @@ import os
 import string
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from lrpdyn.errors import UsageError
 from lrpdyn.figures.canvas import features, layout, maps, saving, style
 from lrpdyn.figures.canvas.curve_axes import legend_above, tidy
 from lrpdyn.figures.canvas.grid import Column, draw_grid
 from lrpdyn.figures.canvas.look import DEFAULT_LOOK, Look
 from lrpdyn.figures.canvas.style import Array
+from lrpdyn.figures.flags import flags_of
+from lrpdyn.figures.request import Request
+from lrpdyn.run.comparison import compare
+from lrpdyn.run.reader import RunFolder
+from lrpdyn.run.series import table_series
 
 MOST_RUNS, MOST_SAMPLES = 6, 4
 #: Heights in em: of the curves, and of what is written around them; of a feature.
@@ -43,6 +50,63 @@ class Side:
     ends: Array
     change: Array
     flagged: Sequence[int]
+
+
+def draw(runs: Sequence[RunFolder], request: Request, path: Path) -> None:
+    """Draw runs side by side."""
+    samples = request.samples
+    if samples is None:
+        samples = range(min(MOST_SAMPLES, len(runs[0].mapped("observations"))))
+    chosen = list(samples)
+    sides, alike = sides_of(runs, chosen)
+    draw_side_by_side(
+        path,
+        runs[0].mapped("observations")[chosen],
+        sides,
+        samples=chosen,
+        alike=alike,
+        unit=runs[0].manifest["unit"],
+        look=request.look,
+    )
+
+
+def sides_of(runs: Sequence[RunFolder], samples: Sequence[int]) -> tuple[list[Side], str]:
+    """Return what a comparison draws of each run, and how alike their dynamics are, in words.
+
+    Raises
+    ------
+    UsageError
+        There are fewer than two runs or more than six, or their samples differ.
+    """
+    if not 2 <= len(runs) <= MOST_RUNS:
+        raise UsageError(
+            f"--kind comparison: expected 2 to {MOST_RUNS} runs, found {len(runs)}; "
+            "lrpdyn plot RUN RUN --kind comparison"
+        )
+    found = compare(runs)
+    letters = string.ascii_uppercase
+    parts = [
+        f"{'-'.join(letters[number] for number in pair['runs'])} "
+        + ("unknown" if pair["cosine"] is None else f"{pair['cosine']:.2f}")
+        for pair in found.pairs
+    ]
+    sides = [
+        _side(run, about["rule"], samples) for run, about in zip(runs, found.runs, strict=True)
+    ]
+    return sides, f"cosine of dynamics, median over samples: {', '.join(parts)}"
+
+
+def _side(run: RunFolder, rule: str, samples: Sequence[int]) -> Side:
+    series = table_series(run)
+    from_steps, to_steps = series.ends()
+    flagged = flags_of(run.outliers, None).transitions
+    return Side(
+        name=f"{run.path.name}, rule {rule}; {run.question}",
+        dynamics=run.mapped("dynamics")[list(samples)],
+        ends=to_steps,
+        change=series.median_changes(),
+        flagged=np.flatnonzero(np.isin(from_steps, list(flagged))).tolist(),
+    )
 
 
 @saving.own_settings()
