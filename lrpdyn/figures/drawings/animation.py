@@ -102,8 +102,6 @@ def draw_animation(
 
     Parameters
     ----------
-    path
-        Where the film goes (.gif, .webp or .apng); replaced whole.
     observation, sample
         (C, H, W), or flat (F,), and its number. Flat observations get a bar for each feature.
     steps
@@ -112,8 +110,6 @@ def draw_animation(
         Loads the map of one step, shaped as the observation.
     score
         Of each of the steps.
-    about, look
-        Words for the header, and colours.
     wanted
         The steps to show; by default all, or 200 of more: those that are flagged, and others.
     flags

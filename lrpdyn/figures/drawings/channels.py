@@ -55,8 +55,6 @@ def draw_channels(
 
     Parameters
     ----------
-    path
-        Where the picture goes (.png, .svg or .pdf); replaced whole.
     observation, dynamics, net_change
         (C, H, W), of one sample. The first 16 channels are drawn.
     relevance
@@ -65,8 +63,6 @@ def draw_channels(
         All steps, and those whose relevance is drawn, six at most.
     sample
         Its number.
-    about, look
-        Words for the header, and colours.
 
     Raises
     ------

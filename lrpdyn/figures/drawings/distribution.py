@@ -135,15 +135,6 @@ def draw_distribution(
 ) -> None:
     """Draw a histogram for each population, with its fences and the values beyond them.
 
-    Parameters
-    ----------
-    path
-        Where the picture goes (.png, .svg or .pdf); replaced whole.
-    populations
-        One panel each, in this order.
-    about, look
-        Words for the header, and pixels to the inch.
-
     Raises
     ------
     UsageError

@@ -90,16 +90,12 @@ def draw_filmstrip(
 
     Parameters
     ----------
-    path
-        Where the picture goes (.png, .svg or .pdf); replaced whole.
     observation, sample
         (C, H, W), or flat (F,), and its number.
     steps
         All finished steps, in order.
     relevance
         Loads the map of one step, shaped as the observation: once for each shown or following one.
-    about, look
-        Words for the header, and colours.
     wanted
         The steps to show; by default eight: the first, the last, what is flagged, and others evenly
         spaced in the logarithm of the training.

@@ -89,16 +89,12 @@ def draw_heatmap(
 
     Parameters
     ----------
-    path
-        Where the picture goes (.png, .svg or .pdf); replaced whole.
     observations
         (N, C, H, W), or flat (N, F).
     moved
         The sums over the steps.
     steps
         The steps they were made from, in order.
-    about, look
-        Words for the header, and colours.
     samples
         Which samples to draw, in this order; by default the first 16, and never more.
 

@@ -75,21 +75,14 @@ def raster_of(
     ends = list(zip(*(steps.tolist() for steps in series.ends()), strict=True))
     chosen = list(range(change.shape[1])) if samples is None else list(samples)
     begins = {before: place for place, (before, _) in enumerate(ends)}
+    places = {**begins, ends[-1][1]: len(ends)}
     marks = []
     report = {**run.outliers, "steps": []}
     for row, sample in enumerate(chosen):
         flags = flags_of(report, sample)
-        marks += [
-            Mark(column=begins[step], row=row, kind=kind)
-            for step, kind in flags.transitions.items()
-            if step in begins
-        ]
-        places = {**begins, ends[-1][1]: len(ends)}
-        marks += [
-            Mark(column=places[step], row=row, kind=PATHOLOGY)
-            for step in flags.steps
-            if step in places
-        ]
+        found = [(begins.get(step), kind) for step, kind in flags.transitions.items()]
+        found += [(places.get(step), PATHOLOGY) for step in flags.steps]
+        marks += [Mark(column=at, row=row, kind=kind) for at, kind in found if at is not None]
     return change[:, chosen], ends, chosen, marks
 
 
@@ -109,16 +102,12 @@ def draw_raster(
 
     Parameters
     ----------
-    path
-        Where the picture goes (.png, .svg or .pdf); replaced whole.
     change
         (T, N).
     ends, samples
         From and to which step each of T transitions leads, and the numbers of the N samples.
     marks
         Outliers and pathologies.
-    about, look
-        Words for the header, and colours.
     borders
         Steps at which a phase begins.
     """
@@ -161,8 +150,12 @@ def draw_raster(
     what = labels.note or about.unit
     layout.add_text(figure, left + across / 2, body + down + 2.6 * em, [what], em, align="center")
     _add_marks(figure, marks, left, body, cell, each)
-    places = [left + cell * sum(before < border for before, _ in ends) for border in borders]
-    _add_borders(figure, places, body, body + down)
+    for border in borders:
+        at = left + cell * sum(before < border for before, _ in ends)
+        for style, colour, line_width in (("-", "white", 2), ("--", "black", 1)):
+            maps.backdrop(figure).plot(
+                [at, at], [body, body + down], style, color=colour, linewidth=line_width
+            )
     saving.save_figure(figure, path)
 
 
@@ -197,14 +190,6 @@ def _add_steps(
         at = left + place * cell
         backdrop.plot([at, at], [top, top + 0.4 * em], color="black", linewidth=0.8)
         layout.add_text(figure, at, top + 0.6 * em, [labels[place]], em, align="center")
-
-
-def _add_borders(figure: Figure, places: Sequence[float], top: float, bottom: float) -> None:
-    """Draw a dashed line where each phase begins."""
-    backdrop = maps.backdrop(figure)
-    for place in places:
-        backdrop.plot([place, place], [top, bottom], color="white", linewidth=2)
-        backdrop.plot([place, place], [top, bottom], "--", color="black", linewidth=1)
 
 
 def _add_marks(

@@ -124,8 +124,6 @@ def draw_side_by_side(
 
     Parameters
     ----------
-    path
-        Where the picture goes (.png, .svg or .pdf); replaced whole.
     observations
         (N, C, H, W) or (N, F), of the samples that are drawn.
     sides

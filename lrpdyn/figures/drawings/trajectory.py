@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -132,64 +133,66 @@ def panels_of(run: RunFolder, samples: Sequence[int] | None, curve: Curve | None
     """
     series = table_series(run, samples)
     steps, curves = series.steps, series.curves()
-    flagged = _flagged_ends(run, samples)
-    found = []
+    panel = partial(Panel, steps=steps)
+    found = [
+        panel(
+            title=title,
+            lines={n.removeprefix(begin): v for n, v in curves.items() if n.startswith(begin)},
+        )
+        for begin, title in (
+            ("share_per_random_", "share of |R| in each region, over that of random networks"),
+            ("effect_", "effect of painting the region over, on the prediction"),
+        )
+    ]
     if curve is not None:
-        found.append(
-            Panel(title=f"training curve: {curve.source}", steps=steps, lines={"": curve.at(steps)})
-        )
-    for begin, title in (
-        ("share_per_random_", "share of |R| in each region, over that of random networks"),
-        ("effect_", "effect of painting the region over, on the prediction"),
-    ):
-        lines = {n.removeprefix(begin): v for n, v in curves.items() if n.startswith(begin)}
-        found.append(Panel(title=title, steps=steps, lines=lines))
-    found += [_score(series), _units(series)]
-    found.append(
-        Panel(
+        found.insert(0, panel(title=f"training curve: {curve.source}", lines={"": curve.at(steps)}))
+    found += [
+        panel(
+            title=f"score{series.typical}{series.shaded}",
+            lines={"": series.median("score")},
+            band=series.band("score"),
+        ),
+        _units(series),
+        panel(
             title=f"change into the step{series.typical}",
-            steps=steps,
             lines={"relevance, sum of |R_i - R_i+1|": curves["change"]},
-            marked=np.flatnonzero(np.isin(steps, flagged)).tolist(),
+            marked=np.flatnonzero(np.isin(steps, marks_of(run, samples).flagged)).tolist(),
             right={"prediction (right)": curves["prediction_change"]},
-        )
-    )
-    found.append(
-        Panel(
+        ),
+        panel(
             title=f"distance from the first map, sum of |R_i - R_0|{series.average}",
-            steps=steps,
             lines={"": series.mean("distance_from_first")},
-        )
-    )
-    found.append(
-        Panel(
+        ),
+        panel(
             title=f"entropy of |R|, nats{series.average}",
-            steps=steps,
             lines={"this run": curves["entropy"], "random networks": series.mean("entropy_random")},
+        ),
+        _dependence(run),
+    ]
+    known = series.relevance_to_score()
+    if known is not None:
+        found.append(
+            panel(
+                title=f"checks: relevance for each unit of the score{series.typical}",
+                lines={"sum(R) / score": known[0]},
+                right={"sum|R| / |score| (right)": known[1]},
+            )
         )
-    )
-    found.append(_dependence(run))
-    found.append(_checks(series))
     return [panel for panel in map(_known, found) if panel.lines]
 
 
 def marks_of(run: RunFolder, samples: Sequence[int] | None) -> Marks:
-    """Return phases, flagged transitions and pathologies of a run, for some samples or all."""
+    """Return phases, flagged transitions and pathologies of a run, of all samples or the only one."""
     phases = run.outliers.get("phases") or {"borders": [], "why": "not looked for"}
     sample = samples[0] if samples is not None and len(samples) == 1 else None
-    borders = [border["step"] for border in phases["borders"]]
-    wrong = sorted(flags_of(run.outliers, sample).steps)
+    flags = flags_of(run.outliers, sample)
+    from_steps, to_steps = table_series(run).ends()
     return Marks(
-        borders=borders, flagged=_flagged_ends(run, samples), wrong=wrong, note=phases["why"]
+        borders=[border["step"] for border in phases["borders"]],
+        flagged=np.unique(to_steps[np.isin(from_steps, list(flags.transitions))]).tolist(),
+        wrong=sorted(flags.steps),
+        note=phases["why"],
     )
-
-
-def _flagged_ends(run: RunFolder, samples: Sequence[int] | None) -> list[int]:
-    """Return the steps that flagged transitions lead to: of all samples, or of the only one."""
-    sample = samples[0] if samples is not None and len(samples) == 1 else None
-    begins = set(flags_of(run.outliers, sample).transitions)
-    pairs = zip(*(steps.tolist() for steps in table_series(run).ends()), strict=True)
-    return sorted({after for before, after in pairs if before in begins})
 
 
 def _known(panel: Panel) -> Panel:
@@ -197,16 +200,6 @@ def _known(panel: Panel) -> Panel:
     lines = {name: values for name, values in panel.lines.items() if np.isfinite(values).any()}
     right = {name: values for name, values in panel.right.items() if np.isfinite(values).any()}
     return replace(panel, lines=lines, right=right, marked=panel.marked if lines else ())
-
-
-def _score(series: TableSeries) -> Panel:
-    title = f"score{series.typical}{series.shaded}"
-    return Panel(
-        title=title,
-        steps=series.steps,
-        lines={"": series.median("score")},
-        band=series.band("score"),
-    )
 
 
 def _units(series: TableSeries) -> Panel:
@@ -245,7 +238,7 @@ def _dependence(run: RunFolder) -> Panel:
         "upper_layers": "to new upper layers",
     }
     lines = {
-        name: np.array([_number(entry[key]["median"]) for entry in checked])
+        name: np.array([entry[key]["median"] for entry in checked], dtype=np.float64)
         for key, name in names.items()
     }
     steps = np.array([entry["step"] for entry in checked], dtype=np.int64)
@@ -254,18 +247,6 @@ def _dependence(run: RunFolder) -> Panel:
         steps=steps,
         lines=lines,
     )
-
-
-def _number(value: float | None) -> float:
-    return float("nan") if value is None else value
-
-
-def _checks(series: TableSeries) -> Panel:
-    known = series.relevance_to_score()
-    lines = {} if known is None else {"sum(R) / score": known[0]}
-    right = {} if known is None else {"sum|R| / |score| (right)": known[1]}
-    title = f"checks: relevance for each unit of the score{series.typical}"
-    return Panel(title=title, steps=series.steps, lines=lines, right=right)
 
 
 @saving.own_settings()
@@ -280,18 +261,7 @@ def draw_trajectory(
 ) -> None:
     """Draw panels one below the other, over the same steps.
 
-    Parameters
-    ----------
-    path
-        Where the picture goes (.png, .svg or .pdf); replaced whole.
-    panels
-        From top to bottom.
-    about, look
-        Words for the header and the axis, and pixels to the inch.
-    samples
-        Which samples the values are of, in words.
-    marks
-        What is marked in all panels.
+    `samples` says in words which samples the values are of; `marks` are in all panels.
     """
     em = layout.smallest_em(look.dpi)
     width = WIDTH * look.dpi
@@ -313,24 +283,18 @@ def draw_trajectory(
     total = top + sum(above) + len(panels) * (height + 1.0 * em) + 3.2 * em
     figure = layout.new_figure(width, total, look.dpi)
     head.write(figure)
-    ends = _ends(panels)
+    steps = np.concatenate([panel.steps for panel in panels])
+    low, high = float(steps.min()), float(steps.max())
+    margin = 0.01 * (high - low) or 0.5
     for number, (panel, lines, over) in enumerate(zip(panels, titles, above, strict=True)):
         layout.add_text(figure, 0.6 * em, top, lines, em)
         axes = layout.add_panel(figure, LEFT * em, top + over, inner, height)
         _draw(axes, panel, marks, _columns(panel, inner, em), em)
-        axes.set_xlim(*ends)
-        last = number == len(panels) - 1
-        axes.tick_params(labelbottom=last)
+        axes.set_xlim(low - margin, high + margin)
+        axes.tick_params(labelbottom=number == len(panels) - 1)
         top += over + height + 1.0 * em
     layout.add_text(figure, LEFT * em + inner / 2, top + 1.2 * em, [about.unit], em, align="center")
     saving.save_figure(figure, path)
-
-
-def _ends(panels: Sequence[Panel]) -> tuple[float, float]:
-    steps = np.concatenate([panel.steps for panel in panels])
-    low, high = float(steps.min()), float(steps.max())
-    margin = 0.01 * (high - low) or 0.5
-    return low - margin, high + margin
 
 
 def _columns(panel: Panel, width: float, em: float) -> int:
@@ -346,16 +310,13 @@ def _rows(panel: Panel, width: float, em: float) -> int:
 
 def _draw(axes: Axes, panel: Panel, marks: Marks, columns: int, em: float) -> None:
     points = layout.points(em, axes.figure.dpi)
-    handles = []
+    handles: list[Line2D] = []
     sides = [(axes, panel.lines)]
     if panel.right:
-        other = axes.twinx()
-        sides.append((other, panel.right))
-    colours = 0
+        sides.append((axes.twinx(), panel.right))
     for side, lines in sides:
         for name, values in lines.items():
-            handles.append(_line(side, panel, name, values, colours))
-            colours += 1
+            handles.append(_line(side, panel, name, values, len(handles)))
     if panel.band is not None:
         axes.fill_between(
             panel.steps, *panel.band, color=style.LINE_COLOURS[0], alpha=0.15, linewidth=0
