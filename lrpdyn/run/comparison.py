@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import combinations
 from typing import Any
 
@@ -39,14 +39,6 @@ class Comparison:
     runs: tuple[dict[str, Any], ...]
     pairs: tuple[dict[str, Any], ...]
     outliers: tuple[dict[str, Any], ...]
-
-    def as_data(self) -> dict[str, Any]:
-        """Return plain data."""
-        return {
-            "runs": list(self.runs),
-            "pairs": list(self.pairs),
-            "outliers": list(self.outliers),
-        }
 
 
 def compare(runs: Sequence[RunFolder]) -> Comparison:
@@ -101,22 +93,20 @@ def _alike(one: RunFolder, other: RunFolder) -> dict[str, Any]:
     Changes of samples are not known where the tables of a run are by step.
     """
     maps = [rows(pixels(run.dynamics.astype(np.float64))) for run in (one, other)]
-    alike = {
+    alike: dict[str, Any] = {
         "cosine": _median(cosines(*maps)),
-        "rank": _median(cosines(*(centred_ranks(values) for values in maps))),
+        "rank": _median(cosines(*map(centred_ranks, maps))),
+        "cells": None,
+        "change_rank": None,
     }
     first, second = _changes(one), _changes(other)
-    if first is None or second is None:
-        return {**alike, "cells": None, "change_rank": None}
-    common = sorted(first.keys() & second.keys())
-    pair = [np.array([[changes[key] for key in common]]) for changes in (first, second)]
-    return {
-        **alike,
-        "cells": len(common),
-        "change_rank": _median(cosines(*(centred_ranks(values) for values in pair)))
-        if len(common) > 2
-        else None,
-    }
+    if first is not None and second is not None:
+        common = sorted(first.keys() & second.keys())
+        alike["cells"] = len(common)
+        if len(common) > 2:
+            pair = [np.array([[changes[key] for key in common]]) for changes in (first, second)]
+            alike["change_rank"] = _median(cosines(*map(centred_ranks, pair)))
+    return alike
 
 
 def _changes(run: RunFolder) -> dict[tuple[int, int, int], float] | None:
@@ -145,15 +135,14 @@ def _outliers(runs: Sequence[RunFolder]) -> list[dict[str, Any]]:
     """Return flagged places of every kind, with their severity and causes in each run."""
     found: dict[tuple[str, Place], dict[int, dict[str, Any]]] = {}
     for number, run in enumerate(runs):
-        for kind in _KINDS:
-            for entry in run.outliers[kind]:
-                if entry["severity"] != "none":
-                    key = (kind, tuple(sorted(entry["where"].items())))
-                    found.setdefault(key, {})[number] = entry
-        for entry in run.outliers["pathologies"]:
-            name = entry["causes"][0]["cause"]
-            key = (name, tuple(sorted(entry["where"].items())))
-            found.setdefault(key, {})[number] = {**entry, "severity": "pathology"}
+        flagged = [(k, e) for k in _KINDS for e in run.outliers[k] if e["severity"] != "none"]
+        flagged += [
+            (entry["causes"][0]["cause"], {**entry, "severity": "pathology"})
+            for entry in run.outliers["pathologies"]
+        ]
+        for kind, entry in flagged:
+            key = (kind, tuple(sorted(entry["where"].items())))
+            found.setdefault(key, {})[number] = entry
     transitions = [set(_transitions(run)) for run in runs]
     listed = []
     for (kind, where), entries in found.items():
@@ -196,27 +185,15 @@ def _verdict(count: int, known: int) -> str:
 
 def as_json(found: Comparison) -> str:
     """Return the comparison as JSON."""
-    return json.dumps(found.as_data(), indent=1)
+    return json.dumps(asdict(found), indent=1)
 
 
 def as_table(found: Comparison, top: int) -> str:
     """Return the comparison for a person at a terminal."""
     names = [chr(ord("A") + number % 26) for number in range(len(found.runs))]
-    heads = (
-        "rule",
-        "architecture",
-        "head",
-        "target",
-        "contrast",
-        "normalize",
-        "steps",
-        "pathologies",
-    )
+    _, *heads = found.runs[0]
     table = [["", "run", *heads]]
-    table += [
-        [name, run["path"], *(str(run[head]) for head in heads)]
-        for name, run in zip(names, found.runs, strict=True)
-    ]
+    table += [[name, *map(str, run.values())] for name, run in zip(names, found.runs, strict=True)]
     lines = [*_aligned(table), ""]
     rows_ = [["", "cosine of dynamics", "rank", "rank of changes", "common cells"]]
     rows_ += [

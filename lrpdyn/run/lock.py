@@ -147,11 +147,8 @@ def _leave_name(run: Path) -> None:
     before = read_holder(run)
     if before is not None and before.is_gone:
         time.sleep(_WORKERS_END)
-    holder = Holder(
-        host=socket.gethostname(),
-        process=os.getpid(),
-        since=time.strftime("%Y-%m-%d %H:%M:%S %z"),
-    )
+    since = time.strftime("%Y-%m-%d %H:%M:%S %z")
+    holder = Holder(host=socket.gethostname(), process=os.getpid(), since=since)
     # On a full disk the name is missing in a message; what has to be written will say why.
     with contextlib.suppress(OSError):
         (run / HOLDER).write_text(json.dumps(asdict(holder)), encoding="utf-8")

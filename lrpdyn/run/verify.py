@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -87,9 +88,8 @@ def finish_manifest(
     It comes last, when the names of all others are on the disk: it is never ahead of them. `known`
     are hashes of files that were just written.
     """
-    names = RESULTS if manifest.get("shard") is None else SHARD_RESULTS
     known = known or {}
-    files = {name: known.get(run / name) or sha256_of(run / name) for name in names}
+    files = {name: known.get(run / name) or sha256_of(run / name) for name in _results(manifest)}
     for folder in (run / "relevance", run / "figures", run / "shard"):
         if folder.exists():
             sync_folder(folder)
@@ -230,10 +230,8 @@ def _command(manifest: Mapping[str, Any], damaged: Sequence[Damage]) -> str:
 
 def _without_recompute(arguments: Sequence[str]) -> list[str]:
     """Return arguments without the steps that were explained again when the run was last made."""
-    kept: list[str] = []
-    skip = False
-    for text in arguments:
-        if not skip and text != "--recompute" and not text.startswith("--recompute="):
-            kept.append(text)
-        skip = text == "--recompute"
-    return kept
+    return [
+        text
+        for before, text in pairwise(["", *arguments])
+        if "--recompute" not in (before, text) and not text.startswith("--recompute=")
+    ]
