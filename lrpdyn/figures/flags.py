@@ -14,12 +14,8 @@ _STRENGTH = ("none", "mild", "far")
 class Flags:
     """Flagged transitions and steps, strongest first.
 
-    Attributes
-    ----------
-    transitions
-        Severity, mild or far, by the step that a transition begins at.
-    steps
-        What is wrong by its own criterion, by step: the name of its first cause.
+    `transitions` have a severity, mild or far, by the step that a transition begins at; `steps`
+    what is wrong by its own criterion: the name of its first cause, by step.
     """
 
     transitions: Mapping[int, str] = field(default_factory=dict)

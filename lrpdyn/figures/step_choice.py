@@ -58,15 +58,10 @@ def places_of(
 class Loaded:
     """Maps at some steps, and their differences to the next step.
 
-    Attributes
-    ----------
-    maps
-        (T, H, W) or (T, F), float64: signed relevance, summed over channels.
-    differences
-        |R_i - R_i+1|, summed over channels after taking the absolute value. The last of all steps has
-        no next one: it has no differences.
-    sums_alone
-        Whether the run has kept sums over channels alone: differences are then of these sums.
+    `maps` are (T, H, W) or (T, F), float64: signed relevance, summed over channels. `differences`
+    are |R_i - R_i+1|, summed over channels after taking the absolute value; the last of all steps
+    has no next one, so no differences. `sums_alone`: the run has kept sums over channels alone, and
+    differences are of these.
     """
 
     maps: Array

@@ -29,14 +29,8 @@ RESET = "\x1b[0m"
 class Terminal:
     """What a terminal can show.
 
-    Attributes
-    ----------
-    width
-        Characters in a line.
-    colours
-        0 (none), 256 or 2**24.
-    blocks
-        Whether it knows block characters.
+    `width` is the characters in a line, `colours` 0 (none), 256 or 2**24; `blocks`: it knows block
+    characters.
     """
 
     width: int

@@ -34,16 +34,9 @@ class PackedMap:
 class View:
     """Maps that share a colour scale.
 
-    Attributes
-    ----------
-    levels
-        Of the packed values.
-    limit, note
-        Where the colours end, and why there.
-    signed
-        Whether there are negative values: colours then diverge from zero.
-    maps
-        By step and sample of the page; None where there is none. A map over all steps is one step.
+    `levels` of the packed values; `limit` and `note`: where the colours end, and why there.
+    `signed`: there are negative values, and colours diverge from zero. `maps` are by step and
+    sample of the page, None where there is none; a map over all steps is one step.
     """
 
     levels: int
@@ -57,20 +50,10 @@ class View:
 class Observations:
     """What the network saw, by sample of the page.
 
-    Attributes
-    ----------
-    height, width
-        Of a picture; of flat observations 1 and the number of features.
-    channels
-        3 for colours, 1 for grey, 0 for flat observations.
-    note
-        Which channel is shown.
-    low, high
-        The values that the darkest and the brightest byte stand for.
-    pictures
-        Packed bytes (H, W, channels).
-    values
-        Of flat observations.
+    `channels` is 3 for colours, 1 for grey, 0 for flat observations, whose height is 1, and width
+    the number of features; `note` says which channel is shown. `low` and `high` are the values that
+    the darkest and the brightest byte stand for. `pictures` are packed bytes (H, W, channels),
+    `values` those of flat observations.
     """
 
     height: int

@@ -24,14 +24,8 @@ MOST_REGIONS = 6
 class Series:
     """One curve a sample over all steps that have relevance.
 
-    Attributes
-    ----------
-    name
-        The column of the table that it is from.
-    title
-        What it is, and in what unit.
-    values
-        (S, samples of the page), NaN where there is none.
+    `name` is the column of the table that it is from, `title` what it is, and in what unit;
+    `values` are (S, samples of the page), NaN where there is none.
     """
 
     name: str

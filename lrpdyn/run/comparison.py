@@ -25,15 +25,9 @@ _KINDS = ("cells", "steps", "samples")
 class Comparison:
     """Runs on the same samples.
 
-    Attributes
-    ----------
-    runs
-        For each run what was requested, as plain data.
-    pairs
-        For each two runs how alike their dynamics are.
-    outliers
-        Every place that is flagged in some run, with its severity in each ("none" where it is not,
-        None where a run does not have it), those in most runs first.
+    `runs` have for each run what was requested, `pairs` for each two how alike their dynamics are,
+    and `outliers` every place that is flagged in some run, with its severity in each ("none" where
+    it is not, None where a run does not have it), those in most runs first.
     """
 
     runs: tuple[dict[str, Any], ...]

@@ -28,14 +28,8 @@ _OTHER_BYTES = "its bytes are not those that were written"
 class Damage:
     """A file of a run that is not as it was written.
 
-    Attributes
-    ----------
-    file
-        Its path in the run folder.
-    what
-        What is wrong with it.
-    step
-        The step that has to be explained again; None where the file is made from what is stored.
+    `file` is its path in the run folder, `what` is wrong with it, and `step` has to be explained
+    again; None where the file is made from what is stored.
     """
 
     file: str
@@ -47,20 +41,10 @@ class Damage:
 class Verdict:
     """The state of the files of a run.
 
-    Attributes
-    ----------
-    whole
-        How many files are as they were written.
-    unproven
-        How many of them have no hash, because an earlier version wrote them: they can be read.
-    damaged
-        Those that are not.
-    missing_steps
-        Steps that the run is to explain and has not yet.
-    leftovers
-        Temporary files of a process that was killed; the next start deletes them.
-    command
-        What repairs the run; None where nothing has to be done.
+    So many files are `whole`; `unproven` of them have no hash, because an earlier version wrote
+    them: they can be read. `missing_steps` are those that the run is to explain and has not yet,
+    `leftovers` the temporary files of a process that was killed, which the next start deletes.
+    `command` repairs the run; None where nothing has to be done.
     """
 
     whole: int

@@ -44,19 +44,9 @@ WHAT_IS_COUNTED = {
 class Population:
     """Values of one kind with their fences.
 
-    Attributes
-    ----------
-    name
-        steps, samples, pixels or cells.
-    values
-        (n,), not negative.
-    mild, far
-        The fences, None where there is none.
-    labels
-        Value and name of the strongest outliers, with their cause; the five largest are written into
-        the panel.
-    note
-        What is said of fences where there are none for all values.
+    `values` are (n,), not negative; the fences are None where there is none. `labels` are value and
+    name of the strongest outliers, with their cause; the five largest are written into the panel.
+    `note` is what is said of fences where there are none for all values.
     """
 
     name: str

@@ -31,12 +31,9 @@ EACH = 1.3
 class Moved:
     """What moved over training.
 
-    Attributes
-    ----------
-    dynamics, net_change
-        Sum over transitions of |R_i - R_i+1|, and |R_N - R_1|: (N, C, H, W), or flat (N, F).
-    relative
-        Dynamics over the sum of |R_i|, channels summed before: (N, H, W), or flat (N, F).
+    `dynamics` is the sum over transitions of |R_i - R_i+1| and `net_change` |R_N - R_1|: (N, C, H,
+    W), or flat (N, F). `relative` is dynamics over the sum of |R_i|, channels summed before: (N, H,
+    W), or (N, F).
     """
 
     dynamics: Array

@@ -33,16 +33,9 @@ CURVES, AROUND, EACH = 9.0, 8.4, 1.3
 class Side:
     """One of the runs.
 
-    Attributes
-    ----------
-    name
-        What sets it apart, in words.
-    dynamics
-        (N, C, H, W) or (N, F), of the samples that are drawn.
-    ends, change
-        (T,) steps that transitions lead to, and the median over all samples of their change.
-    flagged
-        Places in `ends` that lie beyond a fence.
+    `name` says what sets it apart. `dynamics` are (N, C, H, W) or (N, F), of the samples that are
+    drawn. `ends` and `change` are (T,) steps that transitions lead to, and the median over all
+    samples of their change; `flagged` are places in `ends` that lie beyond a fence.
     """
 
     name: str

@@ -37,22 +37,10 @@ MOST_UNITS = 7
 class Panel:
     """Lines over the same steps.
 
-    Attributes
-    ----------
-    title
-        What is drawn, and in what.
-    steps
-        (S,).
-    lines
-        By name, (S,) with NaN where there is no value.
-    marked
-        Places in `steps` whose value in the first line is out of the ordinary.
-    band
-        Lower and upper end, (S,) each, of what lies around the first line.
-    right
-        A line with its own axis at the right, by name.
-    stepwise
-        Whether values hold until the next step, as the number of a unit does.
+    `steps` are (S,); `lines`, by name, (S,) with NaN where there is no value; `marked` are places
+    in `steps` whose value in the first line is out of the ordinary; `band` is the lower and upper
+    end, (S,) each, of what lies around it. `right` is a line with its own axis at the right.
+    `stepwise` values hold until the next step, as the number of a unit does.
     """
 
     title: str
@@ -74,16 +62,9 @@ class Panel:
 class Marks:
     """What is marked through all panels, at steps.
 
-    Attributes
-    ----------
-    borders
-        Where a phase begins.
-    flagged
-        Where a transition that lies beyond a fence leads to.
-    wrong
-        Where something is wrong by its own criterion.
-    note
-        Why there are no phases; empty where there are.
+    `borders`: a phase begins. `flagged`: a transition that lies beyond a fence leads there.
+    `wrong`: something is wrong by its own criterion. `note` is why there are no phases; empty where
+    there are.
     """
 
     borders: Sequence[int] = ()
