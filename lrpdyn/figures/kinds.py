@@ -142,7 +142,11 @@ def draw(runs: Sequence[RunFolder], kind: str, request: Request = PLAIN) -> list
     draw_file, paths = KINDS[kind].draw, []
     if draw_file is None:
         return []
-    _check_tables(runs, kind)
+    if KINDS[kind].by_sample:
+        from lrpdyn.run.series import need_samples
+
+        for run in runs:
+            need_samples(run, f"--kind {kind}")
     for path, samples in files_of(runs[0].path, KINDS[kind], request):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -195,26 +199,18 @@ def check(runs: Sequence[RunFolder], kinds: Sequence[str], request: Request) -> 
             raise UsageError(
                 f"{option}: changes nothing in {', '.join(kinds)}; it is for {', '.join(users)}"
             )
-    _check_samples(runs[0], request.samples)
-    _check_steps(runs[0], request.steps)
-    _check_files(runs[0], kinds, request)
-
-
-def _check_samples(run: RunFolder, samples: Sequence[int] | None) -> None:
-    last = len(run.mapped("observations")) - 1
-    absent = [sample for sample in samples or () if not 0 <= sample <= last]
-    if absent:
-        raise UsageError(f"--sample {absent[0]}: the run has samples 0 to {last}")
-
-
-def _check_steps(run: RunFolder, steps: Sequence[int] | None) -> None:
-    for step in steps or ():
+    run, last = runs[0], len(runs[0].mapped("observations")) - 1
+    for sample in request.samples or ():
+        if not 0 <= sample <= last:
+            raise UsageError(f"--sample {sample}: the run has samples 0 to {last}")
+    for step in request.steps or ():
         if step not in run.steps:
             near = sorted(sorted(run.steps, key=lambda known: abs(known - step))[:3])
             raise UsageError(
                 f"--steps {step}: the run has no such step; it has {len(run.steps):,} from "
                 f"{run.steps[0]} to {run.steps[-1]}, near it {', '.join(map(str, near))}"
             )
+    _check_files(run, kinds, request)
 
 
 def _check_files(run: RunFolder, kinds: Sequence[str], request: Request) -> None:
@@ -238,11 +234,3 @@ def _check_files(run: RunFolder, kinds: Sequence[str], request: Request) -> None
             raise UsageError(
                 f"-o {out}: names one file, but there are {count} to write; give a folder"
             )
-
-
-def _check_tables(runs: Sequence[RunFolder], kind: str) -> None:
-    if KINDS[kind].by_sample:
-        from lrpdyn.run.series import need_samples
-
-        for run in runs:
-            need_samples(run, f"--kind {kind}")

@@ -200,16 +200,8 @@ def picture_lines(
 ) -> list[str]:
     """Return a heatmap of one sample and its series, with what they are, as lines.
 
-    Parameters
-    ----------
-    observation, dynamics
-        (C, H, W), or flat (F,), of the sample.
-    series
-        By name, (S,), NaN where there is no value.
-    steps, sample, about
-        What it is of.
-    look, terminal
-        Colours, and what the terminal can show.
+    `observation` and `dynamics` are (C, H, W), or flat (F,), of the sample; `series` are (S,), NaN
+    where there is no value.
     """
     values = style.sum_channels(dynamics) if dynamics.ndim == 3 else np.asarray(dynamics)
     largest = float(values[np.isfinite(values)].max(initial=0.0))
@@ -223,8 +215,6 @@ def picture_lines(
         *about.lines(steps),
         f"{about.value_unit}; largest {largest:.3g}",
     ]
-    return [*(_cut(line, terminal) for line in head), *body, "", *series_lines(series, terminal)]
-
-
-def _cut(line: str, terminal: Terminal) -> str:
-    return line if len(line) <= terminal.width else line[: terminal.width - 3] + "..."
+    width = terminal.width
+    head = [line if len(line) <= width else f"{line[: width - 3]}..." for line in head]
+    return [*head, *body, "", *series_lines(series, terminal)]

@@ -105,19 +105,15 @@ def _alike(one: RunFolder, other: RunFolder) -> dict[str, Any]:
 
 def _changes(run: RunFolder) -> dict[tuple[int, int, int], float] | None:
     """Return the changes by the steps that they lead from and to, and sample; None if unknown."""
-    changes = table_series(run).changes()
+    series = table_series(run)
+    changes = series.changes()
     if changes is None:
         return None
     return {
         (*ends, sample): change
-        for ends, row in zip(_transitions(run), changes.tolist(), strict=True)
+        for ends, row in zip(series.pairs(), changes.tolist(), strict=True)
         for sample, change in enumerate(row)
     }
-
-
-def _transitions(run: RunFolder) -> list[tuple[int, int]]:
-    from_steps, to_steps = table_series(run).ends()
-    return list(zip(from_steps.tolist(), to_steps.tolist(), strict=True))
 
 
 def _median(values: Any) -> float | None:
@@ -137,7 +133,7 @@ def _outliers(runs: Sequence[RunFolder]) -> list[dict[str, Any]]:
         for kind, entry in flagged:
             key = (kind, tuple(sorted(entry["where"].items())))
             found.setdefault(key, {})[number] = entry
-    transitions = [set(_transitions(run)) for run in runs]
+    transitions = [set(table_series(run).pairs()) for run in runs]
     listed = []
     for (kind, where), entries in found.items():
         places = dict(where)

@@ -209,6 +209,10 @@ class TableSeries:
             every = len(self._run.mapped("observations"))
         return np.asarray(table["from_step"][::every]), np.asarray(table["to_step"][::every])
 
+    def pairs(self) -> list[tuple[int, int]]:
+        """Return the two steps of each of T transitions."""
+        return list(zip(*(steps.tolist() for steps in self.ends()), strict=True))
+
     def preference_changes(self) -> tuple[int, int]:
         """Return how often the preferred unit of a sample changed, and of how many times."""
         table, samples = self._run.transitions, self._run.shape[0]

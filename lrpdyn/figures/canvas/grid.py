@@ -29,15 +29,6 @@ class Column:
     scale: maps.Scale
 
 
-@dataclass(frozen=True, kw_only=True)
-class Grid:
-    """A drawn grid: below `bottom` (pixels from the top) there is room; em is the size of text."""
-
-    figure: Figure
-    bottom: float
-    em: float
-
-
 def draw_grid(
     columns: Sequence[Column],
     names: Sequence[str],
@@ -45,8 +36,10 @@ def draw_grid(
     look: Look,
     *,
     ems_below: float = 0.0,
-) -> Grid:
+) -> tuple[Figure, float, float]:
     """Draw maps in rows and columns, with a header that says how each column is coloured.
+
+    Returns the figure, where there is room below (pixels from its top), and em, the size of text.
 
     Parameters
     ----------
@@ -98,4 +91,4 @@ def draw_grid(
             maps.show_map(
                 figure, values, column.scale, left + inset, top, panel_width, panel_height
             )
-    return Grid(figure=figure, bottom=bottom, em=em)
+    return figure, bottom, em

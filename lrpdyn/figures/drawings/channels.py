@@ -103,7 +103,7 @@ def draw_channels(
         "; ".join(part for part in (which + order, labels.note) if part),
     ]
     names = [f"channel {channel}" for channel in range(len(pictures))]
-    saving.save_figure(draw_grid(columns, names, header, look).figure, path)
+    saving.save_figure(draw_grid(columns, names, header, look)[0], path)
 
 
 def _check(observation: Array, shown: Sequence[int], sample: int) -> None:

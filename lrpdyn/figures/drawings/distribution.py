@@ -29,6 +29,8 @@ FEWEST_FOR_FENCE = 20
 FARTHEST_FENCE = 1000.0
 HISTOGRAM_HEIGHT, STRIP_HEIGHT = 8.0, 2.5
 INSIDE, BEYOND = style.LINE_COLOURS[0], style.FLAGGED
+#: Left and right of a panel, in em.
+AROUND = 7
 LINE_WIDTH, THIN = 1.2, 0.6
 MOST_LABELS, LABEL_LINES = 5, 2
 FENCE_LINES: dict[str, Literal["--", "-"]] = {"mild fence": "--", "far fence": "-"}
@@ -198,9 +200,7 @@ def _figure(populations: Sequence[Population], header: Sequence[str], dpi: int) 
     fences = [fence for population in populations for fence in (population.mild, population.far)]
     has_fence = any(fence is not None for fence in fences)
     top = (0.6 + head.height + (2.4 if has_fence else 0.6)) * em
-    labels = [
-        labels_of(population.labels, _panel_width(width, em), em) for population in populations
-    ]
+    labels = [labels_of(population.labels, width - AROUND * em, em) for population in populations]
     heights = [
         (layout.LINE * (1 + len(lines)) + 0.3 + _body_height(population, names) + 4.2) * em
         for population, lines, names in zip(populations, descriptions, labels, strict=True)
@@ -242,11 +242,6 @@ def _add_legend(figure: Figure, top: float, em: float) -> None:
     )
 
 
-def _panel_width(width: float, em: float) -> float:
-    """Width of a panel in pixels, from that of the figure."""
-    return width - 7 * em
-
-
 def _body_height(population: Population, labels: Sequence[Label]) -> float:
     """Height of a panel in em: the histogram or the strip, and a line for each label above it."""
     positive = positive_part(population.values)
@@ -265,8 +260,7 @@ def _draw_population(
         return
     fences = (population.mild, population.far)
     height = _body_height(population, labels) * em
-    panel_width = _panel_width(figure.bbox.width, em)
-    axes = layout.add_panel(figure, 4.5 * em, top, panel_width, height)
+    axes = layout.add_panel(figure, 4.5 * em, top, figure.bbox.width - AROUND * em, height)
     draw = _draw_strip if positive.size < FEWEST_FOR_FENCE else _draw_histogram
     draw(axes, positive, population.far)
     drawn = 1 - layout.LINE * em * sum(len(label.lines) for label in labels) / height

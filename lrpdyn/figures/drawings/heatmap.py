@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -185,7 +186,7 @@ def _image_figure(
     names = [f"sample {sample}" for sample in chosen]
     channels = style.channel_note(observations.shape[1])
     header = [*header[:3], f"{header[3]}; {channels}"]
-    return draw_grid(columns, names, header, look).figure
+    return draw_grid(columns, names, header, look)[0]
 
 
 def bars_figure(
@@ -231,16 +232,13 @@ def bars_figure(
 
     head.write(figure)
     strongest = [features.largest_features(dynamics, most) for dynamics in moved.dynamics]
-    names = [
-        features.feature_names(these, observation)
-        for these, observation in zip(strongest, observations, strict=True)
-    ]
+    names = [*map(features.feature_names, strongest, observations)]
     ratios = [
         [f"{ratio:.2g}" for ratio in relative[these]]
         for these, relative in zip(strongest, moved.relative, strict=True)
     ]
-    names_width = layout.widest([name for each in names for name in each], em) + 1.2 * em
-    ratios_width = layout.widest([ratio for each in ratios for ratio in each], em) + 0.8 * em
+    names_width = layout.widest([*chain(*names)], em) + 1.2 * em
+    ratios_width = layout.widest([*chain(*ratios)], em) + 0.8 * em
     panel_width = width / columns - names_width - ratios_width
     for index, sample in enumerate(chosen):
         left = (index % columns) * width / columns + names_width

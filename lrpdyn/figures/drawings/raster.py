@@ -72,7 +72,7 @@ def raster_of(
     series = table_series(run)
     change = series.changes()
     assert change is not None
-    ends = list(zip(*(steps.tolist() for steps in series.ends()), strict=True))
+    ends = series.pairs()
     chosen = list(range(change.shape[1])) if samples is None else list(samples)
     begins = {before: place for place, (before, _) in enumerate(ends)}
     places = {**begins, ends[-1][1]: len(ends)}

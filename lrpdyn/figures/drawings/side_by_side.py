@@ -83,23 +83,21 @@ def sides_of(runs: Sequence[RunFolder], samples: Sequence[int]) -> tuple[list[Si
         + ("unknown" if pair["cosine"] is None else f"{pair['cosine']:.2f}")
         for pair in found.pairs
     ]
-    sides = [
-        _side(run, about["rule"], samples) for run, about in zip(runs, found.runs, strict=True)
-    ]
+    sides = []
+    for run, requested in zip(runs, found.runs, strict=True):
+        series = table_series(run)
+        from_steps, to_steps = series.ends()
+        flagged = list(flags_of(run.outliers, None).transitions)
+        sides.append(
+            Side(
+                name=f"{run.path.name}, rule {requested['rule']}; {run.question}",
+                dynamics=run.mapped("dynamics")[list(samples)],
+                ends=to_steps,
+                change=series.median_changes(),
+                flagged=np.flatnonzero(np.isin(from_steps, flagged)).tolist(),
+            )
+        )
     return sides, f"cosine of dynamics, median over samples: {', '.join(parts)}"
-
-
-def _side(run: RunFolder, rule: str, samples: Sequence[int]) -> Side:
-    series = table_series(run)
-    from_steps, to_steps = series.ends()
-    flagged = flags_of(run.outliers, None).transitions
-    return Side(
-        name=f"{run.path.name}, rule {rule}; {run.question}",
-        dynamics=run.mapped("dynamics")[list(samples)],
-        ends=to_steps,
-        change=series.median_changes(),
-        flagged=np.flatnonzero(np.isin(from_steps, list(flagged))).tolist(),
-    )
 
 
 @saving.own_settings()
@@ -162,8 +160,7 @@ def draw_side_by_side(
             Column(heading=[f"run {x}"], values=v, scale=scale)
             for x, v in zip(letters, relative, strict=True)
         ]
-        grid = draw_grid(columns, names, header, look, ems_below=CURVES + AROUND)
-        figure, bottom, em = grid.figure, grid.bottom, grid.em
+        figure, bottom, em = draw_grid(columns, names, header, look, ems_below=CURVES + AROUND)
     _add_curves(figure, sides, letters, bottom + 0.6 * em, unit, em)
     saving.save_figure(figure, path)
 
