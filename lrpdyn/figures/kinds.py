@@ -122,14 +122,8 @@ def part_of(request: Request, kind: str) -> Request:
 def draw(runs: Sequence[RunFolder], kind: str, request: Request = PLAIN) -> list[Path]:
     """Draw one kind of figure; return the paths of its files.
 
-    Parameters
-    ----------
-    runs
-        One run; several for `comparison`.
-    kind
-        One of `KINDS`; nothing is drawn of one that is printed.
-    request
-        What is to be drawn, and how.
+    There is one run, several for `comparison`; `kind` is one of `KINDS`, and nothing is drawn of
+    one that is printed.
 
     Raises
     ------

@@ -13,15 +13,10 @@ from lrpdyn.figures.canvas.style import Array
 
 
 def choose_steps(steps: Sequence[int], count: int, flagged: Sequence[int] = ()) -> list[int]:
-    """Choose the places of at most `count` steps.
+    """Return the places of at most `count` steps, rising.
 
     The first and the last are kept, then the steps of `flagged` in their order; what room is left
     goes to steps evenly spaced in the logarithm of the training since the first: most happens early.
-
-    Returns
-    -------
-    list[int]
-        Places in `steps`, rising.
 
     Raises
     ------
@@ -77,14 +72,8 @@ def load_maps(
 ) -> Loaded:
     """Load the chosen maps and their differences to the next step, each map once.
 
-    Parameters
-    ----------
-    steps, chosen
-        All steps, and the places of the wanted ones, rising.
-    relevance
-        Loads the map of one step.
-    shape
-        (C, H, W) or (F,), which every map must have; all may be (H, W), summed over channels.
+    `chosen` are the places of the wanted steps, rising; `relevance` loads the map of one step.
+    Every map must have the shape, (C, H, W) or (F,); all may be (H, W), summed over channels.
 
     Raises
     ------

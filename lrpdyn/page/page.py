@@ -50,12 +50,8 @@ class Page:
 def page_of(run: RunFolder, curve: Curve | None = None, most_pixels: int = MOST_PIXELS) -> Page:
     """Gather the page of a run.
 
-    Parameters
-    ----------
-    curve
-        A training curve, drawn above the others.
-    most_pixels
-        The room for maps; see `lrpdyn.page.budget.keep`.
+    The training curve is drawn above the others; `most_pixels` is the room for maps, as
+    `lrpdyn.page.budget.keep` takes it.
 
     Raises
     ------

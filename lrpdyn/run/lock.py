@@ -65,10 +65,7 @@ def locked(run: Path, wait: float = 0.0) -> Iterator[None]:
     that ends, and holds across the machines of NFS since Linux 2.6.12. Where the file system has no
     such lock, a file is the lock; one that was left behind by a process of this host is recognised.
 
-    Parameters
-    ----------
-    wait
-        Seconds to wait for another process.
+    `wait` is how many seconds to wait for another process.
 
     Raises
     ------

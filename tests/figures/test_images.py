@@ -19,7 +19,7 @@ from lrpdyn.figures.canvas.words import About
 from lrpdyn.figures.drawings.filmstrip import draw_filmstrip
 from lrpdyn.figures.drawings.heatmap import Moved, draw_heatmap
 from lrpdyn.figures.drawings.raster import Mark, draw_raster
-from lrpdyn.figures.flags import Flags
+from lrpdyn.figures.run_data import Flags
 
 REFERENCES = Path(__file__).parent / "references"
 ABOUT, LOOK = About(rule="zplus", question="unit preferred at each step"), Look(dpi=50)

@@ -24,7 +24,7 @@ from lrpdyn.figures.drawings.heatmap import Moved, draw_heatmap
 from lrpdyn.figures.drawings.raster import Mark, draw_raster
 from lrpdyn.figures.drawings.side_by_side import Side, draw_side_by_side
 from lrpdyn.figures.drawings.trajectory import Marks, Panel, draw_trajectory
-from lrpdyn.figures.flags import Flags
+from lrpdyn.figures.run_data import Flags
 
 LONG = "preferred action at each step (head policy), minus the mean of the logits $x_1$ " * 2
 PLAIN = About(rule="zplus", question="preferred action")

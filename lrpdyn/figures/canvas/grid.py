@@ -41,16 +41,9 @@ def draw_grid(
 
     Returns the figure, where there is room below (pixels from its top), and em, the size of text.
 
-    Parameters
-    ----------
-    columns, names
-        From left to right, and the names of the rows from top to bottom.
-    header
-        The title and notes; the scales of the columns, in words, are written below.
-    look
-        Pixels to the inch.
-    ems_below
-        Room to leave below, in em.
+    `columns` are from left to right, `names` those of the rows from top to bottom; the scales of
+    the columns are written below the title and notes of `header`; `ems_below` is room to leave
+    below.
     """
     dpi = look.dpi
     ems = layout.EMS_IN_COLUMN if len(columns) <= MOST_IN_COLUMN else layout.EMS_IN_PAGE

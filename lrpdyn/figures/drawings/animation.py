@@ -19,9 +19,8 @@ from lrpdyn.figures.canvas import features, layout, maps, saving, style, words
 from lrpdyn.figures.canvas.curve_axes import tidy
 from lrpdyn.figures.canvas.look import DEFAULT_LOOK, Look
 from lrpdyn.figures.canvas.style import Array
-from lrpdyn.figures.flags import NO_FLAGS, Flags, flags_of
 from lrpdyn.figures.request import Request
-from lrpdyn.figures.run_data import about_of, maps_of
+from lrpdyn.figures.run_data import NO_FLAGS, Flags, about_of, flags_of, maps_of
 from lrpdyn.figures.step_choice import load_maps, places_of
 from lrpdyn.files.atomic import whole_file
 from lrpdyn.run.reader import RunFolder
@@ -100,20 +99,10 @@ def draw_animation(
 ) -> None:
     """Write a frame for each step: relevance on one scale, the step, the score and its unit.
 
-    Parameters
-    ----------
-    observation, sample
-        (C, H, W), or flat (F,), and its number. Flat observations get a bar for each feature.
-    steps
-        All finished steps, in order.
-    relevance
-        Loads the map of one step, shaped as the observation.
-    score
-        Of each of the steps.
-    wanted
-        The steps to show; by default all, or 200 of more: those that are flagged, and others.
-    flags
-        What is out of the ordinary, and is said.
+    The observation is (C, H, W), or flat (F,), which gets a bar for each feature. `steps` are all
+    finished ones, in order; `relevance` loads the map of one, shaped as the observation; `score` is
+    of each. `wanted` are the steps to show: by default all, or 200 of more, those that `flags` has,
+    and others.
 
     Raises
     ------

@@ -53,16 +53,8 @@ def draw_channels(
 ) -> None:
     """Draw a row a channel: observation, dynamics, net change, and relevance at some steps.
 
-    Parameters
-    ----------
-    observation, dynamics, net_change
-        (C, H, W), of one sample. The first 16 channels are drawn.
-    relevance
-        Loads the map (C, H, W) of one step.
-    steps, shown
-        All steps, and those whose relevance is drawn, six at most.
-    sample
-        Its number.
+    The arrays are (C, H, W), of one sample, of which the first 16 channels are drawn; `relevance`
+    loads such a map of one step. It is drawn at the steps of `shown`, six at most.
 
     Raises
     ------

@@ -14,9 +14,8 @@ from lrpdyn.errors import ObservationError, UsageError
 from lrpdyn.figures.canvas import features, layout, maps, saving, style, words
 from lrpdyn.figures.canvas.look import DEFAULT_LOOK, Look
 from lrpdyn.figures.canvas.style import Array
-from lrpdyn.figures.flags import NO_FLAGS, PATHOLOGY, Flags, flags_of
 from lrpdyn.figures.request import Request
-from lrpdyn.figures.run_data import about_of, maps_of
+from lrpdyn.figures.run_data import NO_FLAGS, PATHOLOGY, Flags, about_of, flags_of, maps_of
 from lrpdyn.figures.step_choice import load_maps, places_of
 from lrpdyn.run.reader import RunFolder
 
@@ -80,19 +79,10 @@ def draw_filmstrip(
 
     Flat observations get two pictures of features by steps instead.
 
-    Parameters
-    ----------
-    observation, sample
-        (C, H, W), or flat (F,), and its number.
-    steps
-        All finished steps, in order.
-    relevance
-        Loads the map of one step, shaped as the observation: once for each shown or following one.
-    wanted
-        The steps to show; by default eight: the first, the last, what is flagged, and others evenly
-        spaced in the logarithm of the training.
-    flags
-        What is out of the ordinary, and is marked.
+    The observation is (C, H, W), or flat (F,). `steps` are all finished ones, in order; `relevance`
+    loads the map of one, shaped as the observation: once for each shown or following one. `wanted`
+    are the steps to show: by default eight, the first, the last, what `flags` has, and others
+    evenly spaced in the logarithm of the training.
 
     Raises
     ------

@@ -85,16 +85,8 @@ def draw_heatmap(
 
     All samples share one scale in each column. Flat observations get bars for each feature instead.
 
-    Parameters
-    ----------
-    observations
-        (N, C, H, W), or flat (N, F).
-    moved
-        The sums over the steps.
-    steps
-        The steps they were made from, in order.
-    samples
-        Which samples to draw, in this order; by default the first 16, and never more.
+    The observations are (N, C, H, W), or flat (N, F); `steps` are those that the sums were made
+    from, in order. `samples` are drawn in this order; by default the first 16, and never more.
 
     Raises
     ------
@@ -199,12 +191,8 @@ def bars_figure(
 ) -> Figure:
     """Draw a panel a sample: dynamics as bars, net change within them, relative dynamics next to them.
 
-    Parameters
-    ----------
-    observations, moved
-        (N, F), of the samples `chosen`.
-    header
-        Title and notes; the last is of the samples.
+    `observations` and `moved` are (N, F), of the samples `chosen`; the last of `header` is of the
+    samples.
     """
     count = observations.shape[1]
     most = min(MOST_BARS, max(features.MOST_VALUES, MOST_BARS_IN_ALL // len(chosen)))

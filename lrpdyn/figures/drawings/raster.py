@@ -15,9 +15,8 @@ from lrpdyn.errors import UsageError
 from lrpdyn.figures.canvas import layout, maps, saving, words
 from lrpdyn.figures.canvas.look import DEFAULT_LOOK, Look
 from lrpdyn.figures.canvas.style import Array
-from lrpdyn.figures.flags import PATHOLOGY, flags_of
 from lrpdyn.figures.request import Request
-from lrpdyn.figures.run_data import about_of
+from lrpdyn.figures.run_data import PATHOLOGY, about_of, flags_of
 from lrpdyn.run.reader import RunFolder
 from lrpdyn.run.series import table_series
 
@@ -100,16 +99,8 @@ def draw_raster(
 ) -> None:
     """Draw the change of each sample (rows) in each transition (columns).
 
-    Parameters
-    ----------
-    change
-        (T, N).
-    ends, samples
-        From and to which step each of T transitions leads, and the numbers of the N samples.
-    marks
-        Outliers and pathologies.
-    borders
-        Steps at which a phase begins.
+    `change` is (T, N); `ends` says from and to which step each of T transitions leads, `samples`
+    are the numbers of the N samples, `borders` steps at which a phase begins.
     """
     em = layout.smallest_em(look.dpi)
     width = WIDTH * look.dpi

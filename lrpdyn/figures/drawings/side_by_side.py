@@ -18,8 +18,8 @@ from lrpdyn.figures.canvas.curve_axes import legend_above, tidy
 from lrpdyn.figures.canvas.grid import Column, draw_grid
 from lrpdyn.figures.canvas.look import DEFAULT_LOOK, Look
 from lrpdyn.figures.canvas.style import Array
-from lrpdyn.figures.flags import flags_of
 from lrpdyn.figures.request import Request
+from lrpdyn.figures.run_data import flags_of
 from lrpdyn.run.comparison import compare
 from lrpdyn.run.reader import RunFolder
 from lrpdyn.run.series import table_series
@@ -113,18 +113,8 @@ def draw_side_by_side(
 ) -> None:
     """Draw the dynamics of each run from 0 to its own limit, and the changes of all.
 
-    Parameters
-    ----------
-    observations
-        (N, C, H, W) or (N, F), of the samples that are drawn.
-    sides
-        The runs, six at most.
-    samples
-        The numbers of the samples.
-    alike
-        How alike the runs are, in words.
-    unit, look
-        What steps count, and colours.
+    The observations are (N, C, H, W) or (N, F), of the `samples` that are drawn; there are six
+    `sides` at most. `alike` says in words how alike the runs are, `unit` what steps count.
     """
     letters = string.ascii_uppercase[: len(sides)]
     flat = observations.ndim == 2

@@ -16,9 +16,8 @@ from lrpdyn.figures.canvas import layout, saving, style, words
 from lrpdyn.figures.canvas.curve_axes import legend_above, tidy
 from lrpdyn.figures.canvas.look import DEFAULT_LOOK, Look
 from lrpdyn.figures.canvas.style import Array
-from lrpdyn.figures.flags import flags_of
 from lrpdyn.figures.request import Request
-from lrpdyn.figures.run_data import about_of
+from lrpdyn.figures.run_data import about_of, flags_of
 from lrpdyn.run.reader import RunFolder
 from lrpdyn.run.series import TableSeries, table_series
 from lrpdyn.run.training_curve import Curve
