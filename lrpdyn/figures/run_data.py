@@ -9,10 +9,10 @@ from typing import Any
 from lrpdyn.dynamics.measures import normalise
 from lrpdyn.figures.canvas.style import Array
 from lrpdyn.figures.canvas.words import About
+from lrpdyn.outliers.render import SEVERITIES
 from lrpdyn.run.reader import RunFolder
 
 PATHOLOGY = "pathology"
-_STRENGTH = ("none", "mild", "far")
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def flags_of(report: Mapping[str, Any], sample: int | None) -> Flags:
     if sample is not None:
         entries += [entry for entry in report["cells"] if entry["where"]["sample"] == sample]
     severities: dict[int, str] = {}
-    for entry in sorted(entries, key=lambda entry: -_STRENGTH.index(entry["severity"])):
+    for entry in sorted(entries, key=lambda entry: -SEVERITIES.index(entry["severity"])):
         if entry["severity"] != "none":
             severities.setdefault(entry["where"]["from_step"], entry["severity"])
     wrong: dict[int, str] = {}

@@ -140,8 +140,8 @@ def _outliers(runs: Sequence[RunFolder]) -> list[dict[str, Any]]:
         severities = [
             entries[number]["severity"]
             if number in entries
-            else ("none" if _has(runs[number], transitions[number], places) else None)
-            for number in range(len(runs))
+            else ("none" if _has(run, transitions[number], places) else None)
+            for number, run in enumerate(runs)
         ]
         known = sum(severity is not None for severity in severities)
         listed.append(

@@ -207,15 +207,12 @@ def _command(manifest: Mapping[str, Any], damaged: Sequence[Damage]) -> str:
     except ValueError:
         given = []
     if len(given) > 1 and given[1] == "compute":
-        asked = [text for text in given[2:] if text != "--overwrite"]
-        return shlex.join(["lrpdyn", "compute", *_without_recompute(asked), *again])
+        asked = ["", *(text for text in given[2:] if text != "--overwrite")]
+        # Without the steps that were explained again when the run was last made.
+        asked = [
+            text
+            for before, text in pairwise(asked)
+            if "--recompute" not in (before, text) and not text.startswith("--recompute=")
+        ]
+        return shlex.join(["lrpdyn", "compute", *asked, *again])
     return f"lrpdyn.compute(..., recompute={steps})" if steps else "lrpdyn.compute(...), as before"
-
-
-def _without_recompute(arguments: Sequence[str]) -> list[str]:
-    """Return arguments without the steps that were explained again when the run was last made."""
-    return [
-        text
-        for before, text in pairwise(["", *arguments])
-        if "--recompute" not in (before, text) and not text.startswith("--recompute=")
-    ]

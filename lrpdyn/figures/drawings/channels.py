@@ -61,7 +61,15 @@ def draw_channels(
     UsageError
         The observation is flat, too many steps are to be shown, or the run keeps no channels.
     """
-    _check(observation, shown, sample)
+    if observation.ndim != 3:
+        raise UsageError(
+            f"--kind channels: sample {sample} has shape {observation.shape}, flat, without channels; "
+            "see --kind dynamics"
+        )
+    if len(shown) > MOST_STEPS:
+        raise UsageError(
+            f"--kind channels: {len(shown)} steps; {MOST_STEPS} fit at most, choose them with --steps"
+        )
     loaded = [np.asarray(relevance(step), dtype=np.float64) for step in shown]
     if loaded[0].shape != observation.shape:
         raise UsageError(
@@ -72,11 +80,11 @@ def draw_channels(
     drawn = slice(min(count, MOST_CHANNELS))
     pictures = style.displayed_observations(observation[drawn, np.newaxis])
     moved, net = (np.asarray(of[drawn], dtype=np.float64) for of in (dynamics, net_change))
-    what = f"dynamics: sum of |R_i - R_i+1|, {about.value_unit}"
+    values, unit = np.stack([of_step[drawn] for of_step in loaded]), about.value_unit
+    what = f"dynamics: sum of |R_i - R_i+1|, {unit}"
     of_dynamics = maps.scale_of(what, moved, look, signed=False)
-    of_net = maps.scale_of(f"net change: |R_N - R_1|, {about.value_unit}", net, look, signed=False)
-    values = np.stack([of_step[drawn] for of_step in loaded])
-    of_relevance = maps.scale_of(f"R: relevance, {about.value_unit}", values, look, signed=True)
+    of_net = maps.scale_of(f"net change: |R_N - R_1|, {unit}", net, look, signed=False)
+    of_relevance = maps.scale_of(f"R: relevance, {unit}", values, look, signed=True)
     labels = words.narrow_labels(shown, about.unit)
     columns = [
         Column(heading=["observed"], values=pictures, scale=maps.GREY),
@@ -96,15 +104,3 @@ def draw_channels(
     ]
     names = [f"channel {channel}" for channel in range(len(pictures))]
     saving.save_figure(draw_grid(columns, names, header, look)[0], path)
-
-
-def _check(observation: Array, shown: Sequence[int], sample: int) -> None:
-    if observation.ndim != 3:
-        raise UsageError(
-            f"--kind channels: sample {sample} has shape {observation.shape}, flat, without channels; "
-            "see --kind dynamics"
-        )
-    if len(shown) > MOST_STEPS:
-        raise UsageError(
-            f"--kind channels: {len(shown)} steps; {MOST_STEPS} fit at most, choose them with --steps"
-        )

@@ -78,31 +78,26 @@ def populations_of(run: RunFolder) -> list[Population]:
         "pixels": run.mapped("relative_dynamics").ravel(),
         "cells": None if change is None else change.ravel(),
     }
-    report = run.outliers
-    return [
-        Population(
-            name=name,
-            values=of_kind,
-            mild=report["totals"][name]["fence_mild"],
-            far=report["totals"][name]["fence_far"],
-            labels=[
-                (entry["value"], label(entry))
-                for entry in report[name]
-                if entry["severity"] != "none"
-            ][:MOST_LABELS],
-            note=_rolling(report["totals"][name]),
+    found = []
+    for name, of_kind in values.items():
+        if of_kind is None:
+            continue
+        total, note = run.outliers["totals"][name], ""
+        if total.get("window"):  # changes have fences of their own, by the transitions around them
+            note = f"{total['far']:,} far and {total['mild']:,} mild beside the {total['window']} "
+            note += "transitions around each"
+        flagged = [entry for entry in run.outliers[name] if entry["severity"] != "none"]
+        found.append(
+            Population(
+                name=name,
+                values=of_kind,
+                mild=total["fence_mild"],
+                far=total["fence_far"],
+                labels=[(entry["value"], label(entry)) for entry in flagged[:MOST_LABELS]],
+                note=note,
+            )
         )
-        for name, of_kind in values.items()
-        if of_kind is not None
-    ]
-
-
-def _rolling(total: Mapping[str, Any]) -> str:
-    """Say of changes that have fences of their own, by the transitions around them, how many are beyond."""
-    if not total.get("window"):
-        return ""
-    beyond = f"{total['far']:,} far and {total['mild']:,} mild"
-    return f"{beyond} beside the {total['window']} transitions around each"
+    return found
 
 
 def label(entry: Mapping[str, Any]) -> str:
