@@ -21,14 +21,8 @@ DEFAULT_RUN = str(_FIELDS["out"].default)
 def of_compute(name: str, *names: str, **more: Any) -> Decorator:
     """Return the click option of a field of `Options`, whose default and choices are written there.
 
-    Parameters
-    ----------
-    name
-        ``--batch-size`` for the field ``batch_size``.
-    names
-        Shorter names.
-    more
-        As `click.option` takes them.
+    ``--batch-size`` is for the field ``batch_size``; `names` are shorter ones, and `more` is as
+    `click.option` takes it.
     """
     known = _FIELDS[name.strip("-").replace("-", "_")]
     default = known.default

@@ -102,11 +102,9 @@ def command(
 def _terminal() -> Terminal:
     from lrpdyn.figures.terminal import terminal_of
 
+    width, out = shutil.get_terminal_size().columns, sys.stdout
     return terminal_of(
-        shutil.get_terminal_size().columns,
-        is_terminal=sys.stdout.isatty(),
-        encoding=sys.stdout.encoding,
-        environment=os.environ,
+        width, is_terminal=out.isatty(), encoding=out.encoding, environment=os.environ
     )
 
 

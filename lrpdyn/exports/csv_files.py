@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lrpdyn.exports.variables import dimensions_of, stored
+from lrpdyn.exports.variables import dimensions_of
 from lrpdyn.files.atomic import save_table
 from lrpdyn.run.layout import MAPS, relevance_path
 from lrpdyn.run.reader import RunFolder
@@ -26,11 +26,9 @@ def write_csv(run: RunFolder, out: Path) -> None:
     for name in MAPS:
         values = run.mapped(name)
         save_table(out / f"{name}.csv", (*dimensions_of(values), name), _rows(values))
-    each = stored(run)
-    if each is not None:
-        for step in run.steps:
-            path = relevance_path(out, step).with_suffix(".csv")
-            save_table(path, (*each.dimensions, "relevance"), _rows(run.relevance[step]))
+    for step in run.steps if run.keep != "none" else ():
+        path, maps = relevance_path(out, step).with_suffix(".csv"), run.relevance[step]
+        save_table(path, (*dimensions_of(maps), "relevance"), _rows(maps))
 
 
 def _rows(values: NDArray[Any]) -> Iterator[list[Any]]:

@@ -12,14 +12,21 @@ from xarray import Variable as LazyVariable
 from xarray.backends import BackendArray
 from xarray.core import indexing
 
-from lrpdyn.exports.variables import Stored, Variable, about, coordinates, stored, variables
+from lrpdyn.exports.variables import (
+    Variable,
+    about,
+    coordinates,
+    dimensions_of,
+    first_map,
+    variables,
+)
 from lrpdyn.run.reader import RunFolder
 
 
 class _Relevance(BackendArray):
     """The maps of all steps, (S, N, ...), of which only what is indexed is read."""
 
-    def __init__(self, run: RunFolder, each: Stored) -> None:
+    def __init__(self, run: RunFolder, each: NDArray[Any]) -> None:
         self._run = run
         self.shape = (len(run.steps), *each.shape)
         self.dtype = each.dtype
@@ -40,10 +47,10 @@ class _Relevance(BackendArray):
 def to_dataset(run: RunFolder) -> Dataset:
     """Return a run as a Dataset; see `lrpdyn.run.reader.Run.to_xarray`."""
     found, along = _plain(variables(run)), _plain(coordinates(run))
-    each = stored(run)
+    each = first_map(run)
     if each is not None:
         values = indexing.LazilyIndexedArray(_Relevance(run, each))
-        found["relevance"] = LazyVariable(("step", *each.dimensions), values)
+        found["relevance"] = LazyVariable(("step", *dimensions_of(each)), values)
     return Dataset(found, along, about(run))
 
 

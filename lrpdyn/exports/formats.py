@@ -24,12 +24,8 @@ FORMATS: dict[str, tuple[Callable[[RunFolder, Path], None], str]] = {
 def export(run: RunFolder, form: str, out: Path | None = None) -> Path:
     """Write a run in another format, step by step; return the folder.
 
-    Parameters
-    ----------
-    form
-        ``zarr``, ``hdf5`` (ViRelAy's layout) or ``csv``.
-    out
-        The folder, which must not exist; next to the run where not given.
+    `form` is ``zarr``, ``hdf5`` (ViRelAy's layout) or ``csv``; the folder must not exist, and lies
+    next to the run where it is not given.
 
     Raises
     ------

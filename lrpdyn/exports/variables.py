@@ -25,21 +25,9 @@ class Variable:
     attributes: Mapping[str, str]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Stored:
-    """What is stored of each step's relevance: the names of its dimensions, its shape and type."""
-
-    dimensions: tuple[str, ...]
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-
-
-def stored(run: RunFolder) -> Stored | None:
-    """Return what is stored of each step; None where the run keeps nothing (``--keep none``)."""
-    if run.manifest.get("stored", {}).get("keep") == "none":
-        return None
-    first = run.relevance[run.steps[0]]
-    return Stored(dimensions=dimensions_of(first), shape=first.shape, dtype=first.dtype)
+def first_map(run: RunFolder) -> NDArray[Any] | None:
+    """Return what is stored of the first step; None where the run keeps nothing (``--keep none``)."""
+    return None if run.keep == "none" else run.relevance[run.steps[0]]
 
 
 def dimensions_of(values: NDArray[Any]) -> tuple[str, ...]:
@@ -50,16 +38,17 @@ def dimensions_of(values: NDArray[Any]) -> tuple[str, ...]:
 
 def coordinates(run: RunFolder) -> dict[str, Variable]:
     """Return the values along the dimensions: steps, samples, and where each transition is."""
-    samples = len(run.mapped("observations"))
     unit = {"units": str(run.manifest["unit"])}
     from_steps, to_steps = table_series(run).ends()
+    samples = np.arange(len(run.mapped("observations")))
     return {
-        "step": Variable(
-            dimensions=("step",), values=np.array(run.steps, dtype=np.int64), attributes=unit
-        ),
-        "sample": Variable(dimensions=("sample",), values=np.arange(samples), attributes={}),
-        "from_step": Variable(dimensions=("transition",), values=from_steps, attributes=unit),
-        "to_step": Variable(dimensions=("transition",), values=to_steps, attributes=unit),
+        name: Variable(dimensions=(along,), values=values, attributes=attributes)
+        for name, along, values, attributes in (
+            ("step", "step", np.array(run.steps, dtype=np.int64), unit),
+            ("sample", "sample", samples, {}),
+            ("from_step", "transition", from_steps, unit),
+            ("to_step", "transition", to_steps, unit),
+        )
     }
 
 
@@ -68,17 +57,18 @@ def variables(run: RunFolder) -> dict[str, Variable]:
 
     Arrays are mapped from their files: those of many samples need not fit into memory.
     """
-    arrays = {name: run.mapped(name) for name in ("observations", *MAPS)}
-    found = {
-        name: Variable(dimensions=dimensions_of(one), values=one, attributes={})
-        for name, one in arrays.items()
-    }
+    found = {}
+    for name in ("observations", *MAPS):
+        values = run.mapped(name)
+        found[name] = Variable(dimensions=dimensions_of(values), values=values, attributes={})
+    series = table_series(run)
     metrics = run.metrics[np.isin(run.metrics["step"], run.steps)]
-    return {
-        **found,
-        **_columns(metrics, run, "step"),
-        **_columns(run.transitions, run, "transition"),
-    }
+    for along, table in (("step", metrics), ("transition", run.transitions)):
+        for name in (name for name in table.dtype.names or () if name not in _KEYS):
+            values = series.shaped(table[name])
+            names = (along, "sample")[: values.ndim]
+            found[name] = Variable(dimensions=names, values=values, attributes={})
+    return found
 
 
 def about(run: RunFolder) -> dict[str, str]:
@@ -92,15 +82,4 @@ def about(run: RunFolder) -> dict[str, str]:
         "question": run.question,
         "architecture": manifest["architecture"]["name"],
         "lrpdyn": manifest["lrpdyn"],
-    }
-
-
-def _columns(table: NDArray[Any], run: RunFolder, along: str) -> dict[str, Variable]:
-    series = table_series(run)
-    columns = {
-        name: series.shaped(table[name]) for name in table.dtype.names or () if name not in _KEYS
-    }
-    return {
-        name: Variable(dimensions=(along, "sample")[: values.ndim], values=values, attributes={})
-        for name, values in columns.items()
     }

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lrpdyn.exports.variables import about, coordinates, stored, variables
+from lrpdyn.exports.variables import about, coordinates, dimensions_of, first_map, variables
 from lrpdyn.run.reader import RunFolder
 
 _LARGEST_CHUNK = 1 << 24
@@ -29,7 +29,7 @@ def write_zarr(run: RunFolder, out: Path) -> None:
             attributes=dict(one.attributes),
         )
         array[...] = one.values
-    each = stored(run)
+    each = first_map(run)
     if each is not None:
         samples = max(1, _LARGEST_CHUNK // (each.dtype.itemsize * int(np.prod(each.shape[1:]))))
         relevance = group.create_array(
@@ -37,7 +37,7 @@ def write_zarr(run: RunFolder, out: Path) -> None:
             shape=(len(run.steps), *each.shape),
             dtype=each.dtype,
             chunks=(1, min(samples, each.shape[0]), *each.shape[1:]),
-            dimension_names=("step", *each.dimensions),
+            dimension_names=("step", *dimensions_of(each)),
         )
         for place, step in enumerate(run.steps):
             relevance[place] = run.relevance[step]

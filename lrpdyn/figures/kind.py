@@ -24,28 +24,14 @@ Part = Literal["samples", "steps", "curve"]
 class Kind:
     """A kind of figure: a file that it draws, or lines that it prints.
 
-    Attributes
-    ----------
-    name
-        As `--kind` takes it, and as the names of its files begin.
-    summary
-        What it shows, in one line of help.
-    draw
-        Draws one figure of the runs to a path, for the samples of one file.
-    lines
-        Returns what is printed, where the kind writes no file.
-    formats
-        What it can be written as, the first by default.
-    uses
-        The parts of a request that change it.
-    file_per_sample
-        Whether each sample has its own file; the first sample alone where none is requested.
-    by_sample
-        Whether it needs tables by sample.
-    several_runs
-        Whether it is of two or more runs, and drawn by default where they are given.
-    by_default
-        Whether it is drawn where no kind is requested.
+    `name` is as `--kind` takes it, and as the names of its files begin; `summary` is its line of
+    help. `draw` makes one figure of the runs at a path, for the samples of one file; `lines` are
+    what is printed, where the kind writes no file. `formats` are what it can be written as, the
+    first by default, and `uses` the parts of a request that change it.
+
+    `file_per_sample`: each sample has its own file, the first sample alone where none is requested.
+    `by_sample`: it needs tables by sample. `several_runs`: it is of two or more runs, and drawn by
+    default where they are given. `by_default`: it is drawn where no kind is requested.
     """
 
     name: str

@@ -2,44 +2,96 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lrpdyn.errors import RunError, UsageError
 from lrpdyn.figures.file_names import files_of, formats_of, is_file, is_other_file, name_pattern
-from lrpdyn.figures.from_run import (
-    animation,
-    channels,
-    comparison,
-    distribution,
-    dynamics,
-    filmstrip,
-    raster,
-    terminal,
-    trajectory,
-)
-from lrpdyn.figures.kind import FORMATS, Part
+from lrpdyn.figures.kind import FILMS, FORMATS, Kind, Part
 from lrpdyn.figures.request import Request
 
 if TYPE_CHECKING:
     from lrpdyn.figures.terminal import Terminal
     from lrpdyn.run.reader import RunFolder
 
+
+def _function(module: str, name: str = "draw") -> Callable[..., Any]:
+    """Return a function of a module that loads matplotlib, which it does when it is called."""
+    return lambda *given: getattr(import_module(f"lrpdyn.figures.{module}"), name)(*given)
+
+
 #: In the order in which they are listed, and drawn where none is requested.
 KINDS = {
     kind.name: kind
     for kind in (
-        dynamics.KIND,
-        filmstrip.KIND,
-        distribution.KIND,
-        trajectory.KIND,
-        raster.KIND,
-        channels.KIND,
-        comparison.KIND,
-        animation.KIND,
-        terminal.KIND,
+        Kind(
+            name="dynamics",
+            summary="observation, dynamics, relative dynamics, net change, overlay",
+            draw=_function("drawings.heatmap"),
+            uses=("samples",),
+            by_default=True,
+        ),
+        Kind(
+            name="filmstrip",
+            summary="relevance and its differences, at log-spaced and flagged steps",
+            draw=_function("drawings.filmstrip"),
+            uses=("samples", "steps"),
+            file_per_sample=True,
+            by_default=True,
+        ),
+        Kind(
+            name="distribution",
+            summary="the differences, their fences, the outliers and their causes",
+            draw=_function("drawings.distribution"),
+            by_default=True,
+        ),
+        Kind(
+            name="trajectory",
+            summary="curves over training: score, change, entropy, regions, checks",
+            draw=_function("drawings.trajectory"),
+            uses=("samples", "curve"),
+            by_default=True,
+        ),
+        Kind(
+            name="raster",
+            summary="the change of every sample in every transition",
+            draw=_function("drawings.raster"),
+            uses=("samples",),
+            by_sample=True,
+        ),
+        Kind(
+            name="channels",
+            summary="the channels of an observation apart, as frames of a stack",
+            draw=_function("drawings.channels"),
+            uses=("samples", "steps"),
+            file_per_sample=True,
+        ),
+        Kind(
+            name="comparison",
+            summary="several RUNs side by side",
+            draw=_function("drawings.side_by_side"),
+            uses=("samples",),
+            several_runs=True,
+        ),
+        Kind(
+            name="animation",
+            summary="relevance over training as a film",
+            draw=_function("drawings.animation"),
+            formats=FILMS,
+            uses=("samples", "steps"),
+            file_per_sample=True,
+            by_sample=True,
+        ),
+        Kind(
+            name="terminal",
+            summary="a small heatmap and sparklines, printed",
+            lines=_function("terminal", "lines"),
+            formats=(),
+            uses=("samples", "curve"),
+        ),
     )
 }
 #: The parts of a request that not every kind uses, with their options.
@@ -70,14 +122,8 @@ def part_of(request: Request, kind: str) -> Request:
 def draw(runs: Sequence[RunFolder], kind: str, request: Request = PLAIN) -> list[Path]:
     """Draw one kind of figure; return the paths of its files.
 
-    Parameters
-    ----------
-    runs
-        One run; several for `comparison`.
-    kind
-        One of `KINDS`; nothing is drawn of one that is printed.
-    request
-        What is to be drawn, and how.
+    There is one run, several for `comparison`; `kind` is one of `KINDS`, and nothing is drawn of
+    one that is printed.
 
     Raises
     ------
@@ -90,7 +136,11 @@ def draw(runs: Sequence[RunFolder], kind: str, request: Request = PLAIN) -> list
     draw_file, paths = KINDS[kind].draw, []
     if draw_file is None:
         return []
-    _check_tables(runs, kind)
+    if KINDS[kind].by_sample:
+        from lrpdyn.run.series import need_samples
+
+        for run in runs:
+            need_samples(run, f"--kind {kind}")
     for path, samples in files_of(runs[0].path, KINDS[kind], request):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -143,26 +193,18 @@ def check(runs: Sequence[RunFolder], kinds: Sequence[str], request: Request) -> 
             raise UsageError(
                 f"{option}: changes nothing in {', '.join(kinds)}; it is for {', '.join(users)}"
             )
-    _check_samples(runs[0], request.samples)
-    _check_steps(runs[0], request.steps)
-    _check_files(runs[0], kinds, request)
-
-
-def _check_samples(run: RunFolder, samples: Sequence[int] | None) -> None:
-    last = len(run.mapped("observations")) - 1
-    absent = [sample for sample in samples or () if not 0 <= sample <= last]
-    if absent:
-        raise UsageError(f"--sample {absent[0]}: the run has samples 0 to {last}")
-
-
-def _check_steps(run: RunFolder, steps: Sequence[int] | None) -> None:
-    for step in steps or ():
+    run, last = runs[0], len(runs[0].mapped("observations")) - 1
+    for sample in request.samples or ():
+        if not 0 <= sample <= last:
+            raise UsageError(f"--sample {sample}: the run has samples 0 to {last}")
+    for step in request.steps or ():
         if step not in run.steps:
             near = sorted(sorted(run.steps, key=lambda known: abs(known - step))[:3])
             raise UsageError(
                 f"--steps {step}: the run has no such step; it has {len(run.steps):,} from "
                 f"{run.steps[0]} to {run.steps[-1]}, near it {', '.join(map(str, near))}"
             )
+    _check_files(run, kinds, request)
 
 
 def _check_files(run: RunFolder, kinds: Sequence[str], request: Request) -> None:
@@ -186,11 +228,3 @@ def _check_files(run: RunFolder, kinds: Sequence[str], request: Request) -> None
             raise UsageError(
                 f"-o {out}: names one file, but there are {count} to write; give a folder"
             )
-
-
-def _check_tables(runs: Sequence[RunFolder], kind: str) -> None:
-    if KINDS[kind].by_sample:
-        from lrpdyn.run.series import need_samples
-
-        for run in runs:
-            need_samples(run, f"--kind {kind}")

@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from lrpdyn.errors import LrpdynError
-from lrpdyn.outliers.render import KINDS, in_words, place
+from lrpdyn.outliers.render import KINDS, SEVERITIES, in_words, place
 from lrpdyn.run.reader import RunFolder
 
 SHOWN = 3
 #: Causes that are named of an outlier.
 MOST_CAUSES = 2
-_RANK = {"far": 2, "mild": 1, "none": 0}
 
 
 def strongest(report: Mapping[str, Any], count: int) -> list[tuple[str, dict[str, Any]]]:
@@ -28,8 +27,8 @@ def strongest(report: Mapping[str, Any], count: int) -> list[tuple[str, dict[str
 
     def strength(found: tuple[str, dict[str, Any]]) -> tuple[int, float]:
         entry = found[1]
-        fence, value = entry["fence_far"], entry["value"]
-        return _RANK[entry["severity"]], value / fence if fence and value is not None else 0.0
+        fence, value, rank = entry["fence_far"], entry["value"], SEVERITIES.index(entry["severity"])
+        return rank, value / fence if fence and value is not None else 0.0
 
     return sorted(entries, key=strength, reverse=True)[:count]
 

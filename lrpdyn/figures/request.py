@@ -17,18 +17,9 @@ if TYPE_CHECKING:
 class Request:
     """What of a run is to be drawn, and how.
 
-    Attributes
-    ----------
-    samples, steps
-        The requested samples and steps; None where the kind shall choose.
-    curve
-        A training curve.
-    formats
-        Of `lrpdyn.figures.kind.FORMATS`; none for the first that a kind can write.
-    look
-        Colours, and pixels to the inch.
-    out
-        A folder, or the name of the one file; None for the run's folder of figures.
+    `samples` and `steps` are None where the kind shall choose. `formats` are of
+    `lrpdyn.figures.kind.FORMATS`; none for the first that a kind can write. `out` is a folder, or
+    the name of the one file; None for the run's folder of figures.
     """
 
     samples: Sequence[int] | None = None

@@ -1,20 +1,61 @@
-"""What several kinds of figures show of a run."""
+"""What several kinds of figures show of a run: its words, a sample's maps, and what is flagged."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
-if TYPE_CHECKING:
-    from lrpdyn.figures.canvas.style import Array
-    from lrpdyn.figures.canvas.words import About
-    from lrpdyn.run.reader import RunFolder
+from lrpdyn.dynamics.measures import normalise
+from lrpdyn.figures.canvas.style import Array
+from lrpdyn.figures.canvas.words import About
+from lrpdyn.outliers.render import SEVERITIES
+from lrpdyn.run.reader import RunFolder
+
+PATHOLOGY = "pathology"
 
 
-def about(run: RunFolder) -> About:
+@dataclass(frozen=True)
+class Flags:
+    """Flagged transitions and steps, strongest first.
+
+    `transitions` have a severity, mild or far, by the step that a transition begins at; `steps`
+    what is wrong by its own criterion: the name of its first cause, by step.
+    """
+
+    transitions: Mapping[int, str] = field(default_factory=dict)
+    steps: Mapping[int, str] = field(default_factory=dict)
+
+    def order(self) -> list[int]:
+        """Return all flagged steps, those beyond a fence first."""
+        return list(dict.fromkeys([*self.transitions, *self.steps]))
+
+
+NO_FLAGS = Flags()
+
+
+def flags_of(report: Mapping[str, Any], sample: int | None) -> Flags:
+    """Return what an outlier report flags for one sample, or for the steps of all samples.
+
+    Steps that stand out over all samples are flagged for each of them.
+    """
+    entries = list(report["steps"])
+    if sample is not None:
+        entries += [entry for entry in report["cells"] if entry["where"]["sample"] == sample]
+    severities: dict[int, str] = {}
+    for entry in sorted(entries, key=lambda entry: -SEVERITIES.index(entry["severity"])):
+        if entry["severity"] != "none":
+            severities.setdefault(entry["where"]["from_step"], entry["severity"])
+    wrong: dict[int, str] = {}
+    for entry in report["pathologies"]:
+        where = entry["where"]
+        if sample is None or where.get("sample", sample) == sample:
+            wrong.setdefault(where["step"], entry["causes"][0]["cause"])
+    return Flags(transitions=severities, steps=wrong)
+
+
+def about_of(run: RunFolder) -> About:
     """Return what every figure of a run says."""
-    from lrpdyn.figures.canvas.words import About
-
     normalised = run.manifest["normalize"]
     unit = "units of the score" if normalised == "none" else f"relevance normalised by {normalised}"
     return About(
@@ -30,7 +71,5 @@ def maps_of(run: RunFolder, sample: int) -> Callable[[int], Array]:
 
     What it returns raises RunError where the run has kept no relevance.
     """
-    from lrpdyn.dynamics.measures import normalise
-
     maps, how = run.relevance, run.manifest["normalize"]
     return lambda step: normalise(maps[step][sample : sample + 1], how)[0]

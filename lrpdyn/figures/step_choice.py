@@ -13,15 +13,10 @@ from lrpdyn.figures.canvas.style import Array
 
 
 def choose_steps(steps: Sequence[int], count: int, flagged: Sequence[int] = ()) -> list[int]:
-    """Choose the places of at most `count` steps.
+    """Return the places of at most `count` steps, rising.
 
     The first and the last are kept, then the steps of `flagged` in their order; what room is left
     goes to steps evenly spaced in the logarithm of the training since the first: most happens early.
-
-    Returns
-    -------
-    list[int]
-        Places in `steps`, rising.
 
     Raises
     ------
@@ -58,15 +53,10 @@ def places_of(
 class Loaded:
     """Maps at some steps, and their differences to the next step.
 
-    Attributes
-    ----------
-    maps
-        (T, H, W) or (T, F), float64: signed relevance, summed over channels.
-    differences
-        |R_i - R_i+1|, summed over channels after taking the absolute value. The last of all steps has
-        no next one: it has no differences.
-    sums_alone
-        Whether the run has kept sums over channels alone: differences are then of these sums.
+    `maps` are (T, H, W) or (T, F), float64: signed relevance, summed over channels. `differences`
+    are |R_i - R_i+1|, summed over channels after taking the absolute value; the last of all steps
+    has no next one, so no differences. `sums_alone`: the run has kept sums over channels alone, and
+    differences are of these.
     """
 
     maps: Array
@@ -82,14 +72,8 @@ def load_maps(
 ) -> Loaded:
     """Load the chosen maps and their differences to the next step, each map once.
 
-    Parameters
-    ----------
-    steps, chosen
-        All steps, and the places of the wanted ones, rising.
-    relevance
-        Loads the map of one step.
-    shape
-        (C, H, W) or (F,), which every map must have; all may be (H, W), summed over channels.
+    `chosen` are the places of the wanted steps, rising; `relevance` loads the map of one step.
+    Every map must have the shape, (C, H, W) or (F,); all may be (H, W), summed over channels.
 
     Raises
     ------

@@ -12,6 +12,10 @@ import numpy as np
 from lrpdyn.figures.canvas import features, style, words
 from lrpdyn.figures.canvas.look import Look
 from lrpdyn.figures.canvas.style import Array
+from lrpdyn.figures.request import Request
+from lrpdyn.figures.run_data import about_of
+from lrpdyn.run.reader import RunFolder
+from lrpdyn.run.series import series_of_sample
 
 #: From nothing to the limit: for terminals that know blocks, and for those that do not.
 SHADES, PLAIN_SHADES = " ░▒▓█", " .:-=+*#%@"
@@ -25,14 +29,8 @@ RESET = "\x1b[0m"
 class Terminal:
     """What a terminal can show.
 
-    Attributes
-    ----------
-    width
-        Characters in a line.
-    colours
-        0 (none), 256 or 2**24.
-    blocks
-        Whether it knows block characters.
+    `width` is the characters in a line, `colours` 0 (none), 256 or 2**24; `blocks`: it knows block
+    characters.
     """
 
     width: int
@@ -55,6 +53,34 @@ def terminal_of(
         deep = environment.get("COLORTERM", "") in ("truecolor", "24bit")
         colours = 2**24 if deep else 256
     return Terminal(width=max(width, NARROWEST), colours=colours, blocks=blocks)
+
+
+def lines(run: RunFolder, request: Request, terminal: Terminal) -> list[str]:
+    """Return a heatmap and sparklines of each sample, the first by default."""
+    found: list[str] = []
+    for sample in request.samples or [0]:
+        series = series_of_sample(run, sample)
+        curves, of = series.curves(), series.typical.removesuffix(" over samples")
+        shown = {
+            f"change{of}": curves["change"],
+            f"prediction change{of}": curves["prediction_change"],
+            f"score{of}": series.median("score"),
+            f"entropy{of}": curves["entropy"],
+        }
+        if request.curve is not None:
+            shown[request.curve.source] = request.curve.at(series.steps)
+        found += [""] if found else []
+        found += picture_lines(
+            run.mapped("observations")[sample],
+            run.mapped("dynamics")[sample],
+            shown,
+            steps=run.steps,
+            sample=sample,
+            about=about_of(run),
+            look=request.look,
+            terminal=terminal,
+        )
+    return found
 
 
 def heatmap_lines(values: Array, colours: str, terminal: Terminal) -> list[str]:
@@ -174,16 +200,8 @@ def picture_lines(
 ) -> list[str]:
     """Return a heatmap of one sample and its series, with what they are, as lines.
 
-    Parameters
-    ----------
-    observation, dynamics
-        (C, H, W), or flat (F,), of the sample.
-    series
-        By name, (S,), NaN where there is no value.
-    steps, sample, about
-        What it is of.
-    look, terminal
-        Colours, and what the terminal can show.
+    `observation` and `dynamics` are (C, H, W), or flat (F,), of the sample; `series` are (S,), NaN
+    where there is no value.
     """
     values = style.sum_channels(dynamics) if dynamics.ndim == 3 else np.asarray(dynamics)
     largest = float(values[np.isfinite(values)].max(initial=0.0))
@@ -197,8 +215,6 @@ def picture_lines(
         *about.lines(steps),
         f"{about.value_unit}; largest {largest:.3g}",
     ]
-    return [*(_cut(line, terminal) for line in head), *body, "", *series_lines(series, terminal)]
-
-
-def _cut(line: str, terminal: Terminal) -> str:
-    return line if len(line) <= terminal.width else line[: terminal.width - 3] + "..."
+    width = terminal.width
+    head = [line if len(line) <= width else f"{line[: width - 3]}..." for line in head]
+    return [*head, *body, "", *series_lines(series, terminal)]

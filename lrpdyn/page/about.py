@@ -11,37 +11,25 @@ from lrpdyn.run.summary import closing_words
 
 
 @dataclass(frozen=True, kw_only=True)
-class Checkpoint:
-    """A row of the table of checkpoints."""
-
-    step: str
-    path: str
-    kind: str
-    status: str
-    reason: str
-    sha256: str
-
-
-@dataclass(frozen=True, kw_only=True)
 class Facts:
-    """Terms with their words: the checks, then the manifest; and the checkpoints."""
+    """Terms with their words: the checks, then the manifest; and a row for each checkpoint."""
 
     checks: tuple[tuple[str, str], ...]
     manifest: tuple[tuple[str, str], ...]
-    checkpoints: tuple[Checkpoint, ...]
+    checkpoints: tuple[dict[str, str], ...]
 
 
 def facts_of(run: RunFolder) -> Facts:
     """Return the facts of a run."""
     checkpoints = tuple(
-        Checkpoint(
-            step="" if entry["step"] is None else f"{entry['step']:,}",
-            path=entry["path"],
-            kind=entry["format"] or "",
-            status=entry["status"].replace("_", " "),
-            reason=entry["reason"] or "",
-            sha256=(entry["sha256"] or "")[:12],
-        )
+        {
+            "step": "" if entry["step"] is None else f"{entry['step']:,}",
+            "path": entry["path"],
+            "kind": entry["format"] or "",
+            "status": entry["status"].replace("_", " "),
+            "reason": entry["reason"] or "",
+            "sha256": (entry["sha256"] or "")[:12],
+        }
         for entry in run.manifest["checkpoints"]
     )
     # What closing words say of outliers stands above their table.

@@ -46,12 +46,8 @@ def flagged(report: Mapping[str, Any], samples: Sequence[int]) -> Flagged:
     """Gather the flagged steps of an outlier report, and its flagged cells of some samples."""
     shown = set(samples)
     steps, cells = set(), set()
-    beyond = [
-        entry
-        for kind in ("steps", "cells")
-        for entry in report[kind]
-        if entry["severity"] != "none"
-    ]
+    ranked = (*report["steps"], *report["cells"])
+    beyond = [entry for entry in ranked if entry["severity"] != "none"]
     for where in (entry["where"] for entry in (*report["pathologies"], *beyond)):
         step = where["to_step"] if "to_step" in where else where["step"]
         if "sample" not in where:
@@ -79,30 +75,25 @@ def keep(
 ) -> Kept:
     """Choose what the page holds.
 
-    Parameters
-    ----------
-    steps
-        Those that have relevance, in order.
-    samples
-        Those that the page shows.
-    pixels
-        In one map.
-    marked
-        What is always kept, with the first and the last step.
-    most_pixels
-        The room, in pixels of maps.
+    `steps` are those that have relevance, in order, `samples` those that the page shows; a map has
+    so many `pixels`. What is `marked` is always kept, with the first and the last step.
     """
     shown, most = tuple(samples), most_pixels // pixels
     if len(steps) * len(shown) <= most:
         return Kept(steps=tuple(steps), samples=(shown,) * len(steps), note="")
     ends, known = {steps[0], steps[-1]}, set(steps)
-    of_cells = (
-        ""
-        if len((ends | marked.anywhere) & known) * len(shown) <= most
-        else (", some of them for the flagged samples alone")
-    )
-    whole = (ends | (marked.steps if of_cells else marked.anywhere)) & known
-    whole = _filled(steps, whole, marked.cells, len(shown), most)
+    fits = len((ends | marked.anywhere) & known) * len(shown) <= most
+    of_cells = "" if fits else ", some of them for the flagged samples alone"
+    whole = (ends | (marked.anywhere if fits else marked.steps)) & known
+    # As many more steps, evenly spaced, as there is room for next to the cells.
+    room = most // len(shown)
+    for count in range(room, 0, -max(1, room // 100)):
+        even = np.linspace(0, len(steps) - 1, count).round().astype(int)
+        filled = whole | {steps[place] for place in even}
+        of_others = sum(step not in filled for step, _ in marked.cells)
+        if len(filled) * len(shown) + of_others <= most:
+            whole = filled
+            break
     chosen = tuple(step for step in steps if step in whole or step in marked.anywhere)
     maps = tuple(
         shown if step in whole else tuple(n for n in shown if (step, n) in marked.cells)
@@ -113,20 +104,3 @@ def keep(
         f"are flagged{of_cells}. Numbers and curves are of all steps."
     )
     return Kept(steps=chosen, samples=maps, note=note)
-
-
-def _filled(
-    steps: Sequence[int],
-    whole: set[int],
-    cells: frozenset[tuple[int, int]],
-    samples: int,
-    most: int,
-) -> set[int]:
-    """Return `whole` and as many steps, evenly spaced, as there is room for next to the cells."""
-    room = most // samples
-    for count in range(room, 0, -max(1, room // 100)):
-        even = np.linspace(0, len(steps) - 1, count).round().astype(int)
-        chosen = whole | {steps[place] for place in even}
-        if len(chosen) * samples + sum(step not in chosen for step, _ in cells) <= most:
-            return chosen
-    return whole

@@ -85,8 +85,6 @@ def _panel(title: str, steps: Range1d, unit: str) -> Any:
     panel.title.text_font = _FONT  # type: ignore[union-attr]
     panel.title.text_font_size = "13px"  # type: ignore[union-attr]
     panel.title.text_font_style = "normal"  # type: ignore[union-attr]
-    panel.background_fill_alpha = 0
-    panel.border_fill_alpha = 0
-    panel.outline_line_color = None
+    panel.update(background_fill_alpha=0, border_fill_alpha=0, outline_line_color=None)
     panel.xgrid.grid_line_color = None
     return panel

@@ -42,13 +42,13 @@ class Finding:
     kind: str
     where: str
     severity: str
-    value: str
-    beyond: str
+    value: str = ""
+    beyond: str = ""
     causes: tuple[Cause, ...]
     step: int | None
     sample: int | None
-    row: int | None
-    column: int | None
+    row: int | None = None
+    column: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,11 +79,8 @@ def findings_of(report: Mapping[str, Any], steps: Sequence[int]) -> Findings:
         rows += [_of_entry(kind, e) for e in beyond_or_strongest(report, kind, MOST_ROWS)]
     named = {cause.name for row in rows for cause in row.causes}
     phases = report.get("phases") or {"borders": [], "why": ""}
-    advice = [
-        (name, meaning_of(name), text)
-        for name, text in report.get("advice", {}).items()
-        if name in named
-    ]
+    known = report.get("advice", {}).items()
+    advice = [(name, meaning_of(name), text) for name, text in known if name in named]
     return Findings(
         rows=tuple(rows),
         summaries=tuple(summary(report, kind) for kind in KINDS),
@@ -112,19 +109,13 @@ def _of_group(step: int, members: Sequence[Mapping[str, Any]]) -> Finding:
     which = ", ".join(map(str, samples[:6])) + (", ..." if len(samples) > 6 else "")
     word = "sample" if len(samples) == 1 else "samples"
     where = f"step {step:,}" + (f", {word} {which}" if samples else "")
-    causes = _causes(members[0])
-    first = samples[0] if samples else None
     return Finding(
         kind="pathologies",
         where=where,
         severity="pathology",
-        value="",
-        beyond="",
-        causes=causes,
+        causes=_causes(members[0]),
         step=step,
-        sample=first,
-        row=None,
-        column=None,
+        sample=samples[0] if samples else None,
     )
 
 
@@ -133,7 +124,6 @@ def _of_entry(kind: str, entry: Mapping[str, Any]) -> Finding:
     severity = entry["severity"]
     if severity != "none" and entry.get("form"):
         severity += f" {entry['form']}"
-    row = where.get("row", 0 if "column" in where else None)
     return Finding(
         kind=kind,
         where=place(where).replace("->", "→"),
@@ -143,7 +133,7 @@ def _of_entry(kind: str, entry: Mapping[str, Any]) -> Finding:
         causes=_causes(entry),
         step=where.get("to_step", where.get("step")),
         sample=where.get("sample"),
-        row=row,
+        row=where.get("row", 0 if "column" in where else None),
         column=where.get("column"),
     )
 

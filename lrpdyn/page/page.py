@@ -23,20 +23,10 @@ from lrpdyn.run.training_curve import Curve
 class Page:
     """What the page of a run holds.
 
-    Attributes
-    ----------
-    name, rule, question
-        Of the run.
-    step_unit, output_unit
-        What steps count, and what a unit of the head is called.
-    steps
-        All that have relevance, in order.
-    samples
-        Those shown, by their number in the run.
-    units
-        Which unit is explained, (steps, samples); -1 where it is not known.
-    notes
-        What is not shown.
+    `step_unit` is what steps count, `output_unit` what a unit of the head is called. `steps` are
+    all that have relevance, in order; `samples` those shown, by their number in the run; `units`
+    the unit that is explained, (steps, samples), -1 where it is not known. `notes` say what is not
+    shown.
     """
 
     name: str
@@ -60,12 +50,8 @@ class Page:
 def page_of(run: RunFolder, curve: Curve | None = None, most_pixels: int = MOST_PIXELS) -> Page:
     """Gather the page of a run.
 
-    Parameters
-    ----------
-    curve
-        A training curve, drawn above the others.
-    most_pixels
-        The room for maps; see `lrpdyn.page.budget.keep`.
+    The training curve is drawn above the others; `most_pixels` is the room for maps, as
+    `lrpdyn.page.budget.keep` takes it.
 
     Raises
     ------

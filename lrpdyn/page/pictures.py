@@ -1,7 +1,9 @@
-"""The pictures of a page: observations, and maps over them, packed."""
+"""The pictures of a page as short text: eight bits a pixel, deflated, in base64."""
 
 from __future__ import annotations
 
+import base64
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,24 +14,29 @@ from numpy.typing import NDArray
 from lrpdyn.dynamics.measures import normalise, pixels
 from lrpdyn.figures.canvas import style
 from lrpdyn.page.budget import Kept
-from lrpdyn.page.packing import CHANGE_LEVELS, RELEVANCE_LEVELS, PackedMap, pack_bytes, pack_map
 from lrpdyn.run.reader import RunFolder
+
+#: Levels on each side of zero. They are spaced by the square root, so that what is small against the
+#: largest is visible too: a value is right to 1 / levels of itself at the largest, and to three
+#: times that at a tenth of it.
+RELEVANCE_LEVELS, CHANGE_LEVELS = 127, 63
+
+
+@dataclass(frozen=True)
+class PackedMap:
+    """A map as text: its value is sign(q) (q / levels)^2 largest, with q = byte - levels."""
+
+    largest: float
+    text: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class View:
     """Maps that share a colour scale.
 
-    Attributes
-    ----------
-    levels
-        Of the packed values.
-    limit, note
-        Where the colours end, and why there.
-    signed
-        Whether there are negative values: colours then diverge from zero.
-    maps
-        By step and sample of the page; None where there is none. A map over all steps is one step.
+    `levels` of the packed values; `limit` and `note`: where the colours end, and why there.
+    `signed`: there are negative values, and colours diverge from zero. `maps` are by step and
+    sample of the page, None where there is none; a map over all steps is one step.
     """
 
     levels: int
@@ -43,20 +50,10 @@ class View:
 class Observations:
     """What the network saw, by sample of the page.
 
-    Attributes
-    ----------
-    height, width
-        Of a picture; of flat observations 1 and the number of features.
-    channels
-        3 for colours, 1 for grey, 0 for flat observations.
-    note
-        Which channel is shown.
-    low, high
-        The values that the darkest and the brightest byte stand for.
-    pictures
-        Packed bytes (H, W, channels).
-    values
-        Of flat observations.
+    `channels` is 3 for colours, 1 for grey, 0 for flat observations, whose height is 1, and width
+    the number of features; `note` says which channel is shown. `low` and `high` are the values that
+    the darkest and the brightest byte stand for. `pictures` are packed bytes (H, W, channels),
+    `values` those of flat observations.
     """
 
     height: int
@@ -92,16 +89,14 @@ def observations_of(run: RunFolder, samples: Sequence[int]) -> Observations:
     low, high = float(np.nanmin(source)), float(np.nanmax(source))
     if channels == 3 and low >= 0 and high <= 1:
         low, high = 0.0, 1.0
-    pictures = [pack_bytes(picture) for picture in shown]
-    coloured = 3 if channels == 3 else 1
     return Observations(
         height=height,
         width=width,
-        channels=coloured,
+        channels=3 if channels == 3 else 1,
         note=style.channel_note(channels),
         low=low,
         high=high,
-        pictures=pictures,
+        pictures=[pack_bytes(picture) for picture in shown],
         values=[],
     )
 
@@ -124,15 +119,14 @@ def views_of(run: RunFolder, samples: Sequence[int], kept: Kept) -> dict[str, Vi
             change.append(_placed(pixels(np.abs(now - then)), shown, place))
         else:
             change.append([None] * len(samples))
-    whole = {
-        name: [list(pixels(np.asarray(maps[list(samples)], dtype=np.float64)))]
-        for name, maps in (("dynamics", run.dynamics), ("net_change", run.net_change))
-    }
-    return {
+    views = {
         "relevance": _view(relevance, RELEVANCE_LEVELS),
         "change": _view(change, CHANGE_LEVELS),
-        **{name: _view(maps, RELEVANCE_LEVELS) for name, maps in whole.items()},
     }
+    for name, maps in (("dynamics", run.dynamics), ("net_change", run.net_change)):
+        whole = pixels(np.asarray(maps[list(samples)], dtype=np.float64))
+        views[name] = _view([list(whole)], RELEVANCE_LEVELS)
+    return views
 
 
 def _placed(
@@ -149,13 +143,26 @@ def _view(maps: Sequence[Sequence[NDArray[Any] | None]], levels: int) -> View:
     there = [values.ravel() for row in maps for values in row if values is not None]
     everything = np.concatenate(there) if there else np.zeros(1)
     scale = style.colour_scale(everything)
-    packed = [
-        [None if values is None else pack_map(values, levels) for values in row] for row in maps
-    ]
     return View(
         levels=levels,
         limit=scale.limit,
         note=scale.note,
         signed=bool(everything.min() < 0),
-        maps=packed,
+        maps=[[None if one is None else pack_map(one, levels) for one in row] for row in maps],
     )
+
+
+def pack_map(values: NDArray[Any], levels: int) -> PackedMap:
+    """Pack finite values of any shape and sign; `levels` is at most 127."""
+    exact = np.asarray(values, dtype=np.float64)
+    largest = float(np.abs(exact).max(initial=0.0))
+    if largest == 0:
+        quantised = np.zeros(exact.shape)
+    else:
+        quantised = np.sign(exact) * np.round(np.sqrt(np.abs(exact) / largest) * levels)
+    return PackedMap(largest=largest, text=pack_bytes((quantised + levels).astype(np.uint8)))
+
+
+def pack_bytes(values: NDArray[np.uint8]) -> str:
+    """Return bytes as text."""
+    return base64.b64encode(zlib.compress(values.tobytes(), 9)).decode("ascii")

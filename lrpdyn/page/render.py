@@ -82,7 +82,6 @@ def _hash(text: str) -> str:
 
 def _data(page: Page) -> dict[str, Any]:
     """Return what the script reads."""
-    seen = asdict(page.observations)
     return {
         "stepUnit": page.step_unit,
         "outputUnit": page.output_unit,
@@ -93,12 +92,9 @@ def _data(page: Page) -> dict[str, Any]:
         "flaggedSteps": sorted(page.flagged.steps),
         "flaggedCells": sorted(page.flagged.cells),
         "phases": [phase.first for phase in page.findings.phases],
-        "observations": seen,
+        "observations": asdict(page.observations),
         "views": {name: _view(view) for name, view in page.views.items()},
-        "colours": {
-            "sequential": _ramp(COLOURS),
-            "signed": _ramp(SIGNED_COLOURS),
-        },
+        "colours": {"sequential": _ramp(COLOURS), "signed": _ramp(SIGNED_COLOURS)},
         "units": [[None if u < 0 else u for u in row] for row in page.units.tolist()],
         "series": [
             {"name": one.name, "title": one.title, "values": _plain(one.values)}
@@ -109,10 +105,7 @@ def _data(page: Page) -> dict[str, Any]:
 
 def _view(view: View) -> dict[str, Any]:
     return {
-        "levels": view.levels,
-        "limit": view.limit,
-        "note": view.note,
-        "signed": view.signed,
+        **vars(view),
         "maps": [
             [None if one is None else [_short(one.largest), one.text] for one in row]
             for row in view.maps

@@ -27,12 +27,8 @@ class Written:
 def write_report(run: RunFolder, path: Path | None = None, curve: str | None = None) -> Written:
     """Write the page of a run, whole or not at all.
 
-    Parameters
-    ----------
-    path
-        By default ``report.html`` in the run folder.
-    curve
-        A training curve, ``FILE:COLUMN``; see `lrpdyn.run.training_curve.read_curve`.
+    It goes to ``report.html`` in the run folder by default. `curve` is ``FILE:COLUMN``, as
+    `lrpdyn.run.training_curve.read_curve` takes it.
 
     Raises
     ------

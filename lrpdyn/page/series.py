@@ -24,14 +24,8 @@ MOST_REGIONS = 6
 class Series:
     """One curve a sample over all steps that have relevance.
 
-    Attributes
-    ----------
-    name
-        The column of the table that it is from.
-    title
-        What it is, and in what unit.
-    values
-        (S, samples of the page), NaN where there is none.
+    `name` is the column of the table that it is from, `title` what it is, and in what unit;
+    `values` are (S, samples of the page), NaN where there is none.
     """
 
     name: str
@@ -49,42 +43,27 @@ def series_of(run: RunFolder, samples: Sequence[int], curve: Curve | None) -> li
     # Of tables by step; a card shows the numbers of its sample, which these are not.
     suffix = tables.typical if tables.replaced_rows else ""
 
-    def of_step(name: str, title: str) -> Series:
-        return Series(
-            name=tables.column(name),
-            title=f"{title}{suffix}",
-            values=tables.of_steps(name, samples),
-        )
-
-    def of_transition(name: str, title: str) -> Series:
-        return Series(
-            name=tables.column(name),
-            title=f"{title}{suffix}",
-            values=tables.of_transitions(name, samples),
-        )
-
-    found = [] if curve is None else [_training(curve, steps, len(samples))]
-    found += [
-        of_step("score", "Score that is explained"),
-        of_transition("change", f"Change into the step (unit: {unit})"),
-        of_transition("prediction_change", "Change of the prediction"),
-        of_transition("shape_share", "Share of the change that is shape"),
-        of_step("entropy", _entropy_title(run)),
-        of_step("distance_from_first_l1", "Distance from the first map (at most 2)"),
+    shape: Any = pixels(run.observations[:1]).shape[1:]
+    what = "features" if len(shape) == 1 else "pixels"
+    drawn = [
+        (tables.of_steps, "score", "Score that is explained"),
+        (tables.of_transitions, "change", f"Change into the step (unit: {unit})"),
+        (tables.of_transitions, "prediction_change", "Change of the prediction"),
+        (tables.of_transitions, "shape_share", "Share of the change that is shape"),
+        (tables.of_steps, "entropy", f"Entropy over {what} (at most {np.log(np.prod(shape)):.3g})"),
+        (tables.of_steps, "distance_from_first_l1", "Distance from the first map (at most 2)"),
     ]
     for begin, words in (("share_per_random_", "Share of |R| over that of random networks"),
                          ("effect_", "Effect of painting over")):  # fmt: skip
         names = tables.region_columns(begin)[:MOST_REGIONS]
-        found += [of_step(n, f"{words}: {n.removeprefix(begin)}") for n in names]
+        drawn += [(tables.of_steps, n, f"{words}: {n.removeprefix(begin)}") for n in names]
+    found = []
+    if curve is not None:
+        values = np.repeat(curve.at(steps)[:, None], len(samples), axis=1)
+        title = f"Training curve: {curve.source}"
+        found.append(Series(name="training", title=title, values=values))
+    found += [
+        Series(name=tables.column(name), title=f"{title}{suffix}", values=of(name, samples))
+        for of, name, title in drawn
+    ]
     return [one for one in found if np.isfinite(one.values).any()]
-
-
-def _training(curve: Curve, steps: NDArray[np.int64], samples: int) -> Series:
-    values = np.repeat(curve.at(steps)[:, None], samples, axis=1)
-    return Series(name="training", title=f"Training curve: {curve.source}", values=values)
-
-
-def _entropy_title(run: RunFolder) -> str:
-    shape: Any = pixels(run.observations[:1]).shape[1:]
-    what = "features" if len(shape) == 1 else "pixels"
-    return f"Entropy over {what} (at most {np.log(np.prod(shape)):.3g})"

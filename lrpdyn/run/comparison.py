@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import combinations
 from typing import Any
 
@@ -25,28 +25,14 @@ _KINDS = ("cells", "steps", "samples")
 class Comparison:
     """Runs on the same samples.
 
-    Attributes
-    ----------
-    runs
-        For each run what was requested, as plain data.
-    pairs
-        For each two runs how alike their dynamics are.
-    outliers
-        Every place that is flagged in some run, with its severity in each ("none" where it is not,
-        None where a run does not have it), those in most runs first.
+    `runs` have for each run what was requested, `pairs` for each two how alike their dynamics are,
+    and `outliers` every place that is flagged in some run, with its severity in each ("none" where
+    it is not, None where a run does not have it), those in most runs first.
     """
 
     runs: tuple[dict[str, Any], ...]
     pairs: tuple[dict[str, Any], ...]
     outliers: tuple[dict[str, Any], ...]
-
-    def as_data(self) -> dict[str, Any]:
-        """Return plain data."""
-        return {
-            "runs": list(self.runs),
-            "pairs": list(self.pairs),
-            "outliers": list(self.outliers),
-        }
 
 
 def compare(runs: Sequence[RunFolder]) -> Comparison:
@@ -101,39 +87,33 @@ def _alike(one: RunFolder, other: RunFolder) -> dict[str, Any]:
     Changes of samples are not known where the tables of a run are by step.
     """
     maps = [rows(pixels(run.dynamics.astype(np.float64))) for run in (one, other)]
-    alike = {
+    alike: dict[str, Any] = {
         "cosine": _median(cosines(*maps)),
-        "rank": _median(cosines(*(centred_ranks(values) for values in maps))),
+        "rank": _median(cosines(*map(centred_ranks, maps))),
+        "cells": None,
+        "change_rank": None,
     }
     first, second = _changes(one), _changes(other)
-    if first is None or second is None:
-        return {**alike, "cells": None, "change_rank": None}
-    common = sorted(first.keys() & second.keys())
-    pair = [np.array([[changes[key] for key in common]]) for changes in (first, second)]
-    return {
-        **alike,
-        "cells": len(common),
-        "change_rank": _median(cosines(*(centred_ranks(values) for values in pair)))
-        if len(common) > 2
-        else None,
-    }
+    if first is not None and second is not None:
+        common = sorted(first.keys() & second.keys())
+        alike["cells"] = len(common)
+        if len(common) > 2:
+            pair = [np.array([[changes[key] for key in common]]) for changes in (first, second)]
+            alike["change_rank"] = _median(cosines(*map(centred_ranks, pair)))
+    return alike
 
 
 def _changes(run: RunFolder) -> dict[tuple[int, int, int], float] | None:
     """Return the changes by the steps that they lead from and to, and sample; None if unknown."""
-    changes = table_series(run).changes()
+    series = table_series(run)
+    changes = series.changes()
     if changes is None:
         return None
     return {
         (*ends, sample): change
-        for ends, row in zip(_transitions(run), changes.tolist(), strict=True)
+        for ends, row in zip(series.pairs(), changes.tolist(), strict=True)
         for sample, change in enumerate(row)
     }
-
-
-def _transitions(run: RunFolder) -> list[tuple[int, int]]:
-    from_steps, to_steps = table_series(run).ends()
-    return list(zip(from_steps.tolist(), to_steps.tolist(), strict=True))
 
 
 def _median(values: Any) -> float | None:
@@ -145,24 +125,23 @@ def _outliers(runs: Sequence[RunFolder]) -> list[dict[str, Any]]:
     """Return flagged places of every kind, with their severity and causes in each run."""
     found: dict[tuple[str, Place], dict[int, dict[str, Any]]] = {}
     for number, run in enumerate(runs):
-        for kind in _KINDS:
-            for entry in run.outliers[kind]:
-                if entry["severity"] != "none":
-                    key = (kind, tuple(sorted(entry["where"].items())))
-                    found.setdefault(key, {})[number] = entry
-        for entry in run.outliers["pathologies"]:
-            name = entry["causes"][0]["cause"]
-            key = (name, tuple(sorted(entry["where"].items())))
-            found.setdefault(key, {})[number] = {**entry, "severity": "pathology"}
-    transitions = [set(_transitions(run)) for run in runs]
+        flagged = [(k, e) for k in _KINDS for e in run.outliers[k] if e["severity"] != "none"]
+        flagged += [
+            (entry["causes"][0]["cause"], {**entry, "severity": "pathology"})
+            for entry in run.outliers["pathologies"]
+        ]
+        for kind, entry in flagged:
+            key = (kind, tuple(sorted(entry["where"].items())))
+            found.setdefault(key, {})[number] = entry
+    transitions = [set(table_series(run).pairs()) for run in runs]
     listed = []
     for (kind, where), entries in found.items():
         places = dict(where)
         severities = [
             entries[number]["severity"]
             if number in entries
-            else ("none" if _has(runs[number], transitions[number], places) else None)
-            for number in range(len(runs))
+            else ("none" if _has(run, transitions[number], places) else None)
+            for number, run in enumerate(runs)
         ]
         known = sum(severity is not None for severity in severities)
         listed.append(
@@ -196,27 +175,15 @@ def _verdict(count: int, known: int) -> str:
 
 def as_json(found: Comparison) -> str:
     """Return the comparison as JSON."""
-    return json.dumps(found.as_data(), indent=1)
+    return json.dumps(asdict(found), indent=1)
 
 
 def as_table(found: Comparison, top: int) -> str:
     """Return the comparison for a person at a terminal."""
     names = [chr(ord("A") + number % 26) for number in range(len(found.runs))]
-    heads = (
-        "rule",
-        "architecture",
-        "head",
-        "target",
-        "contrast",
-        "normalize",
-        "steps",
-        "pathologies",
-    )
+    _, *heads = found.runs[0]
     table = [["", "run", *heads]]
-    table += [
-        [name, run["path"], *(str(run[head]) for head in heads)]
-        for name, run in zip(names, found.runs, strict=True)
-    ]
+    table += [[name, *map(str, run.values())] for name, run in zip(names, found.runs, strict=True)]
     lines = [*_aligned(table), ""]
     rows_ = [["", "cosine of dynamics", "rank", "rank of changes", "common cells"]]
     rows_ += [

@@ -61,18 +61,13 @@ def placed_records(run: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                 raise RunError(
                     f"{path}: line {number} is damaged; lrpdyn verify {run} says how to go on"
                 )
-            _cut_off(path, whole)
+            try:
+                os.truncate(path, whole)
+            except OSError as error:
+                raise cannot_write(path, error) from error
             return
         yield whole, record
         whole += len(line)
-
-
-def _cut_off(path: Path, whole: int) -> None:
-    try:
-        with path.open("r+b") as file:
-            file.truncate(whole)
-    except OSError as error:
-        raise cannot_write(path, error) from error
 
 
 def record_at(run: Path, place: int) -> dict[str, Any]:

@@ -75,13 +75,11 @@ def clear_run(run: Path, figures: Iterable[Path]) -> None:
 
     `figures` are those that it drew: `lrpdyn.figures.kinds.drawn_files` knows them.
     """
-    written = [run / JOURNAL, *(run / name for name in RESULTS)]
-    written += sorted((run / "relevance").glob(f"step_{'[0-9]' * 12}.npy"))
-    written += sorted((run / WORKING).glob(f"step_{'[0-9]' * 12}.npy"))
-    written += [run / name for name in SHARD_RESULTS]
-    written += [*figures, run / REPORT]
+    written = [run / name for name in (JOURNAL, *RESULTS, *SHARD_RESULTS, REPORT)]
+    for folder in ("relevance", WORKING):
+        written += sorted((run / folder).glob(f"step_{'[0-9]' * 12}.npy"))
     # The manifest goes last: until then the folder is known to be a run.
-    for path in (*written, *leftovers(run), run / MANIFEST):
+    for path in (*written, *figures, *leftovers(run), run / MANIFEST):
         delete(path)
 
 

@@ -65,10 +65,7 @@ def locked(run: Path, wait: float = 0.0) -> Iterator[None]:
     that ends, and holds across the machines of NFS since Linux 2.6.12. Where the file system has no
     such lock, a file is the lock; one that was left behind by a process of this host is recognised.
 
-    Parameters
-    ----------
-    wait
-        Seconds to wait for another process.
+    `wait` is how many seconds to wait for another process.
 
     Raises
     ------
@@ -147,11 +144,8 @@ def _leave_name(run: Path) -> None:
     before = read_holder(run)
     if before is not None and before.is_gone:
         time.sleep(_WORKERS_END)
-    holder = Holder(
-        host=socket.gethostname(),
-        process=os.getpid(),
-        since=time.strftime("%Y-%m-%d %H:%M:%S %z"),
-    )
+    since = time.strftime("%Y-%m-%d %H:%M:%S %z")
+    holder = Holder(host=socket.gethostname(), process=os.getpid(), since=since)
     # On a full disk the name is missing in a message; what has to be written will say why.
     with contextlib.suppress(OSError):
         (run / HOLDER).write_text(json.dumps(asdict(holder)), encoding="utf-8")

@@ -72,12 +72,7 @@ class Relevance(Mapping[int, NDArray[np.float32]]):
 class RunFolder:
     """A run folder, read lazily.
 
-    Attributes
-    ----------
-    path
-        The folder.
-    manifest
-        What was requested and what has been done.
+    `manifest` is what was requested and what has been done.
     """
 
     path: Path

@@ -108,14 +108,10 @@ class TableSeries:
 
         Of a transition the median, at the step that it leads to; of a step the mean.
         """
-        ends = np.searchsorted(self.steps, self._transitions["to_step"])
-        return {
-            **{
-                name: self._over(np.median, self._transitions, name, ends)
-                for name in _OF_TRANSITIONS
-            },
-            **{name: self.mean(name) for name in (*_OF_STEPS, *self.region_columns(_OF_REGIONS))},
-        }
+        table, of_steps = self._transitions, (*_OF_STEPS, *self.region_columns(_OF_REGIONS))
+        ends = np.searchsorted(self.steps, table["to_step"])
+        curves = {name: self._over(np.median, table, name, ends) for name in _OF_TRANSITIONS}
+        return {**curves, **{name: self.mean(name) for name in of_steps}}
 
     def named_curves(self) -> dict[str, Floats]:
         """Return the `curves`; a median in place of a mean is called so."""
@@ -172,14 +168,11 @@ class TableSeries:
         """Return the medians of sum(R) / score and of sum|R| / |score|, (S,)."""
         if self._run.by_step:
             return None
-        score = np.where(self._metrics["score"] == 0, np.nan, self._metrics["score"])
-        total, size = (
-            over_samples(np.median, values, self._places, len(self.steps))
-            for values in (
-                self._metrics["relevance_sum"] / score,
-                self._metrics["relevance_l1"] / np.abs(score),
-            )
-        )
+        table = self._metrics
+        score = np.where(table["score"] == 0, np.nan, table["score"])
+        total, size = table["relevance_sum"] / score, table["relevance_l1"] / np.abs(score)
+        places, count = self._places, len(self.steps)
+        total, size = (over_samples(np.median, of, places, count) for of in (total, size))
         return total, size
 
     def explained_units(self, samples: Sequence[int]) -> Integers:
@@ -215,6 +208,10 @@ class TableSeries:
         if not self._run.by_step:
             every = len(self._run.mapped("observations"))
         return np.asarray(table["from_step"][::every]), np.asarray(table["to_step"][::every])
+
+    def pairs(self) -> list[tuple[int, int]]:
+        """Return the two steps of each of T transitions."""
+        return list(zip(*(steps.tolist() for steps in self.ends()), strict=True))
 
     def preference_changes(self) -> tuple[int, int]:
         """Return how often the preferred unit of a sample changed, and of how many times."""

@@ -9,7 +9,6 @@ from lrpdyn.run.question import question_in_words, unit_of
 from lrpdyn.run.reader import RunFolder
 from lrpdyn.run.series import table_series
 
-#: What a unit of a head is called.
 #: Maps whose cosine is above the first hardly depend on what was changed, above the second partly.
 HARDLY, PARTLY = 0.9, 0.6
 #: Above this cosine a map is mostly what random weights draw, however alike these are.

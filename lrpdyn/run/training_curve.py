@@ -192,12 +192,7 @@ def correlations(
 ) -> list[dict[str, Any]]:
     """Return the rank correlation of the curve with each series, as plain data.
 
-    Parameters
-    ----------
-    steps
-        (S,), those of the run.
-    series
-        By name, (S,); NaN where a step has no value.
+    `steps` are (S,), those of the run; `series`, by name, (S,), NaN where a step has no value.
     """
     aligned = curve.at(steps)
     found = []

@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -27,14 +28,8 @@ _OTHER_BYTES = "its bytes are not those that were written"
 class Damage:
     """A file of a run that is not as it was written.
 
-    Attributes
-    ----------
-    file
-        Its path in the run folder.
-    what
-        What is wrong with it.
-    step
-        The step that has to be explained again; None where the file is made from what is stored.
+    `file` is its path in the run folder, `what` is wrong with it, and `step` has to be explained
+    again; None where the file is made from what is stored.
     """
 
     file: str
@@ -46,20 +41,10 @@ class Damage:
 class Verdict:
     """The state of the files of a run.
 
-    Attributes
-    ----------
-    whole
-        How many files are as they were written.
-    unproven
-        How many of them have no hash, because an earlier version wrote them: they can be read.
-    damaged
-        Those that are not.
-    missing_steps
-        Steps that the run is to explain and has not yet.
-    leftovers
-        Temporary files of a process that was killed; the next start deletes them.
-    command
-        What repairs the run; None where nothing has to be done.
+    So many files are `whole`; `unproven` of them have no hash, because an earlier version wrote
+    them: they can be read. `missing_steps` are those that the run is to explain and has not yet,
+    `leftovers` the temporary files of a process that was killed, which the next start deletes.
+    `command` repairs the run; None where nothing has to be done.
     """
 
     whole: int
@@ -87,9 +72,8 @@ def finish_manifest(
     It comes last, when the names of all others are on the disk: it is never ahead of them. `known`
     are hashes of files that were just written.
     """
-    names = RESULTS if manifest.get("shard") is None else SHARD_RESULTS
     known = known or {}
-    files = {name: known.get(run / name) or sha256_of(run / name) for name in names}
+    files = {name: known.get(run / name) or sha256_of(run / name) for name in _results(manifest)}
     for folder in (run / "relevance", run / "figures", run / "shard"):
         if folder.exists():
             sync_folder(folder)
@@ -223,17 +207,12 @@ def _command(manifest: Mapping[str, Any], damaged: Sequence[Damage]) -> str:
     except ValueError:
         given = []
     if len(given) > 1 and given[1] == "compute":
-        asked = [text for text in given[2:] if text != "--overwrite"]
-        return shlex.join(["lrpdyn", "compute", *_without_recompute(asked), *again])
+        asked = ["", *(text for text in given[2:] if text != "--overwrite")]
+        # Without the steps that were explained again when the run was last made.
+        asked = [
+            text
+            for before, text in pairwise(asked)
+            if "--recompute" not in (before, text) and not text.startswith("--recompute=")
+        ]
+        return shlex.join(["lrpdyn", "compute", *asked, *again])
     return f"lrpdyn.compute(..., recompute={steps})" if steps else "lrpdyn.compute(...), as before"
-
-
-def _without_recompute(arguments: Sequence[str]) -> list[str]:
-    """Return arguments without the steps that were explained again when the run was last made."""
-    kept: list[str] = []
-    skip = False
-    for text in arguments:
-        if not skip and text != "--recompute" and not text.startswith("--recompute="):
-            kept.append(text)
-        skip = text == "--recompute"
-    return kept

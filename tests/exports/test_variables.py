@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import lrpdyn
-from lrpdyn.exports.variables import about, coordinates, dimensions_of, stored, variables
+from lrpdyn.exports.variables import about, coordinates, dimensions_of, first_map, variables
 
 
 @pytest.mark.parametrize(
@@ -44,12 +44,12 @@ def test_columns_of_the_tables_are_by_step_and_sample(flat_run: lrpdyn.Run) -> N
 def test_what_is_stored_of_a_step_is_told_unless_nothing_is(
     image_run: lrpdyn.Run, flat_run: lrpdyn.Run
 ) -> None:
-    found = stored(image_run)
+    found = first_map(image_run)
     assert found is not None
     assert found.shape == (2, 4, 84, 84)
     assert found.dtype == np.float32
     flat_run.manifest["stored"]["keep"] = "none"
-    assert stored(flat_run) is None
+    assert first_map(flat_run) is None
 
 
 def test_a_rule_is_told_with_its_parameters(flat_run: lrpdyn.Run) -> None:

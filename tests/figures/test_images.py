@@ -15,12 +15,11 @@ import pytest
 from PIL import Image
 
 from lrpdyn.figures.canvas.look import Look
-from lrpdyn.figures.canvas.moved import Moved
 from lrpdyn.figures.canvas.words import About
 from lrpdyn.figures.drawings.filmstrip import draw_filmstrip
-from lrpdyn.figures.drawings.heatmap import draw_heatmap
+from lrpdyn.figures.drawings.heatmap import Moved, draw_heatmap
 from lrpdyn.figures.drawings.raster import Mark, draw_raster
-from lrpdyn.figures.flags import Flags
+from lrpdyn.figures.run_data import Flags
 
 REFERENCES = Path(__file__).parent / "references"
 ABOUT, LOOK = About(rule="zplus", question="unit preferred at each step"), Look(dpi=50)

@@ -14,18 +14,17 @@ from matplotlib.text import Text
 
 from lrpdyn.figures.canvas import saving
 from lrpdyn.figures.canvas.look import Look
-from lrpdyn.figures.canvas.moved import Moved
 from lrpdyn.figures.canvas.words import About
 from lrpdyn.figures.drawings import animation
 from lrpdyn.figures.drawings.animation import Score, draw_animation
 from lrpdyn.figures.drawings.channels import draw_channels
 from lrpdyn.figures.drawings.distribution import Population, draw_distribution
 from lrpdyn.figures.drawings.filmstrip import draw_filmstrip
-from lrpdyn.figures.drawings.heatmap import draw_heatmap
+from lrpdyn.figures.drawings.heatmap import Moved, draw_heatmap
 from lrpdyn.figures.drawings.raster import Mark, draw_raster
 from lrpdyn.figures.drawings.side_by_side import Side, draw_side_by_side
 from lrpdyn.figures.drawings.trajectory import Marks, Panel, draw_trajectory
-from lrpdyn.figures.flags import Flags
+from lrpdyn.figures.run_data import Flags
 
 LONG = "preferred action at each step (head policy), minus the mean of the logits $x_1$ " * 2
 PLAIN = About(rule="zplus", question="preferred action")
@@ -256,11 +255,11 @@ def test_figures_load_neither_torch_nor_pyplot() -> None:
     program = (
         "import sys, io, numpy\n"
         "from lrpdyn.figures import kinds, notebook, terminal\n"
-        "from lrpdyn.figures.canvas import moved, saving, words\n"
+        "from lrpdyn.figures.canvas import saving, words\n"
         "from lrpdyn.figures.drawings import heatmap\n"
         "saving.save_figure = lambda figure, path: figure.savefig(io.BytesIO())\n"
         "one = numpy.ones((1, 1, 8, 8))\n"
-        "change = moved.Moved(dynamics=one, net_change=one, relative=one[0])\n"
+        "change = heatmap.Moved(dynamics=one, net_change=one, relative=one[0])\n"
         "about = words.About(rule='r', question='q')\n"
         "heatmap.draw_heatmap('a.png', one, change, steps=[1], about=about)\n"
         "heavy = {'torch', 'scipy', 'click', 'matplotlib.pyplot'} & set(sys.modules)\n"

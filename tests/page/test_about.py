@@ -17,7 +17,7 @@ def test_words_of_the_manifest(image_run: lrpdyn.Run) -> None:
     manifest = dict(facts.manifest)
     assert manifest["output"] == "head policy, target argmax, contrast mean"
     assert manifest["observations"].startswith("4 x 4 x 84 x 84")
-    assert [entry.step for entry in facts.checkpoints] == ["0", "16", "32", "48"]
+    assert [entry["step"] for entry in facts.checkpoints] == ["0", "16", "32", "48"]
     assert dict(facts.checks)["sign"].startswith("negative scores 0 of 16")
 
 
@@ -32,10 +32,10 @@ def test_what_was_not_explained_says_why_and_what_was_not_given_is_not_named(
     save_manifest(folder, manifest)
     facts = facts_of(lrpdyn.open_run(folder))
     found = facts.checkpoints[1]
-    assert (found.status, found.reason, found.sha256) == ("not finite", "has NaN", "")
+    assert (found["status"], found["reason"], found["sha256"]) == ("not finite", "has NaN", "")
     assert dict(facts.manifest)["checkpoints"] == "3 of 4 explained"
     assert dict(facts.manifest)["rule"] == "gamma (gamma 0.25)"
-    assert facts.checkpoints[0].sha256 == manifest["checkpoints"][0]["sha256"][:12]
+    assert facts.checkpoints[0]["sha256"] == manifest["checkpoints"][0]["sha256"][:12]
 
 
 def test_outliers_are_not_among_the_checks(image_run: lrpdyn.Run) -> None:

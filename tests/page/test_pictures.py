@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 import lrpdyn
 from lrpdyn.dynamics.measures import normalise
 from lrpdyn.page.page import page_of
-from lrpdyn.page.pictures import observations_of
-from tests.page.unpacking import almost, unpack_bytes, values_of
+from lrpdyn.page.pictures import CHANGE_LEVELS, RELEVANCE_LEVELS, observations_of, pack_map
+from tests.page.unpacking import almost, unpack, unpack_bytes, values_of
 
 
 def test_maps_are_those_of_the_run_summed_over_channels(image_run: lrpdyn.Run) -> None:
@@ -56,3 +57,32 @@ def test_flat_observations_are_numbers_and_no_pictures(flat_run: lrpdyn.Run) -> 
     seen = observations_of(flat_run, [3, 1])
     assert (seen.height, seen.width, seen.channels, seen.pictures) == (1, 6, 0, [])
     np.testing.assert_allclose(seen.values, flat_run.observations[[3, 1]], rtol=1e-4)
+
+
+@pytest.mark.parametrize("levels", [RELEVANCE_LEVELS, CHANGE_LEVELS])
+def test_values_come_back_to_within_what_is_promised(levels: int) -> None:
+    values = np.random.default_rng(0).normal(size=(84, 84)) ** 3
+    packed = pack_map(values, levels)
+    again = unpack(packed.text, packed.largest, levels).reshape(84, 84)
+    largest = np.abs(values).max()
+    assert np.abs(again).max() == pytest.approx(largest)
+    size = np.abs(values)
+    # Half a level, by the slope of the square root.
+    bound = np.sqrt(size * largest) / levels + largest / (2 * levels) ** 2
+    assert (np.abs(again - values) <= bound * (1 + 1e-9)).all()
+    assert (np.sign(again) * np.sign(values) >= 0).all()
+
+
+def test_a_map_of_zeros_stays_zero() -> None:
+    packed = pack_map(np.zeros((2, 3)), RELEVANCE_LEVELS)
+    assert packed.largest == 0
+    assert not unpack(packed.text, packed.largest, RELEVANCE_LEVELS).any()
+
+
+def test_noise_of_a_long_run_stays_within_the_size_of_a_page() -> None:
+    """200 steps of four maps of 84 x 84, of which nothing can be compressed: base64 less Bokeh."""
+    generator = np.random.default_rng(0)
+    relevance = generator.uniform(-1, 1, (84, 84)) * np.abs(generator.uniform(-1, 1, (84, 84)))
+    change = generator.uniform(0, 1, (84, 84)) ** 2
+    texts = [pack_map(relevance, RELEVANCE_LEVELS).text, pack_map(change, CHANGE_LEVELS).text]
+    assert 800 * sum(map(len, texts)) < 13.4e6

@@ -22,10 +22,10 @@ from lrpdyn.cli import outliers as outliers_command
 from lrpdyn.cli import plot as plot_command
 from lrpdyn.errors import RunError, UsageError
 from lrpdyn.exports.formats import export
-from lrpdyn.figures.changes import sides_of
+from lrpdyn.figures.drawings.distribution import populations_of
+from lrpdyn.figures.drawings.side_by_side import sides_of
+from lrpdyn.figures.drawings.trajectory import panels_of
 from lrpdyn.figures.kinds import KINDS, draw, lines
-from lrpdyn.figures.panels import panels_of
-from lrpdyn.figures.populations import populations_of
 from lrpdyn.figures.request import Request
 from lrpdyn.figures.terminal import Terminal
 from lrpdyn.page.page import page_of

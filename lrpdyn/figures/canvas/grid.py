@@ -29,15 +29,6 @@ class Column:
     scale: maps.Scale
 
 
-@dataclass(frozen=True, kw_only=True)
-class Grid:
-    """A drawn grid: below `bottom` (pixels from the top) there is room; em is the size of text."""
-
-    figure: Figure
-    bottom: float
-    em: float
-
-
 def draw_grid(
     columns: Sequence[Column],
     names: Sequence[str],
@@ -45,19 +36,14 @@ def draw_grid(
     look: Look,
     *,
     ems_below: float = 0.0,
-) -> Grid:
+) -> tuple[Figure, float, float]:
     """Draw maps in rows and columns, with a header that says how each column is coloured.
 
-    Parameters
-    ----------
-    columns, names
-        From left to right, and the names of the rows from top to bottom.
-    header
-        The title and notes; the scales of the columns, in words, are written below.
-    look
-        Pixels to the inch.
-    ems_below
-        Room to leave below, in em.
+    Returns the figure, where there is room below (pixels from its top), and em, the size of text.
+
+    `columns` are from left to right, `names` those of the rows from top to bottom; the scales of
+    the columns are written below the title and notes of `header`; `ems_below` is room to leave
+    below.
     """
     dpi = look.dpi
     ems = layout.EMS_IN_COLUMN if len(columns) <= MOST_IN_COLUMN else layout.EMS_IN_PAGE
@@ -98,4 +84,4 @@ def draw_grid(
             maps.show_map(
                 figure, values, column.scale, left + inset, top, panel_width, panel_height
             )
-    return Grid(figure=figure, bottom=bottom, em=em)
+    return figure, bottom, em

@@ -29,16 +29,9 @@ _BACKDROP = "maps"
 class Scale:
     """How one kind of map is coloured.
 
-    Attributes
-    ----------
-    what
-        What the colours mean, with its unit.
-    colours, limit
-        Name of the colour map, and the value at its end.
-    signed
-        Whether it begins at -limit, else at 0.
-    clipped, note
-        Whether larger values are drawn as the limit, and the scale in words.
+    `what` the colours mean, with its unit; the name of the colour map, and the value at its end
+    (`limit`). `signed` ones begin at -limit, others at 0. `clipped`: larger values are drawn as the
+    limit; `note` is the scale in words.
     """
 
     what: str

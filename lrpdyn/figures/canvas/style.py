@@ -33,16 +33,9 @@ class ColourScale:
 def colour_scale(values: Array) -> ColourScale:
     """One scale for all values, clipped where a few would hide the rest.
 
-    Parameters
-    ----------
-    values
-        Any shape, signed or not; what is not finite is ignored.
-
-    Returns
-    -------
-    ColourScale
-        The limit is the largest size, or the 99.9 % quantile of the sizes where the largest is
-        more than twice that; 1 where all is zero.
+    The values have any shape, signed or not; what is not finite is ignored. The limit is the
+    largest size, or the 99.9 % quantile of the sizes where the largest is more than twice that; 1
+    where all is zero.
     """
     finite = np.isfinite(values)
     sizes = np.abs(values[finite]).astype(np.float64)

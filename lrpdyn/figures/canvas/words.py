@@ -16,14 +16,8 @@ LONGEST_LABEL = 6
 class About:
     """What every figure of a run says.
 
-    Attributes
-    ----------
-    rule, question
-        The LRP rule, and what was explained.
-    unit
-        What steps count.
-    value_unit
-        What relevance, differences and changes are measured in.
+    The LRP `rule`, the `question` that was asked, what steps count (`unit`), and what relevance,
+    differences and changes are measured in (`value_unit`).
     """
 
     rule: str

@@ -19,9 +19,11 @@ from lrpdyn.figures.canvas import features, layout, maps, saving, style, words
 from lrpdyn.figures.canvas.curve_axes import tidy
 from lrpdyn.figures.canvas.look import DEFAULT_LOOK, Look
 from lrpdyn.figures.canvas.style import Array
-from lrpdyn.figures.flags import NO_FLAGS, Flags
+from lrpdyn.figures.request import Request
+from lrpdyn.figures.run_data import NO_FLAGS, Flags, about_of, flags_of, maps_of
 from lrpdyn.figures.step_choice import load_maps, places_of
 from lrpdyn.files.atomic import whole_file
+from lrpdyn.run.reader import RunFolder
 
 MOST_FRAMES, MOST_BARS = 200, 32
 FRAME_MS, LAST_MS = 250, 2000
@@ -62,6 +64,25 @@ class _Stage:
     em: float
 
 
+def draw(runs: Sequence[RunFolder], request: Request, path: Path) -> None:
+    """Write the relevance of a sample as a film."""
+    (run,) = runs
+    metrics = run.metrics
+    rows = metrics[(metrics["sample"] == request.sample) & np.isin(metrics["step"], run.steps)]
+    draw_animation(
+        path,
+        run.mapped("observations")[request.sample],
+        run.steps,
+        maps_of(run, request.sample),
+        Score(values=np.asarray(rows["score"]), units=rows["target"].tolist()),
+        about=about_of(run),
+        sample=request.sample,
+        wanted=request.steps,
+        flags=flags_of(run.outliers, request.sample),
+        look=request.look,
+    )
+
+
 @saving.own_settings()
 def draw_animation(
     path: str | os.PathLike[str],
@@ -78,24 +99,10 @@ def draw_animation(
 ) -> None:
     """Write a frame for each step: relevance on one scale, the step, the score and its unit.
 
-    Parameters
-    ----------
-    path
-        Where the film goes (.gif, .webp or .apng); replaced whole.
-    observation, sample
-        (C, H, W), or flat (F,), and its number. Flat observations get a bar for each feature.
-    steps
-        All finished steps, in order.
-    relevance
-        Loads the map of one step, shaped as the observation.
-    score
-        Of each of the steps.
-    about, look
-        Words for the header, and colours.
-    wanted
-        The steps to show; by default all, or 200 of more: those that are flagged, and others.
-    flags
-        What is out of the ordinary, and is said.
+    The observation is (C, H, W), or flat (F,), which gets a bar for each feature. `steps` are all
+    finished ones, in order; `relevance` loads the map of one, shaped as the observation; `score` is
+    of each. `wanted` are the steps to show: by default all, or 200 of more, those that `flags` has,
+    and others.
 
     Raises
     ------

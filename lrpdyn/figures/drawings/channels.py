@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -12,8 +13,28 @@ from lrpdyn.figures.canvas import maps, saving, style, words
 from lrpdyn.figures.canvas.grid import Column, draw_grid
 from lrpdyn.figures.canvas.look import DEFAULT_LOOK, Look
 from lrpdyn.figures.canvas.style import Array
+from lrpdyn.figures.request import Request
+from lrpdyn.figures.run_data import about_of, maps_of
+from lrpdyn.run.reader import RunFolder
 
 MOST_CHANNELS, MOST_STEPS = 16, 6
+
+
+def draw(runs: Sequence[RunFolder], request: Request, path: Path) -> None:
+    """Draw the channels of a sample apart."""
+    (run,) = runs
+    draw_channels(
+        path,
+        run.mapped("observations")[request.sample],
+        run.mapped("dynamics")[request.sample],
+        run.mapped("net_change")[request.sample],
+        maps_of(run, request.sample),
+        steps=run.steps,
+        shown=run.steps[-1:] if request.steps is None else request.steps,
+        sample=request.sample,
+        about=about_of(run),
+        look=request.look,
+    )
 
 
 @saving.own_settings()
@@ -32,27 +53,23 @@ def draw_channels(
 ) -> None:
     """Draw a row a channel: observation, dynamics, net change, and relevance at some steps.
 
-    Parameters
-    ----------
-    path
-        Where the picture goes (.png, .svg or .pdf); replaced whole.
-    observation, dynamics, net_change
-        (C, H, W), of one sample. The first 16 channels are drawn.
-    relevance
-        Loads the map (C, H, W) of one step.
-    steps, shown
-        All steps, and those whose relevance is drawn, six at most.
-    sample
-        Its number.
-    about, look
-        Words for the header, and colours.
+    The arrays are (C, H, W), of one sample, of which the first 16 channels are drawn; `relevance`
+    loads such a map of one step. It is drawn at the steps of `shown`, six at most.
 
     Raises
     ------
     UsageError
         The observation is flat, too many steps are to be shown, or the run keeps no channels.
     """
-    _check(observation, shown, sample)
+    if observation.ndim != 3:
+        raise UsageError(
+            f"--kind channels: sample {sample} has shape {observation.shape}, flat, without channels; "
+            "see --kind dynamics"
+        )
+    if len(shown) > MOST_STEPS:
+        raise UsageError(
+            f"--kind channels: {len(shown)} steps; {MOST_STEPS} fit at most, choose them with --steps"
+        )
     loaded = [np.asarray(relevance(step), dtype=np.float64) for step in shown]
     if loaded[0].shape != observation.shape:
         raise UsageError(
@@ -63,11 +80,11 @@ def draw_channels(
     drawn = slice(min(count, MOST_CHANNELS))
     pictures = style.displayed_observations(observation[drawn, np.newaxis])
     moved, net = (np.asarray(of[drawn], dtype=np.float64) for of in (dynamics, net_change))
-    what = f"dynamics: sum of |R_i - R_i+1|, {about.value_unit}"
+    values, unit = np.stack([of_step[drawn] for of_step in loaded]), about.value_unit
+    what = f"dynamics: sum of |R_i - R_i+1|, {unit}"
     of_dynamics = maps.scale_of(what, moved, look, signed=False)
-    of_net = maps.scale_of(f"net change: |R_N - R_1|, {about.value_unit}", net, look, signed=False)
-    values = np.stack([of_step[drawn] for of_step in loaded])
-    of_relevance = maps.scale_of(f"R: relevance, {about.value_unit}", values, look, signed=True)
+    of_net = maps.scale_of(f"net change: |R_N - R_1|, {unit}", net, look, signed=False)
+    of_relevance = maps.scale_of(f"R: relevance, {unit}", values, look, signed=True)
     labels = words.narrow_labels(shown, about.unit)
     columns = [
         Column(heading=["observed"], values=pictures, scale=maps.GREY),
@@ -86,16 +103,4 @@ def draw_channels(
         "; ".join(part for part in (which + order, labels.note) if part),
     ]
     names = [f"channel {channel}" for channel in range(len(pictures))]
-    saving.save_figure(draw_grid(columns, names, header, look).figure, path)
-
-
-def _check(observation: Array, shown: Sequence[int], sample: int) -> None:
-    if observation.ndim != 3:
-        raise UsageError(
-            f"--kind channels: sample {sample} has shape {observation.shape}, flat, without channels; "
-            "see --kind dynamics"
-        )
-    if len(shown) > MOST_STEPS:
-        raise UsageError(
-            f"--kind channels: {len(shown)} steps; {MOST_STEPS} fit at most, choose them with --steps"
-        )
+    saving.save_figure(draw_grid(columns, names, header, look)[0], path)

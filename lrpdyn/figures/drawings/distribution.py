@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -17,14 +18,21 @@ from matplotlib.ticker import NullLocator
 from lrpdyn.errors import UsageError
 from lrpdyn.figures.canvas import layout, saving, style, words
 from lrpdyn.figures.canvas.look import DEFAULT_LOOK, Look
-from lrpdyn.figures.canvas.outlier_labels import Label, labels_of, write_labels
 from lrpdyn.figures.canvas.style import Array
+from lrpdyn.figures.request import Request
+from lrpdyn.figures.run_data import about_of
+from lrpdyn.outliers.render import place
+from lrpdyn.run.reader import RunFolder
+from lrpdyn.run.series import table_series
 
 FEWEST_FOR_FENCE = 20
 FARTHEST_FENCE = 1000.0
 HISTOGRAM_HEIGHT, STRIP_HEIGHT = 8.0, 2.5
 INSIDE, BEYOND = style.LINE_COLOURS[0], style.FLAGGED
-LINE_WIDTH = 1.2
+#: Left and right of a panel, in em.
+AROUND = 7
+LINE_WIDTH, THIN = 1.2, 0.6
+MOST_LABELS, LABEL_LINES = 5, 2
 FENCE_LINES: dict[str, Literal["--", "-"]] = {"mild fence": "--", "far fence": "-"}
 WHAT_IS_COUNTED = {
     "steps": "change of a transition, median over samples",
@@ -38,19 +46,9 @@ WHAT_IS_COUNTED = {
 class Population:
     """Values of one kind with their fences.
 
-    Attributes
-    ----------
-    name
-        steps, samples, pixels or cells.
-    values
-        (n,), not negative.
-    mild, far
-        The fences, None where there is none.
-    labels
-        Value and name of the strongest outliers, with their cause; the five largest are written into
-        the panel.
-    note
-        What is said of fences where there are none for all values.
+    `values` are (n,), not negative; the fences are None where there is none. `labels` are value and
+    name of the strongest outliers, with their cause; the five largest are written into the panel.
+    `note` is what is said of fences where there are none for all values.
     """
 
     name: str
@@ -59,6 +57,59 @@ class Population:
     far: float | None
     labels: list[tuple[float, str]]
     note: str = ""
+
+
+def draw(runs: Sequence[RunFolder], request: Request, path: Path) -> None:
+    """Draw how changes are distributed, with fences and outliers."""
+    (run,) = runs
+    draw_distribution(path, populations_of(run), about=about_of(run), look=request.look)
+
+
+def populations_of(run: RunFolder) -> list[Population]:
+    """Return the four populations of the outlier report, with fences and labelled outliers.
+
+    Where the tables are by step, changes of samples are not known: steps and pixels alone.
+    """
+    series = table_series(run)
+    change = series.changes()
+    values = {
+        "steps": series.median_changes(),
+        "samples": None if change is None else change.sum(axis=0),
+        "pixels": run.mapped("relative_dynamics").ravel(),
+        "cells": None if change is None else change.ravel(),
+    }
+    found = []
+    for name, of_kind in values.items():
+        if of_kind is None:
+            continue
+        total, note = run.outliers["totals"][name], ""
+        if total.get("window"):  # changes have fences of their own, by the transitions around them
+            note = f"{total['far']:,} far and {total['mild']:,} mild beside the {total['window']} "
+            note += "transitions around each"
+        flagged = [entry for entry in run.outliers[name] if entry["severity"] != "none"]
+        found.append(
+            Population(
+                name=name,
+                values=of_kind,
+                mild=total["fence_mild"],
+                far=total["fence_far"],
+                labels=[(entry["value"], label(entry)) for entry in flagged[:MOST_LABELS]],
+                note=note,
+            )
+        )
+    return found
+
+
+def label(entry: Mapping[str, Any]) -> str:
+    """Return where an outlier is and why: "800k → 900k, sample 2: action_flip"."""
+    where = dict(entry["where"])
+    words_ = []
+    if "from_step" in where:
+        ends = words.step_labels([where.pop("from_step"), where.pop("to_step")])
+        words_.append(" → ".join(ends))
+    words_ += [place(where)] if where else []
+    causes = [cause["cause"] for cause in entry["causes"]]
+    return ", ".join(words_) + (f": {causes[0]}" if causes else "")
 
 
 @saving.own_settings()
@@ -70,15 +121,6 @@ def draw_distribution(
     look: Look = DEFAULT_LOOK,
 ) -> None:
     """Draw a histogram for each population, with its fences and the values beyond them.
-
-    Parameters
-    ----------
-    path
-        Where the picture goes (.png, .svg or .pdf); replaced whole.
-    populations
-        One panel each, in this order.
-    about, look
-        Words for the header, and pixels to the inch.
 
     Raises
     ------
@@ -153,9 +195,7 @@ def _figure(populations: Sequence[Population], header: Sequence[str], dpi: int) 
     fences = [fence for population in populations for fence in (population.mild, population.far)]
     has_fence = any(fence is not None for fence in fences)
     top = (0.6 + head.height + (2.4 if has_fence else 0.6)) * em
-    labels = [
-        labels_of(population.labels, _panel_width(width, em), em) for population in populations
-    ]
+    labels = [labels_of(population.labels, width - AROUND * em, em) for population in populations]
     heights = [
         (layout.LINE * (1 + len(lines)) + 0.3 + _body_height(population, names) + 4.2) * em
         for population, lines, names in zip(populations, descriptions, labels, strict=True)
@@ -197,11 +237,6 @@ def _add_legend(figure: Figure, top: float, em: float) -> None:
     )
 
 
-def _panel_width(width: float, em: float) -> float:
-    """Width of a panel in pixels, from that of the figure."""
-    return width - 7 * em
-
-
 def _body_height(population: Population, labels: Sequence[Label]) -> float:
     """Height of a panel in em: the histogram or the strip, and a line for each label above it."""
     positive = positive_part(population.values)
@@ -220,8 +255,7 @@ def _draw_population(
         return
     fences = (population.mild, population.far)
     height = _body_height(population, labels) * em
-    panel_width = _panel_width(figure.bbox.width, em)
-    axes = layout.add_panel(figure, 4.5 * em, top, panel_width, height)
+    axes = layout.add_panel(figure, 4.5 * em, top, figure.bbox.width - AROUND * em, height)
     draw = _draw_strip if positive.size < FEWEST_FOR_FENCE else _draw_histogram
     draw(axes, positive, population.far)
     drawn = 1 - layout.LINE * em * sum(len(label.lines) for label in labels) / height
@@ -255,7 +289,7 @@ def _draw_histogram(axes: Axes, positive: Array, far: float | None) -> None:
     highest = int(counts.max())
     axes.stairs(counts / highest, edges, fill=True, color=INSIDE)
     axes.stairs(counts_beyond / highest, edges, fill=True, color=BEYOND)
-    axes.vlines(beyond, -0.11, -0.02, color=BEYOND, linewidth=LINE_WIDTH / 2)
+    axes.vlines(beyond, -0.11, -0.02, color=BEYOND, linewidth=THIN)
     axes.set_yticks([0, 1], labels=["0", f"{highest:,}"])
 
 
@@ -264,3 +298,61 @@ def _draw_strip(axes: Axes, positive: Array, far: float | None) -> None:
     for values, colour in ((positive[~beyond], INSIDE), (positive[beyond], BEYOND)):
         axes.plot(values, np.full(values.size, 0.45), "o", color=colour, alpha=0.7, markersize=6)
     axes.set_yticks([])
+
+
+@dataclass(frozen=True)
+class Label:
+    """A value and its name in lines."""
+
+    value: float
+    lines: list[str]
+
+
+def labels_of(named: Sequence[tuple[float, str]], width: float, em: float) -> list[Label]:
+    """Break the strongest labels into at most two lines of `width` pixels each."""
+    labels = []
+    for value, name in strongest_labels(named):
+        lines = layout.wrap(f"{value:.3g}  {name}", width, em)
+        if len(lines) > LABEL_LINES:
+            cut = layout.shortened(" ".join(lines[LABEL_LINES - 1 :]), width - em, em)
+            lines = [*lines[: LABEL_LINES - 1], cut]
+        labels.append(Label(value=value, lines=lines))
+    return labels
+
+
+def strongest_labels(labels: Sequence[tuple[float, str]]) -> list[tuple[float, str]]:
+    """Return the five largest positive values with their names, largest first."""
+    drawable = [(value, name) for value, name in labels if np.isfinite(value) and value > 0]
+    return sorted(drawable, key=lambda label: -label[0])[:MOST_LABELS]
+
+
+def write_labels(figure: Figure, axes: Axes, labels: Sequence[Label], em: float) -> None:
+    """Write labels above the drawing, the largest on top, each to the left of its own line.
+
+    The line of a larger value then passes to the right of the labels of smaller ones.
+    """
+    width, height = axes.bbox.size
+    row = 0
+    for label in labels:
+        place = axes.transAxes.inverted().transform(axes.transData.transform((label.value, 0)))[0]
+        room = layout.widest(label.lines, em)
+        left = min(max(place * width - room - 0.4 * em, 0.0), width - room)
+        first = 1 - layout.LINE * em * (row + 0.5) / height
+        axes.plot(
+            [place, place],
+            [0, first],
+            color=style.FLAGGED,
+            linewidth=THIN,
+            transform=axes.transAxes,
+        )
+        for line in label.lines:
+            axes.text(
+                left / width,
+                1 - layout.LINE * em * (row + 0.5) / height,
+                line,
+                transform=axes.transAxes,
+                verticalalignment="center",
+                **layout.text_style(em, figure.dpi),
+                bbox={"facecolor": "white", "edgecolor": "none", "pad": 0},
+            )
+            row += 1

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -13,8 +14,10 @@ from lrpdyn.errors import ObservationError, UsageError
 from lrpdyn.figures.canvas import features, layout, maps, saving, style, words
 from lrpdyn.figures.canvas.look import DEFAULT_LOOK, Look
 from lrpdyn.figures.canvas.style import Array
-from lrpdyn.figures.flags import NO_FLAGS, PATHOLOGY, Flags
+from lrpdyn.figures.request import Request
+from lrpdyn.figures.run_data import NO_FLAGS, PATHOLOGY, Flags, about_of, flags_of, maps_of
 from lrpdyn.figures.step_choice import load_maps, places_of
+from lrpdyn.run.reader import RunFolder
 
 MOST_FEATURES = 512
 COLUMNS = 8
@@ -30,14 +33,6 @@ class _Row:
     flagged: Sequence[bool]
 
 
-@dataclass(frozen=True)
-class _Strip:
-    """What is said and shown, before any of it has a place."""
-
-    header: list[str]
-    rows: tuple[_Row, _Row]
-
-
 @dataclass(frozen=True, kw_only=True)
 class _Frame:
     """Where the steps lie, in pixels; em is the size of the text."""
@@ -49,6 +44,22 @@ class _Frame:
     name_width: float
     body_height: float
     dpi: int
+
+
+def draw(runs: Sequence[RunFolder], request: Request, path: Path) -> None:
+    """Draw the relevance of a sample and its differences at some steps."""
+    (run,) = runs
+    draw_filmstrip(
+        path,
+        run.mapped("observations")[request.sample],
+        run.steps,
+        maps_of(run, request.sample),
+        about=about_of(run),
+        sample=request.sample,
+        wanted=request.steps,
+        flags=flags_of(run.outliers, request.sample),
+        look=request.look,
+    )
 
 
 @saving.own_settings()
@@ -68,23 +79,10 @@ def draw_filmstrip(
 
     Flat observations get two pictures of features by steps instead.
 
-    Parameters
-    ----------
-    path
-        Where the picture goes (.png, .svg or .pdf); replaced whole.
-    observation, sample
-        (C, H, W), or flat (F,), and its number.
-    steps
-        All finished steps, in order.
-    relevance
-        Loads the map of one step, shaped as the observation: once for each shown or following one.
-    about, look
-        Words for the header, and colours.
-    wanted
-        The steps to show; by default eight: the first, the last, what is flagged, and others evenly
-        spaced in the logarithm of the training.
-    flags
-        What is out of the ordinary, and is marked.
+    The observation is (C, H, W), or flat (F,). `steps` are all finished ones, in order; `relevance`
+    loads the map of one, shaped as the observation: once for each shown or following one. `wanted`
+    are the steps to show: by default eight, the first, the last, what `flags` has, and others
+    evenly spaced in the logarithm of the training.
 
     Raises
     ------
@@ -116,7 +114,7 @@ def draw_filmstrip(
              [flags.transitions.get(steps[index], "") for index in followed], signed=False),
     )  # fmt: skip
     draw = _image_figure if observation.ndim == 3 else _flat_figure
-    saving.save_figure(draw(observation, _Strip(header=header, rows=rows), look.dpi), path)
+    saving.save_figure(draw(observation, header, rows, look.dpi), path)
 
 
 def _check(observation: Array, steps: Sequence[int]) -> None:
@@ -138,14 +136,10 @@ def _row(
     *,
     signed: bool,
 ) -> _Row:
-    second = any(marks)
-    names = [
-        [label, mark] if second else [label] for label, mark in zip(labels, marks, strict=True)
-    ]
     return _Row(
         values=values,
         scale=maps.scale_of(what, values, look, signed=signed),
-        names=names,
+        names=[*zip(labels, marks, strict=True)] if any(marks) else [[label] for label in labels],
         flagged=[*map(bool, marks)],
     )
 
@@ -159,13 +153,16 @@ def _flag_note(shown: Sequence[int], flags: Flags) -> str:
 
 
 def _framed(
-    strip: _Strip, frame: _Frame, draw_row: Callable[[Figure, _Row, float], None]
+    header: Sequence[str],
+    rows: Sequence[_Row],
+    frame: _Frame,
+    draw_row: Callable[[Figure, _Row, float], None],
 ) -> Figure:
     """Write all texts and colour bars, and let draw_row fill each row from its top, in pixels."""
     em = frame.em
     inner = frame.width - 1.2 * em
-    head = layout.header_of(strip.header, frame.width, em)
-    rows = [row for row in strip.rows if len(row.values)]
+    head = layout.header_of(header, frame.width, em)
+    rows = [row for row in rows if len(row.values)]
     headings = [layout.wrap(row.scale.heading, inner, em) for row in rows]
     above = [
         layout.LINE * em * (len(heading) + len(row.names[0]))
@@ -190,13 +187,15 @@ def _framed(
     return figure
 
 
-def _widest_name(strip: _Strip, em: float) -> int:
-    names = [line for row in strip.rows for lines in row.names for line in lines]
+def _widest_name(rows: Sequence[_Row], em: float) -> int:
+    names = [line for row in rows for lines in row.names for line in lines]
     return int(layout.widest(names, em) + 0.4 * em)
 
 
-def _image_figure(observation: Array, strip: _Strip, dpi: int) -> Figure:
-    columns = len(strip.rows[0].values) + 1
+def _image_figure(
+    observation: Array, header: Sequence[str], rows: Sequence[_Row], dpi: int
+) -> Figure:
+    columns = len(rows[0].values) + 1
     target = min(336, max(168, 1512 / columns)) * dpi / 150
     height, panel_width = layout.panel_size(observation.shape[1], observation.shape[2], target)
     cell = max(panel_width, round(0.9 * dpi))
@@ -205,7 +204,7 @@ def _image_figure(observation: Array, strip: _Strip, dpi: int) -> Figure:
     em = max(columns * cell / (layout.EMS_IN_PAGE - margins), layout.smallest_em(dpi))
     # Long names widen the columns rather than meet, and few columns do not swell the text.
     em = min(em, max(cell / 6.5, layout.smallest_em(dpi)))
-    cell = max(cell, _widest_name(strip, em))
+    cell = max(cell, _widest_name(rows, em))
     gap = 0.4 * em
     first = 0.6 * em
     frame = _Frame(
@@ -221,7 +220,7 @@ def _image_figure(observation: Array, strip: _Strip, dpi: int) -> Figure:
     inset = (cell - panel_width) // 2
 
     def draw_row(figure: Figure, row: _Row, top: float) -> None:
-        if row is strip.rows[0]:
+        if row is rows[0]:
             above = top - layout.LINE * em * len(row.names[0])
             layout.add_text(figure, first + cell / 2, above, ["observed"], em, align="center")
             maps.show_map(figure, picture, maps.GREY, first + inset, top, panel_width, height)
@@ -230,35 +229,45 @@ def _image_figure(observation: Array, strip: _Strip, dpi: int) -> Figure:
             colour = style.FLAGGED if flagged else maps.FRAME
             maps.show_map(figure, values, row.scale, left, top, panel_width, height, frame=colour)
 
-    strip = replace(strip, header=[*strip.header, style.channel_note(len(observation))])
-    return _framed(strip, frame, draw_row)
+    header = [*header, style.channel_note(len(observation))]
+    return _framed(header, rows, frame, draw_row)
 
 
-def _flat_figure(observation: Array, strip: _Strip, dpi: int) -> Figure:
+def _flat_figure(
+    observation: Array, header: Sequence[str], rows: Sequence[_Row], dpi: int
+) -> Figure:
     # Of a single step, all there is is its relevance.
-    last = strip.rows[-1 if len(strip.rows[1].values) else 0]
+    last = rows[-1 if len(rows[1].values) else 0]
     drawn = features.most_changed_features(np.abs(last.values), MOST_FEATURES)
-    columns, rows = len(strip.rows[0].values), len(drawn)
+    columns, count = len(rows[0].values), len(drawn)
     width = 10 * dpi
     em = width / layout.EMS_IN_PAGE
     # Up to 32 features are named one by one, more share 40 em.
-    each = round(1.3 * em) if rows <= 32 else max(2, round(40 * em / rows))
+    each = round(1.3 * em) if count <= 32 else max(2, round(40 * em / count))
     stride = -(-int(1.3 * em) // each)
     names = features.feature_names(drawn[::stride], observation)
     left = layout.widest(names, em) + 1.2 * em
-    cell = max(int((width - left - 2 * em) / columns), _widest_name(strip, em))
+    cell = max(int((width - left - 2 * em) / columns), _widest_name(rows, em))
     width = round(left + columns * cell + 2 * em)
     frame = _Frame(
-        em=em, width=width, left=left, pitch=cell, name_width=cell, body_height=rows * each, dpi=dpi
+        em=em,
+        width=width,
+        left=left,
+        pitch=cell,
+        name_width=cell,
+        body_height=count * each,
+        dpi=dpi,
     )
 
     def draw_row(figure: Figure, row: _Row, top: float) -> None:
         across = len(row.values) * cell
-        maps.show_map(figure, row.values[:, drawn].T, row.scale, left, top, across, rows * each)
+        maps.show_map(
+            figure, row.values[:, drawn].T, row.scale, left, top, across, frame.body_height
+        )
         first = top + (each - stride * each) / 2
         layout.add_names(figure, left - 0.4 * em, first, stride * each, names, em)
 
-    what = f"{rows} of {observation.size:,} features, those that changed most"
-    if rows == observation.size:
-        what = f"{rows} features" + (", each with its observed value" if rows <= 32 else "")
-    return _framed(replace(strip, header=[*strip.header, what]), frame, draw_row)
+    what = f"{count} of {observation.size:,} features, those that changed most"
+    if count == observation.size:
+        what = f"{count} features" + (", each with its observed value" if count <= 32 else "")
+    return _framed([*header, what], rows, frame, draw_row)

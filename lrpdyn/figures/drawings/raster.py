@@ -6,13 +6,19 @@ import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
 
+from lrpdyn.errors import UsageError
 from lrpdyn.figures.canvas import layout, maps, saving, words
 from lrpdyn.figures.canvas.look import DEFAULT_LOOK, Look
 from lrpdyn.figures.canvas.style import Array
+from lrpdyn.figures.request import Request
+from lrpdyn.figures.run_data import PATHOLOGY, about_of, flags_of
+from lrpdyn.run.reader import RunFolder
+from lrpdyn.run.series import table_series
 
 WIDTH = 7.2
 #: Names of that many samples are all written, one below the other; more share the height.
@@ -34,6 +40,51 @@ class Mark:
     kind: str
 
 
+def draw(runs: Sequence[RunFolder], request: Request, path: Path) -> None:
+    """Draw the change of every sample in every transition."""
+    (run,) = runs
+    phases = run.outliers.get("phases") or {"borders": []}
+    draw_raster(
+        path,
+        *raster_of(run, request.samples),
+        about=about_of(run),
+        borders=[border["step"] for border in phases["borders"]],
+        look=request.look,
+    )
+
+
+def raster_of(
+    run: RunFolder, samples: Sequence[int] | None
+) -> tuple[Array, list[tuple[int, int]], list[int], list[Mark]]:
+    """Return changes (T, N), the ends of T transitions, N samples (all by default), and marks.
+
+    Raises
+    ------
+    UsageError
+        The run has no transitions.
+    """
+    if not len(run.transitions):
+        raise UsageError(
+            f"--kind raster: {run.path} has {len(run.steps)} finite steps, and no transition; "
+            "compute more checkpoints"
+        )
+    series = table_series(run)
+    change = series.changes()
+    assert change is not None
+    ends = series.pairs()
+    chosen = list(range(change.shape[1])) if samples is None else list(samples)
+    begins = {before: place for place, (before, _) in enumerate(ends)}
+    places = {**begins, ends[-1][1]: len(ends)}
+    marks = []
+    report = {**run.outliers, "steps": []}
+    for row, sample in enumerate(chosen):
+        flags = flags_of(report, sample)
+        found = [(begins.get(step), kind) for step, kind in flags.transitions.items()]
+        found += [(places.get(step), PATHOLOGY) for step in flags.steps]
+        marks += [Mark(column=at, row=row, kind=kind) for at, kind in found if at is not None]
+    return change[:, chosen], ends, chosen, marks
+
+
 @saving.own_settings()
 def draw_raster(
     path: str | os.PathLike[str],
@@ -48,20 +99,8 @@ def draw_raster(
 ) -> None:
     """Draw the change of each sample (rows) in each transition (columns).
 
-    Parameters
-    ----------
-    path
-        Where the picture goes (.png, .svg or .pdf); replaced whole.
-    change
-        (T, N).
-    ends, samples
-        From and to which step each of T transitions leads, and the numbers of the N samples.
-    marks
-        Outliers and pathologies.
-    about, look
-        Words for the header, and colours.
-    borders
-        Steps at which a phase begins.
+    `change` is (T, N); `ends` says from and to which step each of T transitions leads, `samples`
+    are the numbers of the N samples, `borders` steps at which a phase begins.
     """
     em = layout.smallest_em(look.dpi)
     width = WIDTH * look.dpi
@@ -102,8 +141,12 @@ def draw_raster(
     what = labels.note or about.unit
     layout.add_text(figure, left + across / 2, body + down + 2.6 * em, [what], em, align="center")
     _add_marks(figure, marks, left, body, cell, each)
-    places = [left + cell * sum(before < border for before, _ in ends) for border in borders]
-    _add_borders(figure, places, body, body + down)
+    for border in borders:
+        at = left + cell * sum(before < border for before, _ in ends)
+        for style, colour, line_width in (("-", "white", 2), ("--", "black", 1)):
+            maps.backdrop(figure).plot(
+                [at, at], [body, body + down], style, color=colour, linewidth=line_width
+            )
     saving.save_figure(figure, path)
 
 
@@ -138,14 +181,6 @@ def _add_steps(
         at = left + place * cell
         backdrop.plot([at, at], [top, top + 0.4 * em], color="black", linewidth=0.8)
         layout.add_text(figure, at, top + 0.6 * em, [labels[place]], em, align="center")
-
-
-def _add_borders(figure: Figure, places: Sequence[float], top: float, bottom: float) -> None:
-    """Draw a dashed line where each phase begins."""
-    backdrop = maps.backdrop(figure)
-    for place in places:
-        backdrop.plot([place, place], [top, bottom], color="white", linewidth=2)
-        backdrop.plot([place, place], [top, bottom], "--", color="black", linewidth=1)
 
 
 def _add_marks(

@@ -6,16 +6,23 @@ import os
 import string
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from lrpdyn.errors import UsageError
 from lrpdyn.figures.canvas import features, layout, maps, saving, style
 from lrpdyn.figures.canvas.curve_axes import legend_above, tidy
 from lrpdyn.figures.canvas.grid import Column, draw_grid
 from lrpdyn.figures.canvas.look import DEFAULT_LOOK, Look
 from lrpdyn.figures.canvas.style import Array
+from lrpdyn.figures.request import Request
+from lrpdyn.figures.run_data import flags_of
+from lrpdyn.run.comparison import compare
+from lrpdyn.run.reader import RunFolder
+from lrpdyn.run.series import table_series
 
 MOST_RUNS, MOST_SAMPLES = 6, 4
 #: Heights in em: of the curves, and of what is written around them; of a feature.
@@ -26,16 +33,9 @@ CURVES, AROUND, EACH = 9.0, 8.4, 1.3
 class Side:
     """One of the runs.
 
-    Attributes
-    ----------
-    name
-        What sets it apart, in words.
-    dynamics
-        (N, C, H, W) or (N, F), of the samples that are drawn.
-    ends, change
-        (T,) steps that transitions lead to, and the median over all samples of their change.
-    flagged
-        Places in `ends` that lie beyond a fence.
+    `name` says what sets it apart. `dynamics` are (N, C, H, W) or (N, F), of the samples that are
+    drawn. `ends` and `change` are (T,) steps that transitions lead to, and the median over all
+    samples of their change; `flagged` are places in `ends` that lie beyond a fence.
     """
 
     name: str
@@ -43,6 +43,61 @@ class Side:
     ends: Array
     change: Array
     flagged: Sequence[int]
+
+
+def draw(runs: Sequence[RunFolder], request: Request, path: Path) -> None:
+    """Draw runs side by side."""
+    samples = request.samples
+    if samples is None:
+        samples = range(min(MOST_SAMPLES, len(runs[0].mapped("observations"))))
+    chosen = list(samples)
+    sides, alike = sides_of(runs, chosen)
+    draw_side_by_side(
+        path,
+        runs[0].mapped("observations")[chosen],
+        sides,
+        samples=chosen,
+        alike=alike,
+        unit=runs[0].manifest["unit"],
+        look=request.look,
+    )
+
+
+def sides_of(runs: Sequence[RunFolder], samples: Sequence[int]) -> tuple[list[Side], str]:
+    """Return what a comparison draws of each run, and how alike their dynamics are, in words.
+
+    Raises
+    ------
+    UsageError
+        There are fewer than two runs or more than six, or their samples differ.
+    """
+    if not 2 <= len(runs) <= MOST_RUNS:
+        raise UsageError(
+            f"--kind comparison: expected 2 to {MOST_RUNS} runs, found {len(runs)}; "
+            "lrpdyn plot RUN RUN --kind comparison"
+        )
+    found = compare(runs)
+    letters = string.ascii_uppercase
+    parts = [
+        f"{'-'.join(letters[number] for number in pair['runs'])} "
+        + ("unknown" if pair["cosine"] is None else f"{pair['cosine']:.2f}")
+        for pair in found.pairs
+    ]
+    sides = []
+    for run, requested in zip(runs, found.runs, strict=True):
+        series = table_series(run)
+        from_steps, to_steps = series.ends()
+        flagged = list(flags_of(run.outliers, None).transitions)
+        sides.append(
+            Side(
+                name=f"{run.path.name}, rule {requested['rule']}; {run.question}",
+                dynamics=run.mapped("dynamics")[list(samples)],
+                ends=to_steps,
+                change=series.median_changes(),
+                flagged=np.flatnonzero(np.isin(from_steps, flagged)).tolist(),
+            )
+        )
+    return sides, f"cosine of dynamics, median over samples: {', '.join(parts)}"
 
 
 @saving.own_settings()
@@ -58,20 +113,8 @@ def draw_side_by_side(
 ) -> None:
     """Draw the dynamics of each run from 0 to its own limit, and the changes of all.
 
-    Parameters
-    ----------
-    path
-        Where the picture goes (.png, .svg or .pdf); replaced whole.
-    observations
-        (N, C, H, W) or (N, F), of the samples that are drawn.
-    sides
-        The runs, six at most.
-    samples
-        The numbers of the samples.
-    alike
-        How alike the runs are, in words.
-    unit, look
-        What steps count, and colours.
+    The observations are (N, C, H, W) or (N, F), of the `samples` that are drawn; there are six
+    `sides` at most. `alike` says in words how alike the runs are, `unit` what steps count.
     """
     letters = string.ascii_uppercase[: len(sides)]
     flat = observations.ndim == 2
@@ -107,8 +150,7 @@ def draw_side_by_side(
             Column(heading=[f"run {x}"], values=v, scale=scale)
             for x, v in zip(letters, relative, strict=True)
         ]
-        grid = draw_grid(columns, names, header, look, ems_below=CURVES + AROUND)
-        figure, bottom, em = grid.figure, grid.bottom, grid.em
+        figure, bottom, em = draw_grid(columns, names, header, look, ems_below=CURVES + AROUND)
     _add_curves(figure, sides, letters, bottom + 0.6 * em, unit, em)
     saving.save_figure(figure, path)
 

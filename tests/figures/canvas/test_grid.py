@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
-from lrpdyn.figures.canvas.grid import Column, Grid, draw_grid
+from lrpdyn.figures.canvas.grid import Column, draw_grid
 from lrpdyn.figures.canvas.look import Look
 from lrpdyn.figures.canvas.maps import GREY, drawn_maps, scale_of
 
@@ -20,15 +21,15 @@ def columns(count: int = 3, rows: int = 2) -> list[Column]:
     ]
 
 
-def maps_in(grid: Grid) -> list[AxesImage]:
+def maps_in(figure: Figure) -> list[AxesImage]:
     """Return the maps, without the colour bars above them."""
-    return [one for one in drawn_maps(grid.figure) if np.shape(one.get_array()) == (12, 12)]
+    return [one for one in drawn_maps(figure) if np.shape(one.get_array()) == (12, 12)]
 
 
 def test_maps_are_drawn_row_by_row_with_the_values_of_their_columns() -> None:
     given = columns()
-    grid = draw_grid(given, ["sample 5", "sample 2"], ["title"], LOOK)
-    drawn = maps_in(grid)
+    figure, *_ = draw_grid(given, ["sample 5", "sample 2"], ["title"], LOOK)
+    drawn = maps_in(figure)
     assert len(drawn) == 6
     for place, image in enumerate(drawn):
         row, column = divmod(place, 3)
@@ -36,8 +37,8 @@ def test_maps_are_drawn_row_by_row_with_the_values_of_their_columns() -> None:
 
 
 def test_maps_of_a_column_stand_below_each_other_and_those_of_a_row_abreast() -> None:
-    grid = draw_grid(columns(), ["sample 5", "sample 2"], ["title"], LOOK)
-    boxes = [image.get_window_extent() for image in maps_in(grid)]
+    figure, *_ = draw_grid(columns(), ["sample 5", "sample 2"], ["title"], LOOK)
+    boxes = [image.get_window_extent() for image in maps_in(figure)]
     lefts = np.array([box.x0 for box in boxes]).reshape(2, 3)
     bottoms = np.array([box.y0 for box in boxes]).reshape(2, 3)
     np.testing.assert_allclose(lefts[0], lefts[1])
@@ -47,8 +48,8 @@ def test_maps_of_a_column_stand_below_each_other_and_those_of_a_row_abreast() ->
 
 
 def test_rows_columns_and_each_scale_are_named_once() -> None:
-    grid = draw_grid(columns(), ["sample 5", "sample 2"], ["title"], LOOK)
-    words = [text.get_text() for text in grid.figure.texts]
+    figure, *_ = draw_grid(columns(), ["sample 5", "sample 2"], ["title"], LOOK)
+    words = [text.get_text() for text in figure.texts]
     for once in ("sample 5", "sample 2", "heading 0", "heading 2"):
         assert words.count(once) == 1
     assert "\n".join(words).count("dynamics (not clipped") == 1
@@ -56,6 +57,6 @@ def test_rows_columns_and_each_scale_are_named_once() -> None:
 
 @pytest.mark.parametrize("ems", [0.0, 7.0])
 def test_room_below_is_left_as_asked(ems: float) -> None:
-    grid = draw_grid(columns(), ["a", "b"], ["title"], LOOK, ems_below=ems)
-    _, height = grid.figure.bbox.size
-    assert height - grid.bottom == pytest.approx((0.2 + ems) * grid.em, abs=1)
+    figure, bottom, em = draw_grid(columns(), ["a", "b"], ["title"], LOOK, ems_below=ems)
+    _, height = figure.bbox.size
+    assert height - bottom == pytest.approx((0.2 + ems) * em, abs=1)

@@ -15,7 +15,7 @@ from lrpdyn.figures.canvas import style
 from lrpdyn.figures.canvas.look import Look
 from lrpdyn.figures.canvas.words import About
 from lrpdyn.figures.drawings.animation import CONTAINERS, FRAME_MS, LAST_MS, Score, draw_animation
-from lrpdyn.figures.flags import Flags
+from lrpdyn.figures.run_data import Flags
 
 STEPS = [0, 10_000, 20_000, 30_000]
 

@@ -9,12 +9,21 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from PIL import Image
 
+from lrpdyn.api import Run
 from lrpdyn.errors import UsageError
+from lrpdyn.figures.canvas.layout import text_width
 from lrpdyn.figures.canvas.look import Look
-from lrpdyn.figures.canvas.outlier_labels import labels_of, strongest_labels
 from lrpdyn.figures.canvas.words import About
 from lrpdyn.figures.drawings import distribution
-from lrpdyn.figures.drawings.distribution import Population, draw_distribution
+from lrpdyn.figures.drawings.distribution import (
+    LABEL_LINES,
+    Population,
+    draw_distribution,
+    label,
+    labels_of,
+    populations_of,
+    strongest_labels,
+)
 
 WORDS: dict[str, Any] = {"about": About(rule="zplus", question="best action")}
 
@@ -156,3 +165,28 @@ def test_odd_values_neither_fail_nor_warn(tmp_path: Path, values: np.ndarray) ->
 def test_no_population_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="at least one population"):
         draw_distribution(tmp_path / "a.png", [], **WORDS)
+
+
+def test_the_five_largest_finite_values_are_labelled() -> None:
+    named = [(float(value), f"n{value}") for value in range(-1, 8)] + [(np.inf, "inf")]
+    assert [name for _, name in strongest_labels(named)] == ["n7", "n6", "n5", "n4", "n3"]
+
+
+def test_a_long_label_is_cut_and_says_so() -> None:
+    (label,) = labels_of([(2.0, "word " * 40)], width=120.0, em=10.0)
+    assert len(label.lines) == LABEL_LINES
+    assert label.lines[-1].endswith("…")
+    assert all(text_width(line, 10.0) <= 120.0 for line in label.lines)
+
+
+def test_the_populations_are_those_of_the_report(of_images: Run) -> None:
+    for population in populations_of(of_images):
+        total = of_images.outliers["totals"][population.name]
+        assert population.values.size == total["values"]
+        assert (population.mild, population.far) == (total["fence_mild"], total["fence_far"])
+    where = {"from_step": 700_000, "to_step": 800_000, "sample": 2}
+    causes = [{"cause": "action_flip"}, {"cause": "step_gap"}]
+    assert label({"where": where, "causes": causes}) == "700k → 800k, sample 2: action_flip"
+    assert label({"where": {"sample": 2, "row": 3, "column": 4}, "causes": []}) == (
+        "sample 2, row 3, column 4"
+    )

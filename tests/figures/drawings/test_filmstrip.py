@@ -13,7 +13,7 @@ from lrpdyn.figures.canvas import maps
 from lrpdyn.figures.canvas.look import Look
 from lrpdyn.figures.canvas.words import About
 from lrpdyn.figures.drawings.filmstrip import draw_filmstrip
-from lrpdyn.figures.flags import Flags
+from lrpdyn.figures.run_data import Flags
 
 WORDS: dict[str, Any] = {"about": About(rule="zplus", question="best action"), "sample": 3}
 

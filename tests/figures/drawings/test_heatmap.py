@@ -12,10 +12,9 @@ from PIL import Image
 from lrpdyn.errors import ObservationError, UsageError
 from lrpdyn.figures.canvas import maps, style
 from lrpdyn.figures.canvas.look import Look
-from lrpdyn.figures.canvas.moved import Moved
 from lrpdyn.figures.canvas.words import About
 from lrpdyn.figures.drawings import heatmap
-from lrpdyn.figures.drawings.heatmap import draw_heatmap
+from lrpdyn.figures.drawings.heatmap import MOST_BARS, Moved, bars_figure, draw_heatmap
 
 WORDS: dict[str, Any] = {"steps": [10, 20], "about": About(rule="zplus", question="best action")}
 
@@ -206,3 +205,53 @@ def test_overlay_makes_colours_grey() -> None:
     pictures = np.random.default_rng(0).uniform(0, 1, (1, 2, 2, 3))
     both = maps.overlaid(pictures, np.zeros((1, 2, 2)), 1.0, "inferno")
     np.testing.assert_allclose(both[..., 0], both[..., 2])
+
+
+HEADER = ["Title", "rule", "question", "of some samples"]
+
+
+def _bars(dynamics: np.ndarray, chosen: list[int]) -> Figure:
+    moved = Moved(dynamics=dynamics, net_change=dynamics / 4, relative=dynamics * 2)
+    about = About(rule="epsilon", question="best action")
+    return bars_figure(np.ones(dynamics.shape), moved, chosen, HEADER, about, Look(dpi=80))
+
+
+def _lengths(figure: Figure) -> list[list[float]]:
+    return [
+        [bar.get_width() for bar in axes.patches if isinstance(bar, Rectangle)]
+        for axes in figure.axes
+        if axes.patches
+    ]
+
+
+def test_each_sample_has_a_panel_of_its_dynamics_and_its_net_change() -> None:
+    dynamics = np.array([[1.0, 3.0], [2.0, 0.5], [0.0, 4.0]])
+    figure = _bars(dynamics, [7, 8, 9])
+    np.testing.assert_allclose(_lengths(figure), np.hstack([dynamics, dynamics / 4]))
+    for sample in (7, 8, 9):
+        assert f"sample {sample}" in _words(figure)
+
+
+def test_all_panels_reach_to_the_largest_of_all() -> None:
+    figure = _bars(np.array([[1.0, 3.0], [8.0, 0.5]]), [0, 1])
+    assert [axes.get_xlim() for axes in figure.axes if axes.patches] == [(0, 8 * 1.02)] * 2
+    assert "largest 8" in _words(figure)
+
+
+def test_of_many_features_the_strongest_are_drawn_first() -> None:
+    dynamics = np.random.default_rng(0).permutation(np.arange(MOST_BARS + 6.0))[np.newaxis]
+    (found,) = _lengths(_bars(dynamics, [0]))
+    assert found[:MOST_BARS] == [float(value) for value in range(MOST_BARS + 5, 5, -1)]
+
+
+@pytest.mark.parametrize("odd", [np.nan, np.inf])
+def test_what_is_not_finite_has_no_bar_and_sets_no_scale(odd: float) -> None:
+    figure = _bars(np.array([[2.0, odd]]), [0])
+    np.testing.assert_allclose(_lengths(figure), [[2.0, 0.0, 0.5, 0.0]])
+    assert "largest 2" in _words(figure)
+
+
+def test_a_network_that_never_changed_has_a_scale_all_the_same() -> None:
+    figure = _bars(np.zeros((1, 3)), [0])
+    assert _lengths(figure) == [[0.0] * 6]
+    assert "largest 0" in _words(figure)

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
+from lrpdyn.api import Run
 from lrpdyn.figures.canvas import maps
 from lrpdyn.figures.canvas.words import About
-from lrpdyn.figures.drawings.raster import Mark, draw_raster, largest_of_neighbours
+from lrpdyn.figures.drawings.raster import Mark, draw_raster, largest_of_neighbours, raster_of
 
 ABOUT = About(rule="zplus", question="best action")
 
@@ -72,3 +73,11 @@ def test_what_is_not_finite_hides_nothing() -> None:
     np.testing.assert_array_equal(
         largest_of_neighbours(change, 2, 1), [[1.0, np.nan], [3.0, np.nan]]
     )
+
+
+def test_the_raster_is_the_table_of_transitions(of_images: Run) -> None:
+    change, ends, _, _ = raster_of(of_images, [3, 1])
+    for column, sample in enumerate((3, 1)):
+        rows = of_images.transitions[of_images.transitions["sample"] == sample]
+        np.testing.assert_array_equal(change[:, column], rows["change"])
+    assert ends == [(0, 16), (16, 32), (32, 48)]

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
+from lrpdyn.api import Run
 from lrpdyn.figures.canvas import maps
-from lrpdyn.figures.drawings.side_by_side import Side, draw_side_by_side
+from lrpdyn.figures.drawings.side_by_side import Side, draw_side_by_side, sides_of
 
 ENDS = np.array([10, 20, 30, 40])
 
@@ -62,3 +63,10 @@ def test_changes_are_over_the_median_of_their_run(saved: list[Figure]) -> None:
     np.testing.assert_allclose(drawn["B"].get_ydata(), np.array([2, 3, 12]) / 3)
     assert drawn["B"].get_xdata().tolist() == [20, 30, 40]
     assert drawn["_flagged"].get_xdata().tolist() == [40]
+
+
+def test_a_comparison_names_its_runs(of_images: Run) -> None:
+    sides, alike = sides_of([of_images, of_images], [0, 2])
+    assert sides[0].name.startswith("run, rule zplus; head policy")
+    assert sides[0].ends.tolist() == [16, 32, 48]
+    assert alike == "cosine of dynamics, median over samples: A-B 1.00"

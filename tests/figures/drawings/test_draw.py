@@ -14,12 +14,12 @@ from lrpdyn.errors import UsageError
 from lrpdyn.figures import kinds
 from lrpdyn.figures.canvas import maps
 from lrpdyn.figures.canvas.look import Look
-from lrpdyn.figures.from_run import (
+from lrpdyn.figures.drawings import (
     animation,
     channels,
-    comparison,
     distribution,
     raster,
+    side_by_side,
     trajectory,
 )
 from lrpdyn.figures.request import Request
@@ -83,7 +83,7 @@ def test_channels_are_those_of_the_sample_at_the_last_step_by_default(
 
 
 def test_a_comparison_shows_the_requested_samples(of_images: Run, saved: list[Figure]) -> None:
-    comparison.draw([of_images] * 2, Request(samples=[3], look=SMALL), Path("a.png"))
+    side_by_side.draw([of_images] * 2, Request(samples=[3], look=SMALL), Path("a.png"))
     summed = of_images.dynamics[3].astype(np.float64).sum(axis=0)
     _observation, one, other = pictures(saved[0])
     for values in (one, other):  # each over the largest of its own run

@@ -1,1 +1,0 @@
-"""The kinds of figures, one file each: what it shows of a run."""
