@@ -155,12 +155,12 @@ def change(step: StepMaps) -> Array:
 
 
 def scale_share(step: StepMaps) -> Array:
-    """Return the share of the change that is scale (`lrpdyn.dynamics.measures.scale_share`)."""
+    """Return the share of the change that is scale (`lrpdyn.dynamics.measures.scale_of_change`)."""
     return step.scale[0]
 
 
 def scale_factor(step: StepMaps) -> Array:
-    """Return by how much the map grew (`lrpdyn.dynamics.measures.scale_factor`)."""
+    """Return by how much the map grew (`lrpdyn.dynamics.measures.scale_of_change`)."""
     return step.scale[1]
 
 

@@ -222,8 +222,7 @@ def outline(maps: NDArray[np.floating], patches: int = 7) -> Floats:
     coarse: Floats = np.add.reduceat(np.add.reduceat(size, down, axis=1), right, axis=2)
     flat = coarse.reshape(len(coarse), -1)
     total = flat.sum(axis=1, keepdims=True)
-    found: Floats = np.where(total > 0, flat / np.where(total > 0, total, 1.0), np.nan)
-    return found
+    return np.where(total > 0, flat / np.where(total > 0, total, 1.0), np.nan)
 
 
 def mean_outline(outlines: Floats) -> Floats:
@@ -231,5 +230,5 @@ def mean_outline(outlines: Floats) -> Floats:
     there = ~np.isnan(outlines).any(axis=1)
     if not there.any():
         return np.full(outlines.shape[1], np.nan)
-    mean: Floats = outlines[there].mean(axis=0)
-    return mean
+    found: Floats = outlines[there].mean(axis=0)
+    return found

@@ -101,8 +101,7 @@ class PairedSums:
 
     def _read(self, name: str, shelf: int, piece: slice) -> Array:
         place = _place(name, shelf)
-        found: Array = self._shelf.read(piece, [place])[place]
-        return found
+        return self._shelf.read(piece, [place])[place]
 
     def _new(self) -> int:
         for name, shape in self._rows.items():

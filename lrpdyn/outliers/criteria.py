@@ -58,8 +58,7 @@ def far_above_usual(
         return np.zeros(values.shape, dtype=bool)
     far = fences(known).far
     bound = max(least, times * float(np.median(known)), of_few if far is None else far)
-    found: Truths = values > bound
-    return found
+    return values > bound
 
 
 @dataclass(frozen=True)
@@ -115,8 +114,7 @@ class Criteria:
         size = np.abs(self.steps.score)
         known = size[np.isfinite(size)]
         usual = float(np.median(known)) if known.size else 0.0
-        found: Truths = size < NEAR_ZERO * usual
-        return found
+        return size < NEAR_ZERO * usual
 
     @cached_property
     def unstable(self) -> Truths:
@@ -162,8 +160,7 @@ class Criteria:
         """The share of units that are usually dead, (A,)."""
         dead = self.steps.dead
         known = np.isfinite(dead).any(axis=0)
-        usual: Floats = np.nanmedian(np.where(known, dead, 0.0), axis=0) if dead.size else dead[0]
-        return usual
+        return np.nanmedian(np.where(known, dead, 0.0), axis=0) if dead.size else dead[0]
 
     @cached_property
     def dead(self) -> Truths:
