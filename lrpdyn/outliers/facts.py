@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lrpdyn.dynamics.totals import Sums
 from lrpdyn.files.streamed import Samples
 
 Floats = NDArray[np.float64]
@@ -19,23 +20,6 @@ Evidence = dict[tuple[int, str], dict[str, Any]]
 
 #: Stands for evidence whose checkpoint is gone.
 UNAVAILABLE = "unavailable"
-
-
-@dataclass(frozen=True)
-class Question:
-    """What was asked, as far as the causes depend on it.
-
-    `gives_only_support` is whether the rule of the last layer shares a score among what speaks for it
-    alone, `target` the target policy.
-    """
-
-    gives_only_support: bool
-    target: str
-
-    @property
-    def follows_preference(self) -> bool:
-        """Tell whether the explained unit changes with the preferred one."""
-        return self.target == "argmax"
 
 
 @dataclass(frozen=True)
@@ -99,39 +83,28 @@ class Changes:
     left_out: Truths
 
 
-@dataclass(frozen=True)
-class PixelsOfSample:
-    """What is known of the pixels of one sample, (H, W) or (F,).
-
-    `path` is Dynamics; `largest` is the largest of a pixel's differences and `largest_at` the
-    transition in which it was.
-    """
-
-    path: Floats
-    largest: Floats
-    largest_at: Integers
-
-
-@dataclass(frozen=True)
-class Pixels:
-    """What is known of each pixel of each sample, too many for memory.
-
-    `relative` is Dynamics over sum |R_i|, (N, H, W) or (N, F), read a few samples at a time;
-    `of_sample` gives the rest of a sample that a listed pixel lies in.
-    """
-
-    relative: Samples
-    of_sample: Callable[[int], PixelsOfSample]
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RunFacts:
-    """All of a run that its outlier report is made from."""
+    """All of a run that its outlier report is made from.
 
-    question: Question
+    Attributes
+    ----------
+    gives_only_support
+        Whether the rule of the last layer shares a score among what speaks for it alone.
+    follows_preference
+        Whether the explained unit changes with the preferred one.
+    relative
+        Dynamics over sum |R_i|, (N, H, W) or (N, F), read a few samples at a time.
+    sums
+        Gives the sums over all steps of some samples.
+    """
+
+    gives_only_support: bool
+    follows_preference: bool
     steps: Steps
     changes: Changes
-    pixels: Pixels
+    relative: Samples
+    sums: Callable[[slice], Sums]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -33,7 +33,7 @@ def wanted(
     samples = changes.change.shape[1]
     chosen: dict[int, dict[int, None]] = {}
     flips: dict[int, dict[int, None]] = {}
-    flipped = known.flips & known.facts.question.follows_preference
+    flipped = known.flips & known.facts.follows_preference
     for kind, width in (("cells", samples), ("steps", 1)):
         beyond = by_kind[kind].is_mild.ravel()
         for place in strongest[kind]:

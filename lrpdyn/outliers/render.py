@@ -10,7 +10,6 @@ from typing import Any
 
 from lrpdyn.files.text import printable
 from lrpdyn.outliers.causes import meaning_of
-from lrpdyn.outliers.render_context import context
 
 KINDS = ("steps", "samples", "pixels", "cells")
 SEVERITIES = ("none", "mild", "far")
@@ -18,6 +17,7 @@ WHERE = ("step", "from_step", "to_step", "sample", "row", "column")
 COLUMNS = ("kind", "rank", *WHERE, "value", "fence_mild", "fence_far", "severity", "causes", "tail",
            "form", "evidence")  # fmt: skip
 Report = Mapping[str, Any]
+_Draw = Callable[[list[list[str]]], list[str]]
 #: So many of a kind are shown where fewer, or none, lie beyond a fence.
 _SHOWN = 3
 #: Positive values that a fence needs, as `lrpdyn.outliers.fences.fences` has it; that module loads NumPy.
@@ -101,7 +101,7 @@ def _readable(
     report: Report,
     kinds: Sequence[str],
     top: int,
-    draw: Callable[[list[list[str]]], list[str]],
+    draw: _Draw,
     heading: str,
 ) -> str:
     lines = _pathologies(report, top, draw, heading)
@@ -119,9 +119,7 @@ def _readable(
     return "\n".join([*lines, *_advice(report, shown, draw, heading)]).rstrip("\n")
 
 
-def _pathologies(
-    report: Report, top: int, draw: Callable[[list[list[str]]], list[str]], heading: str
-) -> list[str]:
+def _pathologies(report: Report, top: int, draw: _Draw, heading: str) -> list[str]:
     """Return the lines on what is wrong by itself, one row for all samples of a step and cause."""
     total = report["totals"]["pathologies"]["values"]
     if not total:
@@ -169,7 +167,7 @@ def shifts_in_words(report: Report) -> list[str]:
 def _advice(
     report: Report,
     shown: Sequence[Mapping[str, Any]],
-    draw: Callable[[list[list[str]]], list[str]],
+    draw: _Draw,
     heading: str,
 ) -> list[str]:
     """Return what to do next, by cause, for the causes that are shown."""
@@ -182,6 +180,96 @@ def _advice(
     if not chosen:
         return []
     return [f"{heading}what to do next", "", *draw([["cause", "meaning and advice"], *chosen])]
+
+
+def context(report: Mapping[str, Any], draw: _Draw, heading: str) -> list[str]:
+    """Return the lines on phases, regions, agreement and curve, as far as the report has them."""
+    return [
+        *_phases(report.get("phases"), heading),
+        *_regions(report.get("regions"), draw, heading),
+        *_agreement(report.get("agreement"), heading),
+        *_curve(report.get("curve"), draw, heading),
+    ]
+
+
+def _phases(phases: Mapping[str, Any] | None, heading: str) -> list[str]:
+    if phases is None:
+        return []
+    begin = f"{heading}phases of {phases['of']}: "
+    if not phases["borders"]:
+        return [f"{begin}none told; {phases['why']}", ""]
+    borders = ", ".join(
+        f"{border['step']:,} ({100 * border['sure']:.0f} % sure)" for border in phases["borders"]
+    )
+    share = f"{100 * phases['explained']:.0f} % of the variation"
+    return [f"{begin}a new one begins at {borders}; they describe {share}", ""]
+
+
+def _regions(regions: Mapping[str, Any] | None, draw: _Draw, heading: str) -> list[str]:
+    if regions is None:
+        return []
+    steps = regions["steps"]
+    chosen = sorted({0, len(steps) // 2, len(steps) - 1}) if steps else []
+    head = ["region", *(f"at {steps[i]:,}" for i in chosen), "agreement over steps"]
+    rows = [
+        [
+            name,
+            *(
+                f"{_number(regions['share'][r][i], '.1%')}, {_number(regions['effect'][r][i], '.3g')}"
+                for i in chosen
+            ),
+            _number(regions["agreement"][r], "+.2f"),
+        ]
+        for r, name in enumerate(regions["names"])
+    ]
+    over = _number(regions["agreement_over_regions"], "+.2f")
+    return [
+        f"{heading}regions: share of sum|R|, effect of painting over (means over samples)",
+        "",
+        *draw([head, *rows]),
+        f"  rank agreement of shares under {regions['rule']} with effects, over regions, median over "
+        f"steps: {over}",
+        "",
+    ]
+
+
+def _agreement(agreement: Mapping[str, Any] | None, heading: str) -> list[str]:
+    """Return how well relevance ranks patches as painting them over does."""
+    if agreement is None:
+        return []
+    parts = [
+        f"step {one['step']:,}: {_number(one['rule'], '+.2f')} "
+        f"(gradient x input {_number(one['gradient'], '+.2f')})"
+        for one in agreement["steps"]
+    ]
+    return [
+        f"{heading}agreement of {agreement['rule']} with painting patches over: {'; '.join(parts)}",
+        "",
+    ]
+
+
+def _curve(curve: Mapping[str, Any] | None, draw: _Draw, heading: str) -> list[str]:
+    if curve is None:
+        return []
+    rows = [
+        [
+            one["series"],
+            _number(one["rank_correlation"], "+.2f"),
+            "too few steps" if one["p"] is None else f"{one['p']:.2g}",
+            str(one["steps"]),
+        ]
+        for one in curve["series"]
+    ]
+    return [
+        f"{heading}beside {curve['source']} (p: share of circular shifts that do as well)",
+        "",
+        *draw([["series", "rank correlation", "p", "steps"], *rows]),
+        "",
+    ]
+
+
+def _number(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)
 
 
 def summary(report: Report, kind: str) -> str:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from lrpdyn.outliers.facts import Pixels, RunFacts
+from lrpdyn.outliers.facts import RunFacts
 from tests.outliers.made_up import (
     calm_run,
     everywhere,
@@ -39,12 +39,12 @@ def test_a_long_way_is_also_told_per_unit_of_step(calm: RunFacts) -> None:
 
 
 def test_pixels_have_the_causes_of_their_largest_transition(calm: RunFacts) -> None:
-    relative, of_third = calm.pixels.relative.copy(), calm.pixels.of_sample(3)
-    relative[3, 1, 0], of_third.largest[1, 0], of_third.largest_at[1, 0] = 1.9, 0.8, 20
+    relative, third = calm.relative.copy(), calm.sums(slice(3, 4))
+    relative[3, 1, 0], third.largest[0, 1, 0], third.largest_at[0, 1, 0] = 1.9, 0.8, 20
     argmax = calm.steps.argmax.copy()
     argmax[21:, 3] = 2
-    pixels = Pixels(relative, lambda n: of_third if n == 3 else calm.pixels.of_sample(n))
-    report = report_on(replace(with_steps(calm, argmax=argmax), pixels=pixels))
+    facts = replace(calm, relative=relative, sums=lambda n: third if n.start == 3 else calm.sums(n))
+    report = report_on(with_steps(facts, argmax=argmax))
     strongest = report["pixels"][0]
     assert strongest["where"] == {"sample": 3, "row": 1, "column": 0}
     assert evidence(strongest, "action_flip") == ("80 % of its path is 2,000 -> 2,100: unit 0 -> 2")

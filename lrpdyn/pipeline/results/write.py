@@ -24,10 +24,10 @@ from lrpdyn.figures.kinds import draw
 from lrpdyn.files.atomic import save_json, save_together, whole_file
 from lrpdyn.files.streamed import opened
 from lrpdyn.observations.regions import Regions
+from lrpdyn.outliers.causes import WEAK_SUPPORT
 from lrpdyn.outliers.criteria import vanished
 from lrpdyn.outliers.facts import RunFacts, Steps
 from lrpdyn.outliers.render import KINDS, as_csv
-from lrpdyn.outliers.support import WEAK_SUPPORT
 from lrpdyn.pipeline.results.run_facts import prediction_changes, run_facts
 from lrpdyn.pipeline.results.table_rows import (
     metric_columns,
