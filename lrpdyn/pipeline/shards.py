@@ -160,7 +160,7 @@ def check_shard(shard: ExplainedShard, storage: Storage, shape: tuple[int, ...])
     journal, missing = shard.path / JOURNAL, {c.step for c in shard.checkpoints}
     missing -= shard.reasons.keys()
     records = Records(1)
-    row = records.extend(1)
+    row = records.extend()
     for facts in read_journal(shard.path):
         try:
             records.put_facts(row, facts)
