@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,7 +21,6 @@ from lrpdyn.errors import ArchitectureError, CheckpointError
 from lrpdyn.explain.explanation import Question, chosen_samples, explain
 from lrpdyn.explain.loaded import LoadedNetwork, load_if_there
 from lrpdyn.explain.model import Model
-from lrpdyn.files.npy import map_npy
 from lrpdyn.files.streamed import Samples
 from lrpdyn.observations.checked_samples import checked_samples, evenly_spaced
 from lrpdyn.outliers.facts import UNAVAILABLE, Evidence, RunFacts, Wanted
@@ -193,13 +191,3 @@ def _of_step(found: Trace | None, samples: Sequence[int], place: int, usual: flo
         (place, "unstable_denominator"): {"samples": unstable},
         (place, "conservation_failure"): {"samples": lost},
     }
-
-
-def stored_maps(path: Callable[[int], Path]) -> Maps:
-    """Return a reader of stored relevance by step and samples."""
-
-    def read(step: int, samples: Sequence[int]) -> NDArray[np.float32]:
-        # Mapped for as long as it takes to copy: of thousands of samples few are read.
-        return np.array(map_npy(path(step))[list(samples)])
-
-    return read

@@ -9,7 +9,7 @@ import torch
 
 from lrpdyn.explain.targets import parse_target
 from lrpdyn.pipeline.results.run_facts import prediction_changes, run_facts
-from tests.pipeline.results.test_write import facts_of
+from tests.pipeline.results.test_finish import facts_of
 from tests.pipeline.test_compute import Vectors
 from tests.pipeline.test_merge import spoil
 from tests.pipeline.test_steps import explained, stored
