@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import replace
 from importlib.util import find_spec
@@ -124,15 +124,15 @@ class _Followed:
     def __init__(
         self, job: Job, question: Question, hands: Hands, manifest: Mapping[str, Any]
     ) -> None:
-        self._question, self._hands, self._manifest = question, hands, manifest
+        self._question, self._manifest = question, manifest
+        threads = processes(job.options.workers, job.model.device.type)
+        self._begin: Callable[[Job], Steps] = lambda job: Steps(
+            job, question, hands, threads, Times()
+        )
         self._steps = self._begin(job)
         self._last_new = time.monotonic()
         self._next_writing = 0.0
         self._written = 0
-
-    def _begin(self, job: Job) -> Steps:
-        threads = processes(job.options.workers, job.model.device.type)
-        return Steps(job, self._question, self._hands, threads, Times())
 
     def close(self) -> None:
         self._steps.dynamics.close()
@@ -159,13 +159,12 @@ class _Followed:
         self.stop_if_terminated(job)
         new = len(self._steps.records) - before
         if new:
-            _say(
-                f"step {self._steps.records.steps[-1]:,}: {len(series)} checkpoints",
-                job.options.quiet,
-            )
-        due = time.monotonic() >= self._next_writing
-        if due and len(self._steps.records) > self._written and self._enough():
-            started = time.monotonic()
+            newest = self._steps.records.steps[-1]
+            _say(f"step {newest:,}: {len(series)} checkpoints", job.options.quiet)
+        started = time.monotonic()
+        unwritten = len(self._steps.records) > self._written
+        enough = len(self._steps.records.finite_steps) > 1
+        if started >= self._next_writing and unwritten and enough:
             self._write(job)
             ended = time.monotonic()
             self._next_writing = ended + SHARE * (ended - started)
@@ -173,17 +172,13 @@ class _Followed:
             # What came while results were written was not read yet.
             self._last_new = time.monotonic()
 
-    def _enough(self) -> bool:
-        return len(self._steps.records.finite_steps) > 1
-
     def _write(self, job: Job) -> None:
         records = self._steps.records
         # What SIGINT left unexplained may lie between: copies such as best come with their own step.
         steps = set(records.steps)
         taken = tuple(c for c in job.listing.checkpoints if c.step in steps)
         explained = replace(job, listing=replace(job.listing, checkpoints=taken))
-        finish(explained, self._question, self._manifest, records,
-               self._steps.dynamics, Times())  # fmt: skip
+        finish(explained, self._question, self._manifest, records, self._steps.dynamics, Times())
         shown = job.storage.keep == "relevance"
         if shown and all(find_spec(package) for package in _OF_THE_PAGE):
             from lrpdyn.page.report import write_report
@@ -223,11 +218,8 @@ class _Followed:
             if entry.reason == WRITTEN and entry.path.suffix in suffixes()
         ]
         if late:
-            more = f" and {len(late) - 3} more" if len(late) > 3 else ""
-            _say(
-                f"not explained: {', '.join(late[:3])}{more}; the same command goes on",
-                job.options.quiet,
-            )
+            names = ", ".join(late[:3]) + (f" and {len(late) - 3} more" if len(late) > 3 else "")
+            _say(f"not explained: {names}; the same command goes on", job.options.quiet)
 
 
 def _prepared(watch: Watch, options: Options, observations: Any) -> tuple[Job, dict[str, Any]]:

@@ -64,13 +64,7 @@ class ExplainedShard:
     @property
     def name(self) -> str:
         """As ``--shard`` takes it."""
-        name: str = self.manifest["shard"]["name"]
-        return name
-
-    @property
-    def fixed(self) -> Path:
-        """The file of the inputs that are fixed."""
-        return self.path / FOLDER / FIXED_INPUTS
+        return str(self.manifest["shard"]["name"])
 
 
 def save_shard(
@@ -79,26 +73,13 @@ def save_shard(
     """Write what the merge needs, and last the manifest, which is returned."""
     folder, listing = job.folder / FOLDER, job.listing
     save_fixed_inputs(folder / FIXED_INPUTS, job.model.fixed_inputs)
-    save_json(
-        folder / _SUMMARY,
-        {
-            "count": len(listing.checkpoints),
-            "description": description.as_dict(),
-            "same": listing.same,
-            "left_out": [asdict(entry) | {"path": str(entry.path)} for entry in listing.bad],
-        },
-    )
+    left_out = [asdict(entry) | {"path": str(entry.path)} for entry in listing.bad]
+    summary = {"count": len(listing.checkpoints), "description": description.as_dict(),
+               "same": listing.same, "left_out": left_out}  # fmt: skip
+    save_json(folder / _SUMMARY, summary)
     explained = zip(manifest["checkpoints"], records.entries(), strict=True)
     entries = [entry | {name: found[name] for name in _ENTRY} for entry, found in explained]
     return finish_manifest(job.folder, {**manifest, "checkpoints": entries})
-
-
-def _checkpoint(entry: Mapping[str, Any], weights: str) -> Checkpoint:
-    """Return the checkpoint of an entry of a manifest, as far as reading it again needs."""
-    return Checkpoint(
-        step=entry["step"], path=as_path(entry["path"]), format=entry["format"], step_source="",
-        header=Header({}), weights=weights,
-    )  # fmt: skip
 
 
 def open_shard(path: Path) -> ExplainedShard:
@@ -133,7 +114,18 @@ def open_shard(path: Path) -> ExplainedShard:
         return ExplainedShard(
             path=path,
             manifest=manifest,
-            checkpoints=tuple(_checkpoint(entry, weights) for entry in entries),
+            # As far as reading them again needs.
+            checkpoints=tuple(
+                Checkpoint(
+                    step=entry["step"],
+                    path=as_path(entry["path"]),
+                    format=entry["format"],
+                    step_source="",
+                    header=Header({}),
+                    weights=weights,
+                )
+                for entry in entries
+            ),
             begin=entries[0]["index"],
             count=found["count"],
             description=Description.from_dict(found["description"]),
