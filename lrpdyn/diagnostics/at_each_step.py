@@ -12,15 +12,8 @@ from torch import nn
 from lrpdyn.checkpoints.model import Checkpoint
 from lrpdyn.diagnostics.dead_units import Activity, dead_units
 from lrpdyn.diagnostics.occlusion import region_effects
-from lrpdyn.diagnostics.weight_change import (
-    Weights,
-    advance,
-    copied,
-    layers_with_weights,
-    lengths,
-    not_finite,
-)
-from lrpdyn.explain.loaded import LoadedNetwork, load_if_there
+from lrpdyn.diagnostics.weight_change import WeightHistory
+from lrpdyn.explain.loaded import LoadedNetwork
 from lrpdyn.explain.model import Model
 from lrpdyn.files.streamed import Samples
 from lrpdyn.lrp.canonical.layers import Weighted
@@ -41,47 +34,6 @@ def layer_names(model: Model) -> dict[str, str]:
         owned = (owners[id(tensor)] for tensor in sources if id(tensor) in owners)
         found[name] = next(owned, name)
     return found
-
-
-class WeightHistory:
-    """The weights of the checkpoint before the one that is loaded."""
-
-    def __init__(self, model: Model, *, trust: bool) -> None:
-        self._model, self._trust = model, trust
-        self._loaded = layers_with_weights(model.network, model.path)
-        self._step: int | None = None
-        self._weights: Weights | None = None
-        self._lengths: dict[str, float] = {}
-
-    def set_before(self, before: Checkpoint | None) -> None:
-        """Keep the weights of `before`; they are loaded where another run explained it."""
-        if before is None:
-            self._step = self._weights = None
-        elif before.step != self._step:
-            self._step, self._weights = before.step, None
-            if load_if_there(self._model, before, trust=self._trust) is None:
-                return  # what it would tell is unavailable
-            self._weights, self._lengths = copied(self._loaded), lengths(self._loaded)
-
-    def advance(self, loaded: LoadedNetwork) -> tuple[dict[str, Any], list[str]]:
-        """Compare the loaded weights with those before; these are the ones before from now on.
-
-        Returns
-        -------
-        dict
-            ``from_step``, None at the first; ``change`` by layer, ||difference|| / ||before||, None
-            where the checkpoint before is gone.
-        list
-            The layers whose loaded weights are not finite.
-        """
-        loaded.check()
-        change, before = None, self._step
-        if self._weights is None:
-            self._weights = copied(self._loaded)
-        else:
-            change = advance(self._weights, self._loaded, self._lengths)
-        self._step, self._lengths = loaded.step, lengths(self._loaded)
-        return {"from_step": before, "change": change}, not_finite(self._lengths)
 
 
 class StepEvidence:

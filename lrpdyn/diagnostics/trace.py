@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 import torch
@@ -85,12 +86,8 @@ def trace(loaded: LoadedNetwork, observations: NDArray[np.float32], question: Qu
         done = explain(loaded.explained, model.plan, x, rows, keep=True).layers
         layers = list(done)[::-1]
         rules = [done[layer].rule.text for layer in layers]
-        parts.append(
-            [
-                torch.stack([of(done[layer]) for layer in layers])
-                for of in (_came, _went, _kept, small_share)
-            ]
-        )
+        of_layers = zip(*(_numbers(done[layer]) for layer in layers), strict=True)
+        parts.append([torch.stack(numbers) for numbers in of_layers])
     came, went, kept, small = (
         torch.cat(column, dim=1).double().numpy() for column in zip(*parts, strict=True)
     )
@@ -100,38 +97,23 @@ def trace(loaded: LoadedNetwork, observations: NDArray[np.float32], question: Qu
     )  # fmt: skip
 
 
-def _came(done: Propagated) -> Tensor:
-    return _size(done.relevance_output)
-
-
-def _went(done: Propagated) -> Tensor:
-    return torch.stack([_size(share) for share in done.relevance_inputs]).sum(dim=0)
-
-
-def _size(relevance: Tensor) -> Tensor:
-    return relevance.cpu().double().abs().flatten(1).sum(dim=1)
-
-
-def _kept(done: Propagated) -> Tensor:
-    came = done.relevance_output.cpu().double().flatten(1).sum(dim=1)
-    went = sum(share.cpu().double().flatten(1).sum(dim=1) for share in done.relevance_inputs)
-    assert isinstance(went, Tensor)
-    return torch.where(came != 0, went / torch.where(came != 0, came, 1.0), torch.nan)
-
-
-def small_share(done: Propagated) -> Tensor:
-    """Return the share of a layer's |R| that is divided by next to nothing, (N,)."""
-    found = denominators(done)
-    size = done.relevance_output.cpu().double().abs().flatten(1)
-    if found is None:
-        return torch.full_like(size[:, 0], torch.nan)
-    outputs = done.call.output.cpu().double()
+def _numbers(done: Propagated) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return `came`, `went`, `kept` and `small` of a layer, (N,) each."""
+    output = done.relevance_output.cpu().double().flatten(1)
+    inputs = (share.cpu().double().flatten(1) for share in done.relevance_inputs)
+    sizes, shares = output.abs(), [(one.abs().sum(dim=1), one.sum(dim=1)) for one in inputs]
+    came, total = sizes.sum(dim=1), output.sum(dim=1)
+    went = torch.stack([size for size, _ in shares]).sum(dim=0)
+    kept = reduce(torch.add, (share for _, share in shares))
+    kept = torch.where(total != 0, kept / torch.where(total != 0, total, 1.0), torch.nan)
+    divides = denominators(done)
+    if divides is None:
+        return came, went, kept, torch.full_like(came, torch.nan)
     # Over all samples: of a layer with one output a sample's own mean says nothing.
-    usual = outputs.square().mean().sqrt()
-    divisor = found.cpu().double().abs().flatten(1)
-    small = (divisor < SMALL * usual) & (size > CARRIED * divisor)
-    total = size.sum(dim=1)
-    return (size * small).sum(dim=1) / torch.where(total > 0, total, 1.0)
+    usual = done.call.output.cpu().double().square().mean().sqrt()
+    divisor = divides.cpu().double().abs().flatten(1)
+    small = (divisor < SMALL * usual) & (sizes > CARRIED * divisor)
+    return came, went, kept, (sizes * small).sum(dim=1) / torch.where(came > 0, came, 1.0)
 
 
 def denominators(done: Propagated) -> Tensor | None:

@@ -24,26 +24,10 @@ UNAVAILABLE = "unavailable"
 
 @dataclass(frozen=True)
 class Steps:
-    """S steps of N samples.
+    """S steps of N samples, as `lrpdyn.dynamics.step_table.Records` has them; NaN where unknown.
 
-    Attributes
-    ----------
-    step
-        (S,), rising.
-    score, relevance_sum, relevance_l1
-        (S, N); NaN where not finite.
-    support
-        (S, N): sum of the positive contributions to the last layer over |score|; NaN where unknown.
-    argmax
-        (S, N); -1 where not finite.
-    finite
-        (S,).
-    broken
-        For each step, where NaN or infinity is: names of layers, "outputs", "relevance"; else empty.
-    weight_layers, weight_change
-        L names and (S, L): ||difference to the checkpoint before|| / ||before||; NaN where unknown.
-    activity_layers, dead
-        A names and (S, A): share of the units that no sample moves; NaN where unknown.
+    `support` (S, N) is the sum of the positive contributions to the last layer over |score|. L names
+    of layers with `weight_change` (S, L), A with `dead` (S, A), the share of units no sample moves.
     """
 
     step: Integers
@@ -62,17 +46,10 @@ class Steps:
 
 @dataclass(frozen=True)
 class Changes:
-    """T transitions of N samples.
+    """T transitions of N samples, which lead from the places `before` (T,) to `after` in `Steps`.
 
-    Attributes
-    ----------
-    before, after
-        (T,): the places in `Steps` that a transition leads from and to.
-    change, scale_share, scale_factor
-        (T, N); the share is NaN where nothing changed. The factor is that of the map along the
-        direction common to both, negative where it turned round.
-    left_out
-        (T,): whether a checkpoint in between could not be used.
+    (T, N) in the same order as in `lrpdyn.dynamics.step_table.Records`; `left_out` (T,) says whether a
+    checkpoint in between could not be used.
     """
 
     before: Integers

@@ -87,7 +87,7 @@ def build_report(outliers: Outliers, evidence: Evidence) -> dict[str, Any]:
     for found, place in zip(*listed["cells"], strict=True):
         found["causes"] = causes.of_cell(*divmod(place, samples))
     for found, place in zip(*listed["samples"], strict=True):
-        found["causes"] = causes.of_transitions(place)
+        found["causes"] = causes.of_many((slice(None), place), "transitions")
     _of_pixels(outliers.facts, causes, *listed["pixels"])
     _per_unit(known, outliers)
     shifts = _of_steps(outliers.facts, causes, populations["steps"].values, *listed["steps"])
@@ -140,7 +140,7 @@ def _of_steps(
     """Fill in causes and form of the steps; return the shifts as they stand in the report."""
     shifts = find_shifts(typical)
     for one, place in zip(found, places, strict=True):
-        one["causes"] = causes.of_samples(place)
+        one["causes"] = causes.of_many((place, slice(None)), "samples")
         beyond = one["fence_mild"]
         one["form"] = None if beyond is None else form(typical, shifts, place, beyond)
     return [
