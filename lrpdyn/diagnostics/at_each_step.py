@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from torch import nn
@@ -51,6 +49,8 @@ class StepEvidence:
         self._history = WeightHistory(model, trust=trust)
         self._names = layer_names(model)
         self._activity = Activity(model.explained)
+        #: Explain all observations within: their forward passes then need not be made again.
+        self.watching = self._activity.watching
 
     def key(self, before: Checkpoint | None) -> list[Any]:
         """Return what the evidence of a step depends on besides the question of the run."""
@@ -61,12 +61,6 @@ class StepEvidence:
         """Call this before the weights of the step are loaded, with the checkpoint before it."""
         self._history.set_before(before)
         self._activity.forget()
-
-    @contextmanager
-    def watching(self) -> Iterator[None]:
-        """Explain all observations within, whose forward passes then need not be made again."""
-        with self._activity.watching():
-            yield
 
     def gather(self, loaded: LoadedNetwork, before: Checkpoint | None) -> dict[str, Any]:
         """Return the evidence of a step.

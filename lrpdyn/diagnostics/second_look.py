@@ -6,7 +6,7 @@ Of more than 64 samples, those of the checks are explained, and those that are o
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -34,10 +34,11 @@ LEAST_UNSTABLE, TIMES_USUAL = 0.1, 10.0
 AGREEMENT_SAMPLES = 16
 
 
+@dataclass(frozen=True, kw_only=True)
 class SecondLook:
     """Gathers evidence by layer of the steps that a report asks about.
 
-    Parameters
+    Attributes
     ----------
     checkpoints, targets
         The checkpoints by step; what returns the units (N,) that were explained at a step.
@@ -45,22 +46,18 @@ class SecondLook:
         Reads the stored relevance of some samples of a step.
     """
 
-    def __init__(
-        self,
-        model: Model,
-        observations: Samples,
-        question: Question,
-        normalisation: str,
-        checkpoints: Mapping[int, Checkpoint],
-        targets: Callable[[int], NDArray[np.int64]],
-        maps: Maps,
-        *,
-        trust: bool,
-    ) -> None:
-        self._model, self._observations, self._question = model, observations, question
-        self._normalisation, self._trust = normalisation, trust
-        self._checkpoints, self._targets, self._maps = checkpoints, targets, maps
-        self._checked = checked_samples(len(observations))
+    model: Model
+    observations: Samples
+    question: Question
+    normalisation: str
+    checkpoints: Mapping[int, Checkpoint]
+    targets: Callable[[int], NDArray[np.int64]]
+    maps: Maps
+    trust: bool
+
+    @property
+    def _checked(self) -> list[int]:
+        return checked_samples(len(self.observations))
 
     def works(self, wanted: Wanted, facts: RunFacts) -> list[Callable[[], Any]]:
         """Return what has to be done for the evidence of `wanted`, in any order; it gives plain data."""
@@ -92,7 +89,7 @@ class SecondLook:
 
     def _places(self, wanted: Wanted) -> list[int]:
         """Return the places that are traced; stock rules leave nothing to trace."""
-        if self._model.composite.exact_rule is not None:
+        if self.model.composite.exact_rule is not None:
             return []
         return list(dict.fromkeys((*wanted.places, *wanted.usual)))
 
@@ -104,18 +101,18 @@ class SecondLook:
         loaded = self._load(step)
         if loaded is None:
             return None
-        samples = evenly_spaced(len(self._observations), AGREEMENT_SAMPLES)
-        part, shown, asked = self._chosen(loaded, self._targets(step), samples)
-        return {"step": step, **agreement(part, shown, self._maps(step, samples), fill, asked)}
+        samples = evenly_spaced(len(self.observations), AGREEMENT_SAMPLES)
+        part, shown, asked = self._chosen(loaded, self.targets(step), samples)
+        return {"step": step, **agreement(part, shown, self.maps(step, samples), fill, asked)}
 
     def _load(self, step: int) -> LoadedNetwork | None:
-        return load_if_there(self._model, self._checkpoints[step], trust=self._trust)
+        return load_if_there(self.model, self.checkpoints[step], trust=self.trust)
 
     def _chosen(
         self, loaded: LoadedNetwork, targets: NDArray[np.int64], samples: Sequence[int]
     ) -> tuple[LoadedNetwork, NDArray[np.float32], Question]:
-        question = replace(self._question, targets=targets)
-        return chosen_samples(loaded, self._observations, question, samples)
+        question = replace(self.question, targets=targets)
+        return chosen_samples(loaded, self.observations, question, samples)
 
     def _traced(self, outliers: Sequence[int]) -> list[int]:
         """Return the samples that are traced: those of the checks, and outliers."""
@@ -126,7 +123,7 @@ class SecondLook:
         if loaded is None:
             return None
         samples = self._traced(outliers)
-        found = trace(*self._chosen(loaded, self._targets(step), samples))
+        found = trace(*self._chosen(loaded, self.targets(step), samples))
         if len(samples) > AT_ONCE:  # what few leave behind is used again for the next step
             give_back()
         return found
@@ -138,13 +135,13 @@ class SecondLook:
         loaded = self._load(after)
         if loaded is None:
             return dict.fromkeys(samples, UNAVAILABLE)
-        kept = explain(*self._chosen(loaded, self._targets(before), samples))
+        kept = explain(*self._chosen(loaded, self.targets(before), samples))
         try:
-            stored = self._maps(before, samples), self._maps(after, samples)
+            stored = self.maps(before, samples), self.maps(after, samples)
         except (CheckpointError, ArchitectureError, OSError):
             return dict.fromkeys(samples, UNAVAILABLE)  # not kept, and their checkpoint is gone
         one, two, fixed = (
-            rows(normalise(maps, self._normalisation)) for maps in (*stored, kept.relevance)
+            rows(normalise(maps, self.normalisation)) for maps in (*stored, kept.relevance)
         )
         change, without = np.abs(two - one).sum(axis=1), np.abs(fixed - one).sum(axis=1)
         return {

@@ -131,22 +131,16 @@ def save_together(
             digests[path].update(data)
             files[path].write(data)  # np.save would lose the number of the error on a full disk
 
+        descr = np.lib.format.dtype_to_descr(kind)
         for path, shape in shapes.items():
-            write(path, _header(kind, shape))
+            said, header = {"descr": descr, "fortran_order": False, "shape": shape}, io.BytesIO()
+            np.lib.format.write_array_header_1_0(header, said)
+            write(path, header.getvalue())
         for side_by_side in parts:
             for path, part in side_by_side.items():
                 flat = np.ascontiguousarray(part, dtype=kind).reshape(-1)
                 write(path, flat.view(np.uint8).data)
     return {path: digest.hexdigest() for path, digest in digests.items()}
-
-
-def _header(kind: np.dtype[Any], shape: tuple[int, ...]) -> bytes:
-    described = {
-        "descr": np.lib.format.dtype_to_descr(kind), "fortran_order": False, "shape": shape,
-    }  # fmt: skip
-    header = io.BytesIO()
-    np.lib.format.write_array_header_1_0(header, described)
-    return header.getvalue()
 
 
 def save_json(path: Path, value: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import partial
 from math import prod
@@ -11,17 +12,23 @@ import numpy as np
 
 from lrpdyn.dynamics.measures import pixels
 from lrpdyn.dynamics.totals import Sums
+from lrpdyn.observations.checked_samples import MOST_CHECKED, evenly_spaced
 from lrpdyn.outliers.causes import CAUSES
-from lrpdyn.outliers.criteria import Criteria
+from lrpdyn.outliers.criteria import Criteria, far_above_usual
 from lrpdyn.outliers.entry_causes import EntryCauses, named, pathologies
 from lrpdyn.outliers.facts import Evidence, Floats, RunFacts, Wanted
 from lrpdyn.outliers.fences.population import LISTED, Population, entries, population, totals
 from lrpdyn.outliers.fences.shifts import find_shifts, form
-from lrpdyn.outliers.recheck import wanted
 from lrpdyn.outliers.render import place as place_in_words
 
 #: Transitions whose lengths differ by more than this factor are also compared per unit of step.
 VARIES = 1.2
+#: Steps that are checked again, at most: each costs as much as explaining it did.
+MOST_STEPS = 200
+#: Steps that show what is usual.
+USUAL_STEPS = 8
+#: |R| over |score| that is this many times the run's usual is checked for unstable denominators.
+AMPLIFIED = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,11 +44,58 @@ class Outliers:
     listed: dict[str, tuple[list[dict[str, Any]], list[int]]]
 
     def wanted(self) -> Wanted:
-        """Return the steps that need evidence by layer."""
-        if not self.facts.changes.change.size:
+        """Return the steps that need evidence by layer, whose checkpoints are loaded once more.
+
+        Those are the steps of flagged transitions and of pathologies.
+        """
+        facts, steps, changes = self.facts, self.facts.steps, self.facts.changes
+        if not changes.change.size:
             return Wanted(places=(), usual=(), flips={}, samples={})
-        places = {kind: places for kind, (_, places) in self.listed.items()}
-        return wanted(Criteria(self.facts), self.populations, places)
+        known = Criteria(facts)
+        samples = changes.change.shape[1]
+        chosen: dict[int, dict[int, None]] = {}
+        flips: dict[int, dict[int, None]] = {}
+        flipped = known.flips & facts.follows_preference
+        for kind, width in (("cells", samples), ("steps", 1)):
+            beyond = self.populations[kind].is_mild.ravel()
+            for place in self.listed[kind][1]:
+                if not beyond[place]:
+                    continue
+                transition = place // width
+                those = {place % width: None} if kind == "cells" else {}
+                for end in (int(changes.before[transition]), int(changes.after[transition])):
+                    chosen.setdefault(end, {}).update(those)
+                changed = flips.setdefault(transition, {})
+                changed |= {n: None for n in those or range(samples) if flipped[transition, n]}
+        amplified = far_above_usual(known.over_score(steps.relevance_l1), times=AMPLIFIED)
+        wrong = known.vanished | known.unstable | known.not_conserved | amplified
+        for end in np.flatnonzero(wrong.any(axis=1)).tolist():
+            chosen.setdefault(end, {}).update(dict.fromkeys(np.flatnonzero(wrong[end]).tolist()))
+        places = [place for place in chosen if steps.finite[place]][:MOST_STEPS]
+        finite = np.flatnonzero(steps.finite)
+        spread = finite[
+            np.linspace(0, len(finite) - 1, min(USUAL_STEPS, len(finite))).round().astype(int)
+        ]
+        return Wanted(
+            places=tuple(places),
+            usual=tuple(int(place) for place in spread) if places else (),
+            flips={
+                transition: _fewer(those)
+                for transition, those in flips.items()
+                if those and int(changes.after[transition]) in places
+            },
+            samples={place: _fewer(chosen[place]) for place in places},
+        )
+
+
+def _fewer(those: Collection[int]) -> tuple[int, ...]:
+    """Return the samples in order; of more than `MOST_CHECKED` the first half, the rest spread.
+
+    The first are those of the strongest cells.
+    """
+    first, rest = list(those)[: MOST_CHECKED // 2], sorted(list(those)[MOST_CHECKED // 2 :])
+    spread = evenly_spaced(len(rest), MOST_CHECKED - len(first))
+    return tuple(sorted([*first, *(rest[place] for place in spread)]))
 
 
 def find_outliers(facts: RunFacts) -> Outliers:

@@ -35,13 +35,13 @@ def test_of_many_samples_a_second_look_traces_those_that_stand_out_too(tmp_path:
         raise AssertionError("no maps are needed")
 
     look = SecondLook(
-        model,
-        many,
-        Question(contrast="mean"),
-        "none",
-        series,
-        targets.__getitem__,
-        unread,
+        model=model,
+        observations=many,
+        question=Question(contrast="mean"),
+        normalisation="none",
+        checkpoints=series,
+        targets=targets.__getitem__,
+        maps=unread,
         trust=False,
     )
     found = gathered(
@@ -74,8 +74,11 @@ def test_a_second_look_tells_what_a_flip_is_worth(
             pictures,
             Question(contrast="mean", targets=unit),
         ).relevance
-    look = SecondLook(model, pictures, Question(contrast="mean"), "none", series, targets.__getitem__,
-                      lambda step, samples: maps[step][list(samples)], trust=False)  # fmt: skip
+    look = SecondLook(
+        model=model, observations=pictures, question=Question(contrast="mean"), normalisation="none",
+        checkpoints=series, targets=targets.__getitem__,
+        maps=lambda step, samples: maps[step][list(samples)], trust=False,
+    )  # fmt: skip
     flips = Wanted(places=(), usual=(), flips={0: (1, 4)}, samples={})
     found = gathered(look, calm_run(2, 5), flips)[1, "action_flip"]["samples"]
     kept = explain(

@@ -67,13 +67,13 @@ def check_maps(
         return np.array(records["target"][places[step]])
 
     look = SecondLook(
-        job.model,
-        job.observations.values,
-        question,
-        job.options.normalize,
-        checkpoints,
-        targets,
-        _maps_of(job, question, checkpoints, targets),
+        model=job.model,
+        observations=job.observations.values,
+        question=question,
+        normalisation=job.options.normalize,
+        checkpoints=checkpoints,
+        targets=targets,
+        maps=_maps_of(job, question, checkpoints, targets),
         trust=job.options.trust,
     )
     wanted = outliers.wanted()
