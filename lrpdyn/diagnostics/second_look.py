@@ -1,28 +1,34 @@
 """Load the checkpoints of flagged steps once more and gather evidence by layer.
 
-Of more than 64 samples, those of the checks are explained, and those that are outliers.
+It tells where relevance went, layer by layer: what absorbed it, what divided it by nothing. Of more
+than 64 samples, those of the checks are explained, and those that are outliers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import partial, reduce
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from lrpdyn.checkpoints.model import Checkpoint
+from lrpdyn.diagnostics.at_each_step import layer_names
 from lrpdyn.diagnostics.occlusion import agreement
-from lrpdyn.diagnostics.trace import AT_ONCE, Trace, trace
 from lrpdyn.dynamics.measures import normalise, rows
 from lrpdyn.errors import ArchitectureError, CheckpointError
 from lrpdyn.explain.explanation import Question, chosen_samples, explain
 from lrpdyn.explain.loaded import LoadedNetwork, load_if_there
-from lrpdyn.explain.model import Model
+from lrpdyn.explain.model import Model, batches
 from lrpdyn.files.streamed import Samples
+from lrpdyn.lrp import attribution
+from lrpdyn.lrp.canonical.layers import Weighted
 from lrpdyn.observations.checked_samples import checked_samples, evenly_spaced
+from lrpdyn.outliers.criteria import VANISHED
 from lrpdyn.outliers.facts import UNAVAILABLE, Evidence, RunFacts, Wanted
 from lrpdyn.system.memory import give_back
 
@@ -32,6 +38,11 @@ Maps = Callable[[int, Sequence[int]], NDArray[np.float32]]
 LEAST_UNSTABLE, TIMES_USUAL = 0.1, 10.0
 #: Samples whose patches are painted over to see what the maps are worth.
 AGREEMENT_SAMPLES = 16
+#: A denominator is next to nothing below this share of the root mean square of its layer's outputs,
+#: if it carries at least so many times as much relevance: a small unit of little relevance is sound.
+SMALL, CARRIED = 1e-3, 10.0
+#: So many samples are traced at once, at most: what every layer did to them is in memory.
+AT_ONCE = 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,3 +199,100 @@ def _of_step(found: Trace | None, samples: Sequence[int], place: int, usual: flo
         (place, "unstable_denominator"): {"samples": unstable},
         (place, "conservation_failure"): {"samples": lost},
     }
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What the layers did to the relevance of N samples at one step, the last layer first.
+
+    Attributes
+    ----------
+    layers, rules
+        The K layers by their names in the checkpoint, and the rule of each.
+    came, went
+        (K, N): sum|R| of each layer's output and of its inputs.
+    kept
+        (K, N): sum R of its inputs over sum R of its output; NaN where that is zero.
+    small
+        (K, N): the share of |R| that came through a denominator of less than a thousandth of the
+        root mean square of the layer's outputs, and of less than a tenth of the relevance; NaN for
+        a rule or a layer that does not divide so.
+    """
+
+    layers: tuple[str, ...]
+    rules: tuple[str, ...]
+    came: NDArray[np.float64]
+    went: NDArray[np.float64]
+    kept: NDArray[np.float64]
+    small: NDArray[np.float64]
+
+    def vanished_at(self, sample: int) -> int | None:
+        """Return the layer that absorbed all relevance of a sample, if one did."""
+        came, went = self.came[:, sample], self.went[:, sample]
+        gone = (came > 0) & (went <= VANISHED * came[0])
+        return int(gone.argmax()) if gone.any() else None
+
+    def smallest_at(self, sample: int) -> tuple[int, float]:
+        """Return the layer through whose small denominators most came, and the share."""
+        shares = np.nan_to_num(self.small[:, sample])
+        return int(shares.argmax()), float(shares.max())
+
+    def most_lost_at(self, sample: int) -> tuple[int, float]:
+        """Return the layer that lost or made most relevance, and its sum R of inputs over outputs."""
+        away = np.abs(np.nan_to_num(self.kept[:, sample], nan=1.0) - 1)
+        layer = int(away.argmax())
+        return layer, float(self.kept[layer, sample])
+
+
+def trace(loaded: LoadedNetwork, observations: NDArray[np.float32], question: Question) -> Trace:
+    """Return what every layer did when all samples are explained.
+
+    `question` has a target for each sample. Of each batch only the numbers are kept.
+    """
+    loaded = loaded.with_batch_size(min(loaded.model.batch_size, AT_ONCE))
+    model = loaded.model
+    names = layer_names(model)
+    layers: list[str] = []
+    rules: list[str] = []
+    parts: list[list[Tensor]] = []
+    for chosen, x in batches(model, observations):
+        rows = question.part(chosen).rows
+        done = attribution.explain(loaded.explained, model.plan, x, rows, keep=True).layers
+        layers = list(done)[::-1]
+        rules = [done[layer].rule.text for layer in layers]
+        of_layers = zip(*(_numbers(done[layer]) for layer in layers), strict=True)
+        parts.append([torch.stack(numbers) for numbers in of_layers])
+    came, went, kept, small = (
+        torch.cat(column, dim=1).double().numpy() for column in zip(*parts, strict=True)
+    )
+    return Trace(
+        layers=tuple(names.get(layer, layer) for layer in layers),
+        rules=tuple(rules), came=came, went=went, kept=kept, small=small,
+    )  # fmt: skip
+
+
+def _numbers(done: attribution.Propagated) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return `came`, `went`, `kept` and `small` of a layer, (N,) each."""
+    output = done.relevance_output.cpu().double().flatten(1)
+    inputs = (share.cpu().double().flatten(1) for share in done.relevance_inputs)
+    sizes, shares = output.abs(), [(one.abs().sum(dim=1), one.sum(dim=1)) for one in inputs]
+    came, total = sizes.sum(dim=1), output.sum(dim=1)
+    went = torch.stack([size for size, _ in shares]).sum(dim=0)
+    kept = reduce(torch.add, (share for _, share in shares))
+    kept = torch.where(total != 0, kept / torch.where(total != 0, total, 1.0), torch.nan)
+    divides = denominators(done)
+    if divides is None:
+        return came, went, kept, torch.full_like(came, torch.nan)
+    # Over all samples: of a layer with one output a sample's own mean says nothing.
+    usual = done.call.output.cpu().double().square().mean().sqrt()
+    divisor = divides.cpu().double().abs().flatten(1)
+    small = (divisor < SMALL * usual) & (sizes > CARRIED * divisor)
+    return came, went, kept, (sizes * small).sum(dim=1) / torch.where(came > 0, came, 1.0)
+
+
+def denominators(done: attribution.Propagated) -> Tensor | None:
+    """Return what a rule divides the relevance of each output by, or None for other rules."""
+    divides = done.rule.denominator
+    if divides is None or not isinstance(done.call.layer, Weighted):
+        return None
+    return divides(done.call)

@@ -78,10 +78,10 @@ def follow(options: Options, checkpoints: str | Path, observations: Any, hands: 
     followed = _Followed(job, question, hands, manifest)
     with closing(followed):
         while True:
-            job = _explain_new(followed, job, watch)
+            job = followed.explain_new(job, watch)
             if signals.received() or watch.is_past(options.until):
                 break
-            if followed.idle_for(options.idle):
+            if options.idle is not None and time.monotonic() - followed.last_new >= options.idle:
                 _say(f"no new checkpoint for {options.idle:g} seconds: the end", job.options.quiet)
                 break
             signals.wait(options.poll)
@@ -93,7 +93,7 @@ def follow(options: Options, checkpoints: str | Path, observations: Any, hands: 
             job, listing=_joined(job.listing, everything if job.options.skip_bad else good)
         )
         if not signals.received():
-            job = _explain_new(followed, job, watch)
+            job = followed.explain_new(job, watch)
         followed.finish(job)
         everything = watch.look_at_all()
         if not watch.is_past(options.until):
@@ -101,21 +101,6 @@ def follow(options: Options, checkpoints: str | Path, observations: Any, hands: 
     check_bad(everything, job.options.skip_bad)
     check_unchanged(job, read_journal(job.folder))
     return open_run(job.folder)
-
-
-def _explain_new(followed: _Followed, job: Job, watch: Watch) -> Job:
-    """Explain what is new; return the job without what cannot be loaded, which is reported at the end."""
-    while True:
-        try:
-            followed.go_on(job)
-            return job
-        except (CheckpointError, ArchitectureError) as error:
-            series = job.listing.checkpoints
-            failed = series[followed.place]
-            watch.distrust(failed.path, str(error))
-            _say(f"put aside: {error}", job.options.quiet)
-            others = tuple(checkpoint for checkpoint in series if checkpoint is not failed)
-            job = replace(job, listing=replace(job.listing, checkpoints=others))
 
 
 class _Followed:
@@ -130,23 +115,28 @@ class _Followed:
             job, question, hands, threads, Times()
         )
         self._steps = self._begin(job)
-        self._last_new = time.monotonic()
+        self.last_new = time.monotonic()
         self._next_writing = 0.0
         self._written = 0
 
     def close(self) -> None:
         self._steps.dynamics.close()
 
-    @property
-    def place(self) -> int:
-        """The place of the checkpoint that is explained next."""
-        return len(self._steps.records)
+    def explain_new(self, job: Job, watch: Watch) -> Job:
+        """Explain what is new; return the job without what cannot be loaded, which is reported at the end."""
+        while True:
+            try:
+                self._go_on(job)
+                return job
+            except (CheckpointError, ArchitectureError) as error:
+                series = job.listing.checkpoints
+                failed = series[len(self._steps.records)]
+                watch.distrust(failed.path, str(error))
+                _say(f"put aside: {error}", job.options.quiet)
+                others = tuple(checkpoint for checkpoint in series if checkpoint is not failed)
+                job = replace(job, listing=replace(job.listing, checkpoints=others))
 
-    def idle_for(self, seconds: float | None) -> bool:
-        """Tell whether nothing new came for so long."""
-        return seconds is not None and time.monotonic() - self._last_new >= seconds
-
-    def go_on(self, job: Job) -> None:
+    def _go_on(self, job: Job) -> None:
         """Explain what is new, and write the results where that is due."""
         series = job.listing.checkpoints
         explained = self._steps.records.steps
@@ -170,7 +160,7 @@ class _Followed:
             self._next_writing = ended + SHARE * (ended - started)
         if new:
             # What came while results were written was not read yet.
-            self._last_new = time.monotonic()
+            self.last_new = time.monotonic()
 
     def _write(self, job: Job) -> None:
         records = self._steps.records
