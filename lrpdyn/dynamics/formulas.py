@@ -109,7 +109,6 @@ def apart(one: Array, other: Array) -> Array:
 
 
 def _sums(values: Array) -> Array:
-    """Return the sum of each sample's values, (N,)."""
     total: Array = rows(values).sum(axis=1)
     return total
 

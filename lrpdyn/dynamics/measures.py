@@ -78,7 +78,6 @@ def entropy_of_sizes(sizes: Array) -> Array:
 
 
 def _products(one: Array, other: Array) -> Array:
-    """Return the inner product of each row."""
     found: Array = np.einsum("ij,ij->i", one, other)
     return found
 

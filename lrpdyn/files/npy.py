@@ -165,7 +165,6 @@ def read_npy(file: IO[bytes], size: int) -> NDArray[Any]:
 
 
 def _content(file: IO[bytes], outline: Outline) -> NDArray[Any]:
-    """Return the array that follows its header."""
     wanted = outline.bytes
     if wanted > _ALWAYS_ALLOWED and wanted > (most := usable_memory()):
         raise ValueError(f"has {wanted:,} bytes, and this process may use {most:,} of memory")

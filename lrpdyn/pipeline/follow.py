@@ -226,7 +226,6 @@ def _prepared(watch: Watch, options: Options, observations: Any) -> tuple[Job, d
 
 
 def _first(watch: Watch, options: Options) -> Listing:
-    """Wait for a checkpoint."""
     started = time.monotonic()
     while True:
         listing = watch.look()

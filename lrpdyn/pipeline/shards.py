@@ -111,21 +111,16 @@ def open_shard(path: Path) -> ExplainedShard:
         found = read_json(summary)
         left_out = tuple(LeftOut(**{**e, "path": Path(e["path"])}) for e in found["left_out"])
         same = tuple(tuple(steps) for steps in found["same"])
+        # As far as reading them again needs.
+        again: dict[str, Any] = {"step_source": "", "header": Header({}), "weights": weights}
+        checkpoints = tuple(
+            Checkpoint(step=e["step"], path=as_path(e["path"]), format=e["format"], **again)
+            for e in entries
+        )
         return ExplainedShard(
             path=path,
             manifest=manifest,
-            # As far as reading them again needs.
-            checkpoints=tuple(
-                Checkpoint(
-                    step=entry["step"],
-                    path=as_path(entry["path"]),
-                    format=entry["format"],
-                    step_source="",
-                    header=Header({}),
-                    weights=weights,
-                )
-                for entry in entries
-            ),
+            checkpoints=checkpoints,
             begin=entries[0]["index"],
             count=found["count"],
             description=Description.from_dict(found["description"]),

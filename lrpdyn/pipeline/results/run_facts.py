@@ -32,11 +32,34 @@ def run_facts(
         Steps of checkpoints that were skipped.
     """
     rules = list(manifest["rule"]["layers"].values())
+    size = np.where(records["score"] != 0, np.abs(records["score"]), np.nan)
+    weight_layers, weight_change = records.weight_change
+    activity_layers, dead = records.dead
+    of_steps = ("step", "score", "relevance_sum", "relevance_l1", "argmax", "finite")
+    steps = Steps(
+        **{name: records[name] for name in of_steps},
+        support=records["support"] / size,
+        broken=tuple(records.broken),
+        weight_layers=weight_layers,
+        weight_change=weight_change,
+        activity_layers=activity_layers,
+        dead=dead,
+    )
+    # The row before a transition's own is the step it starts from.
+    after = np.flatnonzero(records["from_step"][1:] >= 0) + 1
+    begin, end = records["from_step"][after], records["step"][after]
+    places = np.sort(np.array(gaps, dtype=np.int64))
+    changes = Changes(
+        before=after - 1,
+        after=after,
+        **{name: records[name][after] for name in ("change", "scale_share", "scale_factor")},
+        left_out=places.searchsorted(begin, "right") < places.searchsorted(end, "left"),
+    )
     return RunFacts(
         gives_only_support=shows_support_only(rules[-1] if rules else ""),
         follows_preference=manifest["target"]["policy"] == "argmax",
-        steps=_steps(records),
-        changes=_changes(records, gaps),
+        steps=steps,
+        changes=changes,
         relative=relative,
         sums=dynamics.of,
     )
@@ -51,32 +74,3 @@ def prediction_changes(records: Records, manifest: Mapping[str, Any], facts: Run
     difference = predicted[facts.changes.after] - predicted[facts.changes.before]
     change: Floats = np.abs(difference).sum(axis=2)
     return change
-
-
-def _steps(records: Records) -> Steps:
-    size = np.where(records["score"] != 0, np.abs(records["score"]), np.nan)
-    weight_layers, weight_change = records.weight_change
-    activity_layers, dead = records.dead
-    same = ("step", "score", "relevance_sum", "relevance_l1", "argmax", "finite")
-    return Steps(
-        **{name: records[name] for name in same},
-        support=records["support"] / size,
-        broken=tuple(records.broken),
-        weight_layers=weight_layers,
-        weight_change=weight_change,
-        activity_layers=activity_layers,
-        dead=dead,
-    )
-
-
-def _changes(records: Records, gaps: Sequence[int]) -> Changes:
-    """Gather the transitions; the row before a transition's own is the step it starts from."""
-    after = np.flatnonzero(records["from_step"][1:] >= 0) + 1
-    places = np.sort(np.array(gaps, dtype=np.int64))
-    begin, end = records["from_step"][after], records["step"][after]
-    return Changes(
-        before=after - 1,
-        after=after,
-        **{name: records[name][after] for name in ("change", "scale_share", "scale_factor")},
-        left_out=places.searchsorted(begin, "right") < places.searchsorted(end, "left"),
-    )

@@ -94,7 +94,6 @@ def _missing(files: Iterable[tuple[Path, int]]) -> int:
 
 
 def _of_run(job: Job, shape: tuple[int, ...], steps: int) -> dict[Path, int]:
-    """Return the sizes of maps and tables."""
     folder, rows = (
         job.folder,
         1 if tables_of(job.options.tables, shape[0], steps) == "steps" else shape[0],
