@@ -217,16 +217,17 @@ def _of_pixels(
         of_samples.setdefault(place // size, []).append(number)
     for sample, numbers in sorted(of_samples.items()):
         sums = facts.sums(slice(sample, sample + 1))
+        paths = pixels(sums.dynamics.astype(np.float64)).ravel()
         for number in numbers:
             pixel = places[number] % size
-            found[number]["causes"] = _of_pixel(facts, causes, sample, sums, pixel)
+            path = float(paths[pixel])
+            found[number]["causes"] = _of_pixel(facts, causes, sample, sums, pixel, path)
 
 
 def _of_pixel(
-    facts: RunFacts, causes: EntryCauses, sample: int, sums: Sums, pixel: int
+    facts: RunFacts, causes: EntryCauses, sample: int, sums: Sums, pixel: int, path: float
 ) -> list[dict[str, Any]]:
     """Return the causes of a pixel: those of the transition in which most of its path lies."""
-    path = float(pixels(sums.dynamics.astype(np.float64)).ravel()[pixel])
     if path == 0 or not facts.changes.change.size:
         return []
     transition = int(sums.largest_at.ravel()[pixel])
