@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from torch import nn
@@ -12,15 +10,8 @@ from torch import nn
 from lrpdyn.checkpoints.model import Checkpoint
 from lrpdyn.diagnostics.dead_units import Activity, dead_units
 from lrpdyn.diagnostics.occlusion import region_effects
-from lrpdyn.diagnostics.weight_change import (
-    Weights,
-    advance,
-    copied,
-    layers_with_weights,
-    lengths,
-    not_finite,
-)
-from lrpdyn.explain.loaded import LoadedNetwork, load_if_there
+from lrpdyn.diagnostics.weight_change import WeightHistory
+from lrpdyn.explain.loaded import LoadedNetwork
 from lrpdyn.explain.model import Model
 from lrpdyn.files.streamed import Samples
 from lrpdyn.lrp.canonical.layers import Weighted
@@ -43,47 +34,6 @@ def layer_names(model: Model) -> dict[str, str]:
     return found
 
 
-class WeightHistory:
-    """The weights of the checkpoint before the one that is loaded."""
-
-    def __init__(self, model: Model, *, trust: bool) -> None:
-        self._model, self._trust = model, trust
-        self._loaded = layers_with_weights(model.network, model.path)
-        self._step: int | None = None
-        self._weights: Weights | None = None
-        self._lengths: dict[str, float] = {}
-
-    def set_before(self, before: Checkpoint | None) -> None:
-        """Keep the weights of `before`; they are loaded where another run explained it."""
-        if before is None:
-            self._step = self._weights = None
-        elif before.step != self._step:
-            self._step, self._weights = before.step, None
-            if load_if_there(self._model, before, trust=self._trust) is None:
-                return  # what it would tell is unavailable
-            self._weights, self._lengths = copied(self._loaded), lengths(self._loaded)
-
-    def advance(self, loaded: LoadedNetwork) -> tuple[dict[str, Any], list[str]]:
-        """Compare the loaded weights with those before; these are the ones before from now on.
-
-        Returns
-        -------
-        dict
-            ``from_step``, None at the first; ``change`` by layer, ||difference|| / ||before||, None
-            where the checkpoint before is gone.
-        list
-            The layers whose loaded weights are not finite.
-        """
-        loaded.check()
-        change, before = None, self._step
-        if self._weights is None:
-            self._weights = copied(self._loaded)
-        else:
-            change = advance(self._weights, self._loaded, self._lengths)
-        self._step, self._lengths = loaded.step, lengths(self._loaded)
-        return {"from_step": before, "change": change}, not_finite(self._lengths)
-
-
 class StepEvidence:
     """Gathers, at each step, what is kept next to its maps: plain data for its line of the journal."""
 
@@ -99,6 +49,8 @@ class StepEvidence:
         self._history = WeightHistory(model, trust=trust)
         self._names = layer_names(model)
         self._activity = Activity(model.explained)
+        #: Explain all observations within: their forward passes then need not be made again.
+        self.watching = self._activity.watching
 
     def key(self, before: Checkpoint | None) -> list[Any]:
         """Return what the evidence of a step depends on besides the question of the run."""
@@ -109,12 +61,6 @@ class StepEvidence:
         """Call this before the weights of the step are loaded, with the checkpoint before it."""
         self._history.set_before(before)
         self._activity.forget()
-
-    @contextmanager
-    def watching(self) -> Iterator[None]:
-        """Explain all observations within, whose forward passes then need not be made again."""
-        with self._activity.watching():
-            yield
 
     def gather(self, loaded: LoadedNetwork, before: Checkpoint | None) -> dict[str, Any]:
         """Return the evidence of a step.

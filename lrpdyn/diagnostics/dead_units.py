@@ -70,8 +70,7 @@ class _Slopes:
 def _slopes(module: Layer, inputs: Any, output: Tensor) -> Tensor:
     """Return |slope| of an activation at each of its inputs; of a ReLU, what is 0 where it is."""
     if module.called in _RELU:
-        positive: Tensor = output.detach().sign()
-        return positive
+        return output.detach().sign()
     leaf = inputs[0].detach().clone().requires_grad_()
     with torch.enable_grad():
         (slope,) = torch.autograd.grad(module.compute(leaf, *inputs[1:]).sum(), leaf)

@@ -130,8 +130,8 @@ def agreement(
 
 
 def _within(values: NDArray[Any], mask: Mask) -> NDArray[np.float64]:
-    inside: NDArray[np.float64] = (values * mask).reshape(len(values), -1).sum(axis=1)
-    return inside
+    found: NDArray[np.float64] = (values * mask).reshape(len(values), -1).sum(axis=1)
+    return found
 
 
 def _gradient(

@@ -1,30 +1,34 @@
 """Load the checkpoints of flagged steps once more and gather evidence by layer.
 
-Of more than 64 samples, those of the checks are explained, and those that are outliers.
+It tells where relevance went, layer by layer: what absorbed it, what divided it by nothing. Of more
+than 64 samples, those of the checks are explained, and those that are outliers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
-from functools import partial
-from pathlib import Path
+from dataclasses import dataclass, replace
+from functools import partial, reduce
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from lrpdyn.checkpoints.model import Checkpoint
+from lrpdyn.diagnostics.at_each_step import layer_names
 from lrpdyn.diagnostics.occlusion import agreement
-from lrpdyn.diagnostics.trace import AT_ONCE, Trace, trace
 from lrpdyn.dynamics.measures import normalise, rows
 from lrpdyn.errors import ArchitectureError, CheckpointError
 from lrpdyn.explain.explanation import Question, chosen_samples, explain
 from lrpdyn.explain.loaded import LoadedNetwork, load_if_there
-from lrpdyn.explain.model import Model
-from lrpdyn.files.npy import map_npy
+from lrpdyn.explain.model import Model, batches
 from lrpdyn.files.streamed import Samples
+from lrpdyn.lrp import attribution
+from lrpdyn.lrp.canonical.layers import Weighted
 from lrpdyn.observations.checked_samples import checked_samples, evenly_spaced
+from lrpdyn.outliers.criteria import VANISHED
 from lrpdyn.outliers.facts import UNAVAILABLE, Evidence, RunFacts, Wanted
 from lrpdyn.system.memory import give_back
 
@@ -34,12 +38,18 @@ Maps = Callable[[int, Sequence[int]], NDArray[np.float32]]
 LEAST_UNSTABLE, TIMES_USUAL = 0.1, 10.0
 #: Samples whose patches are painted over to see what the maps are worth.
 AGREEMENT_SAMPLES = 16
+#: A denominator is next to nothing below this share of the root mean square of its layer's outputs,
+#: if it carries at least so many times as much relevance: a small unit of little relevance is sound.
+SMALL, CARRIED = 1e-3, 10.0
+#: So many samples are traced at once, at most: what every layer did to them is in memory.
+AT_ONCE = 16
 
 
+@dataclass(frozen=True, kw_only=True)
 class SecondLook:
     """Gathers evidence by layer of the steps that a report asks about.
 
-    Parameters
+    Attributes
     ----------
     checkpoints, targets
         The checkpoints by step; what returns the units (N,) that were explained at a step.
@@ -47,22 +57,18 @@ class SecondLook:
         Reads the stored relevance of some samples of a step.
     """
 
-    def __init__(
-        self,
-        model: Model,
-        observations: Samples,
-        question: Question,
-        normalisation: str,
-        checkpoints: Mapping[int, Checkpoint],
-        targets: Callable[[int], NDArray[np.int64]],
-        maps: Maps,
-        *,
-        trust: bool,
-    ) -> None:
-        self._model, self._observations, self._question = model, observations, question
-        self._normalisation, self._trust = normalisation, trust
-        self._checkpoints, self._targets, self._maps = checkpoints, targets, maps
-        self._checked = checked_samples(len(observations))
+    model: Model
+    observations: Samples
+    question: Question
+    normalisation: str
+    checkpoints: Mapping[int, Checkpoint]
+    targets: Callable[[int], NDArray[np.int64]]
+    maps: Maps
+    trust: bool
+
+    @property
+    def _checked(self) -> list[int]:
+        return checked_samples(len(self.observations))
 
     def works(self, wanted: Wanted, facts: RunFacts) -> list[Callable[[], Any]]:
         """Return what has to be done for the evidence of `wanted`, in any order; it gives plain data."""
@@ -94,7 +100,7 @@ class SecondLook:
 
     def _places(self, wanted: Wanted) -> list[int]:
         """Return the places that are traced; stock rules leave nothing to trace."""
-        if self._model.composite.exact_rule is not None:
+        if self.model.composite.exact_rule is not None:
             return []
         return list(dict.fromkeys((*wanted.places, *wanted.usual)))
 
@@ -106,18 +112,18 @@ class SecondLook:
         loaded = self._load(step)
         if loaded is None:
             return None
-        samples = evenly_spaced(len(self._observations), AGREEMENT_SAMPLES)
-        part, shown, asked = self._chosen(loaded, self._targets(step), samples)
-        return {"step": step, **agreement(part, shown, self._maps(step, samples), fill, asked)}
+        samples = evenly_spaced(len(self.observations), AGREEMENT_SAMPLES)
+        part, shown, asked = self._chosen(loaded, self.targets(step), samples)
+        return {"step": step, **agreement(part, shown, self.maps(step, samples), fill, asked)}
 
     def _load(self, step: int) -> LoadedNetwork | None:
-        return load_if_there(self._model, self._checkpoints[step], trust=self._trust)
+        return load_if_there(self.model, self.checkpoints[step], trust=self.trust)
 
     def _chosen(
         self, loaded: LoadedNetwork, targets: NDArray[np.int64], samples: Sequence[int]
     ) -> tuple[LoadedNetwork, NDArray[np.float32], Question]:
-        question = replace(self._question, targets=targets)
-        return chosen_samples(loaded, self._observations, question, samples)
+        question = replace(self.question, targets=targets)
+        return chosen_samples(loaded, self.observations, question, samples)
 
     def _traced(self, outliers: Sequence[int]) -> list[int]:
         """Return the samples that are traced: those of the checks, and outliers."""
@@ -128,7 +134,7 @@ class SecondLook:
         if loaded is None:
             return None
         samples = self._traced(outliers)
-        found = trace(*self._chosen(loaded, self._targets(step), samples))
+        found = trace(*self._chosen(loaded, self.targets(step), samples))
         if len(samples) > AT_ONCE:  # what few leave behind is used again for the next step
             give_back()
         return found
@@ -140,13 +146,13 @@ class SecondLook:
         loaded = self._load(after)
         if loaded is None:
             return dict.fromkeys(samples, UNAVAILABLE)
-        kept = explain(*self._chosen(loaded, self._targets(before), samples))
+        kept = explain(*self._chosen(loaded, self.targets(before), samples))
         try:
-            stored = self._maps(before, samples), self._maps(after, samples)
+            stored = self.maps(before, samples), self.maps(after, samples)
         except (CheckpointError, ArchitectureError, OSError):
             return dict.fromkeys(samples, UNAVAILABLE)  # not kept, and their checkpoint is gone
         one, two, fixed = (
-            rows(normalise(maps, self._normalisation)) for maps in (*stored, kept.relevance)
+            rows(normalise(maps, self.normalisation)) for maps in (*stored, kept.relevance)
         )
         change, without = np.abs(two - one).sum(axis=1), np.abs(fixed - one).sum(axis=1)
         return {
@@ -195,11 +201,98 @@ def _of_step(found: Trace | None, samples: Sequence[int], place: int, usual: flo
     }
 
 
-def stored_maps(path: Callable[[int], Path]) -> Maps:
-    """Return a reader of stored relevance by step and samples."""
+@dataclass(frozen=True)
+class Trace:
+    """What the layers did to the relevance of N samples at one step, the last layer first.
 
-    def read(step: int, samples: Sequence[int]) -> NDArray[np.float32]:
-        # Mapped for as long as it takes to copy: of thousands of samples few are read.
-        return np.array(map_npy(path(step))[list(samples)])
+    Attributes
+    ----------
+    layers, rules
+        The K layers by their names in the checkpoint, and the rule of each.
+    came, went
+        (K, N): sum|R| of each layer's output and of its inputs.
+    kept
+        (K, N): sum R of its inputs over sum R of its output; NaN where that is zero.
+    small
+        (K, N): the share of |R| that came through a denominator of less than a thousandth of the
+        root mean square of the layer's outputs, and of less than a tenth of the relevance; NaN for
+        a rule or a layer that does not divide so.
+    """
 
-    return read
+    layers: tuple[str, ...]
+    rules: tuple[str, ...]
+    came: NDArray[np.float64]
+    went: NDArray[np.float64]
+    kept: NDArray[np.float64]
+    small: NDArray[np.float64]
+
+    def vanished_at(self, sample: int) -> int | None:
+        """Return the layer that absorbed all relevance of a sample, if one did."""
+        came, went = self.came[:, sample], self.went[:, sample]
+        gone = (came > 0) & (went <= VANISHED * came[0])
+        return int(gone.argmax()) if gone.any() else None
+
+    def smallest_at(self, sample: int) -> tuple[int, float]:
+        """Return the layer through whose small denominators most came, and the share."""
+        shares = np.nan_to_num(self.small[:, sample])
+        return int(shares.argmax()), float(shares.max())
+
+    def most_lost_at(self, sample: int) -> tuple[int, float]:
+        """Return the layer that lost or made most relevance, and its sum R of inputs over outputs."""
+        away = np.abs(np.nan_to_num(self.kept[:, sample], nan=1.0) - 1)
+        layer = int(away.argmax())
+        return layer, float(self.kept[layer, sample])
+
+
+def trace(loaded: LoadedNetwork, observations: NDArray[np.float32], question: Question) -> Trace:
+    """Return what every layer did when all samples are explained.
+
+    `question` has a target for each sample. Of each batch only the numbers are kept.
+    """
+    loaded = loaded.with_batch_size(min(loaded.model.batch_size, AT_ONCE))
+    model = loaded.model
+    names = layer_names(model)
+    layers: list[str] = []
+    rules: list[str] = []
+    parts: list[list[Tensor]] = []
+    for chosen, x in batches(model, observations):
+        rows = question.part(chosen).rows
+        done = attribution.explain(loaded.explained, model.plan, x, rows, keep=True).layers
+        layers = list(done)[::-1]
+        rules = [done[layer].rule.text for layer in layers]
+        of_layers = zip(*(_numbers(done[layer]) for layer in layers), strict=True)
+        parts.append([torch.stack(numbers) for numbers in of_layers])
+    came, went, kept, small = (
+        torch.cat(column, dim=1).double().numpy() for column in zip(*parts, strict=True)
+    )
+    return Trace(
+        layers=tuple(names.get(layer, layer) for layer in layers),
+        rules=tuple(rules), came=came, went=went, kept=kept, small=small,
+    )  # fmt: skip
+
+
+def _numbers(done: attribution.Propagated) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return `came`, `went`, `kept` and `small` of a layer, (N,) each."""
+    output = done.relevance_output.cpu().double().flatten(1)
+    inputs = (share.cpu().double().flatten(1) for share in done.relevance_inputs)
+    sizes, shares = output.abs(), [(one.abs().sum(dim=1), one.sum(dim=1)) for one in inputs]
+    came, total = sizes.sum(dim=1), output.sum(dim=1)
+    went = torch.stack([size for size, _ in shares]).sum(dim=0)
+    kept = reduce(torch.add, (share for _, share in shares))
+    kept = torch.where(total != 0, kept / torch.where(total != 0, total, 1.0), torch.nan)
+    divides = denominators(done)
+    if divides is None:
+        return came, went, kept, torch.full_like(came, torch.nan)
+    # Over all samples: of a layer with one output a sample's own mean says nothing.
+    usual = done.call.output.cpu().double().square().mean().sqrt()
+    divisor = divides.cpu().double().abs().flatten(1)
+    small = (divisor < SMALL * usual) & (sizes > CARRIED * divisor)
+    return came, went, kept, (sizes * small).sum(dim=1) / torch.where(came > 0, came, 1.0)
+
+
+def denominators(done: attribution.Propagated) -> Tensor | None:
+    """Return what a rule divides the relevance of each output by, or None for other rules."""
+    divides = done.rule.denominator
+    if divides is None or not isinstance(done.call.layer, Weighted):
+        return None
+    return divides(done.call)

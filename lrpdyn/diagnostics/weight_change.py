@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from lrpdyn.checkpoints.model import Checkpoint
+from lrpdyn.explain.loaded import LoadedNetwork, load_if_there
+from lrpdyn.explain.model import Model
 
 Weights = Mapping[str, tuple[Tensor, ...]]
 
@@ -111,3 +116,44 @@ def _length(tensor: Tensor) -> float:
         return length
     # Squares of large finite entries pass the end of float32.
     return float(torch.linalg.vector_norm(flat, dtype=torch.float64))
+
+
+class WeightHistory:
+    """The weights of the checkpoint before the one that is loaded."""
+
+    def __init__(self, model: Model, *, trust: bool) -> None:
+        self._model, self._trust = model, trust
+        self._loaded = layers_with_weights(model.network, model.path)
+        self._step: int | None = None
+        self._weights: Weights | None = None
+        self._lengths: dict[str, float] = {}
+
+    def set_before(self, before: Checkpoint | None) -> None:
+        """Keep the weights of `before`; they are loaded where another run explained it."""
+        if before is None:
+            self._step = self._weights = None
+        elif before.step != self._step:
+            self._step, self._weights = before.step, None
+            if load_if_there(self._model, before, trust=self._trust) is None:
+                return  # what it would tell is unavailable
+            self._weights, self._lengths = copied(self._loaded), lengths(self._loaded)
+
+    def advance(self, loaded: LoadedNetwork) -> tuple[dict[str, Any], list[str]]:
+        """Compare the loaded weights with those before; these are the ones before from now on.
+
+        Returns
+        -------
+        dict
+            ``from_step``, None at the first; ``change`` by layer, ||difference|| / ||before||, None
+            where the checkpoint before is gone.
+        list
+            The layers whose loaded weights are not finite.
+        """
+        loaded.check()
+        change, before = None, self._step
+        if self._weights is None:
+            self._weights = copied(self._loaded)
+        else:
+            change = advance(self._weights, self._loaded, self._lengths)
+        self._step, self._lengths = loaded.step, lengths(self._loaded)
+        return {"from_step": before, "change": change}, not_finite(self._lengths)

@@ -13,14 +13,14 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lrpdyn.dynamics.measures import Array, normalise, of_pixels
+from lrpdyn.dynamics.formulas import apart
+from lrpdyn.dynamics.measures import Array, of_pixels
 from lrpdyn.dynamics.one_step import (
     KEPT,
     LARGEST,
@@ -29,12 +29,11 @@ from lrpdyn.dynamics.one_step import (
     SamplesOfSteps,
     Step,
     add_step,
-    joined,
 )
-from lrpdyn.dynamics.scratch import Shelf
+from lrpdyn.dynamics.scratch import LARGEST_IN_MEMORY, Shelf
 from lrpdyn.dynamics.totals import Sums
 from lrpdyn.dynamics.tree_sums import PairedSums
-from lrpdyn.files.stored import LARGEST_IN_MEMORY, Maps, pieces
+from lrpdyn.files.streamed import IN_CACHE, Samples, slices
 
 Result = TypeVar("Result")
 
@@ -42,22 +41,6 @@ Result = TypeVar("Result")
 AHEAD = 2
 #: What else is made of the maps of some samples, in float64.
 Extra = Callable[[slice, Array], Any]
-
-
-@dataclass(frozen=True)
-class _OfPiece:
-    """What is measured of some samples of a step, by column; nothing of one that is not finite."""
-
-    columns: dict[str, Array]
-    extra: Any
-
-
-@dataclass(frozen=True)
-class Added:
-    """What is measured of a step; `extra` has what else was made of each piece of the samples."""
-
-    measured: Measured
-    extra: list[Any]
 
 
 def _single(shape: tuple[int, ...]) -> dict[str, tuple[tuple[int, ...], Any]]:
@@ -125,7 +108,7 @@ class Dynamics:
         for name, (row, kind) in _single(shape).items():
             self._shelf.add(name, row, kind)
         self._sums = PairedSums(self._shelf, _summed(shape))
-        self._pieces = pieces(shape)
+        self._pieces = list(slices(shape, IN_CACHE))
         self._threads = threads
         self._pool = ThreadPoolExecutor(threads) if threads > 1 and len(self._pieces) > 1 else None
         self._place = 0
@@ -144,8 +127,8 @@ class Dynamics:
         self._place += 1
 
     def add(
-        self, steps: Sequence[tuple[int, Maps, bool]], extra: Extra | None = None
-    ) -> list[Added]:
+        self, steps: Sequence[tuple[int, Samples, bool]], extra: Extra | None = None
+    ) -> list[Measured]:
         """Add the raw relevance (N, ...) of successive steps; return what is measured of each.
 
         Steps that are added together give the same as one after the other, and take less time where
@@ -164,10 +147,21 @@ class Dynamics:
             self._joined(Step(step=step, maps=maps), finite) for step, maps, finite in steps
         ]
         found = list(self.each(lambda piece: self._add_piece(piece, additions, extra)))
-        return [
-            self._measured(addition, [of_piece[n] for of_piece in found])
-            for n, addition in enumerate(additions)
-        ]
+        measured = []
+        for addition, of_pieces in zip(additions, zip(*found, strict=True), strict=True):
+            columns, extras = zip(*of_pieces, strict=True)
+            first, before = addition.first, addition.previous
+            measured.append(
+                Measured(
+                    columns={
+                        name: np.concatenate([one[name] for one in columns]) for name in columns[0]
+                    },
+                    from_step=before.step if addition.finite and before is not None else None,
+                    from_step_zero=addition.finite and first is not None and first.step == 0,
+                    extra=extras,
+                )
+            )
+        return measured
 
     def _joined(self, now: Step, finite: bool) -> Addition:
         """Give the step that is next its place."""
@@ -192,16 +186,6 @@ class Dynamics:
             self.transitions += before is not None
         self._place += 1
         return addition
-
-    def _measured(self, addition: Addition, pieces: Sequence[_OfPiece]) -> Added:
-        """Put together what was measured of a step piece by piece."""
-        first, before = addition.first, addition.previous
-        measured = Measured(
-            columns=joined([piece.columns for piece in pieces]),
-            from_step=before.step if addition.finite and before is not None else None,
-            from_step_zero=addition.finite and first is not None and first.step == 0,
-        )
-        return Added(measured=measured, extra=[piece.extra for piece in pieces])
 
     def close(self) -> None:
         """Give files and threads up; nothing can be read afterwards."""
@@ -235,14 +219,11 @@ class Dynamics:
 
     def _add_piece(
         self, piece: slice, additions: Sequence[Addition], extra: Extra | None
-    ) -> list[_OfPiece]:
-        """Add some samples of successive steps; return what is measured of each."""
+    ) -> list[tuple[dict[str, Array], Any]]:
+        """Add some samples of successive steps; return the columns of each, and what else is made."""
         samples = SamplesOfSteps(piece, self.normalisation)
         found = []
-        with (
-            self._shelf.taken(piece, KEPT) as kept,
-            self._sums.adding(piece) as put,
-        ):
+        with self._shelf.taken(piece, KEPT) as kept, self._sums.adding(piece) as put:
             for addition in additions:
                 columns: dict[str, Array] = {}
                 if addition.finite:
@@ -251,24 +232,17 @@ class Dynamics:
                     for name in self._sums.names:
                         put(addition.joining, name, None)
                 maps = samples.of(addition.now).exact
-                found.append(
-                    _OfPiece(
-                        columns=columns,
-                        extra=None if extra is None else extra(piece, maps),
-                    )
-                )
+                found.append((columns, None if extra is None else extra(piece, maps)))
                 samples.forget_all_but(addition.first, addition.previous, addition.now)
         return found
-
-    def _maps(self, step: Step, piece: slice) -> Array:
-        return normalise(step.maps[piece].astype(np.float64), self.normalisation)
 
     def of(self, piece: slice) -> Sums:
         """Return the sums of some samples."""
         found = {**self._sums.total(piece), **self._shelf.read(piece, LARGEST)}
         net = np.zeros(found["total"].shape)
         if self._first is not None and self._last is not None:
-            net = np.abs(self._maps(self._last, piece) - self._maps(self._first, piece))
+            samples = SamplesOfSteps(piece, self.normalisation)
+            net = apart(samples.of(self._last).maps, samples.of(self._first).maps)
         return Sums(steps=self.steps, net=net, **found)
 
     def maps(self, names: Sequence[str]) -> Iterator[tuple[dict[str, NDArray[np.float32]], Array]]:

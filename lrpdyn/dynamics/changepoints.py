@@ -81,8 +81,7 @@ def means_of_stretches(values: Floats, length: int) -> Floats:
     """Return the mean of each `length` successive vectors; the last may be of fewer."""
     starts = np.arange(0, len(values), length)
     counts = np.diff([*starts, len(values)])
-    means: Floats = np.add.reduceat(values, starts, axis=0) / counts[:, None]
-    return means
+    return np.add.reduceat(values, starts, axis=0) / counts[:, None]
 
 
 def cut_where_worth(values: Floats, penalty: float, shortest: int) -> tuple[int, ...]:

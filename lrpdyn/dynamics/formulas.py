@@ -90,16 +90,11 @@ class StepMaps:
 
     @cached_property
     def _change(self) -> tuple[Array, Array, Array]:
-        """The scale share, the scale factor, and |R' - R|."""
+        """The share of the change that is scale, its factor, and |R' - R|: one arithmetic."""
         assert self.previous is not None
         difference = self.now.maps - self.previous.maps
         share, factor = scale_of_change(self.previous.maps, self.now.maps, difference)
         return share, factor, np.abs(difference, out=difference)
-
-    @property
-    def scale(self) -> tuple[Array, Array]:
-        """The share of the change that is scale, and the factor; one arithmetic gives both."""
-        return self._change[:2]
 
     @property
     def difference(self) -> Array:
@@ -114,7 +109,6 @@ def apart(one: Array, other: Array) -> Array:
 
 
 def _sums(values: Array) -> Array:
-    """Return the sum of each sample's values, (N,)."""
     total: Array = rows(values).sum(axis=1)
     return total
 
@@ -155,13 +149,13 @@ def change(step: StepMaps) -> Array:
 
 
 def scale_share(step: StepMaps) -> Array:
-    """Return the share of the change that is scale (`lrpdyn.dynamics.measures.scale_share`)."""
-    return step.scale[0]
+    """Return the share of the change that is scale (`lrpdyn.dynamics.measures.scale_of_change`)."""
+    return step._change[0]
 
 
 def scale_factor(step: StepMaps) -> Array:
-    """Return by how much the map grew (`lrpdyn.dynamics.measures.scale_factor`)."""
-    return step.scale[1]
+    """Return by how much the map grew (`lrpdyn.dynamics.measures.scale_of_change`)."""
+    return step._change[1]
 
 
 def cosine(step: StepMaps) -> Array:

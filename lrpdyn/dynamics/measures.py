@@ -78,70 +78,38 @@ def entropy_of_sizes(sizes: Array) -> Array:
 
 
 def _products(one: Array, other: Array) -> Array:
-    """Return the inner product of each row."""
     found: Array = np.einsum("ij,ij->i", one, other)
     return found
-
-
-def _common_direction(
-    before: Array, after: Array, difference: Array
-) -> tuple[Array, Array, Array, Array]:
-    """Return (a, b), the squared first singular value and u . (R' - R) of [R, R'].
-
-    The first left singular vector is u = (a R + b R') / sigma; the last value is without its sigma.
-    """
-    gram = np.empty((len(before), 2, 2))
-    gram[:, 0, 0] = _products(before, before)
-    gram[:, 1, 1] = _products(after, after)
-    gram[:, 0, 1] = gram[:, 1, 0] = _products(before, after)
-    values, vectors = np.linalg.eigh(gram)
-    a, b = vectors[:, 0, 1], vectors[:, 1, 1]
-    along = a * _products(before, difference) + b * _products(after, difference)
-    return a, b, values[:, 1], along
-
-
-def split_change(before: NDArray[Any], after: NDArray[Any]) -> tuple[Array, Array]:
-    """Split each sample's change R' - R into scale and shape, which add up to it entry by entry.
-
-    Scale is the part along the direction common to both maps: with u the first left singular vector
-    of the two-column matrix [R, R'], scale = u u'(R' - R). Shape is the rest, at right angles to it.
-
-    Returns
-    -------
-    scale, shape
-        Of the shape of the maps, in units of the relevance.
-    """
-    one, two = rows(before), rows(after)
-    a, b, squared, along = _common_direction(one, two, two - one)
-    factor = along / np.where(squared > 0, squared, 1.0)
-    scale = factor[:, None] * (a[:, None] * one + b[:, None] * two)
-    return scale.reshape(before.shape), (two - one - scale).reshape(before.shape)
-
-
-def scale_share(before: NDArray[Any], after: NDArray[Any]) -> Array:
-    """Return |scale|^2 / |R' - R|^2 of `split_change`; the rest is shape. NaN if nothing changed."""
-    return scale_of_change(before, after, rows(after) - rows(before))[0]
-
-
-def scale_factor(before: NDArray[Any], after: NDArray[Any]) -> Array:
-    """Return u . R' / u . R along the common direction of `split_change`; NaN where u . R is zero.
-
-    By how much the map grew; negative where it turned round.
-    """
-    return scale_of_change(before, after, rows(after) - rows(before))[1]
 
 
 def scale_of_change(
     before: NDArray[Any], after: NDArray[Any], change: NDArray[Any]
 ) -> tuple[Array, Array]:
-    """Return `scale_share` and `scale_factor` of the change R' - R, which share their arithmetic."""
-    difference = rows(change)
-    a, b, squared, along = _common_direction(rows(before), rows(after), difference)
+    """Return how much of each sample's change R' - R is scale, and by how much the map grew, (N,).
+
+    Scale is the part of the change along the direction common to both maps: with u the first left
+    singular vector of the two-column matrix [R, R'], scale = u u'(R' - R); shape is the rest, at right
+    angles to it.
+
+    Returns
+    -------
+    share, factor
+        |scale|^2 / |R' - R|^2, NaN if nothing changed; and u . R' / u . R, negative where the map
+        turned round, NaN where u . R is zero.
+    """
+    one, two, difference = rows(before), rows(after), rows(change)
+    gram = np.empty((len(one), 2, 2))
+    gram[:, 0, 0] = _products(one, one)
+    gram[:, 1, 1] = _products(two, two)
+    gram[:, 0, 1] = gram[:, 1, 0] = _products(one, two)
+    values, vectors = np.linalg.eigh(gram)
+    # u = (a R + b R') / sigma, where (a, b) is an eigenvector: u . R and u . R' are as a and b.
+    squared, a, b = values[:, 1], vectors[:, 0, 1], vectors[:, 1, 1]
+    along = a * _products(one, difference) + b * _products(two, difference)
     length = _products(difference, difference)
     possible = (length > 0) & (squared > 0)
     # One after the other: the product of two small squares may be below the smallest float.
     share = (along / np.where(possible, squared, 1.0)) * (along / np.where(possible, length, 1.0))
-    # (a, b) is an eigenvector of the Gram matrix of R and R', so that u . R and u . R' are as a and b.
     factor = np.where(np.abs(a) > 1e-12, b / np.where(np.abs(a) > 1e-12, a, 1.0), np.nan)
     return np.where(possible, np.clip(share, 0.0, 1.0), np.nan), factor
 
@@ -192,8 +160,8 @@ def predictions(outputs: Array, *, probabilities: bool) -> Array:
     if not probabilities:
         return outputs
     raised: Array = np.exp(outputs - outputs.max(axis=-1, keepdims=True))
-    shares: Array = raised / raised.sum(axis=-1, keepdims=True)
-    return shares
+    found: Array = raised / raised.sum(axis=-1, keepdims=True)
+    return found
 
 
 def rank_correlation(one: Array, other: Array) -> float | None:

@@ -13,7 +13,7 @@ from lrpdyn.dynamics.columns import measured
 from lrpdyn.dynamics.formulas import Samples, StepMaps, apart
 from lrpdyn.dynamics.measures import Array, pixels
 from lrpdyn.dynamics.tree_sums import Joining, Put
-from lrpdyn.files.stored import Maps
+from lrpdyn.files import streamed
 
 #: The largest change of each pixel so far, and the transition that it came with.
 LARGEST = ("largest", "largest_at")
@@ -26,7 +26,7 @@ class Step:
     """A step that is added, or that later ones are compared with."""
 
     step: int
-    maps: Maps
+    maps: streamed.Samples
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,17 +93,13 @@ def add_step(
     found = {}
     if before is not None:
         found = {name: formula(step) for name, formula in measured("transition").items()}
-        _keep_largest(step.difference, kept, addition.transitions)
+        of_pixels = pixels(step.difference)
+        larger = of_pixels > kept["largest"]
+        kept["largest"][larger] = of_pixels[larger]
+        kept["largest_at"][larger] = addition.transitions
     kept["ranks"][...] = step.ranks
     put(addition.joining, "total", None if before is None else step.difference)
     return found | {name: formula(step) for name, formula in measured("step").items()}
-
-
-def _keep_largest(difference: Array, kept: dict[str, NDArray[Any]], transitions: int) -> None:
-    of_pixels = pixels(difference)
-    larger = of_pixels > kept["largest"]
-    kept["largest"][larger] = of_pixels[larger]
-    kept["largest_at"][larger] = transitions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,9 +115,12 @@ class Measured:
         Where the transition begins that leads to the step; None where none does.
     from_step_zero
         Whether the first finite step is step 0.
+    extra
+        What else was made of each piece of the samples.
     """
 
     columns: dict[str, Array]
+    extra: Sequence[Any] = ()
     from_step: int | None = None
     from_step_zero: bool = False
 
@@ -135,8 +134,3 @@ class OfRandom:
 
     entropy: Array
     shares: Array | None
-
-
-def joined(pieces: Sequence[dict[str, Array]]) -> dict[str, Array]:
-    """Return the columns of all pieces put together."""
-    return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}

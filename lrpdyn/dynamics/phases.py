@@ -34,7 +34,7 @@ RESAMPLES = 100
 LEAST_SURE = 0.5
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Phases:
     """The first step of each phase but the first, and how sure each border is.
 
@@ -42,10 +42,10 @@ class Phases:
     there are none, where there are none.
     """
 
-    borders: tuple[int, ...]
-    sure: tuple[float, ...]
     why: str
-    explained: float
+    borders: tuple[int, ...] = ()
+    sure: tuple[float, ...] = ()
+    explained: float = 0.0
 
     def as_data(self, steps: NDArray[np.int64]) -> dict[str, Any]:
         """Return plain data for the report; `steps` (S,) are those of the vectors."""
@@ -81,15 +81,10 @@ def find_phases(vectors: Floats) -> Phases:
         return replace(found, borders=tuple(border * length for border in found.borders))
     values = _scaled(vectors)
     if len(values) < FEWEST_STEPS:
-        return Phases(
-            borders=(),
-            sure=(),
-            why=f"{len(values)} steps, fewer than {FEWEST_STEPS}: too few to say",
-            explained=0.0,
-        )
+        return Phases(why=f"{len(values)} steps, fewer than {FEWEST_STEPS}: too few to say")
     total = float(((values - values.mean(axis=0)) ** 2).sum())
     if total == 0:
-        return Phases(borders=(), sure=(), why="nothing changes", explained=0.0)
+        return Phases(why="nothing changes")
     cuts = dict(enumerate(cut_into(values, MOST_PHASES, SHORTEST), start=1))
     rest = {count: _rest(values, of) for count, of in cuts.items()}
     size = _independent_values(values, cuts[max(cuts)])
@@ -98,26 +93,15 @@ def find_phases(vectors: Floats) -> Phases:
     }
     best = min(criteria, key=lambda count: criteria[count])
     if _criterion(_rest_of_line(values), size, len(values), 2, 0) < criteria[best]:
-        return Phases(
-            borders=(),
-            sure=(),
-            why="it drifts steadily: a straight line describes it better",
-            explained=0.0,
-        )
+        return Phases(why="it drifts steadily: a straight line describes it better")
     if best == 1:
-        return Phases(
-            borders=(),
-            sure=(),
-            why="one phase: no change of level is worth a border",
-            explained=0.0,
-        )
+        return Phases(why="one phase: no change of level is worth a border")
     sure = _sure(values, cuts[best])
     kept = [(b, s) for b, s in zip(cuts[best], sure, strict=True) if s >= LEAST_SURE]
-    why = "" if kept else "borders move when the steps are resampled: none is sure"
     return Phases(
+        why="" if kept else "borders move when the steps are resampled: none is sure",
         borders=tuple(b for b, _ in kept),
         sure=tuple(s for _, s in kept),
-        why=why,
         explained=1 - rest[best] / total,
     )
 
@@ -222,8 +206,7 @@ def outline(maps: NDArray[np.floating], patches: int = 7) -> Floats:
     coarse: Floats = np.add.reduceat(np.add.reduceat(size, down, axis=1), right, axis=2)
     flat = coarse.reshape(len(coarse), -1)
     total = flat.sum(axis=1, keepdims=True)
-    found: Floats = np.where(total > 0, flat / np.where(total > 0, total, 1.0), np.nan)
-    return found
+    return np.where(total > 0, flat / np.where(total > 0, total, 1.0), np.nan)
 
 
 def mean_outline(outlines: Floats) -> Floats:
@@ -231,5 +214,5 @@ def mean_outline(outlines: Floats) -> Floats:
     there = ~np.isnan(outlines).any(axis=1)
     if not there.any():
         return np.full(outlines.shape[1], np.nan)
-    mean: Floats = outlines[there].mean(axis=0)
-    return mean
+    found: Floats = outlines[there].mean(axis=0)
+    return found

@@ -12,7 +12,8 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lrpdyn.files.stored import LARGEST_IN_MEMORY, Shape
+#: Shelves of more bytes than this are files.
+LARGEST_IN_MEMORY = 1 << 25
 
 
 class Shelf:
@@ -29,12 +30,12 @@ class Shelf:
 
     def __init__(self, samples: int, folder: Path | None) -> None:
         self._samples, self._folder = samples, folder
-        self._rows: dict[str, tuple[Shape, np.dtype[Any]]] = {}
+        self._rows: dict[str, tuple[tuple[int, ...], np.dtype[Any]]] = {}
         self._bytes: dict[str, int] = {}
         self._arrays: dict[str, NDArray[Any]] = {}
         self._files: dict[str, IO[bytes]] = {}
 
-    def add(self, name: str, shape: Shape, kind: Any) -> None:
+    def add(self, name: str, shape: tuple[int, ...], kind: Any) -> None:
         """Make room for an array of rows of `shape`."""
         self._rows[name] = shape, np.dtype(kind)
         self._bytes[name] = int(np.prod(shape, dtype=np.int64)) * np.dtype(kind).itemsize

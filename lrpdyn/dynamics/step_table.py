@@ -14,8 +14,7 @@ from lrpdyn.checkpoints.model import Checkpoint
 from lrpdyn.dynamics.columns import measured as formulas_of
 from lrpdyn.dynamics.one_step import Measured
 
-#: What the manifest says of a checkpoint.
-ENTRY = ("step", "path", "format", "sha256", "status", "reason", "relevance_sha256")
+_SHARED = ("format", "reason")
 #: What is one value for each step, and its type.
 _SINGLE: dict[str, DTypeLike] = {
     "step": np.int64, "finite": np.bool_, "sha256": "S64", "relevance_sha256": "S64",
@@ -65,9 +64,8 @@ class Records:
         self.explained = 0
         self.broken: list[tuple[str, ...]] = []
         self.bad: list[dict[str, Any]] = []
-        self._paths: list[str] = []
-        self._formats: list[str | None] = []
-        self._reasons: list[str | None] = []
+        #: For each row, the path, the format and why it is not finite.
+        self._texts: list[tuple[str, str | None, str | None]] = []
         self._columns, self._weights, self._dead = (Columns(expected) for _ in range(3))
         for name, kind in _SINGLE.items():
             self._columns.make(name, (), kind)
@@ -112,17 +110,14 @@ class Records:
             table[:, place] = of_layers[name][: self.explained]
         return names, table
 
-    def extend(self, count: int) -> int:
-        """Make so many rows more, and return the first of them."""
-        first = self.explained
-        self.explained += count
-        self.broken += [()] * count
-        self._paths += [""] * count
-        self._formats += [None] * count
-        self._reasons += [None] * count
+    def extend(self) -> int:
+        """Make a row more, and return its number."""
+        self.explained += 1
+        self.broken.append(())
+        self._texts.append(("", None, None))
         for columns in (self._columns, self._weights, self._dead):
             columns.reserve(self.explained)
-        return first
+        return self.explained - 1
 
     def add(
         self,
@@ -132,7 +127,7 @@ class Records:
         shares: NDArray[np.float64] | None,
     ) -> None:
         """Add a step by its line of the journal and what is measured of it."""
-        row, put = self.extend(1), self._columns.put
+        row, put = self.extend(), self._columns.put
         self.put_facts(row, facts)
         put("from_step_zero", row, measured.from_step_zero)
         put("from_step", row, -1 if measured.from_step is None else measured.from_step)
@@ -146,8 +141,9 @@ class Records:
     def put_facts(self, row: int, facts: Mapping[str, Any]) -> None:
         """Put what a line of the journal says into a row, whatever was in it before."""
         put, evidence = self._columns.put, facts["evidence"]
-        self._paths[row] = facts["path"]
-        self._formats[row], self._reasons[row] = _shared(facts, "format"), _shared(facts, "reason")
+        # Of texts that are the same for most steps one is kept.
+        shared = (text if text is None else intern(text) for text in map(facts.get, _SHARED))
+        self._texts[row] = (facts["path"], *shared)
         self.broken[row] = _broken_places(facts)
         put("step", row, facts["step"])
         put("finite", row, facts["status"] == "done")
@@ -167,35 +163,25 @@ class Records:
         """Add a checkpoint that could not be loaded."""
         self.bad.append({
             "step": checkpoint.step, "path": str(checkpoint.path), "format": checkpoint.format,
-            "sha256": None, "status": "bad", "reason": reason,
+            "sha256": None, "status": "bad", "reason": reason, "relevance_sha256": None,
         })  # fmt: skip
 
     def entries(self) -> Iterator[dict[str, Any]]:
         """Yield what the manifest says of each step, in order, bad ones included."""
-        bad = ({name: facts.get(name) for name in ENTRY} for facts in self.bad)
-        explained = (self.entry(row) for row in range(self.explained))
-        return heapq.merge(explained, bad, key=lambda entry: entry["step"])
+        explained = (self._entry(row) for row in range(self.explained))
+        return heapq.merge(explained, self.bad, key=lambda entry: entry["step"])
 
-    def entry(self, row: int) -> dict[str, Any]:
-        """Return what the manifest says of the step in a row."""
-        sha256, relevance = (
-            self._columns[name][row].decode() for name in ("sha256", "relevance_sha256")
-        )
+    def _entry(self, row: int) -> dict[str, Any]:
+        path, kind, reason = self._texts[row]
         return {
-            "step": int(self._columns["step"][row]),
-            "path": self._paths[row],
-            "format": self._formats[row],
-            "sha256": sha256,
-            "status": "done" if self._columns["finite"][row] else "not_finite",
-            "reason": self._reasons[row],
-            "relevance_sha256": relevance or None,
+            "step": int(self["step"][row]),
+            "path": path,
+            "format": kind,
+            "sha256": self["sha256"][row].decode(),
+            "status": "done" if self["finite"][row] else "not_finite",
+            "reason": reason,
+            "relevance_sha256": self["relevance_sha256"][row].decode() or None,
         }
-
-
-def _shared(facts: Mapping[str, Any], name: str) -> str | None:
-    """Return a text that is the same for most steps, of which one is kept."""
-    text = facts.get(name)
-    return None if text is None else intern(text)
 
 
 def _put_table(columns: Columns, row: int, table: Mapping[str, float | None]) -> None:

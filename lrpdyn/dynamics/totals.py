@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,12 +40,6 @@ class Sums:
     logarithms: Array
     largest: Array
     largest_at: NDArray[np.int32]
-
-    #: What `products` gives.
-    PRODUCTS: ClassVar[tuple[str, ...]] = (
-        "path", "net", "every second", "total", "magnitude", "coarse", "total magnitude",
-        "total coarse",
-    )  # fmt: skip
 
     @property
     def dynamics(self) -> NDArray[np.float32]:
@@ -122,19 +115,18 @@ def summary(products: Array) -> dict[str, float | None]:
     products
         Of all samples: what `Sums.products` gave, added up.
     """
-    known = dict(zip(Sums.PRODUCTS, products.tolist(), strict=True))
-    path = known["path"]
+    path, net, coarse, *squares, total_magnitude, total_coarse = products.tolist()
 
     def number(value: float, divisor: float) -> float | None:
         return value / divisor if path > 0 and divisor > 0 and np.isfinite(value) else None
 
-    def alike(name: str) -> float | None:
-        found = number(known[f"total {name}"], math.sqrt(known["total"] * known[name]))
+    def alike(product: float, square: float) -> float | None:
+        found = number(product, math.sqrt(squares[0] * square))
         return None if found is None else min(found, 1.0)
 
     return {
-        "alike_mean_relevance": alike("magnitude"),
-        "net_share": number(known["net"], path),
-        "every_second_share": number(known["every second"], path),
-        "alike_every_second": alike("coarse"),
+        "alike_mean_relevance": alike(total_magnitude, squares[1]),
+        "net_share": number(net, path),
+        "every_second_share": number(coarse, path),
+        "alike_every_second": alike(total_coarse, squares[2]),
     }

@@ -8,21 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from functools import reduce
 
 from lrpdyn.dynamics.measures import Array
 from lrpdyn.dynamics.scratch import Shelf
 
-
-@dataclass(frozen=True)
-class Joining:
-    """Where the sums of the next place go: `left` are the shelves of the subtrees that it completes,
-    the nearest first, and `into` is where the sum of all of them is kept."""
-
-    left: tuple[int, ...]
-    into: int
-
-
+#: Where the sums of a place go: the shelves of the subtrees that it completes, the nearest first, and
+#: the one where the sum of all of them is kept.
+Joining = tuple[tuple[int, ...], int]
 #: Adds the values of a place to one of the arrays.
 Put = Callable[[Joining, str, Array | None], None]
 
@@ -40,17 +33,12 @@ class PairedSums:
     """
 
     def __init__(self, shelf: Shelf, rows: Mapping[str, tuple[int, ...]]) -> None:
-        self._shelf, self._rows = shelf, dict(rows)
+        self._shelf, self._rows, self.names = shelf, dict(rows), tuple(rows)
         self._places = 0
         #: The shelves of open subtrees, the largest first, and those that are free again.
         self._open: list[int] = []
         self._free: list[int] = []
         self._made = 0
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The names of the arrays."""
-        return tuple(self._rows)
 
     def join(self) -> Joining:
         """Return where the next place goes; what `adding` gives must be called with it for each piece
@@ -64,7 +52,7 @@ class PairedSums:
         self._free += left[:-1]
         self._open.append(into)
         self._places += 1
-        return Joining(left=tuple(left), into=into)
+        return tuple(left), into
 
     @contextmanager
     def adding(self, piece: slice) -> Iterator[Put]:
@@ -75,12 +63,13 @@ class PairedSums:
         made: dict[str, Array | None] = {}
 
         def put(joining: Joining, name: str, value: Array | None) -> None:
-            for shelf in joining.left:
+            left, into = joining
+            for shelf in left:
                 place = _place(name, shelf)
                 before = made.pop(place) if place in made else self._read(name, shelf, piece)
                 if before is not None:
                     value = before if value is None else before + value
-            made[_place(name, joining.into)] = value
+            made[_place(name, into)] = value
 
         yield put
         for place, value in made.items():
@@ -88,21 +77,16 @@ class PairedSums:
 
     def total(self, piece: slice) -> dict[str, Array]:
         """Return the sums over all places, of some samples."""
-        return {name: self._folded(name, piece) for name in self._rows}
-
-    def _folded(self, name: str, piece: slice) -> Array:
         # The subtrees that are not whole yet are those of a tree that goes on with zeros.
-        found: Array | None = None
-        for shelf in reversed(self._open):
-            value = self._read(name, shelf, piece)
-            found = value if found is None else value + found
-        assert found is not None
+        found = {}
+        for name in self.names:
+            values = (self._read(name, shelf, piece) for shelf in reversed(self._open))
+            found[name] = reduce(lambda after, before: before + after, values)
         return found
 
     def _read(self, name: str, shelf: int, piece: slice) -> Array:
         place = _place(name, shelf)
-        found: Array = self._shelf.read(piece, [place])[place]
-        return found
+        return self._shelf.read(piece, [place])[place]
 
     def _new(self) -> int:
         for name, shape in self._rows.items():

@@ -9,7 +9,6 @@ import hashlib
 import io
 import json
 import os
-import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -18,8 +17,8 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from lrpdyn.errors import RunError
+from lrpdyn.system.memory import free_space
 
-_CHUNK = 1 << 20
 #: Down to here JSON is laid out in lines.
 _DEEPEST = 3
 _JSON = json.JSONEncoder(allow_nan=False)
@@ -74,8 +73,10 @@ def sync_folder(folder: Path) -> None:
 
 def cannot_write(path: Path, error: OSError) -> RunError:
     """Return the error that says why `path` cannot be written, and what to do about it."""
+    space = free_space(path.parent)
+    left = "" if space is None else f" ({space:,} bytes are free)"
     says = {
-        errno.ENOSPC: f"no space is left on its disk{_free(path)}; free some, or choose a folder on "
+        errno.ENOSPC: f"no space is left on its disk{left}; free some, or choose a folder on "
         f"another with -o; {_GOES_ON}",
         errno.EDQUOT: f"your quota on its disk is used up; free some, or choose a folder elsewhere with "
         f"-o; {_GOES_ON}",
@@ -87,13 +88,6 @@ def cannot_write(path: Path, error: OSError) -> RunError:
     }.get(error.errno or 0)
     says = says or f"{error.strerror or error}; choose another folder with -o"
     return RunError(f"{path}: cannot be written: {says}")
-
-
-def _free(path: Path) -> str:
-    for folder in path.parents:
-        with contextlib.suppress(OSError):
-            return f" ({shutil.disk_usage(folder).free:,} bytes are free)"
-    return ""
 
 
 def save_pieces(
@@ -131,22 +125,16 @@ def save_together(
             digests[path].update(data)
             files[path].write(data)  # np.save would lose the number of the error on a full disk
 
+        descr = np.lib.format.dtype_to_descr(kind)
         for path, shape in shapes.items():
-            write(path, _header(kind, shape))
+            said, header = {"descr": descr, "fortran_order": False, "shape": shape}, io.BytesIO()
+            np.lib.format.write_array_header_1_0(header, said)
+            write(path, header.getvalue())
         for side_by_side in parts:
             for path, part in side_by_side.items():
                 flat = np.ascontiguousarray(part, dtype=kind).reshape(-1)
                 write(path, flat.view(np.uint8).data)
     return {path: digest.hexdigest() for path, digest in digests.items()}
-
-
-def _header(kind: np.dtype[Any], shape: tuple[int, ...]) -> bytes:
-    described = {
-        "descr": np.lib.format.dtype_to_descr(kind), "fortran_order": False, "shape": shape,
-    }  # fmt: skip
-    header = io.BytesIO()
-    np.lib.format.write_array_header_1_0(header, described)
-    return header.getvalue()
 
 
 def save_json(path: Path, value: Any) -> None:
@@ -198,8 +186,5 @@ def _cell(value: Any) -> str:
 
 def sha256_of(path: Path) -> str:
     """Return the SHA-256 of a file's bytes."""
-    digest = hashlib.sha256()
     with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lrpdyn.files.text import first_line
+
 #: Other formats would be recognised by content whatever the name, and some (EPS) start programs.
 _FORMATS = ("PNG", "JPEG")
 #: What Pillow raises on files that are no pictures, or damaged ones, besides OSError.
@@ -68,5 +70,4 @@ def _opened(path: Path) -> Iterator[Any]:
     except Image.DecompressionBombWarning as error:
         raise ValueError(str(error).partition(",")[0]) from error
     except errors as error:
-        said = (str(error).splitlines() or [""])[0][:160] or type(error).__name__
-        raise ValueError(said) from error
+        raise ValueError(first_line(error)) from error

@@ -22,6 +22,7 @@ from typing import IO, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from lrpdyn.files.text import first_line
 from lrpdyn.system.memory import usable_memory
 
 _NPY = b"\x93NUMPY"
@@ -118,7 +119,7 @@ class Npz:
             with self.archive.open(info) as member:
                 yield read_outline(member, info.file_size), member
         except _ZIP_ERRORS as error:
-            raise ValueError(f"array {name}: {_said(error)}") from error
+            raise ValueError(f"array {name}: {first_line(error)}") from error
 
     def _array(self, name: str) -> NDArray[Any]:
         with self.opened(name) as (outline, member):
@@ -143,7 +144,7 @@ def open_npz(path: str | Path) -> Iterator[Npz]:
         try:
             archive = zipfile.ZipFile(file)
         except _ZIP_ERRORS as error:
-            raise ValueError(f"is no .npz file, or one cut short: {_said(error)}") from error
+            raise ValueError(f"is no .npz file, or one cut short: {first_line(error)}") from error
         infos = archive.infolist()
         members = {info.filename.removesuffix(".npy"): info for info in infos}
         if len(members) < len(infos) or len(infos) > _MOST_MEMBERS:
@@ -164,7 +165,6 @@ def read_npy(file: IO[bytes], size: int) -> NDArray[Any]:
 
 
 def _content(file: IO[bytes], outline: Outline) -> NDArray[Any]:
-    """Return the array that follows its header."""
     wanted = outline.bytes
     if wanted > _ALWAYS_ALLOWED and wanted > (most := usable_memory()):
         raise ValueError(f"has {wanted:,} bytes, and this process may use {most:,} of memory")
@@ -197,7 +197,9 @@ def read_outline(file: IO[bytes], size: int) -> Outline:
                 raise ValueError(f"has version {version} of the format, expected 1.0 or 2.0")
             shape, fortran, dtype = read(file)
     except _HEADER_ERRORS as error:
-        raise ValueError(f"is no .npy file, or its header is damaged: {_said(error)}") from error
+        raise ValueError(
+            f"is no .npy file, or its header is damaged: {first_line(error)}"
+        ) from error
     if dtype.hasobject:
         raise ValueError("holds Python objects, which can run code, expected numbers")
     if dtype.itemsize == 0 or dtype.subdtype is not None or any(length < 0 for length in shape):
@@ -217,7 +219,3 @@ def size_of(file: IO[bytes]) -> int:
     size = file.seek(0, 2)
     file.seek(0)
     return size
-
-
-def _said(error: BaseException) -> str:
-    return (str(error).splitlines() or [""])[0][:160] or type(error).__name__

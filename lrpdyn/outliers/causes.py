@@ -12,11 +12,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from lrpdyn.outliers.support import UNSTABLE_SUPPORT, WEAK_SUPPORT
-
 if TYPE_CHECKING:
     from lrpdyn.outliers.criteria import Criteria
 
+#: A score is carried by next to nothing where the denominator at the last layer is this share of it.
+UNSTABLE_SUPPORT = 0.01
+#: Support below which a negative score under z-plus is called weak.
+WEAK_SUPPORT = 0.1
 #: A transition this many times as long as the usual one is a gap.
 GAP = 1.5
 #: A place of the report, the value there, and the evidence.
@@ -273,7 +275,7 @@ CAUSES = [
         criterion='under z-plus at the last layer: the score is negative; "weak" where the support is '
         "below .1 of it",
         present=lambda known: (
-            known.at_either_end(known.steps.score < 0) & known.facts.question.gives_only_support
+            known.at_either_end(known.steps.score < 0) & known.facts.gives_only_support
         ),
         evidence=_negative,
     ),
@@ -292,7 +294,7 @@ CAUSES = [
         advice="Hold the unit fixed (--target modal) to see what changes beside the question.",
         criterion="the preferred unit changed, where the question follows it; by layer: the share of "
         "the change that goes away when the old unit is kept",
-        present=lambda known: known.flips & known.facts.question.follows_preference,
+        present=lambda known: known.flips & known.facts.follows_preference,
         evidence=_flip,
     ),
     Cause(

@@ -7,16 +7,14 @@ network is not for another.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from lrpdyn.outliers.facts import UNAVAILABLE, Changes, Floats, RunFacts, Steps, Truths
+from lrpdyn.outliers.causes import UNSTABLE_SUPPORT
+from lrpdyn.outliers.facts import UNAVAILABLE, Changes, Evidence, Floats, RunFacts, Steps, Truths
 from lrpdyn.outliers.fences.fences import fences
-from lrpdyn.outliers.support import UNSTABLE_SUPPORT
 
 #: Relevance below this share of the score has vanished.
 VANISHED = 1e-6
@@ -58,30 +56,21 @@ def far_above_usual(
         return np.zeros(values.shape, dtype=bool)
     far = fences(known).far
     bound = max(least, times * float(np.median(known)), of_few if far is None else far)
-    found: Truths = values > bound
-    return found
+    return values > bound
 
 
-@dataclass(frozen=True)
 class Criteria:
     """Every criterion of a run, worked out once: S steps, T transitions, N samples, L and A layers.
 
-    `layers` is the evidence by layer, from `lrpdyn.diagnostics`, by step and cause; empty where it was
+    `layers` is the evidence by layer, from `lrpdyn.diagnostics`, by step and cause; None where it was
     not gathered.
     """
 
-    facts: RunFacts
-    layers: Mapping[tuple[int, str], Mapping[str, Any]] = field(default_factory=dict)
-
-    @property
-    def steps(self) -> Steps:
-        """The facts by step."""
-        return self.facts.steps
-
-    @property
-    def changes(self) -> Changes:
-        """The facts by transition."""
-        return self.facts.changes
+    def __init__(self, facts: RunFacts, layers: Evidence | None = None) -> None:
+        self.facts: RunFacts = facts
+        self.steps: Steps = facts.steps
+        self.changes: Changes = facts.changes
+        self.layers = layers or {}
 
     def ends(self, transition: int) -> tuple[int, int]:
         """Return the steps that a transition leads from and to, as places in `steps`."""
@@ -115,14 +104,13 @@ class Criteria:
         size = np.abs(self.steps.score)
         known = size[np.isfinite(size)]
         usual = float(np.median(known)) if known.size else 0.0
-        found: Truths = size < NEAR_ZERO * usual
-        return found
+        return size < NEAR_ZERO * usual
 
     @cached_property
     def unstable(self) -> Truths:
         """Where a score, or relevance at a layer, is divided by next to nothing, (S, N)."""
         found = np.zeros(self.steps.score.shape, dtype=bool)
-        if self.facts.question.gives_only_support:
+        if self.facts.gives_only_support:
             # A bias is part of the denominator, not of the support, and keeps its part of the relevance:
             # what comes through is the share that the support has of the denominator.
             with np.errstate(invalid="ignore", divide="ignore"):
@@ -162,8 +150,7 @@ class Criteria:
         """The share of units that are usually dead, (A,)."""
         dead = self.steps.dead
         known = np.isfinite(dead).any(axis=0)
-        usual: Floats = np.nanmedian(np.where(known, dead, 0.0), axis=0) if dead.size else dead[0]
-        return usual
+        return np.nanmedian(np.where(known, dead, 0.0), axis=0) if dead.size else dead[0]
 
     @cached_property
     def dead(self) -> Truths:

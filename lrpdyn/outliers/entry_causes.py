@@ -65,7 +65,6 @@ class EntryCauses:
         return found
 
     def _at_cell(self, cause: Cause, transition: int, sample: int) -> dict[str, Any]:
-        """Return a cause that is present in a cell."""
         places: list[tuple[int, ...]]
         if cause.where == "cell":
             places = [(transition, sample)]
@@ -95,19 +94,12 @@ class EntryCauses:
             return [named("shape_change", 1.0, text)]
         return _larger_first(share, growth, "the explanation itself moved")
 
-    def of_samples(self, transition: int) -> list[dict[str, Any]]:
-        """Return the causes of a transition of all samples, each with its share of their change."""
-        return self._of_many((transition, slice(None)), "samples")
+    def of_many(self, cells: tuple[Any, Any], what: str) -> list[dict[str, Any]]:
+        """Return the causes of a transition of all samples, or of all transitions of a sample.
 
-    def of_transitions(self, sample: int) -> list[dict[str, Any]]:
-        """Return the causes of all changes of a sample, each with its share of them."""
-        return self._of_many((slice(None), sample), "transitions")
-
-    def _of_many(self, cells: tuple[Any, Any], what: str) -> list[dict[str, Any]]:
-        """Return the causes of a sum of cells, which are its `what`.
-
-        The share of a cause is that of the change in the cells where it is present; of growth and
-        shape, the mean of their shares, weighted by the change.
+        `cells` are their places in (T, N), and `what` is "samples" or "transitions". The share of a
+        cause is that of the change in the cells where it is present; of growth and shape, the mean of
+        their shares, weighted by the change.
         """
         change = self._known.changes.change[cells]
         total = float(change.sum())

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lrpdyn.dynamics.totals import Sums
 from lrpdyn.files.streamed import Samples
 
 Floats = NDArray[np.float64]
@@ -22,44 +23,11 @@ UNAVAILABLE = "unavailable"
 
 
 @dataclass(frozen=True)
-class Question:
-    """What was asked, as far as the causes depend on it.
-
-    `gives_only_support` is whether the rule of the last layer shares a score among what speaks for it
-    alone, `target` the target policy.
-    """
-
-    gives_only_support: bool
-    target: str
-
-    @property
-    def follows_preference(self) -> bool:
-        """Tell whether the explained unit changes with the preferred one."""
-        return self.target == "argmax"
-
-
-@dataclass(frozen=True)
 class Steps:
-    """S steps of N samples.
+    """S steps of N samples, as `lrpdyn.dynamics.step_table.Records` has them; NaN where unknown.
 
-    Attributes
-    ----------
-    step
-        (S,), rising.
-    score, relevance_sum, relevance_l1
-        (S, N); NaN where not finite.
-    support
-        (S, N): sum of the positive contributions to the last layer over |score|; NaN where unknown.
-    argmax
-        (S, N); -1 where not finite.
-    finite
-        (S,).
-    broken
-        For each step, where NaN or infinity is: names of layers, "outputs", "relevance"; else empty.
-    weight_layers, weight_change
-        L names and (S, L): ||difference to the checkpoint before|| / ||before||; NaN where unknown.
-    activity_layers, dead
-        A names and (S, A): share of the units that no sample moves; NaN where unknown.
+    `support` (S, N) is the sum of the positive contributions to the last layer over |score|. L names
+    of layers with `weight_change` (S, L), A with `dead` (S, A), the share of units no sample moves.
     """
 
     step: Integers
@@ -78,17 +46,10 @@ class Steps:
 
 @dataclass(frozen=True)
 class Changes:
-    """T transitions of N samples.
+    """T transitions of N samples, which lead from the places `before` (T,) to `after` in `Steps`.
 
-    Attributes
-    ----------
-    before, after
-        (T,): the places in `Steps` that a transition leads from and to.
-    change, scale_share, scale_factor
-        (T, N); the share is NaN where nothing changed. The factor is that of the map along the
-        direction common to both, negative where it turned round.
-    left_out
-        (T,): whether a checkpoint in between could not be used.
+    (T, N) in the same order as in `lrpdyn.dynamics.step_table.Records`; `left_out` (T,) says whether a
+    checkpoint in between could not be used.
     """
 
     before: Integers
@@ -99,39 +60,28 @@ class Changes:
     left_out: Truths
 
 
-@dataclass(frozen=True)
-class PixelsOfSample:
-    """What is known of the pixels of one sample, (H, W) or (F,).
-
-    `path` is Dynamics; `largest` is the largest of a pixel's differences and `largest_at` the
-    transition in which it was.
-    """
-
-    path: Floats
-    largest: Floats
-    largest_at: Integers
-
-
-@dataclass(frozen=True)
-class Pixels:
-    """What is known of each pixel of each sample, too many for memory.
-
-    `relative` is Dynamics over sum |R_i|, (N, H, W) or (N, F), read a few samples at a time;
-    `of_sample` gives the rest of a sample that a listed pixel lies in.
-    """
-
-    relative: Samples
-    of_sample: Callable[[int], PixelsOfSample]
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RunFacts:
-    """All of a run that its outlier report is made from."""
+    """All of a run that its outlier report is made from.
 
-    question: Question
+    Attributes
+    ----------
+    gives_only_support
+        Whether the rule of the last layer shares a score among what speaks for it alone.
+    follows_preference
+        Whether the explained unit changes with the preferred one.
+    relative
+        Dynamics over sum |R_i|, (N, H, W) or (N, F), read a few samples at a time.
+    sums
+        Gives the sums over all steps of some samples.
+    """
+
+    gives_only_support: bool
+    follows_preference: bool
     steps: Steps
     changes: Changes
-    pixels: Pixels
+    relative: Samples
+    sums: Callable[[slice], Sums]
 
 
 @dataclass(frozen=True, kw_only=True)

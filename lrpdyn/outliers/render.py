@@ -10,7 +10,6 @@ from typing import Any
 
 from lrpdyn.files.text import printable
 from lrpdyn.outliers.causes import meaning_of
-from lrpdyn.outliers.render_context import context
 
 KINDS = ("steps", "samples", "pixels", "cells")
 SEVERITIES = ("none", "mild", "far")
@@ -18,6 +17,7 @@ WHERE = ("step", "from_step", "to_step", "sample", "row", "column")
 COLUMNS = ("kind", "rank", *WHERE, "value", "fence_mild", "fence_far", "severity", "causes", "tail",
            "form", "evidence")  # fmt: skip
 Report = Mapping[str, Any]
+_Draw = Callable[[list[list[str]]], list[str]]
 #: So many of a kind are shown where fewer, or none, lie beyond a fence.
 _SHOWN = 3
 #: Positive values that a fence needs, as `lrpdyn.outliers.fences.fences` has it; that module loads NumPy.
@@ -76,17 +76,12 @@ def _csv_row(kind: str, rank: int, entry: Mapping[str, Any]) -> list[Any]:
 
 def as_table(report: Report, kinds: Sequence[str], top: int | None) -> str:
     """Return the report for a person at a terminal."""
-    return _on_a_terminal(_readable(report, kinds, 10 if top is None else top, _aligned, ""))
+    return _readable(report, kinds, top, _aligned, "")
 
 
 def as_markdown(report: Report, kinds: Sequence[str], top: int | None) -> str:
     """Return the report for a page."""
-    return _on_a_terminal(_readable(report, kinds, 10 if top is None else top, _piped, "## "))
-
-
-def _on_a_terminal(text: str) -> str:
-    """Return `text` with control characters, which names of layers may hold, made visible."""
-    return "\n".join(printable(line) for line in text.split("\n"))
+    return _readable(report, kinds, top, _piped, "## ")
 
 
 RENDERERS: dict[str, Callable[[Report, Sequence[str], int | None], str]] = {
@@ -98,12 +93,9 @@ RENDERERS: dict[str, Callable[[Report, Sequence[str], int | None], str]] = {
 
 
 def _readable(
-    report: Report,
-    kinds: Sequence[str],
-    top: int,
-    draw: Callable[[list[list[str]]], list[str]],
-    heading: str,
+    report: Report, kinds: Sequence[str], most: int | None, draw: _Draw, heading: str
 ) -> str:
+    top = 10 if most is None else most
     lines = _pathologies(report, top, draw, heading)
     shown = list(report["pathologies"][:top])
     for kind in kinds:
@@ -116,12 +108,19 @@ def _readable(
         lines += [f"  {words}" for words in shifts_in_words(report)] if kind == "steps" else []
         lines.append("")
     lines += context(report, draw, heading)
-    return "\n".join([*lines, *_advice(report, shown, draw, heading)]).rstrip("\n")
+    text = "\n".join([*lines, *_advice(report, shown, draw, heading)]).rstrip("\n")
+    # Names of layers may hold control characters.
+    return "\n".join(printable(line) for line in text.split("\n"))
 
 
-def _pathologies(
-    report: Report, top: int, draw: Callable[[list[list[str]]], list[str]], heading: str
+def _section(
+    title: str, draw: _Draw, head: list[str], rows: Sequence[list[str]], *after: str
 ) -> list[str]:
+    """Return the lines of a table under its title."""
+    return [title, "", *draw([head, *rows]), *after, ""]
+
+
+def _pathologies(report: Report, top: int, draw: _Draw, heading: str) -> list[str]:
     """Return the lines on what is wrong by itself, one row for all samples of a step and cause."""
     total = report["totals"]["pathologies"]["values"]
     if not total:
@@ -137,7 +136,7 @@ def _pathologies(
         rows.append([f"step {step:,}", name, count, why])
     begin = f"{heading}pathologies: {total:,} (wrong by their own criterion, no fence needed)"
     more = [f"  and {len(groups) - top} more: --top"] if len(groups) > top else []
-    return [begin, "", *draw([["where", "what", "samples", "why"], *rows]), *more, ""]
+    return _section(begin, draw, ["where", "what", "samples", "why"], rows, *more)
 
 
 def grouped(report: Report) -> list[tuple[int, list[Mapping[str, Any]]]]:
@@ -169,7 +168,7 @@ def shifts_in_words(report: Report) -> list[str]:
 def _advice(
     report: Report,
     shown: Sequence[Mapping[str, Any]],
-    draw: Callable[[list[list[str]]], list[str]],
+    draw: _Draw,
     heading: str,
 ) -> list[str]:
     """Return what to do next, by cause, for the causes that are shown."""
@@ -181,7 +180,67 @@ def _advice(
     ]
     if not chosen:
         return []
-    return [f"{heading}what to do next", "", *draw([["cause", "meaning and advice"], *chosen])]
+    return _section(f"{heading}what to do next", draw, ["cause", "meaning and advice"], chosen)
+
+
+def context(report: Report, draw: _Draw, heading: str) -> list[str]:
+    """Return the lines on phases, regions, agreement and curve, as far as the report has them."""
+    sections = {"phases": _phases, "regions": _regions, "agreement": _agreement, "curve": _curve}
+    there = {name: report[name] for name in sections if report.get(name) is not None}
+    return [line for name, of in there.items() for line in sections[name](of, draw, heading)]
+
+
+def _phases(phases: Mapping[str, Any], _: _Draw, heading: str) -> list[str]:
+    begin = f"{heading}phases of {phases['of']}: "
+    if not phases["borders"]:
+        return [f"{begin}none told; {phases['why']}", ""]
+    borders = ", ".join(
+        f"{border['step']:,} ({100 * border['sure']:.0f} % sure)" for border in phases["borders"]
+    )
+    share = f"{100 * phases['explained']:.0f} % of the variation"
+    return [f"{begin}a new one begins at {borders}; they describe {share}", ""]
+
+
+def _regions(regions: Mapping[str, Any], draw: _Draw, heading: str) -> list[str]:
+    steps, agreed = regions["steps"], regions["agreement"]
+    chosen = sorted({0, len(steps) // 2, len(steps) - 1}) if steps else []
+    rows = []
+    of_regions = zip(regions["names"], regions["share"], regions["effect"], agreed, strict=True)
+    for name, share, effect, agreement in of_regions:
+        at = [f"{_number(share[i], '.1%')}, {_number(effect[i], '.3g')}" for i in chosen]
+        rows.append([name, *at, _number(agreement, "+.2f")])
+    over = _number(regions["agreement_over_regions"], "+.2f")
+    return _section(
+        f"{heading}regions: share of sum|R|, effect of painting over (means over samples)",
+        draw,
+        ["region", *(f"at {steps[i]:,}" for i in chosen), "agreement over steps"],
+        rows,
+        f"  rank agreement of shares under {regions['rule']} with effects, over regions, median over "
+        f"steps: {over}",
+    )
+
+
+def _agreement(agreement: Mapping[str, Any], _: _Draw, heading: str) -> list[str]:
+    parts = [
+        f"step {one['step']:,}: {_number(one['rule'], '+.2f')} "
+        f"(gradient x input {_number(one['gradient'], '+.2f')})"
+        for one in agreement["steps"]
+    ]
+    title = f"{heading}agreement of {agreement['rule']} with painting patches over"
+    return [f"{title}: {'; '.join(parts)}", ""]
+
+
+def _curve(curve: Mapping[str, Any], draw: _Draw, heading: str) -> list[str]:
+    rows = []
+    for one in curve["series"]:
+        p = "too few steps" if one["p"] is None else f"{one['p']:.2g}"
+        rows.append([one["series"], _number(one["rank_correlation"], "+.2f"), p, str(one["steps"])])
+    title = f"{heading}beside {curve['source']} (p: share of circular shifts that do as well)"
+    return _section(title, draw, ["series", "rank correlation", "p", "steps"], rows)
+
+
+def _number(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)
 
 
 def summary(report: Report, kind: str) -> str:

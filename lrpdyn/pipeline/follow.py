@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import replace
 from importlib.util import find_spec
@@ -78,10 +78,10 @@ def follow(options: Options, checkpoints: str | Path, observations: Any, hands: 
     followed = _Followed(job, question, hands, manifest)
     with closing(followed):
         while True:
-            job = _explain_new(followed, job, watch)
+            job = followed.explain_new(job, watch)
             if signals.received() or watch.is_past(options.until):
                 break
-            if followed.idle_for(options.idle):
+            if options.idle is not None and time.monotonic() - followed.last_new >= options.idle:
                 _say(f"no new checkpoint for {options.idle:g} seconds: the end", job.options.quiet)
                 break
             signals.wait(options.poll)
@@ -93,7 +93,7 @@ def follow(options: Options, checkpoints: str | Path, observations: Any, hands: 
             job, listing=_joined(job.listing, everything if job.options.skip_bad else good)
         )
         if not signals.received():
-            job = _explain_new(followed, job, watch)
+            job = followed.explain_new(job, watch)
         followed.finish(job)
         everything = watch.look_at_all()
         if not watch.is_past(options.until):
@@ -103,50 +103,40 @@ def follow(options: Options, checkpoints: str | Path, observations: Any, hands: 
     return open_run(job.folder)
 
 
-def _explain_new(followed: _Followed, job: Job, watch: Watch) -> Job:
-    """Explain what is new; return the job without what cannot be loaded, which is reported at the end."""
-    while True:
-        try:
-            followed.go_on(job)
-            return job
-        except (CheckpointError, ArchitectureError) as error:
-            series = job.listing.checkpoints
-            failed = series[followed.place]
-            watch.distrust(failed.path, str(error))
-            _say(f"put aside: {error}", job.options.quiet)
-            others = tuple(checkpoint for checkpoint in series if checkpoint is not failed)
-            job = replace(job, listing=replace(job.listing, checkpoints=others))
-
-
 class _Followed:
     """The steps of a run that is followed, and when its results were written."""
 
     def __init__(
         self, job: Job, question: Question, hands: Hands, manifest: Mapping[str, Any]
     ) -> None:
-        self._question, self._hands, self._manifest = question, hands, manifest
+        self._question, self._manifest = question, manifest
+        threads = processes(job.options.workers, job.model.device.type)
+        self._begin: Callable[[Job], Steps] = lambda job: Steps(
+            job, question, hands, threads, Times()
+        )
         self._steps = self._begin(job)
-        self._last_new = time.monotonic()
+        self.last_new = time.monotonic()
         self._next_writing = 0.0
         self._written = 0
-
-    def _begin(self, job: Job) -> Steps:
-        threads = processes(job.options.workers, job.model.device.type)
-        return Steps(job, self._question, self._hands, threads, Times())
 
     def close(self) -> None:
         self._steps.dynamics.close()
 
-    @property
-    def place(self) -> int:
-        """The place of the checkpoint that is explained next."""
-        return len(self._steps.records)
+    def explain_new(self, job: Job, watch: Watch) -> Job:
+        """Explain what is new; return the job without what cannot be loaded, which is reported at the end."""
+        while True:
+            try:
+                self._go_on(job)
+                return job
+            except (CheckpointError, ArchitectureError) as error:
+                series = job.listing.checkpoints
+                failed = series[len(self._steps.records)]
+                watch.distrust(failed.path, str(error))
+                _say(f"put aside: {error}", job.options.quiet)
+                others = tuple(checkpoint for checkpoint in series if checkpoint is not failed)
+                job = replace(job, listing=replace(job.listing, checkpoints=others))
 
-    def idle_for(self, seconds: float | None) -> bool:
-        """Tell whether nothing new came for so long."""
-        return seconds is not None and time.monotonic() - self._last_new >= seconds
-
-    def go_on(self, job: Job) -> None:
+    def _go_on(self, job: Job) -> None:
         """Explain what is new, and write the results where that is due."""
         series = job.listing.checkpoints
         explained = self._steps.records.steps
@@ -159,22 +149,18 @@ class _Followed:
         self.stop_if_terminated(job)
         new = len(self._steps.records) - before
         if new:
-            _say(
-                f"step {self._steps.records.steps[-1]:,}: {len(series)} checkpoints",
-                job.options.quiet,
-            )
-        due = time.monotonic() >= self._next_writing
-        if due and len(self._steps.records) > self._written and self._enough():
-            started = time.monotonic()
+            newest = self._steps.records.steps[-1]
+            _say(f"step {newest:,}: {len(series)} checkpoints", job.options.quiet)
+        started = time.monotonic()
+        unwritten = len(self._steps.records) > self._written
+        enough = len(self._steps.records.finite_steps) > 1
+        if started >= self._next_writing and unwritten and enough:
             self._write(job)
             ended = time.monotonic()
             self._next_writing = ended + SHARE * (ended - started)
         if new:
             # What came while results were written was not read yet.
-            self._last_new = time.monotonic()
-
-    def _enough(self) -> bool:
-        return len(self._steps.records.finite_steps) > 1
+            self.last_new = time.monotonic()
 
     def _write(self, job: Job) -> None:
         records = self._steps.records
@@ -182,8 +168,7 @@ class _Followed:
         steps = set(records.steps)
         taken = tuple(c for c in job.listing.checkpoints if c.step in steps)
         explained = replace(job, listing=replace(job.listing, checkpoints=taken))
-        finish(explained, self._question, self._manifest, records,
-               self._steps.dynamics, Times())  # fmt: skip
+        finish(explained, self._question, self._manifest, records, self._steps.dynamics, Times())
         shown = job.storage.keep == "relevance"
         if shown and all(find_spec(package) for package in _OF_THE_PAGE):
             from lrpdyn.page.report import write_report
@@ -223,11 +208,8 @@ class _Followed:
             if entry.reason == WRITTEN and entry.path.suffix in suffixes()
         ]
         if late:
-            more = f" and {len(late) - 3} more" if len(late) > 3 else ""
-            _say(
-                f"not explained: {', '.join(late[:3])}{more}; the same command goes on",
-                job.options.quiet,
-            )
+            names = ", ".join(late[:3]) + (f" and {len(late) - 3} more" if len(late) > 3 else "")
+            _say(f"not explained: {names}; the same command goes on", job.options.quiet)
 
 
 def _prepared(watch: Watch, options: Options, observations: Any) -> tuple[Job, dict[str, Any]]:
@@ -244,7 +226,6 @@ def _prepared(watch: Watch, options: Options, observations: Any) -> tuple[Job, d
 
 
 def _first(watch: Watch, options: Options) -> Listing:
-    """Wait for a checkpoint."""
     started = time.monotonic()
     while True:
         listing = watch.look()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shlex
 import shutil
@@ -11,6 +10,7 @@ import sys
 import time
 from collections.abc import Generator, Sequence
 from contextlib import closing
+from copy import deepcopy
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -24,13 +24,13 @@ from lrpdyn.explain.explanation import Question
 from lrpdyn.files.atomic import whole_file
 from lrpdyn.pipeline.blocks import Hands, Outcomes
 from lrpdyn.pipeline.results.finish import finish, with_curve
-from lrpdyn.pipeline.setup.description import job_of, open_values, read_fixed_inputs
+from lrpdyn.pipeline.setup.description import FIXED_INPUTS, job_of, open_values, read_fixed_inputs
 from lrpdyn.pipeline.setup.job import Job
 from lrpdyn.pipeline.setup.new_manifest import pending
 from lrpdyn.pipeline.setup.prepare import one_thread
 from lrpdyn.pipeline.setup.requirements import check_results
 from lrpdyn.pipeline.setup.resume import previous_manifest, question_of
-from lrpdyn.pipeline.shards import ExplainedShard, check_shard, open_shard
+from lrpdyn.pipeline.shards import FOLDER, ExplainedShard, check_shard, open_shard
 from lrpdyn.pipeline.steps import Steps
 from lrpdyn.run.journal import JOURNAL
 from lrpdyn.run.layout import DamagedMapsError, delete, leftovers, relevance_path
@@ -91,9 +91,13 @@ def merge(
     check_tables(tables)
     drawn = None if curve is None else read_curve(curve)
     found = _in_order([open_shard(Path(path)) for path in shards])
-    folder = Path(out)
+    first, folder = found[0], Path(out)
+    checkpoints = tuple(checkpoint for shard in found for checkpoint in shard.checkpoints)
+    listing = replace(first.listing, checkpoints=checkpoints)
     with memory.kept(), one_thread(), locked(folder, wait):
-        job = _job(found, folder)
+        values = open_values(first.path / "observations.npy")
+        fixed = read_fixed_inputs(first.path / FOLDER / FIXED_INPUTS)
+        job = job_of(first.description, listing, values, fixed, folder)
         options = replace(job.options, quiet=quiet, tables=tables, overwrite=overwrite)
         _write(found, replace(job, options=options))
         memory.give_back()
@@ -159,13 +163,11 @@ def _in_order(shards: Sequence[ExplainedShard]) -> list[ExplainedShard]:
 def _requested(shard: ExplainedShard) -> dict[str, Any]:
     """Return what has to be the same in all shards of a run."""
     manifest = shard.manifest
-    requested = question_of(manifest, given_values=True)
-    regions = (manifest.get("regions") or {}).get("key")
-    return requested | {
+    return question_of(manifest, given_values=True) | {
         "shard": None,
         "series of checkpoints": (manifest["shard"]["series"], shard.count),
         "what is kept": manifest["stored"],
-        "regions": regions,
+        "regions": (manifest.get("regions") or {}).get("key"),
         "bad checkpoints": [(str(entry.path), entry.reason) for entry in shard.listing.bad],
     }
 
@@ -173,48 +175,31 @@ def _requested(shard: ExplainedShard) -> dict[str, Any]:
 def _missing(shards: Sequence[ExplainedShard]) -> list[str]:
     """Return the stretches of the series that no shard holds."""
     count = shards[0].count
-    ends: list[tuple[int, ExplainedShard | None]] = [(0, None)]
-    ends += [(shard.end, shard) for shard in shards]
-    begins: list[tuple[int, ExplainedShard | None]] = [(shard.begin, shard) for shard in shards]
-    begins.append((count, None))
-    of = {shard.name.partition("/")[2] for shard in shards}
-    given = {int(shard.name.partition("/")[0]) for shard in shards}
-    found = []
-    for (end, before), (begin, after) in zip(ends, begins, strict=True):
-        if end == begin:
-            continue
-        sides = []
-        if before is not None:
-            sides.append(f"after step {before.checkpoints[-1].step:,}")
-        if after is not None:
-            sides.append(f"before step {after.checkpoints[0].step:,}")
-        found.append(f"{begin - end} of {count} checkpoints, {' and '.join(sides)}")
-    if found and len(of) == 1:
-        lost = [n for n in range(1, int(*of) + 1) if n not in given]
-        found.append(f"compute --shard {', '.join(f'{n}/{min(of)}' for n in lost)}")
+    ends = [(0, ""), *((s.end, f"after step {s.checkpoints[-1].step:,}") for s in shards)]
+    begins = [*((s.begin, f"before step {s.checkpoints[0].step:,}") for s in shards), (count, "")]
+    found = [
+        f"{begin - end} of {count} checkpoints, {' and '.join(filter(None, (before, after)))}"
+        for (end, before), (begin, after) in zip(ends, begins, strict=True)
+        if begin != end
+    ]
+    given, of = zip(*(shard.name.split("/") for shard in shards), strict=True)
+    if found and len(set(of)) == 1:
+        lost = [f"{n}/{of[0]}" for n in range(1, int(of[0]) + 1) if str(n) not in given]
+        found.append(f"compute --shard {', '.join(lost)}")
     return found
-
-
-def _job(shards: Sequence[ExplainedShard], folder: Path) -> Job:
-    first = shards[0]
-    checkpoints = tuple(checkpoint for shard in shards for checkpoint in shard.checkpoints)
-    values, fixed = open_values(first.path / "observations.npy"), read_fixed_inputs(first.fixed)
-    listing = replace(first.listing, checkpoints=checkpoints)
-    return job_of(first.description, listing, values, fixed, folder)
 
 
 def _manifest(shards: Sequence[ExplainedShard]) -> dict[str, Any]:
     """Return the manifest of the run that is made, but for its checkpoints."""
-    of_shard = json.loads(json.dumps(shards[0].manifest))
-    manifest = {name: of_shard[name] for name in of_shard if name not in ("files", "sha256")}
+    manifest = deepcopy(shards[0].manifest)
     started = {"started": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
-    return {
-        **manifest,
+    changed: dict[str, Any] = {
         "command": shlex.join(sys.argv),
         "shard": None,
         "checkpoints": [],
         "environment": {**manifest["environment"], **started},
     }
+    return {name: manifest[name] for name in manifest if name not in ("files", "sha256")} | changed
 
 
 def _begin(shards: Sequence[ExplainedShard], job: Job, manifest: dict[str, Any]) -> None:
@@ -258,9 +243,8 @@ def _link(source: Path, target: Path, *, for_now: bool = False) -> None:
 
 
 def _question(job: Job, manifest: dict[str, Any]) -> Question:
-    target = manifest["target"]
     values, second = (
         None if found is None else np.array(found, dtype=np.int64)
-        for found in (target["values"], target.get("runner_up"))
+        for found in map(manifest["target"].get, ("values", "runner_up"))
     )
     return Question(contrast=job.options.contrast, targets=values, runner_up=second)

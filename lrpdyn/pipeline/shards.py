@@ -64,13 +64,7 @@ class ExplainedShard:
     @property
     def name(self) -> str:
         """As ``--shard`` takes it."""
-        name: str = self.manifest["shard"]["name"]
-        return name
-
-    @property
-    def fixed(self) -> Path:
-        """The file of the inputs that are fixed."""
-        return self.path / FOLDER / FIXED_INPUTS
+        return str(self.manifest["shard"]["name"])
 
 
 def save_shard(
@@ -79,26 +73,13 @@ def save_shard(
     """Write what the merge needs, and last the manifest, which is returned."""
     folder, listing = job.folder / FOLDER, job.listing
     save_fixed_inputs(folder / FIXED_INPUTS, job.model.fixed_inputs)
-    save_json(
-        folder / _SUMMARY,
-        {
-            "count": len(listing.checkpoints),
-            "description": description.as_dict(),
-            "same": listing.same,
-            "left_out": [asdict(entry) | {"path": str(entry.path)} for entry in listing.bad],
-        },
-    )
+    left_out = [asdict(entry) | {"path": str(entry.path)} for entry in listing.bad]
+    summary = {"count": len(listing.checkpoints), "description": description.as_dict(),
+               "same": listing.same, "left_out": left_out}  # fmt: skip
+    save_json(folder / _SUMMARY, summary)
     explained = zip(manifest["checkpoints"], records.entries(), strict=True)
     entries = [entry | {name: found[name] for name in _ENTRY} for entry, found in explained]
     return finish_manifest(job.folder, {**manifest, "checkpoints": entries})
-
-
-def _checkpoint(entry: Mapping[str, Any], weights: str) -> Checkpoint:
-    """Return the checkpoint of an entry of a manifest, as far as reading it again needs."""
-    return Checkpoint(
-        step=entry["step"], path=as_path(entry["path"]), format=entry["format"], step_source="",
-        header=Header({}), weights=weights,
-    )  # fmt: skip
 
 
 def open_shard(path: Path) -> ExplainedShard:
@@ -130,10 +111,16 @@ def open_shard(path: Path) -> ExplainedShard:
         found = read_json(summary)
         left_out = tuple(LeftOut(**{**e, "path": Path(e["path"])}) for e in found["left_out"])
         same = tuple(tuple(steps) for steps in found["same"])
+        # As far as reading them again needs.
+        again: dict[str, Any] = {"step_source": "", "header": Header({}), "weights": weights}
+        checkpoints = tuple(
+            Checkpoint(step=e["step"], path=as_path(e["path"]), format=e["format"], **again)
+            for e in entries
+        )
         return ExplainedShard(
             path=path,
             manifest=manifest,
-            checkpoints=tuple(_checkpoint(entry, weights) for entry in entries),
+            checkpoints=checkpoints,
             begin=entries[0]["index"],
             count=found["count"],
             description=Description.from_dict(found["description"]),
@@ -160,7 +147,7 @@ def check_shard(shard: ExplainedShard, storage: Storage, shape: tuple[int, ...])
     journal, missing = shard.path / JOURNAL, {c.step for c in shard.checkpoints}
     missing -= shard.reasons.keys()
     records = Records(1)
-    row = records.extend(1)
+    row = records.extend()
     for facts in read_journal(shard.path):
         try:
             records.put_facts(row, facts)

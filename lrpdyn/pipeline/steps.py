@@ -19,8 +19,7 @@ from lrpdyn.errors import LrpdynError, RunError
 from lrpdyn.explain.explanation import Question
 from lrpdyn.explain.loaded import load_again
 from lrpdyn.files.atomic import save_pieces
-from lrpdyn.files.stored import Stored
-from lrpdyn.files.streamed import pieces
+from lrpdyn.files.streamed import opened, pieces
 from lrpdyn.observations.regions import shares
 from lrpdyn.pipeline.blocks import LARGEST_BLOCK, Hands, Outcome, checkpoint_before
 from lrpdyn.pipeline.setup.job import Job, progress
@@ -136,7 +135,7 @@ class Steps:
             self._let_go(job, [facts["step"] for facts in together])
         else:  # a shard makes no sums, and keeps its maps for the merge, which does
             for facts in together:
-                self.records.put_facts(self.records.extend(1), facts)
+                self.records.put_facts(self.records.extend(), facts)
         self._next += len(together)
         together.clear()
 
@@ -200,7 +199,7 @@ def _add_to(
     steps = [
         (
             facts["step"],
-            Stored(job.storage.maps_path(job.folder, facts["step"])),
+            opened(job.storage.maps_path(job.folder, facts["step"])),
             bool(facts["relevance_finite"]),
         )
         for facts in together
@@ -210,11 +209,11 @@ def _add_to(
     def extra(piece: slice, maps: Array) -> tuple[Array, Array | None]:
         return outline(maps), None if regions is None else shares(maps, regions.part(piece))
 
-    for facts, added in zip(together, dynamics.add(steps, extra), strict=True):
-        outlines, parts = zip(*added.extra, strict=True)
+    for facts, measured in zip(together, dynamics.add(steps, extra), strict=True):
+        outlines, parts = zip(*measured.extra, strict=True)
         records.add(
             facts,
-            added.measured,
+            measured,
             mean_outline(np.concatenate(outlines)),
             None if regions is None else np.concatenate(parts, axis=1),
         )

@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from lrpdyn.errors import RemoteError, UsageError
+from lrpdyn.files.text import first_line
 
 #: The package that each kind of store needs, where it is not called as fsspec says.
 _PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "hf": "huggingface_hub",
@@ -150,10 +151,10 @@ def _reaching(url: str) -> Iterator[None]:
         said = str(error) if "bucket" in str(error).lower() and " " in str(error) else ""
         raise FileNotFoundError(errno.ENOENT, said or "no such file or folder", url) from error
     except PermissionError as error:
-        raise PermissionError(errno.EACCES, f"no permission ({_first_line(error)})", url) from error
+        raise PermissionError(errno.EACCES, f"no permission ({first_line(error)})", url) from error
     except ImportError as error:
         package = _PACKAGES.get(scheme)
-        how = f"pip install {package}" if package else _first_line(error)
+        how = f"pip install {package}" if package else first_line(error)
         if error.name == "fsspec":
             how = "pip install 'lrpdyn[remote]'"
         raise RemoteError(f"{url}: {scheme}:// needs a package that is not here: {how}") from error
@@ -163,12 +164,8 @@ def _reaching(url: str) -> Iterator[None]:
         raise UsageError(f"{url}: fsspec knows no {scheme}://; see its list of stores") from error
     except Exception as error:  # each store has errors of its own
         if "redential" in f"{type(error).__name__} {error}":
-            raise PermissionError(errno.EACCES, _first_line(error), url) from error
+            raise PermissionError(errno.EACCES, first_line(error), url) from error
         raise RemoteError(
-            f"{url}: cannot be reached: {_first_line(error)}; what is finished is kept: the same command "
+            f"{url}: cannot be reached: {first_line(error)}; what is finished is kept: the same command "
             "goes on"
         ) from error
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [""])[0][:160] or type(error).__name__

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from lrpdyn.dynamics.columns import names_of_every_version
 from lrpdyn.dynamics.measures import of_pixels
+from lrpdyn.dynamics.scratch import LARGEST_IN_MEMORY
 from lrpdyn.errors import RunError
 from lrpdyn.files.npy import map_npy, read_npy
-from lrpdyn.files.stored import LARGEST_IN_MEMORY
 from lrpdyn.run.layout import PIXEL_MAPS, damaged, relevance_path
 from lrpdyn.run.manifest import read_manifest
 from lrpdyn.run.question import question_in_words

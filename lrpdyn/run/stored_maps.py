@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from lrpdyn.dynamics.measures import of_pixels, pixels
 from lrpdyn.errors import RunError, UsageError
 from lrpdyn.files.atomic import cannot_write, save_pieces, sync_folder
-from lrpdyn.files.stored import Stored, pieces
+from lrpdyn.files.streamed import IN_CACHE, opened, slices
 from lrpdyn.run.layout import WORKING, delete, relevance_path, working_path
 
 KEEP = ("relevance", "pixels", "none")
@@ -80,8 +80,8 @@ class Storage:
         written = save_pieces(path, shape, np.float32, maps, settled=False)
         if self.whole or self.keep == "none":
             return Written(maps=written, kept=written if self.whole else None)
-        stored = Stored(path)
-        kept = (self._kept(stored[piece], step) for piece in pieces(shape))
+        stored = opened(path)
+        kept = (self._kept(stored[piece], step) for piece in slices(shape, IN_CACHE))
         target = relevance_path(folder, step)
         kind, kept_shape = np.dtype(self.dtype), self.kept_shape(shape)
         return Written(
@@ -143,7 +143,7 @@ class Storage:
 
 def _holds(path: Path, shape: tuple[int, ...], dtype: str) -> bool:
     try:
-        found = Stored(path)
+        found = opened(path)
     except (OSError, ValueError, EOFError):
         return False
     return found.shape == shape and bool(found.dtype == np.dtype(dtype))

@@ -133,5 +133,4 @@ def give_back() -> None:
 def _of_libc(name: str) -> Callable[..., int] | None:
     if sys.platform != "linux":
         return None
-    found: Callable[..., int] | None = getattr(ctypes.CDLL(None), name, None)
-    return found
+    return getattr(ctypes.CDLL(None), name, None)

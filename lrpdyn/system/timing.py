@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
@@ -44,15 +45,11 @@ _WORKERS = ("reading weights", "explaining and storing", "evidence")
 
 def table_of(times: Times) -> str:
     """Return a table of the seconds of a run; those of workers are of all of them together."""
-    whole = time.process_time()
+    whole, spent = time.process_time(), defaultdict(float, times.seconds)
     lines = ["profile   seconds by the clock"]
     for what, of in _ORDER:
-        lines.append(f"  {'  ' if of else ''}{what:<{26 - 2 * bool(of)}} {_cell(times, what)}")
+        lines.append(f"  {'  ' if of else ''}{what:<{26 - 2 * bool(of)}} {spent[what]:9.2f}")
     lines.append("  in all workers together")
-    lines += [f"    {what:<24} {_cell(times, what)}" for what in _WORKERS]
+    lines += [f"    {what:<24} {spent[what]:9.2f}" for what in _WORKERS]
     lines.append(f"  {'this process, CPU':<26} {whole:9.2f}")
     return "\n".join(lines)
-
-
-def _cell(times: Times, what: str) -> str:
-    return f"{times.seconds.get(what, 0.0):9.2f}"

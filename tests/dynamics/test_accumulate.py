@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats
 
-from lrpdyn.dynamics.accumulate import Added, Dynamics
+from lrpdyn.dynamics.accumulate import Dynamics
 from lrpdyn.dynamics.measures import normalise
+from lrpdyn.dynamics.one_step import Measured
 from lrpdyn.dynamics.totals import Sums, summary
-from lrpdyn.files.stored import Maps, Stored, pieces
+from lrpdyn.files.streamed import IN_CACHE, Samples, opened, slices
 
 numbers = st.floats(-100, 100, width=32).map(lambda v: 0.0 if abs(v) < 1e-3 else v)
 STEPS = (3, 10, 20, 30, 45)
@@ -30,10 +31,10 @@ def worth(dynamics: Dynamics) -> dict[str, float | None]:
     return summary(np.sum([products for _, products in dynamics.maps(())], axis=0))
 
 
-def added(dynamics: Dynamics, step: int, maps: Maps) -> tuple[Values, Values | None]:
+def added(dynamics: Dynamics, step: int, maps: Samples) -> tuple[Values, Values | None]:
     """Add a step; return what is measured of it, and of the transition that leads to it."""
     (found,) = dynamics.add([(step, maps, bool(np.isfinite(maps[:]).all()))])
-    values = Values(**vars(found.measured), **found.measured.columns)
+    values = Values(**vars(found), **found.columns)
     return values, None if values.from_step is None else Values(**vars(values), to_step=step)
 
 
@@ -131,7 +132,7 @@ def test_many_samples_in_files_give_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, threads: int
 ) -> None:
     maps = np.random.default_rng(0).normal(size=(5, 9, 4, 70, 70)).astype(np.float32)
-    assert len(pieces(maps.shape[1:])) == 2
+    assert len(list(slices(maps.shape[1:], IN_CACHE))) == 2
     files = []
     for step, values in zip(STEPS, maps, strict=True):
         files.append(tmp_path / f"{step}.npy")
@@ -140,11 +141,11 @@ def test_many_samples_in_files_give_the_same(
     monkeypatch.setattr("lrpdyn.dynamics.scratch.LARGEST_IN_MEMORY", 0)
     dynamics = Dynamics(maps.shape[1:], "l1", tmp_path, threads)
     for file, step, before in zip(files, STEPS, expected, strict=True):
-        measures, _ = added(dynamics, step, Stored(file))
+        measures, _ = added(dynamics, step, opened(file))
         for name in ("relevance_l1", "entropy", "distance_from_first"):
             np.testing.assert_array_equal(getattr(measures, name), getattr(before, name))
     assert dynamics.needed == {3, 45}
-    for piece in pieces(maps.shape[1:]):
+    for piece in slices(maps.shape[1:], IN_CACHE):
         for name in ("dynamics", "net_change", "mean_relevance", "relative_dynamics"):
             found = getattr(dynamics.of(piece), name)
             np.testing.assert_array_equal(found, getattr(whole.of(piece), name))
@@ -165,7 +166,7 @@ def test_steps_that_are_added_together_give_the_same_as_one_by_one(
     maps = np.random.default_rng(0).normal(size=(23, 3, 2, 4, 5)).astype(np.float32)
     maps[list(broken), 0, 0, 0, 0] = np.nan
 
-    def run(size: int) -> tuple[Dynamics, list[Added]]:
+    def run(size: int) -> tuple[Dynamics, list[Measured]]:
         dynamics, found, together = Dynamics((3, 2, 4, 5), "l1"), [], []
         for place in range(23):
             if place not in skipped:
@@ -179,6 +180,6 @@ def test_steps_that_are_added_together_give_the_same_as_one_by_one(
 
     (one, expected), (other, found) = run(1), run(at_once)
     for step, same in zip(found, expected, strict=True):
-        np.testing.assert_equal(vars(step.measured), vars(same.measured))
+        np.testing.assert_equal(vars(step), vars(same))
     np.testing.assert_equal(vars(sums_of(other)), vars(sums_of(one)))
     assert (other.steps, other.transitions) == (one.steps, one.transitions)

@@ -18,9 +18,7 @@ from lrpdyn.dynamics.measures import (
     pixels,
     predictions,
     ranks,
-    scale_factor,
-    scale_share,
-    split_change,
+    scale_of_change,
 )
 from lrpdyn.errors import UsageError
 
@@ -29,56 +27,46 @@ numbers = st.floats(-100, 100, width=32).map(lambda v: 0.0 if abs(v) < 1e-3 else
 
 @given(arrays(np.float64, (2, 3, 2, 2, 3), elements=numbers))
 @settings(max_examples=100, deadline=None)
-def test_scale_and_shape_add_up_to_the_change(maps: np.ndarray) -> None:
+def test_the_share_of_scale_is_along_the_first_left_singular_vector(maps: np.ndarray) -> None:
     before, after = maps
-    scale, shape = split_change(before, after)
-    np.testing.assert_allclose(scale + shape, after - before, rtol=0, atol=1e-9)
-    share = scale_share(before, after)
+    share, _ = scale_of_change(before, after, after - before)
     for n in range(3):
-        change = (after[n] - before[n]).ravel()
+        one, change = before[n].ravel(), (after[n] - before[n]).ravel()
         if not change.any():
             assert np.isnan(share[n])
-            assert not scale[n].any()
             continue
-        squares = [float((part[n] ** 2).sum()) for part in (scale, shape)]
-        assert sum(squares) == pytest.approx(change @ change)
-        assert squares[0] / sum(squares) == pytest.approx(share[n], abs=1e-9)
-
-
-@given(arrays(np.float64, (2, 3, 6), elements=numbers))
-@settings(max_examples=100, deadline=None)
-def test_scale_lies_along_the_first_left_singular_vector(maps: np.ndarray) -> None:
-    before, after = maps
-    scale, _ = split_change(before, after)
-    for n in range(3):
-        u, values, _ = np.linalg.svd(np.stack([before[n], after[n]], axis=1), full_matrices=False)
+        columns = np.stack([one, one + change], axis=1)
+        u, values, _ = np.linalg.svd(columns, full_matrices=False)
         if np.isclose(values[0], values[1], rtol=1e-3):
             continue  # the first singular vector is then not unique, or hardly
-        expected = u[:, 0] * (u[:, 0] @ (after[n] - before[n]))
-        np.testing.assert_allclose(scale[n], expected, atol=1e-6)
+        scale = u[:, 0] * (u[:, 0] @ change)
+        shape = change - scale
+        assert scale @ shape == pytest.approx(0, abs=1e-9)
+        assert share[n] == pytest.approx(scale @ scale / (change @ change), abs=1e-6)
 
 
 @given(arrays(np.float64, (2, 3, 6), elements=numbers))
 @settings(max_examples=60, deadline=None)
 def test_scale_factor_is_of_the_projections(maps: np.ndarray) -> None:
     before, after = maps
-    factor = scale_factor(before, after)
+    _, factor = scale_of_change(before, after, after - before)
     for n in range(3):
         u, values, _ = np.linalg.svd(np.stack([before[n], after[n]], axis=1), full_matrices=False)
         if np.isclose(values[0], values[1], rtol=1e-3) or abs(u[:, 0] @ before[n]) < 1e-6:
             continue
         expected = (u[:, 0] @ after[n]) / (u[:, 0] @ before[n])
         assert factor[n] == pytest.approx(expected, rel=1e-6, abs=1e-9)
-    np.testing.assert_allclose(scale_factor(before + 200, -3 * (before + 200)), -3)
+    before = before + 200
+    np.testing.assert_allclose(scale_of_change(before, -3 * before, -4 * before)[1], -3)
 
 
 def test_pure_growth_is_all_scale_and_shares_of_small_maps_are_no_zero() -> None:
     before = np.random.default_rng(0).normal(size=(4, 50))
-    assert scale_share(before, 3 * before) == pytest.approx(1.0)
+    assert scale_of_change(before, 3 * before, 2 * before)[0] == pytest.approx(1.0)
     other = np.random.default_rng(1).normal(size=(4, 50))
-    np.testing.assert_allclose(
-        scale_share(before * 1e-70, other * 1e-70), scale_share(before, other), rtol=1e-9
-    )
+    expected, _ = scale_of_change(before, other, other - before)
+    small, tiny = before * 1e-70, other * 1e-70
+    np.testing.assert_allclose(scale_of_change(small, tiny, tiny - small)[0], expected, rtol=1e-9)
 
 
 @given(arrays(np.float64, (2, 4, 9), elements=st.sampled_from([-2.0, 0.0, 0.0, 0.0, 1.0, 3.5])))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from lrpdyn.dynamics.columns import measured
-from lrpdyn.dynamics.one_step import Addition, SamplesOfSteps, Step, add_step, joined
+from lrpdyn.dynamics.one_step import Addition, SamplesOfSteps, Step, add_step
 from lrpdyn.dynamics.scratch import Shelf
 from lrpdyn.dynamics.tree_sums import PairedSums
 
@@ -80,13 +80,3 @@ def test_samples_of_a_step_are_read_once_until_they_are_forgotten() -> None:
     samples.forget_all_but(other, None)
     assert samples.of(other) is second
     assert samples.of(one) is not first
-
-
-def test_pieces_are_joined_by_column_in_order() -> None:
-    pieces = [
-        {"a": np.array([1.0, 2.0]), "b": np.zeros(2)},
-        {"a": np.array([3.0]), "b": np.ones(1)},
-    ]
-    found = joined(pieces)
-    assert found["a"].tolist() == [1, 2, 3]
-    assert found["b"].tolist() == [0, 0, 1]

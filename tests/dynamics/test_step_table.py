@@ -13,9 +13,10 @@ import pytest
 from lrpdyn.checkpoints.model import Checkpoint, Header
 from lrpdyn.dynamics.columns import measured as formulas_of
 from lrpdyn.dynamics.one_step import Measured
-from lrpdyn.dynamics.step_table import ENTRY, Columns, Records
+from lrpdyn.dynamics.step_table import Columns, Records
 
 SAMPLES, UNITS = 4, 3
+ENTRY = ("step", "path", "format", "sha256", "status", "reason", "relevance_sha256")
 
 
 def facts_of(step: int, **others: Any) -> dict[str, Any]:
@@ -97,7 +98,7 @@ def test_what_is_put_in_comes_out() -> None:
 
 def test_layers_and_effects_that_are_not_there_are_not_a_number() -> None:
     records = Records(2)
-    assert records.extend(3) == 0
+    assert [records.extend() for _ in range(3)] == [0, 1, 2]
     gone = {"key": None, "dead": {}, "weights_not_finite": ["0"],
             "weights": {"from_step": 1, "change": None}}  # fmt: skip
     whole = facts_of(3)["evidence"] | {"effects": [[1.0, None, 3.0, 4.0]]}

@@ -15,7 +15,7 @@ from lrpdyn.diagnostics.dead_units import dead_units
 from lrpdyn.diagnostics.occlusion import agreement, effects
 from lrpdyn.diagnostics.same_outputs import compare_outputs
 from lrpdyn.diagnostics.sanity_checks import dependence, random_weights
-from lrpdyn.diagnostics.trace import trace
+from lrpdyn.diagnostics.second_look import trace
 from lrpdyn.explain.explanation import Question, explain, explain_parts, outputs_of, preferred
 from lrpdyn.explain.loaded import (
     LoadedNetwork,

@@ -14,7 +14,17 @@ from PIL import Image
 from lrpdyn.errors import LrpdynError, ObservationError
 from lrpdyn.files import streamed
 from lrpdyn.files.atomic import save_pieces
-from lrpdyn.files.streamed import Streamed, in_file, in_memory, joined, kept, pieces
+from lrpdyn.files.streamed import (
+    IN_CACHE,
+    Streamed,
+    in_file,
+    in_memory,
+    joined,
+    kept,
+    opened,
+    pieces,
+    slices,
+)
 from lrpdyn.observations.layout import Expected
 from lrpdyn.observations.loading import load_observations
 
@@ -140,3 +150,43 @@ def test_an_array_in_parts_is_the_file_that_numpy_writes(tmp_path: Path) -> None
         save_pieces(tmp_path / "parts.npy", array.shape, array.dtype, parts)
         assert (tmp_path / "parts.npy").read_bytes() == (tmp_path / "whole.npy").read_bytes()
     assert np.load(io.BytesIO((tmp_path / "parts.npy").read_bytes())).shape == (23, 7)
+
+
+@pytest.mark.parametrize("dtype", ["<f4", "<f2", ">f8"])
+def test_a_slice_is_what_numpy_reads(tmp_path: Path, dtype: str) -> None:
+    array = np.random.default_rng(0).normal(size=(7, 2, 3)).astype(dtype)
+    np.save(tmp_path / "a.npy", array)
+    stored = opened(tmp_path / "a.npy")
+    assert (len(stored), stored.shape, stored.dtype) == (7, (7, 2, 3), array.dtype)
+    for chosen in (slice(None), slice(2, 5), slice(6, 99), slice(-2, None), slice(3, 3)):
+        found = stored[chosen]
+        assert found.dtype == array.dtype
+        np.testing.assert_array_equal(found, array[chosen])
+
+
+def test_what_is_no_plain_array_is_refused(tmp_path: Path) -> None:
+    np.save(tmp_path / "fortran.npy", np.asfortranarray(np.ones((2, 3))))
+    np.save(tmp_path / "empty.npy", np.ones((0, 3)))
+    np.save(tmp_path / "short.npy", np.ones((2, 3)))
+    content = (tmp_path / "short.npy").read_bytes()
+    (tmp_path / "short.npy").write_bytes(content[:-1])
+    for name, says in (("fortran", "C order"), ("empty", "no plain"), ("short", "it holds 47")):
+        with pytest.raises(ValueError, match=says):
+            opened(tmp_path / f"{name}.npy")
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [
+        # A megabyte of float64 is 131,072 numbers: 4 samples of 28,224, and one that is larger.
+        ((10, 4, 84, 84), [(0, 4), (4, 8), (8, 10)]),
+        ((2, 131_073), [(0, 1), (1, 2)]),
+        ((2, 65_536), [(0, 2)]),
+        ((0, 5), []),
+        ((3,), [(0, 3)]),
+    ],
+)
+def test_a_piece_is_up_to_a_megabyte_and_one_sample_at_least(
+    shape: tuple[int, ...], expected: list[tuple[int, int]]
+) -> None:
+    assert [(piece.start, piece.stop) for piece in slices(shape, IN_CACHE)] == expected

@@ -8,12 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from lrpdyn.dynamics.totals import Sums
 from lrpdyn.outliers.facts import (
     Changes,
     Evidence,
-    Pixels,
-    PixelsOfSample,
-    Question,
     RunFacts,
     Steps,
     Wanted,
@@ -29,8 +27,9 @@ def calm_run(steps: int = 41, samples: int = 8, seed: int = 0) -> RunFacts:
     transitions = steps - 1
     change = 0.1 * generator.lognormal(sigma=0.3, size=(transitions, samples))
     return RunFacts(
-        Question(gives_only_support=True, target="argmax"),
-        Steps(
+        gives_only_support=True,
+        follows_preference=True,
+        steps=Steps(
             step=step,
             score=score,
             relevance_sum=0.97 * score,
@@ -46,7 +45,7 @@ def calm_run(steps: int = 41, samples: int = 8, seed: int = 0) -> RunFacts:
             activity_layers=("first",),
             dead=np.full((steps, 1), 0.4),
         ),
-        Changes(
+        changes=Changes(
             before=np.arange(transitions),
             after=np.arange(1, steps),
             change=change,
@@ -54,15 +53,16 @@ def calm_run(steps: int = 41, samples: int = 8, seed: int = 0) -> RunFacts:
             scale_factor=np.ones((transitions, samples)),
             left_out=np.zeros(transitions, dtype=bool),
         ),
-        Pixels(
-            generator.uniform(0.1, 0.2, (samples, 2, 2)),
-            lambda sample: PixelsOfSample(
-                path=np.ones((2, 2)),
-                largest=np.full((2, 2), 0.05),
-                largest_at=np.zeros((2, 2), dtype=np.int64),
-            ),
-        ),
+        relative=generator.uniform(0.1, 0.2, (samples, 2, 2)),
+        sums=lambda of: sums_of(np.ones((2, 2)), np.full((2, 2), 0.05), np.zeros((2, 2), np.int32)),
     )
+
+
+def sums_of(total: np.ndarray, largest: np.ndarray, largest_at: np.ndarray) -> Sums:
+    """Return the sums of one sample, of which the rest is zero."""
+    zero = np.zeros((1, *total.shape))
+    return Sums(steps=2, net=zero, total=total[None], magnitude=zero, coarse=zero, logarithms=zero,
+                largest=largest[None], largest_at=largest_at[None])  # fmt: skip
 
 
 def with_steps(facts: RunFacts, **values: Any) -> RunFacts:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from lrpdyn.outliers.causes import CAUSES, Cause, wherever_present
-from lrpdyn.outliers.facts import Question, RunFacts
+from lrpdyn.outliers.facts import RunFacts
 from lrpdyn.outliers.render import KINDS, as_table
 from tests.outliers.made_up import (
     everywhere,
@@ -59,7 +59,7 @@ def test_a_denominator_next_to_nothing(calm: RunFacts) -> None:
     assert {"negative_score", "score_crosses_zero"} <= set(names(cell))
     assert "weak" in evidence(cell, "negative_score")
     # Another rule does not divide by the support alone.
-    other = report_on(replace(facts, question=Question(gives_only_support=False, target="argmax")))
+    other = report_on(replace(facts, gives_only_support=False))
     assert other["pathologies"] == []
     assert "negative_score" not in set(everywhere(other))
     # Where a bias absorbed the relevance, nothing was divided by it.
@@ -113,7 +113,7 @@ def test_a_flip_is_a_cause_only_where_the_question_follows_it(calm: RunFacts) ->
     facts = spiked(with_steps(calm, argmax=argmax), 20, 3)
     entry = report_on(facts)["cells"][0]
     assert evidence(entry, "action_flip") == "unit 0 -> 2"
-    fixed = report_on(replace(facts, question=Question(gives_only_support=True, target="modal")))
+    fixed = report_on(replace(facts, follows_preference=False))
     assert "action_flip" not in set(everywhere(fixed))
 
 

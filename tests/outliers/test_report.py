@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
-from lrpdyn.outliers.facts import Pixels, RunFacts
+from lrpdyn.outliers.facts import RunFacts, Wanted
 from tests.outliers.made_up import (
     calm_run,
     everywhere,
@@ -39,12 +40,12 @@ def test_a_long_way_is_also_told_per_unit_of_step(calm: RunFacts) -> None:
 
 
 def test_pixels_have_the_causes_of_their_largest_transition(calm: RunFacts) -> None:
-    relative, of_third = calm.pixels.relative.copy(), calm.pixels.of_sample(3)
-    relative[3, 1, 0], of_third.largest[1, 0], of_third.largest_at[1, 0] = 1.9, 0.8, 20
+    relative, third = calm.relative.copy(), calm.sums(slice(3, 4))
+    relative[3, 1, 0], third.largest[0, 1, 0], third.largest_at[0, 1, 0] = 1.9, 0.8, 20
     argmax = calm.steps.argmax.copy()
     argmax[21:, 3] = 2
-    pixels = Pixels(relative, lambda n: of_third if n == 3 else calm.pixels.of_sample(n))
-    report = report_on(replace(with_steps(calm, argmax=argmax), pixels=pixels))
+    facts = replace(calm, relative=relative, sums=lambda n: third if n.start == 3 else calm.sums(n))
+    report = report_on(with_steps(facts, argmax=argmax))
     strongest = report["pixels"][0]
     assert strongest["where"] == {"sample": 3, "row": 1, "column": 0}
     assert evidence(strongest, "action_flip") == ("80 % of its path is 2,000 -> 2,100: unit 0 -> 2")
@@ -78,3 +79,26 @@ def test_nothing_is_left_where_no_transition_is_finite() -> None:
     report = report_on(replace(facts, changes=changes))
     assert report["cells"] == report["steps"] == []
     assert report["totals"]["samples"]["zeros"] == 1
+
+
+def test_evidence_by_layer_is_asked_for_where_something_is_flagged(calm: RunFacts) -> None:
+    argmax = calm.steps.argmax.copy()
+    argmax[21:, 3] = 2
+    facts = spiked(with_steps(calm, argmax=argmax), 20, 3)
+    asked: list[Wanted] = []
+
+    def look(wanted: Wanted) -> dict[tuple[int, str], dict[str, Any]]:
+        asked.append(wanted)
+        return {
+            (21, "action_flip"): {"samples": {3: 0.75}},
+            (21, "unstable_denominator"): {"samples": {3: "50 % of |R| in last"}},
+        }
+
+    report = report_on(facts, look)
+    assert asked[0].places == (20, 21)
+    assert asked[0].flips == {20: (3,)}
+    assert len(asked[0].usual) == 8
+    flip = next(c for c in report["cells"][0]["causes"] if c["cause"] == "action_flip")
+    assert flip["share"] == 0.75
+    assert "50 % of |R| in last" in evidence(report["cells"][0], "unstable_denominator")
+    assert [entry["where"] for entry in report["pathologies"]] == [{"step": 2100, "sample": 3}]

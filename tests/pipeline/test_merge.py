@@ -71,7 +71,7 @@ def test_a_merge_gives_the_bytes_of_one_run(
 def test_shards_of_pictures_on_a_pool_of_samples_in_files(
     ppo_folder: Path, images: NDArray[np.uint8], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lrpdyn.files.stored.LARGEST_IN_MEMORY", 0)
+    monkeypatch.setattr("lrpdyn.dynamics.scratch.LARGEST_IN_MEMORY", 0)
     one = lrpdyn.compute(ppo_folder, images, out=tmp_path / "one", quiet=True)
     parts = shards_of(ppo_folder, images, tmp_path, 2, workers=1)
     run = lrpdyn.merge(parts, out=tmp_path / "run", quiet=True)

@@ -44,7 +44,6 @@ adjusted boxplot for skewed distributions" (what was compared).
 import math
 from dataclasses import dataclass, replace
 from statistics import NormalDist
-from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -150,41 +149,6 @@ def fences(values: ArrayLike | Sizes) -> Fences:
     if not math.isfinite(far):
         return none
     return replace(none, method="power-tail", mild=float(mild), far=float(far))
-
-
-def severity(value: float, fence: Fences) -> Literal["mild", "far", "none"]:
-    """Say beyond which fence a value lies; on a fence is not beyond it, and no fence flags nothing.
-
-    Parameters
-    ----------
-    value : float
-        In the unit of the values that the fence was drawn from.
-    fence : Fences
-        Of the population that the value belongs to.
-
-    Returns
-    -------
-    {"mild", "far", "none"}
-
-    Raises
-    ------
-    ValueError
-        If the value is NaN.
-
-    Examples
-    --------
-    >>> severity(5.0, Fences(method="power-tail", count=100, zeros=0.0, mild=2.0, far=5.0))
-    'mild'
-    """
-    if math.isnan(value):
-        raise ValueError(
-            "severity: the value is NaN, expected a number; leave out steps that are not finite"
-        )
-    if fence.far is not None and value > fence.far:
-        return "far"
-    if fence.mild is not None and value > fence.mild:
-        return "mild"
-    return "none"
 
 
 def _tail_heights(

@@ -11,10 +11,13 @@ import numpy as np
 from lrpdyn.files.streamed import Samples
 from lrpdyn.outliers.facts import Floats
 from lrpdyn.outliers.fences.fences import Fences, fences
-from lrpdyn.outliers.fences.rolling import rolling_fences
 from lrpdyn.outliers.fences.sizes import Sizes
 from lrpdyn.outliers.fences.tail import tail_severity
 
+#: Transitions in a window. A run needs twice as many for windows to be used.
+WIDTH = 50
+#: Windows begin this many transitions apart; a transition takes the one whose middle is nearest.
+STRIDE = 10
 LISTED = 1000
 
 
@@ -22,10 +25,13 @@ LISTED = 1000
 class Population:
     """Values, the fences that each is compared with, and where each is.
 
-    `mild` and `far` are of the shape of `values`, NaN where there is no fence.
+    `values` are in memory, or pixels that are read a few samples at a time as `sizes`. `mild` and
+    `far` are of the shape of `values` where windows of `window` transitions have their own fences, else
+    single values; NaN where there is no fence.
     """
 
-    values: Floats
+    values: Any
+    sizes: Sizes
     whole: Fences
     mild: Floats
     far: Floats
@@ -34,67 +40,65 @@ class Population:
 
     @property
     def is_far(self) -> Any:
-        """Where values lie beyond their far fence."""
+        """Where values in memory lie beyond their far fence."""
         return self.values > self.far
 
     @property
     def is_mild(self) -> Any:
-        """Where values lie beyond their mild fence, far ones included."""
+        """Where values in memory lie beyond their mild fence, far ones included."""
         return self.values > self.mild
 
 
 def population(
-    values: Floats, where: Callable[[int], dict[str, int]], *, rolls: bool = False
+    values: Floats | Samples, where: Callable[[int], dict[str, int]], *, rolls: bool = False
 ) -> Population:
-    """Return values with their fences; `rolls` says that the first axis is time."""
-    whole = fences(values)
-    mild = np.full(values.shape, np.nan if whole.mild is None else whole.mild)
-    far = np.full(values.shape, np.nan if whole.far is None else whole.far)
-    window = None
-    if rolls:
-        rolling = rolling_fences(values, whole)
-        window = rolling.window
-        shape = (-1, *(1,) * (values.ndim - 1))
-        mild = np.broadcast_to(rolling.mild.reshape(shape), values.shape)
-        far = np.broadcast_to(rolling.far.reshape(shape), values.shape)
-    return Population(values=values, whole=whole, mild=mild, far=far, window=window, where=where)
+    """Return values with their fences.
 
-
-@dataclass(frozen=True, kw_only=True)
-class PixelPopulation:
-    """All pixels of all samples, read a few samples at a time, and the fences of all."""
-
-    sizes: Sizes
-    whole: Fences
-    where: Callable[[int], dict[str, int]]
-
-
-def pixel_population(values: Samples, where: Callable[[int], dict[str, int]]) -> PixelPopulation:
-    """Return the pixels with their fences."""
+    Where `rolls` says that the first axis is time, and it is long enough, each transition has the fences
+    of the transitions around it: training is not the same at its start and at its end.
+    """
     sizes = Sizes(values)
-    return PixelPopulation(sizes=sizes, whole=fences(sizes), where=where)
+    whole = fences(sizes)
+    mild, far = (np.array(np.nan if fence is None else fence) for fence in (whole.mild, whole.far))
+    window = WIDTH if rolls and len(values) >= 2 * WIDTH else None
+    if window is not None:
+        mild, far = rolling_fences(np.asarray(values), mild, far)
+    return Population(
+        values=values, sizes=sizes, whole=whole, mild=mild, far=far, window=window, where=where
+    )
 
 
-def entries(of: Population | PixelPopulation) -> tuple[list[dict[str, Any]], list[int]]:
+def rolling_fences(values: Floats, mild: Floats, far: Floats) -> tuple[Floats, Floats]:
+    """Return the mild and far fences of values (T, ...) in windows of 50 transitions, of their shape.
+
+    `mild` and `far` are the fences of all, which those take whose window has none.
+    """
+    starts = [*range(0, len(values) - WIDTH, STRIDE), len(values) - WIDTH]
+    middles = np.array(starts) + WIDTH / 2
+    drawn = [fences(values[start : start + WIDTH]) for start in starts]
+    # Of two middles that are as near, the first.
+    nearest = np.searchsorted((middles[:-1] + middles[1:]) / 2, np.arange(len(values)))
+    column = (-1, *(1,) * (values.ndim - 1))
+    found = []
+    for whole, own in ((mild, [of.mild for of in drawn]), (far, [of.far for of in drawn])):
+        heights = np.array([whole if height is None else height for height in own])
+        found.append(np.broadcast_to(heights[nearest].reshape(column), values.shape))
+    return found[0], found[1]
+
+
+def entries(of: Population) -> tuple[list[dict[str, Any]], list[int]]:
     """Return the strongest values as entries of the report, and their places in the population.
 
     Strongest is largest; where each window has its own fence, furthest beyond it.
     """
-    if isinstance(of, PixelPopulation):
+    if of.window is None:
         places, values = of.sizes.strongest(LISTED)
-        mild, far = (
-            np.full(len(values), np.nan if fence is None else fence)
-            for fence in (of.whole.mild, of.whole.far)
-        )
-        sizes = of.sizes
+        mild, far = (np.full(len(values), fence) for fence in (of.mild, of.far))
     else:
-        by = of.values
-        if of.window is not None:
-            by = by / np.where(np.isfinite(of.far) & (of.far > 0), of.far, np.inf)
+        by = of.values / np.where(np.isfinite(of.far) & (of.far > 0), of.far, np.inf)
         places, _ = Sizes(by).strongest(LISTED)
         values, mild, far = (one.ravel()[places] for one in (of.values, of.mild, of.far))
-        sizes = Sizes(of.values)
-    severities = tail_severity(sizes, of.whole, values)
+    severities = tail_severity(of.sizes, of.whole, values)
     listed: list[dict[str, Any]] = [
         {
             "where": of.where(place),
@@ -112,15 +116,12 @@ def entries(of: Population | PixelPopulation) -> tuple[list[dict[str, Any]], lis
     return listed, places
 
 
-def totals(of: Population | PixelPopulation, listed: int) -> dict[str, Any]:
+def totals(of: Population, listed: int) -> dict[str, Any]:
     """Return size, fences and numbers of outliers of the whole population, as in the report."""
-    if isinstance(of, Population):
-        far, mild = int(of.is_far.sum()), int(of.is_mild.sum())
+    if of.window is None:
+        far, mild = (int(of.sizes.beyond(np.array([fence]))[0]) for fence in (of.far, of.mild))
     else:
-        far, mild = (
-            0 if fence is None else int(of.sizes.beyond(np.array([fence]))[0])
-            for fence in (of.whole.far, of.whole.mild)
-        )
+        far, mild = int(of.is_far.sum()), int(of.is_mild.sum())
     return {
         "method": of.whole.method,
         "values": of.whole.count,
@@ -130,7 +131,7 @@ def totals(of: Population | PixelPopulation, listed: int) -> dict[str, Any]:
         "mild": mild - far,
         "far": far,
         "listed": listed,
-        "window": of.window if isinstance(of, Population) else None,
+        "window": of.window,
     }
 
 

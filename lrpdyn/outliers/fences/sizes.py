@@ -74,8 +74,7 @@ class Sizes:
         count = sum(len(piece) for piece in counted())
         if count <= _SORTED:
             values = np.concatenate([*counted()]).astype(np.float64)
-            few: Floats = np.quantile(values, levels, overwrite_input=True)
-            return few
+            return np.quantile(values, levels, overwrite_input=True)
         places = (count - 1) * np.asarray(levels, dtype=np.float64)
         below = np.floor(places).astype(np.int64)
         ranks = np.unique(np.concatenate([below, np.minimum(below + 1, count - 1)]))

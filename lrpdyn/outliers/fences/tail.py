@@ -72,12 +72,8 @@ def _fit(excess: Floats) -> tuple[float, float]:
     low, high = 1e-6, 1e9
     for _ in range(_HALVINGS):
         middle = (low * high) ** 0.5
-        low, high = (middle, high) if _rises(middle, values) else (low, middle)
+        shape = np.log1p(middle * values).mean()
+        slope = middle * (values / (1 + middle * values)).mean() * (1 + 1 / shape)
+        low, high = (middle, high) if slope < 1 else (low, middle)
     shape = float(np.log1p(low * values).mean())
     return shape, shape / low * mean
-
-
-def _rises(ratio: float, values: Floats) -> bool:
-    """Tell whether the likelihood of a tail rises with the ratio of its shape to its scale."""
-    shape = np.log1p(ratio * values).mean()
-    return bool(ratio * (values / (1 + ratio * values)).mean() * (1 + 1 / shape) < 1)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -13,12 +14,13 @@ from numpy.typing import NDArray
 from lrpdyn.checkpoints.model import Checkpoint, Listing
 from lrpdyn.diagnostics.random_networks import mean_of_networks, measure_network
 from lrpdyn.diagnostics.sanity_checks import Weights, dependence, parse_baseline, random_weights
-from lrpdyn.diagnostics.second_look import Maps, SecondLook, stored_maps
+from lrpdyn.diagnostics.second_look import Maps, SecondLook
 from lrpdyn.dynamics.one_step import OfRandom
 from lrpdyn.dynamics.step_table import Records
 from lrpdyn.explain.explanation import Integers, Question, explain_batch
 from lrpdyn.explain.loaded import load_again, load_if_there
 from lrpdyn.explain.model import batches
+from lrpdyn.files.npy import map_npy
 from lrpdyn.observations.checked_samples import checked_samples
 from lrpdyn.outliers.facts import Evidence
 from lrpdyn.outliers.report import Outliers
@@ -58,13 +60,31 @@ def check_maps(
     is `draw`, which is no check but takes as long. A step whose checkpoint is gone since it was
     explained is skipped.
     """
-    look, wanted = _second_look(job, question, records), outliers.wanted()
+    places = {step: place for place, step in enumerate(records["step"].tolist())}
+    checkpoints = {checkpoint.step: checkpoint for checkpoint in job.listing.checkpoints}
+
+    def targets(step: int) -> Integers:
+        return np.array(records["target"][places[step]])
+
+    look = SecondLook(
+        model=job.model,
+        observations=job.observations.values,
+        question=question,
+        normalisation=job.options.normalize,
+        checkpoints=checkpoints,
+        targets=targets,
+        maps=_maps_of(job, question, checkpoints, targets),
+        trust=job.options.trust,
+    )
+    wanted = outliers.wanted()
     networks = parse_baseline(job.options.baseline)
     fresh = [random_weights(job.model, seed) for seed in range(networks + 1)] if networks else []
     regions = None if job.painting is None else job.painting.regions
-    # Buffers that are not learned are those of the last finite step, whoever measures a network.
-    _load_last(job, records)
-    chosen = _first_middle_last(records.finite_steps)
+    finite = records.finite_steps
+    if finite and finite[-1] in checkpoints:
+        # Buffers that are not learned are those of the last finite step, whoever measures a network.
+        load_if_there(job.model, checkpoints[finite[-1]], trust=job.options.trust)
+    chosen = [finite[n] for n in sorted({0, len(finite) // 2, len(finite) - 1})] if finite else []
     of_networks: list[Work] = [
         partial(measure_network, job.model, job.observations.values, question, network, regions)
         for network in fresh[:networks]
@@ -85,9 +105,10 @@ def check_maps(
     found = in_order(
         lambda n: works[n](), range(len(works)), min(workers, len(works)), ahead=len(works)
     )
-    measured, dependent, agreed, _, looked = _parts(
-        list(progress_bar("checking", job.options.quiet)(found)),
-        (len(of_networks), len(of_steps), len(of_patches), 1, len(of_outliers)),
+    done = iter(list(progress_bar("checking", job.options.quiet)(found)))
+    measured, dependent, agreed, _, looked = (
+        list(islice(done, len(part)))
+        for part in (of_networks, of_steps, of_patches, [draw], of_outliers)
     )
     agreement = {"rule": job.model.composite.name, "fill": job.fill, "steps": _there(agreed)}
     return Checked(
@@ -98,27 +119,8 @@ def check_maps(
     )
 
 
-def _parts(values: Sequence[Any], sizes: Iterable[int]) -> Iterator[Sequence[Any]]:
-    """Yield so many values, then so many of the rest."""
-    for size in sizes:
-        yield values[:size]
-        values = values[size:]
-
-
 def _there(values: Iterable[dict[str, Any] | None]) -> list[dict[str, Any]]:
     return [value for value in values if value is not None]
-
-
-def _load_last(job: Job, records: Records) -> None:
-    done = set(records.finite_steps)
-    last = next((c for c in reversed(job.listing.checkpoints) if c.step in done), None)
-    if last is not None:
-        load_if_there(job.model, last, trust=job.options.trust)
-
-
-def _first_middle_last(steps: Sequence[int]) -> list[int]:
-    places = {0, len(steps) // 2, len(steps) - 1} if steps else ()
-    return [steps[n] for n in sorted(places)]
 
 
 def _dependence_at(
@@ -134,27 +136,6 @@ def _dependence_at(
     return {"step": checkpoint.step, "samples": len(checked_samples(len(values))), **found}
 
 
-def _second_look(job: Job, question: Question, records: Records) -> SecondLook:
-    """Return what loads the checkpoints of flagged steps once more."""
-    places = {step: place for place, step in enumerate(records["step"].tolist())}
-    checkpoints = {checkpoint.step: checkpoint for checkpoint in job.listing.checkpoints}
-
-    def targets(step: int) -> Integers:
-        units: Integers = records["target"][places[step]].copy()
-        return units
-
-    return SecondLook(
-        job.model,
-        job.observations.values,
-        question,
-        job.options.normalize,
-        checkpoints,
-        targets,
-        _maps_of(job, question, checkpoints, targets),
-        trust=job.options.trust,
-    )
-
-
 def _maps_of(
     job: Job,
     question: Question,
@@ -162,8 +143,10 @@ def _maps_of(
     targets: Callable[[int], Integers],
 ) -> Maps:
     """Return what gives the float32 maps of some samples at a step: stored, or made once more."""
-    if job.storage.whole:
-        return stored_maps(partial(relevance_path, job.folder))
+
+    def stored(step: int, samples: Sequence[int]) -> NDArray[np.float32]:
+        # Mapped for as long as it takes to copy: of thousands of samples few are read.
+        return np.array(map_npy(relevance_path(job.folder, step))[list(samples)])
 
     def explained_again(step: int, samples: Sequence[int]) -> NDArray[np.float32]:
         loaded = load_again(job.model, checkpoints[step], trust=job.options.trust)
@@ -177,7 +160,7 @@ def _maps_of(
                 found |= {n: maps[n - chosen.start] for n in inside}
         return np.stack([found[n] for n in samples])
 
-    return explained_again
+    return stored if job.storage.whole else explained_again
 
 
 def same_weights(listing: Listing, records: Records) -> list[list[int]]:

@@ -1,29 +1,43 @@
-"""From the steps that were explained to a finished run: checks, tables, the report, the figure."""
+"""From the steps that were explained to a finished run: checks, maps, tables, the report, the figure."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import partial
+import heapq
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from lrpdyn.api import Run, open_run
+from lrpdyn.checkpoints.model import LeftOut
 from lrpdyn.dynamics.accumulate import Dynamics
+from lrpdyn.dynamics.columns import names_of
+from lrpdyn.dynamics.measures import of_pixels
+from lrpdyn.dynamics.one_step import OfRandom
 from lrpdyn.dynamics.step_table import Records
+from lrpdyn.dynamics.totals import summary
+from lrpdyn.errors import CheckpointError
 from lrpdyn.explain.explanation import Question
-from lrpdyn.files.atomic import save_json
+from lrpdyn.figures.kinds import draw
+from lrpdyn.files.atomic import save_json, save_together, whole_file
+from lrpdyn.files.streamed import opened
+from lrpdyn.observations.regions import Regions
+from lrpdyn.outliers.causes import WEAK_SUPPORT
+from lrpdyn.outliers.criteria import vanished
+from lrpdyn.outliers.facts import RunFacts, Steps
+from lrpdyn.outliers.render import KINDS, as_csv
 from lrpdyn.outliers.report import build_report, find_outliers
 from lrpdyn.outliers.trajectory import trajectory
 from lrpdyn.pipeline.results.checks import check_maps, same_weights
-from lrpdyn.pipeline.results.write import (
-    checks_of,
-    draw_dynamics,
-    gather_facts,
-    save_maps,
-    write_manifest,
-    write_report,
-    write_tables,
-)
+from lrpdyn.pipeline.results.run_facts import prediction_changes, run_facts
+from lrpdyn.pipeline.results.table_rows import metric_columns, metric_values, transition_values
 from lrpdyn.pipeline.setup.job import Job
+from lrpdyn.run.layout import MAPS, PIXEL_MAPS
+from lrpdyn.run.reader import RunFolder
+from lrpdyn.run.tables import save_values, tables_of
 from lrpdyn.run.training_curve import Curve, curve_section
 from lrpdyn.run.verify import finish_manifest
 from lrpdyn.system.memory import give_back
@@ -53,37 +67,144 @@ def finish(
     regions = None if job.painting is None else job.painting.regions
     give_back()
     with times.of("sums, tables and report"):
-        summed = save_maps(folder, job.observations.values.shape, records, dynamics)
-        facts = gather_facts(folder, manifest, records, dynamics, bad)
+        written, worth = save_maps(folder, job.observations.values.shape, records, dynamics)
+        gaps = [entry["step"] for entry in records.bad]
+        gaps += [entry.step for entry in bad if entry.step is not None]
+        relative = opened(folder / "relative_dynamics.npy")
+        facts = run_facts(records, manifest, dynamics, relative, gaps)
         outliers = find_outliers(facts)
+
+    def draw_dynamics() -> None:  # the manifest on the disk is yet that of the start
+        shown = {**manifest, **_checkpoints(records, bad)}
+        draw([RunFolder(path=folder, manifest=shown)], "dynamics")
+
     with times.of("checks and figure"):
-        draw = partial(draw_dynamics, folder, manifest, records, bad)
-        checked = check_maps(job, question, records, outliers, draw, workers)
+        checked = check_maps(job, question, records, outliers, draw_dynamics, workers)
         same = same_weights(job.listing, records)
     give_back()
     with times.of("sums, tables and report"):
         tables = write_tables(
             folder, manifest, records, facts, regions, checked.of_random, job.options.tables
         )
-        write_report(
-            folder,
-            {
-                **build_report(outliers, checked.evidence),
-                **trajectory(records, regions, manifest["rule"]["name"]),
-                "agreement": checked.agreement,
-            },
-        )
-        checks = {**manifest["checks"], **checks_of(facts.steps, records), "dynamics": summed.worth}
+        report = {
+            **build_report(outliers, checked.evidence),
+            **trajectory(records, regions, manifest["rule"]["name"]),
+            "agreement": checked.agreement,
+        }
+        save_json(folder / "outliers.json", report)
+        with whole_file(folder / "outliers.csv") as file:
+            file.write(as_csv(report, KINDS, None) + "\n")
+        checks = {**manifest["checks"], **checks_of(facts.steps, records), "dynamics": worth}
         if checked.dependence is not None:
             checks["dependence"] = checked.dependence
-        del facts, outliers  # what is known of each transition takes as much as what follows
+        del (
+            facts,
+            outliers,
+            report,
+        )  # what is known of each transition takes as much as what follows
         give_back()
+        ended = {"finished": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
         found = {
             "tables": tables,
             "checks": checks,
             "weights": {**manifest["weights"], "same": same},
+            "environment": {**manifest["environment"], **ended},
+            **_checkpoints(records, bad),
         }
-        write_manifest(folder, {**manifest, **found}, records, bad, summed.written)
+        finish_manifest(folder, {**manifest, **found}, written)
+
+
+def save_maps(
+    folder: Path, shape: tuple[int, ...], records: Records, dynamics: Dynamics
+) -> tuple[dict[Path, str], dict[str, float | None]]:
+    """Write the maps over all steps, of observations of `shape`.
+
+    Returns the SHA-256 of each file, and how the maps compare with each other
+    (`lrpdyn.dynamics.totals.summary`).
+
+    Raises
+    ------
+    CheckpointError
+        No step is finite: there is nothing to write about.
+    """
+    if not records["finite"].any():
+        broken = records.broken[:1]
+        where = f": NaN or infinity in {', '.join(broken[0])}" if broken else ""
+        raise CheckpointError(f"none of {len(records)} checkpoints is finite{where}")
+    files = {name: folder / f"{name}.npy" for name in MAPS}
+    products = []
+
+    def side_by_side() -> Iterator[dict[Path, NDArray[np.float32]]]:
+        for maps, of_piece in dynamics.maps(MAPS):
+            products.append(of_piece)
+            yield {file: maps[name] for name, file in files.items()}
+
+    shapes = {
+        file: of_pixels(shape) if name in PIXEL_MAPS else shape for name, file in files.items()
+    }
+    written = save_together(shapes, np.float32, side_by_side())
+    return written, summary(np.sum(products, axis=0))
+
+
+def write_tables(
+    folder: Path,
+    manifest: Mapping[str, Any],
+    records: Records,
+    facts: RunFacts,
+    regions: Regions | None,
+    of_random: OfRandom | None,
+    tables: str | None,
+) -> str:
+    """Write ``metrics.csv`` and ``transitions.csv``; return which of `TABLES` they are."""
+    shape = tuple(manifest["observations"]["shape"])
+    tables = tables_of(tables, shape[0], records.explained)
+    areas = None if regions is None else regions.areas(shape)
+    of_steps = metric_values(records, regions, areas, of_random)
+    save_values(folder / "metrics.csv", tables, metric_columns(regions), of_steps)
+    moved = transition_values(records, facts, prediction_changes(records, manifest, facts))
+    save_values(folder / "transitions.csv", tables, names_of("transition"), moved)
+    return tables
+
+
+def _checkpoints(records: Records, bad: Sequence[LeftOut]) -> dict[str, Any]:
+    """Return what the manifest says of what became of each checkpoint."""
+    skipped = [{"step": entry.step, "path": str(entry.path), "format": None, "sha256": None,
+                "status": "bad", "reason": entry.reason} for entry in bad]  # fmt: skip
+    entries = heapq.merge(records.entries(), sorted(skipped, key=_by_step), key=_by_step)
+    found = {"checkpoints": [{"index": index, **entry} for index, entry in enumerate(entries)]}
+    smaller = np.flatnonzero(records["batch_size"] >= 0)
+    if len(smaller):
+        steps, sizes = records["step"][smaller].tolist(), records["batch_size"][smaller].tolist()
+        found["smaller_batches"] = [
+            {"step": step, "batch_size": size} for step, size in zip(steps, sizes, strict=True)
+        ]
+    return found
+
+
+def _by_step(entry: dict[str, Any]) -> tuple[float, str]:
+    return (float("inf") if entry["step"] is None else entry["step"], entry["path"])
+
+
+def checks_of(steps: Steps, records: Records) -> dict[str, Any]:
+    """Return what is said of the whole run: conservation, negative scores, vanished relevance."""
+    usable = steps.finite[:, None] & (steps.score != 0) & np.isfinite(steps.score)
+    score = steps.score[usable]
+    support = records["support"]
+    return {
+        "relevance_sum_to_score": _spread(steps.relevance_sum[usable] / score),
+        "relevance_l1_to_score": _spread(steps.relevance_l1[usable] / np.abs(score)),
+        "maps": int(steps.finite.sum()) * steps.score.shape[1],
+        "negative_scores": int((score < 0).sum()),
+        "weak_support": int(((support < WEAK_SUPPORT * np.abs(steps.score)) & usable).sum()),
+        "vanished": int((vanished(steps.score, steps.relevance_l1) & steps.finite[:, None]).sum()),
+    }
+
+
+def _spread(values: NDArray[np.float64]) -> dict[str, float] | None:
+    if len(values) == 0:
+        return None
+    least, median, most = (float(q) for q in np.quantile(values, [0, 0.5, 1]))
+    return {"least": least, "median": median, "most": most}
 
 
 def with_curve(run: Run, curve: Curve | None) -> Run:

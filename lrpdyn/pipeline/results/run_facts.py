@@ -8,20 +8,11 @@ from typing import Any
 import numpy as np
 
 from lrpdyn.dynamics.accumulate import Dynamics
-from lrpdyn.dynamics.measures import gives_probabilities, pixels, predictions
+from lrpdyn.dynamics.measures import gives_probabilities, predictions
 from lrpdyn.dynamics.step_table import Records
 from lrpdyn.files.streamed import Samples
 from lrpdyn.lrp.registry import shows_support_only
-from lrpdyn.outliers.facts import (
-    Changes,
-    Floats,
-    Pixels,
-    PixelsOfSample,
-    Question,
-    RunFacts,
-    Steps,
-    Truths,
-)
+from lrpdyn.outliers.facts import Changes, Floats, RunFacts, Steps
 
 
 def run_facts(
@@ -40,22 +31,37 @@ def run_facts(
     gaps
         Steps of checkpoints that were skipped.
     """
-    return RunFacts(
-        question=Question(
-            gives_only_support=shows_support_only(_last_rule(manifest)),
-            target=manifest["target"]["policy"],
-        ),
-        steps=_steps(records),
-        changes=_changes(records, gaps),
-        pixels=Pixels(relative=relative, of_sample=lambda sample: _of_sample(dynamics, sample)),
+    rules = list(manifest["rule"]["layers"].values())
+    size = np.where(records["score"] != 0, np.abs(records["score"]), np.nan)
+    weight_layers, weight_change = records.weight_change
+    activity_layers, dead = records.dead
+    of_steps = ("step", "score", "relevance_sum", "relevance_l1", "argmax", "finite")
+    steps = Steps(
+        **{name: records[name] for name in of_steps},
+        support=records["support"] / size,
+        broken=tuple(records.broken),
+        weight_layers=weight_layers,
+        weight_change=weight_change,
+        activity_layers=activity_layers,
+        dead=dead,
     )
-
-
-def _of_sample(dynamics: Dynamics, sample: int) -> PixelsOfSample:
-    sums = dynamics.of(slice(sample, sample + 1))
-    path = pixels(sums.dynamics.astype(np.float64))
-    return PixelsOfSample(
-        path=path[0], largest=sums.largest[0], largest_at=sums.largest_at[0].astype(np.int64)
+    # The row before a transition's own is the step it starts from.
+    after = np.flatnonzero(records["from_step"][1:] >= 0) + 1
+    begin, end = records["from_step"][after], records["step"][after]
+    places = np.sort(np.array(gaps, dtype=np.int64))
+    changes = Changes(
+        before=after - 1,
+        after=after,
+        **{name: records[name][after] for name in ("change", "scale_share", "scale_factor")},
+        left_out=places.searchsorted(begin, "right") < places.searchsorted(end, "left"),
+    )
+    return RunFacts(
+        gives_only_support=shows_support_only(rules[-1] if rules else ""),
+        follows_preference=manifest["target"]["policy"] == "argmax",
+        steps=steps,
+        changes=changes,
+        relative=relative,
+        sums=dynamics.of,
     )
 
 
@@ -68,49 +74,3 @@ def prediction_changes(records: Records, manifest: Mapping[str, Any], facts: Run
     difference = predicted[facts.changes.after] - predicted[facts.changes.before]
     change: Floats = np.abs(difference).sum(axis=2)
     return change
-
-
-def _last_rule(manifest: Mapping[str, Any]) -> str:
-    rules = list(manifest["rule"]["layers"].values())
-    return str(rules[-1]) if rules else ""
-
-
-def _steps(records: Records) -> Steps:
-    score = records["score"]
-    size = np.where(score != 0, np.abs(score), np.nan)
-    weight_layers, weight_change = records.weight_change
-    activity_layers, dead = records.dead
-    return Steps(
-        step=records["step"],
-        score=score,
-        relevance_sum=records["relevance_sum"],
-        relevance_l1=records["relevance_l1"],
-        support=records["support"] / size,
-        argmax=records["argmax"],
-        finite=records["finite"],
-        broken=tuple(records.broken),
-        weight_layers=weight_layers,
-        weight_change=weight_change,
-        activity_layers=activity_layers,
-        dead=dead,
-    )
-
-
-def _changes(records: Records, gaps: Sequence[int]) -> Changes:
-    """Gather the transitions; the row before a transition's own is the step it starts from."""
-    after = np.flatnonzero(records["from_step"][1:] >= 0) + 1
-    return Changes(
-        before=after - 1,
-        after=after,
-        change=records["change"][after],
-        scale_share=records["scale_share"][after],
-        scale_factor=records["scale_factor"][after],
-        left_out=_within(gaps, records["from_step"][after], records["step"][after]),
-    )
-
-
-def _within(gaps: Sequence[int], begin: Any, end: Any) -> Truths:
-    """Tell for each pair of steps (T,) whether a gap lies between them."""
-    places = np.sort(np.array(gaps, dtype=np.int64))
-    found: Truths = places.searchsorted(begin, "right") < places.searchsorted(end, "left")
-    return found

@@ -5,6 +5,7 @@ Both estimates are of what is certainly needed, so that nothing is refused that 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from itertools import chain
 from math import prod
@@ -89,11 +90,10 @@ def bytes_to_write(job: Job) -> int:
 
 def _missing(files: Iterable[tuple[Path, int]]) -> int:
     """Return the bytes of the files that are not there yet."""
-    return sum(size + _HEADER for path, size in files if not _there(path))
+    return sum(size + _HEADER for path, size in files if not os.path.exists(path))
 
 
 def _of_run(job: Job, shape: tuple[int, ...], steps: int) -> dict[Path, int]:
-    """Return the sizes of maps and tables."""
     folder, rows = (
         job.folder,
         1 if tables_of(job.options.tables, shape[0], steps) == "steps" else shape[0],
@@ -122,10 +122,3 @@ def _of_sums(job: Job) -> tuple[int, int]:
     if job.shard:
         return 0, 0
     return size_of_sums(job.observations.values.shape, len(job.places))
-
-
-def _there(path: Path) -> bool:
-    try:
-        return path.exists()
-    except OSError:
-        return False

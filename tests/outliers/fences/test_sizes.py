@@ -9,12 +9,11 @@ import pytest
 
 from lrpdyn.files import streamed
 from lrpdyn.files.streamed import in_memory
-from lrpdyn.outliers.facts import Pixels
 from lrpdyn.outliers.fences import sizes, tail
 from lrpdyn.outliers.fences.fences import fences
 from lrpdyn.outliers.fences.sizes import Sizes
 from lrpdyn.outliers.fences.tail import tail_severity
-from tests.outliers.made_up import calm_run, report_on
+from tests.outliers.made_up import calm_run, report_on, sums_of
 
 GENERATOR = np.random.default_rng(0)
 POPULATIONS = {
@@ -105,12 +104,11 @@ def test_what_is_no_size_is_told_wherever_it_is() -> None:
 def test_a_report_does_not_depend_on_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     calm = calm_run(samples=9)
     relative = POPULATIONS["skewed"]
-    zero = calm.pixels.of_sample(0)
-    spread = replace(zero, path=np.ones((13, 11)), largest=np.full((13, 11), 0.7),
-                     largest_at=np.arange(143).reshape(13, 11) % 40)  # fmt: skip
-    expected = report_on(replace(calm, pixels=Pixels(relative, lambda sample: spread)))
+    at = np.arange(143, dtype=np.int32).reshape(13, 11) % 40
+    spread = sums_of(np.ones((13, 11)), np.full((13, 11), 0.7), at)
+    expected = report_on(replace(calm, relative=relative, sums=lambda sample: spread))
     monkeypatch.setattr(streamed, "_ENTRIES", 2 * 13 * 11)
     monkeypatch.setattr(sizes, "_SORTED", 10)
-    pixels = Pixels(in_memory(relative), lambda sample: spread)
-    assert report_on(replace(calm, pixels=pixels)) == expected
+    pieces = replace(calm, relative=in_memory(relative), sums=lambda sample: spread)
+    assert report_on(pieces) == expected
     assert expected["totals"]["pixels"]["listed"] == 1000

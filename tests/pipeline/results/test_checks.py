@@ -8,7 +8,7 @@ from typing import Any
 
 from lrpdyn.outliers.report import find_outliers
 from lrpdyn.pipeline.results.checks import Checked, check_maps, same_weights
-from tests.pipeline.results.test_write import facts_of
+from tests.pipeline.results.test_finish import facts_of
 from tests.pipeline.test_compute import Vectors
 from tests.pipeline.test_steps import explained
 

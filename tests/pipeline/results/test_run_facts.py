@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from lrpdyn.explain.targets import parse_target
 from lrpdyn.pipeline.results.run_facts import prediction_changes, run_facts
-from tests.pipeline.results.test_write import facts_of
+from tests.pipeline.results.test_finish import facts_of
 from tests.pipeline.test_compute import Vectors
 from tests.pipeline.test_merge import spoil
 from tests.pipeline.test_steps import explained, stored
@@ -33,7 +34,13 @@ def test_a_step_that_is_not_finite_is_bridged(
     maps = stored(tmp_path, (2, 4, 20, 30))
     expected = np.abs(maps[[1, 3]] - maps[[0, 2]]).sum(2)
     np.testing.assert_allclose(facts.changes.change, expected, rtol=1e-9)
-    assert facts.question.gives_only_support
+    assert facts.gives_only_support
+    policies = [parse_target(text, samples=4, units=3).policy for text in ("argmax", "modal", "2")]
+    follows = [
+        facts_of(job, {**manifest, "target": {"policy": policy}}, steps).follows_preference
+        for policy in policies
+    ]
+    assert follows == [True, False, False]
 
 
 def test_gaps_are_told_of_the_transitions_that_they_lie_in(
@@ -55,11 +62,11 @@ def test_pixels_of_a_sample_have_their_largest_change(
     mlp_folder: Path, vectors: Vectors, tmp_path: Path
 ) -> None:
     job, _, manifest, steps = explained(mlp_folder, vectors, tmp_path)
-    found = facts_of(job, manifest, steps).pixels.of_sample(3)
+    found = facts_of(job, manifest, steps).sums(slice(3, 4))
     differences = np.abs(np.diff(stored(tmp_path, (2, 4, 10, 20, 30))[:, 3], axis=0))
-    np.testing.assert_allclose(found.path, differences.sum(0), rtol=1e-5)
-    np.testing.assert_allclose(found.largest, differences.max(0), rtol=1e-5)
-    assert found.largest_at.tolist() == differences.argmax(0).tolist()
+    np.testing.assert_allclose(found.dynamics[0], differences.sum(0), rtol=1e-5)
+    np.testing.assert_allclose(found.largest[0], differences.max(0), rtol=1e-5)
+    assert found.largest_at[0].tolist() == differences.argmax(0).tolist()
 
 
 def test_predictions_of_logits_are_their_softmax(

@@ -9,7 +9,7 @@ import numpy as np
 from lrpdyn.dynamics.columns import names_of
 from lrpdyn.dynamics.one_step import OfRandom
 from lrpdyn.pipeline.results.table_rows import metric_columns, metric_values, transition_values
-from tests.pipeline.results.test_write import facts_of
+from tests.pipeline.results.test_finish import facts_of
 from tests.pipeline.test_compute import Vectors
 from tests.pipeline.test_steps import explained, stored
 

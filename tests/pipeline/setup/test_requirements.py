@@ -12,9 +12,9 @@ import pytest
 from numpy.typing import NDArray
 
 import lrpdyn
-from lrpdyn.dynamics import accumulate
+from lrpdyn.dynamics import accumulate, scratch
 from lrpdyn.errors import RunError
-from lrpdyn.files import stored, streamed
+from lrpdyn.files import streamed
 from lrpdyn.pipeline import compute
 from lrpdyn.pipeline.setup import requirements
 from lrpdyn.pipeline.setup.job import Job
@@ -111,7 +111,7 @@ def test_memory_does_not_grow_with_the_observations(
         raise RunError("enough")
 
     monkeypatch.setattr(compute, "check_requirements", told)
-    for module in (stored, streamed, accumulate):
+    for module in (scratch, streamed, accumulate):
         monkeypatch.setattr(module, "LARGEST_IN_MEMORY", 1000)
     for count in (100, 1000):
         many = np.random.default_rng(0).normal(size=(count, 6)).astype(np.float32)

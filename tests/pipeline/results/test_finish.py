@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,20 +13,13 @@ import pytest
 
 from lrpdyn.checkpoints.model import LeftOut
 from lrpdyn.errors import CheckpointError
+from lrpdyn.files.streamed import opened
 from lrpdyn.outliers.facts import RunFacts
-from lrpdyn.outliers.report import build_report, find_outliers
-from lrpdyn.pipeline.results.checks import check_maps
-from lrpdyn.pipeline.results.write import (
-    checks_of,
-    draw_dynamics,
-    gather_facts,
-    save_maps,
-    write_manifest,
-    write_report,
-    write_tables,
-)
+from lrpdyn.pipeline.results.finish import checks_of, finish, save_maps, write_tables
+from lrpdyn.pipeline.results.run_facts import run_facts
 from lrpdyn.pipeline.setup.job import Job
 from lrpdyn.pipeline.steps import Steps
+from lrpdyn.system.timing import Times
 from tests.pipeline.test_compute import Vectors
 from tests.pipeline.test_merge import spoil
 from tests.pipeline.test_steps import explained, stored
@@ -37,14 +30,15 @@ STEPS = (2, 4, 10, 20, 30)
 def facts_of(job: Job, manifest: dict[str, object], steps: Steps) -> RunFacts:
     """Return what is known of a run, whose maps are written for it."""
     save_maps(job.folder, job.observations.values.shape, steps.records, steps.dynamics)
-    return gather_facts(job.folder, manifest, steps.records, steps.dynamics, job.listing.bad)
+    relative = opened(job.folder / "relative_dynamics.npy")
+    return run_facts(steps.records, manifest, steps.dynamics, relative, ())
 
 
 def test_maps_over_all_steps_are_those_that_numpy_sums(
     mlp_folder: Path, vectors: Vectors, tmp_path: Path
 ) -> None:
     job, *_, steps = explained(mlp_folder, vectors, tmp_path)
-    summed = save_maps(job.folder, vectors.shape, steps.records, steps.dynamics)
+    written, _ = save_maps(job.folder, vectors.shape, steps.records, steps.dynamics)
     maps = stored(job.folder, STEPS)
     for name, expected in {
         "dynamics": np.abs(np.diff(maps, axis=0)).sum(0),
@@ -55,7 +49,7 @@ def test_maps_over_all_steps_are_those_that_numpy_sums(
         assert found.dtype == np.float32
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-7)
     file = tmp_path / "dynamics.npy"
-    assert summed.written[file] == hashlib.sha256(file.read_bytes()).hexdigest()
+    assert written[file] == hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def test_a_run_without_a_finite_step_says_where_it_breaks(
@@ -103,17 +97,13 @@ def test_a_report_is_written_and_a_manifest_with_bad_checkpoints_at_their_steps(
     mlp_folder: Path, vectors: Vectors, tmp_path: Path
 ) -> None:
     job, question, manifest, steps = explained(mlp_folder, vectors, tmp_path)
-    facts, records = facts_of(job, manifest, steps), steps.records
-    write_tables(tmp_path, manifest, records, facts, None, None, None)
-    outliers, draw = find_outliers(facts), partial(draw_dynamics, tmp_path, manifest, records, [])
-    checked = check_maps(job, question, records, outliers, draw)
-    write_report(tmp_path, build_report(outliers, checked.evidence))
+    bad = [LeftOut(path=mlp_folder / name, reason=reason, step=step, bad=True)
+           for name, reason, step in (("no.pt", "no step", None), ("net_7.pt", "torn", 7))]  # fmt: skip
+    job = replace(job, listing=replace(job.listing, left_out=tuple(bad)))
+    finish(job, question, manifest, steps.records, steps.dynamics, Times())
     cells = json.loads((tmp_path / "outliers.json").read_text())["cells"]
     lines = (tmp_path / "outliers.csv").read_text().splitlines()
     assert len(cells) == sum(line.startswith("cells,") for line in lines) == 20
-    bad = [LeftOut(path=mlp_folder / name, reason=reason, step=step)
-           for name, reason, step in (("no.pt", "no step", None), ("net_7.pt", "torn", 7))]  # fmt: skip
-    write_manifest(tmp_path, manifest, records, bad, {})
     written = json.loads((tmp_path / "manifest.json").read_text())
     entries = [(e["index"], e["step"], e["status"]) for e in written["checkpoints"]]
     steps_now = (2, 4, 7, 10, 20, 30, None)
