@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -137,13 +137,14 @@ def _called(function: Outputs, batch: Any) -> NDArray[np.float64]:
     )
     with torch.no_grad(), _evaluated(function):
         found = function(tensors)
-    values = found.detach().cpu().numpy() if isinstance(found, Tensor) else np.asarray(found)
-    if values.ndim != 2 or len(values) != 1 or values.dtype.kind not in "uif":
+    values = found.detach().cpu().numpy() if isinstance(found, Tensor) else found
+    shape: Sequence[int] = getattr(values, "shape", ())
+    if len(shape) != 2 or shape[0] != 1 or np.asarray(values).dtype.kind not in "uif":
         raise RecordingError(
-            f"expected outputs (1, K), found {type(found).__name__} of shape {values.shape}; give "
+            f"expected outputs (1, K), found {type(found).__name__} of shape {tuple(shape)}; give "
             "outputs=FUNCTION that returns those of one head"
         )
-    return values.astype(np.float64)
+    return np.asarray(values, dtype=np.float64)
 
 
 @contextmanager

@@ -41,7 +41,9 @@ def recorded(
 def computed(folder: Path, observations: Any, **options: Any) -> dict[str, Any] | None:
     """Explain a folder and return what was found of the recorded outputs."""
     options = {"out": folder.parent / f"{folder.name}-run", "workers": 1, **options}
-    run = lrpdyn.compute(folder, observations, baseline="none", quiet=True, overwrite=True, **options)
+    run = lrpdyn.compute(
+        folder, observations, baseline="none", quiet=True, overwrite=True, **options
+    )
     found: dict[str, Any] | None = run.manifest["checks"]["expected"]
     return found
 
@@ -92,7 +94,7 @@ def test_nothing_pickled_is_run(relu_folder: Path, tmp_path: Path) -> None:
 def test_a_lambda_is_asked_for_trust(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     cart_pole(folder, policy_kwargs={"activation_fn": lambda: nn.Tanh()})
-    with pytest.raises(RecordingError, match="activation_fn <function.*give --trust"):
+    with pytest.raises(RecordingError, match=r"activation_fn <function.*give --trust"):
         recorded("CartPole-v1", folder)
     out, _ = recorded("CartPole-v1", folder, trust=True)
     assert computed(folder, out, arch_args={"activation": "tanh"}) is not None
@@ -179,7 +181,9 @@ def test_running_statistics(tmp_path: Path) -> None:
     folder = tmp_path / "normalised"
     vec_normalised(folder)
     out, told = recorded("CartPole-v1", folder)
-    assert told == [f"normalised with {folder / 'vecnormalize.pkl'} (--vecnormalize none: not at all)"]
+    assert told == [
+        f"normalised with {folder / 'vecnormalize.pkl'} (--vecnormalize none: not at all)"
+    ]
     assert computed(folder, out) is not None
     arrays = dict(np.load(out))
     with quietly():
@@ -192,7 +196,9 @@ def test_running_statistics(tmp_path: Path) -> None:
     # The wrapper is left out on purpose: what was recorded is named as the cause.
     arrays["observations"] = raw.astype(np.float32)
     np.savez(tmp_path / "raw.npz", **arrays)
-    with pytest.raises(ObservationError, match=r"with --statistics .*vecnormalize.pkl --trust they"):
+    with pytest.raises(
+        ObservationError, match=r"with --statistics .*vecnormalize.pkl --trust they"
+    ):
         computed(folder, tmp_path / "raw.npz")
     found = computed(
         folder, tmp_path / "raw.npz", statistics=folder / "vecnormalize.pkl", trust=True
@@ -234,7 +240,9 @@ def test_several_inputs(tmp_path: Path) -> None:
         with quietly():
             from stable_baselines3 import PPO
 
-            model = PPO("MultiInputPolicy", "lrpdyn-goals-v0", n_steps=8, batch_size=8, device="cpu")
+            model = PPO(
+                "MultiInputPolicy", "lrpdyn-goals-v0", n_steps=8, batch_size=8, device="cpu"
+            )
         save_series(model, folder)
         out, _ = recorded("lrpdyn-goals-v0", folder)
     finally:
@@ -248,7 +256,9 @@ def test_several_inputs(tmp_path: Path) -> None:
 
 
 def test_what_is_no_checkpoint_and_no_environment(relu_folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(RecordingError, match=r"Nowhere-v1: this environment is not installed.*record"):
+    with pytest.raises(
+        RecordingError, match=r"Nowhere-v1: this environment is not installed.*record"
+    ):
         recorded("Nowhere-v1", relu_folder)
     with pytest.raises(RecordingError, match="no such checkpoint"):
         recorded("CartPole-v1", relu_folder, name="none.zip")

@@ -20,7 +20,13 @@ def save_settings(folder: Path, environment: str, **hyperparameters: Any) -> Pat
     inside.mkdir(parents=True)
     config = OrderedDict((key, hyperparameters[key]) for key in sorted(hyperparameters))
     (inside / "config.yml").write_text(yaml.dump(config))
-    arguments = {"algo": "ppo", "env": environment, "env_kwargs": None, "seed": 1, "log_folder": "logs"}
+    arguments = {
+        "algo": "ppo",
+        "env": environment,
+        "env_kwargs": None,
+        "seed": 1,
+        "log_folder": "logs",
+    }
     ordered = OrderedDict((key, arguments[key]) for key in sorted(arguments))
     (inside / "args.yml").write_text(yaml.dump(ordered))
     return inside
@@ -39,7 +45,7 @@ def test_a_run_of_rl_zoo(tmp_path: Path) -> None:
     assert told[1].startswith(f"normalised with {inside / 'vecnormalize.pkl'}")
     assert computed(folder, out) is not None
     (inside / "vecnormalize.pkl").unlink()
-    with pytest.raises(RecordingError, match="no vecnormalize.pkl lies there; give it with"):
+    with pytest.raises(RecordingError, match=r"no vecnormalize\.pkl lies there; give it with"):
         recorded("CartPole-v1", folder)
 
 
