@@ -15,7 +15,7 @@ from lrpdyn.recording.players import each
 
 #: Without a spacing, it is played until so many episodes have ended and so many steps for each
 #: observation are done, or until many more are.
-_EPISODES, _STEPS, _MOST_STEPS = 4, 4, 100
+_EPISODES, _STEPS, _MOST_STEPS = 4, 4, 50
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +81,7 @@ def record(
         policy, action_space=env.action_space, batched=stage.batched, deterministic=deterministic,
         head=head, outputs=outputs,
     )  # fmt: skip
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), _one_thread():
         torch.manual_seed(seed)
         played = play(stage, player.act, n=n, every=every, seed=seed, quiet=quiet)
     moments = played.moments
@@ -104,6 +104,17 @@ def record(
     if out is not None:
         recording.save(out)
     return recording
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Use one intra-op thread: for one observation at a time, more of them only wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _check_free(path: Path) -> None:

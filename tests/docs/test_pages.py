@@ -44,6 +44,8 @@ NOT_RUN = {
         "tests/pipeline/test_follow.py, test_shards.py, test_dask_cluster.py",
     ("docs/cluster.md", "configs/slurm/submit.sh 16 ckpts/ obs.npy lrpdyn-run --rule gamma"):
         "nowhere: Slurm",
+    ("docs/observations.md", "pip install 'lrpdyn[record]'"):
+        "docs/stable_baselines3.md on CartPole, tests/recording on Pong",
     ("docs/cluster.md", "pip install 'lrpdyn[dask]'"): "tests/pipeline/test_dask_cluster.py",
     ("docs/cluster.md", "dask scheduler --port 8786"): "tests/pipeline/test_dask_cluster.py",
     ("docs/cluster.md", "from dask_jobqueue import SLURMCluster"): "nowhere: Slurm",
