@@ -99,7 +99,7 @@ def _inside(env: Any) -> Any:
 def play(
     stage: Stage, act: Callable[[Any], Any], *, n: int, every: int | None, seed: int, quiet: bool
 ) -> Played:
-    """Play and return `n` moments: each `every`-th step, or spread over at least four episodes.
+    """Play and return `n` moments: each `every`-th step, or spread over what was played.
 
     Without `every` it is unknown how long episodes are: moments are kept at a spacing that doubles
     whenever twice as many are kept as are wanted.

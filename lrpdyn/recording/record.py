@@ -47,7 +47,7 @@ def record(
     n
         How many observations.
     every
-        Each so many-th step; spread over at least four episodes where not given.
+        Each so many-th step; where not given, spread over four episodes, or fewer long ones.
     seed
         Of the environment, and of what the policy draws.
     deterministic

@@ -71,7 +71,12 @@ def options_of(name: str | None) -> set[str]:
     names = group.list_commands(context) if name is None else [name]
     commands = [group.get_command(context, name) for name in names] + [group]
     return {"--help"}.union(
-        *(parameter.opts for command in commands if command for parameter in command.params)
+        *(
+            [*parameter.opts, *parameter.secondary_opts]
+            for command in commands
+            if command
+            for parameter in command.params
+        )
     )
 
 
