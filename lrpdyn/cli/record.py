@@ -23,7 +23,7 @@ from lrpdyn.files.text import printable
 @click.option("--n", type=click.IntRange(min=1), default=64, show_default=True,
               help="How many observations.")  # fmt: skip
 @click.option("--every", type=click.IntRange(min=1), metavar="K",
-              help="Each K-th step. Default: spread over four episodes, fewer where they are long.")  # fmt: skip
+              help="Each K-th step. Default: spread over four episodes, or fewer long ones.")  # fmt: skip
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option("--deterministic/--stochastic", default=True, show_default=True,
               help="Whether the policy does what it prefers, or draws.")  # fmt: skip
