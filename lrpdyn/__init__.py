@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from lrpdyn.lrp.registry import register_rule
     from lrpdyn.pipeline.compute import compute
     from lrpdyn.pipeline.merge import merge
+    from lrpdyn.recording.record import record
 
-__all__ = ["Run", "__version__", "compute", "merge", "open_run",
+__all__ = ["Run", "__version__", "compute", "merge", "open_run", "record",
            "register_architecture", "register_rule"]  # fmt: skip
 
 _HOMES = {
@@ -25,6 +26,7 @@ _HOMES = {
     "compute": "lrpdyn.pipeline.compute",
     "merge": "lrpdyn.pipeline.merge",
     "open_run": "lrpdyn.api",
+    "record": "lrpdyn.recording.record",
     "register_architecture": "lrpdyn.architectures.registry",
     "register_rule": "lrpdyn.lrp.registry",
 }

@@ -25,6 +25,10 @@ class ObservationError(LrpdynError):
     """The observations cannot be used, or do not fit the network."""
 
 
+class RecordingError(LrpdynError):
+    """A policy or its environment cannot be made, or cannot be recorded."""
+
+
 class RemoteError(LrpdynError):
     """A store of remote files cannot be reached, or its local cache not be written."""
 

@@ -63,6 +63,10 @@ if TYPE_CHECKING:
     "--select", metavar="spread:K|random:K", help="K observations that differ most, or K at random."
 )
 @options.of_compute("--seed", type=click.IntRange(min=0), help="Of --select.")
+@options.of_compute("--expect", metavar="FILE", help="Outputs that the framework's network gave for the "
+              "observations (.npz, .npy): refuse where this one gives others.")  # fmt: skip
+@options.of_compute("--expect-step", type=int, metavar="STEP",
+              help="Of which checkpoint they are, where FILE does not say it.")  # fmt: skip
 @options.selection
 @options.of_compute("--prefix", help="Only weights whose key begins so, which is taken off.")  # fmt: skip
 @options.of_compute("--device", help="auto, cpu, cuda or mps.")

@@ -18,8 +18,8 @@ from lrpdyn.system.memory import is_out_of_memory
 from lrpdyn.system.signals import Stopped
 from lrpdyn.version import __version__
 
-_COMMANDS = ("compute", "plot", "outliers", "report", "compare", "merge", "export", "verify", "inspect",
-             "demo", "rules", "architectures")  # fmt: skip
+_COMMANDS = ("record", "compute", "plot", "outliers", "report", "compare", "merge", "export", "verify",
+             "inspect", "demo", "rules", "architectures")  # fmt: skip
 _STOPPED = "Stopped. What is finished is kept: the same command goes on from there."
 
 

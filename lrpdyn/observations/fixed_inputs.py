@@ -13,6 +13,7 @@ from torch import nn
 from lrpdyn.errors import ObservationError
 from lrpdyn.files.npy import open_npz
 from lrpdyn.observations.reading import naming, shapes_inside
+from lrpdyn.observations.recording import inputs_of, is_recording
 from lrpdyn.remote.path import as_path
 
 #: Values of fixed inputs by name, (N, features) or (N, C, H, W).
@@ -74,13 +75,17 @@ def _arrays(
     shapes = shapes_inside(as_path(source))
     if len(shapes) < 2:
         return None
+    recorded = is_recording(as_path(source))
+    keys = inputs_of(shapes) if recorded else {name: name for name in shapes}
     images = {
-        name: (f"{source}:{name}", shape[0] if shape else 0)
-        for name, shape in shapes.items()
+        name: (f"{source}:{key}", shapes[key][0] if shapes[key] else 0)
+        for name, key in keys.items()
         if name not in sizes
     }
     with naming(as_path(source)), open_npz(as_path(source)) as archive:
-        return images, archive.arrays([name for name in sizes if name in shapes])
+        held = {name: key for name, key in keys.items() if name in sizes}
+        arrays = archive.arrays(held.values())
+    return images, {name: arrays[key] for name, key in held.items()}
 
 
 def _checked(array: NDArray[Any], name: str, size: Any, samples: int) -> NDArray[np.float32]:

@@ -34,6 +34,8 @@ class Observations:
         Of the files, before they were arranged.
     scale
         The number that they were divided by.
+    counts
+        How many samples each of the files has.
     pixels
         Whether they were bytes, 0 to 255, before that.
     chosen
@@ -48,6 +50,7 @@ class Observations:
     files: tuple[str, ...]
     layout: str
     scale: float
+    counts: tuple[int, ...] = ()
     pixels: bool = False
     chosen: tuple[int, ...] = ()
     normalisation: Statistics | None = None
@@ -147,6 +150,7 @@ def load_observations(
     return Observations(
         values=values,
         files=tuple(name for _, name in found),
+        counts=tuple(len(values) for values, _ in arranged),
         layout=arranged[0][1],
         scale=divisor,
         pixels=read.dtype == np.uint8,

@@ -19,6 +19,9 @@ from lrpdyn.remote.path import as_path
 
 IMAGES = (".png", ".jpg", ".jpeg")
 ARRAYS = (".npy", ".npz")
+#: The array that is read of a recording (`lrpdyn.observations.recording`), and two that make it one.
+OBSERVATIONS = "observations"
+_RECORDED = {OBSERVATIONS, "outputs", "about"}
 #: Modes of pictures that are taken as they are; others are converted to the last.
 _MODES = ("L", "RGBA", "RGB")
 
@@ -156,6 +159,8 @@ def _member(path: Path, key: str | None, folder: Path | None) -> Streamed:
         names = archive.names
         if key is None and len(names) == 1:
             key = names[0]
+        if key is None and set(names) >= _RECORDED:
+            key = OBSERVATIONS
         if key not in names:
             said = f"none called {key}" if key else "more than one"
             raise ObservationError(

@@ -18,7 +18,7 @@ from lrpdyn.api import Run, open_run
 from lrpdyn.explain.explanation import Question
 from lrpdyn.pipeline.blocks import Hands, Outcomes, by_processes
 from lrpdyn.pipeline.follow import follow
-from lrpdyn.pipeline.results.finish import finish, with_curve
+from lrpdyn.pipeline.results.finish import finish, with_curve, with_expected
 from lrpdyn.pipeline.setup.description import describe
 from lrpdyn.pipeline.setup.fixed_targets import fixed_targets, settle
 from lrpdyn.pipeline.setup.job import Job
@@ -26,7 +26,7 @@ from lrpdyn.pipeline.setup.new_manifest import make_manifest
 from lrpdyn.pipeline.setup.options import Options
 from lrpdyn.pipeline.setup.prepare import check, listed, one_thread, prepare
 from lrpdyn.pipeline.setup.requirements import check_requirements
-from lrpdyn.pipeline.setup.resume import is_finished, previous_manifest
+from lrpdyn.pipeline.setup.resume import is_finished, keep_expected, previous_manifest
 from lrpdyn.pipeline.shards import save_shard
 from lrpdyn.pipeline.steps import Steps, begin
 from lrpdyn.run.lock import locked
@@ -110,8 +110,9 @@ def _compute(checkpoints: Folder, observations: Arrays, options: Options) -> Run
         if previous is not None and is_finished(job, previous):
             if job.shard is None:
                 job.storage.finish(job.folder, [checkpoint.step for checkpoint in job.own])
-            return with_curve(Run(job.folder, previous), curve)
+            return with_curve(with_expected(Run(job.folder, previous), checks["expected"]), curve)
         check_requirements(job)
+        manifest = keep_expected(manifest, previous)
         question, manifest = settle(job, manifest, fixed_targets(job, previous))
         begin(job, manifest)
         with times.of("explaining"), _workforce(options) as hands, signals.deferred():

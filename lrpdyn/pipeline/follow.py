@@ -26,7 +26,7 @@ from lrpdyn.pipeline.setup.new_manifest import make_manifest
 from lrpdyn.pipeline.setup.options import Options
 from lrpdyn.pipeline.setup.prepare import check_bad, prepare, selection_of
 from lrpdyn.pipeline.setup.requirements import check_requirements
-from lrpdyn.pipeline.setup.resume import check_unchanged, previous_manifest
+from lrpdyn.pipeline.setup.resume import check_unchanged, keep_expected, previous_manifest
 from lrpdyn.pipeline.steps import Steps, begin
 from lrpdyn.remote.path import RemotePath, as_path
 from lrpdyn.run.journal import read_journal
@@ -69,6 +69,7 @@ def follow(options: Options, checkpoints: str | Path, observations: Any, hands: 
     job, checks = _prepared(watch, options, observations)
     manifest = make_manifest(job, checks)
     previous = previous_manifest(job, manifest)
+    manifest = keep_expected(manifest, previous)
     check_requirements(job)
     question, manifest = settle(job, manifest, targets_of_newest(job, previous))
     if question.targets is not None and job.target.needs_outputs(job.options.contrast):

@@ -53,6 +53,8 @@ _EXPECTED = {
         "relevance_sum_to_score?": _SPREAD, "relevance_l1_to_score?": _SPREAD,
         "dependence?": [{"best_to_worst": _MEDIAN, "upper_layers": _MEDIAN, "random": _MEDIAN,
                          "random_to_random": {**_MEDIAN, "low": (None, float)}}],
+        "expected?": (None, {"file": str, "step": int, "head": str, "samples": int,
+                             "largest_difference": float, "largest_output": float}),
         "stock?": (None, {"exact_rule": str, "largest_difference": float,
                           "cosine": (None, float), "reasons": [str]}),
     },

@@ -23,6 +23,7 @@ def closing_lines(run: RunFolder) -> list[str]:
 def closing_words(run: RunFolder) -> list[tuple[str, str]]:
     """Return what is said of a finished run, each with the word that it is about."""
     lines = [
+        ("network", _network(run)),
         ("question", _question(run)),
         ("assumed", "; ".join(run.manifest["architecture"].get("assumed", ()))),
         ("explained", "; ".join(run.manifest["rule"].get("notes", ()))),
@@ -37,6 +38,22 @@ def closing_words(run: RunFolder) -> list[tuple[str, str]]:
         ("warning", _warning(run)),
     ]
     return [(word, text) for word, text in lines if text]
+
+
+def _network(run: RunFolder) -> str:
+    """Say whether the network is known to be the user's."""
+    found = run.manifest["checks"].get("expected")
+    if found is None:
+        return (
+            "nobody checked that this is your network: record its outputs with the observations (lrpdyn "
+            "record), or give them with --expect"
+        )
+    constant = "; up to a constant for each sample" if found.get("up_to_constant") else ""
+    return (
+        f"outputs as recorded at step {found['step']:,} ({found['samples']:,} of "
+        f"{run.manifest['observations']['shape'][0]:,} samples; largest difference "
+        f"{found['largest_difference']:.1g} of {found['largest_output']:.2g}{constant})"
+    )
 
 
 def _question(run: RunFolder) -> str:

@@ -44,6 +44,8 @@ NOT_RUN = {
         "tests/pipeline/test_follow.py, test_shards.py, test_dask_cluster.py",
     ("docs/cluster.md", "configs/slurm/submit.sh 16 ckpts/ obs.npy lrpdyn-run --rule gamma"):
         "nowhere: Slurm",
+    ("docs/observations.md", "pip install 'lrpdyn[record]'"):
+        "docs/stable_baselines3.md on CartPole, tests/recording on Pong",
     ("docs/cluster.md", "pip install 'lrpdyn[dask]'"): "tests/pipeline/test_dask_cluster.py",
     ("docs/cluster.md", "dask scheduler --port 8786"): "tests/pipeline/test_dask_cluster.py",
     ("docs/cluster.md", "from dask_jobqueue import SLURMCluster"): "nowhere: Slurm",
@@ -69,7 +71,12 @@ def options_of(name: str | None) -> set[str]:
     names = group.list_commands(context) if name is None else [name]
     commands = [group.get_command(context, name) for name in names] + [group]
     return {"--help"}.union(
-        *(parameter.opts for command in commands if command for parameter in command.params)
+        *(
+            [*parameter.opts, *parameter.secondary_opts]
+            for command in commands
+            if command
+            for parameter in command.params
+        )
     )
 
 

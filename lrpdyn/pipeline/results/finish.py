@@ -207,6 +207,15 @@ def _spread(values: NDArray[np.float64]) -> dict[str, float] | None:
     return {"least": least, "median": median, "most": most}
 
 
+def with_expected(run: Run, expected: Mapping[str, Any] | None) -> Run:
+    """Return a finished run whose manifest has what was compared with recorded outputs just now."""
+    checks = run.manifest["checks"]
+    if expected is None or checks.get("expected") == expected:
+        return run
+    checks = {**checks, "expected": dict(expected)}
+    return Run(run.path, finish_manifest(run.path, {**run.manifest, "checks": checks}))
+
+
 def with_curve(run: Run, curve: Curve | None) -> Run:
     """Return a finished run compared with a training curve, where one is given."""
     if curve is None:

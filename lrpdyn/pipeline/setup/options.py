@@ -62,6 +62,12 @@ class Options:
         initialised networks; ``none`` does not.
     layout, scale, samples, stack, stack_order, mean, std, statistics, select, seed
         See `lrpdyn.observations.load_observations`.
+    expect
+        Outputs (samples, units) that the framework's own network gave for the observations: a
+        recording or a .npy file. The network must give them too, or nothing is explained. No part of
+        the question.
+    expect_step
+        Of which checkpoint they are, where the recording does not say it.
     pattern, since, until, every, limit, weights
         Which checkpoints, and which of their weights; see
         `lrpdyn.checkpoints.selection.Selection`.
@@ -153,6 +159,8 @@ class Options:
     statistics: str | Path | None = field(default=None, metadata=_ARRANGEMENT)
     select: str | None = field(default=None, metadata=_ARRANGEMENT)
     seed: int = field(default=0, metadata=_ARRANGEMENT)
+    expect: str | Path | None = None
+    expect_step: int | None = None
     pattern: str | None = field(default=None, metadata=_SELECTION)
     since: int | None = field(default=None, metadata=_SELECTION)
     until: int | None = field(default=None, metadata=_SELECTION)

@@ -17,6 +17,7 @@ from lrpdyn.checkpoints.discovery import discover
 from lrpdyn.checkpoints.model import Checkpoint, Listing
 from lrpdyn.checkpoints.selection import Selection
 from lrpdyn.diagnostics import same_outputs
+from lrpdyn.diagnostics.expected_outputs import check_recorded
 from lrpdyn.diagnostics.sanity_checks import parse_baseline
 from lrpdyn.errors import ArchitectureError, CheckpointError, UsageError
 from lrpdyn.explain.explanation import outputs_of
@@ -123,8 +124,14 @@ def prepare(options: Options, listing: Listing, observations: Any) -> tuple[Job,
         trust=options.trust, folder=nearest_folder(options.folder),
     )  # fmt: skip
     model = with_fixed_inputs(model, fixed, loaded.chosen)
+    expected = check_recorded(
+        model, listing, loaded, options.expect, options.expect_step, trust=options.trust
+    )
     network = _load_first(model, listing, options)
-    checks: dict[str, Any] = {"outputs": same_outputs.compare_outputs(network, loaded.values)}
+    checks: dict[str, Any] = {
+        "outputs": same_outputs.compare_outputs(network, loaded.values),
+        "expected": expected,
+    }
     bounds = _bounds(resolved, loaded)
     units = outputs_of(network, loaded.values[:1]).shape[1]
     model = with_plan(model, loaded.values, bounds)

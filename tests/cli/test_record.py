@@ -1,0 +1,72 @@
+"""lrpdyn record, as a user calls it, and compute on what it wrote."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.cli.processes import lrpdyn
+from tests.recording.training import cart_pole
+
+LAST = "ckpts/rl_model_128_steps.zip"
+
+
+@pytest.fixture(scope="module")
+def user(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a run of PPO on CartPole."""
+    folder = tmp_path_factory.mktemp("user")
+    cart_pole(folder / "ckpts")
+    return folder
+
+
+def test_record_and_compute(user: Path) -> None:
+    found = lrpdyn("record", "CartPole-v1", LAST, "-o", "obs.npz", "--n", 8, "--seed", 4, cwd=user)
+    assert found.returncode == 0, found.stderr
+    assert found.stdout == "obs.npz\n"
+    assert "recorded  8 observations of" in found.stderr
+    assert "outputs of ActorCriticPolicy at step 128, head policy" in found.stderr
+    assert "next      lrpdyn compute ckpts obs.npz" in found.stderr
+    found = lrpdyn("compute", "ckpts", "obs.npz", "--baseline", "none", cwd=user)
+    assert found.returncode == 0, found.stderr
+    assert "network   outputs as recorded at step 128 (8 of 8 samples; largest" in found.stderr
+    wrong = ("--arch-arg", "activation=relu", "-o", "wrong")
+    found = lrpdyn("compute", "ckpts", "obs.npz", *wrong, cwd=user)
+    assert found.returncode == 1
+    assert "with --arch-arg activation=tanh they are equal" in found.stderr
+    assert len(found.stderr.splitlines()) == 1
+    assert not (user / "wrong" / "manifest.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (("Nowhere-v1", LAST), 1, "pip install 'lrpdyn[record]'"),
+        (
+            ("CartPole-v1", LAST, "--head", "q"),
+            2,
+            "the heads of a ActorCriticPolicy are policy, value",
+        ),
+        (("CartPole-v1", LAST, "--env-kwarg", "gravity"), 2, "expected KEY=VALUE"),
+        (
+            ("CartPole-v1", LAST, "--env-kwarg", "nothing=1"),
+            1,
+            "cannot be made with {'nothing': 1}",
+        ),
+    ],
+)
+def test_refusals(user: Path, arguments: tuple[str, ...], code: int, says: str) -> None:
+    found = lrpdyn("record", *arguments, cwd=user)
+    assert found.returncode == code, found.stderr
+    assert says in found.stderr
+    assert "Traceback" not in found.stderr
+
+
+def test_without_the_extra_it_is_named(user: Path) -> None:
+    (user / "gymnasium.py").write_text("raise ImportError(\"No module named 'gymnasium'\")")
+    try:
+        found = lrpdyn("record", "CartPole-v1", LAST, "-o", "none.npz", cwd=user)
+    finally:
+        (user / "gymnasium.py").unlink()
+    assert found.returncode == 1
+    assert "No module named 'gymnasium'): pip install 'lrpdyn[record]'" in found.stderr
