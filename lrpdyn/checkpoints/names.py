@@ -172,7 +172,7 @@ def _labels(name: str, tokens: Sequence[re.Match[str]], places: Sequence[int]) -
 
     A word is before its number (``step_100``) or behind it (``100_steps``). Between two numbers it
     belongs to the second, unless it is written together with the first, or words are behind numbers
-    up to the end of the name. A word for steps there could belong to either, and is given to none.
+    up to the end of the name. A word for steps there that could belong to either is given to none.
     """
 
     def word(place: int) -> str:
@@ -208,10 +208,18 @@ def _labels(name: str, tokens: Sequence[re.Match[str]], places: Sequence[int]) -
         found[place] = "" if first in taken else word(first)
         if not _unit(word(last)):
             continue
-        shared = last + 1 in places and gap(last) is not None
-        if not shared or gap(place) == "" or all_behind:
+        end = last  # of the words between this number and the next
+        while word(end + 1) and gap(end) is not None:
+            end += 1
+        shared = end + 1 in places and gap(end) is not None
+        is_step = _unit(word(last)) != NO_STEP
+        if not shared or gap(place) == "" or all_behind or (is_step and end > last):
             found[place] = word(last)
             taken.add(last)
-        elif _unit(word(last)) != NO_STEP and gap(last) not in ("", "="):
+        elif (
+            is_step
+            and gap(last) not in ("", "=")
+            and (word(last).endswith("s") or not found[place])
+        ):
             taken.add(last)
     return found

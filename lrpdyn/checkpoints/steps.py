@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import pairwise
-from typing import NamedTuple
 
 from lrpdyn.checkpoints.model import Header, StepCandidate
 from lrpdyn.checkpoints.names import (
@@ -50,12 +50,13 @@ class Readings:
     notes: list[str] = field(default_factory=list)
 
 
-class _Column(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class _Column:
     """One number of names that are alike, in each of them."""
 
-    numbers: list[Number]
+    numbers: Sequence[Number]
 
-    @property
+    @cached_property
     def values(self) -> list[int]:
         return [n.value for n in self.numbers if n.value is not None]
 
@@ -63,7 +64,7 @@ class _Column(NamedTuple):
     def unit(self) -> str:
         return self.numbers[0].unit
 
-    @property
+    @cached_property
     def is_usable(self) -> bool:
         """Tell whether it is a whole number in each name, and varies."""
         return len(self.values) == len(self.numbers) and len(set(self.values)) > 1
@@ -79,10 +80,9 @@ class _Column(NamedTuple):
 
     def follows(self, other: _Column) -> bool:
         """Tell whether it never falls where the other one, without ties, rises."""
-        order = sorted(range(len(self.values)), key=lambda at: other.values[at])
-        ordered = [self.values[at] for at in order]
-        distinct = len(set(other.values)) == len(other.values)
-        return distinct and all(a <= b for a, b in pairwise(ordered))
+        order = sorted(zip(other.values, self.values, strict=True))
+        distinct = len(set(other.values)) == len(order)
+        return distinct and all(a[1] <= b[1] for a, b in pairwise(order))
 
 
 def read_steps(
@@ -100,6 +100,9 @@ def read_steps(
         When the file at a place changed, in seconds; asked only where names leave it open.
     """
     found = Readings(of=[Reading(candidates=_of_header(header)) for header in headers])
+    steps = {header.step.value if header.step else None for header in headers}
+    if None not in steps and len(steps) > 1:
+        return found  # names are not needed
     grouped: dict[str, list[int]] = {}
     names = without_groups(names)
     for place, name in enumerate(names):
@@ -149,7 +152,7 @@ def _columns(names: Sequence[str]) -> list[_Column]:
     dated = [with_dates(name, numbers) for name, numbers in zip(names, plain, strict=True)]
     if len({tuple(n.unit for n in numbers) for numbers in dated}) > 1:
         dated = plain
-    columns = [_Column(list(numbers)) for numbers in zip(*dated, strict=True)]
+    columns = [_Column(numbers) for numbers in zip(*dated, strict=True)]
     return [_as_clock(column) for column in columns]
 
 
@@ -252,10 +255,10 @@ def _read_others(
                 f"the step is {chosen.examples} ... of the names, not {others} ...: it {why}"
             )
     elif unknown or any(c.is_usable for c in columns):
-        open_ = unknown or [c for c in columns if c.is_usable]
+        asked = unknown or [c for c in columns if c.is_usable]
+        text = _listed(asked) + _suggested(names[places[0]], asked[0].numbers[0])
         for place in places:
-            found.of[place].open = found.of[place].open or _listed(open_)
-            found.of[place].open += _suggested(names[places[0]], open_[0].numbers[0])
+            found.of[place].open = found.of[place].open or text
 
 
 def _chosen(unknown: Sequence[_Column]) -> tuple[_Column | None, str | None]:
