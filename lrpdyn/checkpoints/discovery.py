@@ -140,6 +140,11 @@ def discover(
     executed = sorted({name for entry in taken for name in entry.header.executes})
     if executed:
         notes.append(f"trusted: reading these checkpoints runs {', '.join(executed)}")
+    if any(entry.header.averaged for entry in taken):
+        notes.append(
+            "the weights are the average that Lightning's callback keeps in state_dict; those that "
+            "training went on with: --weights current_model_state"
+        )
     everything = [*left_out, *series.left_out, *not_taken]
     return Listing(
         checkpoints=_sharing_headers(taken),

@@ -138,7 +138,7 @@ def _steps(pairs: Sequence[_Pair], where: str) -> dict[Path, StepCandidate]:
     asked = next((reading.open for _, reading in main if reading.open), None)
     if asked is not None:
         raise CheckpointError(
-            f"{where}: nothing tells which number of the names is the step: {asked}; say it with "
+            f"{where}: nothing tells which number of the names is the step, {asked}; say it with "
             "--step-from REGEX, whose one group is the step"
         )
     source = max(SOURCES, key=lambda source: (_count(source, main), -SOURCES.index(source)))

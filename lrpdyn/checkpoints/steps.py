@@ -256,7 +256,7 @@ def _read_others(
             )
     elif unknown or any(c.is_usable for c in columns):
         asked = unknown or [c for c in columns if c.is_usable]
-        text = _listed(asked) + _suggested(names[places[0]], asked[0].numbers[0])
+        text = _listed(asked) + _suggested(names[places[0]], asked[0])
         for place in places:
             found.of[place].open = found.of[place].open or text
 
@@ -320,16 +320,17 @@ def _by_times(
 
 
 def _listed(columns: Sequence[_Column]) -> str:
-    return "; ".join(f"{column.examples} ..." for column in columns[:4])
+    return " or ".join(f"{column.examples} ..." for column in columns[:4])
 
 
-def _suggested(name: str, number: Number) -> str:
-    """Return the option that takes `number` from `name`, as an example."""
-    parts, at = [], 0
+def _suggested(name: str, column: _Column) -> str:
+    """Return the option that takes a number from names such as `name`, the first of the column."""
+    number, parts, at = column.numbers[0], [], 0
     for other in numbers_in(name):
         if other.start >= number.start:
             break
         parts += [re.escape(name[at : other.start]).replace("\\-", "-"), r"[-\d.]+"]
         at = other.end
     parts.append(re.escape(name[at : number.start]).replace("\\-", "-"))
-    return f" (such as --step-from '^{''.join(parts)}(-?\\d+)')"
+    digits = "" if all(n.text.lstrip("-").isdigit() for n in column.numbers) else "kKmMbBeE"
+    return f", such as --step-from '^{''.join(parts)}(-?\\d[\\d{digits}]*)'"

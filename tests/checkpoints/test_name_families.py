@@ -131,8 +131,7 @@ def outcome(folder: Path, seed: int) -> str:
     write(folder, names, seed)
     try:
         found = [checkpoint.path.name for checkpoint in discover(folder).checkpoints]
-    except CheckpointError as error:
-        assert "\n" not in str(error)
+    except CheckpointError:
         return "asked"
     return "right" if found == names else "wrong"
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from lrpdyn.dynamics.accumulate import Dynamics
 from lrpdyn.dynamics.measures import gives_probabilities, pixels, predictions
-from lrpdyn.dynamics.step_table import Records
+from lrpdyn.dynamics.step_table import NO_TRANSITION, Records
 from lrpdyn.files.streamed import Samples
 from lrpdyn.lrp.registry import shows_support_only
 from lrpdyn.outliers.facts import (
@@ -98,7 +98,7 @@ def _steps(records: Records) -> Steps:
 
 def _changes(records: Records, gaps: Sequence[int]) -> Changes:
     """Gather the transitions; the row before a transition's own is the step it starts from."""
-    after = np.flatnonzero(records["from_step"][1:] >= 0) + 1
+    after = np.flatnonzero(records["from_step"][1:] != NO_TRANSITION) + 1
     return Changes(
         before=after - 1,
         after=after,
