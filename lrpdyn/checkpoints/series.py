@@ -18,7 +18,7 @@ from lrpdyn.errors import CheckpointError
 #: Names of copies: they are placed by what they hold, and are no series of their own.
 _SPECIAL = re.compile(r"(^|[^a-z])(best|last|latest|final)([^a-z]|$)", re.I)
 _VERSION = re.compile(r"-v(\d+)$")
-_RUNS = frozenset(("seed", "seeds", "fold", "rank", "worker"))
+_RUN = re.compile(r"seed|fold|rank|worker", re.I)
 #: One unit, though only some files say it: by the file, else by its name.
 _ALIKE = (("file", "label"), ("file epoch", "epoch"))
 
@@ -180,11 +180,10 @@ def _check_units(pairs: Sequence[_Pair], where: str) -> None:
 def _check_left_out(pairs: Sequence[_Pair], series: Sequence[Found], where: str) -> None:
     """Raise CheckpointError where some of the files that are named alike would be left out."""
     taken = {entry.path for entry in series}
-    alike = {template(entry.name) for entry in series if numbers_in(entry.name)}
-    lost = [
-        e for e, _ in pairs if e.path not in taken and e.step is None and template(e.name) in alike
-    ]
-    if lost and all(entry.step is None for entry in series):
+    others = [entry for entry, _ in pairs if entry.path not in taken and numbers_in(entry.name)]
+    alike = {template(entry.name) for entry in series} if others else set()
+    lost = [entry for entry in others if template(entry.name) in alike]
+    if lost:
         raise CheckpointError(
             f"{where}: {lost[0].path.name} is named as the others are, but its step is not told as theirs; "
             "say it with --step-from REGEX, or choose with --pattern"
@@ -196,8 +195,9 @@ def _check_one_series(series: Sequence[Found], where: str) -> list[str]:
     templates = Counter(template(entry.name) for entry in series)
     main = {name: count for name, count in templates.items() if not _SPECIAL.search(name)}
     several = [f"{name} ({n} files)" for name, n in (main or templates).items() if n > 1]
+    of_runs = [entry.name for entry in series if _RUN.search(entry.name)]
     runs = Counter(
-        f"{n.label} {n.text}" for e in series for n in numbers_in(e.name) if n.label in _RUNS
+        f"{n.label} {n.text}" for name in of_runs for n in numbers_in(name) if _RUN.search(n.label)
     )
     labels = Counter(run.partition(" ")[0] for run in runs)
     varied = [run for run in runs if labels[run.partition(" ")[0]] > 1]

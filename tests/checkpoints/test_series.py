@@ -162,7 +162,8 @@ def test_numbers_that_vary_are_told_apart(
 
 @pytest.mark.parametrize(
     "names",
-    ["m_10_95 m_20_40 m_30_80", "reward_1 reward_2", "m_-100 m_-200", "seed_1_step_1 seed_1_step_3 seed_2_step_2"],
+    ["m_10_95 m_20_40 m_30_80", "reward_1 reward_2", "m_-100 m_-200",
+     "seed_1_step_1 seed_1_step_3 seed_2_step_2"],
 )  # fmt: skip
 def test_what_nothing_tells_is_asked(names: str, tmp_path: Path) -> None:
     for number, name in enumerate(names.split(), start=1):
