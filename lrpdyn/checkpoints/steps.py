@@ -332,5 +332,6 @@ def _suggested(name: str, column: _Column) -> str:
         parts += [re.escape(name[at : other.start]).replace("\\-", "-"), r"[-\d.]+"]
         at = other.end
     parts.append(re.escape(name[at : number.start]).replace("\\-", "-"))
-    digits = "" if all(n.text.lstrip("-").isdigit() for n in column.numbers) else "kKmMbBeE"
-    return f", such as --step-from '^{''.join(parts)}(-?\\d[\\d{digits}]*)'"
+    plain = all(n.text.lstrip("-").isdigit() for n in column.numbers)
+    digits = r"\d+" if plain else r"\d[\dkKmMbBeE]*"
+    return f", such as --step-from '^{''.join(parts)}(-?{digits})'"
