@@ -29,7 +29,8 @@ class Header:
     `shapes` has the shape of every weight by its key; `hints` what else is known of the network
     (``activation``, ``observation_shape``, ``normalize_images``), as plain text and numbers;
     `weights` where in the file the weights are (empty: it holds nothing else); `counter` the unit
-    of a number in the entry's name; `fingerprint` is equal for equal weights, where the container
+    of a number in the entry's name; `averaged` says that the weights are the average of training's, which
+    Lightning's callback keeps in their place; `fingerprint` is equal for equal weights, where the container
     keeps checksums; `executes` names what unpickling the file would call (only with trust).
     """
 
@@ -40,6 +41,7 @@ class Header:
     hints: Mapping[str, Any] = field(default_factory=dict)
     weights: str = ""
     counter: str = "steps"
+    averaged: bool = False
     fingerprint: str | None = None
     executes: tuple[str, ...] = ()
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
+
 from lrpdyn.checkpoints.model import StepCandidate
-from lrpdyn.checkpoints.pickles.pickled import Opaque
+from lrpdyn.checkpoints.pickles.pickled import ArrayOutline, Opaque
 from lrpdyn.errors import CheckpointError
 
 #: Where frameworks keep the weights among other things, the surest first.
@@ -21,6 +23,9 @@ _STEPS = ("global_step", "num_timesteps", "total_timesteps", "env_steps", "env_s
           "timesteps", "step", "steps", "total_steps", "num_updates", "iteration", "iter", "frames",
           "train_step")  # fmt: skip
 _EPOCHS = ("epoch", "epochs")
+COUNTERS = frozenset((*_STEPS, *_EPOCHS))
+#: Lightning's callbacks that average weights keep the average where the weights are else.
+_CURRENT, _AVERAGING = "current_model_state", "averaging_state"
 _DEEPEST = 3
 
 
@@ -93,6 +98,15 @@ def is_state_dict(found: Any) -> bool:
     return tensors > 0
 
 
+def is_average(found: Any) -> bool:
+    """Tell whether the ``state_dict`` of `found` is the average that Lightning's callback keeps."""
+    return (
+        isinstance(found, Mapping)
+        and {_CURRENT, _AVERAGING} <= found.keys()
+        and is_state_dict(found.get("state_dict"))
+    )
+
+
 def is_optimizer(found: Any) -> bool:
     """Tell whether `found` is the state of a torch optimizer."""
     return isinstance(found, Mapping) and "param_groups" in found and "state" in found
@@ -112,7 +126,7 @@ def step_of(found: Any) -> StepCandidate | None:
     """Return the step that a saved object names, if any."""
     for place in (found, _get(found, "meta"), _get(found, "extra_state")):
         for key in _STEPS:
-            if is_count(value := _get(place, key)):
+            if (value := _count(_get(place, key))) is not None:
                 return StepCandidate(value=value, unit="steps", source=key)
     history = _get(found, "optimizer_history")  # fairseq
     updates = _get(history[-1], "num_updates") if isinstance(history, list) and history else None
@@ -125,7 +139,7 @@ def epoch_of(found: Any) -> StepCandidate | None:
     """Return the epoch that a saved object names, if any."""
     for place in (found, _get(found, "meta")):
         for key in _EPOCHS:
-            if is_count(value := _get(place, key)):
+            if (value := _count(_get(place, key))) is not None:
                 return StepCandidate(value=value, unit="epochs", source=key)
     return None
 
@@ -135,11 +149,22 @@ def is_count(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 62
 
 
+def _count(value: Any) -> int | None:
+    """Return what `is_count` of a number, a float or a NumPy scalar among them, or None."""
+    if isinstance(value, ArrayOutline) and value.values is not None and value.values.size == 1:
+        value = value.values.item()
+    if isinstance(value, float | np.floating | np.integer) and float(value).is_integer():
+        value = int(value)
+    return value if is_count(value) else None
+
+
 def _get(found: Any, key: str) -> Any:
     return found.get(key) if isinstance(found, Mapping) else None
 
 
 def _averaged(found: Any, where: str) -> tuple[str, Mapping[str, Any]]:
+    if is_average(found):
+        return "state_dict", found["state_dict"]
     inside = dict(_inside(found, ""))
     for name in _AVERAGED:
         for path in inside:

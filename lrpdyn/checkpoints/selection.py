@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import fnmatch
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from lrpdyn.checkpoints.model import Checkpoint, LeftOut
+from lrpdyn.checkpoints.model import Checkpoint, LeftOut, StepCandidate
+from lrpdyn.checkpoints.names import whole_number
+from lrpdyn.checkpoints.steps import unit_at
 from lrpdyn.errors import UsageError
 
 _T = TypeVar("_T")
@@ -30,6 +33,9 @@ class Selection:
         Of these, at most so many, evenly spaced, the first and the last among them.
     weights
         Which weights of each file: ``model``, ``ema``, or where they are in it.
+    step_from
+        A regular expression with one group, which takes the step from names; from paths, as far as a
+        glob leaves them open, where no name matches.
     """
 
     pattern: str | None = None
@@ -38,6 +44,7 @@ class Selection:
     every: int | None = None
     limit: int | None = None
     weights: str = "model"
+    step_from: str | None = None
 
     def __post_init__(self) -> None:
         if self.every is not None and self.every < 1:
@@ -48,6 +55,18 @@ class Selection:
             raise UsageError(f"--since {self.since} is after --until {self.until}")
         if not self.weights:
             raise UsageError("--weights: expected model, ema, or a name")
+        if self.step_from is not None:
+            try:
+                groups = re.compile(self.step_from).groups
+            except re.error as error:
+                raise UsageError(
+                    f"--step-from {self.step_from}: no regular expression: {error}"
+                ) from error
+            if groups != 1:
+                raise UsageError(
+                    f"--step-from {self.step_from}: has {groups} groups, expected one in parentheses, which "
+                    r"is the step, such as 'model_(\d+)'"
+                )
 
     def as_dict(self) -> dict[str, Any]:
         """Return the selection as plain data, for the manifest."""
@@ -56,6 +75,27 @@ class Selection:
     def matches(self, path: Path) -> bool:
         """Tell whether an entry's name is one of those requested."""
         return self.pattern is None or fnmatch.fnmatch(path.name, self.pattern)
+
+    def step_in(self, name: str, path: str) -> StepCandidate | None:
+        """Return the step that `step_from` takes from a name, else from a path; None without a match.
+
+        Raises
+        ------
+        UsageError
+            What it takes is no whole number.
+        """
+        regex = self.step_from or ""
+        text = name if (found := re.search(regex, name)) else path
+        found = found or re.search(regex, path)
+        if found is None or found[1] is None:
+            return None
+        value = whole_number(found[1])
+        if value is None:
+            raise UsageError(
+                f"--step-from {regex}: takes '{found[1]}' from {text}, expected a whole number such as 100, "
+                "-1, 1e6 or 500k"
+            )
+        return StepCandidate(value=value, unit=unit_at(text, found.start(1)), source="--step-from")
 
     def outside(self, step: int) -> str | None:
         """Return why a step is not requested, or None if it is."""

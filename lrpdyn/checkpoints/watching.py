@@ -36,10 +36,17 @@ class Watch:
     """
 
     def __init__(
-        self, where: str | Path, selection: Selection, still: float, *, trust: bool
+        self,
+        where: str | Path,
+        selection: Selection,
+        still: float,
+        *,
+        trust: bool,
+        links: bool = False,
     ) -> None:
         self.where = str(where)
-        self._selection, self._seconds, self._trust = selection, still, trust
+        self._selection, self._seconds = selection, still
+        self._trust, self._links = trust, links
         #: The stamp of each entry, and since when it is known.
         self._stamps: dict[Path, tuple[Stamp, float]] = {}
         self._known: dict[Path, tuple[Stamp, Found | LeftOut]] = {}
@@ -69,7 +76,11 @@ class Watch:
                 checkpoints=(), left_out=(), unit="steps"
             )  # nothing matches it yet, or just now
         listing = discover(
-            self.where, selection=self._selection, trust=self._trust, instead=instead
+            self.where,
+            selection=self._selection,
+            trust=self._trust,
+            links=self._links,
+            instead=instead,
         )
         after = [
             entry.step

@@ -99,6 +99,7 @@ if TYPE_CHECKING:
               help="Explain this step again: its file or checkpoint is another now.")  # fmt: skip
 @options.of_compute("--skip-bad", help="Go on without checkpoints that cannot be read.")
 @options.trust
+@options.links
 @options.of_compute("--profile", help="Say where the time went.")
 @options.config
 @options.verbosity

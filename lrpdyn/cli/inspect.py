@@ -25,8 +25,11 @@ _MOST_ALIKE = 10
 @options.selection
 @options.output_format("table", "json")
 @options.trust
+@options.links
 @options.verbosity
-def command(checkpoints: str, form: str, trust: bool, quiet: bool, **selection: Any) -> None:
+def command(
+    checkpoints: str, form: str, trust: bool, links: bool, quiet: bool, **selection: Any
+) -> None:
     """List every entry of CHECKPOINTS in order: its step and where that came from, its format and
     architecture, or why it is left out. Nothing is explained."""
     with loading():
@@ -39,6 +42,7 @@ def command(checkpoints: str, form: str, trust: bool, quiet: bool, **selection: 
         checkpoints,
         selection=Selection(**selection),
         trust=trust,
+        links=links,
         progress=lambda paths: tqdm(paths, disable=True if quiet else None, leave=False),
     )
     rows = _rows(listing.checkpoints)

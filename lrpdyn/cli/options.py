@@ -71,21 +71,23 @@ trust = of_compute(
     help="Unpickle checkpoints that are more than weights. This can run code: only for files "
     "whose maker you trust.",
 )
+links = of_compute("--links", help="Follow links that leave the folder of checkpoints.")
 
 
 def selection(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that choose checkpoints, and the weights in them."""
-    step = click.IntRange(min=0)
     for option in reversed((
         of_compute("--pattern", metavar="GLOB", help="Only checkpoints whose name matches."),
-        of_compute("--since", type=step, help="Only steps from this one on."),
-        of_compute("--until", type=step, help="Only steps up to this one."),
+        of_compute("--since", type=int, help="Only steps from this one on."),
+        of_compute("--until", type=int, help="Only steps up to this one."),
         of_compute("--every", type=click.IntRange(min=1), metavar="N",
                      help="Of these, the first, then each N-th."),
         of_compute("--limit", type=click.IntRange(min=2), metavar="N",
                      help="Of these, N evenly spaced, the first and the last among them."),
         of_compute("--weights", metavar="NAME",
                      help="model, ema (averaged weights), or where in the file they are, as actor."),
+        of_compute("--step-from", metavar="REGEX",
+                     help="Take the step from names: the one group of a regular expression."),
     )):  # fmt: skip
         function = option(function)
     return function

@@ -21,6 +21,9 @@ _SINGLE: dict[str, DTypeLike] = {
     "batch_size": np.int64, "from_step": np.int64, "from_step_zero": np.bool_,
 }  # fmt: skip
 
+#: Where no transition leads to a step: steps may be negative.
+NO_TRANSITION = np.iinfo(np.int64).min
+
 
 class Records:
     """The steps of a run so far, in order: those that are explained have a row in each column.
@@ -32,7 +35,7 @@ class Records:
     -------
     step, finite, sha256, relevance_sha256, batch_size, from_step, from_step_zero
         (S,). `batch_size` is -1 where it is what was requested, `from_step`, where the transition
-        begins that leads to the step, -1 where none does; a hash is empty where there is none.
+        begins that leads to the step, `NO_TRANSITION` where none does; a hash is empty where there is none.
     target, argmax
         (S, N), -1 where not finite.
     score, support; those that are measured of maps (`lrpdyn.dynamics.columns.measured`)
@@ -117,6 +120,7 @@ class Records:
         self._texts.append(("", None, None))
         for columns in (self._columns, self._weights, self._dead):
             columns.reserve(self.explained)
+        self._columns.put("from_step", self.explained - 1, NO_TRANSITION)
         return self.explained - 1
 
     def add(
@@ -130,7 +134,8 @@ class Records:
         row, put = self.extend(), self._columns.put
         self.put_facts(row, facts)
         put("from_step_zero", row, measured.from_step_zero)
-        put("from_step", row, -1 if measured.from_step is None else measured.from_step)
+        if measured.from_step is not None:
+            put("from_step", row, measured.from_step)
         unknown = np.full(len(facts["score"]), np.nan)
         for name in (*formulas_of("step"), *formulas_of("transition")):
             put(name, row, measured.columns.get(name, unknown))

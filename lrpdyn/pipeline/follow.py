@@ -65,7 +65,9 @@ def follow(options: Options, checkpoints: str | Path, observations: Any, hands: 
             f"{checkpoints}: --follow looks at folders of this machine; call the same command again for "
             "what is new in a store"
         )
-    watch = Watch(checkpoints, selection_of(options), options.poll, trust=options.trust)
+    watch = Watch(
+        checkpoints, selection_of(options), options.poll, trust=options.trust, links=options.links
+    )
     job, checks = _prepared(watch, options, observations)
     manifest = make_manifest(job, checks)
     previous = previous_manifest(job, manifest)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from lrpdyn.run.manifest import MANIFEST
 
 #: Where maps lie that are not kept, until the sums have them; a shard's, until it is merged.
 WORKING = ".maps"
+#: The maps of a step; one of a negative step has a sign, one of a time may have more digits.
+_MAPS = re.compile(r"step_(-[0-9]{11,}|[0-9]{12,})\.npy")
 #: The page that `lrpdyn report` writes.
 REPORT = "report.html"
 #: The maps over all steps, each a .npy file.
@@ -76,8 +79,10 @@ def clear_run(run: Path, figures: Iterable[Path]) -> None:
     `figures` are those that it drew: `lrpdyn.figures.kinds.drawn_files` knows them.
     """
     written = [run / name for name in (JOURNAL, *RESULTS, *SHARD_RESULTS, REPORT)]
-    for folder in ("relevance", WORKING):
-        written += sorted((run / folder).glob(f"step_{'[0-9]' * 12}.npy"))
+    for folder in (run / "relevance", run / WORKING):
+        written += [
+            path for path in sorted(folder.glob("step_*.npy")) if _MAPS.fullmatch(path.name)
+        ]
     # The manifest goes last: until then the folder is known to be a run.
     for path in (*written, *figures, *leftovers(run), run / MANIFEST):
         delete(path)

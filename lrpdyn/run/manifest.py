@@ -161,8 +161,8 @@ def _contradiction(manifest: dict[str, Any]) -> str | None:
     if len(shape) not in (2, 4) or any(not 0 < size < 2**40 for size in shape):
         return f"manifest.observations.shape is {shape}, expected (N, C, H, W) or (N, F)"
     steps = [entry["step"] for entry in entries if entry["status"] != "bad"]
-    if any(not 0 <= step < _LARGEST_STEP for step in steps):
-        return "manifest.checkpoints hold a step below 0, or one too large"
+    if any(abs(step) >= _LARGEST_STEP for step in steps):
+        return "manifest.checkpoints hold a step that is too large"
     if any(later <= earlier for earlier, later in pairwise(steps)):
         return "manifest.checkpoints are not in the order of their steps"
     pending = any(entry["status"] == "pending" for entry in entries)

@@ -22,7 +22,7 @@ def series(folder: Path, names: str = "net_{}.pt") -> None:
         torch.save(weights, folder / names.format(step))
 
 
-def reasons(folder: Path, trust: bool = False) -> dict[str, str]:
+def reasons(folder: Path, trust: bool = True) -> dict[str, str]:
     return {entry.path.name: entry.reason for entry in discover(folder, trust=trust).left_out}
 
 
@@ -35,7 +35,7 @@ def test_links_that_leave_the_folder_are_left_out(tmp_path: Path) -> None:
     found = reasons(tmp_path / "ckpts")
     assert "leaves the folder" in found["net_7.pt"]
     assert found["net_8.pt"] == found["net_9.pt"] == "a link to nothing"
-    steps = [c.step for c in discover(tmp_path / "ckpts", trust=True).checkpoints]
+    steps = [c.step for c in discover(tmp_path / "ckpts", links=True).checkpoints]
     assert steps == [3, 7, 20, 100]
 
 
@@ -45,7 +45,7 @@ def test_links_inside_of_a_checkpoint_folder_do_not_leave_either(tmp_path: Path)
         torch.save(weights, tmp_path / f"{step}.pt")
         (tmp_path / f"ckpts/{step}_checkpoint/model.pt").symlink_to(f"../../{step}.pt")
     assert all("leaves the folder" in reason for reason in reasons(tmp_path / "ckpts").values())
-    assert len(discover(tmp_path / "ckpts", trust=True).checkpoints) == 3
+    assert len(discover(tmp_path / "ckpts", links=True).checkpoints) == 3
 
 
 def test_pipes_are_not_opened(tmp_path: Path) -> None:

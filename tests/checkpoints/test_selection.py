@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from lrpdyn.checkpoints.discovery import discover
 from lrpdyn.checkpoints.selection import Selection, evenly
-from lrpdyn.errors import UsageError
+from lrpdyn.errors import CheckpointError, UsageError
 from tests.checkpoints.networks import own, states
 
 WEIGHTS = states(tuple(range(1, 13)))
@@ -78,3 +78,39 @@ def test_bad_files_outside_of_the_selection_do_not_matter(tmp_path: Path) -> Non
     (tmp_path / "net_9.pt").write_bytes(b"")
     assert [entry.step for entry in discover(tmp_path).bad] == [9]
     assert discover(tmp_path, selection=Selection(until=5)).bad == ()
+
+
+def test_the_step_is_taken_from_names_as_the_user_says(tmp_path: Path) -> None:
+    for number, name in enumerate(("m_95_-1.pt", "m_40_500k.pt", "m_80_1e6.pt"), start=1):
+        save(tmp_path, name, number)
+    save(tmp_path, "other.pt", 4)
+    with pytest.raises(
+        CheckpointError, match=r"m 40, 80, 95 .* or 500k, 1e6, -1 .*--step-from"
+    ) as error:
+        discover(tmp_path, pattern="m_*")
+    assert "\n" not in str(error.value)
+    regex = r"^m_\d+_(.+)\.pt$"
+    assert steps(tmp_path, step_from=regex) == [-1, 500_000, 1_000_000]
+    assert left_out(tmp_path, step_from=regex) == {
+        "other.pt": f"does not match --step-from {regex}"
+    }
+    with pytest.raises(
+        UsageError, match=r"takes 'm_40' from m_40_500k\.pt, expected a whole number"
+    ):
+        discover(tmp_path, selection=Selection(step_from=r"^(m_\d+)"))
+
+
+def test_the_step_is_taken_from_paths_of_a_glob(tmp_path: Path) -> None:
+    for number, step in enumerate((10, 2, 1), start=1):
+        (tmp_path / f"a{number}/at_{step}").mkdir(parents=True)
+        save(tmp_path / f"a{number}/at_{step}", "model.pt", number)
+    chosen = Selection(step_from=r"at_(\d+)/")
+    found = discover(str(tmp_path / "*/*/model.pt"), selection=chosen)
+    assert [checkpoint.step for checkpoint in found.checkpoints] == [1, 2, 10]
+    assert {checkpoint.step_source for checkpoint in found.checkpoints} == {"--step-from"}
+
+
+@pytest.mark.parametrize("regex", ["(", r"\d+", r"(\d)(\d)"])
+def test_step_from_needs_one_group(regex: str) -> None:
+    with pytest.raises(UsageError, match="--step-from"):
+        Selection(step_from=regex)

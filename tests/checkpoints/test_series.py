@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -126,3 +128,69 @@ def test_folders_of_a_glob_tell_the_step(tmp_path: Path) -> None:
         save(tmp_path / f"step_{number}", "model.pt", number)
     found = discover(str(tmp_path / "*/model.pt"))
     assert [checkpoint.step for checkpoint in found.checkpoints] == [1, 2, 10]
+
+
+@pytest.mark.parametrize(
+    ("names", "unit", "expected"),
+    [
+        ("20240101_120000 20240101_230000 20240102_010000", "seconds since 1970", None),
+        ("a_2024-01-31T23-59-59_91 a_2024-02-01T00-00-01_85", "seconds since 1970", None),
+        ("ep_1_rew_-21 ep_2_rew_-3 ep_10_rew_-15", "ep", [1, 2, 10]),
+        (
+            "e_epoch_1_iter_900 e_epoch_2_iter_100",
+            "epochs x 1,000,000 + steps",
+            [1_000_900, 2_000_100],
+        ),
+        ("e_epoch_1_iter_900 e_epoch_2_iter_1800", "steps", [900, 1800]),
+        ("m_1_1000 m_2_2000", "steps", [1000, 2000]),
+        ("m_500_000 m_1_000_000 m_1_500_000", "steps", [500_000, 1_000_000, 1_500_000]),
+        ("agent_0 agent_500k agent_1M", "steps", [0, 500_000, 1_000_000]),
+        ("ck_-1 ck_0 ck_1", "steps", [-1, 0, 1]),
+        ("step1_f1_91 step2_f1_80", "steps", [1, 2]),
+    ],
+)
+def test_numbers_that_vary_are_told_apart(
+    names: str, unit: str, expected: list[int] | None, tmp_path: Path
+) -> None:
+    for number, name in enumerate(names.split(), start=1):
+        save(tmp_path, f"{name}.pt", number)
+    listing = discover(tmp_path)
+    assert [checkpoint.path.stem for checkpoint in listing.checkpoints] == names.split()
+    assert listing.unit == unit
+    assert expected is None or steps(tmp_path) == expected
+
+
+@pytest.mark.parametrize(
+    "names",
+    ["m_10_95 m_20_40 m_30_80", "reward_1 reward_2", "m_-100 m_-200",
+     "seed_1_step_1 seed_1_step_3 seed_2_step_2"],
+)  # fmt: skip
+def test_what_nothing_tells_is_asked(names: str, tmp_path: Path) -> None:
+    for number, name in enumerate(names.split(), start=1):
+        save(tmp_path, f"{name}.pt", number)
+    with pytest.raises(CheckpointError, match=r"--step-from|--pattern"):
+        discover(tmp_path)
+
+
+def test_times_of_files_decide_only_where_they_are_of_a_training(tmp_path: Path) -> None:
+    numbers = (3, 20, 100, 110, 200, 1000, 2000)
+    for place, number in enumerate(numbers):
+        save(tmp_path, f"m_{number}_{(number * 37) % 101}.pt", place + 1)
+
+    def touch(order: Sequence[int], gap: float) -> None:
+        for place, number in enumerate(order):
+            path = tmp_path / f"m_{number}_{(number * 37) % 101}.pt"
+            os.utime(path, (1.7e9 + gap * place,) * 2)
+
+    touch(numbers, 60)
+    listing = discover(tmp_path)
+    assert [checkpoint.step for checkpoint in listing.checkpoints] == list(numbers)
+    assert any("rises with the times" in note for note in listing.notes)
+    for order, gap in (
+        (sorted(numbers, key=str), 60),
+        (numbers, 0.01),
+        (numbers[::-1][3:] + numbers[4:], 60),
+    ):
+        touch(order, gap)
+        with pytest.raises(CheckpointError, match="--step-from"):
+            discover(tmp_path)

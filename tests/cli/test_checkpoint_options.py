@@ -50,7 +50,7 @@ def test_selection_is_part_of_the_question(folder: Path) -> None:
     assert [entry["step"] for entry in manifest["checkpoints"]] == [20, 60, 80]
     assert manifest["selection"] == {
         "pattern": None, "since": 20, "until": 90, "every": 2, "limit": 3, "weights": "model",
-        "prefix": None,
+        "prefix": None, "step_from": None,
     }  # fmt: skip
     assert "nothing to do" in compute(folder, *chosen)[0].stderr
     refused, _ = compute(folder, *chosen[:-1], 4)

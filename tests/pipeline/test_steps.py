@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from lrpdyn.dynamics.step_table import NO_TRANSITION
 from lrpdyn.errors import LrpdynError
 from lrpdyn.explain.explanation import Question
 from lrpdyn.pipeline.blocks import Outcomes, by_processes
@@ -70,7 +71,7 @@ def test_steps_are_measured_in_order(mlp_folder: Path, vectors: Vectors, tmp_pat
     *_, steps = explained(mlp_folder, vectors, tmp_path / "run")
     records = steps.records
     assert records["step"].tolist() == [2, 4, 10, 20, 30]
-    assert records["from_step"].tolist() == [-1, 2, 4, 10, 20]
+    assert records["from_step"].tolist() == [NO_TRANSITION, 2, 4, 10, 20]
     assert steps.done == 5
     maps = stored(tmp_path / "run", (2, 4, 10, 20, 30))
     np.testing.assert_allclose(records["relevance_l1"], np.abs(maps).sum(2), rtol=1e-9)

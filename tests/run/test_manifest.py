@@ -79,8 +79,7 @@ def shape(manifest: dict[str, Any], *sizes: int) -> None:
 def test_parts_that_contradict_each_other_are_told(run: Path) -> None:
     whole = (run / "manifest.json").read_text()
     changes: list[tuple[Callable[[dict[str, Any]], Any], str]] = [
-        (lambda m: first_step(m, -1), "a step below 0"),
-        (lambda m: first_step(m, 10**18), "one too large"),
+        (lambda m: first_step(m, 10**18), "a step that is too large"),
         (lambda m: first_step(m, 4), "not in the order of their steps"),
         (lambda m: shape(m, 5, 0), r"shape is \[5, 0\], expected"),
         (lambda m: shape(m, 5, 6, 7), r"shape is \[5, 6, 7\], expected"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import warnings
 from collections.abc import Iterator, Mapping
@@ -30,10 +31,18 @@ from lrpdyn.checkpoints.formats.torch_contents import (
 )
 from lrpdyn.checkpoints.formats.views import views
 from lrpdyn.checkpoints.model import Choice, Header, Reader
-from lrpdyn.checkpoints.payload import epoch_of, follow, locate, step_of
+from lrpdyn.checkpoints.payload import (
+    COUNTERS,
+    epoch_of,
+    follow,
+    is_average,
+    is_state_dict,
+    locate,
+    step_of,
+)
 from lrpdyn.checkpoints.pickles.globals import dangerous, stand_ins
 from lrpdyn.checkpoints.pickles.outline import Outline
-from lrpdyn.checkpoints.pickles.pickled import Opaque, TensorOutline
+from lrpdyn.checkpoints.pickles.pickled import DTYPES, Opaque, TensorOutline
 from lrpdyn.errors import CheckpointError
 
 _MODULE_PARTS = ("_parameters", "_buffers", "_modules")
@@ -71,14 +80,36 @@ def header_of(file: Part, where: str, choice: Choice) -> Header:
     path, weights = locate(root, choice.weights, where)
     tensors = {key: value for key, value in weights.items() if isinstance(value, TensorOutline)}
     check_sizes(tensors, where)
+    numbers = root if is_state_dict(root) else _with_numbers(root, contents)
     return Header(
         shapes={key: value.shape for key, value in tensors.items()},
-        step=step_of(root),
-        epoch=epoch_of(root),
+        step=step_of(numbers),
+        epoch=epoch_of(numbers),
+        averaged=is_average(root) and path == "state_dict",
         weights=path,
         fingerprint=fingerprint(tensors, contents),
         executes=dangerous(contents.found.names),
     )
+
+
+def _with_numbers(root: Any, contents: TorchContents) -> Any:
+    """Return `root` with its steps and epochs that are tensors of one entry as numbers."""
+    found = dict(root) if isinstance(root, dict) else root
+    for key in COUNTERS.intersection(found) if isinstance(found, dict) else ():
+        tensor = found[key]
+        if (
+            isinstance(tensor, TensorOutline)
+            and math.prod(tensor.shape) == 1
+            and not tensor.special
+            and contents.archive is not None
+        ):
+            dtype = DTYPES.get(tensor.storage.kind)
+            part = contents.archive.part(contents.members[tensor.storage.key])
+            if dtype is not None and 0 <= tensor.offset < tensor.storage.count:
+                part.seek(tensor.offset * dtype.itemsize)
+                entry = torch.frombuffer(bytearray(part.read(dtype.itemsize)), dtype=dtype)
+                found[key] = entry.item()
+    return found
 
 
 def weights_of(

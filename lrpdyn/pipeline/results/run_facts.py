@@ -9,7 +9,7 @@ import numpy as np
 
 from lrpdyn.dynamics.accumulate import Dynamics
 from lrpdyn.dynamics.measures import gives_probabilities, predictions
-from lrpdyn.dynamics.step_table import Records
+from lrpdyn.dynamics.step_table import NO_TRANSITION, Records
 from lrpdyn.files.streamed import Samples
 from lrpdyn.lrp.registry import shows_support_only
 from lrpdyn.outliers.facts import Changes, Floats, RunFacts, Steps
@@ -46,7 +46,7 @@ def run_facts(
         dead=dead,
     )
     # The row before a transition's own is the step it starts from.
-    after = np.flatnonzero(records["from_step"][1:] >= 0) + 1
+    after = np.flatnonzero(records["from_step"][1:] != NO_TRANSITION) + 1
     begin, end = records["from_step"][after], records["step"][after]
     places = np.sort(np.array(gaps, dtype=np.int64))
     changes = Changes(

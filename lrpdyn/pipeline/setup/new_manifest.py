@@ -65,6 +65,7 @@ def make_manifest(job: Job, checks: Mapping[str, Any]) -> dict[str, Any]:
         "selection": job.options.part("selection"),
         "weights": {
             "in_file": job.listing.checkpoints[0].header.weights,
+            "averaged": job.listing.checkpoints[0].header.averaged,
             "keys": resolved.mapping.as_dict(),
         },
         "stored": job.storage.as_dict(),

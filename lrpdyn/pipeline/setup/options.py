@@ -68,7 +68,7 @@ class Options:
         the question.
     expect_step
         Of which checkpoint they are, where the recording does not say it.
-    pattern, since, until, every, limit, weights
+    pattern, since, until, every, limit, weights, step_from
         Which checkpoints, and which of their weights; see
         `lrpdyn.checkpoints.selection.Selection`.
     prefix
@@ -125,6 +125,8 @@ class Options:
         Skip checkpoints that cannot be read.
     trust
         Unpickle checkpoints that are more than weights, which can run code.
+    links
+        Follow links that leave the folder of checkpoints.
     quiet, verbose
         No progress bar; one that says what is being waited for.
     profile
@@ -167,6 +169,7 @@ class Options:
     every: int | None = field(default=None, metadata=_SELECTION)
     limit: int | None = field(default=None, metadata=_SELECTION)
     weights: str = field(default="model", metadata=_SELECTION)
+    step_from: str | None = field(default=None, metadata=_SELECTION)
     prefix: str | None = field(default=None, metadata=_SELECTION)
     device: str = "auto"
     workers: int | None = field(default=None, metadata=_SAME_RESULTS)
@@ -197,6 +200,7 @@ class Options:
     recompute: Collection[int] = field(default=(), metadata=_SAME_RESULTS | _RUNS_AGAIN)
     skip_bad: bool = False
     trust: bool = field(default=False, metadata=_RUNS_AGAIN)
+    links: bool = False
     quiet: bool = field(default=False, metadata=_SAME_RESULTS)
     verbose: bool = field(default=False, metadata=_SAME_RESULTS | _RUNS_AGAIN)
     profile: bool = field(default=False, metadata=_SAME_RESULTS | _RUNS_AGAIN)

@@ -77,6 +77,7 @@ def listed(checkpoints: str | Path, options: Options) -> Listing:
         checkpoints,
         selection=selection_of(options),
         trust=options.trust,
+        links=options.links,
         progress=progress_bar("reading headers", options.quiet),
     )
     check_bad(listing, options.skip_bad)
