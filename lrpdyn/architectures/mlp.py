@@ -33,8 +33,8 @@ def activation(text: Any) -> nn.Module:
     """
     if text is None:
         raise ArchitectureError(
-            "the activation of its hidden layers is neither in its weights nor in its file; say which "
-            "it was trained with, such as --arch-arg activation=tanh or --arch-arg activation=relu"
+            "the activation of the hidden layers is neither in the weights nor in the file; say which "
+            "one training had, such as --arch-arg activation=tanh or --arch-arg activation=relu"
         )
     name, values, options = _call_of(str(text))
     kind = ACTIVATIONS.get(name.lower())

@@ -237,7 +237,7 @@ def resolve(
                 hints=hints, given=given,
             )  # fmt: skip
             try:
-                differing = _differing(_shapes_of(resolved), shapes)
+                differing = _differing(_shapes_of(resolved, where), shapes)
             except ArchitectureError as error:  # an argument is missing, or it does not take
                 unbuilt = unbuilt or error
                 continue
@@ -249,7 +249,9 @@ def resolve(
             _refuse_others(fitting[0], where)
             others = tuple(resolved.architecture.name for resolved in fitting[1:])
             return replace(fitting[0], also=others)
-        if unbuilt is not None:  # what takes less of the weights might be built, and be another network
+        if (
+            unbuilt is not None
+        ):  # what takes less of the weights might be built, and be another network
             raise unbuilt
     if nearest is not None:
         raise nearest
@@ -272,7 +274,8 @@ def _resolve_named(
     nearest: ArchitectureError | None = None
     hints = {**header.hints, **given}
     fixed = architecture.recognise is never
-    expected = _shapes_of(Resolved(architecture=architecture, arguments=given)) if fixed else {}
+    named_alone = Resolved(architecture=architecture, arguments=given)
+    expected = _shapes_of(named_alone, where) if fixed else {}
     fitting: list[Resolved] = []
     for mapping in proposed:
         shapes = mapping.apply(header.shapes)
@@ -286,7 +289,7 @@ def _resolve_named(
             hints=hints,
             given=given,
         )
-        differing = _differing(expected if fixed else _shapes_of(resolved), shapes)
+        differing = _differing(expected if fixed else _shapes_of(resolved, where), shapes)
         if not differing and (not mapping.prefix or len({m.prefix for m in proposed}) == 1):
             return resolved
         if not differing:
@@ -466,11 +469,13 @@ def named(name: str) -> Architecture:
     return own_architecture(name)
 
 
-def _shapes_of(resolved: Resolved) -> dict[str, tuple[int, ...]]:
+def _shapes_of(resolved: Resolved, where: str) -> dict[str, tuple[int, ...]]:
     # On "meta" nothing is allocated or initialised, however large the network is.
     try:
         with torch.device("meta"):
             return {key: tuple(value.shape) for key, value in resolved.build().state_dict().items()}
+    except ArchitectureError as error:
+        raise ArchitectureError(f"{where}: {error}") from error
     except (RuntimeError, OverflowError, MemoryError) as error:
         raise ArchitectureError(
             f"architecture {resolved.architecture.name} cannot be built with {resolved.arguments}: "

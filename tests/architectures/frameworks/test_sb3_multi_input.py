@@ -16,8 +16,8 @@ from gymnasium import spaces
 from torch import Tensor, nn
 
 from lrpdyn.architectures.frameworks.sb3_multi_input import read_inputs
-from lrpdyn.checkpoints.formats.sb3_data import spaces_of
 from lrpdyn.architectures.registry import Resolved, load_weights, path_of, resolve
+from lrpdyn.checkpoints.formats.sb3_data import spaces_of
 from lrpdyn.checkpoints.model import Header
 from lrpdyn.checkpoints.readers import read_header, read_weights
 from lrpdyn.errors import ArchitectureError
@@ -168,15 +168,18 @@ def test_the_held_inputs_count(tmp_path: Path) -> None:
 def test_without_the_file_s_word_the_user_is_asked(tmp_path: Path) -> None:
     model = saved(tmp_path / "m_5_steps.zip", "PPO", TWO_IMAGES)
     header = Header({k: tuple(v.shape) for k, v in model.policy.state_dict().items()})
-    with pytest.raises(ArchitectureError, match=r"--arch-arg inputs=.*'front': \(C, H, W\)"):
+    with pytest.raises(ArchitectureError, match="--arch-arg activation=tanh"):
         resolve(None, {}, header, "here")
+    tanh = {"activation": "tanh"}
+    with pytest.raises(ArchitectureError, match=r"--arch-arg inputs=.*'front': \(C, H, W\)"):
+        resolve(None, tanh, header, "here")
     inputs = {"z": 2, "front": (3, 40, 44), "back": [1, 36, 36]}
-    known = resolve(None, {"inputs": inputs}, header, "here").build()
+    known = resolve(None, {**tanh, "inputs": inputs}, header, "here").build()
     assert known.held == {"z": 2, "back": (1, 36, 36)}
     with pytest.raises(ArchitectureError, match="give 515 features, the weights take 514"):
-        resolve(None, {"inputs": {**inputs, "z": 3}}, header, "here")
+        resolve(None, {**tanh, "inputs": {**inputs, "z": 3}}, header, "here")
     with pytest.raises(ArchitectureError, match="'back' is an image"):
-        resolve(None, {"inputs": {"z": 258, "front": (3, 40, 44)}}, header, "here")
+        resolve(None, {**tanh, "inputs": {"z": 258, "front": (3, 40, 44)}}, header, "here")
 
 
 @pytest.mark.parametrize(
