@@ -73,6 +73,8 @@ _CLASSES = ("policy_class", "features_extractor")
 _SCALED = "normalize_images"
 #: Hints of what a network computes, which all checkpoints of a run share.
 _FUNCTION = ("activation", *_CLASSES, "network", _SCALED)
+#: The hint that what a file does not say has its default.
+_WHOLE = "metadata"
 
 
 @functools.cache
@@ -422,6 +424,11 @@ def _refuse_others(resolved: Resolved, where: str) -> None:
         )
 
 
+def function_hints(hints: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of the hints that `check_function` compares."""
+    return {name: hints[name] for name in (*_FUNCTION, _WHOLE) if name in hints}
+
+
 def check_function(resolved: Resolved, header: Header, where: str) -> None:
     """Check that a further checkpoint's file says of its network what the first one's does.
 
@@ -433,7 +440,7 @@ def check_function(resolved: Resolved, header: Header, where: str) -> None:
     if resolved.architecture.recognise is never:
         return
     for name in _FUNCTION:
-        told = [name in hints or hints.get("metadata") for hints in (resolved.hints, header.hints)]
+        told = [name in hints or hints.get(_WHOLE) for hints in (resolved.hints, header.hints)]
         first, found = (hints.get(name) for hints in (resolved.hints, header.hints))
         if all(told) and first != found and name not in resolved.given:
             raise ArchitectureError(

@@ -74,12 +74,10 @@ def is_another(network: str, name: str) -> bool:
 
 
 def _assumes(arguments: Arguments, hints: Mapping[str, Any], *, model: str) -> tuple[str, ...]:
-    stem = ", a 3x3 max-pooling of stride 2 after the first" if model in _RESNETS else ""
-    return (
-        f"torchvision's own {model}: its ReLU, pooling and strides{stem} (weights do not tell them)"
-        if model in _RESNETS or model in _VGGS
-        else f"torchvision's own {model}: its activations, pooling and strides (weights do not tell them)",
-    )
+    what = "activations, pooling and strides"
+    if model in _RESNETS:
+        what = "ReLU, strides, and a 3x3 max-pooling of stride 2 after the first convolution"
+    return (f"torchvision's own {model}: {what} (weights do not tell)",)
 
 
 def _architecture(
