@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -155,3 +156,68 @@ def test_an_architecture_is_added_by_a_module_and_its_entry_in_the_list(
     x = torch.rand(2, 3, 6, 6)
     for head in ("policy", "value"):
         torch.testing.assert_close(path_of(network, head)[1](x), theirs.path(head)(x))
+
+
+#: Whose file or weights tell all that they compute.
+_TOLD = {"catch": "lrpdyn demo writes it, and nothing else"}
+
+
+@pytest.mark.parametrize("name", sorted(registry.ARCHITECTURES))
+def test_what_weights_do_not_tell_is_said(name: str) -> None:
+    arguments = {"obs_subtract_mean": 0.0, "obs_scale": 255.0}
+    sentences = registry.ARCHITECTURES[name].assumes(arguments, {})
+    assert (sentences == ()) == (name in _TOLD)
+    for sentence in sentences:
+        assert "\n" not in sentence
+        assert not sentence.endswith(".")
+
+
+def test_the_user_s_own_network_assumes_nothing(tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text(
+        "from torch import nn\ndef net():\n    return nn.Linear(4, 2)\n"
+    )
+    header = Header(shapes(nn.Linear(4, 2)), hints={"policy_class": "my.Own", "activation": "my"})
+    assert resolve(f"{tmp_path / 'net.py'}:net", {}, header, "here").assumed == ()
+
+
+def test_a_network_that_is_refused_is_not_taken_for_a_part_of_it() -> None:
+    found = {f"{n}.quantile_net.{i}.weight": s for n in ("quantile_net", "quantile_net_target")
+             for i, s in ((0, (8, 4)), (2, (75, 8)))}  # fmt: skip
+    biases = {key.replace("weight", "bias"): shape[:1] for key, shape in found.items()}
+    with pytest.raises(ArchitectureError, match="n_quantiles=N"):
+        resolve(None, {"activation": "relu"}, Header({**found, **biases}), "here")
+
+
+@pytest.mark.parametrize(
+    ("first", "further", "differs"),
+    [
+        ({"metadata": True}, {"metadata": True, "activation": "ReLU"}, "activation is ReLU"),
+        ({"activation": "ReLU"}, {"activation": "ELU"}, "first checkpoint is ReLU"),
+        ({"activation": "ReLU"}, {"activation": "ReLU", "normalize_images": False}, None),
+        ({"activation": "ReLU"}, {}, None),
+    ],
+)
+def test_all_checkpoints_are_of_one_network(
+    first: dict[str, Any], further: dict[str, Any], differs: str | None
+) -> None:
+    found = shapes(nn.Sequential(nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 2)))
+    given = {} if "activation" in first else {"activation": "tanh"}
+    resolved = resolve(None, given, Header(found, hints=first), "here")
+    if given:
+        registry.check_function(resolved, Header(found, hints=further), "there")
+        resolved = replace(resolved, given={}, hints=first)
+    if differs is None:
+        registry.check_function(resolved, Header(found, hints=further), "there")
+        return
+    with pytest.raises(ArchitectureError, match=differs):
+        registry.check_function(resolved, Header(found, hints=further), "there")
+
+
+def test_images_are_scaled_or_not() -> None:
+    sizes = {"channels": 4, "convolved": 3136, "features": 512, "actions": 6}
+    found = Header(shapes(named("pfrl-dqn-atari").factory(**sizes)))
+    resolved = resolve(None, {"normalize_images": False}, found, "here")
+    assert resolved.architecture.preprocessing.divisor == 1
+    assert resolved.build()
+    with pytest.raises(UsageError, match="normalize_images=no: expected True or False"):
+        resolve(None, {"normalize_images": "no"}, found, "here")

@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import torch
+from torch import nn
+
 from tests.cli.processes import lrpdyn
 
 
@@ -26,3 +29,12 @@ def test_many_entries_of_one_reason_are_counted(mlp_folder: Path) -> None:
     assert any(line.startswith("left out: 2 more: ") for line in lines)
     assert any(line.startswith(f"bad: {mlp_folder / 'net_40.pt'}: ") for line in lines)
     assert any(line.startswith("5 of unknown architecture, first: ") for line in lines)
+
+
+def test_what_is_assumed_is_said_once(tmp_path: Path) -> None:
+    for step in (1, 2):
+        torch.save(nn.Sequential(nn.Linear(4, 2)).state_dict(), tmp_path / f"net_{step}.pt")
+    lines = lrpdyn("inspect", tmp_path, cwd=tmp_path).stderr.splitlines()
+    assert [line[:23] for line in lines if line.startswith("assumed")] == [
+        "assumed: nothing but th"
+    ]

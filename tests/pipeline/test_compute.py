@@ -16,7 +16,14 @@ import torch
 from numpy.typing import NDArray
 
 import lrpdyn
-from lrpdyn.errors import CheckpointError, LrpdynError, ObservationError, RunError, UsageError
+from lrpdyn.errors import (
+    ArchitectureError,
+    CheckpointError,
+    LrpdynError,
+    ObservationError,
+    RunError,
+    UsageError,
+)
 from lrpdyn.pipeline import blocks
 
 TANH = {"activation": "tanh"}
@@ -266,3 +273,19 @@ def test_refusals(mlp_folder: Path, vectors: Vectors, tmp_path: Path) -> None:
         mlp_run(mlp_folder, vectors, tmp_path / "file")
     with pytest.raises(RunError, match="cannot be written"):
         mlp_run(mlp_folder, vectors, tmp_path / "file" / "below")
+
+
+@pytest.mark.parametrize("given", [{}, {"activation": "relu"}])
+def test_files_of_two_networks_are_no_run(
+    mlp_folder: Path, vectors: Vectors, tmp_path: Path, given: dict[str, str]
+) -> None:
+    for number, path in enumerate(sorted(mlp_folder.iterdir())):
+        said = {"activation": "tanh" if number < 4 else "relu"}
+        torch.save({"state_dict": torch.load(path), "hyper_parameters": said}, path)
+    options: Any = {"arch_args": given, "baseline": "none", "workers": 2, "out": tmp_path / "run"}
+    if given:
+        run = lrpdyn.compute(mlp_folder, vectors, **options)
+        assert run.manifest["architecture"]["arguments"]["activation"] == "relu"
+        return
+    with pytest.raises(ArchitectureError, match=r"its activation is relu, .* is tanh: .*--pattern"):
+        lrpdyn.compute(mlp_folder, vectors, **options)

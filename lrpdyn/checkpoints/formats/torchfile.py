@@ -29,6 +29,7 @@ from lrpdyn.checkpoints.formats.torch_contents import (
     contents_of,
     fingerprint,
 )
+from lrpdyn.checkpoints.formats.torch_hints import hints_of
 from lrpdyn.checkpoints.formats.views import views
 from lrpdyn.checkpoints.model import Choice, Header, Reader
 from lrpdyn.checkpoints.payload import (
@@ -86,6 +87,7 @@ def header_of(file: Part, where: str, choice: Choice) -> Header:
         step=step_of(numbers),
         epoch=epoch_of(numbers),
         averaged=is_average(root) and path == "state_dict",
+        hints=hints_of(root),
         weights=path,
         fingerprint=fingerprint(tensors, contents),
         executes=dangerous(contents.found.names),

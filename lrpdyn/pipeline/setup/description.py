@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from lrpdyn.architectures.registry import Resolved, named
+from lrpdyn.architectures.registry import Resolved, function_hints, named
 from lrpdyn.checkpoints.keys import KeyMapping
 from lrpdyn.checkpoints.model import Listing
 from lrpdyn.errors import RunError
@@ -34,7 +34,8 @@ class Description:
     """What a job is made from again, with its checkpoints and its observations.
 
     `options` are those of the job as they were resolved, with whole paths; `rule_name` is the name of the
-    rules. `bounds` and `fill` are in units of what the network takes.
+    rules. `bounds` and `fill` are in units of what the network takes;
+    `hints` and `given` are those of the network by which further checkpoints are checked.
     """
 
     options: Options
@@ -42,6 +43,8 @@ class Description:
     rule_name: str
     bounds: Bounds | None
     fill: float
+    hints: Mapping[str, Any] = field(default_factory=dict)
+    given: Mapping[str, Any] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain data."""
@@ -81,6 +84,8 @@ def describe(job: Job) -> Description:
     return Description(
         options=resolved,
         keys=model.resolved.mapping.as_dict(),
+        hints=function_hints(model.resolved.hints),
+        given=model.resolved.given,
         rule_name=job.rule.name,
         bounds=job.bounds,
         fill=job.fill,
@@ -119,6 +124,8 @@ def job_of(
         architecture=named(str(options.arch)),
         arguments=dict(options.arch_args or {}),
         mapping=KeyMapping(**description.keys),
+        hints=description.hints,
+        given=description.given,
     )
     composite = replace(parse_composite(options.rule), name=description.rule_name)
     model = make_model(resolved, options.head, options.device, options.batch_size, composite)

@@ -168,15 +168,18 @@ def test_the_held_inputs_count(tmp_path: Path) -> None:
 def test_without_the_file_s_word_the_user_is_asked(tmp_path: Path) -> None:
     model = saved(tmp_path / "m_5_steps.zip", "PPO", TWO_IMAGES)
     header = Header({k: tuple(v.shape) for k, v in model.policy.state_dict().items()})
-    with pytest.raises(ArchitectureError, match=r"--arch-arg inputs=.*'front': \(C, H, W\)"):
+    with pytest.raises(ArchitectureError, match="--arch-arg activation=tanh"):
         resolve(None, {}, header, "here")
+    tanh = {"activation": "tanh"}
+    with pytest.raises(ArchitectureError, match=r"--arch-arg inputs=.*'front': \(C, H, W\)"):
+        resolve(None, tanh, header, "here")
     inputs = {"z": 2, "front": (3, 40, 44), "back": [1, 36, 36]}
-    known = resolve(None, {"inputs": inputs}, header, "here").build()
+    known = resolve(None, {**tanh, "inputs": inputs}, header, "here").build()
     assert known.held == {"z": 2, "back": (1, 36, 36)}
     with pytest.raises(ArchitectureError, match="give 515 features, the weights take 514"):
-        resolve(None, {"inputs": {**inputs, "z": 3}}, header, "here")
+        resolve(None, {**tanh, "inputs": {**inputs, "z": 3}}, header, "here")
     with pytest.raises(ArchitectureError, match="'back' is an image"):
-        resolve(None, {"inputs": {"z": 258, "front": (3, 40, 44)}}, header, "here")
+        resolve(None, {**tanh, "inputs": {"z": 258, "front": (3, 40, 44)}}, header, "here")
 
 
 @pytest.mark.parametrize(

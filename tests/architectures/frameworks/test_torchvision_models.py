@@ -79,3 +79,21 @@ def test_errors(monkeypatch: pytest.MonkeyPatch) -> None:
     for arch in ("torchvision:resnet18", "torchvision:resnext50_32x4d", None):
         with pytest.raises(UsageError, match=r"pip install 'lrpdyn\[torchvision\]'"):
             resolve(arch, {}, header, "here")
+
+
+@pytest.mark.parametrize(
+    ("word", "refused"),
+    [("resnet50", False), ("timm/resnet50.a1_in1k", False), ("ResNet-50", False), ("ResNet", False),
+     ("tv_resnet50", False), ("baseline", False), ("resnetaa50", True), ("resnetblur50", True),
+     ("resnet50d", True), ("resnet50_v1", True)],
+)  # fmt: skip
+def test_networks_that_look_alike_are_refused_by_name(word: str, refused: bool) -> None:
+    header = Header(on_meta("resnet50").shapes, hints={"network": word})
+    named = resolve("torchvision:resnet50", {}, header, "here")
+    assert len(named.assumed) == 1 + refused
+    assert "max-pooling" in named.assumed[-1]
+    if not refused:
+        assert resolve(None, {}, header, "here").assumed == named.assumed
+        return
+    with pytest.raises(ArchitectureError, match=f"{word},.*FILE.py.*--arch torchvision:resnet50$"):
+        resolve(None, {}, header, "here")
