@@ -12,13 +12,19 @@ from numpy.typing import NDArray
 
 from lrpdyn.checkpoints.model import Checkpoint, Listing
 from lrpdyn.diagnostics.random_networks import mean_of_networks, measure_network
-from lrpdyn.diagnostics.sanity_checks import Weights, dependence, parse_baseline, random_weights
+from lrpdyn.diagnostics.sanity_checks import (
+    Weights,
+    dependence,
+    parse_baseline,
+    random_weights,
+    with_statistics,
+)
 from lrpdyn.diagnostics.second_look import Maps, SecondLook, stored_maps
 from lrpdyn.dynamics.one_step import OfRandom
 from lrpdyn.dynamics.step_table import Records
 from lrpdyn.explain.explanation import Integers, Question, explain_batch
 from lrpdyn.explain.loaded import load_again, load_if_there
-from lrpdyn.explain.model import batches
+from lrpdyn.explain.model import batches, with_fixed_inputs
 from lrpdyn.observations.checked_samples import checked_samples
 from lrpdyn.outliers.facts import Evidence
 from lrpdyn.outliers.report import Outliers
@@ -64,6 +70,11 @@ def check_maps(
     regions = None if job.painting is None else job.painting.regions
     # Buffers that are not learned are those of the last finite step, whoever measures a network.
     _load_last(job, records)
+    if fresh:
+        samples = checked_samples(len(job.observations.values))
+        shown = job.observations.values[samples]
+        model = with_fixed_inputs(job.model, job.model.fixed_inputs, samples)
+        fresh = [with_statistics(model, weights, shown) for weights in fresh]
     chosen = _first_middle_last(records.finite_steps)
     of_networks: list[Work] = [
         partial(measure_network, job.model, job.observations.values, question, network, regions)

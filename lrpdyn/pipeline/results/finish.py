@@ -18,6 +18,7 @@ from lrpdyn.pipeline.results.write import (
     checks_of,
     draw_dynamics,
     gather_facts,
+    same_outputs,
     save_maps,
     write_manifest,
     write_report,
@@ -74,6 +75,7 @@ def finish(
             },
         )
         checks = {**manifest["checks"], **checks_of(facts.steps, records), "dynamics": summed.worth}
+        checks["outputs"] = {**checks["outputs"], **same_outputs(records)}
         if checked.dependence is not None:
             checks["dependence"] = checked.dependence
         del facts, outliers  # what is known of each transition takes as much as what follows

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lrpdyn.checkpoints.model import LeftOut
+from lrpdyn.diagnostics.same_outputs import share_of
 from lrpdyn.dynamics.accumulate import Dynamics
 from lrpdyn.dynamics.columns import names_of
 from lrpdyn.dynamics.measures import of_pixels
@@ -173,6 +174,23 @@ def checks_of(steps: Steps, records: Records) -> dict[str, Any]:
         "negative_scores": int((score < 0).sum()),
         "weak_support": int(((support < WEAK_SUPPORT * np.abs(steps.score)) & usable).sum()),
         "vanished": int((vanished(steps.score, steps.relevance_l1) & steps.finite[:, None]).sum()),
+    }
+
+
+def same_outputs(records: Records) -> dict[str, Any]:
+    """Return where outputs as loaded and as explained differ most, as a share of the largest output.
+
+    Nothing where no step was compared, as in a run of before every step was.
+    """
+    difference, largest = records["largest_difference"], records["largest_output"]
+    compared = np.flatnonzero(np.isfinite(difference))
+    if len(compared) == 0:
+        return {}
+    row = max(compared, key=lambda row: share_of(float(difference[row]), float(largest[row])))
+    return {
+        "largest_difference": float(difference[row]),
+        "largest_output": float(largest[row]),
+        "step": int(records["step"][row]),
     }
 
 
