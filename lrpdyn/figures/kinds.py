@@ -22,6 +22,7 @@ from lrpdyn.figures.from_run import (
 )
 from lrpdyn.figures.kind import FORMATS, Part
 from lrpdyn.figures.request import Request
+from lrpdyn.run.reader import as_pictures
 
 if TYPE_CHECKING:
     from lrpdyn.figures.terminal import Terminal
@@ -91,6 +92,7 @@ def draw(runs: Sequence[RunFolder], kind: str, request: Request = PLAIN) -> list
     if draw_file is None:
         return []
     _check_tables(runs, kind)
+    runs = [as_pictures(run) for run in runs]
     for path, samples in files_of(runs[0].path, KINDS[kind], request):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -113,7 +115,7 @@ def lines(runs: Sequence[RunFolder], kind: str, request: Request, terminal: Term
     """
     check(runs, [kind], request)
     print_lines = KINDS[kind].lines
-    return [] if print_lines is None else print_lines(runs[0], request, terminal)
+    return [] if print_lines is None else print_lines(as_pictures(runs[0]), request, terminal)
 
 
 def drawn_files(run: Path) -> list[Path]:
