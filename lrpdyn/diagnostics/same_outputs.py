@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lrpdyn.checkpoints.model import Checkpoint
 from lrpdyn.dynamics.measures import cosines
 from lrpdyn.errors import ArchitectureError, ObservationError
 from lrpdyn.explain.explanation import Question, chosen_samples, explain
@@ -54,14 +55,14 @@ def compare_outputs(
     difference, largest = max(differences, key=lambda pair: share_of(*pair))
     if not difference <= LARGEST_DIFFERENCE * largest:
         raise ArchitectureError(
-            f"step {loaded.step}: the network as explained differs from the network as loaded by "
+            f"{loaded.name}: the network as explained differs from the network as loaded by "
             f"{difference:.3g} (largest output {largest:.3g}); its relevance would be wrong"
         )
     return {
         "largest_difference": difference,
         "largest_output": largest,
         "samples": len(samples),
-        "step": loaded.step,
+        "step": loaded.step if isinstance(loaded.source, Checkpoint) else None,
     }
 
 
