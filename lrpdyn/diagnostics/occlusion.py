@@ -81,10 +81,11 @@ def patch_masks(shape: tuple[int, ...]) -> list[Mask]:
         groups = np.array_split(np.arange(shape[1]), min(PATCHES**2, shape[1]))
         return [np.isin(np.arange(shape[1]), group)[None] for group in groups]
     masks = []
-    for rows in np.array_split(np.arange(shape[2]), min(PATCHES, shape[2])):
-        for columns in np.array_split(np.arange(shape[3]), min(PATCHES, shape[3])):
-            mask = np.zeros((1, 1, *shape[2:]), dtype=bool)
-            mask[0, 0, rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] = True
+    height, width = shape[-2:]
+    for rows in np.array_split(np.arange(height), min(PATCHES, height)):
+        for columns in np.array_split(np.arange(width), min(PATCHES, width)):
+            mask = np.zeros((*[1] * (len(shape) - 2), height, width), dtype=bool)
+            mask[..., rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] = True
             masks.append(mask)
     return masks
 

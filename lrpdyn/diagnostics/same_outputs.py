@@ -1,4 +1,4 @@
-"""What is checked before the first step: the network as explained, and Captum's own rules."""
+"""Whether the network as explained is the one that was loaded, and Captum's own rules the exact ones."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from lrpdyn.checkpoints.model import Checkpoint
 from lrpdyn.dynamics.measures import cosines
 from lrpdyn.errors import ArchitectureError, ObservationError
 from lrpdyn.explain.explanation import Question, chosen_samples, explain
@@ -23,10 +25,17 @@ from lrpdyn.observations.checked_samples import checked_samples
 LARGEST_DIFFERENCE = 1e-4
 
 
-def compare_outputs(loaded: LoadedNetwork, observations: Samples) -> dict[str, float]:
-    """Return the largest difference between the network as loaded and as explained.
+def compare_outputs(
+    loaded: LoadedNetwork, observations: Samples, outputs: NDArray[np.float64] | None = None
+) -> dict[str, Any]:
+    """Return the largest difference between the network as loaded and as explained, and its step.
 
     Of `lrpdyn.observations.checked_samples.checked_samples`, as many as ``samples`` says.
+
+    Parameters
+    ----------
+    outputs
+        (N, K), what the network as explained gave for all observations; computed where not given.
 
     Raises
     ------
@@ -37,22 +46,34 @@ def compare_outputs(loaded: LoadedNetwork, observations: Samples) -> dict[str, f
     """
     samples = checked_samples(len(observations))
     checked = loaded.with_samples(samples)
-    compared = [_compared(checked, x) for _, x in batches(checked.model, observations[samples])]
-    differences = [pair for pairs in compared for pair in pairs]
-    difference, largest = max(differences, key=lambda pair: pair[0] / max(pair[1], 1e-30))
+    known = None if outputs is None else torch.from_numpy(outputs[samples])
+    differences = [
+        pair
+        for part, x in batches(checked.model, observations[samples])
+        for pair in _compared(checked, x, None if known is None else known[part])
+    ]
+    difference, largest = max(differences, key=lambda pair: share_of(*pair))
     if not difference <= LARGEST_DIFFERENCE * largest:
         raise ArchitectureError(
-            f"the network as explained differs from the network as loaded by {difference:.3g} (largest "
-            f"output {largest:.3g}); its relevance would be wrong"
+            f"{loaded.name}: the network as explained differs from the network as loaded by "
+            f"{difference:.3g} (largest output {largest:.3g}); its relevance would be wrong"
         )
     return {
         "largest_difference": difference,
         "largest_output": largest,
         "samples": len(samples),
+        "step": loaded.step if isinstance(loaded.source, Checkpoint) else None,
     }
 
 
-def _compared(loaded: LoadedNetwork, x: Tensor) -> list[tuple[float, float]]:
+def share_of(difference: float, largest: float) -> float:
+    """Return a difference as a share of the largest output."""
+    return difference / max(largest, 1e-30)
+
+
+def _compared(
+    loaded: LoadedNetwork, x: Tensor, explained: Tensor | None
+) -> list[tuple[float, float]]:
     """Return the differences between the forms of the network on a batch, each with its scale."""
     shape, canonised = tuple(x.shape[1:]), loaded.canonised
     architecture = loaded.model.resolved.architecture.name
@@ -64,21 +85,27 @@ def _compared(loaded: LoadedNetwork, x: Tensor) -> list[tuple[float, float]]:
                 f"observations of shape {shape} do not fit architecture {architecture}: "
                 f"{str(error).splitlines()[0]}"
             ) from error
-        differences = [_difference(outputs, canonised.reference(x))]
-        if canonised.unfolded is not canonised.explained:
-            differences.append(_difference(canonised.unfolded(x), canonised.explained(x)))
-    if outputs.ndim != 2:
-        raise ArchitectureError(
-            f"architecture {architecture}: expected outputs (N, units), found {tuple(outputs.shape)} "
-            f"for {tuple(x.shape)}"
-        )
-    return differences
+        if outputs.ndim != 2:
+            raise ArchitectureError(
+                f"architecture {architecture}: expected outputs (N, units), found "
+                f"{tuple(outputs.shape)} for {tuple(x.shape)}"
+            )
+        if explained is None:
+            explained = canonised.explained(x)
+        if canonised.reference is canonised.unfolded:
+            return [_difference(outputs, explained)]
+        # What gives the outputs is not explained: both halves of the way to what is are compared.
+        return [
+            _difference(outputs, canonised.reference(x)),
+            _difference(canonised.unfolded(x), explained),
+        ]
 
 
 def _difference(expected: Tensor, found: Tensor) -> tuple[float, float]:
     """Return the largest difference and the largest entry; what is not finite is passed over."""
     if expected.shape != found.shape:
         return float("inf"), 0.0
+    expected, found = expected.cpu().double(), found.cpu().double()
     finite = torch.isfinite(expected)
     if not bool(finite.any()):
         return 0.0, 0.0

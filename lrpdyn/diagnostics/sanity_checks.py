@@ -20,7 +20,7 @@ from lrpdyn.dynamics.measures import cosines
 from lrpdyn.errors import UsageError
 from lrpdyn.explain.explanation import Explanation, Question, chosen_samples, explain
 from lrpdyn.explain.loaded import LoadedNetwork, other_weights
-from lrpdyn.explain.model import Model
+from lrpdyn.explain.model import Model, batches
 from lrpdyn.files.streamed import Samples
 from lrpdyn.lrp.canonical.layers import CONVOLUTIONS, Weighted
 from lrpdyn.lrp.canonical.operations import BATCH_NORMS
@@ -66,6 +66,36 @@ def random_weights(model: Model, seed: int) -> Weights:
         if isinstance(module, BATCH_NORMS):
             fresh |= {f"{name}.{key}".lstrip("."): v for key, v in module.named_buffers()}
     return fresh
+
+
+def with_statistics(model: Model, weights: Weights, observations: Observations) -> Weights:
+    """Return weights whose BatchNorm has the statistics of these observations, in place of none.
+
+    Those of a fresh network, mean 0 and variance 1, let activations fade or grow from layer to layer.
+    A pass in training mode gathers them; of the other layers only what they do at evaluation is used. A
+    batch of one sample is left out, for it may have one value only.
+    """
+    norms = [
+        module
+        for name, module in model.network.named_modules()
+        if isinstance(module, BATCH_NORMS) and f"{name}.running_mean".lstrip(".") in weights
+    ]
+    if not norms:
+        return weights
+    momenta = [norm.momentum for norm in norms]
+    with other_weights(model, weights, "a random network") as loaded, torch.no_grad():
+        try:
+            for norm in norms:
+                norm.reset_running_stats()
+                norm.train().momentum = None  # means over batches
+            for _, x in batches(model, observations):
+                if len(x) > 1:
+                    loaded.path(x)
+        finally:
+            for norm, momentum in zip(norms, momenta, strict=True):
+                norm.eval().momentum = momentum
+        state = model.network.state_dict()
+        return {key: state[key].clone() if key in state else w for key, w in weights.items()}
 
 
 def upper_layers(model: Model) -> list[str]:
@@ -120,6 +150,7 @@ def dependence(
             randoms.append(explain(random, shown, fixed).relevance)
     upper = set(upper_layers(checked.model))
     others = {key: value for key, value in fresh[-1].items() if key in upper}
+    others = with_statistics(checked.model, others, shown)
     with other_weights(checked.model, others, "random upper layers") as changed:
         without = explain(changed, shown, fixed).relevance
     to_random = [np.abs(cosines(own.relevance, other)) for other in randoms]
@@ -135,11 +166,12 @@ def dependence(
 def _best_to_worst(
     loaded: LoadedNetwork, shown: Observations, own: Explanation, question: Question
 ) -> dict[str, float | None]:
-    if own.outputs.shape[1] < 2:
-        return _spread([])
-    units = own.outputs.argmax(axis=1), own.outputs.argmin(axis=1)
+    units = own.outputs.shape[1]
+    if units < 2 or (units == 2 and question.contrast != "none"):
+        return _spread([])  # of two units less each other, one map is the other's negative
     best, worst = (
-        explain(loaded, shown, Question(contrast=question.contrast, targets=u)) for u in units
+        explain(loaded, shown, Question(contrast=question.contrast, targets=of_unit))
+        for of_unit in (own.outputs.argmax(axis=1), own.outputs.argmin(axis=1))
     )
     # The worst unit's score lies below the mean: in shares of the score, R / f, its sign is nothing.
     sign = np.sign(best.score * worst.score)

@@ -197,7 +197,7 @@ def outline(maps: NDArray[np.floating], patches: int = 7) -> Floats:
     Of maps (N, C, H, W); of (N, F), over as many groups of features. NaN where there is no map.
     """
     size: Floats = np.abs(np.asarray(maps, dtype=np.float64))
-    size = size.sum(axis=1) if size.ndim == 4 else size[:, None]
+    size = size[:, None] if size.ndim == 2 else size.sum(axis=1) if size.ndim == 4 else size
     rows, columns = (min(patches, length) for length in size.shape[1:])
     if size.shape[1] == 1:
         columns = min(patches**2, size.shape[2])

@@ -18,6 +18,7 @@ _SHARED = ("format", "reason")
 #: What is one value for each step, and its type.
 _SINGLE: dict[str, DTypeLike] = {
     "step": np.int64, "finite": np.bool_, "sha256": "S64", "relevance_sha256": "S64",
+    "largest_difference": np.float64, "largest_output": np.float64,
     "batch_size": np.int64, "from_step": np.int64, "from_step_zero": np.bool_,
 }  # fmt: skip
 
@@ -34,8 +35,10 @@ class Records:
     Columns
     -------
     step, finite, sha256, relevance_sha256, batch_size, from_step, from_step_zero
-        (S,). `batch_size` is -1 where it is what was requested, `from_step`, where the transition
-        begins that leads to the step, `NO_TRANSITION` where none does; a hash is empty where there is none.
+    largest_difference, largest_output
+        (S,), the last two of the network as loaded and as explained. `batch_size` is -1 where it is
+        what was requested, `from_step`, where the transition begins that leads to the step,
+        `NO_TRANSITION` where none does; a hash is empty where there is none.
     target, argmax
         (S, N), -1 where not finite.
     score, support; those that are measured of maps (`lrpdyn.dynamics.columns.measured`)
@@ -153,6 +156,8 @@ class Records:
         put("step", row, facts["step"])
         put("finite", row, facts["status"] == "done")
         put("batch_size", row, facts.get("batch_size", -1))
+        for name in ("largest_difference", "largest_output"):
+            put(name, row, facts.get("same_outputs", {}).get(name))
         for name in ("sha256", "relevance_sha256"):
             put(name, row, (facts.get(name) or "").encode())
         for name in ("score", "support", "outputs"):

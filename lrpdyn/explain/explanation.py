@@ -91,10 +91,10 @@ def preferred(loaded: LoadedNetwork, x: Tensor, outputs: Tensor) -> Tensor:
     decides what the agent does.
     """
     canonised = loaded.canonised
-    if canonised.reference is canonised.unfolded:
+    if canonised.deciding is canonised.unfolded:
         return outputs.argmax(dim=1)
     with torch.no_grad():
-        chosen: Tensor = canonised.reference(x).argmax(dim=1)
+        chosen: Tensor = canonised.deciding(x).argmax(dim=1)
     return chosen
 
 

@@ -54,6 +54,11 @@ class LoadedNetwork:
         return self.source.step
 
     @property
+    def name(self) -> str:
+        """What the weights are called: the step of a checkpoint, or the name of others."""
+        return _name(self.source)
+
+    @property
     def path(self) -> nn.Module:
         """The network from the observation to the outputs of the head."""
         self.check()

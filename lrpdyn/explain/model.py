@@ -152,6 +152,7 @@ def expected_observations(model: Model, shape: tuple[int, ...] | None) -> Expect
     return Expected(
         channels=None if linear else int(first.in_channels),  # type: ignore[arg-type]
         features=int(first.in_features) if linear else None,  # type: ignore[arg-type]
+        sequences=isinstance(first, nn.Conv1d),
         divisor=preprocessing.divisor,
         range=preprocessing.expected,
         shape=shape,

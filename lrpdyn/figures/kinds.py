@@ -12,6 +12,7 @@ from lrpdyn.errors import RunError, UsageError
 from lrpdyn.figures.file_names import files_of, formats_of, is_file, is_other_file, name_pattern
 from lrpdyn.figures.kind import FILMS, FORMATS, Kind, Part
 from lrpdyn.figures.request import Request
+from lrpdyn.run.reader import as_pictures
 
 if TYPE_CHECKING:
     from lrpdyn.figures.terminal import Terminal
@@ -141,6 +142,7 @@ def draw(runs: Sequence[RunFolder], kind: str, request: Request = PLAIN) -> list
 
         for run in runs:
             need_samples(run, f"--kind {kind}")
+    runs = [as_pictures(run) for run in runs]
     for path, samples in files_of(runs[0].path, KINDS[kind], request):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -163,7 +165,7 @@ def lines(runs: Sequence[RunFolder], kind: str, request: Request, terminal: Term
     """
     check(runs, [kind], request)
     print_lines = KINDS[kind].lines
-    return [] if print_lines is None else print_lines(runs[0], request, terminal)
+    return [] if print_lines is None else print_lines(as_pictures(runs[0]), request, terminal)
 
 
 def drawn_files(run: Path) -> list[Path]:

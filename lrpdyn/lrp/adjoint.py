@@ -33,7 +33,9 @@ def input_gradient(module: nn.Module, weight: Tensor, x: Tensor, cotangent: Tens
         Of the shape of the output.
     """
     if isinstance(module, nn.Linear):
-        return cotangent @ weight
+        if weight.ndim == 2:
+            return (cotangent @ weight).reshape(x.shape)
+        return torch.einsum("nl...j,lji->nl...i", cotangent, weight)
     if (
         isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d)
         and module.padding_mode == "zeros"

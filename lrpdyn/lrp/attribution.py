@@ -12,7 +12,7 @@ from captum.attr._utils.lrp_rules import PropagationRule
 from torch import Tensor, fx, nn
 
 from lrpdyn.errors import ArchitectureError
-from lrpdyn.lrp.canonical.layers import Layer, Weighted, remembering
+from lrpdyn.lrp.canonical.layers import FlatLinear, Layer, Weighted, remembering
 from lrpdyn.lrp.composites import called
 from lrpdyn.lrp.plan import LayerRule, Plan, layer_rule, layers_of
 from lrpdyn.lrp.registry import make_rule
@@ -174,7 +174,7 @@ def _through_head(
     assert isinstance(head, Weighted)
     (hidden,) = head.taken
     scores, unit = torch.unique(rows, dim=0, return_inverse=True)
-    folded = _folded(head, scores)
+    folded = _folded(head, scores, of_parts=hidden.ndim > 2)
     network.set_submodule(name, folded)
     seeds = torch.eye(len(scores), dtype=rows.dtype, device=rows.device)[unit]
     try:
@@ -205,12 +205,13 @@ def _with_added_layer(
 
 def _support(hidden: Tensor, weight: Tensor) -> Tensor:
     """Return what speaks for each score in the last layer: sum over j of max(0, a_j w_j)."""
-    return (hidden * weight).clamp(min=0).sum(dim=1)
+    return (hidden.flatten(1) * weight).clamp(min=0).sum(dim=1)
 
 
-def _folded(head: Weighted, rows: Tensor) -> Weighted:
+def _folded(head: Weighted, rows: Tensor, *, of_parts: bool) -> Weighted:
     weight, bias = head.weights()
-    folded = Weighted(as_linear(rows @ weight, None if bias is None else rows @ bias))
+    kind = FlatLinear if of_parts else _Linear
+    folded = Weighted(as_linear(rows @ weight, None if bias is None else rows @ bias, kind))
     folded.sees_observation = head.sees_observation
     return folded
 
@@ -222,10 +223,10 @@ class _Linear(nn.Linear):
         """Draw nothing."""
 
 
-def as_linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:
+def as_linear(weight: Tensor, bias: Tensor | None, kind: type[nn.Linear] = _Linear) -> nn.Linear:
     """Return the Linear layer of a weight (units, inputs) and a bias."""
     # On "meta" nothing is allocated.
-    linear = _Linear(weight.shape[1], weight.shape[0], bias=bias is not None, device="meta")
+    linear = kind(weight.shape[1], weight.shape[0], bias=bias is not None, device="meta")
     linear.weight = nn.Parameter(weight, requires_grad=False)
     if bias is not None:
         linear.bias = nn.Parameter(bias, requires_grad=False)

@@ -51,7 +51,7 @@ def layer_rule(rule: Rule, **values: Tensor) -> LayerRule:
 Plan = dict[str, LayerRule]
 Bounds = tuple[float | tuple[float, ...], float | tuple[float, ...]]
 
-_DEFAULTS: tuple[tuple[type[nn.Module], str, Callable[[Call, Tensor], Shared]], ...] = (
+_DEFAULTS: tuple[tuple[type[nn.Module], str, Callable[..., Shared]], ...] = (
     (Elementwise, "pass", rules.pass_through),
     (Rearrangement, "rearrange", rules.gradient),
     (Concatenation, "rearrange", rules.gradient),
@@ -61,6 +61,12 @@ _DEFAULTS: tuple[tuple[type[nn.Module], str, Callable[[Call, Tensor], Shared]], 
     (Normalisation, "fixed-scale", rules.fixed_scale),
     (Constant, "held fixed", rules.pass_through),
 )
+#: What takes their place under rules that have no stabiliser.
+_UNSTABILISED: dict[Callable[..., Shared], Callable[..., Shared]] = {
+    rules.norm: functools.partial(rules.norm, epsilon=0.0),
+    rules.fixed_scale: functools.partial(rules.fixed_scale, epsilon=0.0),
+    rules.pass_through: rules.pass_to_active,
+}
 
 
 def layers_of(network: fx.GraphModule) -> dict[str, Layer]:
@@ -129,9 +135,14 @@ def _places(assignment: Assignment, layers: Mapping[str, Layer]) -> Sequence[str
 
 
 def _default(name: str, layer: Layer, composite: Composite) -> LayerRule:
+    # Where no linear layer has a stabiliser, the others have none either.
+    plain = all(a.rule.definition.unstabilised for a in composite.assignments)
     for kind, text, function in _DEFAULTS:
         if isinstance(layer, kind):
-            return LayerRule(text=text, function=function)
+            chosen = _UNSTABILISED.get(function, function) if plain else function
+            if chosen is rules.pass_to_active and layer.sees_observation:
+                chosen = function  # what is shifted and scaled before the network sees it
+            return LayerRule(text=text, function=chosen)
     raise UsageError(
         f"--rule {composite.name}: no entry is for layer '{name}' ({called(layer)}); add one "
         'without name and type at the end, such as rule = "epsilon"'

@@ -55,6 +55,8 @@ class RuleDefinition:
     bounded
         Whether its parameters are ``low`` and ``high``, bounds that all observations lie within, and
         it is for the layer that sees these.
+    unstabilised
+        Whether it divides with no stabiliser; layers without weights then do, too.
     above
         The rule of all other layers, where ``--rule`` gives it to the first linear layer alone.
     """
@@ -70,6 +72,7 @@ class RuleDefinition:
     shows_support_only: bool | Callable[[Parameters], bool] = False
     denominator: Callable[..., Tensor] | None = None
     bounded: bool = False
+    unstabilised: bool = False
     above: str | None = None
 
     @property
@@ -171,7 +174,7 @@ RULES: dict[str, RuleDefinition] = {
     ),
     "lrp0": RuleDefinition(
         function=rules.lrp0, usual_sum=_CANCELLING, terms_cancel=True,
-        denominator=rules.whole_output, source="Bach et al. 2015, eq. 56",
+        denominator=rules.whole_output, unstabilised=True, source="Bach et al. 2015, eq. 56",
     ),
     "alphabeta": RuleDefinition(
         function=rules.alphabeta, parameters={"alpha": 2.0, "beta": 1.0}, check=_check_alphabeta,

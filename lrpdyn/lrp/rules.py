@@ -18,9 +18,18 @@ from torch import Tensor, nn
 
 from lrpdyn.errors import ArchitectureError
 from lrpdyn.lrp.adjoint import input_gradient
-from lrpdyn.lrp.canonical.layers import Layer, Normalisation, Sum, Weighted, Weights
+from lrpdyn.lrp.canonical.layers import (
+    FlatLinear,
+    Layer,
+    Normalisation,
+    Sum,
+    Weighted,
+    Weights,
+)
 
-STABILISER = 1e-6
+#: Denominators are stabilised by so much of the layer's outputs, and at most by `STABILISER`, which
+#: is the default of `epsilon`, too.
+OF_OUTPUTS, STABILISER = 1e-5, 1e-6
 #: A Linear layer of more weights than `LARGE` is worked on in blocks of so many outputs.
 LARGE, BLOCK = 1 << 18, 64
 Shared = Tensor | tuple[Tensor, ...]
@@ -48,10 +57,33 @@ class Call:
         return self.layer
 
 
-def stabilise(z: Tensor, epsilon: float = STABILISER) -> Tensor:
+def stabilise(z: Tensor, epsilon: float | Tensor = STABILISER) -> Tensor:
     """Return z + epsilon sign(z) with sign(0) = +1, so that nothing is divided by zero."""
     # -0 + 0 is +0: the sign of both zeros is plus. A choice of two sums took three times as long.
-    return z + torch.copysign(z.new_tensor(epsilon), z + 0.0)
+    return z + torch.copysign(torch.as_tensor(epsilon, dtype=z.dtype, device=z.device), z + 0.0)
+
+
+def stabiliser(z: Tensor, relevance: Tensor) -> Tensor:
+    """Return what denominators are stabilised by, one number for each sample, (N, 1, ...).
+
+    `OF_OUTPUTS` of the largest |z| of the sample's outputs z that have relevance, and at most
+    `STABILISER`: that alone would erase the relevance of a network whose activations are small.
+    Infinity where all of them are zero, so that nothing is passed on.
+    """
+    size = torch.where(relevance != 0, z.abs(), 0.0).flatten(1).amax(1)
+    found = torch.where(size > 0, (OF_OUTPUTS * size).clamp(max=STABILISER), torch.inf)
+    return found.reshape(-1, *[1] * (z.ndim - 1))
+
+
+def quotient(relevance: Tensor, z: Tensor, epsilon: float | Tensor | None = None) -> Tensor:
+    """Return relevance over z, which `epsilon` stabilises; `stabiliser` where there is none given.
+
+    With an epsilon of 0 there is no stabiliser, and zero outputs pass nothing on.
+    """
+    if isinstance(epsilon, float) and epsilon == 0:
+        zero = z == 0
+        return torch.where(zero, 0.0, relevance / torch.where(zero, 1.0, z))
+    return relevance / stabilise(z, stabiliser(z, relevance) if epsilon is None else epsilon)
 
 
 class _Term:
@@ -146,9 +178,10 @@ def _signed_terms(
     ]
 
 
-def _share(terms: list[_LinearTerm], relevance: Tensor) -> Tensor:
+def _share(call: Call, terms: list[_LinearTerm], relevance: Tensor) -> Tensor:
     """Share in proportion to the contributions of the terms."""
-    cotangent = relevance / stabilise(_total(term.output for term in terms))
+    total = _total(term.output for term in terms)
+    cotangent = quotient(relevance, total, stabiliser(call.output, relevance))
     return _total(term.contribution(cotangent) for term in terms)
 
 
@@ -158,22 +191,19 @@ def lrp0(call: Call, relevance: Tensor) -> Tensor:
     Bach et al. 2015, "On pixel-wise explanations for non-linear classifier decisions by layer-wise
     relevance propagation", eq. 56; z_j includes the bias. Where z_j is zero nothing is passed on.
     """
-    term = _own_term(call)
-    zero = term.output == 0
-    quotient = torch.where(zero, 0.0, relevance / torch.where(zero, 1.0, term.output))
-    return term.contribution(quotient)
+    own = _own_term(call)
+    return own.contribution(quotient(relevance, own.output, 0.0))
 
 
 def epsilon(call: Call, relevance: Tensor, *, epsilon: float = STABILISER) -> Shared:
     """Share in proportion to the contributions: R_i = sum_j x_i w_ij R_j / (z_j + eps sign z_j).
 
-    Bach et al. 2015, eq. 58; z_j includes the bias.
+    Bach et al. 2015, eq. 58; z_j includes the bias, and eps is the same for all layers.
     """
     if isinstance(call.layer, Weighted):
         own = _own_term(call)
-        return own.contribution(relevance / stabilise(own.output, epsilon))
-    term = _Term(call.layer.compute, *call.inputs)
-    return _one_or_all(term.contributions(relevance / stabilise(term.output, epsilon)))
+        return own.contribution(quotient(relevance, own.output, epsilon))
+    return norm(call, relevance, epsilon=epsilon)
 
 
 def zplus(call: Call, relevance: Tensor) -> Shared:
@@ -186,18 +216,20 @@ def zplus(call: Call, relevance: Tensor) -> Shared:
     if isinstance(call.layer, Weighted):
         if _pays_in_blocks(call):
             return _zplus_in_blocks(call, relevance)
-        return _share(_positive_terms(call), relevance)
+        return _share(call, _positive_terms(call), relevance)
     term = _Term(_positive_contributions(call.layer), *call.inputs)
-    return _one_or_all(term.contributions(relevance / stabilise(term.output)))
+    epsilon = stabiliser(call.output, relevance)
+    return _one_or_all(term.contributions(quotient(relevance, term.output, epsilon)))
 
 
 def _pays_in_blocks(call: Call) -> bool:
     """Return whether a layer has too many positive weights to make them all at once."""
-    module = call.linear.module
+    weight, _ = call.linear.weights()
     return (
-        isinstance(module, nn.Linear)
+        isinstance(call.linear.module, nn.Linear)
+        and weight.ndim == 2
         and call.x.device.type == "cpu"
-        and module.in_features * module.out_features > LARGE
+        and weight.numel() > LARGE
         and not float(call.x.amin()) < 0
     )
 
@@ -212,12 +244,13 @@ def _zplus_in_blocks(call: Call, relevance: Tensor) -> Tensor:
     weight, bias = call.linear.weights()
     x = call.x.reshape(-1, weight.shape[1])
     upper = relevance.reshape(-1, weight.shape[0])
+    epsilon = stabiliser(call.output, relevance).expand(*relevance.shape[:-1], 1).reshape(-1, 1)
     shared = torch.zeros_like(x)
     for start in range(0, len(weight), BLOCK):
         block = slice(start, start + BLOCK)
         positive = weight[block].clamp(min=0)
         output = F.linear(x, positive, None if bias is None else bias[block].clamp(min=0))
-        shared.addmm_(upper[:, block] / stabilise(output), positive)
+        shared.addmm_(upper[:, block] / stabilise(output, epsilon), positive)
     return shared.mul_(x).reshape(call.x.shape)
 
 
@@ -258,11 +291,11 @@ def alphabeta(call: Call, relevance: Tensor, *, alpha: float = 2.0, beta: float 
     sign. Bach et al. 2015, eq. 60.
     """
     positive, negative = _clamped_parts(call)
-    shared = alpha * _share(_signed_terms(call, positive, negative), relevance)
+    shared = alpha * _share(call, _signed_terms(call, positive, negative), relevance)
     if beta == 0:
         return shared
     crossed = _signed_terms(call, negative, positive)
-    return shared - beta * _share(crossed, relevance)
+    return shared - beta * _share(call, crossed, relevance)
 
 
 def gamma(call: Call, relevance: Tensor, *, gamma: float = 0.25) -> Tensor:
@@ -282,7 +315,7 @@ def gamma(call: Call, relevance: Tensor, *, gamma: float = 0.25) -> Tensor:
         # Behind a ReLU the relevance of negative outputs is zero, and so is their whole share.
         of_sign = torch.where(chosen, relevance, 0.0)
         if bool((of_sign != 0).any()):
-            shares.append(_share(_signed_terms(call, first, second), of_sign))
+            shares.append(_share(call, _signed_terms(call, first, second), of_sign))
     return _total(shares) if shares else torch.zeros_like(call.x)
 
 
@@ -312,7 +345,8 @@ def zbox(call: Call, relevance: Tensor, *, low: Tensor, high: Tensor) -> Tensor:
         _LinearTerm(call, low, _clamped(call, positive=True)),
         _LinearTerm(call, high, _clamped(call, positive=False)),
     ]
-    cotangent = relevance / stabilise(terms[0].output - terms[1].output - terms[2].output)
+    room = terms[0].output - terms[1].output - terms[2].output
+    cotangent = quotient(relevance, room)
     whole, of_low, of_high = (term.contribution(cotangent) for term in terms)
     return whole - of_low - of_high
 
@@ -336,13 +370,19 @@ def flat(call: Call, relevance: Tensor) -> Tensor:
     Lapuschkin et al. 2019, "Unmasking Clever Hans predictors", supplement: w^2 with all weights 1
     and no bias.
     """
-    ones = call.linear.weights("ones", lambda weights: (torch.ones_like(weights[0]), None))
+
+    def ones_of(weights: Weights) -> Weights:
+        # Over all tokens, those that a unit does not see have a weight of zero.
+        over_parts = isinstance(call.linear.module, FlatLinear)
+        return (weights[0] != 0).to(weights[0]) if over_parts else torch.ones_like(weights[0]), None
+
+    ones = call.linear.weights("ones", ones_of)
     return _by_weights(call, relevance, ones)
 
 
 def _by_weights(call: Call, relevance: Tensor, weights: Weights) -> Tensor:
     term = _LinearTerm(call, torch.ones_like(call.x), weights)
-    return term.gradient(relevance / stabilise(term.output))
+    return term.gradient(quotient(relevance, term.output))
 
 
 def pass_through(call: Call, relevance: Tensor) -> Tensor:
@@ -357,6 +397,11 @@ def pass_through(call: Call, relevance: Tensor) -> Tensor:
             "another rule for that layer"
         )
     return relevance
+
+
+def pass_to_active(call: Call, relevance: Tensor) -> Tensor:
+    """Do as `pass_through`, but for entries that are zero, which contribute nothing (lrp0)."""
+    return torch.where(call.x == 0, 0.0, pass_through(call, relevance))
 
 
 def gradient(call: Call, relevance: Tensor) -> Shared:
@@ -375,16 +420,17 @@ def _is_reshaped(call: Call) -> bool:
     return same and call.output.is_contiguous() and call.x.is_contiguous()
 
 
-def norm(call: Call, relevance: Tensor) -> Shared:
+def norm(call: Call, relevance: Tensor, *, epsilon: float | None = None) -> Shared:
     """Share in proportion to x times the gradient, in any layer: sums, averages, normalisation.
 
-    With epsilon's formula and stabiliser, Bach et al. 2015, eq. 58; a sum of branches shares by
-    what each branch adds.
+    With epsilon's formula, Bach et al. 2015, eq. 58; a sum of branches shares by what each branch
+    adds.
     """
-    return epsilon(call, relevance)
+    term = _Term(call.layer.compute, *call.inputs)
+    return _one_or_all(term.contributions(quotient(relevance, term.output, epsilon)))
 
 
-def fixed_scale(call: Call, relevance: Tensor) -> Tensor:
+def fixed_scale(call: Call, relevance: Tensor, *, epsilon: float | None = None) -> Tensor:
     """Share in a LayerNorm or GroupNorm whose scale is fixed, which makes it linear.
 
     Ali et al. 2022, "XAI for Transformers: better explanations through conservative propagation",
@@ -392,4 +438,4 @@ def fixed_scale(call: Call, relevance: Tensor) -> Tensor:
     """
     assert isinstance(call.layer, Normalisation)
     term = _Term(call.layer.with_fixed_scale, call.x)
-    return term.contributions(relevance / stabilise(term.output))[0]
+    return term.contributions(quotient(relevance, term.output, epsilon))[0]

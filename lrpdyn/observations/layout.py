@@ -10,7 +10,8 @@ from lrpdyn.errors import ObservationError, UsageError
 from lrpdyn.files.streamed import Streamed, as_sample
 from lrpdyn.observations.frames import channels_first, merged
 
-LAYOUTS = ("NCHW", "NHWC", "CHW", "HWC", "NHW", "HW", "NF", "F", "NKHWC", "NKCHW")
+LAYOUTS = ("NCHW", "NHWC", "CHW", "HWC", "NHW", "HW", "NF", "F", "NKHWC", "NKCHW", "NLC",
+           "NCL")  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,12 +19,14 @@ class Expected:
     """The observations that the network takes.
 
     `channels` where it begins with a convolution, `features` (entries of one sample) where it
-    begins with a Linear layer; `divisor` of uint8 and `range` as in
+    begins with a Linear layer, which may take each place of a sequence on its own; `sequences` where
+    the convolution has one dimension; `divisor` of uint8 and `range` as in
     `lrpdyn.architectures.model.Preprocessing`; `shape` of one sample where the checkpoint has it.
     """
 
     channels: int | None = None
     features: int | None = None
+    sequences: bool = False
     divisor: float | None = None
     range: tuple[float, float] | None = None
     shape: tuple[int, ...] | None = None
@@ -33,6 +36,8 @@ def arrange(
     array: Streamed, where: str, expected: Expected, layout: str | None
 ) -> tuple[Streamed, str]:
     """Return the array as (N, C, H, W) or (N, F), and the layout that it had.
+
+    Sequences (N, L, C) and (N, C, L) stay as they are.
 
     Raises
     ------
@@ -68,6 +73,11 @@ def arrange(
 
 def _fitting_layouts(shape: tuple[int, ...], expected: Expected) -> list[str]:
     channels = expected.channels
+    if expected.sequences:
+        places = {"NCL": 1, "NLC": 2}
+        return [n for n, place in places.items() if len(shape) == 3 and shape[place] == channels][
+            :1
+        ]
     if channels is not None:
         places = {"NCHW": 1, "NHWC": 3, "CHW": 0, "HWC": 2}
         fits = [
@@ -83,6 +93,8 @@ def _fitting_layouts(shape: tuple[int, ...], expected: Expected) -> list[str]:
         return ["F"] if shape[0] == entries else []
     if int(np.prod(shape[1:])) == entries:
         return [{2: "NF", 3: "NHW", 4: "NCHW"}.get(len(shape), "NF")]
+    if len(shape) == 3 and shape[2] == entries:
+        return ["NLC"]
     if int(np.prod(shape)) == entries:
         return [{2: "HW", 3: "CHW"}.get(len(shape), "F")]
     return []

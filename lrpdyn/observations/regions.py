@@ -129,7 +129,7 @@ def _from_npz(path: Path) -> dict[str, Mask]:
 
 def _fitted(mask: Mask, shape: tuple[int, ...], where: str) -> Mask:
     """Return the mask with the axes of the observations, of length 1 where it is for all."""
-    if len(shape) == 2:
+    if len(shape) < 4:
         fitting = {shape[1:]: mask[None], shape: mask}
     else:
         samples, _, *picture = shape

@@ -14,7 +14,7 @@ from lrpdyn.page.findings import Findings, findings_of
 from lrpdyn.page.pictures import Observations, View, observations_of, views_of
 from lrpdyn.page.series import Series, series_of
 from lrpdyn.run.question import unit_of
-from lrpdyn.run.reader import RunFolder
+from lrpdyn.run.reader import RunFolder, as_pictures
 from lrpdyn.run.series import table_series
 from lrpdyn.run.training_curve import Curve
 
@@ -58,6 +58,7 @@ def page_of(run: RunFolder, curve: Curve | None = None, most_pixels: int = MOST_
     RunError
         A file of the run cannot be read.
     """
+    run = as_pictures(run)
     report, total = run.outliers, len(run.observations)
     samples = choose_samples(total, report)
     observations = observations_of(run, samples)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from lrpdyn.checkpoints.model import Checkpoint
 from lrpdyn.checkpoints.readers import stamp
 from lrpdyn.diagnostics.at_each_step import StepEvidence
+from lrpdyn.diagnostics.same_outputs import compare_outputs
 from lrpdyn.errors import ArchitectureError, CheckpointError, LrpdynError, RunError
 from lrpdyn.explain.explanation import Explanation, Question, explain_parts, joined
 from lrpdyn.explain.loaded import LoadedNetwork, load
@@ -115,12 +116,13 @@ class BlockWorker:
             self.evidence.set_before(self.before)
             loaded = load(job.model, checkpoint, trust=job.options.trust)
         parts: list[Explanation] = []
+        same: dict[str, Any] = {}
         with times.of("explaining and storing"):
             written = job.storage.save(
                 job.folder,
                 checkpoint.step,
                 job.observations.values.shape,
-                self._maps(loaded, parts),
+                self._maps(loaded, parts, same),
             )
         found = joined(parts)
         with times.of("evidence"):
@@ -150,6 +152,7 @@ class BlockWorker:
             "relevance_sha256": written.kept,
             "relevance_finite": bool(found.relevance.all()),
             "evidence": evidence,
+            "same_outputs": same,
             **self._smaller_batches(),
         }
 
@@ -162,11 +165,13 @@ class BlockWorker:
         return {"batch_size": self.batch_size} if fewer else {}
 
     def _maps(
-        self, loaded: LoadedNetwork, parts: list[Explanation]
+        self, loaded: LoadedNetwork, parts: list[Explanation], same: dict[str, Any]
     ) -> Iterator[NDArray[np.float32]]:
         """Yield the maps of one batch after the other; what else there is of it goes to `parts`.
 
         There the maps are replaced by whether they are finite: those of all samples are never in memory.
+        At the end `same` gets how the outputs compare with those of the network as loaded, before the
+        maps have their name: those of another network are never kept.
         """
         job = self.job
         with self.evidence.watching():
@@ -176,6 +181,8 @@ class BlockWorker:
                 yield part.relevance
                 finite = np.array([np.isfinite(part.relevance).all()])
                 parts.append(replace(part, relevance=finite))
+        outputs = np.concatenate([part.outputs for part in parts])
+        same.update(compare_outputs(loaded, values, outputs))
 
 
 def checkpoint_before(job: Job, place: int) -> Checkpoint | None:

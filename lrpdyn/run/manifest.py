@@ -158,8 +158,8 @@ def load_manifest(run: Path) -> dict[str, Any]:
 def _contradiction(manifest: dict[str, Any]) -> str | None:
     """Return what is wrong with a manifest whose parts, one by one, are as expected."""
     shape, entries = manifest["observations"]["shape"], manifest["checkpoints"]
-    if len(shape) not in (2, 4) or any(not 0 < size < 2**40 for size in shape):
-        return f"manifest.observations.shape is {shape}, expected (N, C, H, W) or (N, F)"
+    if len(shape) not in (2, 3, 4) or any(not 0 < size < 2**40 for size in shape):
+        return f"manifest.observations.shape is {shape}, expected (N, C, H, W), (N, L, C) or (N, F)"
     steps = [entry["step"] for entry in entries if entry["status"] != "bad"]
     if any(abs(step) >= _LARGEST_STEP for step in steps):
         return "manifest.checkpoints hold a step that is too large"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import prod
 from pathlib import Path
@@ -41,8 +41,16 @@ class Relevance(Mapping[int, NDArray[np.float32]]):
         The run keeps none (``--keep none``), or the file is damaged.
     """
 
-    def __init__(self, run: Path, steps: Sequence[int], keep: str, shape: tuple[int, ...]) -> None:
+    def __init__(
+        self,
+        run: Path,
+        steps: Sequence[int],
+        keep: str,
+        shape: tuple[int, ...],
+        shown: tuple[int, ...] | None = None,
+    ) -> None:
         self._run, self._steps, self._keep, self._shape = run, tuple(steps), keep, shape
+        self._shown = shape if shown is None else shown
 
     def __getitem__(self, step: int) -> NDArray[np.float32]:
         if step not in self._steps:
@@ -54,7 +62,7 @@ class Relevance(Mapping[int, NDArray[np.float32]]):
             )
         path = relevance_path(self._run, step)
         try:
-            return _expected(map_npy(path), self._shape)
+            return _expected(map_npy(path), self._shape).reshape(self._shown)
         except (OSError, ValueError) as error:
             raise RunError(
                 f"{path}: cannot be read: {error}; the command that made the run, with --recompute "
@@ -72,11 +80,13 @@ class Relevance(Mapping[int, NDArray[np.float32]]):
 class RunFolder:
     """A run folder, read lazily.
 
-    `manifest` is what was requested and what has been done.
+    `manifest` is what was requested and what has been done; `pictures` says that the arrays of sequences
+    (N, L, C) are given as pictures (N, 1, L, C), which figures draw.
     """
 
     path: Path
     manifest: dict[str, Any]
+    pictures: bool = field(default=False, kw_only=True)
 
     @classmethod
     def open(cls, path: str | Path) -> Self:
@@ -102,7 +112,12 @@ class RunFolder:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Shape of the observations, (N, C, H, W) or (N, F)."""
+        """Shape of the observations, (N, C, H, W), (N, L, C) or (N, F)."""
+        stored = self._stored_shape
+        return (stored[0], 1, *stored[1:]) if self.pictures and len(stored) == 3 else stored
+
+    @property
+    def _stored_shape(self) -> tuple[int, ...]:
         return tuple(self.manifest["observations"]["shape"])
 
     @property
@@ -119,7 +134,9 @@ class RunFolder:
     @property
     def relevance(self) -> Relevance:
         """Raw relevance by step, (N, C, H, W) or (N, F); (N, H, W) with ``--keep pixels``."""
-        return Relevance(self.path, self.steps, self.keep, self.relevance_shape)
+        sums = self.keep == "pixels"
+        stored = of_pixels(self._stored_shape) if sums else self._stored_shape
+        return Relevance(self.path, self.steps, self.keep, stored, self.relevance_shape)
 
     def mapped(self, name: str) -> NDArray[Any]:
         """Return one of the run's arrays, such as "dynamics", of which only what is used is read.
@@ -127,11 +144,12 @@ class RunFolder:
         A small one is read whole, and its hash is compared.
         """
         shape = self._shape_of(name)
+        stored = self._stored_shape_of(name)
         if 4 * prod(shape) <= LARGEST_IN_MEMORY:
             found: NDArray[Any] = getattr(self, name)
             return found
         try:
-            return _expected(map_npy(self.path / f"{name}.npy"), shape)
+            return _expected(map_npy(self.path / f"{name}.npy"), stored).reshape(shape)
         except (OSError, ValueError) as error:
             raise damaged(self.path, f"{name}.npy", error) from error
 
@@ -149,11 +167,14 @@ class RunFolder:
     def _shape_of(self, name: str) -> tuple[int, ...]:
         return of_pixels(self.shape) if name in PIXEL_MAPS else self.shape
 
+    def _stored_shape_of(self, name: str) -> tuple[int, ...]:
+        return of_pixels(self._stored_shape) if name in PIXEL_MAPS else self._stored_shape
+
     def _array(self, name: str) -> NDArray[Any]:
         content = self._content(f"{name}.npy")
         try:
             array = read_npy(io.BytesIO(content), len(content))
-            return _expected(array, self._shape_of(name))
+            return _expected(array, self._stored_shape_of(name)).reshape(self._shape_of(name))
         except ValueError as error:
             raise damaged(self.path, f"{name}.npy", error) from error
 
@@ -228,3 +249,8 @@ class RunFolder:
     def question(self) -> str:
         """What was requested, in words, as figures and reports say it."""
         return question_in_words(self.manifest)
+
+
+def as_pictures(run: RunFolder) -> RunFolder:
+    """Return the run as figures and pages take it, which draw pictures and features."""
+    return replace(run, pictures=True)

@@ -119,16 +119,18 @@ def _dependence(run: RunFolder) -> list[tuple[str, str]]:
     looked, of = last.get("samples"), run.manifest["observations"]["shape"][0]
     if parts and looked is not None and looked < of:
         parts.append(f"looked at in {looked} of {of:,} samples")
-    return [("depends", "; ".join(parts)), ("random", _random(last))]
+    return [("depends", "; ".join(parts)), ("random", _random(last, run.manifest["baseline"]))]
 
 
-def _random(last: dict[str, Any]) -> str:
+def _random(last: dict[str, Any], baseline: str) -> str:
     to_random, among = last["random"]["median"], last["random_to_random"]
     if to_random is None:
         return ""
     line = f"similarity to random networks {_short(to_random)}"
     if among["median"] is None:
-        return f"{line}; give --baseline random:2 or more to see how alike random networks are"
+        alone = baseline.partition(":")[2] == "1"
+        more = "give --baseline random:2 or more to see how alike random networks are"
+        return f"{line}; {more}" if alone else line
     line += f", random to random {_short(among['median'])}"
     if among["median"] < PARTLY / 2:
         return f"{line}: random networks are as unlike each other, so that this tells nothing"
@@ -195,13 +197,15 @@ def _note(run: RunFolder) -> str:
     best = found[-1]["best_to_worst"]["median"] if found else None
     upper = found[-1]["upper_layers"]["median"] if found else None
     unit = unit_of(run.manifest)
-    if any(value is not None and value > HARDLY for value in (best, upper)):
+    # Where no two units were compared, as of two that are each other's negative, nothing is said of why.
+    if best is not None and max(best, upper or 0.0) > HARDLY:
         about = _about_rule(run)
         alone = about["shows_support_only"]
         what = f"{about['title']} shows" if alone else f"{rule} shows here"
         images = len(run.manifest["observations"]["shape"]) == 4
         layers = "the convolutions respond" if images else "the lower layers respond"
-        return f"{what} what {layers} to, not why this {unit}: see --rule gamma"
+        advice = "" if rule == "gamma" else ": see --rule gamma"
+        return f"{what} what {layers} to, not why this {unit}{advice}"
     if _about_rule(run)["terms_cancel"]:
         return f"{rule} is noisy, for terms of both signs cancel: see --rule gamma"
     return ""

@@ -8,7 +8,7 @@ import torch
 
 from lrpdyn.diagnostics.same_outputs import compare_outputs, stock_deviation
 from lrpdyn.errors import ArchitectureError, ObservationError
-from lrpdyn.explain.explanation import Question
+from lrpdyn.explain.explanation import Question, outputs_of
 from lrpdyn.explain.loaded import LoadedNetwork
 from tests.diagnostics.networks import TwoHeads, loaded_of
 
@@ -42,3 +42,15 @@ def test_how_far_captum_is_from_the_exact_rule(pictures: np.ndarray) -> None:
     assert found["exact_rule"] == "zplus"
     assert found["largest_difference"] > 0.01
     assert any("negative inputs" in reason for reason in found["reasons"])
+
+
+def test_outputs_that_were_computed_before_are_compared(
+    loaded: LoadedNetwork, pictures: np.ndarray
+) -> None:
+    outputs = outputs_of(loaded, pictures)
+    assert compare_outputs(loaded, pictures, outputs) == compare_outputs(loaded, pictures)
+    outputs[3, 0] += 0.5
+    with pytest.raises(
+        ArchitectureError, match=r"as built: the network as explained differs .* by 0\.5 "
+    ):
+        compare_outputs(loaded, pictures, outputs)

@@ -16,6 +16,7 @@ from lrpdyn.diagnostics.sanity_checks import (
     parse_baseline,
     random_weights,
     upper_layers,
+    with_statistics,
 )
 from lrpdyn.errors import UsageError
 from lrpdyn.explain.explanation import Question, explain
@@ -135,3 +136,34 @@ def test_baseline_is_read() -> None:
     for text in ("random:0", "random:x", "fresh", "random:-1"):
         with pytest.raises(UsageError, match="expected none, random or random:K"):
             parse_baseline(text)
+
+
+def test_random_batch_norm_has_the_statistics_of_the_observations() -> None:
+    model = model_of(Network, "zplus")
+    fresh = random_weights(model, 1)
+    put_weights(model, fresh, "fresh")
+    found = with_statistics(model, fresh, X)
+    conv = nn.Conv2d(2, 4, 3)
+    conv.load_state_dict({key: fresh[f"layers.0.{key}"] for key in ("weight", "bias")})
+    with torch.no_grad():
+        outputs = torch.stack(
+            [conv(torch.from_numpy(X[part])).mean((0, 2, 3)) for part in ([0, 1, 2, 3], [4, 5])]
+        )
+    torch.testing.assert_close(found["layers.1.running_mean"], outputs.mean(0))
+    assert not model.network.training
+    assert all(not module.training for module in model.network.modules())
+    assert model.network.layers[1].momentum == 0.1
+    torch.testing.assert_close(model.network.state_dict()["layers.1.running_mean"], torch.zeros(4))
+
+
+def test_two_units_less_their_mean_are_not_compared() -> None:
+    class Pair(Network):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layers[8] = nn.Linear(8, 2)
+
+    model = model_of(Pair, "zplus")
+    loaded, fresh = put_weights(model, random_weights(model, 0), "own"), [random_weights(model, 1)]
+    for contrast, known in (("mean", False), ("none", True)):
+        found = dependence(loaded, X, Question(contrast=contrast), fresh)
+        assert (found["best_to_worst"]["median"] is not None) == known

@@ -13,16 +13,26 @@ LOW, HIGH = -3.5, 3.0
 Formula = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 
 
-def stab(z: Tensor) -> Tensor:
-    return torch.where(z >= 0, z + EPSILON, z - EPSILON)
+def stab(z: Tensor, epsilon: Tensor | float = EPSILON) -> Tensor:
+    return z + torch.where(z >= 0, 1, -1) * epsilon
 
 
-def shared(contributions: Tensor, denominator: Tensor, upper: Tensor) -> Tensor:
-    """Contributions (N, out, in), denominator and upper relevance (N, out)."""
-    return (contributions * (upper / stab(denominator))[:, :, None]).sum(1)
+def shared(
+    contributions: Tensor, denominator: Tensor, upper: Tensor, output: Tensor | None = None
+) -> Tensor:
+    """Contributions (N, out, in); denominator, upper relevance and the layer's output (N, out)."""
+    output = denominator if output is None else output
+    size = (output * (upper != 0)).abs().max(dim=1).values
+    stabilised = stab(denominator, (1e-5 * size).clamp(max=EPSILON)[:, None])
+    return (contributions * (upper / stabilised)[:, :, None]).sum(1)
 
 
 def by_epsilon(w: Tensor, b: Tensor, x: Tensor, upper: Tensor) -> Tensor:
+    z = x[:, None, :] * w
+    return (z * (upper / stab(z.sum(2) + b))[:, :, None]).sum(1)
+
+
+def by_norm(w: Tensor, b: Tensor, x: Tensor, upper: Tensor) -> Tensor:
     z = x[:, None, :] * w
     return shared(z, z.sum(2) + b, upper)
 
@@ -34,13 +44,13 @@ def by_lrp0(w: Tensor, b: Tensor, x: Tensor, upper: Tensor) -> Tensor:
 
 def by_zplus(w: Tensor, b: Tensor, x: Tensor, upper: Tensor) -> Tensor:
     z = (x[:, None, :] * w).clamp(min=0)
-    return shared(z, z.sum(2) + b.clamp(min=0), upper)
+    return shared(z, z.sum(2) + b.clamp(min=0), upper, x @ w.T + b)
 
 
 def by_alphabeta(alpha: float, beta: float) -> Formula:
     def formula(w: Tensor, b: Tensor, x: Tensor, upper: Tensor) -> Tensor:
         z = (x[:, None, :] * w).clamp(max=0)
-        negative = shared(z, z.sum(2) + b.clamp(max=0), upper)
+        negative = shared(z, z.sum(2) + b.clamp(max=0), upper, x @ w.T + b)
         return alpha * by_zplus(w, b, x, upper) - beta * negative
 
     return formula
@@ -52,8 +62,9 @@ def by_gamma(gamma: float) -> Formula:
         output = z.sum(2) + b
         raised = z + gamma * z.clamp(min=0)
         lowered = z + gamma * z.clamp(max=0)
-        up = shared(raised, raised.sum(2) + b + gamma * b.clamp(min=0), upper * (output > 0))
-        down = shared(lowered, lowered.sum(2) + b + gamma * b.clamp(max=0), upper * (output < 0))
+        above, below = upper * (output > 0), upper * (output < 0)
+        up = shared(raised, raised.sum(2) + b + gamma * b.clamp(min=0), above, output)
+        down = shared(lowered, lowered.sum(2) + b + gamma * b.clamp(max=0), below, output)
         return up + down
 
     return formula
@@ -86,7 +97,7 @@ FORMULAE: dict[str, Formula] = {
     f"zbox:{LOW},{HIGH}": by_zbox,
     "wsquare": by_wsquare,
     "flat": by_flat,
-    "norm": by_epsilon,
+    "norm": by_norm,
 }
 
 

@@ -234,3 +234,23 @@ def test_lrp0_passes_nothing_through_a_sum_of_zero() -> None:
     network = one_unit([1, -1], 0)
     found = relevance_of(network, "lrp0", torch.ones(1, 2).double(), torch.ones(1, 1).double())
     assert found[0].tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("rule", ["zplus", "gamma", "alpha2beta1", "lrp0"])
+def test_small_activations_do_not_erase_relevance(rule: str) -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(
+        nn.Linear(6, 8, bias=False), nn.ReLU(), nn.Linear(8, 3, bias=False)
+    ).double()
+    x = torch.rand(4, 6).double()
+    canonised = canonise(network)
+    plan = make_plan(canonised, parse_composite(rule))
+    rows = torch.eye(3).double()[[0, 1, 2, 0]]
+    usual = relevance(canonised, plan, x, rows)
+    alone = relevance(canonised, plan, x[:1], rows[:1])
+    torch.testing.assert_close(alone, usual[:1], rtol=1e-12, atol=0)  # of each sample on its own
+    with torch.no_grad():
+        network[0].weight.mul_(1e-9)
+    torch.testing.assert_close(
+        relevance(canonised, plan, x, rows) * 1e9, usual, rtol=1e-3, atol=1e-3
+    )

@@ -20,7 +20,7 @@ from lrpdyn.lrp.canonical import operations as known
 from lrpdyn.lrp.canonical.folding import fold_head
 from lrpdyn.lrp.canonical.refusals import LINE, calling_line, line_of
 from lrpdyn.lrp.canonical.rewriting import Claims, Rewriting
-from lrpdyn.lrp.canonical.softmax import without_softmax
+from lrpdyn.lrp.canonical.softmax import without_softmax, without_squashing
 from lrpdyn.lrp.canonical.weights import use_mean_weights
 
 
@@ -34,7 +34,9 @@ class Canonised:
         The network that is explained.
     reference
         The same layers without omissions, whose outputs are those of the network as loaded: it
-        has the softmax that `explained` goes without.
+        has the softmax, or the activation of each output, that `explained` goes without.
+    deciding
+        The network whose largest output is what the network as loaded prefers, with its softmax.
     unfolded
         `explained` before its last linear operations became one layer; the same outputs.
     notes
@@ -43,6 +45,7 @@ class Canonised:
 
     explained: fx.GraphModule
     reference: fx.GraphModule
+    deciding: fx.GraphModule
     unfolded: fx.GraphModule
     notes: tuple[str, ...]
 
@@ -117,11 +120,13 @@ def canonise_fully(network: nn.Module, claims: Claims = _never) -> Canonised:
         ) from error
     notes = [f"{', '.join(noisy)}: noisy layers by their mean weights"] if noisy else []
     reference = Rewriting(network, graph, name, claims).result()
-    unfolded, found = without_softmax(reference, name)
+    deciding, squashed = without_squashing(reference)
+    unfolded, found = without_softmax(deciding, name)
     explained, folded = fold_head(unfolded)
     return Canonised(
-        explained=explained, reference=reference, unfolded=unfolded, notes=(*notes, *found, *folded)
-    )
+        explained=explained, reference=reference, deciding=deciding, unfolded=unfolded,
+        notes=(*notes, *squashed, *found, *folded),
+    )  # fmt: skip
 
 
 def _refuse_scripted(network: nn.Module) -> None:

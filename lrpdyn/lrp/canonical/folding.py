@@ -2,12 +2,14 @@
 
 Dueling heads (value + advantage - mean advantage), the mean over quantiles and the expectation over
 atoms are linear in what the last layers give. As one layer they are exact under every rule, and a
-contrast of outputs is exact in it too: the value, which is the same for all actions, drops out.
+contrast of outputs is exact in it too: the value, which is the same for all actions, drops out. So is a
+head on tokens whose outputs are averaged or selected: one layer over all entries of all tokens.
 """
 
 from __future__ import annotations
 
 import operator
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -17,6 +19,7 @@ from lrpdyn.lrp.canonical.graphs import copied_graph, without_dead_code
 from lrpdyn.lrp.canonical.layers import (
     AveragePooling,
     Concatenation,
+    FlatLinear,
     Rearrangement,
     Scaling,
     Sum,
@@ -45,7 +48,12 @@ def fold_head(network: fx.GraphModule) -> tuple[fx.GraphModule, tuple[str, ...]]
     inputs = [copied[node] for node in sources]
     joined = inputs[0]
     if len(inputs) > 1:
-        join = Concatenation(lambda *parts: torch.cat(parts, dim=1))
+
+        def join_parts(*parts: Tensor) -> Tensor:
+            head.adapt(*parts)
+            return torch.cat([part.flatten(1) for part in parts], dim=1)
+
+        join = Concatenation(join_parts)
         join.called = "cat"
         root["folded_inputs"] = join
         joined = graph.call_module("folded_inputs", tuple(inputs))
@@ -100,45 +108,42 @@ def _head(
     sources: list[fx.Node],
     output: fx.Node,
 ) -> Weighted:
-    layers = [network.get_submodule(str(node.target)) for node in linears]
-    sizes: dict[fx.Node, int] = {}
-    for node, layer in zip(linears, layers, strict=True):
-        assert isinstance(layer, Weighted)
-        sizes[_source(node)] = layer.weights()[0].shape[1]
+    """Return the layer over all entries of its inputs; how many these are is known once it is called."""
+    layers: list[Weighted] = [network.get_submodule(str(node.target)) for node in linears]  # type: ignore[misc]
+
+    def outputs(inputs: Sequence[Tensor]) -> Tensor:
+        return _run(network, tail, dict(zip(sources, inputs, strict=True)), output)
+
+    def zeros(count: int) -> list[Tensor]:
+        return [torch.zeros(count, *shape, dtype=torch.float64) for shape in head.shapes]
 
     def derive() -> Weights:
-        values = _run_on_units(network, tail, sources, sizes, output)
-        bias = values[0]
-        weight = (values[1:] - bias).T
-        like = layers[0].weights()[0]  # type: ignore[operator]
-        return weight.to(like), bias.to(like)
+        """Return weight (K, D) and bias: the gradients of the outputs, and the outputs of zeros."""
+        with torch.no_grad():
+            (bias,) = outputs(zeros(1))
+        leaves = [x.requires_grad_() for x in zeros(len(bias))]
+        with torch.enable_grad():
+            total = outputs(leaves).diagonal().sum()
+        gradients = torch.autograd.grad(total, leaves)
+        like, _ = layers[0].weights()
+        return torch.cat([g.flatten(1) for g in gradients], dim=1).to(like), bias.to(like)
 
     def tensors() -> list[Tensor]:
-        return [tensor for layer in layers for tensor in layer.sources()]  # type: ignore[operator]
+        return [tensor for layer in layers for tensor in layer.sources()]
 
-    with torch.no_grad():
-        weight, _ = derive()
-    module = nn.Linear(weight.shape[1], weight.shape[0], device="meta")
-    head = Weighted(module, tensors, derive)
-    head.called = "Linear"
+    shell = FlatLinear(1, 1, device="meta")
+    head = Weighted(shell, tensors, derive, by_shape=len(sources) == 1)
+    sizes = {_source(n): layer.module.in_features for n, layer in zip(linears, layers, strict=True)}
+    head.shapes = tuple((int(sizes[node]),) for node in sources)  # type: ignore[arg-type]  # until it is called
     return head
 
 
-def _run_on_units(
-    network: fx.GraphModule,
-    tail: set[fx.Node],
-    sources: list[fx.Node],
-    sizes: dict[fx.Node, int],
-    output: fx.Node,
+def _run(
+    network: fx.GraphModule, tail: set[fx.Node], inputs: dict[fx.Node, Tensor], output: fx.Node
 ) -> Tensor:
-    """Return the outputs (1 + D, K) for zero and for each of the D unit vectors, in float64."""
-    total = sum(sizes.values())
-    units = torch.cat([torch.zeros(1, total), torch.eye(total)]).double()
-    known: dict[fx.Node, Any] = {}
-    start = 0
-    for node in sources:
-        known[node] = units[:, start : start + sizes[node]]
-        start += sizes[node]
+    """Return the outputs (M, K) of the last operations for inputs (M, ...) in float64, by source."""
+    known: dict[fx.Node, Any] = dict(inputs)
+    samples = next(iter(inputs.values())).flatten(1)[:, :1]
 
     def value(node: fx.Node) -> Any:
         if node not in known:
@@ -149,14 +154,16 @@ def _run_on_units(
         if node.op == "get_attr":
             constant = operator.attrgetter(str(node.target))(network)
             floating = isinstance(constant, Tensor) and constant.is_floating_point()
-            return constant.cpu().double() if floating else constant
+            return constant.detach().cpu().double() if floating else constant
         if node.op == "placeholder" or (node.op == "call_module" and node not in tail):
-            return units[:, :1]  # only its number of samples counts
+            return samples  # only its number counts
         args = fx.node.map_arg(node.args, value)
         kwargs = fx.node.map_arg(node.kwargs, value)
         if node.op == "call_module":
             layer = network.get_submodule(str(node.target))
             if isinstance(layer, Weighted):
+                if layer.by_shape:
+                    layer.adapt(args[0])  # type: ignore[index, arg-type]
                 weight, bias = layer.weights()
                 exact = weight.cpu().double(), None if bias is None else bias.cpu().double()
                 return layer.apply_with(args[0], exact)  # type: ignore[index, arg-type]
@@ -166,6 +173,5 @@ def _run_on_units(
         assert callable(node.target)
         return node.target(*args, **kwargs)  # type: ignore[misc]
 
-    with torch.no_grad():
-        found: Tensor = value(output)
+    found: Tensor = value(output)
     return found

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -87,6 +88,8 @@ class Weighted(Layer):
         has changed, as it does when a checkpoint is loaded.
     derive
         Gives weight and bias. The module's own where not given.
+    by_shape
+        Whether the weights depend on the shape of the input.
     """
 
     def __init__(
@@ -94,6 +97,8 @@ class Weighted(Layer):
         module: nn.Module,
         sources: Callable[[], Iterable[Tensor]] | None = None,
         derive: Callable[[], Weights] | None = None,
+        *,
+        by_shape: bool = False,
     ) -> None:
         super().__init__()
         # A tuple keeps nn.Module from registering a wrapped module as a child.
@@ -104,6 +109,9 @@ class Weighted(Layer):
         self._derive: Callable[[], Weights] = derive or (lambda: (module.weight, module.bias))  # type: ignore[assignment, return-value]
         self._made: dict[str, Weights] = {}
         self._state: tuple[tuple[int, int], ...] = ()
+        self.by_shape = by_shape
+        #: Of one sample of each input, where the weights depend on it.
+        self.shapes: tuple[tuple[int, ...], ...] = ()
 
     @property
     def module(self) -> nn.Module:
@@ -128,6 +136,12 @@ class Weighted(Layer):
             self._made[name] = (weight.detach(), None if bias is None else bias.detach())
         return self._made[name]
 
+    def adapt(self, *inputs: Tensor) -> None:
+        """Have the weights for inputs of these shapes."""
+        shapes = tuple(tuple(x.shape[1:]) for x in inputs)
+        if shapes != self.shapes:
+            self.shapes, self._made = shapes, {}
+
     def apply_with(self, x: Tensor, weights: Weights) -> Tensor:
         """Return what the layer would give for `x` with other weights."""
         return apply_linear(self.module, x, *weights)
@@ -135,6 +149,8 @@ class Weighted(Layer):
     def compute(self, *inputs: Any) -> Tensor:
         """Return the layer's output."""
         (x,) = inputs
+        if self.by_shape:
+            self.adapt(x)
         return self.apply_with(x, self.weights())
 
 
@@ -149,6 +165,13 @@ class _Call(Layer):
         """Return what the function gives."""
         output: Tensor = self._function[0](*inputs)
         return output
+
+
+class FlatLinear(nn.Linear):
+    """A Linear layer over all entries of a sample, whose weights are put in once it is made."""
+
+    def reset_parameters(self) -> None:
+        """Draw nothing."""
 
 
 class Elementwise(_Call):
@@ -281,10 +304,21 @@ class Opaque(_Call):
         return output
 
 
+def per_place(values: Tensor, x: Tensor) -> Tensor:
+    """Return values (L, C) for each place of dim 1 in a shape that goes with `x` (N, L, ..., C)."""
+    return values.reshape(len(values), *[1] * (x.ndim - 3), -1)
+
+
 def apply_linear(module: nn.Module, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """Return what `module` would give for `x` with another weight and bias."""
+    if isinstance(module, FlatLinear):
+        return F.linear(x.flatten(1), weight, bias)
     if isinstance(module, nn.Linear):
-        return F.linear(x, weight, bias)
+        if weight.ndim == 2:
+            return F.linear(x, weight, bias)
+        # Weights for each place of dim 1, such as a token.
+        product = torch.einsum("nl...i,lji->nl...j", x, weight)
+        return product if bias is None else product + per_place(bias, product)
     if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d):
         convolved: Tensor = module._conv_forward(x, weight, bias)
         return convolved

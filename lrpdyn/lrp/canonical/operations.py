@@ -106,10 +106,12 @@ LINEAR_FUNCTIONS: dict[Callable[..., Any], type[nn.Module]] = {
     F.linear: nn.Linear, F.conv1d: nn.Conv1d, F.conv2d: nn.Conv2d, F.conv3d: nn.Conv3d,
 }  # fmt: skip
 MATRIX_PRODUCTS = (torch.matmul, operator.matmul, torch.mm, "matmul", "mm")
-DROPPED_FUNCTIONS = (F.dropout, F.dropout1d, F.dropout2d, F.dropout3d, F.alpha_dropout, torch.clone)
+DROPPED_FUNCTIONS = (F.dropout, F.dropout1d, F.dropout2d, F.dropout3d, F.alpha_dropout, torch.clone,
+                     torch.detach)  # fmt: skip
 #: By name: functions of packages that are not needed here, which do nothing at evaluation.
 DROPPED_NAMES = ("stochastic_depth", "drop_path")
-DROPPED_METHODS = ("contiguous", "float", "double", "to", "type", "clone", "type_as")
+DROPPED_METHODS = ("contiguous", "float", "double", "to", "type", "clone", "type_as", "detach", "cpu",
+                   "cuda")  # fmt: skip
 SHAPE_METHODS = ("size", "dim", "numel", "__len__")
 
 

@@ -69,7 +69,17 @@ class Rewriting:
                 constant = Constant(self.modules[str(node.target)].forward)
                 constant.called = self._called(node)
                 node.target = self._add(node, constant)
+        self._flatten_constants()
         return without_dead_code(fx.GraphModule(self.root, self.graph))
+
+    def _flatten_constants(self) -> None:
+        """Keep parameters on the network itself: Captum takes a module of them for a layer."""
+        for node in self.graph.nodes:
+            if node.op == "get_attr" and "." in str(node.target):
+                value, name = self.root[str(node.target)], str(node.target).replace(".", "_")
+                while self.root.get(name, value) is not value:
+                    name += "_"
+                self.root[name], node.target = value, name
 
     def _takes_tensor(self, node: fx.Node) -> bool:
         """Return whether a node works on activations; arithmetic on shapes stays as it is."""
@@ -186,6 +196,11 @@ class Rewriting:
             known.METHODS if node.op == "call_method" else known.FUNCTIONS  # type: ignore[assignment]
         )
         kind = table.get(node.target)
+        if self._called(node) in ("max", "min"):
+            raise self._refusal(
+                node, "it gives values and places, or the one extreme of two branches; amax(dim) of one "
+                "tensor is explained, whose winner takes all",
+            )  # fmt: skip
         if kind is None:
             raise self._refusal(node)
         return kind(self._function(node)), self._arguments(node)  # type: ignore[call-arg]
@@ -225,7 +240,7 @@ class Rewriting:
         if not isinstance(source, fx.Node) or len(source.users) > 1:
             return False
         before = self.root.get(str(source.target)) if source.op == "call_module" else None
-        if not isinstance(before, Weighted):
+        if not isinstance(before, Weighted) or before.by_shape:
             return False
         merged = merged_batch_norm(before, module)
         merged.called, merged.sees_observation = before.called, before.sees_observation
@@ -267,8 +282,9 @@ class Rewriting:
         if self._nodes(options):
             raise self._refusal(node, "an option of it is computed under way")
         if node.op == "call_method":
-            name = str(node.target)
-            return functools.partial(_method, name.rstrip("_") or name, options)
+            name = str(node.target).rstrip("_")
+            # What made entries contiguous is gone, which only `view` needs.
+            return functools.partial(_method, "reshape" if name == "view" else name, options)
         assert callable(node.target)
         plain = {operator.iadd: operator.add, operator.isub: operator.sub,
                  operator.imul: operator.mul, operator.itruediv: operator.truediv}  # fmt: skip

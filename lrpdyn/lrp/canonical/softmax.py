@@ -1,12 +1,70 @@
-"""Explain at the logits: leave out the softmax before the outputs."""
+"""Explain at the logits: leave out the softmax, or what squashes each output on its own."""
 
 from __future__ import annotations
 
 from torch import fx, nn
 
 from lrpdyn.lrp.canonical.graphs import copied_graph, without_dead_code
-from lrpdyn.lrp.canonical.layers import AveragePooling, Rearrangement, Scaling, Softmax, Sum
+from lrpdyn.lrp.canonical.layers import (
+    AveragePooling,
+    Concatenation,
+    Elementwise,
+    Rearrangement,
+    Scaling,
+    Softmax,
+    Sum,
+)
 from lrpdyn.lrp.canonical.refusals import refused
+
+#: Output activations that are left out, by the names of their modules and functions: each grows with its
+#: logit and has one sign, so that passing relevance through it would turn the map of a negative logit round.
+SQUASHING = frozenset({"sigmoid", "logsigmoid", "softplus"})
+
+
+def without_squashing(reference: fx.GraphModule) -> tuple[fx.GraphModule, tuple[str, ...]]:
+    """Return the network without the activations of `SQUASHING` that give its outputs, and a note on each.
+
+    They give them where each output is made of one of theirs, scaled and shifted by constants at most.
+    """
+    (output,) = (node for node in reference.graph.nodes if node.op == "output")
+    found = [
+        node
+        for node in reference.graph.nodes
+        if node.op == "call_module"
+        and _squashes(_layer_of(reference, node))
+        and all(_keeps_outputs_apart(reference, n) for n in _followers(node))
+    ]
+    if not found:
+        return reference, ()
+    graph, copied, root = copied_graph(reference)
+    graph.output(copied[output.args[0]])
+    notes = []
+    for original in found:
+        node, layer = copied[original], _layer_of(reference, original)
+        assert isinstance(layer, Elementwise)
+        notes.append(f"{layer.called} '{node.name}' left out: explained at the logits before it")
+        node.replace_all_uses_with(node.args[0])  # type: ignore[arg-type]
+        graph.erase_node(node)
+    return without_dead_code(fx.GraphModule(root, graph)), tuple(notes)
+
+
+def _squashes(layer: nn.Module) -> bool:
+    if not isinstance(layer, Elementwise) or isinstance(layer, Scaling):
+        return False
+    return layer.called.lower().replace("_", "") in SQUASHING
+
+
+def _keeps_outputs_apart(network: fx.GraphModule, follower: fx.Node) -> bool:
+    """Return whether an operation moves, scales and shifts each entry on its own."""
+    if follower.op == "output":
+        return True
+    if follower.op != "call_module":
+        return False
+    layer = _layer_of(network, follower)
+    branches = [n for n in follower.all_input_nodes if n.op in ("call_module", "placeholder")]
+    return isinstance(layer, Rearrangement | Scaling | Concatenation) or (
+        isinstance(layer, Sum) and len(branches) == 1
+    )
 
 
 def without_softmax(

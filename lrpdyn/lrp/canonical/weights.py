@@ -109,7 +109,9 @@ def _shell(kind: type[nn.Module], weights: Weights, **settings: Any) -> nn.Modul
 def merged_batch_norm(layer: Weighted, norm: nn.Module) -> Weighted:
     """Return a linear layer with the BatchNorm that follows it taken in, at evaluation.
 
-    With s = gamma / sqrt(variance + eps): weight s w, bias s (b - mean) + beta.
+    With s = gamma / sqrt(variance + eps): weight s w, bias s (b - mean) + beta. BatchNorm normalises
+    dim 1: behind a Linear layer its units for inputs (N, C), and for inputs (N, L, C) the tokens, each
+    of which then has its own weights.
     """
     transposed = isinstance(
         layer.module, nn.ConvTranspose1d | nn.ConvTranspose2d | nn.ConvTranspose3d
@@ -123,11 +125,15 @@ def merged_batch_norm(layer: Weighted, norm: nn.Module) -> Weighted:
         scale = 1 / (variance + norm.eps).sqrt()  # type: ignore[operator]
         if norm.weight is not None:
             scale = scale * norm.weight  # type: ignore[operator]
+        if merged.by_shape and len(merged.shapes[0]) > 1:
+            scale, mean = scale[:, None], mean[:, None]
+            weight = weight.expand(len(scale), *weight.shape[-2:])
+            bias = weight.new_zeros(weight.shape[-2]) if bias is None else bias
         shift = -mean * scale if bias is None else (bias - mean) * scale
         if norm.bias is not None:
-            shift = shift + norm.bias  # type: ignore[operator]
+            shift = shift + norm.bias.reshape(scale.shape)  # type: ignore[operator]
         if not transposed:
-            return weight * scale.reshape(-1, *[1] * (weight.ndim - 1)), shift
+            return weight * scale.reshape(*scale.shape, *[1] * (weight.ndim - scale.ndim)), shift
         # Channels that come out lie on the second dimension, within each group.
         groups: int = layer.module.groups  # type: ignore[assignment]
         grouped = weight.reshape(groups, -1, *weight.shape[1:])
@@ -137,7 +143,9 @@ def merged_batch_norm(layer: Weighted, norm: nn.Module) -> Weighted:
     def sources() -> list[Tensor]:
         return [*layer.sources(), *norm.parameters(), *norm.buffers()]
 
-    return Weighted(layer.module, sources, derive)
+    merged = Weighted(layer.module, sources, derive, by_shape=isinstance(layer.module, nn.Linear))
+    merged.shapes = ((0,),)  # until it is called
+    return merged
 
 
 def weighted_function(node: fx.Node, network: nn.Module) -> Weighted | str:

@@ -13,13 +13,19 @@ from numpy.typing import NDArray
 
 from lrpdyn.checkpoints.model import Checkpoint, Listing
 from lrpdyn.diagnostics.random_networks import mean_of_networks, measure_network
-from lrpdyn.diagnostics.sanity_checks import Weights, dependence, parse_baseline, random_weights
+from lrpdyn.diagnostics.sanity_checks import (
+    Weights,
+    dependence,
+    parse_baseline,
+    random_weights,
+    with_statistics,
+)
 from lrpdyn.diagnostics.second_look import Maps, SecondLook
 from lrpdyn.dynamics.one_step import OfRandom
 from lrpdyn.dynamics.step_table import Records
 from lrpdyn.explain.explanation import Integers, Question, explain_batch
 from lrpdyn.explain.loaded import load_again, load_if_there
-from lrpdyn.explain.model import batches
+from lrpdyn.explain.model import batches, with_fixed_inputs
 from lrpdyn.files.npy import map_npy
 from lrpdyn.observations.checked_samples import checked_samples
 from lrpdyn.outliers.facts import Evidence
@@ -84,6 +90,11 @@ def check_maps(
     if finite and finite[-1] in checkpoints:
         # Buffers that are not learned are those of the last finite step, whoever measures a network.
         load_if_there(job.model, checkpoints[finite[-1]], trust=job.options.trust)
+    if fresh:
+        samples = checked_samples(len(job.observations.values))
+        shown = job.observations.values[samples]
+        model = with_fixed_inputs(job.model, job.model.fixed_inputs, samples)
+        fresh = [with_statistics(model, weights, shown) for weights in fresh]
     chosen = [finite[n] for n in sorted({0, len(finite) // 2, len(finite) - 1})] if finite else []
     of_networks: list[Work] = [
         partial(measure_network, job.model, job.observations.values, question, network, regions)

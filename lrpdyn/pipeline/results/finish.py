@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from lrpdyn.api import Run, open_run
 from lrpdyn.checkpoints.model import LeftOut
+from lrpdyn.diagnostics.same_outputs import share_of
 from lrpdyn.dynamics.accumulate import Dynamics
 from lrpdyn.dynamics.columns import names_of
 from lrpdyn.dynamics.measures import of_pixels
@@ -95,6 +96,7 @@ def finish(
         with whole_file(folder / "outliers.csv") as file:
             file.write(as_csv(report, KINDS, None) + "\n")
         checks = {**manifest["checks"], **checks_of(facts.steps, records), "dynamics": worth}
+        checks["outputs"] = {**checks["outputs"], **same_outputs(records)}
         if checked.dependence is not None:
             checks["dependence"] = checked.dependence
         del (
@@ -197,6 +199,23 @@ def checks_of(steps: Steps, records: Records) -> dict[str, Any]:
         "negative_scores": int((score < 0).sum()),
         "weak_support": int(((support < WEAK_SUPPORT * np.abs(steps.score)) & usable).sum()),
         "vanished": int((vanished(steps.score, steps.relevance_l1) & steps.finite[:, None]).sum()),
+    }
+
+
+def same_outputs(records: Records) -> dict[str, Any]:
+    """Return where outputs as loaded and as explained differ most, as a share of the largest output.
+
+    Nothing where no step was compared, as in a run of before every step was.
+    """
+    difference, largest = records["largest_difference"], records["largest_output"]
+    compared = np.flatnonzero(np.isfinite(difference))
+    if len(compared) == 0:
+        return {}
+    row = max(compared, key=lambda row: share_of(float(difference[row]), float(largest[row])))
+    return {
+        "largest_difference": float(difference[row]),
+        "largest_output": float(largest[row]),
+        "step": int(records["step"][row]),
     }
 
 

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-import torch
-from torch import nn
+from collections.abc import Callable
 
+import pytest
+import torch
+from torch import Tensor, nn
+
+from lrpdyn.lrp.attribution import relevance
 from lrpdyn.lrp.canonical.canonise import canonise_fully
+from lrpdyn.lrp.composites import parse_composite
+from lrpdyn.lrp.plan import make_plan
 
 
 def test_softmax_head_is_explained_at_its_logits() -> None:
@@ -18,3 +24,30 @@ def test_softmax_head_is_explained_at_its_logits() -> None:
         torch.testing.assert_close(found.reference(x), network(x))
         torch.testing.assert_close(found.explained(x), logits(x))
         assert "explained at the logits" in found.notes[0]
+
+
+@pytest.mark.parametrize("last", [nn.Sigmoid(), nn.LogSigmoid(), nn.Softplus(), torch.sigmoid])
+def test_what_squashes_each_output_is_left_out(last: Callable[[Tensor], Tensor]) -> None:
+    class Binary(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.out, self.last = nn.Linear(2, 1), last
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.last(self.out(x))
+
+    network = Binary()
+    network.out.weight.data, network.out.bias.data = torch.tensor([[1.0, -3.0]]), torch.zeros(1)
+    found, x = canonise_fully(network), torch.ones(1, 2)
+    torch.testing.assert_close(found.reference(x), network(x))
+    assert "left out: explained at the logits" in found.notes[0]
+    plan = make_plan(found.explained, parse_composite("lrp0"))
+    maps = relevance(found.explained, plan, x, torch.ones(1, 1))
+    torch.testing.assert_close(maps, torch.tensor([[1.0, -3.0]]))
+
+
+def test_a_hidden_sigmoid_is_kept() -> None:
+    network = nn.Sequential(nn.Linear(2, 3), nn.Sigmoid(), nn.Linear(3, 1))
+    found = canonise_fully(network)
+    assert found.reference is found.explained
+    assert found.notes == ()
