@@ -178,10 +178,9 @@ def _signed_terms(
     ]
 
 
-def _share(call: Call, terms: list[_LinearTerm], relevance: Tensor) -> Tensor:
+def _share(terms: list[_LinearTerm], relevance: Tensor, epsilon: Tensor) -> Tensor:
     """Share in proportion to the contributions of the terms."""
-    total = _total(term.output for term in terms)
-    cotangent = quotient(relevance, total, stabiliser(call.output, relevance))
+    cotangent = quotient(relevance, _total(term.output for term in terms), epsilon)
     return _total(term.contribution(cotangent) for term in terms)
 
 
@@ -216,7 +215,7 @@ def zplus(call: Call, relevance: Tensor) -> Shared:
     if isinstance(call.layer, Weighted):
         if _pays_in_blocks(call):
             return _zplus_in_blocks(call, relevance)
-        return _share(call, _positive_terms(call), relevance)
+        return _share(_positive_terms(call), relevance, stabiliser(call.output, relevance))
     term = _Term(_positive_contributions(call.layer), *call.inputs)
     epsilon = stabiliser(call.output, relevance)
     return _one_or_all(term.contributions(quotient(relevance, term.output, epsilon)))
@@ -291,11 +290,12 @@ def alphabeta(call: Call, relevance: Tensor, *, alpha: float = 2.0, beta: float 
     sign. Bach et al. 2015, eq. 60.
     """
     positive, negative = _clamped_parts(call)
-    shared = alpha * _share(call, _signed_terms(call, positive, negative), relevance)
+    epsilon = stabiliser(call.output, relevance)
+    shared = alpha * _share(_signed_terms(call, positive, negative), relevance, epsilon)
     if beta == 0:
         return shared
     crossed = _signed_terms(call, negative, positive)
-    return shared - beta * _share(call, crossed, relevance)
+    return shared - beta * _share(crossed, relevance, epsilon)
 
 
 def gamma(call: Call, relevance: Tensor, *, gamma: float = 0.25) -> Tensor:
@@ -307,6 +307,7 @@ def gamma(call: Call, relevance: Tensor, *, gamma: float = 0.25) -> Tensor:
     """
     raised = functools.partial(_favoured, call, gamma, positive=True)
     lowered = functools.partial(_favoured, call, gamma, positive=False)
+    epsilon = stabiliser(call.output, relevance)
     shares: list[Tensor] = []
     for chosen, first, second in (
         (call.output > 0, raised, lowered),
@@ -315,7 +316,7 @@ def gamma(call: Call, relevance: Tensor, *, gamma: float = 0.25) -> Tensor:
         # Behind a ReLU the relevance of negative outputs is zero, and so is their whole share.
         of_sign = torch.where(chosen, relevance, 0.0)
         if bool((of_sign != 0).any()):
-            shares.append(_share(call, _signed_terms(call, first, second), of_sign))
+            shares.append(_share(_signed_terms(call, first, second), of_sign, epsilon))
     return _total(shares) if shares else torch.zeros_like(call.x)
 
 

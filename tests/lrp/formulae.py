@@ -17,12 +17,16 @@ def stab(z: Tensor, epsilon: Tensor | float = EPSILON) -> Tensor:
     return z + torch.where(z >= 0, 1, -1) * epsilon
 
 
+def largest(output: Tensor, upper: Tensor) -> Tensor:
+    """The largest output (N,) that has upper relevance; both (N, out)."""
+    return (output * (upper != 0)).abs().max(dim=1).values
+
+
 def shared(
-    contributions: Tensor, denominator: Tensor, upper: Tensor, output: Tensor | None = None
+    contributions: Tensor, denominator: Tensor, upper: Tensor, size: Tensor | None = None
 ) -> Tensor:
-    """Contributions (N, out, in); denominator, upper relevance and the layer's output (N, out)."""
-    output = denominator if output is None else output
-    size = (output * (upper != 0)).abs().max(dim=1).values
+    """Contributions (N, out, in); denominator and upper relevance (N, out); size (N,) of the outputs."""
+    size = largest(denominator, upper) if size is None else size
     stabilised = stab(denominator, (1e-5 * size).clamp(max=EPSILON)[:, None])
     return (contributions * (upper / stabilised)[:, :, None]).sum(1)
 
@@ -44,13 +48,13 @@ def by_lrp0(w: Tensor, b: Tensor, x: Tensor, upper: Tensor) -> Tensor:
 
 def by_zplus(w: Tensor, b: Tensor, x: Tensor, upper: Tensor) -> Tensor:
     z = (x[:, None, :] * w).clamp(min=0)
-    return shared(z, z.sum(2) + b.clamp(min=0), upper, x @ w.T + b)
+    return shared(z, z.sum(2) + b.clamp(min=0), upper, largest(x @ w.T + b, upper))
 
 
 def by_alphabeta(alpha: float, beta: float) -> Formula:
     def formula(w: Tensor, b: Tensor, x: Tensor, upper: Tensor) -> Tensor:
         z = (x[:, None, :] * w).clamp(max=0)
-        negative = shared(z, z.sum(2) + b.clamp(max=0), upper, x @ w.T + b)
+        negative = shared(z, z.sum(2) + b.clamp(max=0), upper, largest(x @ w.T + b, upper))
         return alpha * by_zplus(w, b, x, upper) - beta * negative
 
     return formula
@@ -63,8 +67,9 @@ def by_gamma(gamma: float) -> Formula:
         raised = z + gamma * z.clamp(min=0)
         lowered = z + gamma * z.clamp(max=0)
         above, below = upper * (output > 0), upper * (output < 0)
-        up = shared(raised, raised.sum(2) + b + gamma * b.clamp(min=0), above, output)
-        down = shared(lowered, lowered.sum(2) + b + gamma * b.clamp(max=0), below, output)
+        size = largest(output, upper)
+        up = shared(raised, raised.sum(2) + b + gamma * b.clamp(min=0), above, size)
+        down = shared(lowered, lowered.sum(2) + b + gamma * b.clamp(max=0), below, size)
         return up + down
 
     return formula
