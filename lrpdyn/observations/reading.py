@@ -19,8 +19,6 @@ from lrpdyn.remote.path import as_path
 
 IMAGES = (".png", ".jpg", ".jpeg")
 ARRAYS = (".npy", ".npz")
-#: Modes of pictures that are taken as they are; others are converted to the last.
-_MODES = ("L", "RGBA", "RGB")
 
 
 def files_inside(folder: Path) -> list[Path]:
@@ -135,9 +133,9 @@ def _picture(path: Path) -> Streamed:
 
     def decoded(start: int, stop: int) -> NDArray[Any]:
         with naming(path):
-            return read_picture(path, *_MODES)[start:stop]
+            return read_picture(path)[start:stop]
 
-    return Streamed(picture_shape(path, *_MODES), np.uint8, decoded)
+    return Streamed(picture_shape(path), np.uint8, decoded)
 
 
 def _array(path: Path) -> Streamed:
