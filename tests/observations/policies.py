@@ -12,6 +12,11 @@ import torch
 from numpy.typing import NDArray
 
 import lrpdyn
+from lrpdyn.explain.explanation import outputs_of
+from lrpdyn.explain.loaded import load
+from lrpdyn.pipeline.setup.job import Job
+from lrpdyn.pipeline.setup.options import Options
+from lrpdyn.pipeline.setup.prepare import listed, prepare
 
 ACTIONS = 3
 
@@ -45,10 +50,11 @@ def save(
         warnings.simplefilter("ignore")
         import stable_baselines3
 
+        small = {"features_extractor_kwargs": {"features_dim": 16}} if policy == "CnnPolicy" else {}
         extra = {"buffer_size": 10} if algorithm == "DQN" else {"n_steps": 8, "batch_size": 8}
         for seed in (0, 1):
             model = getattr(stable_baselines3, algorithm)(
-                policy, env, seed=seed, device="cpu", policy_kwargs=options, **extra
+                policy, env, seed=seed, device="cpu", policy_kwargs={**small, **options}, **extra
             )
             with torch.no_grad():  # PPO begins with outputs near zero
                 for parameter in model.policy.parameters():
@@ -69,22 +75,34 @@ def outputs(model: Any, raw: Any) -> NDArray[Any]:
     return (found - found.mean(1, keepdim=True)).double().numpy()  # type: ignore[no-any-return]
 
 
-def scores(folder: Path, given: Any, out: Path, **options: Any) -> tuple[lrpdyn.Run, NDArray[Any]]:
-    """Return the run on observations, and the explained scores (steps, N) of the first action."""
-    run = lrpdyn.compute(
-        folder, given, out=out, quiet=True, baseline="none", target=0, workers=1, overwrite=True,
-        **options,
-    )  # fmt: skip
-    score = np.asarray(run.metrics["score"], dtype=np.float64)
-    return run, score.reshape(len(run.steps), -1)
+def explained(folder: Path, given: Any, **options: Any) -> tuple[Job, NDArray[Any]]:
+    """Return the job on observations, and the outputs that it explains, (steps, N), of the first action."""
+    asked = Options(**{"out": folder / "run", "quiet": True, "baseline": "none", **options})
+    listing = listed(folder, asked)
+    job, _ = prepare(asked, listing, given)
+    found = [
+        outputs_of(load(job.model, checkpoint, trust=False), job.observations.values)
+        for checkpoint in listing.checkpoints
+    ]
+    return job, np.stack([(values - values.mean(1, keepdims=True))[:, 0] for values in found])
 
 
 def assert_as_the_framework(
-    folder: Path, models: list[Any], raw: Any, given: Any, out: Path, **options: Any
-) -> lrpdyn.Run:
-    """Compare the scores with the framework's outputs for `raw`, and return the run."""
-    run, found = scores(folder, given, out, **options)
+    folder: Path, models: list[Any], raw: Any, given: Any, **options: Any
+) -> Job:
+    """Compare what is explained with the framework's outputs for `raw`, and return the job."""
+    job, found = explained(folder, given, **options)
+    compare(found, models, raw)
+    return job
+
+
+def compare(found: NDArray[Any], models: list[Any], raw: Any) -> None:
+    """Compare scores (steps, N) with the framework's outputs for `raw`."""
     expected = np.stack([outputs(model, raw)[:, 0] for model in models])
     assert np.abs(expected).max() > 1e-3, "outputs that are all zero show nothing"
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
-    return run
+
+
+def scores(run: lrpdyn.Run) -> NDArray[Any]:
+    """Return the scores of a run, (steps, N)."""
+    return np.asarray(run.metrics["score"], dtype=np.float64).reshape(len(run.steps), -1)

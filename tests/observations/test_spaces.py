@@ -11,8 +11,8 @@ import pytest
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from lrpdyn.errors import ObservationError, UsageError
-from tests.observations.policies import assert_as_the_framework, save, scores
+from lrpdyn.errors import ObservationError
+from tests.observations.policies import assert_as_the_framework, explained, save
 
 RANDOM = np.random.default_rng(0)
 
@@ -147,9 +147,10 @@ def test_the_score_is_the_output_of_the_framework(case: str, tmp_path: Path) -> 
     space, policy, options, raw, given, more = RIGHT[case]
     algorithm = "DQN" if sorted(RIGHT).index(case) % 3 == 0 else "PPO"
     models = save(tmp_path, space, policy, algorithm, **options)
-    run = assert_as_the_framework(tmp_path, models, raw, given, tmp_path / "run", **more)
-    notes = run.manifest["observations"]["notes"]
-    assert ["divided by 255 already" in note for note in notes] == [True] * ("already" in case)
+    job = assert_as_the_framework(tmp_path, models, raw, given, **more)
+    assert ["divided by 255 already" in note for note in job.observations.notes] == [True] * (
+        "already" in case
+    )
 
 
 #: A space, the policy and its options, observations that are not of it, and what is said.
@@ -204,10 +205,10 @@ def test_what_is_not_of_the_space_is_refused(case: str, tmp_path: Path) -> None:
     space, policy, options, given, says = REFUSED[case]
     save(tmp_path, space, policy, **options)
     with pytest.raises(ObservationError, match=says):
-        scores(tmp_path, given, tmp_path / "run")
+        explained(tmp_path, given)
 
 
 def test_values_outside_of_the_bounds_are_kept_where_that_is_requested(tmp_path: Path) -> None:
     models = save(tmp_path, box(-1, 1, (4,), "float32"))
     raw = uniform(-2, 2, 3, 4)
-    assert_as_the_framework(tmp_path, models, raw, raw, tmp_path / "run", scale="none")
+    assert_as_the_framework(tmp_path, models, raw, raw, scale="none")
