@@ -57,8 +57,9 @@ def split_inputs(
             f"{', '.join(images) or 'none'}"
         )
     ((name, (image, shape)),) = images.items()
-    own = None if inputs is None else inputs.spaces.get(name, {}).get("shape")
-    samples = 1 if len(shape) == len(own or (0, 0, 0)) == 3 and own != (1, *shape[1:]) else shape[0]
+    own = inputs.spaces.get(name, {}).get("shape", ()) if inputs is not None else ()
+    one = len(own) == len(shape) and own != (1, *shape[1:])
+    samples = 1 if one or not shape else shape[0]
     held = {
         name: _checked(arrays[name], name, size, samples, inputs)
         for name, size in sizes.items()

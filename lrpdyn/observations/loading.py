@@ -18,12 +18,12 @@ from lrpdyn.observations.layout import Expected, arrange
 from lrpdyn.observations.normalisation import Statistics, from_file, from_options, imagenet
 from lrpdyn.observations.pictures import check_no_alpha, plain_picture
 from lrpdyn.observations.reading import IMAGES, check_numbers, files_inside, open_observations
-from lrpdyn.observations.spaces import check_range, whole_as_features
+from lrpdyn.observations.spaces import are_whole, check_range, whole_as_features
 from lrpdyn.remote.path import as_path
 
 DIVIDED_ALREADY = (
-    "observations are floats in 0..1, taken as divided by 255 already; pixels of 0..255 are divided by "
-    "--scale 255"
+    "observations are no integers and lie in 0..1: taken as divided by 255 already, as the network sees "
+    "them; --scale 255 if they are not"
 )
 
 
@@ -151,7 +151,7 @@ def load_observations(
         bounds = Expected(range=(0.0, 1.0))
     elif scale is not None or statistics is not None or normalisation is not None:
         bounds = Expected()
-    if bounds.divisor == 255 and read.dtype.kind == "f":
+    if bounds.divisor == 255 and read.dtype.kind not in "ui":
         notes.append(DIVIDED_ALREADY)
     scaled = _scaled(read, divisor, normalisation, bounds)
     values = kept(read.shape, np.float32, scaled, folder)
@@ -182,7 +182,9 @@ def _scaled(
     read: Streamed, divisor: float, normalisation: Statistics | None, expected: Expected
 ) -> Iterator[NDArray[np.float32]]:
     """Yield the observations as the network takes them, and check them, a few at a time."""
-    least, most, start = np.inf, -np.inf, 0
+    least, most, start, whole = np.inf, -np.inf, 0, True
+    # Pixels that are divided by 255 are fractions.
+    space = None if expected.divisor == 255 else expected.space
     for piece in pieces(read):
         with np.errstate(over="ignore", invalid="ignore"):  # what is too large is refused below
             scaled = piece.astype(np.float32)
@@ -194,9 +196,14 @@ def _scaled(
             raise ObservationError(f"observations hold NaN or infinity, first in sample {sample}")
         least, most = min(least, float(scaled.min())), max(most, float(scaled.max()))
         start += len(scaled)
+        whole = whole and are_whole(piece, space)
         yield scaled if normalisation is None else normalisation.apply(piece)
     if expected.range is not None:
-        check_range(least, most, expected.range, read.dtype, expected.source)
+        pictures = expected.shape is None or len(expected.shape) == 3
+        check_range(
+            least, most, expected.range, expected.source,
+            divided=pictures and read.dtype.kind == "f", whole=whole,
+        )  # fmt: skip
 
 
 def _text(value: Any) -> str | None:

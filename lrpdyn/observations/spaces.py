@@ -74,30 +74,51 @@ def check_range(
     least: float,
     most: float,
     expected: Range,
-    kind: np.dtype[Any],
     of: str,
     *,
+    divided: bool = False,
+    whole: bool = True,
     several: bool = False,
 ) -> None:
-    """Raise ObservationError where values of `kind` in `least` to `most` are not what is `expected`.
+    """Raise ObservationError where values are not what is `expected`.
 
-    `of` names what declares that, for the message; ``--scale`` does not divide one input of `several`.
+    Parameters
+    ----------
+    least, most
+        Of the values.
+    of
+        What declares that, for the message.
+    divided
+        Whether values of 0..1 would be pixels that were divided, where 0..255 is expected.
+    whole
+        False where there are fractions, of which the space has none.
+    several
+        The values are one input of several, which ``--scale`` does not divide.
     """
     low, high = expected
     slack = 1e-6 * (high - low)
     if least < low - slack or most > high + slack:
         pixels = high == 1 and least >= 0 and 1 < most <= 255
-        divided = "divide them by 255" if several else "--scale 255"
-        hint = f"{divided} if they are pixels of 0..255 that training divided, " if pixels else ""
-        hint += "--scale none to keep them"
-    elif kind.kind == "f" and high == 255 and 0 < most <= 1:
-        multiplied = "multiply them by 255" if several else "--scale 0.00392156862745098 (1/255)"
-        hint = f"{multiplied} if they are pixels divided by 255, --scale none to keep them"
+        hint = "divide them by 255" if several else "--scale 255"
+        hint = f"{hint} if they are pixels of 0..255 that training divided, " if pixels else ""
+    elif high == 255 and 0 < most <= 1 and (divided or not whole):
+        hint = "multiply them by 255" if several else "--scale 0.00392156862745098 (1/255)"
+        hint += " if they are pixels divided by 255, "
+    elif not whole:
+        hint = "they are no whole numbers, which the space has; "
     else:
         return
     raise ObservationError(
-        f"observations lie in {least:g}..{most:g}, the network takes {low:g}..{high:g}{of}; {hint}"
+        f"observations lie in {least:g}..{most:g}, the network takes {low:g}..{high:g}{of}; {hint}--scale "
+        "none to keep them"
     )
+
+
+def are_whole(values: NDArray[Any], space: Space | None) -> bool:
+    """Return False where values have fractions, and the space (a Box) has only whole numbers."""
+    if space is None or "int" not in space.get("dtype", ""):
+        return True
+    return values.dtype.kind != "f" or bool((values == np.rint(values)).all())
 
 
 def whole_as_features(array: Streamed, where: str, space: Space | None) -> Streamed:
@@ -223,5 +244,7 @@ class DictInputs:
         if self.bounded and expected is not None and values.size:
             of = f" ({where}, {text_of(space)})"
             least, most = float(values.min()), float(values.max())
-            check_range(least, most, expected, array.dtype, of, several=True)
+            pixels = array.dtype.kind == "f" and len(shape) == 3
+            sound = expected == (0, 1) or are_whole(array, space)
+            check_range(least, most, expected, of, divided=pixels, whole=sound, several=True)
         return values

@@ -19,7 +19,7 @@ _NEXT = re.compile(r"(vec|env|obs)?_?(norm\w*|stat\w*|envs?)", re.I)
 _SETTINGS = ("config.yml", "args.yml")
 #: ``normalize: true``, or as RL-Zoo writes an OrderedDict; not where observations are excepted.
 _NORMALIZE = re.compile(r"^[\s-]*normalize['\"]?(?::|\s*\n\s*-)[ \t]*(\S.*)$", re.M)
-_NOT_OBSERVATIONS = re.compile(r"^['\"]?(false|null|none|no)\b|norm_obs['\"]?\s*[:=]\s*false", re.I)
+_NOT_OBSERVATIONS = re.compile(r"^['\"]?(false|null|none|no)\b|norm_obs['\"]*\s*[:=]\s*false", re.I)
 _MOST_FOLDERS = 100
 _LARGEST_SETTINGS = 1 << 20
 

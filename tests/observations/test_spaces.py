@@ -91,6 +91,9 @@ RIGHT: dict[str, tuple[Any, str, dict[str, Any], Any, Any, dict[str, Any]]] = {
     "bytes that are no image": (
         box(0, 255, (8,), "uint8"), "MlpPolicy", {}, (raw := pixels(3, 8)), raw, {},
     ),
+    "small numbers of a large box": (
+        box(0, 255, (5,), "float32"), "MlpPolicy", {}, (raw := uniform(0, 1, 3, 5)), raw, {},
+    ),
     "bytes of other bounds": (
         box(0, 10, (3, 4, 4), "uint8"), "MlpPolicy", {}, (raw := pixels(3, 3, 4, 4) // 30), raw, {},
     ),
@@ -157,7 +160,7 @@ def test_the_score_is_the_output_of_the_framework(case: str, tmp_path: Path) -> 
 REFUSED: dict[str, tuple[Any, str, dict[str, Any], Any, str]] = {
     "pixels for 0..1": (
         box(0, 1, (3, 36, 36), "float32"), "CnnPolicy", {"normalize_images": False},
-        pixels(2, 3, 36, 36), r"lie in 0\.\.255, .* takes 0\.\.1 \(observation space Box\(0, 1, .*--scale 255 if",
+        pixels(2, 3, 36, 36), r"in 0\.\.255, .* takes 0\.\.1 \(observation space Box\(0, 1, .*--scale 255 if",
     ),
     "divided pixels for 0..255": (
         box(0, 255, (3, 36, 36), "uint8"), "CnnPolicy", {"normalize_images": False},
@@ -165,6 +168,12 @@ REFUSED: dict[str, tuple[Any, str, dict[str, Any], Any, str]] = {
     ),
     "floats of 0..255": (
         box(0, 255, (3, 36, 36), "uint8"), "CnnPolicy", {}, pixels(2, 3, 36, 36) * 1.0, "--scale 255 if",
+    ),
+    "divided bytes": (
+        box(0, 255, (8,), "uint8"), "MlpPolicy", {}, pixels(3, 8) / 255, r"--scale 0\.0039.* divided by 255",
+    ),
+    "fractions of bytes": (
+        box(0, 255, (8,), "uint8"), "MlpPolicy", {}, pixels(3, 8) / 2, "no whole numbers",
     ),
     "values of another box": (
         box(-1, 1, (4,), "float32"), "MlpPolicy", {}, uniform(-9, 9, 3, 4),
