@@ -14,6 +14,8 @@ from lrpdyn.remote.path import RemotePath, as_path
 
 _NAMED = re.compile(r"vec_?norm", re.I)
 _PICKLES = (".pkl", ".pickle", ".p")
+#: What a file may be whose name speaks of statistics; a run or a script may be called so too.
+_OTHERS = (".gz", ".bz2", ".xz", ".joblib", ".npz", ".json", "")
 #: Folders next to the checkpoints that may hold statistics; other runs lie there too.
 _NEXT = re.compile(r"(vec|env|obs)?_?(norm\w*|stat\w*|envs?)", re.I)
 _SETTINGS = ("config.yml", "args.yml")
@@ -133,8 +135,9 @@ def _entries(folder: Path) -> list[Path]:
 
 
 def _may_be_statistics(file: Path) -> bool:
-    named = _NAMED.search(file.name) is not None
-    if isinstance(file, RemotePath) or (not named and file.suffix.lower() not in _PICKLES):
+    suffix = file.suffix.lower()
+    named = _NAMED.search(file.name) is not None and suffix in _PICKLES + _OTHERS
+    if isinstance(file, RemotePath) or (not named and suffix not in _PICKLES):
         return named
     try:
         with open(file, "rb") as opened:
@@ -164,6 +167,7 @@ def _is_recording(source: Any) -> bool:
     """Return whether observations say that they are what a network was given (``about``)."""
     if isinstance(source, Mapping):
         return {"observations", "about"} <= set(source)
-    if not isinstance(source, str | Path) or not str(source).endswith(".npz"):
+    name, archive, _ = str(source).rpartition(".npz")  # FILE.npz or FILE.npz:KEY
+    if not isinstance(source, str | Path) or not archive:
         return False
-    return {"observations", "about"} <= set(shapes_inside(as_path(source)))
+    return {"observations", "about"} <= set(shapes_inside(as_path(name + archive)))

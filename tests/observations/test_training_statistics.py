@@ -94,6 +94,14 @@ def test_statistics_of_rewards_alone_need_no_answer(tmp_path: Path) -> None:
     assert_as_the_framework(tmp_path, models, RAW, RAW)
 
 
+def test_runs_and_scripts_of_such_a_name_are_no_statistics(tmp_path: Path) -> None:
+    models = save(tmp_path, SPACE)
+    for step in (0, 1):
+        (tmp_path / f"model_{step}_steps.zip").rename(tmp_path / f"vecnorm_{step}_steps.zip")
+    (tmp_path / "vec_normalize.py").write_text("print('not run')")
+    assert_as_the_framework(tmp_path, models, RAW, RAW)
+
+
 def test_the_last_of_several_is_named(tmp_path: Path) -> None:
     env = normalised()
     models = save(tmp_path, env)
