@@ -11,7 +11,7 @@ import pytest
 from gymnasium import spaces
 
 import lrpdyn
-from lrpdyn.errors import ObservationError
+from lrpdyn.errors import ObservationError, UsageError
 from tests.cli.processes import lrpdyn as command
 from tests.observations.policies import (
     Env,
@@ -182,3 +182,5 @@ def test_statistics_of_images_and_of_several_inputs(tmp_path: Path) -> None:
     assert_as_the_framework(folder, models, env.normalize_obs(named), named, **given)
     ready = env.normalize_obs(named)
     assert_as_the_framework(folder, models, ready, ready, statistics="none")
+    with pytest.raises(UsageError, match="each has its own: give them by name"):
+        explained(folder, np.zeros((2, 7)), **given)

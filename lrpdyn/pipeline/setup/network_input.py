@@ -51,6 +51,11 @@ def _joined(
     order = ", ".join(f"{name} ({size})" for name, _, size in places)
     arrays = [array for array in joined if array is not None]
     if len(arrays) < len(joined):
+        if options.statistics not in (None, "none") and len(places) > 1:
+            raise UsageError(
+                f"--statistics {options.statistics}: the observations are several inputs, {order}, and each "
+                "has its own: give them by name, in one .npz"
+            )
         loaded = _load(sources, expected, options)
         notes = [f"one array for the inputs of a Dict space, taken as joined in its order: {order}"]
     elif options.scale not in (None, "none") or options.mean or options.std:

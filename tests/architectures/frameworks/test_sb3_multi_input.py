@@ -16,8 +16,8 @@ from gymnasium import spaces
 from torch import Tensor, nn
 
 from lrpdyn.architectures.frameworks.sb3_multi_input import read_inputs
-from lrpdyn.checkpoints.formats.sb3_data import spaces_of
 from lrpdyn.architectures.registry import Resolved, load_weights, path_of, resolve
+from lrpdyn.checkpoints.formats.sb3_data import spaces_of
 from lrpdyn.checkpoints.model import Header
 from lrpdyn.checkpoints.readers import read_header, read_weights
 from lrpdyn.errors import ArchitectureError
