@@ -44,8 +44,9 @@ if TYPE_CHECKING:
 @options.of_compute("--std", help="Divided by after --mean: the same.")
 @options.of_compute(
     "--statistics",
-    metavar="FILE",
-    help="Running mean and variance of a sample-factory checkpoint or vecnormalize.pkl.",
+    metavar="FILE|none",
+    help="Running mean and variance of a sample-factory checkpoint or vecnormalize.pkl; none: the "
+    "observations are as the network saw them.",
 )
 @options.of_compute(
     "--stack",

@@ -339,7 +339,8 @@ def _other_observations(
         with suppress(LrpdynError, OSError):
             # It is followed and not run, and the recorded outputs confirm its numbers.
             statistics = from_file(path, trust=True)
-            yield f"--statistics {path} --trust", statistics.apply(seen * np.float32(scale))
+            if statistics is not None:
+                yield f"--statistics {path} --trust", statistics.apply(seen * np.float32(scale))
 
 
 def _statistics_near(checkpoint: Path) -> Iterable[Path]:

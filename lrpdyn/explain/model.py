@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from lrpdyn.lrp.canonical.layers import Weighted
 from lrpdyn.lrp.composites import Composite
 from lrpdyn.lrp.plan import Bounds, Plan, layers_of, make_plan
 from lrpdyn.lrp.registry import Rule
+from lrpdyn.observations import spaces
 from lrpdyn.observations.fixed_inputs import FixedInputs
 from lrpdyn.observations.layout import Expected
 
@@ -137,9 +139,8 @@ def _check_bounds(rule: Rule, observations: Samples) -> None:
         )
 
 
-def expected_observations(model: Model, shape: tuple[int, ...] | None) -> Expected:
+def expected_observations(model: Model) -> Expected:
     """Return what the first layer with weights takes, and how pixels are scaled."""
-    preprocessing = model.resolved.architecture.preprocessing
     weighted = (
         layer.module for layer in layers_of(model.explained).values() if isinstance(layer, Weighted)
     )
@@ -149,14 +150,35 @@ def expected_observations(model: Model, shape: tuple[int, ...] | None) -> Expect
             f"architecture {model.resolved.architecture.name}: head {model.head} has no linear layer"
         )
     linear = isinstance(first, nn.Linear)
+    hints = model.resolved.hints
+    name, space = _explained_input(hints.get("observation_space"), model.path)
+    preprocessing = model.resolved.architecture.preprocessing
+    divisor, limits = preprocessing.divisor, preprocessing.expected
+    if space is not None and space["kind"] != "Dict" and divisor is not None:
+        normalize = hints.get("normalize_images") is not False
+        divisor = spaces.divisor_of(space, normalize_images=normalize)
+        limits = spaces.range_of(space, normalize_images=normalize)
+    shape = hints.get("observation_shape") if space is None else space.get("shape")
     return Expected(
         channels=None if linear else int(first.in_channels),  # type: ignore[arg-type]
         features=int(first.in_features) if linear else None,  # type: ignore[arg-type]
         sequences=isinstance(first, nn.Conv1d),
-        divisor=preprocessing.divisor,
-        range=preprocessing.expected,
-        shape=shape,
+        divisor=divisor,
+        range=limits,
+        shape=shape if space is None or space["kind"] == "Box" else None,
+        space=space,
+        name=name,
     )
+
+
+def _explained_input(
+    space: Mapping[str, Any] | None, path: nn.Module
+) -> tuple[str | None, Mapping[str, Any] | None]:
+    """Return the name and the space of the input that is explained, of several; else the space."""
+    held = getattr(path, "held", {})
+    inputs = (space or {}).get("spaces") or {}
+    explained = [name for name in inputs if name not in held]
+    return (explained[0], inputs[explained[0]]) if held and len(explained) == 1 else (None, space)
 
 
 def batch_slices(model: Model, count: int, begin: int = 0) -> Iterator[slice]:

@@ -1,8 +1,9 @@
-"""Inputs next to the image that is explained: fixed at the values that the user gives, or at zero."""
+"""Several inputs by name: joined to one, or fixed next to the image that is explained."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +11,21 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from lrpdyn.checkpoints.formats.sb3_data import features_of_space
 from lrpdyn.errors import ObservationError
 from lrpdyn.files.npy import open_npz
 from lrpdyn.observations.reading import naming, shapes_inside
 from lrpdyn.observations.recording import inputs_of, is_recording
+from lrpdyn.observations.spaces import DictInputs
 from lrpdyn.remote.path import as_path
 
 #: Values of fixed inputs by name, (N, features) or (N, C, H, W).
 FixedInputs = dict[str, NDArray[np.float32]]
 
 
-def split_inputs(sources: Sequence[Any], path: nn.Module) -> tuple[list[Any], FixedInputs]:
+def split_inputs(
+    sources: Sequence[Any], path: nn.Module, inputs: DictInputs | None = None
+) -> tuple[list[Any], FixedInputs]:
     """Return the sources to explain, and the values of the inputs that `path` keeps fixed.
 
     A network with several inputs takes one ``.npz`` file, or a mapping, with an array for each by
@@ -32,6 +37,8 @@ def split_inputs(sources: Sequence[Any], path: nn.Module) -> tuple[list[Any], Fi
         Files and arrays, as `lrpdyn.observations.loading.load_observations` takes them.
     path
         May have ``held``, the sizes of its fixed inputs by name.
+    inputs
+        Their spaces, where the checkpoint says them.
 
     Raises
     ------
@@ -50,9 +57,12 @@ def split_inputs(sources: Sequence[Any], path: nn.Module) -> tuple[list[Any], Fi
             f"{sources[0]}: expected one array beside {', '.join(sizes)}, the image; found "
             f"{', '.join(images) or 'none'}"
         )
-    ((image, samples),) = images.values()
+    ((name, (image, shape)),) = images.items()
+    own = inputs.spaces.get(name, {}).get("shape", ()) if inputs is not None else ()
+    one = len(own) == len(shape) and own != (1, *shape[1:])
+    samples = 1 if one or not shape else shape[0]
     held = {
-        name: _checked(arrays[name], name, size, samples)
+        name: _checked(arrays[name], name, size, samples, inputs)
         for name, size in sizes.items()
         if name in arrays
     }
@@ -61,15 +71,15 @@ def split_inputs(sources: Sequence[Any], path: nn.Module) -> tuple[list[Any], Fi
 
 def _arrays(
     source: Any, sizes: Mapping[str, Any]
-) -> tuple[dict[str, tuple[Any, int]], dict[str, NDArray[Any]]] | None:
-    """Return images, each with its number of samples, and the other inputs, by name.
+) -> tuple[dict[str, tuple[Any, tuple[int, ...]]], dict[str, NDArray[Any]]] | None:
+    """Return images, each with its shape, and the other inputs, by name.
 
     None where the source holds one array alone. An image in a file is not read, but named.
     """
     if isinstance(source, Mapping):
         arrays = {str(name): np.asarray(array) for name, array in source.items()}
         given = {name: array for name, array in arrays.items() if name not in sizes}
-        return {name: (array, len(array)) for name, array in given.items()}, arrays
+        return {name: (array, array.shape) for name, array in given.items()}, arrays
     if not isinstance(source, str | Path) or as_path(source).suffix.lower() != ".npz":
         return None
     shapes = shapes_inside(as_path(source))
@@ -78,9 +88,7 @@ def _arrays(
     recorded = is_recording(as_path(source))
     keys = inputs_of(shapes) if recorded else {name: name for name in shapes}
     images = {
-        name: (f"{source}:{key}", shapes[key][0] if shapes[key] else 0)
-        for name, key in keys.items()
-        if name not in sizes
+        name: (f"{source}:{key}", shapes[key]) for name, key in keys.items() if name not in sizes
     }
     with naming(as_path(source)), open_npz(as_path(source)) as archive:
         held = {name: key for name, key in keys.items() if name in sizes}
@@ -88,9 +96,16 @@ def _arrays(
     return images, {name: arrays[key] for name, key in held.items()}
 
 
-def _checked(array: NDArray[Any], name: str, size: Any, samples: int) -> NDArray[np.float32]:
+def _checked(
+    array: NDArray[Any], name: str, size: Any, samples: int, inputs: DictInputs | None
+) -> NDArray[np.float32]:
     """Return an input's values (N, features) or (N, C, H, W) as the network sees them."""
     shape = size if isinstance(size, tuple) else (size,)
+    if inputs is not None and name in inputs.spaces:
+        seen = inputs.as_seen(name, array)
+        if len(seen) != samples:
+            raise ObservationError(f"input '{name}': {len(seen)} samples, the image has {samples}")
+        return seen.reshape(samples, *shape)
     if isinstance(size, int) and array.ndim == 1 and array.dtype.kind in "ui" and size > 1:
         if array.max(initial=0) >= size or array.min(initial=0) < 0:
             raise ObservationError(f"input '{name}': expected 0 to {size - 1}, found {array.max()}")
@@ -107,6 +122,58 @@ def _checked(array: NDArray[Any], name: str, size: Any, samples: int) -> NDArray
     if not np.isfinite(values).all():
         raise ObservationError(f"input '{name}' holds NaN or infinity")
     return values
+
+
+def joins(inputs: DictInputs | None, path: nn.Module, features: int | None) -> bool:
+    """Return whether a network takes the features of all `inputs` as one flat observation."""
+    if inputs is None or features is None or getattr(path, "held", {}):
+        return False
+    return features == sum(size for _, _, size in places_of(inputs))
+
+
+def places_of(inputs: DictInputs) -> list[tuple[str, int, int]]:
+    """Return the name of each input, its first feature among all, and how many it has."""
+    sizes = [features_of_space(space) or 0 for space in inputs.spaces.values()]
+    starts = accumulate([0, *sizes[:-1]])
+    return list(zip(inputs.spaces, starts, sizes, strict=True))
+
+
+def join_inputs(source: Any, inputs: DictInputs) -> NDArray[np.float32] | None:
+    """Return named arrays as one (N, features), in the order in which the network takes them.
+
+    None where the source is one array, which is in that order already.
+
+    Raises
+    ------
+    ObservationError
+        An input is missing, or its array is not of its space.
+    """
+    if isinstance(source, Mapping):
+        arrays = {str(name): np.asarray(array) for name, array in source.items()}
+    elif isinstance(source, str | Path) and as_path(source).suffix.lower() == ".npz":
+        path = as_path(source)
+        names = shapes_inside(path)
+        keys = inputs_of(names) if is_recording(path) else {name: name for name in names}
+        there = {name: key for name, key in keys.items() if name in inputs.spaces}
+        if not there:
+            return None
+        with naming(path), open_npz(path) as archive:
+            read = archive.arrays(there.values())
+        arrays = {name: read[key] for name, key in there.items()}
+    else:
+        return None
+    missing = [name for name in inputs.spaces if name not in arrays]
+    if missing:
+        where = "the mapping" if isinstance(source, Mapping) else source
+        raise ObservationError(
+            f"{where}: expected an array for each input of the observation space, "
+            f"{', '.join(inputs.spaces)}; found {', '.join(arrays) or 'none'}"
+        )
+    seen = [inputs.as_seen(name, arrays[name]) for name in inputs.spaces]
+    counts = {name: len(values) for name, values in zip(inputs.spaces, seen, strict=True)}
+    if len(set(counts.values())) > 1:
+        raise ObservationError(f"inputs have different numbers of samples: {counts}")
+    return np.concatenate([values.reshape(len(values), -1) for values in seen], axis=1)
 
 
 def notes(path: nn.Module, held: FixedInputs) -> list[str]:

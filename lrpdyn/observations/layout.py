@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from math import prod
+from typing import Any
 
 import numpy as np
 
 from lrpdyn.errors import ObservationError, UsageError
 from lrpdyn.files.streamed import Streamed, as_sample
 from lrpdyn.observations.frames import channels_first, merged
+from lrpdyn.observations.spaces import is_image, text_of
 
 LAYOUTS = ("NCHW", "NHWC", "CHW", "HWC", "NHW", "HW", "NF", "F", "NKHWC", "NKCHW", "NLC",
            "NCL")  # fmt: skip
@@ -21,7 +25,9 @@ class Expected:
     `channels` where it begins with a convolution, `features` (entries of one sample) where it
     begins with a Linear layer, which may take each place of a sequence on its own; `sequences` where
     the convolution has one dimension; `divisor` of uint8 and `range` as in
-    `lrpdyn.architectures.model.Preprocessing`; `shape` of one sample where the checkpoint has it.
+    `lrpdyn.architectures.model.Preprocessing`; `shape` of one sample, and the observation `space`
+    (`lrpdyn.observations.spaces`), where the checkpoint has them; `name` of the explained input of
+    several.
     """
 
     channels: int | None = None
@@ -30,6 +36,31 @@ class Expected:
     divisor: float | None = None
     range: tuple[float, float] | None = None
     shape: tuple[int, ...] | None = None
+    space: Mapping[str, Any] | None = None
+    name: str | None = None
+
+    @property
+    def depth(self) -> int | None:
+        """The channels of a picture, None where that is not known."""
+        if self.channels is None and self.shape is not None and len(self.shape) == 3:
+            return self.shape[0]
+        return self.channels
+
+    @property
+    def source(self) -> str:
+        """The observation space in parentheses, for messages; empty where it is not known."""
+        return "" if self.space is None else f" (observation space {text_of(self.space)})"
+
+    def fits(self, shape: tuple[int, ...]) -> bool:
+        """Return whether one sample, as it is arranged, may be of the checkpoint's space."""
+        own = self.shape
+        if own is None or shape in (own, (1, *own)):
+            return True
+        if self.channels is not None:
+            return shape == (own[-1], *own[:-1])
+        # The order of the entries of a picture that was flattened would not be known.
+        picture = self.space is not None and is_image(self.space) and own[0] != 1
+        return not picture and shape == (prod(own),)
 
 
 def arrange(
@@ -50,6 +81,9 @@ def arrange(
         stacks = merged(array, expected.channels)
         if stacks is not None and layout in (None, stacks[1]):
             return stacks
+    own = expected.shape
+    if layout is None and own is not None and len(own) > 3 and array.shape[1:] == own:
+        return array.changed((prod(own),), lambda piece: piece.reshape(len(piece), -1)), "NF"
     candidates = [layout] if layout else _fitting_layouts(array.shape, expected)
     fits = {name: values for name in candidates if (values := _as_layout(array, name)) is not None}
     if layout and not fits:
@@ -61,7 +95,7 @@ def arrange(
             else f"{expected.features} entries for each sample"
         )
         raise ObservationError(
-            f"{where}: shape {array.shape} does not fit the network, which takes {takes}"
+            f"{where}: shape {array.shape} does not fit the network, which takes {takes}{expected.source}"
         )
     if len(fits) > 1:
         raise ObservationError(
@@ -71,6 +105,21 @@ def arrange(
     return values, name
 
 
+def _layouts_of_space(expected: Expected) -> dict[tuple[int, ...], str]:
+    """Return the layouts of one sample by its shape, where the checkpoint's space says it."""
+    own = expected.shape
+    if own is None or len(own) > 3:
+        return {}
+    if len(own) < 3:
+        return {own: "F" if len(own) == 1 else "HW"}
+    first, last = own, (*own[1:], own[0])
+    if expected.channels not in (None, own[0]):  # written with the channels last
+        first, last = (own[2], *own[:2]), own
+    if expected.channels is None and expected.space is not None and not is_image(expected.space):
+        return {own: "CHW"}  # no picture: the framework does not turn it round
+    return {last: "HWC", first: "CHW"}
+
+
 def _fitting_layouts(shape: tuple[int, ...], expected: Expected) -> list[str]:
     channels = expected.channels
     if expected.sequences:
@@ -78,6 +127,11 @@ def _fitting_layouts(shape: tuple[int, ...], expected: Expected) -> list[str]:
         return [n for n, place in places.items() if len(shape) == 3 and shape[place] == channels][
             :1
         ]
+    known = _layouts_of_space(expected)
+    if shape in known:
+        return [known[shape]]
+    if shape[1:] in known:
+        return [f"N{known[shape[1:]]}"]
     if channels is not None:
         places = {"NCHW": 1, "NHWC": 3, "CHW": 0, "HWC": 2}
         fits = [

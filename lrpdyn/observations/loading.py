@@ -16,8 +16,15 @@ from lrpdyn.observations.choice import choose
 from lrpdyn.observations.frames import grey, join_frames, oldest_first, stack_frames
 from lrpdyn.observations.layout import Expected, arrange
 from lrpdyn.observations.normalisation import Statistics, from_file, from_options, imagenet
+from lrpdyn.observations.pictures import check_no_alpha, plain_picture
 from lrpdyn.observations.reading import IMAGES, check_numbers, files_inside, open_observations
+from lrpdyn.observations.spaces import are_whole, check_range, whole_as_features
 from lrpdyn.remote.path import as_path
+
+DIVIDED_ALREADY = (
+    "observations are no integers and lie in 0..1: taken as divided by 255 already, as the network sees "
+    "them; --scale 255 if they are not"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +51,8 @@ class Observations:
         Applied after the division.
     preparation
         The options behind all else that was done.
+    notes
+        What was done without being requested, and what is assumed, in sentences.
     """
 
     values: Samples
@@ -55,6 +64,7 @@ class Observations:
     chosen: tuple[int, ...] = ()
     normalisation: Statistics | None = None
     preparation: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 def load_observations(
@@ -97,7 +107,7 @@ def load_observations(
         Subtracted, and divided by, after `scale`: one number, one a channel, or a .npy file.
     statistics
         A file of running means and variances, applied instead: a checkpoint of sample-factory, or
-        ``vecnormalize.pkl`` (with `trust`).
+        ``vecnormalize.pkl`` (with `trust`). ``none``: the observations are as the network saw them.
     select, seed
         ``spread:K`` or ``random:K``; see `lrpdyn.observations.choice.choose`.
     trust
@@ -111,9 +121,13 @@ def load_observations(
     ObservationError
         A file cannot be read, or its shape, range or values do not fit the network.
     """
-    found = _read_all(sources, stack, expected.channels, folder)
+    found, notes = _read_all(sources, stack, expected, layout, folder)
+    found = [(whole_as_features(array, name, expected.space), name) for array, name in found]
     layout = layout if stack is None else "NCHW"
     arranged = [arrange(array, name, expected, layout) for array, name in found]
+    if layout is None:
+        for (samples_of, _), (_, name) in zip(arranged, found, strict=True):
+            check_no_alpha(samples_of, name, expected)
     shapes = {values.shape[1:] for values, _ in arranged}
     if len(shapes) > 1:
         raise ObservationError(f"observations differ in shape: {', '.join(map(str, shapes))}")
@@ -130,16 +144,18 @@ def load_observations(
     read = oldest_first(read, stack_order) if read.ndim == 4 else read
     normalisation = _statistics(expected, scale, mean, std, statistics, trust)
     divisor = _divisor(read.dtype, expected, scale, normalisation)
-    if expected.shape is not None and read.shape[1:] not in _shapes_of(expected.shape):
+    if not expected.fits(read.shape[1:]):
         raise ObservationError(
             f"observations have shape {read.shape[1:]} for each sample; the checkpoint says that "
-            f"the network was trained on {expected.shape}"
+            f"the network was trained on {expected.shape}{expected.source}"
         )
     bounds = expected
     if str(scale) == "imagenet":
         bounds = Expected(range=(0.0, 1.0))
-    elif scale is not None or normalisation is not None:
+    elif scale is not None or statistics is not None or normalisation is not None:
         bounds = Expected()
+    if bounds.divisor == 255 and read.dtype.kind not in "ui":
+        notes.append(DIVIDED_ALREADY)
     scaled = _scaled(read, divisor, normalisation, bounds)
     values = kept(read.shape, np.float32, scaled, folder)
     preparation = {
@@ -157,6 +173,7 @@ def load_observations(
         chosen=tuple(chosen),
         normalisation=normalisation,
         preparation=preparation,
+        notes=tuple(dict.fromkeys(notes)),
     )
 
 
@@ -169,20 +186,28 @@ def _scaled(
     read: Streamed, divisor: float, normalisation: Statistics | None, expected: Expected
 ) -> Iterator[NDArray[np.float32]]:
     """Yield the observations as the network takes them, and check them, a few at a time."""
-    least, most, start = np.inf, -np.inf, 0
+    least, most, start, whole = np.inf, -np.inf, 0, True
+    # Pixels that are divided by 255 are fractions.
+    space = None if expected.divisor == 255 else expected.space
     for piece in pieces(read):
         with np.errstate(over="ignore", invalid="ignore"):  # what is too large is refused below
             scaled = piece.astype(np.float32)
             if divisor != 1:
-                scaled = scaled / np.float32(divisor)
+                piece = scaled = scaled / np.float32(divisor)
         finite = np.isfinite(scaled)
         if not finite.all():
             sample = start + int(np.argwhere(~finite)[0][0])
             raise ObservationError(f"observations hold NaN or infinity, first in sample {sample}")
         least, most = min(least, float(scaled.min())), max(most, float(scaled.max()))
         start += len(scaled)
-        yield scaled if normalisation is None else normalisation.apply(scaled)
-    _check_range(least, most, expected)
+        whole = whole and are_whole(piece, space)
+        yield scaled if normalisation is None else normalisation.apply(piece)
+    if expected.range is not None:
+        pictures = expected.shape is None or len(expected.shape) == 3
+        check_range(
+            least, most, expected.range, expected.source,
+            divided=pictures and read.dtype.kind == "f", whole=whole,
+        )  # fmt: skip
 
 
 def _text(value: Any) -> str | None:
@@ -197,27 +222,33 @@ def _statistics(
         if given is not None or statistics is not None:
             raise UsageError("--scale imagenet sets mean and deviation: leave the others out")
         return imagenet(expected.channels)
-    if statistics is None:
+    if statistics in (None, "none"):
         return given
     if given is not None:
         raise UsageError("--statistics, and --mean or --std: give one of them")
-    return from_file(Path(statistics), trust=trust)
-
-
-def _shapes_of(shape: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
-    """Return `shape` as it stands, and with the channels of an image first."""
-    return (shape, (shape[2], shape[0], shape[1])) if len(shape) == 3 else (shape,)
+    return from_file(Path(statistics), trust=trust, name=expected.name)
 
 
 def _read_all(
     sources: Sequence[str | Path | NDArray[Any]],
     stack: int | None,
-    channels: int | None,
+    expected: Expected,
+    layout: str | None,
     folder: Path | None,
-) -> list[tuple[Streamed, str]]:
-    """Return the arrays of all sources, stacked where `stack` is given, each with its name."""
+) -> tuple[list[tuple[Streamed, str]], list[str]]:
+    """Return the arrays of all sources, stacked where `stack` is given, each with its name; notes."""
     found: list[tuple[Streamed, str]] = []
     loose: list[Path] = []
+    notes: list[str] = []
+
+    def opened(file: Path) -> Streamed:
+        array = open_observations(file, folder)
+        if file.suffix.lower() not in IMAGES or layout in ("HWC", "NHWC"):
+            return array
+        picture, said = plain_picture(array, str(file), expected, stack=stack)
+        notes.extend(said)
+        return picture
+
     for source in sources:
         if isinstance(source, np.ndarray):
             found.append((check_numbers(in_memory(source), "the array"), "<array>"))
@@ -229,25 +260,23 @@ def _read_all(
             raise ObservationError(f"{path}: cannot be read: {error.strerror}") from error
         frames = [file for file in inside if file.suffix.lower() in IMAGES]
         if stack is None or not frames:
-            found += [(open_observations(file, folder), str(file)) for file in inside]
+            found += [(opened(file), str(file)) for file in inside]
         elif path.is_dir():
-            found.append((_one_array(frames, str(path), folder), str(path)))
+            found.append((join_frames([opened(file) for file in frames], str(path)), str(path)))
         else:
             loose += frames
     if loose:
-        found.append((_one_array(loose, str(loose[0]), folder), ", ".join(map(str, loose))))
+        frames_of = [opened(file) for file in loose]
+        found.append((join_frames(frames_of, str(loose[0])), ", ".join(map(str, loose))))
     if not found:
         raise ObservationError("no observations given")
     if stack is None:
-        return found
+        return found, notes
     if stack < 1:
         raise UsageError(f"--stack {stack}: expected 1 or more")
-    plain = [(grey(array, name) if channels == stack else array, name) for array, name in found]
-    return [(stack_frames(frames, stack, name), name) for frames, name in plain]
-
-
-def _one_array(files: Sequence[Path], where: str, folder: Path | None) -> Streamed:
-    return join_frames([open_observations(file, folder) for file in files], where)
+    single = expected.depth == stack
+    plain = [(grey(array, name) if single else array, name) for array, name in found]
+    return [(stack_frames(frames, stack, name), name) for frames, name in plain], notes
 
 
 def _divisor(
@@ -272,7 +301,7 @@ def _divisor(
                 f"--scale {scale}: expected a number above 0, such as 255, or none or imagenet"
             )
         return divisor
-    if kind != np.uint8:
+    if kind.kind not in "ui" or (kind != np.uint8 and expected.divisor is None):
         return 1.0
     if expected.divisor is None:
         raise ObservationError(
@@ -280,20 +309,3 @@ def _divisor(
             "divided by, --scale 255, or --scale none if the network does it"
         )
     return expected.divisor
-
-
-def _check_range(least: float, most: float, expected: Expected) -> None:
-    if expected.range is None:
-        return
-    low, high = expected.range
-    if least < low or most > high:
-        hint = (
-            "--scale 255 if they are pixels of 0..255" if high == 1 else "--scale none to keep them"
-        )
-    elif high == 255 and 0 < most <= 1:
-        hint = "--scale 0.00392156862745098 (1/255) if they are pixels divided by 255"
-    else:
-        return
-    raise ObservationError(
-        f"observations lie in {least:g}..{most:g}, the network takes {low:g}..{high:g}; {hint}"
-    )

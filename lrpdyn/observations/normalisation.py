@@ -99,11 +99,12 @@ def imagenet(channels: int | None) -> Statistics:
     return Statistics(mean=mean, deviation=std)
 
 
-def from_file(path: Path, *, trust: bool) -> Statistics:
+def from_file(path: Path, *, trust: bool, name: str | None = None) -> Statistics | None:
     """Return the running statistics in a sample-factory checkpoint or in ``vecnormalize.pkl``.
 
     The latter is a pickle of a whole object. It is followed and not run; it needs `trust` all the
-    same, since nothing else confirms its numbers.
+    same, since nothing else confirms its numbers. `name` is the input's, of several; None is
+    returned where that one was not normalised.
 
     Raises
     ------
@@ -115,7 +116,7 @@ def from_file(path: Path, *, trust: bool) -> Statistics:
 
     reader = find_reader(path)
     if reader is arrays.READER:
-        return _vec_normalize(path, trust=trust)
+        return _vec_normalize(path, trust=trust, name=name)
     if reader is None:
         raise ObservationError(
             f"{path}: expected a sample-factory checkpoint or Stable-Baselines3's vecnormalize.pkl"
@@ -140,7 +141,7 @@ def from_file(path: Path, *, trust: bool) -> Statistics:
     return Statistics(mean=mean, deviation=deviation, clip=_SAMPLE_FACTORY_CLIP)
 
 
-def _vec_normalize(path: Path, *, trust: bool) -> Statistics:
+def _vec_normalize(path: Path, *, trust: bool, name: str | None) -> Statistics | None:
     from lrpdyn.checkpoints.formats.arrays import read_pickle
 
     if not trust:
@@ -149,16 +150,27 @@ def _vec_normalize(path: Path, *, trust: bool) -> Statistics:
         )
     state = _state(read_pickle(path, trust=True))
     running = state.get("obs_rms")
-    if isinstance(running, Mapping) and len(running) == 1:
+    if isinstance(running, Mapping) and name is not None and state.get("norm_obs") is not False:
+        if name not in running:
+            return None
+        running = running[name]
+    elif isinstance(running, Mapping) and len(running) == 1:
         running = next(iter(running.values()))
     found = _state(running)
     mean, variance = (getattr(found.get(name), "values", None) for name in ("mean", "var"))
+    if state.get("norm_obs") is False:
+        raise ObservationError(
+            f"{path}: did not normalise observations (norm_obs=False); give --statistics none"
+        )
+    if isinstance(running, Mapping):
+        raise ObservationError(
+            f"{path}: normalises several observations, {', '.join(map(str, running))}; give them by "
+            "name, in one .npz"
+        )
     if mean is None or variance is None:
         raise ObservationError(
             f"{path}: holds no running mean and variance of one observation, as VecNormalize saves them"
         )
-    if state.get("norm_obs") is False:
-        raise ObservationError(f"{path}: did not normalise observations (norm_obs=False)")
     epsilon, clip = state.get("epsilon"), state.get("clip_obs")
     if not isinstance(epsilon, float | int) or not isinstance(clip, float | int):
         raise ObservationError(f"{path}: does not say its epsilon and clip_obs")

@@ -22,8 +22,6 @@ ARRAYS = (".npy", ".npz")
 #: The array that is read of a recording (`lrpdyn.observations.recording`), and two that make it one.
 OBSERVATIONS = "observations"
 _RECORDED = {OBSERVATIONS, "outputs", "about"}
-#: Modes of pictures that are taken as they are; others are converted to the last.
-_MODES = ("L", "RGBA", "RGB")
 
 
 def files_inside(folder: Path) -> list[Path]:
@@ -138,9 +136,9 @@ def _picture(path: Path) -> Streamed:
 
     def decoded(start: int, stop: int) -> NDArray[Any]:
         with naming(path):
-            return read_picture(path, *_MODES)[start:stop]
+            return read_picture(path)[start:stop]
 
-    return Streamed(picture_shape(path, *_MODES), np.uint8, decoded)
+    return Streamed(picture_shape(path), np.uint8, decoded)
 
 
 def _array(path: Path) -> Streamed:

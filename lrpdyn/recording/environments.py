@@ -111,7 +111,8 @@ def _wrapper(name: str, *, trust: bool) -> Any:
 def _shape_of(statistics: Path, trust: bool) -> tuple[int, ...] | None:
     """Return the shape of one observation that the statistics are of, where they are read as such."""
     with suppress(LrpdynError):
-        return from_file(statistics, trust=True).mean.shape
+        read = from_file(statistics, trust=True)
+        return None if read is None else read.mean.shape
     return None
 
 
@@ -125,6 +126,8 @@ def _normalised(venv: Any, statistics: Path, *, trust: bool) -> Any:
         return found
     # The pickle is followed and not run: the user named it, or it lies by the checkpoint.
     read = from_file(statistics, trust=True)
+    if read is None:
+        return venv  # they say that observations were not normalised
     if read.mean.shape != venv.observation_space.shape:
         raise RecordingError(
             f"{statistics}: is of observations of shape {read.mean.shape}, and the environment's have "

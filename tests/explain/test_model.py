@@ -29,5 +29,5 @@ def test_observations_outside_of_the_bounds_of_a_rule_are_refused() -> None:
 
 
 def test_what_the_first_layer_takes() -> None:
-    assert expected_observations(model_of(TwoHeads, X), None).channels == 2
-    assert expected_observations(model_of(Small, np.zeros((1, 4), "f4")), None).features == 4
+    assert expected_observations(model_of(TwoHeads, X)).channels == 2
+    assert expected_observations(model_of(Small, np.zeros((1, 4), "f4"))).features == 4

@@ -15,6 +15,13 @@ from numpy.typing import NDArray
 import lrpdyn
 from lrpdyn.errors import ObservationError
 from lrpdyn.observations.fixed_inputs import split_inputs
+from tests.observations.policies import (
+    assert_as_the_framework,
+    compare,
+    explained,
+    save,
+    scores,
+)
 
 SPACE = {
     "image": gymnasium.spaces.Box(0, 255, (3, 40, 40), np.uint8),
@@ -105,3 +112,115 @@ class TwoInputs:
 def test_wrong_values_are_refused(change: dict[str, NDArray[Any]], says: str) -> None:
     with pytest.raises(ObservationError, match=says):
         split_inputs([{**observations(), **change}], TwoInputs())  # type: ignore[arg-type]
+
+
+DICT = gymnasium.spaces.Dict(
+    {
+        "speed": gymnasium.spaces.Box(-1, 1, (2, 2), np.float32),
+        "goal": gymnasium.spaces.Discrete(4),
+        "arms": gymnasium.spaces.MultiDiscrete([2, 3]),
+        "bytes": gymnasium.spaces.Box(0, 255, (3,), np.uint8),
+        "locks": gymnasium.spaces.MultiBinary(3),
+    }
+)
+
+
+def named(samples: int = 4) -> dict[str, NDArray[Any]]:
+    generator = np.random.default_rng(1)
+    return {
+        "speed": generator.uniform(-1, 1, (samples, 2, 2)).astype(np.float32),
+        "goal": generator.integers(0, 4, samples),
+        "locks": generator.integers(0, 2, (samples, 3)),
+        "arms": generator.integers(0, 2, (samples, 2)),
+        "bytes": generator.integers(0, 256, (samples, 3), dtype=np.uint8),
+    }
+
+
+@pytest.mark.parametrize("algorithm", ["PPO", "DQN"])
+def test_inputs_without_an_image_are_joined_as_the_framework_does(
+    tmp_path: Path, algorithm: str
+) -> None:
+    models = save(tmp_path, DICT, "MultiInputPolicy", algorithm)
+    raw = named()
+    np.savez(tmp_path / "obs.npz", **raw, reward=np.zeros(4))
+    for given in (
+        tmp_path / "obs.npz",
+        raw,
+        [{k: v[:1] for k, v in raw.items()}, tmp_path / "obs.npz"],
+    ):
+        seen = (
+            {k: np.concatenate([v[:1], v]) for k, v in raw.items()}
+            if isinstance(given, list)
+            else raw
+        )
+        job = assert_as_the_framework(tmp_path, models, seen, given)
+    parts = job.observations.preparation["inputs"]
+    assert parts == [
+        ["arms", 0, 5],
+        ["bytes", 5, 3],
+        ["goal", 8, 4],
+        ["locks", 12, 3],
+        ["speed", 15, 4],
+    ]
+    first = {name: values[0] for name, values in raw.items()}
+    assert_as_the_framework(tmp_path, models, first, first)
+
+    joined = job.observations.values[1:]
+    job = assert_as_the_framework(tmp_path, models, raw, joined)
+    assert "arms (5), bytes (3), goal (4), locks (3), speed (4)" in job.observations.notes[-1]
+
+
+def test_a_run_on_several_inputs(tmp_path: Path) -> None:
+    models = save(tmp_path, DICT, "MultiInputPolicy")
+    np.savez(tmp_path / "obs.npz", **named())
+    run = lrpdyn.compute(
+        tmp_path, tmp_path / "obs.npz", out=tmp_path / "run", target=0, quiet=True, baseline="none"
+    )
+    compare(scores(run), models, named())
+    kept = run.manifest["observations"]
+    assert kept["files"] == [str(tmp_path / "obs.npz")]
+    assert kept["inputs"][0] == ["arms", 0, 5]
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (
+            {"goal": np.array([0, 1, 2, 4])},
+            r"input 'goal': .*not in the observation space Discrete\(4\)",
+        ),
+        ({"speed": np.zeros((4, 3))}, r"input 'speed': expected shape \('N', 2, 2\) of Box"),
+        ({"speed": np.full((4, 2, 2), 7.0)}, r"lie in 7\.\.7, .*input 'speed'.*--scale none"),
+        ({"speed": np.full((4, 2, 2), np.nan)}, "NaN"),
+        ({"goal": np.array([0, 1, 2])}, "different numbers of samples"),
+        ({"goal": None}, "an array for each input of the observation space, arms, bytes, goal"),
+    ],
+)
+def test_inputs_that_are_not_of_the_space_are_refused(
+    tmp_path: Path, change: dict[str, Any], says: str
+) -> None:
+    save(tmp_path, DICT, "MultiInputPolicy")
+    given = {name: value for name, value in {**named(), **change}.items() if value is not None}
+    with pytest.raises(ObservationError, match=says):
+        explained(tmp_path, given)
+
+
+@pytest.mark.parametrize("scale", [1.0, 255.0])
+def test_images_next_to_other_inputs_are_scaled_by_their_space(
+    tmp_path: Path, scale: float
+) -> None:
+    kind = np.uint8 if scale == 255 else np.float32
+    space = gymnasium.spaces.Dict(
+        {
+            "image": gymnasium.spaces.Box(0, scale, (3, 36, 36), kind),
+            "second": gymnasium.spaces.Box(0, 255, (1, 36, 36), np.uint8),
+            "hand": gymnasium.spaces.Discrete(3),
+            "level": gymnasium.spaces.Box(0, 255, (2,), np.uint8),
+        }
+    )
+    options: dict[str, Any] = {} if scale == 255 else {"normalize_images": False}
+    models = save(tmp_path, space, "MultiInputPolicy", **options)
+    raw = {name: np.stack([s.sample() for _ in range(2)]) for name, s in space.spaces.items()}
+    assert_as_the_framework(tmp_path, models, raw, raw)
+    one = {name: values[0] for name, values in raw.items()}
+    assert_as_the_framework(tmp_path, models, one, one)

@@ -61,6 +61,7 @@ def make_manifest(job: Job, checks: Mapping[str, Any]) -> dict[str, Any]:
             "layout": job.observations.layout,
             "scale": job.observations.scale,
             **job.observations.preparation,
+            "notes": list(job.observations.notes),
         },
         "selection": job.options.part("selection"),
         "weights": {

@@ -34,11 +34,12 @@ from lrpdyn.files.text import printable
 from lrpdyn.lrp.composites import parse_composite
 from lrpdyn.lrp.plan import Bounds
 from lrpdyn.observations.background import modal_pixel, modal_value
-from lrpdyn.observations.fixed_inputs import split_inputs
-from lrpdyn.observations.loading import Observations, load_observations
+from lrpdyn.observations.layout import Expected
+from lrpdyn.observations.loading import Observations
+from lrpdyn.observations.training_statistics import check_normalisation
 from lrpdyn.pipeline.setup.job import Job, make_job, progress_bar
+from lrpdyn.pipeline.setup.network_input import network_input
 from lrpdyn.pipeline.setup.options import Options
-from lrpdyn.run.layout import nearest_folder
 from lrpdyn.run.tables import check_tables
 
 #: So many bad checkpoints are reported with their reasons.
@@ -121,22 +122,21 @@ def prepare(options: Options, listing: Listing, observations: Any) -> tuple[Job,
         resolved, options.head, _device(options.device), options.batch_size,
         parse_composite(options.rule),
     )  # fmt: skip
-    given, fixed = split_inputs(_as_list(observations), model.path)
-    shape = first.header.hints.get("observation_shape")
-    loaded = load_observations(
-        given, expected_observations(model, shape), **options.part("arrangement"),
-        trust=options.trust, folder=nearest_folder(options.folder),
-    )  # fmt: skip
+    sources = _as_list(observations)
+    said = check_normalisation(options.statistics, first.path, first.format, sources)
+    expected = expected_observations(model)
+    loaded, fixed = network_input(sources, expected, model, options)
+    _say([*said, *loaded.notes], options.quiet)
     model = with_fixed_inputs(model, fixed, loaded.chosen)
-    expected = check_recorded(
+    recorded = check_recorded(
         model, listing, loaded, options.expect, options.expect_step, trust=options.trust
     )
     network = _load_first(model, listing, options)
     checks: dict[str, Any] = {
         "outputs": same_outputs.compare_outputs(network, loaded.values),
-        "expected": expected,
+        "expected": recorded,
     }
-    bounds = _bounds(resolved, loaded)
+    bounds = _bounds(expected, loaded)
     units = outputs_of(network, loaded.values[:1]).shape[1]
     model = with_plan(model, loaded.values, bounds)
     target = parse_target(str(options.target), len(loaded.values), units)
@@ -185,7 +185,7 @@ def _load_first(model: Model, listing: Listing, options: Options) -> LoadedNetwo
     raise CheckpointError("no checkpoint can be loaded; lrpdyn inspect says why")
 
 
-def _bounds(resolved: Resolved, loaded: Observations) -> Bounds | None:
+def _bounds(expected: Expected, loaded: Observations) -> Bounds | None:
     """Return the least and the largest value that observations can have, where it is known."""
     pixels = (0.0, 255.0 / loaded.scale) if loaded.pixels else None
     if loaded.normalisation is not None:
@@ -193,7 +193,9 @@ def _bounds(resolved: Resolved, loaded: Observations) -> Bounds | None:
         if ends is None or len(ends[0]) > 1:
             return ends
         return ends[0][0], ends[1][0]
-    return resolved.architecture.preprocessing.expected or pixels
+    if loaded.preparation["statistics"] is not None:  # the space may be of the raw observations
+        return pixels
+    return expected.range or pixels
 
 
 def _modal(loaded: Observations) -> float:
