@@ -106,7 +106,8 @@ def dependence(
     dict
         ``random`` and ``random_to_random``: absolute cosines to the maps of freshly initialised
         networks, and of these to each other; ``best_to_worst``: cosines of R / score of the best
-        and the worst unit; ``upper_layers``: absolute cosines to the map with these re-initialised.
+        and the worst unit of an action (of most and of least size, where units do not compete);
+        ``upper_layers``: absolute cosines to the map with these re-initialised.
         Each has its median and the values that 5 and 95 % lie below, over samples and networks;
         null where there is nothing to compare.
     """
@@ -137,7 +138,7 @@ def _best_to_worst(
 ) -> dict[str, float | None]:
     if own.outputs.shape[1] < 2:
         return _spread([])
-    units = own.outputs.argmax(axis=1), own.outputs.argmin(axis=1)
+    units = loaded.model.units.best_and_worst(own.outputs, question.group)
     best, worst = (
         explain(loaded, shown, Question(contrast=question.contrast, targets=u)) for u in units
     )

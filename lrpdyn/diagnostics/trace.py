@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lrpdyn.diagnostics.at_each_step import layer_names
-from lrpdyn.explain.explanation import Question
+from lrpdyn.explain.explanation import Question, rows_of
 from lrpdyn.explain.loaded import LoadedNetwork
 from lrpdyn.explain.model import batches
 from lrpdyn.lrp.attribution import Propagated, explain
@@ -81,7 +82,7 @@ def trace(loaded: LoadedNetwork, observations: NDArray[np.float32], question: Qu
     rules: list[str] = []
     parts: list[list[Tensor]] = []
     for chosen, x in batches(model, observations):
-        rows = question.part(chosen).rows
+        rows = partial(rows_of, loaded, x, question.part(chosen))
         done = explain(loaded.explained, model.plan, x, rows, keep=True).layers
         layers = list(done)[::-1]
         rules = [done[layer].rule.text for layer in layers]

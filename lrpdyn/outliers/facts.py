@@ -35,7 +35,7 @@ class Question:
     @property
     def follows_preference(self) -> bool:
         """Tell whether the explained unit changes with the preferred one."""
-        return self.target == "argmax"
+        return self.target.rpartition(":")[2] in ("argmax", "largest")
 
 
 @dataclass(frozen=True)

@@ -71,9 +71,9 @@ def follow(options: Options, checkpoints: str | Path, observations: Any, hands: 
     previous = previous_manifest(job, manifest)
     check_requirements(job)
     question, manifest = settle(job, manifest, targets_of_newest(job, previous))
-    if question.targets is not None and job.target.needs_outputs(job.options.contrast):
+    if question.targets is not None and job.target.needs_outputs(job.contrast):
         by = f"step {job.listing.checkpoints[-1].step:,} has it" if previous is None else "it began"
-        _say(f"target {job.target.policy}: held as {by}", job.options.quiet)
+        _say(f"target {job.target.text}: held as {by}", job.options.quiet)
     begin(job, manifest)
     followed = _Followed(job, question, hands, manifest)
     with closing(followed):

@@ -263,4 +263,4 @@ def _question(job: Job, manifest: dict[str, Any]) -> Question:
         None if found is None else np.array(found, dtype=np.int64)
         for found in (target["values"], target.get("runner_up"))
     )
-    return Question(contrast=job.options.contrast, targets=values, runner_up=second)
+    return Question(contrast=job.contrast, targets=values, runner_up=second, group=job.target.group)

@@ -30,6 +30,7 @@ _EXPECTED = {
                     "shows_support_only?": bool},
     "architecture": {"name": str, "arguments": dict},
     "head": str,
+    "units?": {"kind": str, "groups": [int]},
     "contrast": frozenset(CONTRASTS),
     "target": {"policy": str, "values?": (None, [int]), "runner_up?": (None, [int])},
     "normalize": str,

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from lrpdyn.dynamics.accumulate import Dynamics
-from lrpdyn.dynamics.measures import gives_probabilities, pixels, predictions
+from lrpdyn.dynamics.measures import pixels
 from lrpdyn.dynamics.step_table import Records
+from lrpdyn.explain.units import recorded_units
 from lrpdyn.files.streamed import Samples
 from lrpdyn.lrp.registry import shows_support_only
 from lrpdyn.outliers.facts import (
@@ -61,10 +62,7 @@ def _of_sample(dynamics: Dynamics, sample: int) -> PixelsOfSample:
 
 def prediction_changes(records: Records, manifest: Mapping[str, Any], facts: RunFacts) -> Floats:
     """Return sum_k |P_{i+1} - P_i| of each transition and sample, (T, N)."""
-    outputs = records["outputs"]
-    continuous = bool(manifest["architecture"]["arguments"].get("log_std"))
-    kind = gives_probabilities(manifest["head"], outputs.shape[2], continuous=continuous)
-    predicted = predictions(outputs, probabilities=kind)
+    predicted = recorded_units(manifest).predictions(records["outputs"])
     difference = predicted[facts.changes.after] - predicted[facts.changes.before]
     change: Floats = np.abs(difference).sum(axis=2)
     return change

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from lrpdyn.checkpoints.model import Listing
+from lrpdyn.explain.units import unsaid
 from lrpdyn.files.streamed import Samples, pieces
 from lrpdyn.lrp.canonical.layers import Weighted
 from lrpdyn.lrp.plan import layers_of, unused
@@ -45,11 +46,14 @@ def make_manifest(job: Job, checks: Mapping[str, Any]) -> dict[str, Any]:
         "about_rule": job.rule.about(),
         "architecture": {
             "name": resolved.architecture.name, "arguments": resolved.arguments,
-            "assumed": list(resolved.assumed),
+            "assumed": [*resolved.assumed, *unsaid(
+                job.model.network, job.model.head, resolved.hints, job.options.actions
+            )],
         },
         "head": job.model.head,
+        "units": job.model.units.as_dict(),
         "target": {
-            "policy": job.target.policy,
+            "policy": job.target.text,
             "values": None if job.target.values is None else job.target.values.tolist(),
         },
         **job.options.part("question"),
