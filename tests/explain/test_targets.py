@@ -77,13 +77,13 @@ def test_units_with_a_zero_of_their_own() -> None:
     assert parse_target(None, 4, 3, BOX) == Target(policy="largest")
     assert parse_target("1", 4, 3, BOX).values.tolist() == [1] * 4
     with pytest.raises(
-        UsageError, match="argmax: a largest output is no preference .* largest, modal"
+        UsageError, match=r"argmax: a largest output is no preference .* largest, modal"
     ):
         parse_target("argmax", 4, 3, BOX)
     assert [contrast_of(asked, BOX) for asked in (None, "none")] == ["none", "none"]
     assert [contrast_of(asked, LOGITS) for asked in (None, "none")] == ["mean", "none"]
     for kind in ("gaussian", "bernoulli"):
-        with pytest.raises(UsageError, match="--contrast mean: each .* leave --contrast out"):
+        with pytest.raises(UsageError, match=r"--contrast mean: each .* leave --contrast out"):
             contrast_of("mean", Units(kind=kind))
 
 
