@@ -2,65 +2,132 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any, ClassVar
 
+import torch
 from torch import nn
 
 from lrpdyn.architectures.model import Architecture, Arguments
 from lrpdyn.checkpoints.model import Shapes
 from lrpdyn.errors import ArchitectureError
+from lrpdyn.lrp.canonical.operations import ACTIVATION_MODULES
 
+#: Activations of torch.nn by their names in lower case.
 ACTIVATIONS: dict[str, type[nn.Module]] = {
-    kind.__name__.lower(): kind
-    for kind in (nn.ReLU, nn.Tanh, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Sigmoid)
+    kind.__name__.lower(): kind for kind in (*ACTIVATION_MODULES, nn.Identity)
 }
+_LONGEST = 200
 
 
-def activation(name: str) -> nn.Module:
-    """Return the activation module called `name`, in any case.
+def activation(text: Any) -> nn.Module:
+    """Return the activation of torch.nn that `text` names, in any case: ``tanh``, ``LeakyReLU(0.3)``.
 
     Raises
     ------
     ArchitectureError
-        There is no such activation; the message lists them.
+        There is none, or `text` is None: nobody said which it is.
     """
-    kind = ACTIVATIONS.get(name.lower())
-    if kind is None:
+    if text is None:
         raise ArchitectureError(
-            f"no activation is called '{name}'; expected one of {', '.join(ACTIVATIONS)}"
+            "the activation of its hidden layers is neither in its weights nor in its file; say which "
+            "it was trained with, such as --arch-arg activation=tanh or --arch-arg activation=relu"
         )
-    return kind()
+    name, values, options = _call_of(str(text))
+    kind = ACTIVATIONS.get(name.lower())
+    # In place it computes the same.
+    options.pop("inplace", None)
+    try:
+        if kind is None:
+            raise ValueError
+        found = kind(*values, **options)
+        if hasattr(found, "inplace"):
+            setattr(found, "inplace", False)  # noqa: B010, of a class that is not known here
+        found(torch.zeros(1))
+    except (TypeError, ValueError, RuntimeError, AssertionError) as error:
+        raise ArchitectureError(
+            f"activation {str(text)[:_LONGEST]} is none of torch.nn with plain arguments, and what it "
+            "computes is not known; give the network with --arch FILE.py:CALLABLE, or say --arch-arg "
+            f"activation=NAME, where NAME is one of {', '.join(ACTIVATIONS)}, with its arguments if it "
+            "has some, such as LeakyReLU(0.3)"
+        ) from error
+    return found
+
+
+def _call_of(text: str) -> tuple[str, list[Any], dict[str, Any]]:
+    """Return what `text` calls, and the numbers, words and truth values that it is called with.
+
+    >>> _call_of("LeakyReLU(0.3)"), _call_of("GELU(approximate='tanh')"), _call_of("ReLU")
+    (('LeakyReLU', [0.3], {}), ('GELU', [], {'approximate': 'tanh'}), ('ReLU', [], {}))
+    """
+    try:
+        node = ast.parse(text[: _LONGEST + 1], mode="eval").body
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and len(text) <= _LONGEST:
+            values = [_plain(value) for value in node.args]
+            return node.func.id, values, {str(k.arg): _plain(k.value) for k in node.keywords}
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        pass
+    return text, [], {}
+
+
+def _plain(node: ast.expr) -> Any:
+    value = ast.literal_eval(node)
+    if not isinstance(value, int | float | str | bool):
+        raise ValueError("no plain value")
+    return value
 
 
 def activation_of(hints: Mapping[str, Any]) -> Arguments:
-    """Return the argument `activation` where the checkpoint's file says it, else none.
+    """Return the argument `activation` as the checkpoint's file says it.
+
+    There is none where the file has the policy's options and they leave it at its default; it is
+    None where nothing says it.
 
     Examples
     --------
-    >>> activation_of({"activation": "Tanh"}), activation_of({})
-    ({'activation': 'tanh'}, {})
+    >>> activation_of({"activation": "Tanh"}), activation_of({"activation": "ELU(alpha=0.5)"})
+    ({'activation': 'tanh'}, {'activation': 'ELU(alpha=0.5)'})
+    >>> activation_of({"metadata": True}), activation_of({})
+    ({}, {'activation': None})
     """
-    return {"activation": hints["activation"].lower()} if "activation" in hints else {}
+    said = hints.get("activation")
+    if said is None and hints.get("metadata"):
+        return {}
+    if isinstance(said, str) and said.lower() in ACTIVATIONS:
+        said = said.lower()
+    return {"activation": said}
 
 
 def perceptron(
-    sizes: list[int], function: str, *, ends_in_activation: bool = False
+    sizes: list[int], function: str | None, *, ends_in_activation: bool = False
 ) -> nn.Sequential:
-    """Return Linear layers of `sizes` (inputs first) with an activation after each but the last."""
+    """Return Linear layers of `sizes` (inputs first) with an activation after each but the last.
+
+    Raises
+    ------
+    ArchitectureError
+        It has activations, and `function` is None or none that is known.
+    """
     layers: list[nn.Module] = []
-    for inputs, outputs in pairwise(sizes):
-        layers += [nn.Linear(inputs, outputs), activation(function)]
-    return nn.Sequential(*(layers if ends_in_activation else layers[:-1]))
+    for number, (inputs, outputs) in enumerate(pairwise(sizes), start=2):
+        layers.append(nn.Linear(inputs, outputs))
+        if ends_in_activation or number < len(sizes):
+            layers.append(activation(function))
+    return nn.Sequential(*layers)
 
 
 def chain_sizes(shapes: Shapes, prefix: str) -> list[int] | None:
-    """Return the sizes of the Linear layers ``prefix.0``, ``prefix.2``, ..., or None if no chain."""
+    """Return the sizes of the Linear layers ``prefix.0``, ``prefix.2``, ..., or None if no chain.
+
+    The one weight of a PReLU between them is no layer.
+    """
     start = f"{prefix}." if prefix else ""
     pattern = re.compile(re.escape(start) + r"(\d+)\.weight")
-    found = {int(m[1]): shapes[key] for key in shapes if (m := pattern.fullmatch(key))}
+    named = {int(m[1]): shapes[key] for key in shapes if (m := pattern.fullmatch(key))}
+    found = {index: shape for index, shape in named.items() if shape != (1,)}
     if not found or any(len(shape) != 2 for shape in found.values()):
         return None
     weights = [found[index] for index in sorted(found)]
@@ -75,11 +142,6 @@ class MLP(nn.Module):
 
     def __init__(self, layers: dict[str, list[int]], activation: str | None = None) -> None:
         super().__init__()
-        if activation is None:
-            raise ArchitectureError(
-                "a plain MLP's activation is not in its weights; say which it was trained with, "
-                "such as --arch-arg activation=tanh or --arch-arg activation=relu"
-            )
         self._prefixes = {self._HEADS.get(prefix, "logits"): prefix for prefix in layers}
         if len(self._prefixes) < len(layers):
             self._prefixes = {prefix: prefix for prefix in layers}
@@ -104,6 +166,16 @@ def _recognise(shapes: Shapes, hints: Mapping[str, Any]) -> Arguments | None:
     return {"layers": layers, **activation_of(hints)}
 
 
+def _assumes(arguments: Arguments, hints: Mapping[str, Any]) -> tuple[str, ...]:
+    return (
+        "nothing but the activation lies between the linear layers, and nothing follows the last",
+    )
+
+
 ARCHITECTURE = Architecture(
-    name="mlp", factory=MLP, recognise=_recognise, source="a chain of torch.nn.Linear layers"
+    name="mlp",
+    factory=MLP,
+    recognise=_recognise,
+    source="a chain of torch.nn.Linear layers",
+    assumes=_assumes,
 )

@@ -37,6 +37,11 @@ def nothing(arguments: Arguments, hints: Mapping[str, Any]) -> tuple[str, ...]:
     return ()
 
 
+def always(sentence: str) -> Callable[[Arguments, Mapping[str, Any]], tuple[str, ...]]:
+    """Return what says this `sentence`: the weights never tell it, and the file never does."""
+    return lambda arguments, hints: (sentence,)
+
+
 @dataclass(frozen=True)
 class Architecture:
     """A registered architecture.

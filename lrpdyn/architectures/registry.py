@@ -67,6 +67,14 @@ ARCHITECTURES: dict[str, Architecture] = {
 FAMILIES: tuple[Family, ...] = (torchvision_models.FAMILY,)
 
 
+#: Hints that name classes of the user's own.
+_CLASSES = ("policy_class", "features_extractor")
+#: The hint, and what the user may say, on whether images were divided by 255.
+_SCALED = "normalize_images"
+#: Hints of what a network computes, which all checkpoints of a run share.
+_FUNCTION = ("activation", *_CLASSES, "network", _SCALED)
+
+
 @functools.cache
 def _load_entry_points() -> None:
     load_entry_points(_register)
@@ -83,7 +91,8 @@ class Resolved:
     """An architecture with its arguments filled in, and how keys of the weights become its own.
 
     `also` names others whose keys and shapes fit too; `hints` are what the file and the user say of
-    the network besides its weights, `assumed` what nobody says.
+    the network besides its weights, `given` the part of it that the user says, `assumed` what nobody
+    says.
     """
 
     architecture: Architecture
@@ -92,11 +101,28 @@ class Resolved:
     mapping: KeyMapping = IDENTITY
     also: tuple[str, ...] = ()
     hints: Mapping[str, Any] = field(default_factory=dict)
+    given: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """Classes and networks that the file names and that need not compute what this one does."""
+        if self.architecture.recognise is never:
+            return ()
+        classes = [self.hints[name] for name in _CLASSES if name in self.hints]
+        network = self.hints.get("network")
+        if network is not None and torchvision_models.is_another(network, self.architecture.name):
+            classes.append(network)
+        return tuple(classes)
 
     @property
     def assumed(self) -> tuple[str, ...]:
         """What of the network's function is assumed, in sentences."""
-        return self.architecture.assumes(self.arguments, self.hints)
+        name = self.architecture.name
+        word = [f"{' and '.join(self.others)}, which the file names, computes what {name} does"]
+        return (
+            *(word if self.others else []),
+            *self.architecture.assumes(self.arguments, self.hints),
+        )
 
     def build(self) -> nn.Module:
         """Return a new network.
@@ -106,8 +132,11 @@ class Resolved:
         ArchitectureError
             The factory does not take these arguments, or gives no network.
         """
+        arguments = dict(self.arguments)
+        if self.architecture.preprocessing.expected is not None:
+            arguments.pop(_SCALED, None)  # a matter of the pixels, not of the network
         try:
-            network = self.architecture.factory(**self.arguments)
+            network = self.architecture.factory(**arguments)
         except TypeError as error:
             raise ArchitectureError(
                 f"architecture {self.architecture.name} does not take {self.arguments}: {error}; "
@@ -193,9 +222,9 @@ def resolve(
     if name is not None:
         return _resolve_named(named(name), given, header, where, proposed)
     hints = {**header.hints, **given}
-    unbuilt: ArchitectureError | None = None
     nearest: ArchitectureError | None = None
     for mapping in proposed:
+        unbuilt: ArchitectureError | None = None
         fitting: list[Resolved] = []
         shapes = mapping.apply(header.shapes)
         for architecture in architectures().values():
@@ -204,8 +233,8 @@ def resolve(
                 continue
             arguments = {**recognised, **given}
             resolved = Resolved(
-                architecture=_as_hinted(architecture, header), arguments=arguments, mapping=mapping,
-                hints=hints,
+                architecture=_as_hinted(architecture, hints), arguments=arguments, mapping=mapping,
+                hints=hints, given=given,
             )  # fmt: skip
             try:
                 differing = _differing(_shapes_of(resolved), shapes)
@@ -217,10 +246,11 @@ def resolve(
             else:
                 nearest = nearest or _misfit(resolved, differing, where)
         if fitting:
+            _refuse_others(fitting[0], where)
             others = tuple(resolved.architecture.name for resolved in fitting[1:])
             return replace(fitting[0], also=others)
-    if unbuilt is not None:
-        raise unbuilt
+        if unbuilt is not None:  # what takes less of the weights might be built, and be another network
+            raise unbuilt
     if nearest is not None:
         raise nearest
     families = "".join(f", or one of {f.owner} with --arch {f.prefix}NAME" for f in FAMILIES)
@@ -250,10 +280,11 @@ def _resolve_named(
         if read is None and not fixed and not given:
             continue
         resolved = Resolved(
-            architecture=_as_hinted(architecture, header),
+            architecture=_as_hinted(architecture, hints),
             arguments={**(read or {}), **given},
             mapping=mapping,
             hints=hints,
+            given=given,
         )
         differing = _differing(expected if fixed else _shapes_of(resolved), shapes)
         if not differing and (not mapping.prefix or len({m.prefix for m in proposed}) == 1):
@@ -368,11 +399,48 @@ def _seen(shapes: Shapes) -> str:
     return f"{seen} and {len(shapes) - 10} more" if len(shapes) > 10 else seen
 
 
-def _as_hinted(architecture: Architecture, header: Header) -> Architecture:
+def _as_hinted(architecture: Architecture, hints: Mapping[str, Any]) -> Architecture:
     """Respect ``normalize_images=False``: the network then saw pixels of 0..255."""
-    if header.hints.get("normalize_images") is False and architecture.preprocessing.expected:
+    scaled = hints.get(_SCALED, True)
+    if not isinstance(scaled, bool):
+        raise UsageError(f"--arch-arg {_SCALED}={scaled}: expected True or False")
+    if not scaled and architecture.preprocessing.expected:
         return replace(architecture, preprocessing=INSIDE)
     return architecture
+
+
+def _refuse_others(resolved: Resolved, where: str) -> None:
+    """Raise ArchitectureError where the file names what only looks like this architecture."""
+    if resolved.others:
+        raise ArchitectureError(
+            f"{where}: the file names {' and '.join(resolved.others)}, and weights do not tell what "
+            "that computes; give the network with --arch FILE.py:CALLABLE, or if it computes what "
+            f"{resolved.architecture.name} does, say --arch {resolved.architecture.name}"
+        )
+
+
+def check_function(resolved: Resolved, header: Header, where: str) -> None:
+    """Check that a further checkpoint's file says of its network what the first one's does.
+
+    Raises
+    ------
+    ArchitectureError
+        It names another activation, class or network, or images that are scaled otherwise.
+    """
+    if resolved.architecture.recognise is never:
+        return
+    for name in _FUNCTION:
+        told = [name in hints or hints.get("metadata") for hints in (resolved.hints, header.hints)]
+        first, found = (hints.get(name) for hints in (resolved.hints, header.hints))
+        if all(told) and first != found and name not in resolved.given:
+            raise ArchitectureError(
+                f"{where}: its {name} is {_or_default(found)}, that of the first checkpoint is "
+                f"{_or_default(first)}: they are not of one network; choose with --pattern"
+            )
+
+
+def _or_default(said: Any) -> Any:
+    return "the default" if said is None else said
 
 
 def named(name: str) -> Architecture:

@@ -27,7 +27,7 @@ class Header:
     """What is known of a file before its weights are read.
 
     `shapes` has the shape of every weight by its key; `hints` what else is known of the network
-    (``activation``, ``observation_shape``, ``normalize_images``), as plain text and numbers;
+    (``activation``, ``network``, ``observation_shape``, ``normalize_images``), as plain text and numbers;
     `weights` where in the file the weights are (empty: it holds nothing else); `counter` the unit
     of a number in the entry's name; `fingerprint` is equal for equal weights, where the container
     keeps checksums; `executes` names what unpickling the file would call (only with trust).

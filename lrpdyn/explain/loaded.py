@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor, fx, nn
 
-from lrpdyn.architectures.registry import load_weights
+from lrpdyn.architectures.registry import check_function, load_weights
 from lrpdyn.checkpoints.model import Checkpoint
 from lrpdyn.checkpoints.readers import read_weights, read_weights_again
 from lrpdyn.errors import ArchitectureError, CheckpointError
@@ -111,6 +111,7 @@ def load_if_there(model: Model, checkpoint: Checkpoint, *, trust: bool) -> Loade
 
 def _put(model: Model, checkpoint: Checkpoint, weights: Mapping[str, Tensor]) -> LoadedNetwork:
     model.weights.source = None  # until all are in
+    check_function(model.resolved, checkpoint.header, str(checkpoint.path))
     load_weights(model.network, weights, model.resolved, str(checkpoint.path), model.path)
     model.weights.source = checkpoint
     return LoadedNetwork(model=model, source=checkpoint)

@@ -8,7 +8,7 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lrpdyn.architectures.model import Architecture, Arguments
+from lrpdyn.architectures.model import Architecture, Arguments, always
 from lrpdyn.architectures.places import place
 from lrpdyn.checkpoints.model import Shapes
 
@@ -60,4 +60,8 @@ ARCHITECTURE = Architecture(
     factory=CifarCNN,
     recognise=_recognise,
     source="two convolutions, two linear layers",
+    assumes=always(
+        "ReLU after each layer but the last, stride 2 in the second convolution, then max-pooling by 2 "
+        "(weights do not tell)"
+    ),
 )

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
 
-from lrpdyn.architectures.model import INSIDE, Architecture, Arguments
+from lrpdyn.architectures.model import INSIDE, Architecture, Arguments, always
 from lrpdyn.architectures.nature_cnn import convolutions, q_arguments
 from lrpdyn.architectures.orthogonal import orthogonal
 from lrpdyn.checkpoints.model import Shapes
@@ -63,6 +63,13 @@ def _recognise(shapes: Shapes, hints: Mapping[str, Any], *, last: str) -> Argume
     return None if "atoms" in shapes else q_arguments(shapes, "network.0", "network.7", last)
 
 
+def as_in(script: str) -> Callable[[Arguments, Mapping[str, Any]], tuple[str, ...]]:
+    """Return what says that the network is that of a `script` of CleanRL, of which one saves weights."""
+    return always(
+        f"the network of CleanRL's {script}: ReLU, pixels divided by 255 inside (weights do not tell)"
+    )
+
+
 ARCHITECTURES = (
     Architecture(
         name="cleanrl-ppo-atari",
@@ -70,6 +77,7 @@ ARCHITECTURES = (
         recognise=partial(_recognise, last="actor"),
         preprocessing=INSIDE,
         source="cleanrl/ppo_atari.py",
+        assumes=as_in("ppo_atari.py"),
     ),
     Architecture(
         name="cleanrl-dqn-atari",
@@ -77,5 +85,6 @@ ARCHITECTURES = (
         recognise=partial(_recognise, last="network.9"),
         preprocessing=INSIDE,
         source="cleanrl/dqn_atari.py",
+        assumes=as_in("dqn_atari.py"),
     ),
 )

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lrpdyn.architectures.frameworks.cleanrl import DivideBy255
+from lrpdyn.architectures.frameworks.cleanrl import DivideBy255, as_in
 from lrpdyn.architectures.model import INSIDE, Architecture, Arguments
 from lrpdyn.architectures.nature_cnn import convolutions, q_arguments
 from lrpdyn.architectures.noisy import NoisyLinear
@@ -89,6 +89,7 @@ ARCHITECTURES = (
         recognise=_recognise_c51,
         preprocessing=INSIDE,
         source="cleanrl/c51_atari.py",
+        assumes=as_in("c51_atari.py"),
     ),
     Architecture(
         name="cleanrl-rainbow-atari",
@@ -96,5 +97,6 @@ ARCHITECTURES = (
         recognise=_recognise_rainbow,
         preprocessing=INSIDE,
         source="cleanrl/rainbow_atari.py",
+        assumes=as_in("rainbow_atari.py"),
     ),
 )

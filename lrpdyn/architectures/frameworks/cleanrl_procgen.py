@@ -10,7 +10,7 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lrpdyn.architectures.frameworks.cleanrl import DivideBy255
+from lrpdyn.architectures.frameworks.cleanrl import DivideBy255, as_in
 from lrpdyn.architectures.model import INSIDE, Architecture, Arguments
 from lrpdyn.checkpoints.model import Shapes
 
@@ -101,6 +101,7 @@ ARCHITECTURES = (
         recognise=partial(_recognise, auxiliary=False),
         preprocessing=INSIDE,
         source="cleanrl/ppo_procgen.py",
+        assumes=as_in("ppo_procgen.py"),
     ),
     Architecture(
         name="cleanrl-ppg-procgen",
@@ -108,5 +109,6 @@ ARCHITECTURES = (
         recognise=partial(_recognise, auxiliary=True),
         preprocessing=INSIDE,
         source="cleanrl/ppg_procgen.py",
+        assumes=as_in("ppg_procgen.py"),
     ),
 )

@@ -8,6 +8,7 @@ Others stretch and shift all Q values alike, and with them the maps' scale.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -208,6 +209,13 @@ def _recognise_actor_critic(shapes: Shapes, hints: Mapping[str, Any]) -> Argumen
     return _arguments(shapes, "0", "7", "9.child_modules.0.0")
 
 
+def _assumes(arguments: Arguments, hints: Mapping[str, Any], *, source: str) -> tuple[str, ...]:
+    scaled = "" if "normalize_images" in hints else ", images divided by 255"
+    ends = [arguments[end] for end in ("v_min", "v_max") if end in arguments]
+    atoms = f", atoms from {ends[0]:g} to {ends[1]:g}" if ends else ""
+    return (f"{source} of PFRL: ReLU{scaled}{atoms} (weights do not tell)",)
+
+
 ARCHITECTURES = tuple(
     Architecture(
         name=f"pfrl-{name}-atari",
@@ -215,6 +223,7 @@ ARCHITECTURES = tuple(
         recognise=recognise,
         preprocessing=OUTSIDE,
         source=source,
+        assumes=partial(_assumes, source=source.rpartition("/")[2]),
     )
     for name, factory, recognise, source in (
         ("dqn", DQN, _recognise_dqn, f"{_EXAMPLES}/train_dqn_ale.py"),

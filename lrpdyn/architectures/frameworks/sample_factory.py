@@ -250,10 +250,17 @@ def _channels(shapes: Shapes, head: str, residual: bool) -> list[int] | None:
     return [weights[0][1], *outputs] if known else None
 
 
+def _assumes(arguments: Arguments, hints: Mapping[str, Any]) -> tuple[str, ...]:
+    said = {"obs_subtract_mean": "subtracted", "obs_scale": "divided by"}
+    assumed = [f"{arguments[k]:g} {how}" for k, how in said.items() if k not in hints]
+    return (f"pixels with {' and '.join(assumed)} (config.json says)",) if assumed else ()
+
+
 ARCHITECTURE = Architecture(
     name="sample-factory",
     factory=ActorCritic,
     recognise=_recognise,
     preprocessing=INSIDE,
     source="sample_factory.model.actor_critic",
+    assumes=_assumes,
 )

@@ -45,6 +45,8 @@ class ActorCritic(nn.Module):
         Input channels, and the number of entries after the convolutions, of a NatureCNN.
     features
         The number of features that the extractor gives.
+    activation
+        Of ``mlp_extractor``; None where it is not known and has to be said.
     shared, policy, value
         Sizes of the layers of ``mlp_extractor``, inputs first; empty where there are none.
     """
@@ -55,7 +57,7 @@ class ActorCritic(nn.Module):
         self,
         actions: int,
         features: int,
-        activation: str = "tanh",
+        activation: str | None = "tanh",
         extractors: tuple[str, ...] = (),
         channels: int = 0,
         convolved: int = 0,
@@ -111,7 +113,7 @@ class ValueNetwork(nn.Module):
     """``features_extractor``, for images, and a perceptron called `name` as the network itself."""
 
     def __init__(
-        self, name: str, layers: list[int], activation: str, channels: int, convolved: int
+        self, name: str, layers: list[int], activation: str | None, channels: int, convolved: int
     ) -> None:
         super().__init__()
         if channels:
@@ -131,7 +133,11 @@ class DQN(nn.Module):
     heads = ("q",)
 
     def __init__(
-        self, layers: list[int], activation: str = "relu", channels: int = 0, convolved: int = 0
+        self,
+        layers: list[int],
+        activation: str | None = "relu",
+        channels: int = 0,
+        convolved: int = 0,
     ) -> None:
         super().__init__()
         self.q_net = ValueNetwork("q_net", layers, activation, channels, convolved)
@@ -199,6 +205,22 @@ def recognise_value_network(
     return {"layers": layers, **activation_of(hints), **convolved}
 
 
+def assumed(
+    arguments: Arguments, hints: Mapping[str, Any], *, images: bool = True
+) -> tuple[str, ...]:
+    """Say what is assumed of a policy whose class and options are not in its file."""
+    if hints.get("metadata"):
+        return ()
+    if not images:
+        return (
+            "a policy class and a features extractor of Stable-Baselines3's own (the file does not say)",
+        )
+    scaled = "" if "normalize_images" in hints else ", images divided by 255"
+    return (
+        f"policy and NatureCNN as Stable-Baselines3 builds them: ReLU{scaled} (the file does not say)",
+    )
+
+
 def images_and_flat(
     name: str,
     factory: Callable[..., nn.Module],
@@ -213,6 +235,7 @@ def images_and_flat(
             recognise=partial(recognise, images=kind == "cnn"),
             preprocessing=preprocessing,
             source=source,
+            assumes=partial(assumed, images=kind == "cnn"),
         )
         for kind, preprocessing in (("cnn", OUTSIDE), ("mlp", FLAT))
     )

@@ -46,7 +46,7 @@ class QRDQN(nn.Module):
     def __init__(
         self,
         layers: list[int],
-        activation: str = "relu",
+        activation: str | None = "relu",
         channels: int = 0,
         convolved: int = 0,
         n_quantiles: int | None = None,

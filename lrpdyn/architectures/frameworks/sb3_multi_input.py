@@ -14,6 +14,7 @@ from lrpdyn.architectures.frameworks.sb3 import (
     EXTRACTORS,
     ActorCritic,
     Extractor,
+    assumed,
     extractor_of,
     layer_arguments,
 )
@@ -141,7 +142,7 @@ class MultiInputDQN(Inputs):
         self,
         images: dict[str, Arguments],
         layers: list[int],
-        activation: str = "relu",
+        activation: str | None = "relu",
         inputs: dict[str, Size] | None = None,
     ) -> None:
         super().__init__()
@@ -252,6 +253,7 @@ ARCHITECTURES = tuple(
         recognise=recognise,
         preprocessing=OUTSIDE,
         source="stable_baselines3.common.torch_layers.CombinedExtractor",
+        assumes=assumed,
     )
     for name, factory, recognise in (
         ("sb3-multi-input", MultiInputActorCritic, _recognise_actor_critic),

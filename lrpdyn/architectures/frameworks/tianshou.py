@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -254,12 +255,20 @@ def _recognise_rainbow(shapes: Shapes, hints: Mapping[str, Any]) -> Arguments | 
     }
 
 
+def as_built(arguments: Arguments, hints: Mapping[str, Any], *, network: str) -> tuple[str, ...]:
+    """Say what is assumed of a `network` of Tianshou: its ReLU, and atoms that were not saved."""
+    ends = [arguments[end] for end in ("v_min", "v_max") if end in arguments]
+    atoms = f", atoms from {ends[0]:g} to {ends[1]:g}" if ends else ""
+    return (f"{network} as Tianshou builds it: ReLU{atoms} (weights do not tell)",)
+
+
 ARCHITECTURES = tuple(
     Architecture(
         name=f"tianshou-{name}",
         factory=factory,
         recognise=recognise,
         source=f"tianshou.env.atari.atari_network.{theirs}",
+        assumes=partial(as_built, network=theirs),
     )
     for name, factory, recognise, theirs in (
         ("dqn", DQN, _recognise_dqn, "DQNet"),

@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 
 from lrpdyn.architectures.frameworks.cleanrl import DivideBy255
-from lrpdyn.architectures.frameworks.tianshou import dqn_net, places_of
+from lrpdyn.architectures.frameworks.tianshou import as_built, dqn_net, places_of
 from lrpdyn.architectures.mlp import chain_sizes, perceptron
 from lrpdyn.architectures.model import INSIDE, Architecture, Arguments
 from lrpdyn.architectures.nature_cnn import features_of
@@ -101,11 +101,13 @@ ARCHITECTURES = (
         recognise=partial(_recognise_actor_critic, scaled=True),
         preprocessing=INSIDE,
         source=f"{_SOURCE} on scaled observations",
+        assumes=partial(as_built, network="DiscreteActor on DQNet, pixels divided by 255 inside,"),
     ),
     Architecture(
         name="tianshou-ppo-unscaled",
         factory=ActorCritic,
         recognise=partial(_recognise_actor_critic, scaled=False),
         source=_SOURCE,
+        assumes=partial(as_built, network="DiscreteActor on DQNet"),
     ),
 )

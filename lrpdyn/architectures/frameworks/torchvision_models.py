@@ -56,6 +56,32 @@ def named(name: str) -> Architecture:
     return _architecture(model, lambda shapes, hints: _read_arguments(model, shapes))
 
 
+def is_another(network: str, name: str) -> bool:
+    """Tell whether a training script's word for its network is another one than the architecture `name`.
+
+    A word that is no ResNet's or VGG's, or the bare family's, tells nothing.
+
+    >>> is_another("resnetaa50", "torchvision:resnet50"), is_another("resnet50", "torchvision:resnet50")
+    (True, False)
+    """
+    if not name.startswith(PREFIX):
+        return False
+    # Tags of weights, as in timm/resnet50.a1_in1k, and where they were trained: tv_resnet50.
+    word = re.sub(r"^(tv|ssl|swsl)_", "", network.lower().rpartition("/")[2].partition(".")[0])
+    said, model = (re.sub(r"[-_]", "", text) for text in (word, name.removeprefix(PREFIX)))
+    families = [family for family in ("resnet", "resnext", "vgg") if family in said]
+    return bool(families) and said not in (model, *families)
+
+
+def _assumes(arguments: Arguments, hints: Mapping[str, Any], *, model: str) -> tuple[str, ...]:
+    stem = ", a 3x3 max-pooling of stride 2 after the first" if model in _RESNETS else ""
+    return (
+        f"torchvision's own {model}: its ReLU, pooling and strides{stem} (weights do not tell them)"
+        if model in _RESNETS or model in _VGGS
+        else f"torchvision's own {model}: its activations, pooling and strides (weights do not tell them)",
+    )
+
+
 def _architecture(
     model: str, recognise: Callable[[Shapes, Mapping[str, Any]], Arguments | None]
 ) -> Architecture:
@@ -64,6 +90,7 @@ def _architecture(
         factory=functools.partial(_build, model),
         recognise=recognise,
         source=f"torchvision.models.{model}",
+        assumes=functools.partial(_assumes, model=model),
     )
 
 

@@ -9,10 +9,13 @@ from itertools import zip_longest
 from typing import Any
 
 from lrpdyn.checkpoints.payload import is_count
+from lrpdyn.checkpoints.pickles.pickled import Opaque
 
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*(?:e[-+]?\d+)?|\.\d+|inf)", re.I)
 _SPACE = re.compile(r"'([^']+)'(?:: |, )(Box|Discrete|MultiDiscrete|MultiBinary)\(")
 _DTYPE = re.compile(r"(?:u?int|float|bool)\d*")
+#: Where torch has its activations, and Identity.
+_MODULE = r"torch\.nn\.modules\.(?:activation|linear)"
 #: Packages whose classes are known.
 _STOCK = ("stable_baselines3.", "sb3_contrib.", "torch.")
 
@@ -26,16 +29,18 @@ def hints_of(data: Mapping[str, Any]) -> dict[str, Any]:
         ``activation``: the name of a class of ``torch.nn``, with arguments where it has some
         (``LeakyReLU(0.3)``), or the text of what is none (``<lambda>``); ``policy_class`` and
         ``features_extractor``: the names of classes that are not of Stable-Baselines3;
-        ``normalize_images`` where it is False; ``metadata``: True where the policy's options are in
-        the file, so that what they do not name has its default; ``action_space`` and
+        ``normalize_images`` where it is False; ``metadata``: True where the policy's class and its
+        options are in the file, so that what they do not name has its default; ``action_space`` and
         ``observation_space`` as of `space_of`, with ``observation_shape``; ``n_quantiles``,
         ``n_actions``, ``use_sde``.
     """
     hints: dict[str, Any] = {}
-    options = data.get("policy_kwargs")
+    options, described = data.get("policy_kwargs"), data.get("policy_class")
     if isinstance(options, dict):
         hints |= _of_options(options)
-    policy = _class_of_methods(data.get("policy_class"))
+        if isinstance(described, Mapping) and "__module__" in described:
+            hints["metadata"] = True
+    policy = _class_of_methods(described)
     if policy is not None:
         hints["policy_class"] = policy
     for name in ("action_space", "observation_space"):
@@ -56,7 +61,7 @@ def hints_of(data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _of_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    hints: dict[str, Any] = {"metadata": True}
+    hints: dict[str, Any] = {}
     if "activation_fn" in options:
         hints["activation"] = _activation(str(options["activation_fn"]))
     if options.get("normalize_images") is False:
@@ -68,6 +73,42 @@ def _of_options(options: Mapping[str, Any]) -> dict[str, Any]:
     return hints
 
 
+def hints_of_policy(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what ``policy.save`` keeps of the policy: all but its class.
+
+    Parameters
+    ----------
+    parameters
+        Those of the policy's constructor, as `lrpdyn.checkpoints.pickles.pickled` outlines them.
+    """
+    hints = _of_options({name: _as_text(value) for name, value in parameters.items()})
+    if isinstance(parameters.get("normalize_images"), bool):
+        hints["normalize_images"] = parameters["normalize_images"]
+    return hints
+
+
+def _as_text(value: Any) -> Any:
+    """Return what ``repr`` gives for a class or a partial of one, by its outline."""
+    if not isinstance(value, Opaque):
+        return value
+    state = value.state
+    if value.name != "functools.partial" or not isinstance(state, tuple) or len(state) != 4:
+        return f"<class '{value.name}'>"
+    function, arguments, options, _ = state
+    parts = [f"<class '{getattr(function, 'name', None)}'>", *map(_literal, arguments)]
+    parts += [f"{key}={_literal(value)}" for key, value in dict(options).items()]
+    return f"functools.partial({', '.join(parts)})"
+
+
+def _literal(value: Any) -> str:
+    return repr(value) if isinstance(value, int | float | str) else "?"
+
+
+def activation_text(value: Any) -> str:
+    """Return ``ReLU`` or the like for a class of ``torch.nn`` or a partial of one, by its outline."""
+    return _activation(str(_as_text(value)))
+
+
 def _activation(text: str) -> str:
     """Return ``ReLU``, ``LeakyReLU(0.3)`` or the text where it is no class of ``torch.nn``.
 
@@ -76,12 +117,10 @@ def _activation(text: str) -> str:
     >>> _activation("functools.partial(<class 'torch.nn.modules.activation.ELU'>, alpha=0.5)")
     'ELU(alpha=0.5)'
     """
-    found = re.fullmatch(r"<class 'torch\.nn\.modules\.activation\.(\w+)'>", text)
+    found = re.fullmatch(rf"<class '{_MODULE}\.(\w+)'>", text)
     if found:
         return found[1]
-    partial = re.fullmatch(
-        r"functools\.partial\(<class 'torch\.nn\.modules\.activation\.(\w+)'>(?:, )?(.*)\)", text
-    )
+    partial = re.fullmatch(rf"functools\.partial\(<class '{_MODULE}\.(\w+)'>(?:, )?(.*)\)", text)
     if partial:
         return f"{partial[1]}({partial[2]})" if partial[2] else partial[1]
     return re.sub(r" at 0x[0-9a-f]+", "", text)

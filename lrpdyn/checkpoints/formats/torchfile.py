@@ -28,6 +28,7 @@ from lrpdyn.checkpoints.formats.torch_contents import (
     contents_of,
     fingerprint,
 )
+from lrpdyn.checkpoints.formats.torch_hints import hints_of
 from lrpdyn.checkpoints.formats.views import views
 from lrpdyn.checkpoints.model import Choice, Header, Reader
 from lrpdyn.checkpoints.payload import epoch_of, follow, locate, step_of
@@ -75,6 +76,7 @@ def header_of(file: Part, where: str, choice: Choice) -> Header:
         shapes={key: value.shape for key, value in tensors.items()},
         step=step_of(root),
         epoch=epoch_of(root),
+        hints=hints_of(root),
         weights=path,
         fingerprint=fingerprint(tensors, contents),
         executes=dangerous(contents.found.names),

@@ -19,7 +19,8 @@ from lrpdyn.lrp.canonical.layers import (
     Rearrangement,
 )
 
-_ACTIVATION_MODULES = (
+#: Modules of torch that act on each entry alone.
+ACTIVATION_MODULES = (
     nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.PReLU, nn.RReLU, nn.ELU, nn.CELU, nn.SELU, nn.GELU,
     nn.SiLU, nn.Mish, nn.Tanh, nn.Hardtanh, nn.Sigmoid, nn.Hardsigmoid, nn.LogSigmoid,
     nn.Softplus, nn.Softsign, nn.Hardswish, nn.Softshrink, nn.Hardshrink, nn.Tanhshrink,
@@ -31,7 +32,7 @@ NORMALISATIONS = (nn.LayerNorm, nn.GroupNorm, *INSTANCE_NORMS)
 SOFTMAX_MODULES = (nn.Softmax, nn.LogSoftmax, nn.Softmax2d)
 #: Modules that become a layer around their own forward pass.
 MODULES: tuple[tuple[tuple[type[nn.Module], ...], type[Layer]], ...] = (
-    (_ACTIVATION_MODULES, Elementwise),
+    (ACTIVATION_MODULES, Elementwise),
     ((nn.Flatten, nn.Unflatten, nn.PixelShuffle, nn.PixelUnshuffle, nn.ChannelShuffle),
      Rearrangement),
     ((nn.ZeroPad1d, nn.ZeroPad2d, nn.ZeroPad3d, nn.ConstantPad1d, nn.ConstantPad2d,
