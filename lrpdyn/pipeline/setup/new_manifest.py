@@ -39,6 +39,7 @@ def make_manifest(job: Job, checks: Mapping[str, Any]) -> dict[str, Any]:
             "layers": _layer_rules(job),
             "notes": [
                 *job.model.canonised.notes,
+                *_left_out(job),
                 *notes(job.model.path, job.model.fixed_inputs),
                 *unused(job.rule, job.model.explained),
             ],
@@ -99,6 +100,13 @@ def pending(job: Job) -> list[dict[str, Any]]:
          "sha256": None, "status": "pending", "reason": None}
         for index, c in enumerate(job.own, start=job.places.start)
     ]  # fmt: skip
+
+
+def _left_out(job: Job) -> list[str]:
+    """Return in a sentence what follows the outputs that the head is explained at."""
+    left_out = getattr(job.model.network, "left_out", None)
+    text = left_out.get(job.model.head) if isinstance(left_out, Mapping) else None
+    return [] if text is None else [f"{text} left out: explained before it"]
 
 
 def _series(listing: Listing) -> str:
