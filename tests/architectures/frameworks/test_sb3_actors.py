@@ -107,7 +107,9 @@ def test_means_are_those_of_the_actor(
     assert units_of(network, head, 3, resolved.hints, None) == Units(kind="gaussian")
     found = path(x).detach()
     found = found.tanh() if name.startswith("sb3-td3") else found
-    assert float(found.abs().max()) < (0.99 if "td3" in name else 2), "squashed or clipped to nothing"
+    assert float(found.abs().max()) < (0.99 if "td3" in name else 2), (
+        "squashed or clipped to nothing"
+    )
     torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
 
 
