@@ -43,6 +43,9 @@ def question_in_words(manifest: Mapping[str, Any], *, long: bool = False) -> str
     >>> box = {"kind": "gaussian", "groups": []}
     >>> question_in_words({**manifest, "units": box, "contrast": "none"}, long=True)
     'mean of the action dimension largest in size on average over all steps'
+    >>> several = {"units": {"kind": "groups", "groups": [3, 2]}, "target": {"policy": "1:argmax"}}
+    >>> question_in_words({**manifest, **several}, long=True)
+    "choice preferred at each step, of action 1, minus the mean of that action's outputs"
     """
     head = manifest["head"]
     if long and head == "value":
@@ -51,7 +54,9 @@ def question_in_words(manifest: Mapping[str, Any], *, long: bool = False) -> str
     end = 2 if long else 1
     group, policy = _group_and_policy(manifest)
     against = "".join(CONTRASTS[manifest["contrast"]][:end])
-    known = _LARGEST if _kind(manifest) in _OWN_ZERO else _TARGETS
+    known = _TARGETS if has_preference(manifest) else _LARGEST
+    if _kind(manifest) == "groups":
+        against = against.replace("the outputs", "that action's outputs")
     if policy in known:
         target = f"{of}{unit} {''.join(known[policy][:end])}"
     else:
@@ -61,6 +66,11 @@ def question_in_words(manifest: Mapping[str, Any], *, long: bool = False) -> str
     elif policy in known and _kind(manifest) == "groups":
         target += ", of the action that is most decided"
     return f"{target}{against}" if long else f"head {head}: {target}{against}"
+
+
+def has_preference(manifest: Mapping[str, Any]) -> bool:
+    """Tell whether units of the head compete, so that one is preferred."""
+    return _kind(manifest) not in _OWN_ZERO
 
 
 def unit_of(manifest: Mapping[str, Any]) -> str:
