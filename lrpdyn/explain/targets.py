@@ -91,7 +91,7 @@ def parse_target(text: str | None, samples: int, count: int, units: Units = LOGI
         return target
     if policy in ("argmax", "largest"):
         raise UsageError(
-            f"--target {text}: {_WHY_NOT[policy]}; expected {usual}, modal, final, a unit"
+            f"--target {text}: {_WHY_NOT[policy]}; expected {usual}, modal, final or a unit"
         )
     if policy.isdecimal():
         values = np.full(samples, int(policy), dtype=np.int64)

@@ -237,7 +237,8 @@ def _prepared(watch: Watch, options: Options, observations: Any) -> tuple[Job, d
         try:
             # Without skip_bad the first one is named; the others have their turn later.
             job, checks = prepare(replace(options, skip_bad=False), listing, observations)
-            return replace(job, options=options), checks
+            resolved = replace(job.options, skip_bad=options.skip_bad)
+            return replace(job, options=resolved), checks
         except CheckpointError as error:
             watch.distrust(listing.checkpoints[0].path, str(error))
             _say(f"put aside: {error}", options.quiet)

@@ -45,7 +45,7 @@ def question_in_words(manifest: Mapping[str, Any], *, long: bool = False) -> str
     'mean of the action dimension largest in size on average over all steps'
     >>> several = {"units": {"kind": "groups", "groups": [3, 2]}, "target": {"policy": "1:argmax"}}
     >>> question_in_words({**manifest, **several}, long=True)
-    "choice preferred at each step, of action 1, minus the mean of that action's outputs"
+    "choice preferred at each step of action 1, minus the mean of that action's outputs"
     """
     head = manifest["head"]
     if long and head == "value":
@@ -62,9 +62,9 @@ def question_in_words(manifest: Mapping[str, Any], *, long: bool = False) -> str
     else:
         target = f"{of.replace('the ', '')}{unit if long else 'target'} {policy}"
     if group is not None:
-        target += f", of action {group}"
+        target += f" of action {group}"
     elif policy in known and _kind(manifest) == "groups":
-        target += ", of the action that is most decided"
+        target += " of the action that is most decided"
     return f"{target}{against}" if long else f"head {head}: {target}{against}"
 
 

@@ -95,13 +95,15 @@ class QNetwork(nn.Module):
 class SoftActor(nn.Module):
     """``Actor`` of ``sac_atari``, or with `last` ``fc_q`` its ``SoftQNetwork``."""
 
+    heads: tuple[str, ...] = ("policy",)
     action_space = "discrete"
 
     def __init__(
         self, channels: int, convolved: int, features: int, actions: int, last: str
     ) -> None:
         super().__init__()
-        self.heads = ("q",) if last == "fc_q" else ("policy",)
+        if last == "fc_q":
+            self.heads = ("q",)
         self.conv = nn.Sequential(*convolutions(channels)[:-2], nn.Flatten())
         self.fc1 = nn.Linear(convolved, features)
         self._last = last
