@@ -21,6 +21,8 @@ _LARGEST = {
     "modal": ("largest in size on average", " over all steps"),
     "final": ("largest in size at the last step", ""),
 }
+#: What the outputs of a head may be (`lrpdyn.explain.units.Units`).
+KINDS = ("categorical", "groups", "gaussian", "bernoulli", "values")
 #: What such a unit is called, by kind, and what its output is.
 _OWN_ZERO = {"gaussian": ("action dimension", "mean"), "bernoulli": ("binary action", "logit")}
 CONTRASTS = {
@@ -98,7 +100,7 @@ def _group_and_policy(manifest: Mapping[str, Any]) -> tuple[int | None, str]:
     group, colon, rest = policy.partition(":")
     if sizes and colon and group.isdecimal():
         return int(group), rest
-    if sizes and policy.isdecimal():
+    if policy.isdecimal() and int(policy) < sum(sizes):
         ends = list(accumulate(sizes))
         found = bisect_right(ends, int(policy))
         return found, str(int(policy) - (ends[found] - sizes[found]))
