@@ -55,7 +55,8 @@ class Architecture:
         (the first is the default), and ``path(head)``, which gives the module from observation to
         the outputs (N, units) of that head; otherwise its only head is ``logits``. It may have
         ``initialise()``, which gives it the weights that training begins with, where they differ
-        from those of its construction.
+        from those of its construction; ``action_space``, what the outputs of its policy are, as
+        ``--actions`` has it; ``left_out``, what follows the outputs that a head is explained at.
     recognise
         Reads the arguments from the shapes of a state dict and the hints of its file; None where
         the weights are not of this architecture.
@@ -66,6 +67,9 @@ class Architecture:
     assumes
         Says in sentences what of the function is neither in the weights nor in the hints, for these
         arguments, and is therefore assumed. What the user gives is among the hints.
+    unused
+        A pattern of keys of weights that take no part in its heads, such as those of critics that see
+        the action too. The network is built without them.
     """
 
     name: str
@@ -74,6 +78,7 @@ class Architecture:
     preprocessing: Preprocessing = UNKNOWN
     source: str = ""
     assumes: Callable[[Arguments, Mapping[str, Any]], tuple[str, ...]] = nothing
+    unused: str = ""
 
 
 @dataclass(frozen=True)

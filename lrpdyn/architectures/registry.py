@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import ast
 import functools
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY, dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 import torch
@@ -20,9 +21,11 @@ from lrpdyn.architectures.frameworks import (
     cleanrl,
     cleanrl_distributional,
     cleanrl_procgen,
+    cleanrl_vectors,
     pfrl,
     sample_factory,
     sb3,
+    sb3_actors,
     sb3_contrib,
     sb3_multi_input,
     tianshou,
@@ -43,13 +46,17 @@ from lrpdyn.checkpoints.keys import IDENTITY, KeyMapping, candidates, is_copy
 from lrpdyn.checkpoints.model import Header, Shapes
 from lrpdyn.errors import ArchitectureError, UsageError
 
+_T = TypeVar("_T")
+
 ARCHITECTURES: dict[str, Architecture] = {
     architecture.name: architecture
     for architecture in (
         *sb3.ARCHITECTURES,
         *sb3_contrib.ARCHITECTURES,
         *sb3_multi_input.ARCHITECTURES,
+        *sb3_actors.ARCHITECTURES,
         *cleanrl.ARCHITECTURES,
+        *cleanrl_vectors.ARCHITECTURES,
         *cleanrl_distributional.ARCHITECTURES,
         *cleanrl_procgen.ARCHITECTURES,
         sample_factory.ARCHITECTURE,
@@ -239,7 +246,7 @@ def resolve(
                 hints=hints, given=given,
             )  # fmt: skip
             try:
-                differing = _differing(_shapes_of(resolved, where), shapes)
+                differing = _differing(_shapes_of(resolved, where), _used(architecture, shapes))
             except ArchitectureError as error:  # an argument is missing, or it does not take
                 unbuilt = unbuilt or error
                 continue
@@ -291,7 +298,8 @@ def _resolve_named(
             hints=hints,
             given=given,
         )
-        differing = _differing(expected if fixed else _shapes_of(resolved, where), shapes)
+        wanted = expected if fixed else _shapes_of(resolved, where)
+        differing = _differing(wanted, _used(architecture, shapes))
         if not differing and (not mapping.prefix or len({m.prefix for m in proposed}) == 1):
             return resolved
         if not differing:
@@ -310,6 +318,14 @@ def _resolve_named(
         f"{where}: these are not the weights of architecture {architecture.name}: "
         f"{_seen(header.shapes)}; leave --arch out to have it recognised, or give another"
     )
+
+
+def _used(architecture: Architecture, entries: Mapping[str, _T]) -> Mapping[str, _T]:
+    """Return the weights, or their shapes, that an architecture is built with."""
+    if not architecture.unused:
+        return entries
+    unused = re.compile(architecture.unused)
+    return {key: value for key, value in entries.items() if not unused.match(key)}
 
 
 def _recognised(
@@ -336,7 +352,7 @@ def load_weights(
     ArchitectureError
         Keys or shapes differ.
     """
-    mapped = resolved.mapping.apply(weights)
+    mapped = _used(resolved.architecture, resolved.mapping.apply(weights))
     own = _own_tensors(network)
     expected = {key: tuple(value.shape) for key, value in own.items()}
     differing = _differing(expected, {key: tuple(value.shape) for key, value in mapped.items()})

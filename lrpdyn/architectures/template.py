@@ -17,6 +17,9 @@ class MyNet(nn.Module):
     #: The outputs that --head can name, the first is the default. A network with a single output
     #: needs neither this nor `path`.
     heads = ("policy", "value")
+    #: What the policy's outputs are: logits of one discrete action; "3,2": of an action of 3 and one of
+    #: 2 choices; "binary": one logit each; "box": means of continuous actions.
+    action_space = "discrete"
 
     def __init__(self, channels: int = 4, actions: int = 6) -> None:
         super().__init__()

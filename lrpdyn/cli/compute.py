@@ -28,9 +28,13 @@ if TYPE_CHECKING:
     "--arch-arg", "arch_arg", multiple=True, metavar="KEY=VALUE", help="Argument of --arch."
 )
 @options.of_compute("--head", help="Which output: policy, value, q, logits.")
+@options.of_compute("--actions", metavar="discrete|box|binary|3,2", help="What a policy's outputs are, where "
+              "the checkpoint does not say; 3,2: actions of 3 and 2 choices.")  # fmt: skip
 @options.of_compute("--target",
-              help="argmax, modal, final, a unit, or FILE.npy with a unit for each sample.")  # fmt: skip
-@options.of_compute("--contrast", help="What is subtracted from the target's output.")  # fmt: skip
+              help="argmax, modal, final, a unit, or FILE.npy with a unit for each sample; of several "
+              "actions GROUP:UNIT; of continuous ones largest. Default: argmax or largest.")  # fmt: skip
+@options.of_compute("--contrast", help="What is subtracted from the target's output. Default: mean; none of "
+              "continuous and binary actions.")  # fmt: skip
 @options.of_compute("--normalize", help="Of each map, before differences are taken.")  # fmt: skip
 @options.of_compute("--baseline", metavar="none|random[:K]",
               help="Compare with K freshly initialised networks.")  # fmt: skip

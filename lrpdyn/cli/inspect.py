@@ -127,11 +127,17 @@ def _rows(checkpoints: Sequence[Checkpoint]) -> list[dict[str, Any]]:
 
 def _architecture(checkpoint: Checkpoint) -> tuple[str, list[str], str | None]:
     """Return the architecture that is recognised, what is assumed of it, and why none is."""
-    from lrpdyn.architectures.registry import resolve
+    import torch
+
+    from lrpdyn.architectures.registry import heads_of, resolve
     from lrpdyn.errors import ArchitectureError
+    from lrpdyn.explain.units import unsaid
 
     try:
         resolved = resolve(None, {}, checkpoint.header, checkpoint.path.name)
     except ArchitectureError as error:
         return "unknown", [], str(error)
-    return resolved.architecture.name, list(resolved.assumed), None
+    with torch.device("meta"):  # where nothing is allocated
+        network = resolved.build()
+    units = unsaid(network, heads_of(network)[0], resolved.hints, None)
+    return resolved.architecture.name, [*resolved.assumed, *units], None

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lrpdyn.dynamics.measures import centred_ranks, cosines, gives_probabilities, predictions
-from lrpdyn.explain.explanation import Question, outputs_of
+from lrpdyn.dynamics.measures import centred_ranks, cosines
+from lrpdyn.explain.explanation import Question, outputs_of, rows_of
 from lrpdyn.explain.loaded import LoadedNetwork
 from lrpdyn.explain.model import batch_slices, batches
 from lrpdyn.files.streamed import Samples
@@ -28,7 +28,8 @@ def distance(
     """Return how far apart two predictions (N, K) are, (N,).
 
     Of distributions the Jensen-Shannon distance, the root of the divergence with natural
-    logarithms, in 0..sqrt(ln 2) (Endres and Schindelin 2003); of values the sum of |difference|.
+    logarithms, in 0..sqrt(ln 2) (Endres and Schindelin 2003); of several independent distributions
+    divergences add up under the root; of values the sum of |difference|.
     """
     if not probabilities:
         return np.abs(after - before).sum(axis=1)
@@ -49,16 +50,15 @@ def effects(
 
     Masks have the shape of the observations. NaN where one is empty for a sample.
     """
-    plain, model = outputs_of(loaded, observations), loaded.model
-    continuous = bool(model.resolved.arguments.get("log_std"))
-    kind = gives_probabilities(model.head, plain.shape[1], continuous=continuous)
-    before = predictions(plain, probabilities=kind)
+    plain, units = outputs_of(loaded, observations), loaded.model.units
+    before = units.predictions(plain)
     found = np.full((len(masks), len(observations)), np.nan)
     for row, mask in zip(found, masks, strict=True):
         there = mask.reshape(len(mask), -1).any(axis=1)
         painted = np.where(mask, np.float32(fill), observations)
-        after = predictions(outputs_of(loaded, painted), probabilities=kind)
-        row[there] = distance(before, after, probabilities=kind)[there]
+        after = units.predictions(outputs_of(loaded, painted))
+        probabilities = units.give_probabilities(plain.shape[1])
+        row[there] = distance(before, after, probabilities=probabilities)[there]
     return found
 
 
@@ -143,7 +143,7 @@ def _gradient(
     for chosen, x in batches(loaded.model, observations):
         leaf = x.clone().requires_grad_()
         found = loaded.explained(leaf)
-        rows = question.part(chosen).rows(found.detach())
+        rows = rows_of(loaded, x, question.part(chosen), found.detach())
         (slope,) = torch.autograd.grad((rows * found).sum(), leaf)
         parts.append(slope.cpu().double().numpy())
     return np.concatenate(parts)

@@ -136,7 +136,8 @@ def dependence(
     dict
         ``random`` and ``random_to_random``: absolute cosines to the maps of freshly initialised
         networks, and of these to each other; ``best_to_worst``: cosines of R / score of the best
-        and the worst unit; ``upper_layers``: absolute cosines to the map with these re-initialised.
+        and the worst unit of an action (of most and of least size, where units do not compete);
+        ``upper_layers``: absolute cosines to the map with these re-initialised.
         Each has its median and the values that 5 and 95 % lie below, over samples and networks;
         null where there is nothing to compare.
     """
@@ -166,12 +167,13 @@ def dependence(
 def _best_to_worst(
     loaded: LoadedNetwork, shown: Observations, own: Explanation, question: Question
 ) -> dict[str, float | None]:
-    units = own.outputs.shape[1]
-    if units < 2 or (units == 2 and question.contrast != "none"):
+    model_units, count = loaded.model.units, own.outputs.shape[1]
+    largest = max(model_units.groups or (count,))
+    if count < 2 or (largest == 2 and question.contrast != "none"):
         return _spread([])  # of two units less each other, one map is the other's negative
+    units = model_units.best_and_worst(own.outputs, question.group)
     best, worst = (
-        explain(loaded, shown, Question(contrast=question.contrast, targets=of_unit))
-        for of_unit in (own.outputs.argmax(axis=1), own.outputs.argmin(axis=1))
+        explain(loaded, shown, Question(contrast=question.contrast, targets=u)) for u in units
     )
     # The worst unit's score lies below the mean: in shares of the score, R / f, its sign is nothing.
     sign = np.sign(best.score * worst.score)

@@ -21,7 +21,7 @@ from lrpdyn.diagnostics.at_each_step import layer_names
 from lrpdyn.diagnostics.occlusion import agreement
 from lrpdyn.dynamics.measures import normalise, rows
 from lrpdyn.errors import ArchitectureError, CheckpointError
-from lrpdyn.explain.explanation import Question, chosen_samples, explain
+from lrpdyn.explain.explanation import Question, chosen_samples, explain, rows_of
 from lrpdyn.explain.loaded import LoadedNetwork, load_if_there
 from lrpdyn.explain.model import Model, batches
 from lrpdyn.files.streamed import Samples
@@ -256,8 +256,8 @@ def trace(loaded: LoadedNetwork, observations: NDArray[np.float32], question: Qu
     rules: list[str] = []
     parts: list[list[Tensor]] = []
     for chosen, x in batches(model, observations):
-        rows = question.part(chosen).rows
-        done = attribution.explain(loaded.explained, model.plan, x, rows, keep=True).layers
+        choose = partial(rows_of, loaded, x, question.part(chosen))
+        done = attribution.explain(loaded.explained, model.plan, x, choose, keep=True).layers
         layers = list(done)[::-1]
         rules = [done[layer].rule.text for layer in layers]
         of_layers = zip(*(_numbers(done[layer]) for layer in layers), strict=True)

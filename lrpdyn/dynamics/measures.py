@@ -147,23 +147,6 @@ def centred_ranks(maps: NDArray[Any]) -> Array:
     return centred
 
 
-def gives_probabilities(head: str, units: int, *, continuous: bool) -> bool:
-    """Tell whether a head's outputs are logits of a distribution over its units.
-
-    `continuous` says that a policy's outputs are the means of a Gaussian.
-    """
-    return head in ("policy", "logits") and units > 1 and not continuous
-
-
-def predictions(outputs: Array, *, probabilities: bool) -> Array:
-    """Return what a head predicts, (..., K): the softmax of logits, or the outputs themselves."""
-    if not probabilities:
-        return outputs
-    raised: Array = np.exp(outputs - outputs.max(axis=-1, keepdims=True))
-    found: Array = raised / raised.sum(axis=-1, keepdims=True)
-    return found
-
-
 def rank_correlation(one: Array, other: Array) -> float | None:
     """Return the rank correlation of two series (S,); None where one of them does not vary."""
     found = float(cosines(centred_ranks(one[None]), centred_ranks(other[None]))[0])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import torch
@@ -46,19 +46,21 @@ class Explanation:
 class Question:
     """Which score is explained.
 
-    `targets` (N,) None means the unit that the network prefers; `runner_up` (N,) is the unit that
-    the contrast of this name subtracts where it is fixed.
+    `targets` (N,) None means the unit that the network prefers, of `group` where it has several
+    actions and one is given; `runner_up` (N,) is the unit that the contrast of this name subtracts
+    where it is fixed.
     """
 
     contrast: str
     targets: Integers | None = None
     runner_up: Integers | None = None
+    group: int | None = None
 
     def part(self, chosen: slice | Sequence[int]) -> Question:
         """Return the question of some samples."""
         targets = None if self.targets is None else self.targets[chosen]
         runner_up = None if self.runner_up is None else self.runner_up[chosen]
-        return Question(contrast=self.contrast, targets=targets, runner_up=runner_up)
+        return replace(self, targets=targets, runner_up=runner_up)
 
     def units(self, argmax: Tensor) -> tuple[Tensor, Tensor | None]:
         """Return which units are explained and subtracted, where `argmax` (N,) is preferred."""
@@ -70,10 +72,10 @@ class Question:
         )
         return argmax if target is None else target, runner_up
 
-    def rows(self, outputs: Tensor) -> Tensor:
-        """Return the weights of the outputs (N, K) in each score; the largest one is preferred."""
-        target, runner_up = self.units(outputs.argmax(dim=1))
-        return contrast_rows(outputs, target, self.contrast, runner_up)
+    def rows(self, outputs: Tensor, argmax: Tensor, groups: Sequence[int]) -> Tensor:
+        """Return the weights of the outputs (N, K) in each score, where `argmax` (N,) is preferred."""
+        target, runner_up = self.units(argmax)
+        return contrast_rows(outputs, target, self.contrast, runner_up, groups)
 
 
 def chosen_samples(
@@ -84,18 +86,29 @@ def chosen_samples(
     return loaded.with_samples(chosen), observations[chosen], question.part(chosen)
 
 
-def preferred(loaded: LoadedNetwork, x: Tensor, outputs: Tensor) -> Tensor:
-    """Return the unit that the network prefers, (N,).
+def preferred(
+    loaded: LoadedNetwork, x: Tensor, outputs: Tensor, group: int | None = None
+) -> Tensor:
+    """Return the unit that the network prefers, (N,), of `group` alone where it is given.
 
-    Where an expectation over a softmax is explained at the logits, it is the expectation that
-    decides what the agent does.
+    Where no unit competes with another it is the largest in size. Where an expectation over a softmax
+    is explained at the logits, it is the expectation that decides what the agent does.
     """
-    canonised = loaded.canonised
+    canonised, units = loaded.canonised, loaded.model.units
+    if not units.compete:
+        strength = units.strength(outputs.detach().cpu().double().numpy(), group)
+        return torch.from_numpy(strength.argmax(axis=1)).to(outputs.device)
     if canonised.deciding is canonised.unfolded:
         return outputs.argmax(dim=1)
     with torch.no_grad():
         chosen: Tensor = canonised.deciding(x).argmax(dim=1)
     return chosen
+
+
+def rows_of(loaded: LoadedNetwork, x: Tensor, question: Question, outputs: Tensor) -> Tensor:
+    """Return the weights of a batch's outputs (N, K) in each score, (N, K)."""
+    argmax = preferred(loaded, x, outputs, question.group)
+    return question.rows(outputs, argmax, loaded.model.units.groups)
 
 
 def outputs_of(loaded: LoadedNetwork, observations: Samples) -> NDArray[np.float64]:
@@ -166,10 +179,9 @@ def explain_batch(loaded: LoadedNetwork, x: Tensor, question: Question) -> Expla
     chosen: dict[str, Tensor] = {}
 
     def choose(outputs: Tensor) -> Tensor:
-        argmax = preferred(loaded, x, outputs)
-        target, runner_up = question.units(argmax)
-        rows = contrast_rows(outputs, target, question.contrast, runner_up)
-        chosen.update(argmax=argmax, target=target, rows=rows)
+        argmax = preferred(loaded, x, outputs, question.group)
+        rows = question.rows(outputs, argmax, loaded.model.units.groups)
+        chosen.update(argmax=argmax, target=question.units(argmax)[0], rows=rows)
         if not bool(torch.isfinite(outputs).all()):
             raise _NotFiniteError(outputs)
         return rows

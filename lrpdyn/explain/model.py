@@ -13,6 +13,7 @@ from torch import Tensor, fx, nn
 from lrpdyn.architectures.registry import Resolved, path_of
 from lrpdyn.checkpoints.model import Checkpoint
 from lrpdyn.errors import ArchitectureError, UsageError
+from lrpdyn.explain.units import LOGITS, Units, units_of, usual_units
 from lrpdyn.files.streamed import Samples, pieces
 from lrpdyn.lrp.canonical.canonise import Canonised, canonise_fully
 from lrpdyn.lrp.canonical.layers import Weighted
@@ -53,6 +54,8 @@ class Model:
         The values of the other inputs, by sample, of a network with several.
     weights
         Which weights are in the network; models that are made of this one share it.
+    units
+        What the outputs of the head are.
     """
 
     resolved: Resolved
@@ -66,6 +69,7 @@ class Model:
     batch_size: int
     fixed_inputs: FixedInputs = field(default_factory=dict)
     weights: WeightsNow = field(default_factory=WeightsNow)
+    units: Units = LOGITS
 
     @property
     def explained(self) -> fx.GraphModule:
@@ -91,6 +95,7 @@ def make_model(
         head=name,
         device=chosen,
         batch_size=batch_size,
+        units=usual_units(name),
     )
 
 
@@ -99,6 +104,18 @@ def with_fixed_inputs(model: Model, values_of: FixedInputs, chosen: Sequence[int
     return replace(
         model, fixed_inputs={name: values[list(chosen)] for name, values in values_of.items()}
     )
+
+
+def with_units(model: Model, count: int, actions: str | None) -> Model:
+    """Return the model with what its head's `count` outputs are, which `actions` may say.
+
+    Raises
+    ------
+    UsageError
+        What is said of the outputs does not fit them.
+    """
+    hints = model.resolved.hints
+    return replace(model, units=units_of(model.network, model.head, count, hints, actions))
 
 
 def with_plan(model: Model, observations: Samples, bounds: Bounds | None) -> Model:

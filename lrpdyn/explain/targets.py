@@ -4,27 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lrpdyn.errors import CheckpointError, UsageError
+from lrpdyn.explain.units import LOGITS, Integers, Outputs, Units
 from lrpdyn.files.npy import load_npy
 
-Integers = NDArray[np.int64]
-Outputs = NDArray[np.float64]
 
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Target:
     """The policy, and the values that the user gave with it.
 
-    `policy` is ``argmax``, ``modal``, ``final``, or the text of an integer or a file.
+    `policy` is ``argmax``, ``largest``, ``modal``, ``final``, or the text of an integer or a file;
+    `group` the one of several actions that it is of.
     """
 
     policy: str
+    group: int | None = None
     values: Integers | None = None
+
+    @property
+    def text(self) -> str:
+        """The target as ``--target`` takes it."""
+        return self.policy if self.group is None else f"{self.group}:{self.policy}"
 
     def needs_outputs(self, contrast: str) -> bool:
         """Return whether outputs of checkpoints decide what is fixed."""
@@ -41,27 +46,93 @@ class Fixed:
     runner_up: Integers | None = None
 
 
-def parse_target(text: str, samples: int, units: int) -> Target:
-    """Read ``argmax``, ``modal``, ``final``, an integer, or a .npy file of one integer a sample.
+def contrast_of(contrast: str | None, units: Units) -> str:
+    """Return what is subtracted from a target's output; None asks for what suits the units.
+
+    Raises
+    ------
+    UsageError
+        Nothing can be subtracted from units that do not compete.
+    """
+    if not units.have_no_preference:
+        return contrast or "mean"
+    if contrast in ("mean", "runner-up"):
+        raise UsageError(
+            f"--contrast {contrast}: {_WHY_NONE[units.kind]}, so that outputs of others say nothing about "
+            "it; leave --contrast out, or give none"
+        )
+    return "none"
+
+
+_WHY_NONE = {
+    "gaussian": "each mean of a continuous action has a zero of its own",
+    "bernoulli": "each binary action has a logit with a zero of its own",
+}
+
+
+def parse_target(text: str | None, samples: int, count: int, units: Units = LOGITS) -> Target:
+    """Return the target that a text asks for; None asks for what suits the units.
+
+    ``argmax``, ``modal``, ``final``, an integer, a .npy file of one integer a sample; with a number
+    and a colon before it, of this one of several discrete actions. ``largest`` takes the place of
+    ``argmax`` where units do not compete.
 
     Raises
     ------
     UsageError
         The text is none of these, or a value is no unit of the head.
     """
-    if text in ("argmax", "modal", "final"):
-        return Target(text)
-    if text.isdecimal():
-        values = np.full(samples, int(text), dtype=np.int64)
-    elif text.endswith(".npy"):
-        values = _read_values(Path(text), samples)
-    else:
-        raise UsageError(f"--target {text}: expected argmax, modal, final, an integer or FILE.npy")
-    if values.min() < 0 or values.max() >= units:
+    usual = "largest" if units.have_no_preference else "argmax"
+    if text is None:
+        return Target(policy=usual)
+    target = split_target(text, units)
+    group, policy = target.group, target.policy
+    if policy in (usual, "modal", "final"):
+        return target
+    if policy in ("argmax", "largest"):
         raise UsageError(
-            f"--target {text}: expected units from 0 to {units - 1}, found {values.max()}"
+            f"--target {text}: {_WHY_NOT[policy]}; expected {usual}, modal, final or a unit"
         )
-    return Target(policy=text, values=values)
+    if policy.isdecimal():
+        values = np.full(samples, int(policy), dtype=np.int64)
+    elif policy.endswith(".npy"):
+        values = _read_values(Path(policy), samples)
+    else:
+        of = ", GROUP:UNIT" if units.groups else ""
+        raise UsageError(
+            f"--target {text}: expected {usual}, modal, final, an integer{of} or FILE.npy"
+        )
+    first, size = 0, count
+    if group is not None:
+        first, size = sum(units.groups[:group]), units.groups[group]
+    if values.min() < 0 or values.max() >= size:
+        raise UsageError(
+            f"--target {text}: expected units from 0 to {size - 1}, found {values.max()}"
+        )
+    return Target(policy=policy, group=group, values=values + first)
+
+
+_WHY_NOT = {
+    "argmax": "a largest output is no preference where each has a zero of its own",
+    "largest": "the size of an output means nothing where outputs compete",
+}
+
+
+def split_target(text: str, units: Units) -> Target:
+    """Return the policy and the group of a target, without the values that it may name.
+
+    Raises
+    ------
+    UsageError
+        There is no such group.
+    """
+    before, colon, policy = text.partition(":")
+    if not colon or not before.isdecimal():
+        return Target(policy=text)
+    if int(before) >= len(units.groups):
+        has = f"actions 0 to {len(units.groups) - 1}" if units.groups else "one action alone"
+        raise UsageError(f"--target {text}: the head has {has}")
+    return Target(policy=policy, group=int(before))
 
 
 def _read_values(path: Path, samples: int) -> Integers:
@@ -78,7 +149,7 @@ def _read_values(path: Path, samples: int) -> Integers:
 
 
 def contrasted(outputs: Outputs, contrast: str) -> Outputs:
-    """Return the score of every unit (N, K), were it the target."""
+    """Return the score of every unit (N, K), were it the target; all compete."""
     if outputs.shape[1] == 1 or contrast == "none":
         return outputs
     if contrast == "mean":
@@ -90,7 +161,12 @@ def contrasted(outputs: Outputs, contrast: str) -> Outputs:
     return outputs - best_other
 
 
-def fix_targets(target: Target, contrast: str, outputs: Iterable[Outputs]) -> Fixed:
+def fix_targets(
+    target: Target,
+    contrast: str,
+    outputs: Iterable[Outputs],
+    units: Units = LOGITS,
+) -> Fixed:
     """Return the units that are fixed.
 
     Parameters
@@ -103,6 +179,8 @@ def fix_targets(target: Target, contrast: str, outputs: Iterable[Outputs]) -> Fi
     outputs
         (N, K) for each checkpoint in order for ``modal`` and given targets; from the last one
         backwards for ``final``. What is not finite is passed over.
+    units
+        What the outputs are: where not all of them compete, the largest `Units.strength` is chosen.
 
     Raises
     ------
@@ -111,29 +189,28 @@ def fix_targets(target: Target, contrast: str, outputs: Iterable[Outputs]) -> Fi
     """
     if not target.needs_outputs(contrast):
         return Fixed(target.values)
+
+    def scores_of(values: Outputs) -> Outputs:
+        if units.compete:
+            return contrasted(values, contrast)
+        return units.strength(values, target.group)
+
     finite = (values for values in outputs if np.isfinite(values).all())
-    if target.policy == "final":
-        plain = next(finite, None)
-        scores = None if plain is None else contrasted(plain, contrast)
-    else:
-        plain, scores = _means(finite, contrast)
+    found = islice(finite, 1) if target.policy == "final" else finite
+    plain: Outputs | None = None
+    scores: Outputs | None = None
+    for values in found:
+        of_units = scores_of(values)
+        centred = values - values.mean(axis=1, keepdims=True)
+        plain = centred if plain is None else plain + centred
+        scores = of_units if scores is None else scores + of_units
     if plain is None or scores is None:
         raise CheckpointError("no checkpoint has finite outputs; there is nothing to explain")
     chosen = target.values if target.values is not None else scores.argmax(axis=1).astype(np.int64)
     if contrast != "runner-up" or plain.shape[1] == 1:
         return Fixed(chosen)
-    others = plain.copy()
-    others[np.arange(len(chosen)), chosen] = -np.inf
+    groups = units.group_of(np.arange(plain.shape[1]))
+    others = np.where(groups == groups[chosen][:, None], plain, -np.inf)
+    # Chosen where there is no other.
+    others[np.arange(len(chosen)), chosen] = np.finfo(np.float64).min
     return Fixed(target=chosen, runner_up=others.argmax(axis=1).astype(np.int64))
-
-
-def _means(finite: Iterable[Outputs], contrast: str) -> tuple[Outputs | None, Outputs | None]:
-    """Return the means over checkpoints of centred outputs and of contrasted scores."""
-    plain: Outputs | None = None
-    scores: Outputs | None = None
-    for values in finite:
-        centred = values - values.mean(axis=1, keepdims=True)
-        plain = centred if plain is None else plain + centred
-        of_units = contrasted(values, contrast)
-        scores = of_units if scores is None else scores + of_units
-    return plain, scores

@@ -62,7 +62,7 @@ def write_virelay(run: RunFolder, out: Path) -> None:
 def _project(
     run: RunFolder, step: int, attributions: str, shape: tuple[int, ...]
 ) -> dict[str, Any]:
-    predicted = run.manifest["target"]["policy"] == "argmax"
+    predicted = run.manifest["target"]["policy"].rpartition(":")[2] in ("argmax", "largest")
     said = about(run)
     return {
         "project": {

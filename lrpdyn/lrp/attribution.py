@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -56,7 +56,11 @@ class Propagated:
 
 
 def contrast_rows(
-    outputs: Tensor, target: Tensor, contrast: str, runner_up: Tensor | None = None
+    outputs: Tensor,
+    target: Tensor,
+    contrast: str,
+    runner_up: Tensor | None = None,
+    groups: Sequence[int] = (),
 ) -> Tensor:
     """Return the weights of the outputs in each sample's score.
 
@@ -71,6 +75,9 @@ def contrast_rows(
         ``none`` nothing. With K = 1 there is nothing to subtract.
     runner_up
         (N,), the unit to subtract where it is fixed.
+    groups
+        The sizes of groups of outputs, where these are of several actions: the mean and the others
+        are those of the target's group.
 
     Returns
     -------
@@ -83,11 +90,15 @@ def contrast_rows(
     rows[index, target] = 1
     if units == 1 or contrast == "none":
         return rows
+    group = torch.arange(len(groups), device=outputs.device).repeat_interleave(
+        torch.tensor(groups, dtype=torch.long, device=outputs.device)
+    )
+    peers = group == group[target][:, None] if groups else torch.ones_like(rows, dtype=torch.bool)
     if contrast == "mean":
-        return rows - 1 / units
+        return rows - peers / peers.sum(dim=1, keepdim=True)
     if runner_up is None:
-        others = outputs.clone()
-        others[index, target] = -torch.inf
+        others = outputs.masked_fill(~peers, -torch.inf)
+        others[index, target] = torch.finfo(outputs.dtype).min  # where there is no other
         runner_up = others.argmax(dim=1)
     rows[index, runner_up] -= 1
     return rows

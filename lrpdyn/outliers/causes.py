@@ -183,7 +183,7 @@ CAUSES = [
     Cause(
         name="vanished_relevance",
         meaning="a layer absorbed all relevance",
-        advice="Do not read the maps of these steps: explain another target (--target argmax), or use "
+        advice="Do not read the maps of these steps: explain another target (--target), or use "
         "a rule that also shows what speaks against (--rule gamma).",
         criterion="sum abs(R) is at most a millionth of abs(score); by layer: the one that absorbed "
         "it, and its rule",
@@ -195,7 +195,7 @@ CAUSES = [
     Cause(
         name="unstable_denominator",
         meaning="relevance was divided by almost nothing",
-        advice="Do not compare sizes at these steps: explain another target (--target argmax) or use "
+        advice="Do not compare sizes at these steps: explain another target (--target) or use "
         "another rule (--rule gamma).",
         criterion="under z-plus at the last layer: the denominator is below .01 of the score. By "
         "layer: the share of abs(R) that comes through denominators below 1e-3 of the root mean "
@@ -270,8 +270,8 @@ CAUSES = [
     Cause(
         name="negative_score",
         meaning="evidence for the unit is shown although its score is negative",
-        advice="Ask for a unit that is preferred (--target argmax): z-plus shows nothing of what "
-        "speaks against.",
+        advice="Use a rule that also shows what speaks against (--rule gamma), for z-plus does not, or "
+        "ask for a unit that is preferred (--target argmax).",
         criterion='under z-plus at the last layer: the score is negative; "weak" where the support is '
         "below .1 of it",
         present=lambda known: (
@@ -282,8 +282,8 @@ CAUSES = [
     Cause(
         name="score_crosses_zero",
         meaning="the score is near zero or changes sign",
-        advice="Ask for a score with a meaning of zero (--contrast mean, --target argmax), or compare "
-        "normalised maps (--normalize l1).",
+        advice="Compare normalised maps (--normalize l1), or of discrete actions ask for a score that is "
+        "never negative (--contrast mean, --target argmax).",
         criterion="the sign differs, or the score is below .01 of the usual at one end",
         present=lambda known: known.crosses_zero,
         evidence=_scores,

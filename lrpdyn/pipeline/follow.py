@@ -74,9 +74,9 @@ def follow(options: Options, checkpoints: str | Path, observations: Any, hands: 
     manifest = keep_expected(manifest, previous)
     check_requirements(job)
     question, manifest = settle(job, manifest, targets_of_newest(job, previous))
-    if question.targets is not None and job.target.needs_outputs(job.options.contrast):
+    if question.targets is not None and job.target.needs_outputs(job.contrast):
         by = f"step {job.listing.checkpoints[-1].step:,} has it" if previous is None else "it began"
-        _say(f"target {job.target.policy}: held as {by}", job.options.quiet)
+        _say(f"target {job.target.text}: held as {by}", job.options.quiet)
     begin(job, manifest)
     followed = _Followed(job, question, hands, manifest)
     with closing(followed):
@@ -222,7 +222,8 @@ def _prepared(watch: Watch, options: Options, observations: Any) -> tuple[Job, d
         try:
             # Without skip_bad the first one is named; the others have their turn later.
             job, checks = prepare(replace(options, skip_bad=False), listing, observations)
-            return replace(job, options=options), checks
+            resolved = replace(job.options, skip_bad=options.skip_bad)
+            return replace(job, options=resolved), checks
         except CheckpointError as error:
             watch.distrust(listing.checkpoints[0].path, str(error))
             _say(f"put aside: {error}", options.quiet)

@@ -247,4 +247,4 @@ def _question(job: Job, manifest: dict[str, Any]) -> Question:
         None if found is None else np.array(found, dtype=np.int64)
         for found in map(manifest["target"].get, ("values", "runner_up"))
     )
-    return Question(contrast=job.options.contrast, targets=values, runner_up=second)
+    return Question(contrast=job.contrast, targets=values, runner_up=second, group=job.target.group)

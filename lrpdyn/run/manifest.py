@@ -12,7 +12,7 @@ from typing import Any
 from lrpdyn.errors import RunError
 from lrpdyn.files.atomic import save_json
 from lrpdyn.files.json_data import Each, Where, fault, read_json
-from lrpdyn.run.question import CONTRASTS
+from lrpdyn.run.question import CONTRASTS, KINDS
 from lrpdyn.run.tables import TABLES
 
 SCHEMA = 1
@@ -30,6 +30,7 @@ _EXPECTED = {
                     "shows_support_only?": bool},
     "architecture": {"name": str, "arguments": dict},
     "head": str,
+    "units?": {"kind": frozenset(KINDS), "groups": [int]},
     "contrast": frozenset(CONTRASTS),
     "target": {"policy": str, "values?": (None, [int]), "runner_up?": (None, [int])},
     "normalize": str,

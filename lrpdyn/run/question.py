@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping
+from itertools import accumulate
 from typing import Any
 
 #: What the units of a head are.
@@ -13,6 +15,16 @@ _TARGETS = {
     "modal": ("preferred on average", " over all steps"),
     "final": ("preferred at the last step", ""),
 }
+#: The same of units that do not compete, each of which has a zero of its own.
+_LARGEST = {
+    "largest": ("largest in size at each step", ""),
+    "modal": ("largest in size on average", " over all steps"),
+    "final": ("largest in size at the last step", ""),
+}
+#: What the outputs of a head may be (`lrpdyn.explain.units.Units`).
+KINDS = ("categorical", "groups", "gaussian", "bernoulli", "values")
+#: What such a unit is called, by kind, and what its output is.
+_OWN_ZERO = {"gaussian": ("action dimension", "mean"), "bernoulli": ("binary action", "logit")}
 CONTRASTS = {
     "none": ("", ""),
     "mean": (", minus the mean", " of the outputs"),
@@ -30,20 +42,66 @@ def question_in_words(manifest: Mapping[str, Any], *, long: bool = False) -> str
     'head policy: unit preferred on average, minus the mean'
     >>> question_in_words(manifest, long=True)
     'action preferred on average over all steps, minus the mean of the outputs'
+    >>> box = {"kind": "gaussian", "groups": []}
+    >>> question_in_words({**manifest, "units": box, "contrast": "none"}, long=True)
+    'mean of the action dimension largest in size on average over all steps'
+    >>> several = {"units": {"kind": "groups", "groups": [3, 2]}, "target": {"policy": "1:argmax"}}
+    >>> question_in_words({**manifest, **several}, long=True)
+    "choice preferred at each step of action 1, minus the mean of that action's outputs"
     """
-    head, policy = manifest["head"], manifest["target"]["policy"]
+    head = manifest["head"]
     if long and head == "value":
         return "the state's value"
-    unit = unit_of(manifest) if long else "unit"
+    of, unit = _unit_and_what_of_it(manifest) if long else ("", "unit")
     end = 2 if long else 1
+    group, policy = _group_and_policy(manifest)
     against = "".join(CONTRASTS[manifest["contrast"]][:end])
-    if policy in _TARGETS:
-        target = f"{unit} {''.join(_TARGETS[policy][:end])}"
+    known = _TARGETS if has_preference(manifest) else _LARGEST
+    if _kind(manifest) == "groups":
+        against = against.replace("the outputs", "that action's outputs")
+    if policy in known:
+        target = f"{of}{unit} {''.join(known[policy][:end])}"
     else:
-        target = f"{unit if long else 'target'} {policy}"
+        target = f"{of.replace('the ', '')}{unit if long else 'target'} {policy}"
+    if group is not None:
+        target += f" of action {group}"
+    elif policy in known and _kind(manifest) == "groups":
+        target += " of the action that is most decided"
     return f"{target}{against}" if long else f"head {head}: {target}{against}"
 
 
+def has_preference(manifest: Mapping[str, Any]) -> bool:
+    """Tell whether units of the head compete, so that one is preferred."""
+    return _kind(manifest) not in _OWN_ZERO
+
+
 def unit_of(manifest: Mapping[str, Any]) -> str:
-    """Return what a unit of the head is: an action, a class, or a unit."""
-    return _UNITS.get(manifest["head"], "unit")
+    """Return what a unit of the head is: an action, a dimension of it, a choice, a class, or a unit."""
+    return _unit_and_what_of_it(manifest)[1]
+
+
+def _unit_and_what_of_it(manifest: Mapping[str, Any]) -> tuple[str, str]:
+    kind = _kind(manifest)
+    if kind in _OWN_ZERO:
+        unit, output = _OWN_ZERO[kind]
+        return f"{output} of the ", unit
+    return "", "choice" if kind == "groups" else _UNITS.get(manifest["head"], "unit")
+
+
+def _kind(manifest: Mapping[str, Any]) -> str | None:
+    """Return what the outputs are; runs of 0.1 do not record it."""
+    kind: str | None = manifest.get("units", {}).get("kind")
+    return kind
+
+
+def _group_and_policy(manifest: Mapping[str, Any]) -> tuple[int | None, str]:
+    """Return which of several actions is explained, where it is one, and the target policy of it."""
+    policy, sizes = manifest["target"]["policy"], manifest.get("units", {}).get("groups", ())
+    group, colon, rest = policy.partition(":")
+    if sizes and colon and group.isdecimal():
+        return int(group), rest
+    if policy.isdecimal() and int(policy) < sum(sizes):
+        ends = list(accumulate(sizes))
+        found = bisect_right(ends, int(policy))
+        return found, str(int(policy) - (ends[found] - sizes[found]))
+    return None, policy

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from lrpdyn.outliers.render import KINDS, summary
-from lrpdyn.run.question import question_in_words, unit_of
+from lrpdyn.run.question import has_preference, question_in_words, unit_of
 from lrpdyn.run.reader import RunFolder
 from lrpdyn.run.series import table_series
 
@@ -59,7 +59,8 @@ def _network(run: RunFolder) -> str:
 def _question(run: RunFolder) -> str:
     asked = question_in_words(run.manifest, long=True)
     flips, of = table_series(run).preference_changes()
-    return f"{asked}; the preference changes in {flips:,} of {of:,} transitions"
+    changes = "the preference" if has_preference(run.manifest) else "which is largest in size"
+    return f"{asked}; {changes} changes in {flips:,} of {of:,} transitions"
 
 
 def _about_rule(run: RunFolder) -> dict[str, Any]:
@@ -112,7 +113,8 @@ def _dependence(run: RunFolder) -> list[tuple[str, str]]:
     parts = []
     best = last["best_to_worst"]["median"]
     if best is not None:
-        parts.append(f"on the {unit}: {_much(best)} (cosine best to worst {_short(best)})")
+        ends = "best to worst" if has_preference(run.manifest) else "largest to smallest"
+        parts.append(f"on the {unit}: {_much(best)} (cosine {ends} {_short(best)})")
     upper = last["upper_layers"]["median"]
     if upper is not None:
         parts.append(f"on the upper layers: {_much(upper)} ({_short(upper)})")

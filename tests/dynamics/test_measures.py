@@ -7,16 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from scipy import special, stats
+from scipy import stats
 
 from lrpdyn.dynamics.measures import (
     centred_ranks,
     cosines,
     entropy,
-    gives_probabilities,
     normalise,
     pixels,
-    predictions,
     ranks,
     scale_of_change,
 )
@@ -99,18 +97,6 @@ def test_rank_similarity_is_of_channel_summed_pixels() -> None:
     maps[0, 0], maps[0, 1] = [[5, 0], [0, 1]], [[-5, 2], [0, 0]]
     assert pixels(maps).tolist() == [[[0, 2], [0, 1]]]
     assert centred_ranks(maps).tolist() == [[-1, 1.5, -1, 0.5]]
-
-
-def test_predictions() -> None:
-    outputs = np.random.default_rng(0).normal(size=(2, 3, 5)) * 30
-    found = predictions(outputs, probabilities=True)
-    np.testing.assert_allclose(found, special.softmax(outputs, axis=2), rtol=1e-12)
-    assert predictions(outputs, probabilities=False) is outputs
-    assert gives_probabilities("policy", 6, continuous=False)
-    assert gives_probabilities("logits", 2, continuous=False)
-    for head, units, continuous in (("policy", 3, True), ("logits", 1, False), ("q", 4, False),
-                                    ("value", 1, False)):  # fmt: skip
-        assert not gives_probabilities(head, units, continuous=continuous)
 
 
 def test_normalisations() -> None:

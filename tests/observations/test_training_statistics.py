@@ -141,7 +141,7 @@ def test_settings_of_rl_zoo_are_read(text: str, says: bool, tmp_path: Path) -> N
 
 
 def _recorded(folder: Path) -> Path:
-    np.savez(folder / "obs.npz", observations=RAW, about="{}")
+    np.savez(folder / "obs.npz", observations=RAW, outputs=np.zeros((len(RAW), 1)), about="{}")
     return folder / "obs.npz"
 
 

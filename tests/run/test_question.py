@@ -29,3 +29,32 @@ def test_units_are_called_what_they_are() -> None:
     assert [unit_of({"head": head}) for head in ("policy", "logits", "x")] == [
         "action", "class", "unit",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("kind", "policy", "contrast", "brief", "long"),
+    [
+        ("gaussian", "largest", "none", "head policy: unit largest in size at each step",
+         "mean of the action dimension largest in size at each step"),
+        ("gaussian", "2", "none", "head policy: target 2", "mean of action dimension 2"),
+        ("bernoulli", "final", "none", "head policy: unit largest in size at the last step",
+         "logit of the binary action largest in size at the last step"),
+        ("groups", "argmax", "mean",
+         "head policy: unit preferred at each step of the action that is most decided, minus the mean",
+         "choice preferred at each step of the action that is most decided, minus the mean of that "
+         "action's outputs"),
+        ("groups", "4", "runner-up", "head policy: target 1 of action 1, minus the next best",
+         "choice 1 of action 1, minus the next best"),
+        ("groups", "1:1", "none", "head policy: target 1 of action 1", "choice 1 of action 1"),
+        ("groups", "9", "none", "head policy: target 9", "choice 9"),
+    ],
+)  # fmt: skip
+def test_other_actions_than_one(
+    kind: str, policy: str, contrast: str, brief: str, long: str
+) -> None:
+    units = {"kind": kind, "groups": [3, 2] if kind == "groups" else []}
+    manifest = {
+        "head": "policy", "units": units, "target": {"policy": policy}, "contrast": contrast,
+    }  # fmt: skip
+    assert question_in_words(manifest) == brief
+    assert question_in_words(manifest, long=True) == long

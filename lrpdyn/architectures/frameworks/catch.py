@@ -15,6 +15,7 @@ class CatchNetwork(nn.Module):
     """Policy and value on shared features of `channels` stacked pictures of 24 x 24 pixels."""
 
     heads = ("policy", "value")
+    action_space = "discrete"
 
     def __init__(self, channels: int = 2, actions: int = 3) -> None:
         super().__init__()

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from lrpdyn.architectures.model import INSIDE, Architecture, Arguments, always
@@ -26,6 +27,7 @@ class ActorCritic(nn.Module):
     """``ppo_atari.Agent``: ``network``, ``actor``, ``critic``."""
 
     heads = ("policy", "value")
+    action_space = "discrete"
 
     def __init__(self, channels: int, convolved: int, features: int, actions: int) -> None:
         super().__init__()
@@ -41,7 +43,38 @@ class ActorCritic(nn.Module):
     def path(self, head: str) -> nn.Module:
         """Return the layers from the observation to the outputs of `head`."""
         last = self.actor if head == "policy" else self.critic
-        return nn.Sequential(DivideBy255(), self.network, last)
+        return nn.Sequential(self.preprocessing(), self.network, last)
+
+    def preprocessing(self) -> nn.Module:
+        """Return what the pixels go through first."""
+        return DivideBy255()
+
+
+class DivideFrames(nn.Module):
+    """Bring the frames of a stack to 0..1, and leave the planes behind them that say whose turn it is."""
+
+    divisor: Tensor
+
+    def __init__(self, frames: int, planes: int) -> None:
+        super().__init__()
+        divisor = torch.tensor([255.0] * frames + [1.0] * planes).view(1, -1, 1, 1)
+        self.register_buffer("divisor", divisor, persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Divide the frames by 255."""
+        return x / self.divisor
+
+
+class SharedActorCritic(ActorCritic):
+    """``ppo_pettingzoo_ma_atari.Agent``, of two agents: four frames, and a plane for each agent."""
+
+    def __init__(self, channels: int, convolved: int, features: int, actions: int) -> None:
+        super().__init__(channels, convolved, features, actions)
+        self.divide = DivideFrames(4, channels - 4)
+
+    def preprocessing(self) -> nn.Module:
+        """Return what the frames go through first, and the planes do not."""
+        return self.divide
 
 
 class QNetwork(nn.Module):
@@ -59,8 +92,86 @@ class QNetwork(nn.Module):
         return nn.Sequential(DivideBy255(), self.network)
 
 
+class SoftActor(nn.Module):
+    """``Actor`` of ``sac_atari``, or with `last` ``fc_q`` its ``SoftQNetwork``."""
+
+    heads: tuple[str, ...] = ("policy",)
+    action_space = "discrete"
+
+    def __init__(
+        self, channels: int, convolved: int, features: int, actions: int, last: str
+    ) -> None:
+        super().__init__()
+        if last == "fc_q":
+            self.heads = ("q",)
+        self.conv = nn.Sequential(*convolutions(channels)[:-2], nn.Flatten())
+        self.fc1 = nn.Linear(convolved, features)
+        self._last = last
+        self.add_module(last, nn.Linear(features, actions))
+
+    def initialise(self) -> None:
+        """Begin as CleanRL does (``layer_init``)."""
+        for module in self.modules():
+            if isinstance(module, nn.Linear | nn.Conv2d) and module.bias is not None:
+                nn.init.kaiming_normal_(module.weight)
+                nn.init.zeros_(module.bias)
+
+    def path(self, head: str) -> nn.Module:
+        """Return the layers from the observation to the outputs of the head."""
+        layers = (self.conv, nn.ReLU(), self.fc1, nn.ReLU(), self.get_submodule(self._last))
+        return nn.Sequential(DivideBy255(), *layers)
+
+
+class NormalisedQNetwork(nn.Module):
+    """``pqn_atari_envpool.QNetwork``; `normalised` are the shapes of its LayerNorms."""
+
+    heads = ("q",)
+
+    def __init__(
+        self,
+        channels: int,
+        convolved: int,
+        features: int,
+        actions: int,
+        normalised: list[tuple[int, ...]],
+    ) -> None:
+        super().__init__()
+        norms = iter(normalised)
+        linear = [nn.Linear(convolved, features), nn.ReLU(), nn.Linear(features, actions)]
+        layers: list[nn.Module] = []
+        for layer in (*convolutions(channels), *linear):
+            norm = [nn.LayerNorm(next(norms))] if isinstance(layer, nn.ReLU) else []
+            layers += [*norm, layer]
+        self.network = nn.Sequential(*layers)
+
+    def initialise(self) -> None:
+        """Begin as CleanRL does (``layer_init``)."""
+        orthogonal(self, {})
+
+    def path(self, head: str) -> nn.Module:
+        """Return the layers from the observation to the Q values."""
+        return nn.Sequential(DivideBy255(), self.network)
+
+
 def _recognise(shapes: Shapes, hints: Mapping[str, Any], *, last: str) -> Arguments | None:
     return None if "atoms" in shapes else q_arguments(shapes, "network.0", "network.7", last)
+
+
+def _recognise_shared(shapes: Shapes, hints: Mapping[str, Any]) -> Arguments | None:
+    # The number of channels is all that weights say: CleanRL's other PPO sees four frames and no more.
+    return _recognise(shapes, hints, last="actor") if shapes["network.0.weight"][1] == 6 else None
+
+
+def _recognise_soft(shapes: Shapes, hints: Mapping[str, Any]) -> Arguments | None:
+    last = "fc_q" if "fc_q.weight" in shapes else "fc_logits"
+    found = q_arguments(shapes, "conv.0", "fc1", last)
+    return found and {**found, "last": last}
+
+
+def _recognise_normalised(shapes: Shapes, hints: Mapping[str, Any]) -> Arguments | None:
+    found = q_arguments(shapes, "network.0", "network.10", "network.13")
+    norms = [shapes[f"network.{index}.weight"] for index in (1, 4, 7, 11)]
+    return found and {**found, "normalised": norms}
 
 
 def as_in(script: str) -> Callable[[Arguments, Mapping[str, Any]], tuple[str, ...]]:
@@ -71,6 +182,18 @@ def as_in(script: str) -> Callable[[Arguments, Mapping[str, Any]], tuple[str, ..
 
 
 ARCHITECTURES = (
+    Architecture(
+        name="cleanrl-ppo-pettingzoo-atari",
+        factory=SharedActorCritic,
+        recognise=_recognise_shared,
+        preprocessing=INSIDE,
+        source="cleanrl/ppo_pettingzoo_ma_atari.py",
+        assumes=always(
+            "the network of CleanRL's ppo_pettingzoo_ma_atari.py, for it sees 6 channels: ReLU, the "
+            "first 4 divided by 255 inside, the others not (weights do not tell; --arch "
+            "cleanrl-ppo-atari divides all)"
+        ),
+    ),
     Architecture(
         name="cleanrl-ppo-atari",
         factory=ActorCritic,
@@ -86,5 +209,21 @@ ARCHITECTURES = (
         preprocessing=INSIDE,
         source="cleanrl/dqn_atari.py",
         assumes=as_in("dqn_atari.py"),
+    ),
+    Architecture(
+        name="cleanrl-sac-atari",
+        factory=SoftActor,
+        recognise=_recognise_soft,
+        preprocessing=INSIDE,
+        source="cleanrl/sac_atari.py",
+        assumes=as_in("sac_atari.py"),
+    ),
+    Architecture(
+        name="cleanrl-pqn-atari",
+        factory=NormalisedQNetwork,
+        recognise=_recognise_normalised,
+        preprocessing=INSIDE,
+        source="cleanrl/pqn_atari_envpool.py",
+        assumes=as_in("pqn_atari_envpool.py"),
     ),
 )

@@ -51,6 +51,7 @@ class Agent(nn.Module):
     """
 
     heads: tuple[str, ...] = ("policy", "value")
+    action_space = "discrete"
 
     def __init__(self, channels: list[int], convolved: int, features: int, actions: int) -> None:
         super().__init__()

@@ -161,6 +161,7 @@ class ActorCritic(nn.Module):
     """The Sequential of PFRL's A2C and PPO examples, which ends in a ``Branched``."""
 
     heads = ("policy", "value")
+    action_space = "discrete"
 
     def __init__(self, channels: int, convolved: int, features: int, actions: int) -> None:
         super().__init__()

@@ -49,6 +49,9 @@ class ActorCritic(nn.Module):
         Of ``mlp_extractor``; None where it is not known and has to be said.
     shared, policy, value
         Sizes of the layers of ``mlp_extractor``, inputs first; empty where there are none.
+    log_std
+        Whether there are deviations, one for each mean; their shape where they depend on the state
+        (gSDE). The means do not use them.
     """
 
     heads = ("policy", "value")
@@ -64,7 +67,7 @@ class ActorCritic(nn.Module):
         shared: tuple[int, ...] = (),
         policy: tuple[int, ...] = (),
         value: tuple[int, ...] = (),
-        log_std: bool = False,
+        log_std: bool | tuple[int, ...] = False,
     ) -> None:
         super().__init__()
         for name in extractors:
@@ -79,7 +82,9 @@ class ActorCritic(nn.Module):
         self.action_net = nn.Linear(policy[-1] if policy else base, actions)
         self.value_net = nn.Linear(value[-1] if value else base, 1)
         if log_std:
-            self.log_std = nn.Parameter(torch.zeros(actions))
+            self.action_space = "box"
+            size = (actions,) if isinstance(log_std, bool) else tuple(log_std)
+            self.log_std = nn.Parameter(torch.zeros(size))
 
     def initialise(self) -> None:
         """Begin as Stable-Baselines3 does (``ortho_init``), whose extractors are one by default."""
@@ -153,7 +158,7 @@ def extractor_of(shapes: Shapes, extractor: str) -> Arguments | None:
     return features_of(shapes, f"{extractor}.cnn.0", f"{extractor}.linear.0")
 
 
-def _convolved_of(shapes: Shapes, extractor: str, *, images: bool) -> Arguments | None:
+def convolved_of(shapes: Shapes, extractor: str, *, images: bool) -> Arguments | None:
     """Return the arguments ``channels`` and ``convolved`` for `images`, else none.
 
     None where the weights are of the other kind, or of an extractor that is no NatureCNN.
@@ -169,7 +174,7 @@ def _recognise_actor_critic(
 ) -> Arguments | None:
     if "action_net.weight" not in shapes or "value_net.weight" not in shapes:
         return None
-    convolved = _convolved_of(shapes, "features_extractor", images=images)
+    convolved = convolved_of(shapes, "features_extractor", images=images)
     if convolved is None:
         return None
     extractors = [name for name in EXTRACTORS if f"{name}.linear.0.weight" in shapes]
@@ -185,12 +190,13 @@ def layer_arguments(shapes: Shapes, hints: Mapping[str, Any]) -> Arguments:
         for name in ("shared", "policy", "value")
     }
     starts = [sizes[0] for sizes in chains.values() if sizes]
+    spread = shapes.get("log_std")
     return {
         "actions": actions,
         "features": (starts or [inputs])[0],
         **activation_of(hints),
         **{name: sizes for name, sizes in chains.items() if sizes},
-        **({"log_std": True} if "log_std" in shapes else {}),
+        **({} if spread is None else {"log_std": True if spread == (actions,) else spread}),
     }
 
 
@@ -199,7 +205,7 @@ def recognise_value_network(
 ) -> Arguments | None:
     """Return the arguments of the `ValueNetwork` called `network`."""
     layers = chain_sizes(shapes, f"{network}.{network}")
-    convolved = _convolved_of(shapes, f"{network}.features_extractor", images=images)
+    convolved = convolved_of(shapes, f"{network}.features_extractor", images=images)
     if layers is None or convolved is None:
         return None
     return {"layers": layers, **activation_of(hints), **convolved}

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from lrpdyn.dynamics.accumulate import Dynamics
-from lrpdyn.dynamics.measures import gives_probabilities, predictions
 from lrpdyn.dynamics.step_table import NO_TRANSITION, Records
+from lrpdyn.explain.units import recorded_units
 from lrpdyn.files.streamed import Samples
 from lrpdyn.lrp.registry import shows_support_only
 from lrpdyn.outliers.facts import Changes, Floats, RunFacts, Steps
@@ -57,7 +57,7 @@ def run_facts(
     )
     return RunFacts(
         gives_only_support=shows_support_only(rules[-1] if rules else ""),
-        follows_preference=manifest["target"]["policy"] == "argmax",
+        follows_preference=manifest["target"]["policy"].rpartition(":")[2] in ("argmax", "largest"),
         steps=steps,
         changes=changes,
         relative=relative,
@@ -67,10 +67,7 @@ def run_facts(
 
 def prediction_changes(records: Records, manifest: Mapping[str, Any], facts: RunFacts) -> Floats:
     """Return sum_k |P_{i+1} - P_i| of each transition and sample, (T, N)."""
-    outputs = records["outputs"]
-    continuous = bool(manifest["architecture"]["arguments"].get("log_std"))
-    kind = gives_probabilities(manifest["head"], outputs.shape[2], continuous=continuous)
-    predicted = predictions(outputs, probabilities=kind)
+    predicted = recorded_units(manifest).predictions(records["outputs"])
     difference = predicted[facts.changes.after] - predicted[facts.changes.before]
     change: Floats = np.abs(difference).sum(axis=2)
     return change

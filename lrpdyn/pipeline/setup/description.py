@@ -14,7 +14,8 @@ from lrpdyn.checkpoints.keys import KeyMapping
 from lrpdyn.checkpoints.model import Listing
 from lrpdyn.errors import RunError
 from lrpdyn.explain.model import make_model, with_plan
-from lrpdyn.explain.targets import Target
+from lrpdyn.explain.targets import split_target
+from lrpdyn.explain.units import Units
 from lrpdyn.files.atomic import whole_file
 from lrpdyn.files.npy import load_npz
 from lrpdyn.files.streamed import LARGEST_IN_MEMORY, Samples
@@ -34,13 +35,14 @@ class Description:
     """What a job is made from again, with its checkpoints and its observations.
 
     `options` are those of the job as they were resolved, with whole paths; `rule_name` is the name of the
-    rules. `bounds` and `fill` are in units of what the network takes;
-    `hints` and `given` are those of the network by which further checkpoints are checked.
+    rules; `units` what the outputs of the head are. `bounds` and `fill` are in units of what the network
+    takes; `hints` and `given` are those of the network by which further checkpoints are checked.
     """
 
     options: Options
     keys: Mapping[str, Any]
     rule_name: str
+    units: Units
     bounds: Bounds | None
     fill: float
     hints: Mapping[str, Any] = field(default_factory=dict)
@@ -60,7 +62,8 @@ class Description:
             It is something else.
         """
         plain = _frozen(found)
-        return Description(**{**plain, "options": Options(**plain["options"])})
+        made = {"options": Options(**plain["options"]), "units": Units(**plain["units"])}
+        return Description(**{**plain, **made})
 
 
 def describe(job: Job) -> Description:
@@ -75,7 +78,7 @@ def describe(job: Job) -> Description:
         arch_args=model.resolved.arguments,
         head=model.head,
         device=str(model.device),
-        target=job.target.policy,
+        target=job.target.text,
         rule=_absolute(options.rule) if options.rule.endswith(".toml") else options.rule,
         regions=None if options.regions is None else _absolute(options.regions),
         recompute=(),
@@ -87,6 +90,7 @@ def describe(job: Job) -> Description:
         hints=function_hints(model.resolved.hints),
         given=model.resolved.given,
         rule_name=job.rule.name,
+        units=model.units,
         bounds=job.bounds,
         fill=job.fill,
     )
@@ -129,13 +133,14 @@ def job_of(
     )
     composite = replace(parse_composite(options.rule), name=description.rule_name)
     model = make_model(resolved, options.head, options.device, options.batch_size, composite)
-    model = with_plan(replace(model, fixed_inputs=inputs), values, description.bounds)
+    model = replace(model, fixed_inputs=inputs, units=description.units)
+    model = with_plan(model, values, description.bounds)
     return make_job(
         options,
         listing,
         model,
         Observations(values=values, files=(), layout="", scale=1.0),
-        Target(str(options.target)),
+        split_target(str(options.target), description.units),
         bounds=description.bounds,
         fill=description.fill,
     )

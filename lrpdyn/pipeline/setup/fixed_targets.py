@@ -27,8 +27,8 @@ def fixed_targets(job: Job, previous: Mapping[str, Any] | None) -> Fixed:
     RunError
         With checkpoints that came later, other units would be chosen.
     """
-    if not job.target.needs_outputs(job.options.contrast):
-        return fix_targets(job.target, job.options.contrast, ())
+    if not job.target.needs_outputs(job.contrast):
+        return fix_targets(job.target, job.contrast, (), job.model.units)
     recorded = _recorded(previous)
     steps = [entry["step"] for entry in (previous or {}).get("checkpoints", ())]
     if recorded is not None and steps == [checkpoint.step for checkpoint in job.own]:
@@ -36,7 +36,7 @@ def fixed_targets(job: Job, previous: Mapping[str, Any] | None) -> Fixed:
     ordered = list(job.listing.checkpoints)
     if job.target.policy == "final":
         ordered.reverse()
-    fixed = fix_targets(job.target, job.options.contrast, _outputs(job, ordered))
+    fixed = fix_targets(job.target, job.contrast, _outputs(job, ordered), job.model.units)
     if recorded is not None:
         _check_same_targets(job, recorded, fixed)
     return fixed
@@ -48,11 +48,11 @@ def targets_of_newest(job: Job, previous: Mapping[str, Any] | None) -> Fixed:
     They are those that it began with, or those of its newest checkpoint: later ones are not known yet.
     """
     recorded = _recorded(previous)
-    if job.target.needs_outputs(job.options.contrast) and recorded is not None:
+    if job.target.needs_outputs(job.contrast) and recorded is not None:
         return recorded
     outputs = _outputs(job, reversed(job.listing.checkpoints))
     finite = (values for values in outputs if np.isfinite(values).all())
-    return fix_targets(job.target, job.options.contrast, islice(finite, 1))
+    return fix_targets(job.target, job.contrast, islice(finite, 1), job.model.units)
 
 
 def _recorded(previous: Mapping[str, Any] | None) -> Fixed | None:
@@ -77,7 +77,10 @@ def settle(job: Job, manifest: Mapping[str, Any], fixed: Fixed) -> tuple[Questio
         target["runner_up"] = fixed.runner_up.tolist()
     checks = manifest["checks"]
     question = Question(
-        contrast=job.options.contrast, targets=fixed.target, runner_up=fixed.runner_up
+        contrast=job.contrast,
+        targets=fixed.target,
+        runner_up=fixed.runner_up,
+        group=job.target.group,
     )
     if job.rule.exact_rule is not None:
         stock = same_outputs.stock_deviation(
@@ -92,7 +95,7 @@ def _check_same_targets(job: Job, recorded: Fixed, fixed: Fixed) -> None:
     differing = np.flatnonzero(recorded.target != fixed.target).tolist()
     if differing:
         raise RunError(
-            f"{job.folder}: with the new checkpoints --target {job.target.policy} would choose other "
+            f"{job.folder}: with the new checkpoints --target {job.target.text} would choose other "
             f"units for samples {', '.join(map(str, differing[:20]))}; hold the run's own with --target "
             f"FILE.npy (target.values in {MANIFEST}) and -o, or start again with --overwrite"
         )

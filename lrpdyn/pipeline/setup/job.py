@@ -56,6 +56,12 @@ class Job:
         return self.model.composite
 
     @property
+    def contrast(self) -> str:
+        """What is subtracted from a target's output."""
+        assert self.options.contrast is not None, "prepare decides it"
+        return self.options.contrast
+
+    @property
     def storage(self) -> Storage:
         """What is stored of the maps."""
         return Storage(keep=self.options.keep, dtype=self.options.dtype)

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from lrpdyn.checkpoints.model import Listing
+from lrpdyn.explain.units import unsaid
 from lrpdyn.files.streamed import Samples, pieces
 from lrpdyn.lrp.canonical.layers import Weighted
 from lrpdyn.lrp.plan import layers_of, unused
@@ -38,6 +39,7 @@ def make_manifest(job: Job, checks: Mapping[str, Any]) -> dict[str, Any]:
             "layers": _layer_rules(job),
             "notes": [
                 *job.model.canonised.notes,
+                *_left_out(job),
                 *notes(job.model.path, job.model.fixed_inputs),
                 *unused(job.rule, job.model.explained),
             ],
@@ -45,11 +47,14 @@ def make_manifest(job: Job, checks: Mapping[str, Any]) -> dict[str, Any]:
         "about_rule": job.rule.about(),
         "architecture": {
             "name": resolved.architecture.name, "arguments": resolved.arguments,
-            "assumed": list(resolved.assumed),
+            "assumed": [*resolved.assumed, *unsaid(
+                job.model.network, job.model.head, resolved.hints, job.options.actions
+            )],
         },
         "head": job.model.head,
+        "units": job.model.units.as_dict(),
         "target": {
-            "policy": job.target.policy,
+            "policy": job.target.text,
             "values": None if job.target.values is None else job.target.values.tolist(),
         },
         **job.options.part("question"),
@@ -97,6 +102,13 @@ def pending(job: Job) -> list[dict[str, Any]]:
          "sha256": None, "status": "pending", "reason": None}
         for index, c in enumerate(job.own, start=job.places.start)
     ]  # fmt: skip
+
+
+def _left_out(job: Job) -> list[str]:
+    """Return in a sentence what follows the outputs that the head is explained at."""
+    left_out = getattr(job.model.network, "left_out", None)
+    text = left_out.get(job.model.head) if isinstance(left_out, Mapping) else None
+    return [] if text is None else [f"{text} left out: explained before it"]
 
 
 def _series(listing: Listing) -> str:

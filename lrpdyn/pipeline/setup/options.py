@@ -50,10 +50,17 @@ class Options:
         recognised from the weights where not given.
     head
         Which output; the architecture's first where not given.
+    actions
+        What the outputs of a policy are: ``discrete`` (one action), ``3,2`` (the choices of several),
+        ``box`` (means of continuous ones), ``binary``. Where not given, what the checkpoint or the
+        network says; one discrete action where neither does.
     target
-        ``argmax``, ``modal``, ``final``, a unit, or a .npy file of one unit a sample.
+        ``argmax``, ``largest``, ``modal``, ``final``, a unit, or a .npy file of one unit a sample; with
+        ``GROUP:`` before it, of one of several discrete actions. Where not given, ``argmax``, and
+        ``largest`` of continuous or binary actions.
     contrast
-        ``mean``, ``none`` or ``runner-up``: what is subtracted from the target's output.
+        ``mean``, ``none`` or ``runner-up``: what is subtracted from the target's output, of the same
+        action. Where not given, ``mean``, and ``none`` of continuous or binary actions.
     normalize
         ``none``, ``sum``, ``l1``, ``max`` or ``minmax``: of the copies that differences are made
         from; stored relevance stays raw.
@@ -143,9 +150,10 @@ class Options:
     arch: str | None = None
     arch_args: Mapping[str, Any] | None = None
     head: str | None = None
-    target: str | int = "argmax"
-    contrast: str = field(
-        default="mean", metadata=_QUESTION | _choices("mean", "none", "runner-up")
+    actions: str | None = None
+    target: str | int | None = None
+    contrast: str | None = field(
+        default=None, metadata=_QUESTION | _choices("mean", "none", "runner-up")
     )
     normalize: str = field(
         default="none", metadata=_QUESTION | _choices("none", "sum", "l1", "max", "minmax")

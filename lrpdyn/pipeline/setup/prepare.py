@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +28,9 @@ from lrpdyn.explain.model import (
     make_model,
     with_fixed_inputs,
     with_plan,
+    with_units,
 )
-from lrpdyn.explain.targets import parse_target
+from lrpdyn.explain.targets import contrast_of, parse_target
 from lrpdyn.files.text import printable
 from lrpdyn.lrp.composites import parse_composite
 from lrpdyn.lrp.plan import Bounds
@@ -137,9 +138,11 @@ def prepare(options: Options, listing: Listing, observations: Any) -> tuple[Job,
         "expected": recorded,
     }
     bounds = _bounds(expected, loaded)
-    units = outputs_of(network, loaded.values[:1]).shape[1]
-    model = with_plan(model, loaded.values, bounds)
-    target = parse_target(str(options.target), len(loaded.values), units)
+    count = outputs_of(network, loaded.values[:1]).shape[1]
+    model = with_plan(with_units(model, count, options.actions), loaded.values, bounds)
+    options = replace(options, contrast=contrast_of(options.contrast, model.units))
+    asked = None if options.target is None else str(options.target)
+    target = parse_target(asked, len(loaded.values), count, model.units)
     fill = _modal(loaded) if options.fill is None else _scaled(options.fill, loaded)
     return make_job(options, listing, model, loaded, target, bounds=bounds, fill=fill), checks
 

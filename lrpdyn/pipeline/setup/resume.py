@@ -8,6 +8,7 @@ from typing import Any
 
 from lrpdyn.checkpoints.readers import digest, stamp
 from lrpdyn.errors import CheckpointError, RunError, UsageError
+from lrpdyn.explain.units import recorded_units
 from lrpdyn.figures.kinds import drawn_files
 from lrpdyn.pipeline.setup.job import Job
 from lrpdyn.pipeline.setup.options import defaults
@@ -29,6 +30,7 @@ def question_of(manifest: Mapping[str, Any], *, given_values: bool) -> dict[str,
             {name: manifest["architecture"][name] for name in ("name", "arguments")}
         ),
         "head": manifest["head"],
+        "actions": recorded_units(manifest).as_dict(),
         "target": (target["policy"], target["values"] if given_values else None),
         "observations": manifest["observations"]["sha256"][:12],
         **{

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from lrpdyn.explain.targets import parse_target
+from lrpdyn.explain.units import Units
 from lrpdyn.pipeline.results.run_facts import prediction_changes, run_facts
 from tests.pipeline.results.test_finish import facts_of
 from tests.pipeline.test_compute import Vectors
@@ -35,12 +36,15 @@ def test_a_step_that_is_not_finite_is_bridged(
     expected = np.abs(maps[[1, 3]] - maps[[0, 2]]).sum(2)
     np.testing.assert_allclose(facts.changes.change, expected, rtol=1e-9)
     assert facts.gives_only_support
-    policies = [parse_target(text, samples=4, units=3).policy for text in ("argmax", "modal", "2")]
+    units = Units(kind="groups", groups=(1, 2))
+    policies = [
+        parse_target(text, 4, 3, units).text for text in ("argmax", "1:argmax", "modal", "1:0")
+    ]
     follows = [
         facts_of(job, {**manifest, "target": {"policy": policy}}, steps).follows_preference
         for policy in policies
     ]
-    assert follows == [True, False, False]
+    assert follows == [True, True, False, False]
 
 
 def test_gaps_are_told_of_the_transitions_that_they_lie_in(
