@@ -12,7 +12,6 @@ from lrpdyn.errors import RunError, UsageError
 from lrpdyn.figures.file_names import files_of, formats_of, is_file, is_other_file, name_pattern
 from lrpdyn.figures.kind import FILMS, FORMATS, Kind, Part
 from lrpdyn.figures.request import Request
-from lrpdyn.run.reader import as_pictures
 
 if TYPE_CHECKING:
     from lrpdyn.figures.terminal import Terminal
@@ -142,7 +141,7 @@ def draw(runs: Sequence[RunFolder], kind: str, request: Request = PLAIN) -> list
 
         for run in runs:
             need_samples(run, f"--kind {kind}")
-    runs = [as_pictures(run) for run in runs]
+    runs = [_with_pictures(run) for run in runs]
     for path, samples in files_of(runs[0].path, KINDS[kind], request):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -165,7 +164,7 @@ def lines(runs: Sequence[RunFolder], kind: str, request: Request, terminal: Term
     """
     check(runs, [kind], request)
     print_lines = KINDS[kind].lines
-    return [] if print_lines is None else print_lines(as_pictures(runs[0]), request, terminal)
+    return [] if print_lines is None else print_lines(_with_pictures(runs[0]), request, terminal)
 
 
 def drawn_files(run: Path) -> list[Path]:
@@ -230,3 +229,10 @@ def _check_files(run: RunFolder, kinds: Sequence[str], request: Request) -> None
             raise UsageError(
                 f"-o {out}: names one file, but there are {count} to write; give a folder"
             )
+
+
+def _with_pictures(run: RunFolder) -> RunFolder:
+    # Not before something is drawn: the list of kinds is read by commands that load no NumPy.
+    from lrpdyn.run.reader import as_pictures
+
+    return as_pictures(run)

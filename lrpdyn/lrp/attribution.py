@@ -95,7 +95,7 @@ def contrast_rows(
     )
     peers = group == group[target][:, None] if groups else torch.ones_like(rows, dtype=torch.bool)
     if contrast == "mean":
-        return rows - peers / peers.sum(dim=1, keepdim=True)
+        return rows - peers.to(rows.dtype) / peers.sum(dim=1, keepdim=True)
     if runner_up is None:
         others = outputs.masked_fill(~peers, -torch.inf)
         others[index, target] = torch.finfo(outputs.dtype).min  # where there is no other

@@ -178,8 +178,8 @@ def _signed_terms(
     ]
 
 
-def _share(terms: list[_LinearTerm], relevance: Tensor, epsilon: Tensor) -> Tensor:
-    """Share in proportion to the contributions of the terms."""
+def _share(terms: list[_LinearTerm], relevance: Tensor, epsilon: Tensor | None = None) -> Tensor:
+    """Share in proportion to the contributions of the terms; `epsilon` as of `quotient`."""
     cotangent = quotient(relevance, _total(term.output for term in terms), epsilon)
     return _total(term.contribution(cotangent) for term in terms)
 

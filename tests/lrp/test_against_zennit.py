@@ -22,9 +22,8 @@ from lrpdyn.lrp.attribution import contrast_rows, relevance
 from lrpdyn.lrp.canonical.canonise import canonise
 from lrpdyn.lrp.composites import parse_composite
 from lrpdyn.lrp.plan import make_plan
+from tests.lrp.zennit_reference import NOTHING
 
-#: Next to nothing: the stabiliser here goes by the size of a layer, Zennit's does not.
-NOTHING = 1e-30
 RULES = {
     "zplus": lambda: ZPlus(stabilizer=NOTHING),
     "epsilon": lambda: Epsilon(1e-6),

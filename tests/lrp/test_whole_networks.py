@@ -12,6 +12,7 @@ from zennit.canonizers import SequentialMergeBatchNorm
 from zennit.layer import Sum
 from zennit.torchvision import ResNetCanonizer
 
+from lrpdyn.lrp import rules
 from lrpdyn.lrp.attribution import relevance
 from lrpdyn.lrp.canonical.canonise import canonise
 from lrpdyn.lrp.composites import parse_composite
@@ -111,6 +112,11 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], list[Any]]] 
     "leaky": (perceptron(nn.LeakyReLU), (9,), []),
 }
 ALL = {**reference.COMPOSITES, **reference.RULES}
+
+
+@pytest.fixture(autouse=True)
+def without_stabiliser(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rules, "STABILISER", reference.NOTHING)
 
 
 def example(name: str) -> tuple[nn.Module, Tensor, list[Any]]:

@@ -21,32 +21,36 @@ from zennit.core import Composite
 from zennit.types import Linear
 
 LOW, HIGH = -3.0, 3.0
+#: Next to nothing: lrpdyn's stabiliser goes by the size of a layer's outputs, Zennit's does not.
+NOTHING = 1e-30
 Canonizers = list[Canonizer]
 
 
 def _uniform(rule: Callable[[], object]) -> Callable[[Canonizers], Composite]:
     return lambda canonizers: LayerMapComposite(
-        [*layer_map_base(), (Linear, rule())], canonizers=canonizers
+        [*layer_map_base(NOTHING), (Linear, rule())], canonizers=canonizers
     )
 
 
 #: What ``--rule`` takes, and Zennit's composite for it.
 COMPOSITES: dict[str, Callable[[Canonizers], Composite]] = {
-    "epsilon-plus": lambda c: EpsilonPlus(canonizers=c),
-    "epsilon-plus-flat": lambda c: EpsilonPlusFlat(canonizers=c),
-    "epsilon-alpha2-beta1": lambda c: EpsilonAlpha2Beta1(canonizers=c),
-    "epsilon-alpha2-beta1-flat": lambda c: EpsilonAlpha2Beta1Flat(canonizers=c),
-    f"epsilon-gamma-box:{LOW:g},{HIGH:g}": lambda c: EpsilonGammaBox(LOW, HIGH, canonizers=c),
+    "epsilon-plus": lambda c: EpsilonPlus(stabilizer=NOTHING, canonizers=c),
+    "epsilon-plus-flat": lambda c: EpsilonPlusFlat(stabilizer=NOTHING, canonizers=c),
+    "epsilon-alpha2-beta1": lambda c: EpsilonAlpha2Beta1(stabilizer=NOTHING, canonizers=c),
+    "epsilon-alpha2-beta1-flat": lambda c: EpsilonAlpha2Beta1Flat(stabilizer=NOTHING, canonizers=c),
+    f"epsilon-gamma-box:{LOW:g},{HIGH:g}": lambda c: EpsilonGammaBox(
+        LOW, HIGH, stabilizer=NOTHING, canonizers=c
+    ),
 }
 RULES: dict[str, Callable[[Canonizers], Composite]] = {
-    "zplus": _uniform(rules.ZPlus),
+    "zplus": _uniform(lambda: rules.ZPlus(stabilizer=NOTHING)),
     "epsilon": _uniform(rules.Epsilon),
-    "gamma": _uniform(rules.Gamma),
-    "alpha2beta1": _uniform(lambda: rules.AlphaBeta(2, 1)),
-    "alphabeta:3,2": _uniform(lambda: rules.AlphaBeta(3, 2)),
-    "wsquare": _uniform(rules.WSquare),
-    "flat": _uniform(rules.Flat),
-    "norm": _uniform(rules.Norm),
+    "gamma": _uniform(lambda: rules.Gamma(stabilizer=NOTHING)),
+    "alpha2beta1": _uniform(lambda: rules.AlphaBeta(2, 1, stabilizer=NOTHING)),
+    "alphabeta:3,2": _uniform(lambda: rules.AlphaBeta(3, 2, stabilizer=NOTHING)),
+    "wsquare": _uniform(lambda: rules.WSquare(stabilizer=NOTHING)),
+    "flat": _uniform(lambda: rules.Flat(stabilizer=NOTHING)),
+    "norm": _uniform(lambda: rules.Norm(stabilizer=NOTHING)),
 }
 
 
