@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lrpdyn.errors import RecordingError
+from lrpdyn.files.plain import open_plain
 
 CONFIG, ARGUMENTS = "config.yml", "args.yml"
 _LARGEST = 1 << 20
@@ -112,7 +113,8 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > _LARGEST:
             raise ValueError(f"has more than {_LARGEST:,} bytes")
-        found = yaml.load(path.read_bytes(), Loader=loader)
+        with open_plain(path) as file:
+            found = yaml.load(file.read(_LARGEST), Loader=loader)
         if not isinstance(found, dict):
             raise ValueError("is no mapping")
     except (OSError, ValueError, TypeError, RecursionError, yaml.YAMLError) as error:

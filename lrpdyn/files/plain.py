@@ -1,0 +1,43 @@
+"""Plain files: a pipe or a device in the place of one would keep its reader waiting for ever."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+
+def open_plain(path: str | Path, buffering: int = -1) -> Any:
+    """Open a file for reading bytes; of a remote one, its local copy.
+
+    Raises
+    ------
+    OSError
+        It cannot be opened, or is a folder, a pipe, a socket or a device.
+    """
+    return open(path, "rb", buffering, opener=_opened)
+
+
+def check_plain(path: Path) -> None:
+    """Raise OSError where `path` is not there or no plain file, before something else opens it."""
+    _check(path.stat(), str(path))
+
+
+def _opened(path: str, flags: int) -> int:
+    # A pipe that is opened in the usual way waits for somebody to write.
+    descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+    try:
+        _check(os.fstat(descriptor), path)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _check(status: os.stat_result, path: str) -> None:
+    if stat.S_ISDIR(status.st_mode):
+        raise IsADirectoryError(errno.EISDIR, "is a folder, expected a file", path)
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(errno.EINVAL, "is no plain file, but a pipe, a socket or a device", path)
