@@ -8,6 +8,11 @@ import stat
 from pathlib import Path
 from typing import Any
 
+from lrpdyn.system.memory import usable_memory
+
+#: Files up to this size are read without asking how much memory there is.
+_SMALL = 1 << 26
+
 
 def open_plain(path: str | Path, buffering: int = -1) -> Any:
     """Open a file for reading bytes; of a remote one, its local copy.
@@ -18,6 +23,26 @@ def open_plain(path: str | Path, buffering: int = -1) -> Any:
         It cannot be opened, or is a folder, a pipe, a socket or a device.
     """
     return open(path, "rb", buffering, opener=_opened)
+
+
+def read_plain(path: Path) -> bytes:
+    """Return the bytes of a plain file.
+
+    Raises
+    ------
+    OSError
+        As `open_plain`; or it has more bytes than this process may use.
+    """
+    with open_plain(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > _SMALL and size > (most := usable_memory()):
+            raise OSError(
+                errno.EFBIG,
+                f"has {size:,} bytes, and this process may use {most:,} of memory",
+                str(path),
+            )
+        content: bytes = file.read()
+        return content
 
 
 def check_plain(path: Path) -> None:

@@ -162,7 +162,7 @@ def _events(path: Path, column: str | None) -> tuple[Floats, dict[str, Floats]]:
             "'lrpdyn[tensorboard]'"
         ) from error
     try:
-        for file in path.iterdir() if path.is_dir() else [path]:
+        for file in [path, *(path.iterdir() if path.is_dir() else ())]:
             if ".tfevents." in file.name:
                 check_plain(file)
     except OSError as error:

@@ -50,7 +50,9 @@ def test_safetensors_that_claim_the_same_bytes_are_refused(name: str, tmp_path: 
 @pytest.mark.frameworks
 def test_the_official_reader_refuses_them_too(tmp_path: Path) -> None:
     official = pytest.importorskip("safetensors")
-    for payload in SAFETENSORS.values():
+    for name, payload in SAFETENSORS.items():
+        if "overflows" in name:
+            continue  # of no bytes: it is torch that cannot make it
         (tmp_path / "a").write_bytes(payload)
         with (
             pytest.raises(official.SafetensorError),
