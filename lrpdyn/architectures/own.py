@@ -11,6 +11,7 @@ from typing import Any
 
 from lrpdyn.architectures.model import Architecture, never
 from lrpdyn.errors import UsageError
+from lrpdyn.files.plain import check_plain
 
 
 def own_architecture(name: str) -> Architecture:
@@ -34,6 +35,7 @@ def _module(place: str) -> Any:
             if os.getcwd() not in sys.path:
                 sys.path.insert(0, os.getcwd())
             return importlib.import_module(place)
+        check_plain(Path(place))
         specification = importlib.util.spec_from_file_location(Path(place).stem, place)
         if specification is None or specification.loader is None:
             raise ImportError("not a Python file")

@@ -18,7 +18,10 @@ from typing import Any
 import numpy as np
 
 from lrpdyn.errors import CheckpointError
+from lrpdyn.files.plain import check_plain, open_plain
 from lrpdyn.files.ranged import Positioned
+from lrpdyn.files.text import printable
+from lrpdyn.system.memory import usable_memory
 
 ZIP = b"PK\x03\x04"
 COPY_AGAIN = "copy it again, or go on without it (--skip-bad)"
@@ -26,10 +29,14 @@ COPY_AGAIN = "copy it again, or go on without it (--skip-bad)"
 _LARGEST_JSON = 1 << 25
 #: Files up to this size are read in one go; of larger ones, only what is needed is read.
 _AT_ONCE = 1 << 26
+#: Tensors may share their bytes (tied weights), but not make much of nothing.
+_MOST_SHARED = 8
 #: Weights hardly compress; a member that unpacks to more than this is made to fill the memory.
 _LARGEST_RATIO = 100
 _ALWAYS_ALLOWED = 1 << 20
 _LOCAL_HEADER = struct.Struct("<4s5H3I2H")
+#: Stands in a header for a size that its extra field has.
+_IN_EXTRA = 0xFFFFFFFF
 #: What Python's zipfile raises on hostile directories, other than BadZipFile.
 _ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, KeyError, IndexError,
                struct.error, NotImplementedError, OverflowError, RuntimeError)  # fmt: skip
@@ -149,6 +156,12 @@ class Archive:
                     f"{self.where}: member {name} unpacks from {info.compress_size:,} to "
                     f"{info.file_size:,} bytes: refused, made to fill the memory"
                 )
+            if info.file_size > _ALWAYS_ALLOWED and info.file_size > (most := usable_memory()):
+                raise CheckpointError(
+                    f"{self.where}: member {name} unpacks to {info.file_size:,} bytes, and this process "
+                    f"may use {most:,} of memory"
+                )
+            self._start(info)
             with zipfile.ZipFile(self.file) as archive, archive.open(info) as member:
                 payload = _at_most(member, info.file_size)
         except _ZIP_ERRORS as error:
@@ -169,11 +182,23 @@ class Archive:
         header = self.file.read(_LOCAL_HEADER.size)
         if len(header) < _LOCAL_HEADER.size or not header.startswith(ZIP):
             raise zipfile.BadZipFile("no member where the directory says")
-        name_size, extra_size = _LOCAL_HEADER.unpack(header)[-2:]
+        _, _, flags, method, _, _, *sizes, name_size, extra_size = _LOCAL_HEADER.unpack(header)
         start: int = info.header_offset + _LOCAL_HEADER.size + name_size + extra_size
-        if info.flag_bits & 1:
+        if (info.flag_bits | flags) & 1:
             raise zipfile.BadZipFile("it is encrypted")
-        if start + info.file_size > self.file.size:
+        name = info.orig_filename.encode("utf-8" if info.flag_bits & 0x800 else "cp437")
+        later = [0] if flags & 8 else []  # sizes may follow the content
+        long = struct.pack("<2H2Q", 1, 16, info.file_size, info.compress_size)
+        if info.compress_type == zipfile.ZIP_STORED and info.compress_size != info.file_size:
+            raise zipfile.BadZipFile("it is stored and has two sizes")
+        if method != info.compress_type or self.file.read(name_size) != name:
+            raise zipfile.BadZipFile("its own header has another name or method than the directory")
+        stated = (info.CRC, info.compress_size, info.file_size)
+        if later or long in self.file.read(extra_size):
+            later.append(_IN_EXTRA)
+        if any(here not in (there, *later) for here, there in zip(sizes, stated, strict=True)):
+            raise zipfile.BadZipFile("its own header has other sizes than the directory")
+        if start + info.compress_size > self.file.size:
             raise zipfile.BadZipFile("it reaches beyond the end of the file")
         return start
 
@@ -205,6 +230,14 @@ def open_archive(file: Part, where: str) -> Archive:
         raise CheckpointError(
             f"{where}: is a zip that holds several members of one name; refused, save it again"
         )
+    end = 0
+    for info in sorted(infos, key=lambda info: info.header_offset):
+        if info.header_offset < end:
+            raise CheckpointError(
+                f"{where}: is a zip whose members overlap ({printable(info.filename)[:80]}); refused, "
+                "save it again"
+            )
+        end = info.header_offset + _LOCAL_HEADER.size + len(info.filename) + info.compress_size
     return Archive(where=where, file=file, members=members)
 
 
@@ -218,6 +251,7 @@ def open_file(path: Path) -> Iterator[Part]:
         It cannot be opened or read.
     """
     try:
+        check_plain(path)
         with path.open("rb", buffering=0) as file:
             yield Part(file, 0, file.seek(0, io.SEEK_END))
     except OSError as error:
@@ -258,7 +292,7 @@ def sha256_of(*paths: Path) -> str:
     digest = hashlib.sha256()
     for path in paths:
         try:
-            with open(on_disk(path), "rb") as file:
+            with open_plain(on_disk(path)) as file:
                 hashlib.file_digest(file, lambda: digest)
         except OSError as error:
             raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from error
@@ -284,6 +318,15 @@ def read_json(path: Path) -> Any:
 def damaged(what: str) -> CheckpointError:
     """Return the error that says `what` is wrong with a file, and what to do."""
     return CheckpointError(f"{what}; {COPY_AGAIN}")
+
+
+def check_shared(size: int, stored: int, where: str) -> None:
+    """Raise CheckpointError where weights of `size` bytes make much of the few that are `stored`."""
+    if size > _MOST_SHARED * stored + 1024:
+        raise CheckpointError(
+            f"{where}: its weights take {size:,} bytes and share {stored:,}; refused, made to fill the "
+            "memory"
+        )
 
 
 def first_line(error: Exception) -> str:

@@ -6,6 +6,7 @@ All functions take the object itself or its outline: what counts as a tensor is 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ COUNTERS = frozenset((*_STEPS, *_EPOCHS))
 #: Lightning's callbacks that average weights keep the average where the weights are else.
 _CURRENT, _AVERAGING = "current_model_state", "averaging_state"
 _DEEPEST = 3
+_MOST_CHILDREN = 100_000
 
 
 class OptimizerStateError(CheckpointError):
@@ -193,16 +195,19 @@ def _named(found: Any, weights: str, where: str) -> tuple[str, Mapping[str, Any]
 def _inside(found: Any, path: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Walk over the state dicts in `found`, those that are less deep first."""
     level = [(path, found)]
+    known: dict[int, bool] = {}  # what is shared is looked through once
     for _ in range(_DEEPEST):
         deeper: list[tuple[str, Any]] = []
-        for place, value in level:
-            for key, item in _children(value):
-                name = f"{place}/{key}" if place else key
-                if is_state_dict(item):
-                    yield name, item
-                elif not is_optimizer(item):
-                    deeper.append((name, item))
-        level = deeper[:1000]
+        children = ((place, child) for place, value in level for child in _children(value))
+        for place, (key, item) in islice(children, _MOST_CHILDREN):
+            name = f"{place}/{key}" if place else key
+            if id(item) not in known:
+                known[id(item)] = is_state_dict(item)
+            if known[id(item)]:
+                yield name, item
+            elif len(deeper) < 1000 and not is_optimizer(item):
+                deeper.append((name, item))
+        level = deeper
 
 
 def _children(found: Any) -> Iterator[tuple[str, Any]]:

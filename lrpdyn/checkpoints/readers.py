@@ -5,7 +5,8 @@ To add a format, write a file in ``formats/`` and add its reader to `READERS`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from torch import Tensor
@@ -53,7 +54,8 @@ def find_reader(path: Path) -> Reader | None:
         which, and what to do.
     """
     entry = _folder(path) if path.is_dir() else _file(path)
-    reader = next((reader for reader in READERS if reader.recognise(entry)), None)
+    with _naming(path):
+        reader = next((reader for reader in READERS if reader.recognise(entry)), None)
     if reader is None:
         kind = (
             signatures.kind_of_folder(entry.names)
@@ -67,7 +69,8 @@ def find_reader(path: Path) -> Reader | None:
 
 def read_header(path: Path, format: str, *, trust: bool = False, weights: str = "model") -> Header:
     """Return the header of the entry at `path`; its weights are not read."""
-    return _reader(format).header(path, Choice(weights=weights, trust=trust))
+    with _naming(path):
+        return _reader(format).header(path, Choice(weights=weights, trust=trust))
 
 
 def read_weights(
@@ -81,9 +84,10 @@ def read_weights(
         The file is damaged, or wants to run code and is not trusted.
     """
     reader, choice = _reader(format), Choice(weights=weights, trust=trust)
-    if reader.both is not None:
-        return reader.both(path, choice)
-    return reader.weights(path, choice), digest(path, format)
+    with _naming(path):
+        if reader.both is not None:
+            return reader.both(path, choice)
+        return reader.weights(path, choice), digest(path, format)
 
 
 def read_weights_again(
@@ -105,6 +109,15 @@ def stamp(path: Path, format: str) -> tuple[int, int]:
     """Return the size in bytes of the files that hold the weights, and when they last changed (ns)."""
     found = [file.stat() for file in _reader(format).files(path)]
     return sum(status.st_size for status in found), max(status.st_mtime_ns for status in found)
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Name the entry where a name in it cannot be that of a file, say."""
+    try:
+        yield
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read: {error.strerror or error}") from error
 
 
 def _reader(format: str) -> Reader:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lrpdyn.files.plain import check_plain
 from lrpdyn.files.text import first_line
 
 #: Other formats would be recognised by content whatever the name, and some (EPS) start programs.
@@ -89,6 +90,7 @@ def _opened(path: Path) -> Iterator[Any]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of strange metadata; only the pixels are taken
             warnings.simplefilter("error", Image.DecompressionBombWarning)
+            check_plain(path)
             with Image.open(os.fspath(path), formats=_FORMATS) as image:
                 yield image
     except UnidentifiedImageError as error:

@@ -22,6 +22,7 @@ from typing import IO, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from lrpdyn.files.plain import open_plain
 from lrpdyn.files.text import first_line
 from lrpdyn.system.memory import usable_memory
 
@@ -48,13 +49,13 @@ def load_npy(path: str | Path) -> NDArray[Any]:
     ValueError
         It is no .npy file, holds Python objects, or less than its header says.
     """
-    with open(path, "rb") as file:
+    with open_plain(path) as file:
         return read_npy(file, size_of(file))
 
 
 def map_npy(path: str | Path) -> NDArray[Any]:
     """Return the array of a .npy file, read from the disk where it is used; raises as `load_npy`."""
-    with open(path, "rb") as file:
+    with open_plain(path) as file:
         outline = read_outline(file, size_of(file))
         if 0 in outline.shape:
             return np.empty(outline.shape, outline.dtype)
@@ -139,7 +140,7 @@ class Npz:
 @contextmanager
 def open_npz(path: str | Path) -> Iterator[Npz]:
     """Open a .npz file; raises as `load_npz`."""
-    with open(path, "rb") as file:
+    with open_plain(path) as file:
         size = size_of(file)
         try:
             archive = zipfile.ZipFile(file)
@@ -155,8 +156,8 @@ def open_npz(path: str | Path) -> Iterator[Npz]:
 
 def is_npy(path: str | Path) -> bool:
     """Tell whether a file begins as a .npy file does, whatever its name."""
-    with open(path, "rb") as file:
-        return file.read(len(_NPY)) == _NPY
+    with open_plain(path) as file:
+        return bool(file.read(len(_NPY)) == _NPY)
 
 
 def read_npy(file: IO[bytes], size: int) -> NDArray[Any]:

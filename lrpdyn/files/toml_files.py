@@ -6,6 +6,8 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+from lrpdyn.files.plain import open_plain
+
 _LARGEST = 1 << 20
 
 
@@ -19,7 +21,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     ValueError
         It is no TOML, is nested too deeply, or is larger than options can be.
     """
-    with path.open("rb") as file:
+    with open_plain(path) as file:
         content = file.read(_LARGEST + 1)
     if len(content) > _LARGEST:
         raise ValueError(f"has more than {_LARGEST:,} bytes")

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from lrpdyn.errors import ObservationError
 from lrpdyn.files.images import picture_shape, read_picture
 from lrpdyn.files.npy import Outline, is_npy, load_npy, open_npz, read_outline, size_of
+from lrpdyn.files.plain import open_plain
 from lrpdyn.files.streamed import Streamed, in_file, in_memory, kept, slices
 from lrpdyn.remote.path import as_path
 
@@ -143,7 +144,7 @@ def _picture(path: Path) -> Streamed:
 
 def _array(path: Path) -> Streamed:
     with ExitStack() as stack:
-        file = stack.enter_context(open(path, "rb"))  # of a remote file, its copy
+        file = stack.enter_context(open_plain(path))  # of a remote file, its copy
         outline = read_outline(file, size_of(file))
         if not outline.fortran and outline.shape:
             stack.pop_all()

@@ -9,6 +9,7 @@ from typing import Any
 
 from lrpdyn.checkpoints.formats.arrays import read_pickle
 from lrpdyn.errors import LrpdynError, ObservationError
+from lrpdyn.files.plain import open_plain
 from lrpdyn.observations.recording import is_recording
 from lrpdyn.remote.path import RemotePath, as_path
 
@@ -110,7 +111,7 @@ def _files_near(checkpoint: Path) -> Iterator[Path]:
         else checkpoint.parent
     )
     inside = _entries(folder)
-    yield from (path for path in inside if not path.is_dir())
+    yield from (path for path in inside if path.is_file())
     if isinstance(checkpoint, RemotePath):
         return
     for inner in [path for path in inside if path.is_dir()][:_MOST_FOLDERS]:
@@ -140,7 +141,7 @@ def _may_be_statistics(file: Path) -> bool:
     if isinstance(file, RemotePath) or (not named and suffix not in _PICKLES):
         return named
     try:
-        with open(file, "rb") as opened:
+        with open_plain(file) as opened:
             head = opened.read(512)
     except OSError:
         return named

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lrpdyn.errors import RecordingError
+from lrpdyn.files.plain import read_plain
 
 CONFIG, ARGUMENTS = "config.yml", "args.yml"
 _LARGEST = 1 << 20
@@ -112,7 +113,7 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > _LARGEST:
             raise ValueError(f"has more than {_LARGEST:,} bytes")
-        found = yaml.load(path.read_bytes(), Loader=loader)
+        found = yaml.load(read_plain(path), Loader=loader)
         if not isinstance(found, dict):
             raise ValueError("is no mapping")
     except (OSError, ValueError, TypeError, RecursionError, yaml.YAMLError) as error:

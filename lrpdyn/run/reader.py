@@ -19,6 +19,7 @@ from lrpdyn.dynamics.measures import of_pixels
 from lrpdyn.dynamics.scratch import LARGEST_IN_MEMORY
 from lrpdyn.errors import RunError
 from lrpdyn.files.npy import map_npy, read_npy
+from lrpdyn.files.plain import open_plain
 from lrpdyn.run.layout import PIXEL_MAPS, damaged, relevance_path
 from lrpdyn.run.manifest import read_manifest
 from lrpdyn.run.question import question_in_words
@@ -159,10 +160,12 @@ class RunFolder:
             content = (self.path / name).read_bytes()
         except OSError as error:
             raise damaged(self.path, name, error.strerror or error) from error
-        written = self.manifest.get("files", {}).get(name)
-        if written is not None and hashlib.sha256(content).hexdigest() != written:
-            raise damaged(self.path, name, "its bytes are not those that were written")
+        self._check_bytes(name, hashlib.sha256(content).hexdigest())
         return content
+
+    def _check_bytes(self, name: str, found: str) -> None:
+        if self.manifest.get("files", {}).get(name) not in (None, found):
+            raise damaged(self.path, name, "its bytes are not those that were written")
 
     def _shape_of(self, name: str) -> tuple[int, ...]:
         return of_pixels(self.shape) if name in PIXEL_MAPS else self.shape
@@ -186,7 +189,12 @@ class RunFolder:
     def _table(self, name: str, columns: Sequence[str]) -> Table:
         columns = columns_by_step(columns) if self.by_step else columns
         try:
-            return read_table(self._content(name), columns)
+            with open_plain(self.path / name) as file:
+                self._check_bytes(name, hashlib.file_digest(file, "sha256").hexdigest())
+                file.seek(0)
+                return read_table(file, columns)
+        except OSError as error:
+            raise damaged(self.path, name, error.strerror or error) from error
         except ValueError as error:
             raise damaged(self.path, name, error) from error
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import repeat
+from itertools import islice, repeat
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -22,6 +22,8 @@ from lrpdyn.files.atomic import save_table
 TABLES = ("samples", "steps")
 #: Tables of more rows are written by step, unless it is said otherwise.
 MOST_ROWS = 10_000_000
+#: Rows that are read at once.
+_ROWS = 4096
 #: What a table holds of one step or transition, by column: one value of what is the same for all samples,
 #: else one for each, None or NaN where there is none.
 Values = Mapping[str, Any]
@@ -152,22 +154,41 @@ class Table(np.ndarray):
         return pandas.DataFrame({name: np.asarray(self[name]) for name in self.dtype.names or ()})
 
 
-def read_table(content: bytes, needed: Sequence[str]) -> Table:
-    """Return a table that begins with the columns `needed`; raises ValueError where it is none."""
+def read_table(file: IO[bytes], needed: Sequence[str]) -> Table:
+    """Return the table of a file that begins with the columns `needed`.
+
+    The file, which is closed then, is read some rows at a time: all of it as text would take ten times
+    the memory of the table.
+
+    Raises
+    ------
+    ValueError
+        It is no such table.
+    """
     try:
-        header, *rows = csv.reader(io.StringIO(content.decode(), newline=""))
-        if tuple(header[: len(needed)]) != tuple(needed):
-            raise ValueError(f"its columns begin otherwise than with {', '.join(needed)}")
-        kinds = [(name, dtype_of(name)) for name in header]
-        table = np.empty(len(rows), dtype=kinds)
-        if any(len(row) != len(header) for row in rows):
+        with io.TextIOWrapper(file, encoding="utf-8", newline="") as text:
+            return _table_of(csv.reader(text), needed)
+    except (IndexError, OverflowError, StopIteration, TypeError, csv.Error) as error:
+        raise ValueError(str(error) or "it is empty") from error
+
+
+def _table_of(rows: Iterator[list[str]], needed: Sequence[str]) -> Table:
+    header = next(rows)
+    if tuple(header[: len(needed)]) != tuple(needed):
+        raise ValueError(f"its columns begin otherwise than with {', '.join(needed)}")
+    table = np.empty(0, dtype=[(name, dtype_of(name)) for name in header])
+    while part := list(islice(rows, _ROWS)):
+        if any(len(row) != len(header) for row in part):
             raise ValueError("a row has more or fewer cells than its header")
-        for position, (name, kind) in enumerate(kinds):
-            column = [row[position] for row in rows]
-            if kind == "f8":
-                table[name] = [float(cell) if cell else np.nan for cell in column]
-            else:
-                table[name] = [int(cell) if cell else -1 for cell in column]
-    except (IndexError, OverflowError, TypeError, csv.Error) as error:
-        raise ValueError(str(error)) from error
+        start = len(table)
+        table.resize(start + len(part), refcheck=False)  # in place
+        for name, cells in zip(header, zip(*part, strict=True), strict=True):
+            table[name][start:] = _values_of(cells, table.dtype[name].kind)
     return table.view(Table)
+
+
+def _values_of(cells: Sequence[str], kind: str) -> list[float] | list[int]:
+    empty = "" in cells
+    if kind == "f":
+        return [float(cell or "nan") for cell in cells] if empty else list(map(float, cells))
+    return [int(cell or -1) for cell in cells] if empty else list(map(int, cells))

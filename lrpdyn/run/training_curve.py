@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from lrpdyn.dynamics.measures import centred_ranks, cosines, rank_correlation
 from lrpdyn.errors import UsageError
 from lrpdyn.files.npy import load_npz
+from lrpdyn.files.plain import check_plain, open_plain
 from lrpdyn.run.reader import RunFolder
 from lrpdyn.run.series import table_series
 
@@ -104,7 +106,7 @@ def _column(asked: str | None, columns: Mapping[str, Floats], path: Path) -> str
 
 def _table(path: Path) -> tuple[Floats, dict[str, Floats]]:
     try:
-        with path.open(encoding="utf-8", newline="") as file:
+        with io.TextIOWrapper(open_plain(path), encoding="utf-8", newline="") as file:
             lines = [line for line in file if line.strip() and not line.startswith("#")]
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"--curve {path}: cannot be read: {error}") from error
@@ -159,6 +161,12 @@ def _events(path: Path, column: str | None) -> tuple[Floats, dict[str, Floats]]:
             f"--curve {path}: TensorBoard files need the package tensorboard; pip install "
             "'lrpdyn[tensorboard]'"
         ) from error
+    try:
+        for file in [path, *(path.iterdir() if path.is_dir() else ())]:
+            if ".tfevents." in file.name:
+                check_plain(file)
+    except OSError as error:
+        raise UsageError(f"--curve {path}: cannot be read: {error}") from error
     events = EventAccumulator(str(path), size_guidance={"scalars": 0})
     events.Reload()
     tags = events.Tags()["scalars"]

@@ -11,6 +11,7 @@ import io
 import json
 import os
 import pickle
+import re
 import resource
 import struct
 import sys
@@ -29,6 +30,7 @@ from hypothesis import strategies as st
 
 from lrpdyn.checkpoints.readers import find_reader, read_header, read_weights
 from lrpdyn.errors import LrpdynError
+from tests.checkpoints.hostile import PICKLES, SAFETENSORS, pickled_in_zip
 
 #: Seconds of work: a machine that others use may stand still for longer.
 LONGEST = 2.0
@@ -62,6 +64,7 @@ def corpus(kind: str, canary: Path) -> list[bytes]:
         torch.nn.Conv2d(2, 3, 3), torch.nn.Flatten(), torch.nn.Linear(3, 2)
     )
     optimizer = torch.optim.Adam(network.parameters())
+    small = [payload for payload in PICKLES.values() if len(payload) < 10_000]
     nested = {"state_dict": network.state_dict(), "optimizer": optimizer.state_dict(), "epoch": 3}
     evil = {"state_dict": network.state_dict(), "extra": Canary(str(canary))}
     if kind in ("zip", "legacy"):
@@ -69,6 +72,8 @@ def corpus(kind: str, canary: Path) -> list[bytes]:
         return [*saved, _stable_baselines(saved[0])] if kind == "zip" else saved
     if kind == "safetensors":
         return [_safetensors(network.state_dict())]
+    if kind == "shared":
+        return [*small, *map(pickled_in_zip, small), *SAFETENSORS.values()]
     arrays = {key: value.numpy() for key, value in network.state_dict().items()}
     return [pickle.dumps(thing, protocol) for thing in (arrays, {"w": arrays, "x": Canary(str(canary))})
             for protocol in (2, 4, 5)]  # fmt: skip
@@ -99,7 +104,9 @@ def _safetensors(weights: dict[str, torch.Tensor]) -> bytes:
     return struct.pack("<Q", len(text)) + text + data
 
 
-CONTAINERS = ("zip", "legacy", "safetensors", "pickle")
+CONTAINERS = ("zip", "legacy", "safetensors", "pickle", "shared")
+#: Where in a local header of a zip is what its directory says, too: flags, method, CRC, sizes, lengths, name.
+HEADER_FIELDS = (6, 8, 14, 18, 22, 26, 28, 30)
 
 MUTATION = st.tuples(
     st.sampled_from(("flip", "set", "cut", "insert", "overwrite", "repeat", "swap")),
@@ -149,6 +156,21 @@ def mutate_inside(payload: bytes, mutations: list[tuple[str, float, int, bytes]]
                 content = mutate(content, mutations)
             other.writestr(name, content)
     return buffer.getvalue()
+
+
+def mutate_headers(payload: bytes, mutations: list[tuple[str, float, int, bytes]]) -> bytes:
+    """Make local headers of a zip, or entries of its directory, contradict each other."""
+    data = bytearray(payload)
+    for what, place, value, token in mutations:
+        magic = b"PK\x03\x04" if what in ("flip", "set", "cut") else b"PK\x01\x02"
+        heads = [found.start() for found in re.finditer(re.escape(magic), data)]
+        if not heads:
+            break
+        # The directory has two bytes more before the same fields, and places of headers after them.
+        fields = HEADER_FIELDS if magic.endswith(b"\x04") else (*(n + 2 for n in HEADER_FIELDS), 42)
+        at = heads[int(place * len(heads))] + fields[value % len(fields)]
+        data[at : at + 4] = token[:4].ljust(4, b"\0") if value % 2 else bytes((value, 0, 0, 0))
+    return bytes(data)
 
 
 class Look:
@@ -205,10 +227,11 @@ def campaign(kind: str, files: int, number: int, folder: Path) -> Look:
     @seed(number)
     @settings(max_examples=files, database=None, deadline=None,
               suppress_health_check=list(HealthCheck), phases=(Phase.generate, Phase.shrink))  # fmt: skip
-    @given(st.sampled_from(originals), st.lists(MUTATION, min_size=1, max_size=8), st.booleans())
-    def run(original: bytes, mutations: list[tuple[str, float, int, bytes]], inside: bool) -> None:
-        change = mutate_inside if inside and kind == "zip" else mutate
-        read(change(original, mutations))
+    @given(st.sampled_from(originals), st.lists(MUTATION, min_size=1, max_size=8),
+           st.sampled_from((mutate, mutate_inside, mutate_headers)))  # fmt: skip
+    def run(original: bytes, mutations: list[tuple[str, float, int, bytes]], change: Any) -> None:
+        whole = original.startswith(b"PK") and kind in ("zip", "shared")
+        read((change if whole else mutate)(original, mutations))
 
     run()
     return look

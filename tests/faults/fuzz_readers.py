@@ -53,7 +53,7 @@ from lrpdyn.run.series import table_series
 from lrpdyn.run.summary import closing_lines
 from lrpdyn.run.training_curve import read_curve
 from lrpdyn.run.verify import verify
-from tests.faults.fuzz_checkpoints import MUTATION, Canary, mutate
+from tests.faults.fuzz_checkpoints import MUTATION, Canary, mutate, mutate_headers
 
 #: Seconds of work: a machine that others use may stand still for longer.
 LONGEST = 2.0
@@ -171,7 +171,10 @@ def npz(folder: Path, canary: Path) -> Reader:
             lambda: read_curve(str(path)),
         )
 
-    return Reader(originals, read, _inside_zip)
+    def inside(payload: bytes, mutations: Mutations) -> bytes:
+        return (mutate_headers if mutations[0][2] % 4 == 0 else _inside_zip)(payload, mutations)
+
+    return Reader(originals, read, inside)
 
 
 def _npz(arrays: dict[str, Any], save: Callable[..., None] = np.savez) -> bytes:

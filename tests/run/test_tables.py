@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import re
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,8 @@ from lrpdyn.figures.drawings.trajectory import panels_of
 from lrpdyn.figures.kinds import KINDS, draw, lines
 from lrpdyn.figures.request import Request
 from lrpdyn.figures.terminal import Terminal
+from lrpdyn.files.atomic import save_table
+from lrpdyn.files.plain import open_plain
 from lrpdyn.page.page import page_of
 from lrpdyn.page.report import write_report
 from lrpdyn.pipeline import blocks
@@ -37,7 +41,7 @@ from lrpdyn.run.comparison import as_table, compare
 from lrpdyn.run.layout import RESULTS
 from lrpdyn.run.series import table_series
 from lrpdyn.run.summary import closing_words
-from lrpdyn.run.tables import medians_in, rows_by_step
+from lrpdyn.run.tables import medians_in, read_table, rows_by_step
 from lrpdyn.run.training_curve import Curve, curve_section
 
 Vectors = NDArray[np.float32]
@@ -426,3 +430,26 @@ def test_a_column_of_samples_is_not_there_and_says_what_is(by_steps: lrpdyn.Run)
             _ = table[table["step_gap" if column == "argmax_changed" else "step"] >= 0][column]
     with pytest.raises(RunError, match="no column no such: the table has step, target"):
         _ = by_steps.metrics["no such"]
+
+
+def test_a_long_table_takes_little_more_than_its_numbers(tmp_path: Path) -> None:
+    columns = ("step", "sample", "score", "entropy")
+    values = np.random.default_rng(0).normal(size=(30_000, 2))
+    values[::7, 1] = np.nan
+    rows = ([step, step % 5, *pair] for step, pair in enumerate(values.tolist()))
+    save_table(tmp_path / "a.csv", columns, rows)
+    tracemalloc.start()
+    with open_plain(tmp_path / "a.csv") as file:
+        table = read_table(file, columns[:2])
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < table.nbytes + 8 * 2**20
+    assert (table["step"] == np.arange(30_000)).all()
+    np.testing.assert_array_equal(table["score"], values[:, 0])
+    np.testing.assert_array_equal(table["entropy"], values[:, 1])
+
+
+@pytest.mark.parametrize("text", [b"", b"step\n1,2\n", b"step\n1.5\n", b"step\n\xff\n", b"x\n1\n"])
+def test_what_is_no_table_is_refused(text: bytes) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        read_table(io.BytesIO(text), ["step"])

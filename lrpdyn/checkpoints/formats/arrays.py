@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lrpdyn.checkpoints.containers import damaged, open_file
+from lrpdyn.checkpoints.containers import check_shared, damaged, first_line, open_file
 from lrpdyn.checkpoints.model import Choice, Header, Reader
 from lrpdyn.checkpoints.payload import epoch_of, locate, step_of
 from lrpdyn.checkpoints.pickles.globals import dangerous
@@ -36,7 +36,7 @@ def header_of(path: Path, choice: Choice) -> Header:
     """
     root = read_pickle(path, trust=choice.trust)
     where, weights = locate(root, choice.weights, str(path))
-    arrays = _arrays(weights)
+    arrays = _arrays(weights, path)
     if not arrays:
         raise CheckpointError(
             f"{path}: is a pickle of torch tensors; save it with torch.save, or leave it out with --pattern"
@@ -51,7 +51,7 @@ def weights_of(path: Path, choice: Choice) -> Mapping[str, Tensor]:
     try:
         return {
             key: torch.from_numpy(value.astype(value.dtype.newbyteorder("=")))
-            for key, value in _arrays(weights).items()
+            for key, value in _arrays(weights, path).items()
         }
     except TypeError as error:
         raise CheckpointError(f"{path}: holds an array that torch has no type for") from error
@@ -73,7 +73,9 @@ def read_pickle(path: Path, *, trust: bool) -> Any:
         try:
             found = outline(file)
         except DamagedPickleError as error:
-            raise damaged(f"{path}: is a pickle that is damaged or cut short") from error
+            raise damaged(
+                f"{path}: is a pickle that is damaged or cut short ({first_line(error)})"
+            ) from error
     names = dangerous(found.names)
     if names and not trust:
         raise CheckpointError(
@@ -83,12 +85,14 @@ def read_pickle(path: Path, *, trust: bool) -> Any:
     return found.root
 
 
-def _arrays(weights: Mapping[str, Any]) -> dict[str, np.ndarray[Any, Any]]:
-    return {
+def _arrays(weights: Mapping[str, Any], path: Path) -> dict[str, np.ndarray[Any, Any]]:
+    found = {
         key: value.values
         for key, value in weights.items()
         if isinstance(value, ArrayOutline) and value.values is not None
     }
+    check_shared(sum(array.nbytes for array in found.values()), path.stat().st_size, str(path))
+    return found
 
 
 READER = Reader(

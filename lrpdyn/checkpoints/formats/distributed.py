@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lrpdyn.checkpoints.containers import Part, Payload, damaged, open_file
-from lrpdyn.checkpoints.formats.rawtensors import is_shape
+from lrpdyn.checkpoints.containers import Part, Payload, check_shared, damaged, open_file
+from lrpdyn.checkpoints.formats.rawtensors import are_counts, is_shape
 from lrpdyn.checkpoints.formats.torchfile import load_tensor, plain_value
 from lrpdyn.checkpoints.model import Choice, Header, Reader
 from lrpdyn.checkpoints.payload import locate, step_of
@@ -26,6 +26,7 @@ from lrpdyn.errors import CheckpointError
 METADATA = ".metadata"
 _OWN = "torch.distributed.checkpoint."
 _LONGEST_VALUE = 1 << 16
+_DEEPEST = 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,22 +89,33 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _nested(path: Path, metadata: Mapping[str, Any]) -> dict[str, Any]:
-    places: dict[str, list[tuple[Any, Any]]] = {}
+    places: dict[str, list[_Chunk]] = {}
     for index, place in metadata["storage_data"].items():
-        places.setdefault(index.state["fqn"], []).append((index.state, place.state))
+        chunk = _chunk(path, index.state, place.state)
+        places.setdefault(_text(index.state["fqn"]), []).append(chunk)
+    taken = sum(chunk.length for chunks in places.values() for chunk in chunks)
+    check_shared(taken, sum(file.stat().st_size for file in files_of(path)), str(path))
     ways = metadata.get("planner_data")
     root: dict[str, Any] = {}
     for name, saved in metadata["state_dict_metadata"].items():
         way = ways.get(name) if isinstance(ways, dict) else None
-        way = tuple(map(str, way)) if isinstance(way, tuple) and way else (name,)
+        if not isinstance(way, tuple) or not 0 < len(way) <= _DEEPEST:
+            way = (name,)
+        way = tuple(str(key) if isinstance(key, int) else _text(key) for key in way)
         if saved.name.endswith("TensorStorageMetadata"):
             value: Any = _tensor(path, saved.state, places.get(name, []))
         elif len(way) == 1:
-            value = _value(path, places.get(name, []))
+            value = _value(places.get(name, []))
         else:
             continue
         _put(root, way, value)
     return root
+
+
+def _text(found: Any) -> str:
+    if not isinstance(found, str):
+        raise TypeError("a name that is no text")
+    return found
 
 
 def _put(root: dict[str, Any], way: tuple[str, ...], value: Any) -> None:
@@ -112,12 +124,11 @@ def _put(root: dict[str, Any], way: tuple[str, ...], value: Any) -> None:
     root[way[-1]] = value
 
 
-def _tensor(path: Path, saved: Mapping[str, Any], places: list[tuple[Any, Any]]) -> _Tensor:
+def _tensor(path: Path, saved: Mapping[str, Any], chunks: list[_Chunk]) -> _Tensor:
     shape, properties = saved["size"], saved["properties"].state
     dtype = getattr(torch, properties[0].name.removeprefix("torch."), None)
     if not is_shape(shape) or not isinstance(dtype, torch.dtype):
         raise ValueError("no shape")
-    chunks = [_chunk(path, index, place) for index, place in places]
     tensor = _Tensor(shape=tuple(shape), dtype=dtype, chunks=tuple(chunks))
     if math.prod(shape) * dtype.itemsize > sum(chunk.length for chunk in chunks):
         raise CheckpointError(f"{path}: is damaged: a tensor of {tensor.shape} has too few bytes")
@@ -125,30 +136,29 @@ def _tensor(path: Path, saved: Mapping[str, Any], places: list[tuple[Any, Any]])
 
 
 def _chunk(path: Path, index: Mapping[str, Any], place: Mapping[str, Any]) -> _Chunk:
-    name, start, length = place["relative_path"], place["offset"], place["length"]
+    name, start, length = _text(place["relative_path"]), place["offset"], place["length"]
     if place.get("transform_descriptors"):
         raise CheckpointError(f"{path}: its files are compressed; save it without that")
-    if not isinstance(name, str) or Path(name).name != name or not name.endswith(".distcp"):
+    if Path(name).name != name or not name.endswith(".distcp"):
         raise CheckpointError(
             f"{path}: refused: its {METADATA} names the file {name!r}, expected one of its own *.distcp"
         )
-    if not is_shape([start, length]):
+    if not are_counts([start, length]):
         raise ValueError("no place")
     file = path / name
     if not file.is_file() or start + length > file.stat().st_size:
         raise damaged(f"{path}: {name} is missing or cut short")
     at = index.get("offset")
-    if at is not None and not is_shape(at):
+    if at is not None and not are_counts(at):
         raise ValueError("no offset")
     return _Chunk(at=tuple(at or ()), file=file, start=start, length=length)
 
 
-def _value(path: Path, places: list[tuple[Any, Any]]) -> Any:
+def _value(chunks: list[_Chunk]) -> Any:
     """Return a plain number or text that was saved next to the tensors, else None."""
-    if len(places) != 1:
+    if len(chunks) != 1 or chunks[0].length >= _LONGEST_VALUE:
         return None
-    chunk = _chunk(path, *places[0])
-    return plain_value(_payload(chunk)) if chunk.length < _LONGEST_VALUE else None
+    return plain_value(_payload(chunks[0]))
 
 
 def _payload(chunk: _Chunk) -> Payload:

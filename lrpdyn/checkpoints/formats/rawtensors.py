@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeGuard
 
 import torch
 from torch import Tensor
 
-from lrpdyn.checkpoints.containers import Part, damaged, open_file
+from lrpdyn.checkpoints.containers import Part, check_shared, damaged, open_file
 
 _MOST_DIMENSIONS = 64
+#: Entries of a tensor; torch's own arithmetic on larger ones may overflow.
+_LARGEST = 1 << 48
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +34,12 @@ class RawTensor:
 
 
 def is_shape(found: object) -> bool:
-    """Tell whether `found` can be the shape of a tensor."""
+    """Tell whether `found` can be the shape of a tensor, which may be empty along some axes."""
+    return are_counts(found) and math.prod(max(n, 1) for n in found) <= _LARGEST
+
+
+def are_counts(found: object) -> TypeGuard[Sequence[int]]:
+    """Tell whether `found` is a few numbers that can be sizes or places in a file."""
     return (
         isinstance(found, list | tuple)
         and len(found) <= _MOST_DIMENSIONS
@@ -51,6 +59,8 @@ def read_all(tensors: Mapping[str, RawTensor]) -> dict[str, Tensor]:
     files = dict.fromkeys(tensor.file for tensor in tensors.values())
     for path in files:
         with open_file(path) as file:
+            wanted = sum(tensor.size for tensor in tensors.values() if tensor.file == path)
+            check_shared(wanted, file.size, str(path))
             for key, tensor in tensors.items():
                 if tensor.file == path:
                     found[key] = _read(file, tensor, str(path))

@@ -12,13 +12,13 @@ import torch
 from torch import Tensor
 
 from lrpdyn.checkpoints.containers import damaged, open_file
-from lrpdyn.checkpoints.formats.rawtensors import RawTensor, is_shape, read_all
+from lrpdyn.checkpoints.formats.rawtensors import RawTensor, are_counts, is_shape, read_all
 from lrpdyn.checkpoints.model import Choice, Header, Reader
 from lrpdyn.checkpoints.payload import epoch_of, step_of
 from lrpdyn.errors import CheckpointError
 
-#: The format's own limit, https://github.com/huggingface/safetensors#format
-_LARGEST_HEADER = 100_000_000
+#: Some 300,000 tensors. The format allows 100 MB, of which Python would make gigabytes.
+_LARGEST_HEADER = 1 << 25
 _DTYPES = {
     "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16,
     "I64": torch.int64, "I32": torch.int32, "I16": torch.int16, "I8": torch.int8,
@@ -80,22 +80,37 @@ def tensors_of(path: Path) -> tuple[dict[str, RawTensor], Mapping[str, Any]]:
         text = file.read(length)
         size = file.size
     try:
-        header = json.loads(text)
+        header = json.loads(text, object_pairs_hook=_without_repetition)
         metadata = header.pop("__metadata__", {})
         tensors = {key: _tensor(path, entry, 8 + length) for key, entry in header.items()}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise damaged(f"{path}: its safetensors header is damaged") from error
-    end = max((tensor.start + tensor.size for tensor in tensors.values()), default=0)
-    if end > size:
-        raise damaged(f"{path}: is cut short: {size:,} bytes of {end:,}")
     if not tensors:
         raise CheckpointError(f"{path}: no weights found: its header names no tensor")
+    end = 8 + length
+    for start, stop in sorted((each.start, each.start + each.size) for each in tensors.values()):
+        # The format forbids both, so that what each byte belongs to is the same to all who read it.
+        if start != end:
+            raise damaged(
+                f"{path}: its tensors {'overlap' if start < end else 'leave gaps'}: one begins at byte "
+                f"{start:,}, expected {end:,}, where another ends"
+            )
+        end = stop
+    if end > size:
+        raise damaged(f"{path}: is cut short: {size:,} bytes of {end:,}")
     return tensors, metadata if isinstance(metadata, dict) else {}
+
+
+def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a key twice")
+    return found
 
 
 def _tensor(path: Path, entry: Mapping[str, Any], base: int) -> RawTensor:
     shape, (begin, end) = entry["shape"], entry["data_offsets"]
-    if not is_shape(shape) or not is_shape([begin, end]):
+    if not is_shape(shape) or not are_counts([begin, end]):
         raise ValueError("no shape")
     tensor = RawTensor(
         file=path, start=base + begin, shape=tuple(shape), dtype=_DTYPES[entry["dtype"]]

@@ -90,13 +90,15 @@ def hints_of_policy(parameters: Mapping[str, Any]) -> dict[str, Any]:
 def _as_text(value: Any) -> Any:
     """Return what ``repr`` gives for a class or a partial of one, by its outline."""
     if not isinstance(value, Opaque):
-        return value
+        return value if isinstance(value, str | int | float | None) else "?"
     state = value.state
     if value.name != "functools.partial" or not isinstance(state, tuple) or len(state) != 4:
         return f"<class '{value.name}'>"
     function, arguments, options, _ = state
+    if not isinstance(arguments, tuple) or not isinstance(options, dict):
+        return f"<class '{value.name}'>"
     parts = [f"<class '{getattr(function, 'name', None)}'>", *map(_literal, arguments)]
-    parts += [f"{key}={_literal(value)}" for key, value in dict(options).items()]
+    parts += [f"{key}={_literal(value)}" for key, value in options.items()]
     return f"functools.partial({', '.join(parts)})"
 
 

@@ -16,6 +16,7 @@ from lrpdyn.checkpoints.containers import (
     Archive,
     Part,
     Payload,
+    check_shared,
     damaged,
     first_line,
     open_archive,
@@ -28,8 +29,6 @@ from lrpdyn.errors import CheckpointError
 LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 
 _LARGEST_PICKLE = 1 << 28
-#: Tensors may share a storage (tied weights), but not make much of nothing.
-_MOST_SHARED = 8
 
 
 @dataclass(frozen=True)
@@ -136,11 +135,7 @@ def check_sizes(tensors: Mapping[str, TensorOutline], where: str) -> None:
                 f"{where}: is damaged: {key} has shape {tensor.shape}, but its storage only "
                 f"{tensor.storage.size:,} bytes"
             )
-    if (
-        sum(tensor.size for tensor in tensors.values())
-        > _MOST_SHARED * sum(storages.values()) + 1024
-    ):
-        raise CheckpointError(f"{where}: its tensors share a storage too many times; refused")
+    check_shared(sum(tensor.size for tensor in tensors.values()), sum(storages.values()), where)
 
 
 def fingerprint(tensors: Mapping[str, TensorOutline], contents: TorchContents) -> str | None:

@@ -104,7 +104,8 @@ def _components(manifest: Mapping[str, Any], path: Path) -> dict[str, Path]:
 def _tensors(folder: Path) -> dict[str, RawTensor]:
     """Return the tensors of a folder that tensordict wrote, by their names."""
     found: dict[str, RawTensor] = {}
-    for name, entry in read_json(folder / "meta.json").items():
+    listed = read_json(folder / "meta.json")
+    for name, entry in listed.items() if isinstance(listed, dict) else ():
         if not isinstance(entry, dict) or "dtype" not in entry:
             continue
         dtype = getattr(torch, str(entry["dtype"]).removeprefix("torch."), None)
@@ -124,18 +125,21 @@ def _decoded(schema: Any, tensors: Mapping[str, RawTensor], path: Path, depth: i
         raise CheckpointError(f"{path}: a state.json is damaged; copy it again")
     kind = schema.get("kind")
     if kind in ("tensor", "numpy"):
-        if schema.get("key") not in tensors:
+        if not isinstance(schema.get("key"), str) or schema["key"] not in tensors:
             raise CheckpointError(f"{path}: a state.json names a tensor that is not there")
         return tensors[schema["key"]]
     if kind in ("dict", "ordered_dict"):
-        pairs = [
-            pair for pair in schema.get("items", []) if isinstance(pair, list) and len(pair) == 2
-        ]
+        pairs = [pair for pair in _items(schema) if isinstance(pair, list) and len(pair) == 2]
         decoded = [[_decoded(item, tensors, path, depth + 1) for item in pair] for pair in pairs]
         return {key: value for key, value in decoded if isinstance(key, str | int)}
     if kind in ("tuple", "list"):
-        return [_decoded(item, tensors, path, depth + 1) for item in schema.get("items", [])]
+        return [_decoded(item, tensors, path, depth + 1) for item in _items(schema)]
     return schema.get("value")
+
+
+def _items(schema: Mapping[str, Any]) -> list[Any]:
+    found = schema.get("items")
+    return found if isinstance(found, list) else []
 
 
 READER = Reader(

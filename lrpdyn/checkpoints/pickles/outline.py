@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import pickletools
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from lrpdyn.checkpoints.pickles.pickled import ArrayOutline, Opaque, StorageOutline
-from lrpdyn.checkpoints.pickles.rebuilt import called, fill, put_pairs, storage
+from lrpdyn.checkpoints.pickles.rebuilt import called, check_key, fill, put_pairs, storage
 
 #: Longest pickle that is followed: state dicts of thousands of layers have some 100,000 steps.
-_MOST_STEPS = 20_000_000
+_MOST_STEPS = 4_000_000
 _MOST_COPIED = 1 << 28
+_LONGEST_NAME = 1000
+#: What a pickle holds may be this many times as large as it has steps, where parts are shared.
+_MOST_SHARED, _ALWAYS_ALLOWED = 16, 100_000
 _ERRORS = (ValueError, IndexError, KeyError, TypeError, AttributeError, OverflowError, EOFError,
            RecursionError, MemoryError, struct.error)  # fmt: skip
 
@@ -44,12 +47,13 @@ def outline(file: Any) -> Outline:
     DamagedPickleError
         It is no pickle, or one that was cut short or damaged.
     """
-    machine = _Machine()
+    machine, count = _Machine(), 0
     try:
         for count, (opcode, argument, _) in enumerate(pickletools.genops(file)):
             if count > _MOST_STEPS:
                 raise ValueError("it does not end")
             machine.step(opcode.name, argument)
+        _check_size(machine.root, _MOST_SHARED * count + _ALWAYS_ALLOWED)
     except _ERRORS as error:
         raise DamagedPickleError(str(error)) from error
     return Outline(
@@ -131,7 +135,10 @@ class _Machine:
         self.stack[-3:] = [(self.stack[-3], self.stack[-2], self.stack[-1])]
 
     def _frozenset(self, argument: Any) -> None:
-        self.stack.append(self._since_mark())
+        items = self._since_mark()
+        for item in items:
+            check_key(item)
+        self.stack.append(tuple(items))
 
     def _dict(self, argument: Any) -> None:
         items = self._since_mark()
@@ -146,7 +153,9 @@ class _Machine:
         items = self._since_mark()
         _put_items(self.stack[-1], items)
 
-    _additems = _appends
+    def _additems(self, argument: Any) -> None:
+        self._frozenset(argument)
+        _put_items(self.stack[-2], list(self.stack.pop()))
 
     def _setitem(self, argument: Any) -> None:
         value, key = self.stack.pop(), self.stack.pop()
@@ -168,6 +177,8 @@ class _Machine:
 
     def _push_name(self, module: str, name: str) -> None:
         full = f"{_PYTHON_2.get(module, module)}.{name}"
+        if len(full) > _LONGEST_NAME:
+            raise ValueError("a name without end")
         self.names.add(full)
         self.stack.append(Opaque(full))
 
@@ -176,11 +187,14 @@ class _Machine:
         self._call(function, args)
 
     def _call(self, function: Any, args: Any) -> None:
-        if isinstance(args, tuple):
-            self.copied += _cost(args)
+        self._count_copies(args)
+        self.stack.append(called(function, args))
+
+    def _count_copies(self, args: Any) -> None:
+        """A pickle can have the same thing copied any number of times."""
+        self.copied += _cost(args)
         if self.copied > _MOST_COPIED:
             raise ValueError("it copies without end")
-        self.stack.append(called(function, args))
 
     def _newobj(self, argument: Any) -> None:
         self._reduce(argument)
@@ -205,6 +219,8 @@ class _Machine:
             built.state = state
         elif isinstance(built, ArrayOutline):
             fill(built, state)
+        else:
+            self._count_copies((state,))
 
     def _binpersid(self, argument: Any) -> None:
         found = storage(self.stack.pop())
@@ -247,8 +263,48 @@ def _put_items(target: Any, items: list[Any]) -> None:
 
 
 def _cost(args: Any) -> int:
-    """Return how many bytes a call may copy, at most: a pickle can ask for it any number of times."""
-    sized = [value for value in args if isinstance(value, str | bytes | bytearray | list | dict)]
+    """Return how many bytes a call may copy, at most, that is given the tuple `args`."""
+    if not isinstance(args, tuple):
+        return 0
+    inner = [entry for value in args if isinstance(value, tuple) for entry in value]
     return 64 + sum(
-        len(value) * (1 if isinstance(value, str | bytes | bytearray) else 200) for value in sized
+        len(value) * (1 if isinstance(value, str | bytes | bytearray) else 200)
+        for value in (*args, *inner)
+        if isinstance(value, str | bytes | bytearray | list | dict | tuple)
     )
+
+
+def _check_size(root: Any, most: int) -> None:
+    """Raise ValueError where `root` holds more than `most` values, each counted wherever it is reached.
+
+    Lists of a few hundred bytes that share their parts are as large as the universe to all who
+    print, copy or compare them.
+    """
+    sizes: dict[int, int] = {}  # 0 for what is on the way: what holds itself is counted once
+    waiting = [root]
+    while waiting:
+        value = waiting[-1]
+        if sizes.get(id(value)):
+            waiting.pop()
+            continue
+        inside = _inside(value)
+        if id(value) not in sizes:
+            sizes[id(value)] = 0
+            waiting += [item for item in inside if _holds(item) and id(item) not in sizes]
+            continue
+        waiting.pop()
+        sizes[id(value)] = 1 + sum(sizes.get(id(item), 1) for item in inside)
+        if sizes[id(value)] > most:
+            raise ValueError("its parts are shared without end")
+
+
+def _holds(value: Any) -> bool:
+    return isinstance(value, tuple | list | dict | Opaque)
+
+
+def _inside(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return [*value, *value.values()]
+    if isinstance(value, Opaque):
+        return [*value.args, value.state, *value.items]
+    return value if isinstance(value, tuple | list) else ()

@@ -31,7 +31,7 @@ def item_size(kind: str) -> int:
     return 1 if dtype is None else dtype.itemsize
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False, slots=True)
 class Opaque:
     """An object that is not built: what was called, with what, and the state it was to have."""
 
@@ -40,6 +40,10 @@ class Opaque:
     _: KW_ONLY
     state: Any = None
     items: list[Any] = field(default_factory=list)
+
+    def __repr__(self) -> str:
+        """Return the name alone: what it was made from may be too large to print."""
+        return f"<{self.name}>"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -136,6 +136,11 @@ def test_copies_do_not_fill_the_memory() -> None:
         outline(io.BytesIO(payload))
 
 
-def test_deep_tuples_as_keys_are_not_hashed() -> None:
-    payload = b"\x80\x02}N" + b"\x85" * 200_000 + b"Ns."
-    assert len(outline(io.BytesIO(payload)).root) == 1
+def test_what_holds_itself_is_followed_and_what_is_shared_is_counted() -> None:
+    shared: list[Any] = [0]
+    shared.append(shared)
+    assert len(followed({"a": shared, "b": [shared] * 1000})["b"]) == 1000
+    for _ in range(40):
+        shared = [shared, shared]
+    with pytest.raises(DamagedPickleError, match="shared without end"):
+        followed(shared)

@@ -55,9 +55,11 @@ def test_unknown_functions_are_noted_and_not_called() -> None:
         called(Opaque("builtins.bytes"), (1 << 40,))
 
 
-def test_hostile_keys_are_noted_as_they_come() -> None:
+def test_keys_that_are_tuples_are_noted_and_not_hashed() -> None:
     target: dict[Any, Any] = {}
     put_pairs(target, ["a", 1, ((),), 2])
     assert target["a"] == 1
     (key,) = (key for key in target if isinstance(key, Opaque))
     assert (key.name, target[key]) == ("key", 2)
+    with pytest.raises(ValueError, match="neither text nor a number"):
+        put_pairs(target, [(0,) * 65, 2])
