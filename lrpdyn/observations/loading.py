@@ -147,7 +147,8 @@ def load_observations(
     if not expected.fits(read.shape[1:]):
         raise ObservationError(
             f"observations have shape {read.shape[1:]} for each sample; the checkpoint says that "
-            f"the network was trained on {expected.shape}{expected.source}"
+            f"the network was trained on {expected.shape}{expected.source}; give them with their axes in "
+            "that order, of the environment of the training"
         )
     bounds = expected
     if str(scale) == "imagenet":
