@@ -80,6 +80,8 @@ _CLASSES = ("policy_class", "features_extractor")
 _SCALED = "normalize_images"
 #: Hints of what a network computes, which all checkpoints of a run share.
 _FUNCTION = ("activation", *_CLASSES, "network", _SCALED)
+#: Hints of what goes into it and what comes out, which they share too.
+_SPACES = ("observation_space", "action_space")
 #: The hint that what a file does not say has its default.
 _WHOLE = "metadata"
 
@@ -462,6 +464,29 @@ def check_function(resolved: Resolved, header: Header, where: str) -> None:
             raise ArchitectureError(
                 f"{where}: its {name} is {_or_default(found)}, that of the first checkpoint is "
                 f"{_or_default(first)}: they are not of one network; choose with --pattern"
+            )
+
+
+def check_spaces(resolved: Resolved, header: Header, where: str) -> None:
+    """Check that a further checkpoint's file has the spaces of the first one's.
+
+    Raises
+    ------
+    ArchitectureError
+        Its observations or its actions are others.
+    """
+    for name in _SPACES:
+        first, found = (hints.get(name) or {} for hints in (resolved.hints, header.hints))
+        known = [key for key in first if None not in (first[key], found.get(key))]
+        differing = [key for key in known if first[key] != found[key]]
+        if differing:
+            shown = [
+                f"{space['kind']} with {differing[0]} {space[differing[0]]}"
+                if differing[0] != "kind" else space["kind"] for space in (found, first)
+            ]  # fmt: skip
+            raise ArchitectureError(
+                f"{where}: its {name.replace('_', ' ')} is {shown[0]}, that of the first checkpoint is "
+                f"{shown[1]}: they are not of one run; choose with --pattern"
             )
 
 

@@ -27,6 +27,22 @@ _OTHERS = frozenset(re.findall(r"\S+", """
     dropout wd momentum rate prob
 """))  # fmt: skip
 NO_STEP = "no step"
+#: Words whose number says in which part of a training, or in which of several, steps are counted.
+PARTS = frozenset(
+    (
+        "stage",
+        "phase",
+        "part",
+        "task",
+        "round",
+        "cycle",
+        "level",
+        "lesson",
+        "run",
+        "trial",
+        "repeat",
+    )
+)
 #: Words between a label and its number.
 _FILLERS = frozenset(
     ("num", "no", "nr", "number", "n", "idx", "index", "count", "total", "at", "value")
@@ -49,7 +65,7 @@ _TOKEN = re.compile(
     re.I,
 )  # fmt: skip
 _PFRL = re.compile(r"\d+_(?:checkpoint|except|finish)")
-_GROUPED = re.compile(r"(?<![\d.])[1-9]\d{0,2}(?:_\d{3})+(?![\d.])")
+_GROUPED = re.compile(r"(?<![\d.,])[1-9]\d{0,2}(?:(?:_\d{3})+|(?:,\d{3})+)(?![\d.,])")
 _DATE = re.compile(
     r"(?<![\d.])((?:19|20)\d\d)([-_.]?)(\d\d)\2(\d\d)"
     r"(?:(?:[T_ .-]|__)?(\d\d)(?:(\d\d)(\d\d)?|[-_:.h](\d\d)(?:[-_:.m](\d\d))?)(?:\.(\d{3})|[._-](\d{6}))?)?"
@@ -91,11 +107,11 @@ def whole_number(text: str) -> int | None:
 
 
 def without_groups(names: Sequence[str]) -> list[str]:
-    """Return names in which ``1_000_000`` is one number, where all that look so end in zeros."""
+    """Return names in which ``1,048,576`` is one number, and ``1_000_000`` where all such end in zeros."""
     found = [group for name in names for group in _GROUPED.findall(name)]
-    if not found or not all(group.endswith("_000") for group in found):
+    if not found or not all("," in group or group.endswith("_000") for group in found):
         return list(names)
-    return [_GROUPED.sub(lambda group: group[0].replace("_", ""), name) for name in names]
+    return [_GROUPED.sub(lambda group: re.sub("[_,]", "", group[0]), name) for name in names]
 
 
 def template(name: str) -> str:

@@ -139,7 +139,7 @@ def _steps(pairs: Sequence[_Pair], where: str) -> dict[Path, StepCandidate]:
     if asked is not None:
         raise CheckpointError(
             f"{where}: nothing tells which number of the names is the step, {asked}; say it with "
-            "--step-from REGEX, whose one group is the step"
+            "--step-from REGEX, whose one group is the step, or choose files with --pattern"
         )
     source = max(SOURCES, key=lambda source: (_count(source, main), -SOURCES.index(source)))
     return _told(known, (source,), main)

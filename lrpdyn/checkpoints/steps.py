@@ -16,6 +16,7 @@ from lrpdyn.checkpoints.model import Header, StepCandidate
 from lrpdyn.checkpoints.names import (
     MILLISECONDS,
     NO_STEP,
+    PARTS,
     SECONDS,
     Number,
     numbers_in,
@@ -192,9 +193,24 @@ def _read_labels(
         if best:
             for place, number in zip(places, chosen[-1].numbers, strict=True):  # type: ignore[union-attr]
                 found.of[place].candidates[source] = _candidate(number)
+    step = chosen[0] or chosen[1]
+    parts = [c for c in columns if c.numbers[0].label in PARTS and c.is_usable]
+    again = [part for part in parts if step is not None and _begins_again(step, part)]
+    if again and step is not None:
+        for place in places:
+            for source in ("label", "epoch"):
+                found.of[place].candidates.pop(source, None)
+            found.of[place].open = _listed([*again, step])
+        return
     if chosen[0] is not None and chosen[1] is not None:
         both = zip(chosen[1].numbers, chosen[0].numbers, strict=True)
         levels.update(zip(places, both, strict=True))
+
+
+def _begins_again(step: _Column, part: _Column) -> bool:
+    """Tell whether steps fall from one part of a training to the next."""
+    order = sorted(zip(part.values, step.values, strict=True))
+    return any(a[1] >= b[1] for a, b in pairwise(order))
 
 
 def _join_levels(levels: dict[int, tuple[Number, Number]], found: Readings) -> None:

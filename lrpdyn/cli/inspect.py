@@ -131,7 +131,7 @@ def _architecture(checkpoint: Checkpoint) -> tuple[str, list[str], str | None]:
 
     from lrpdyn.architectures.registry import heads_of, resolve
     from lrpdyn.errors import ArchitectureError
-    from lrpdyn.explain.units import unsaid
+    from lrpdyn.explain.units import assumed
 
     try:
         resolved = resolve(None, {}, checkpoint.header, checkpoint.path.name)
@@ -139,5 +139,5 @@ def _architecture(checkpoint: Checkpoint) -> tuple[str, list[str], str | None]:
         return "unknown", [], str(error)
     with torch.device("meta"):  # where nothing is allocated
         network = resolved.build()
-    units = unsaid(network, heads_of(network)[0], resolved.hints, None)
+    units = assumed(network, heads_of(network)[0], resolved.hints, None)
     return resolved.architecture.name, [*resolved.assumed, *units], None

@@ -32,7 +32,7 @@ _MOST_TRIED = 24
 _CAUSES = (
     "usual causes: another activation or network (--arch-arg, --arch), observations that were "
     "normalised or scaled otherwise (--statistics, --scale), frames in another order (--stack-order), "
-    "another step or run"
+    "samples in another order, another step or run"
 )
 
 
@@ -104,7 +104,7 @@ def _chosen(
     if len(recorded.values) != count:
         raise ObservationError(
             f"{recorded.file}: recorded the outputs of {len(recorded.values)} samples, and there are "
-            f"{count} observations"
+            f"{count} observations; give the observations that they were recorded for, in that order"
         )
     samples = [n for n, row in enumerate(observations.chosen) if start <= row < start + count]
     if samples:
@@ -272,7 +272,7 @@ def _refusal(
         f"{recorded.file}: at step {loaded.step:,} the network gives other outputs than were recorded, "
         f"first for sample {expected.samples[place]}: {_short(own[place])} here, "
         f"{_short(expected.values[place])} recorded (largest difference {found.difference.max():.2g}, "
-        f"largest output {found.largest:.2g}); {remedy or _CAUSES}; {_without(recorded)}"
+        f"largest output {np.abs(expected.values).max():.2g}); {remedy or _CAUSES}; {_without(recorded)}"
     )
 
 

@@ -88,7 +88,8 @@ def _compared(
         if outputs.ndim != 2:
             raise ArchitectureError(
                 f"architecture {architecture}: expected outputs (N, units), found "
-                f"{tuple(outputs.shape)} for {tuple(x.shape)}"
+                f"{tuple(outputs.shape)} for {tuple(x.shape)}; give --arch a network that keeps one axis of "
+                "units (no squeeze)"
             )
         if explained is None:
             explained = canonised.explained(x)

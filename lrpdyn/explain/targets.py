@@ -106,9 +106,8 @@ def parse_target(text: str | None, samples: int, count: int, units: Units = LOGI
     if group is not None:
         first, size = sum(units.groups[:group]), units.groups[group]
     if values.min() < 0 or values.max() >= size:
-        raise UsageError(
-            f"--target {text}: expected units from 0 to {size - 1}, found {values.max()}"
-        )
+        found = values.min() if values.min() < 0 else values.max()
+        raise UsageError(f"--target {text}: expected units from 0 to {size - 1}, found {found}")
     return Target(policy=policy, group=group, values=values + first)
 
 

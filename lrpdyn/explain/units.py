@@ -157,12 +157,19 @@ def units_of(
     return found.units
 
 
-def unsaid(
+def assumed(
     network: nn.Module, head: str, hints: Mapping[str, Any], actions: str | None
 ) -> tuple[str, ...]:
-    """Return what is assumed of a head's outputs, in a sentence; nothing where somebody says it."""
-    known = head != "policy" or _said(network, head, hints, actions) is not None
-    return () if known else (UNSAID,)
+    """Return what of a head's outputs nobody says, or is said against the file, in a sentence."""
+    known = _said(network, head, hints, None)
+    if head != "policy" or (known is None and actions is not None):
+        return ()
+    if known is None:
+        return (UNSAID,)
+    given = _said(network, head, hints, actions)
+    if given is None or given.units == known.units:
+        return ()
+    return (f"the outputs are what {given.where} says, against {known.where.rstrip(',')}",)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,7 @@ from torch import nn
 from lrpdyn.checkpoints.formats.sb3_data import features_of_space
 from lrpdyn.errors import ObservationError
 from lrpdyn.files.npy import open_npz
-from lrpdyn.observations.reading import naming, shapes_inside
+from lrpdyn.observations.reading import OBSERVATIONS, naming, shapes_inside
 from lrpdyn.observations.recording import inputs_of, is_recording
 from lrpdyn.observations.spaces import DictInputs
 from lrpdyn.remote.path import as_path
@@ -29,7 +29,7 @@ def split_inputs(
     """Return the sources to explain, and the values of the inputs that `path` keeps fixed.
 
     A network with several inputs takes one ``.npz`` file, or a mapping, with an array for each by
-    name; those that are not in it are zero.
+    name. An image alone may be given: the others are zero then, which `notes` says.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ def split_inputs(
     Raises
     ------
     ObservationError
-        An array does not have the size of its input, or none is the image.
+        An array does not have the size of its input, none is the image, or some inputs are missing.
     """
     sizes: Mapping[str, Any] = getattr(path, "held", {})
     if not sizes or len(sources) != 1:
@@ -52,10 +52,17 @@ def split_inputs(
     if named is None:
         return list(sources), {}
     images, arrays = named
-    if len(images) != 1:
+    of_space = {name: one for name, one in images.items() if inputs and name in inputs.spaces}
+    images = of_space or images
+    missing = [name for name in sizes if name not in arrays]
+    if len(images) != 1 or 0 < len(missing) < len(sizes):
+        where = "the mapping" if isinstance(sources[0], Mapping) else sources[0]
+        found = ", ".join([*images, *(name for name in sizes if name in arrays)]) or "none"
+        lacking = ([] if images else ["the image"]) + (missing if len(missing) < len(sizes) else [])
+        remedy = f"add {' and '.join(lacking)}" if lacking else "keep one array as the image"
         raise ObservationError(
-            f"{sources[0]}: expected one array beside {', '.join(sizes)}, the image; found "
-            f"{', '.join(images) or 'none'}"
+            f"{where}: expected the image and an array for each of {', '.join(sizes)}; found {found}; "
+            f"{remedy}"
         )
     ((name, (image, shape)),) = images.items()
     own = inputs.spaces.get(name, {}).get("shape", ()) if inputs is not None else ()
@@ -150,12 +157,13 @@ def join_inputs(source: Any, inputs: DictInputs) -> NDArray[np.float32] | None:
     """
     if isinstance(source, Mapping):
         arrays = {str(name): np.asarray(array) for name, array in source.items()}
+        keys = {name: name for name in arrays}
     elif isinstance(source, str | Path) and as_path(source).suffix.lower() == ".npz":
         path = as_path(source)
         names = shapes_inside(path)
         keys = inputs_of(names) if is_recording(path) else {name: name for name in names}
         there = {name: key for name, key in keys.items() if name in inputs.spaces}
-        if not there:
+        if not there and (len(keys) < 2 or OBSERVATIONS in keys):
             return None
         with naming(path), open_npz(path) as archive:
             read = archive.arrays(there.values())
@@ -167,7 +175,7 @@ def join_inputs(source: Any, inputs: DictInputs) -> NDArray[np.float32] | None:
         where = "the mapping" if isinstance(source, Mapping) else source
         raise ObservationError(
             f"{where}: expected an array for each input of the observation space, "
-            f"{', '.join(inputs.spaces)}; found {', '.join(arrays) or 'none'}"
+            f"{', '.join(inputs.spaces)}; found {', '.join(keys) or 'none'}"
         )
     seen = [inputs.as_seen(name, arrays[name]) for name in inputs.spaces]
     counts = {name: len(values) for name, values in zip(inputs.spaces, seen, strict=True)}

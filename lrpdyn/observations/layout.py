@@ -95,7 +95,8 @@ def arrange(
             else f"{expected.features} entries for each sample"
         )
         raise ObservationError(
-            f"{where}: shape {array.shape} does not fit the network, which takes {takes}{expected.source}"
+            f"{where}: shape {array.shape} does not fit the network, which takes {takes}{expected.source}; "
+            f"{_way_out(array.shape, expected)}"
         )
     if len(fits) > 1:
         raise ObservationError(
@@ -103,6 +104,14 @@ def arrange(
         )
     ((name, values),) = fits.items()
     return values, name
+
+
+def _way_out(shape: tuple[int, ...], expected: Expected) -> str:
+    count = expected.channels or 0
+    pictures = len(shape) == 3 or (len(shape) == 4 and {shape[1], shape[3]} & {1, 3})
+    if count not in (0, 1, 3) and pictures:
+        return f"if these are single frames in their order, --stack {count} makes them stacks"
+    return "give them as the environment of the training does, with its wrappers"
 
 
 def _layouts_of_space(expected: Expected) -> dict[tuple[int, ...], str]:

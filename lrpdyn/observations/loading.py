@@ -25,6 +25,10 @@ DIVIDED_ALREADY = (
     "observations are no integers and lie in 0..1: taken as divided by 255 already, as the network sees "
     "them; --scale 255 if they are not"
 )
+AS_THEY_ARE = (
+    "images have no values below 0 and are taken as they are, as the network sees them: --scale 255 or "
+    "--scale imagenet if training divided or normalised them first"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,7 +151,8 @@ def load_observations(
     if not expected.fits(read.shape[1:]):
         raise ObservationError(
             f"observations have shape {read.shape[1:]} for each sample; the checkpoint says that "
-            f"the network was trained on {expected.shape}{expected.source}"
+            f"the network was trained on {expected.shape}{expected.source}; give them with their axes in "
+            "that order, of the environment of the training"
         )
     bounds = expected
     if str(scale) == "imagenet":
@@ -156,6 +161,10 @@ def load_observations(
         bounds = Expected()
     if bounds.divisor == 255 and read.dtype.kind not in "ui":
         notes.append(DIVIDED_ALREADY)
+    said = (scale, mean, std, statistics, bounds.range, bounds.divisor)
+    pictures = read.ndim == 4 and read.dtype.kind == "f" and all(one is None for one in said)
+    if pictures and all((piece >= 0).all() for piece in pieces(read)):
+        notes.append(AS_THEY_ARE)
     scaled = _scaled(read, divisor, normalisation, bounds)
     values = kept(read.shape, np.float32, scaled, folder)
     preparation = {

@@ -48,7 +48,8 @@ class Statistics:
         if shape != values.shape[1:]:
             raise ObservationError(
                 f"observations have shape {values.shape[1:]} for each sample, their mean "
-                f"{self.mean.shape} and deviation {self.deviation.shape}"
+                f"{self.mean.shape} and deviation {self.deviation.shape}; give those that the training of "
+                "this network had"
             )
         found = (values - self.mean) / self.deviation
         if self.clip is not None:

@@ -213,6 +213,37 @@ def test_all_checkpoints_are_of_one_network(
         registry.check_function(resolved, Header(found, hints=further), "there")
 
 
+@pytest.mark.parametrize(
+    ("space", "further", "differs"),
+    [
+        (
+            {"kind": "Discrete", "n": 4},
+            {"kind": "MultiDiscrete", "nvec": (2, 2)},
+            "is MultiDiscrete, ",
+        ),
+        (
+            {"kind": "Box", "low": 0.0},
+            {"kind": "Box", "low": -1.0},
+            "Box with low -1.0, .* low 0.0: ",
+        ),
+        ({"kind": "Box", "low": None}, {"kind": "Box", "low": -1.0}, None),
+        ({"kind": "Discrete", "n": 4}, None, None),
+    ],
+)
+@pytest.mark.parametrize("name", ["action_space", "observation_space"])
+def test_all_checkpoints_have_the_same_spaces(
+    name: str, space: dict[str, Any], further: dict[str, Any] | None, differs: str | None
+) -> None:
+    found = shapes(nn.Sequential(nn.Linear(4, 3)))
+    resolved = resolve(None, {}, Header(found, hints={name: space}), "here")
+    other = Header(found, hints={name: further} if further else {})
+    if differs is None:
+        registry.check_spaces(resolved, other, "there")
+        return
+    with pytest.raises(ArchitectureError, match=f"there: its {name.replace('_', ' ')} .*{differs}"):
+        registry.check_spaces(resolved, other, "there")
+
+
 def test_images_are_scaled_or_not() -> None:
     sizes = {"channels": 4, "convolved": 3136, "features": 512, "actions": 6}
     found = Header(shapes(named("pfrl-dqn-atari").factory(**sizes)))

@@ -144,6 +144,8 @@ def test_folders_of_a_glob_tell_the_step(tmp_path: Path) -> None:
         ("e_epoch_1_iter_900 e_epoch_2_iter_1800", "steps", [900, 1800]),
         ("m_1_1000 m_2_2000", "steps", [1000, 2000]),
         ("m_500_000 m_1_000_000 m_1_500_000", "steps", [500_000, 1_000_000, 1_500_000]),
+        ("m_12,288 m_1,036,800", "steps", [12_288, 1_036_800]),
+        ("stage_1_epoch_1 stage_1_epoch_2 stage_2_epoch_3", "epochs", [1, 2, 3]),
         ("agent_0 agent_500k agent_1M", "steps", [0, 500_000, 1_000_000]),
         ("ck_-1 ck_0 ck_1", "steps", [-1, 0, 1]),
         ("step1_f1_91 step2_f1_80", "steps", [1, 2]),
@@ -163,7 +165,8 @@ def test_numbers_that_vary_are_told_apart(
 @pytest.mark.parametrize(
     "names",
     ["m_10_95 m_20_40 m_30_80", "reward_1 reward_2", "m_-100 m_-200",
-     "seed_1_step_1 seed_1_step_3 seed_2_step_2"],
+     "seed_1_step_1 seed_1_step_3 seed_2_step_2", "stage1_epoch9 stage2_epoch1 stage2_epoch5",
+     "run_1_step_100 run_2_step_50"],
 )  # fmt: skip
 def test_what_nothing_tells_is_asked(names: str, tmp_path: Path) -> None:
     for number, name in enumerate(names.split(), start=1):

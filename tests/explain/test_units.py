@@ -10,7 +10,7 @@ import pytest
 from scipy import special
 
 from lrpdyn.errors import UsageError
-from lrpdyn.explain.units import UNSAID, Units, recorded_units, units_of, unsaid, usual_units
+from lrpdyn.explain.units import UNSAID, Units, assumed, recorded_units, units_of, usual_units
 
 GROUPS = Units(kind="groups", groups=(3, 2))
 GAUSSIAN, BINARY = Units(kind="gaussian"), Units(kind="bernoulli")
@@ -41,15 +41,20 @@ def test_who_says_what_a_policy_puts_out(
 ) -> None:
     network: Any = SimpleNamespace(action_space=own)
     assert units_of(network, "policy", 5, hints, actions) == wanted
-    said = hints or actions or own
-    assert unsaid(network, "policy", hints, actions) == (() if said else (UNSAID,))
+    against = actions is not None and bool(hints or own)
+    words = () if hints or actions or own else (UNSAID,)
+    found = assumed(network, "policy", hints, actions)
+    if against and units_of(network, "policy", 5, hints, None) != wanted:
+        assert found[0].startswith(f"the outputs are what --actions {actions} says, against the ")
+    else:
+        assert found == words
 
 
 def test_other_heads_are_no_actions() -> None:
     network: Any = SimpleNamespace(action_space="box")
     for head in ("q", "value", "auxiliary-value"):
         assert units_of(network, head, 5, space("Box", shape=(2,)), None) == Units(kind="values")
-        assert unsaid(network, head, {}, None) == ()
+        assert assumed(network, head, {}, None) == ()
     with pytest.raises(UsageError, match="--actions: head q gives values"):
         units_of(network, "q", 5, {}, "discrete")
     assert usual_units("logits") == Units()

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 import lrpdyn
 from lrpdyn.errors import ObservationError
 from lrpdyn.observations.fixed_inputs import split_inputs
+from lrpdyn.observations.spaces import DictInputs
 from tests.observations.policies import (
     assert_as_the_framework,
     compare,
@@ -106,12 +107,29 @@ class TwoInputs:
         ({"goal": np.array([0, 4, 1])}, "expected 0 to 3, found 4"),
         ({"speed": np.zeros((3, 3))}, r"'speed': expected shape \(3, 2\)"),
         ({"speed": np.full((3, 2), np.nan)}, "NaN"),
-        ({"other": np.zeros(3)}, "expected one array beside goal, speed, the image"),
+        ({"other": np.zeros(3)}, "found image, other, goal, speed; keep one array as the image"),
+        ({"goal": None}, "the image and an array for each of goal, speed; .*; add goal$"),
+        ({"image": None}, "found goal, speed; add the image$"),
     ],
 )
-def test_wrong_values_are_refused(change: dict[str, NDArray[Any]], says: str) -> None:
+def test_wrong_values_are_refused(change: dict[str, NDArray[Any] | None], says: str) -> None:
+    given = {
+        name: array for name, array in {**observations(), **change}.items() if array is not None
+    }
     with pytest.raises(ObservationError, match=says):
-        split_inputs([{**observations(), **change}], TwoInputs())  # type: ignore[arg-type]
+        split_inputs([given], TwoInputs())  # type: ignore[arg-type]
+
+
+def test_an_array_that_the_space_does_not_name_is_no_image() -> None:
+    spaces = {
+        "image": {"kind": "Box", "shape": (3, 40, 40), "dtype": "uint8", "low": 0, "high": 255},
+        "goal": {"kind": "Discrete", "n": 4},
+        "speed": {"kind": "Box", "shape": (2,), "dtype": "float32", "low": -1, "high": 1},
+    }
+    given = {"reward": np.zeros(3), **observations()}
+    (image,), fixed = split_inputs([given], TwoInputs(), DictInputs(spaces=spaces))  # type: ignore[arg-type]
+    assert image is given["image"]
+    assert set(fixed) == {"goal", "speed"}
 
 
 DICT = gymnasium.spaces.Dict(
@@ -203,6 +221,9 @@ def test_inputs_that_are_not_of_the_space_are_refused(
     given = {name: value for name, value in {**named(), **change}.items() if value is not None}
     with pytest.raises(ObservationError, match=says):
         explained(tmp_path, given)
+    np.savez(tmp_path / "upper.npz", **{name.upper(): value for name, value in named().items()})
+    with pytest.raises(ObservationError, match=r"speed; found SPEED, GOAL, LOCKS, ARMS, BYTES$"):
+        explained(tmp_path, tmp_path / "upper.npz")
 
 
 @pytest.mark.parametrize("scale", [1.0, 255.0])

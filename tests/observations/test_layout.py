@@ -77,3 +77,19 @@ def test_what_fits_in_several_ways_or_in_none_is_refused() -> None:
         arrange(in_memory(np.zeros((2, 5))), "a.npy", FLAT, None)
     with pytest.raises(UsageError, match=r"--layout HWC: a\.npy has 4 dimensions"):
         arrange(in_memory(np.zeros((2, 3, 8, 8))), "a.npy", CNN, "HWC")
+
+
+def test_it_is_said_that_images_are_taken_as_they_are() -> None:
+    plain, images = Expected(channels=3), np.full((2, 3, 4, 4), 200.0, np.float32)
+    (note,) = load_observations([images], plain).notes
+    assert "--scale imagenet" in note
+    for given in ({"scale": "none"}, {"scale": 255}, {"mean": 1.0, "std": 1.0}):
+        assert load_observations([images], plain, **given).notes == ()
+    assert load_observations([-images], plain).notes == ()
+
+
+def test_single_frames_are_told_how_to_be_stacked() -> None:
+    with pytest.raises(ObservationError, match="--stack 4 makes them stacks"):
+        load_observations([FRAMES], CNN)
+    with pytest.raises(ObservationError, match="as the environment of the training does"):
+        load_observations([np.zeros((9, 7, 12, 4, 1), np.uint8)], CNN)

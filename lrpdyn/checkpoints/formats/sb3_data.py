@@ -143,8 +143,8 @@ def _class_of_methods(described: Any) -> str | None:
     if not module or f"{module}.".startswith(_STOCK):
         return None
     methods = (re.match(r"<function ([\w.<>]+)\.\w+ at", str(v)) for v in described.values())
-    name = next((found[1] for found in methods if found), "a class")
-    return f"{module}.{name.rpartition('.')[2]}"
+    name = next((found[1] for found in methods if found), None)
+    return f"a class of {module}" if name is None else f"{module}.{name.rpartition('.')[2]}"
 
 
 def space_of(described: Any) -> dict[str, Any] | None:

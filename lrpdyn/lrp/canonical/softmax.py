@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import fx, nn
 
 from lrpdyn.lrp.canonical.graphs import copied_graph, without_dead_code
@@ -25,6 +27,8 @@ def without_squashing(reference: fx.GraphModule) -> tuple[fx.GraphModule, tuple[
     """Return the network without the activations of `SQUASHING` that give its outputs, and a note on each.
 
     They give them where each output is made of one of theirs, scaled and shifted by constants at most.
+    A constant that is added behind them moves no decision of theirs to another logit: 1 - sigmoid(z) is
+    explained as -z, whose zero is where both are one half.
     """
     (output,) = (node for node in reference.graph.nodes if node.op == "output")
     found = [
@@ -45,6 +49,11 @@ def without_squashing(reference: fx.GraphModule) -> tuple[fx.GraphModule, tuple[
         notes.append(f"{layer.called} '{node.name}' left out: explained at the logits before it")
         node.replace_all_uses_with(node.args[0])  # type: ignore[arg-type]
         graph.erase_node(node)
+        for follower in _followers(original):
+            if follower.op == "call_module" and isinstance(_layer_of(reference, follower), Sum):
+                copied[follower].args = tuple(
+                    arg if _is_branch(arg) else 0.0 for arg in copied[follower].args
+                )
     return without_dead_code(fx.GraphModule(root, graph)), tuple(notes)
 
 
@@ -61,10 +70,15 @@ def _keeps_outputs_apart(network: fx.GraphModule, follower: fx.Node) -> bool:
     if follower.op != "call_module":
         return False
     layer = _layer_of(network, follower)
-    branches = [n for n in follower.all_input_nodes if n.op in ("call_module", "placeholder")]
+    branches = [n for n in follower.all_input_nodes if _is_branch(n)]
     return isinstance(layer, Rearrangement | Scaling | Concatenation) or (
         isinstance(layer, Sum) and len(branches) == 1
     )
+
+
+def _is_branch(argument: Any) -> bool:
+    """Tell whether an argument of a layer is computed from the observation, and is no constant."""
+    return isinstance(argument, fx.Node) and argument.op in ("call_module", "placeholder")
 
 
 def without_softmax(

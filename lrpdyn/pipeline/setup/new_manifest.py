@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from lrpdyn.checkpoints.model import Listing
-from lrpdyn.explain.units import unsaid
+from lrpdyn.explain.units import assumed
 from lrpdyn.files.streamed import Samples, pieces
 from lrpdyn.lrp.canonical.layers import Weighted
 from lrpdyn.lrp.plan import layers_of, unused
@@ -47,7 +47,7 @@ def make_manifest(job: Job, checks: Mapping[str, Any]) -> dict[str, Any]:
         "about_rule": job.rule.about(),
         "architecture": {
             "name": resolved.architecture.name, "arguments": resolved.arguments,
-            "assumed": [*resolved.assumed, *unsaid(
+            "assumed": [*resolved.assumed, *assumed(
                 job.model.network, job.model.head, resolved.hints, job.options.actions
             )],
         },

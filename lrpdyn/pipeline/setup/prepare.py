@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from lrpdyn.architectures.registry import Resolved, check_function, named, resolve
+from lrpdyn.architectures.registry import Resolved, check_function, check_spaces, named, resolve
 from lrpdyn.checkpoints.discovery import discover
 from lrpdyn.checkpoints.model import Checkpoint, Listing
 from lrpdyn.checkpoints.selection import Selection
@@ -115,8 +115,9 @@ def prepare(options: Options, listing: Listing, observations: Any) -> tuple[Job,
     resolved = resolve(
         options.arch, dict(options.arch_args or {}), first.header, str(first.path), options.prefix
     )
-    if not options.skip_bad:
-        for checkpoint in listing.checkpoints:
+    for checkpoint in listing.checkpoints:
+        check_spaces(resolved, checkpoint.header, str(checkpoint.path))
+        if not options.skip_bad:
             check_function(resolved, checkpoint.header, str(checkpoint.path))
     _say([*listing.notes, *_notes(resolved, first)], options.quiet)
     model = make_model(

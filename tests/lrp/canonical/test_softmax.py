@@ -46,6 +46,24 @@ def test_what_squashes_each_output_is_left_out(last: Callable[[Tensor], Tensor])
     torch.testing.assert_close(maps, torch.tensor([[1.0, -3.0]]))
 
 
+def test_a_constant_behind_a_sigmoid_moves_no_logit() -> None:
+    class BothClasses(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.out = nn.Linear(4, 1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            share = torch.sigmoid(self.out(x))
+            return torch.cat([share, 1 - share], 1)
+
+    torch.manual_seed(0)
+    network, x = BothClasses(), 0.3 * torch.randn(64, 4)
+    explained = canonise_fully(network).explained(x)
+    logit = network.out(x)
+    torch.testing.assert_close(explained, torch.cat([logit, -logit], 1))
+    assert torch.equal(explained.argmax(1), network(x).argmax(1))
+
+
 def test_a_hidden_sigmoid_is_kept() -> None:
     network = nn.Sequential(nn.Linear(2, 3), nn.Sigmoid(), nn.Linear(3, 1))
     found = canonise_fully(network)
