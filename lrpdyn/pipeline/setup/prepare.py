@@ -37,7 +37,7 @@ from lrpdyn.lrp.plan import Bounds
 from lrpdyn.observations.background import modal_pixel, modal_value
 from lrpdyn.observations.layout import Expected
 from lrpdyn.observations.loading import Observations
-from lrpdyn.observations.training_statistics import check_normalisation
+from lrpdyn.observations.training_statistics import check_normalisation, recorded_as_normalised
 from lrpdyn.pipeline.setup.job import Job, make_job, progress_bar
 from lrpdyn.pipeline.setup.network_input import network_input
 from lrpdyn.pipeline.setup.options import Options
@@ -124,14 +124,18 @@ def prepare(options: Options, listing: Listing, observations: Any) -> tuple[Job,
         parse_composite(options.rule),
     )  # fmt: skip
     sources = _as_list(observations)
-    said = check_normalisation(options.statistics, first.path, first.format, sources)
+    if options.statistics is None and recorded_as_normalised(sources):
+        options = replace(options, statistics="none")
+    known = any(entry.header.hints.get("vec_normalize") for entry in listing.checkpoints)
+    said = check_normalisation(options.statistics, first.path, first.format, sources, known=known)
     expected = expected_observations(model)
     loaded, fixed = network_input(sources, expected, model, options)
     _say([*said, *loaded.notes], options.quiet)
     model = with_fixed_inputs(model, fixed, loaded.chosen)
     recorded = check_recorded(
-        model, listing, loaded, options.expect, options.expect_step, trust=options.trust
-    )
+        model, listing, loaded, options.expect, options.expect_step,
+        actions=options.actions, trust=options.trust,
+    )  # fmt: skip
     network = _load_first(model, listing, options)
     checks: dict[str, Any] = {
         "outputs": same_outputs.compare_outputs(network, loaded.values),
