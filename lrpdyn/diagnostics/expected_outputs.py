@@ -36,6 +36,10 @@ _CAUSES = (
 )
 
 
+class MissingStepError(ObservationError):
+    """There is no checkpoint of the step that was recorded."""
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Expected:
     """Recorded outputs (n, K) of some of the explained samples, and where these are among them."""
@@ -250,7 +254,7 @@ def _checkpoint(listing: Listing, recorded: RecordedOutputs, step: int | None) -
             f"{recorded.file}: does not say at which step its outputs were recorded; give --expect-step, "
             f"one of {there}"
         )
-    raise ObservationError(
+    raise MissingStepError(
         f"{recorded.file}: recorded at step {wanted:,}, which is not among the checkpoints ({there}); give "
         f"the step that it is here, --expect-step STEP; {_without(recorded)}"
     )

@@ -17,7 +17,7 @@ from lrpdyn.checkpoints.discovery import discover
 from lrpdyn.checkpoints.model import Checkpoint, Listing
 from lrpdyn.checkpoints.selection import Selection
 from lrpdyn.diagnostics import same_outputs
-from lrpdyn.diagnostics.expected_outputs import check_recorded
+from lrpdyn.diagnostics.expected_outputs import MissingStepError, check_recorded
 from lrpdyn.diagnostics.sanity_checks import parse_baseline
 from lrpdyn.errors import ArchitectureError, CheckpointError, UsageError
 from lrpdyn.explain.explanation import outputs_of
@@ -132,10 +132,7 @@ def prepare(options: Options, listing: Listing, observations: Any) -> tuple[Job,
     loaded, fixed = network_input(sources, expected, model, options)
     _say([*said, *loaded.notes], options.quiet)
     model = with_fixed_inputs(model, fixed, loaded.chosen)
-    recorded = check_recorded(
-        model, listing, loaded, options.expect, options.expect_step,
-        actions=options.actions, trust=options.trust,
-    )  # fmt: skip
+    recorded = check_outputs(model, listing, loaded, options)
     network = _load_first(model, listing, options)
     checks: dict[str, Any] = {
         "outputs": same_outputs.compare_outputs(network, loaded.values),
@@ -149,6 +146,24 @@ def prepare(options: Options, listing: Listing, observations: Any) -> tuple[Job,
     target = parse_target(asked, len(loaded.values), count, model.units)
     fill = _modal(loaded) if options.fill is None else _scaled(options.fill, loaded)
     return make_job(options, listing, model, loaded, target, bounds=bounds, fill=fill), checks
+
+
+def check_outputs(
+    model: Model, listing: Listing, observations: Observations, options: Options
+) -> dict[str, Any] | None:
+    """Compare the network's outputs with those that were recorded, if any were.
+
+    None, too, while a run is followed that has no checkpoint of the recorded step yet.
+    """
+    try:
+        return check_recorded(
+            model, listing, observations, options.expect, options.expect_step,
+            actions=options.actions, trust=options.trust,
+        )  # fmt: skip
+    except MissingStepError:
+        if not options.follow:
+            raise
+        return None
 
 
 @contextmanager
