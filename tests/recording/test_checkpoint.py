@@ -17,7 +17,7 @@ from torch import nn
 import lrpdyn
 from lrpdyn.errors import LrpdynError, ObservationError, RecordingError
 from lrpdyn.recording.checkpoint import Setting, record_checkpoint
-from tests.recording.training import cart_pole, equals, quietly, save_series
+from tests.recording.training import cart_pole, equals, quietly, save_series, saved
 
 LAST = "rl_model_128_steps.zip"
 
@@ -120,6 +120,34 @@ def test_other_algorithms(tmp_path: Path, algorithm: str, options: dict[str, Any
         outputs = np.load(out)["outputs"]
         assert outputs.argmax(axis=1).tolist() == np.load(out)["actions"].tolist()
         assert outputs.shape == (6, model.action_space.n)
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "options"),
+    [("SAC", {}), ("SAC", {"use_sde": True}), ("TD3", {}), ("TQC", {}), ("PPO", {})],
+)
+def test_means_are_recorded_before_what_squashes_them(
+    tmp_path: Path, algorithm: str, options: dict[str, Any]
+) -> None:
+    folder = tmp_path / "run"
+    model = saved("Pendulum-v1", folder, algorithm, **options)
+    out, _ = recorded("Pendulum-v1", folder)
+    found = computed(folder, out)
+    assert found is not None
+    assert "squashed" not in found
+    # The user's own actions, as predict gives them, are compared after the tanh.
+    arrays = np.load(out)
+    actions = model.predict(arrays["observations"], deterministic=True)[0]
+    np.save(tmp_path / "actions.npy", actions)
+    np.save(tmp_path / "seen.npy", arrays["observations"])
+    given = {"expect": tmp_path / "actions.npy", "expect_step": 128}
+    if algorithm in ("SAC", "TD3", "TQC") and not options:
+        found = computed(folder, tmp_path / "seen.npy", **given)
+        assert found is not None
+        assert found["squashed"] is True
+        np.save(tmp_path / "actions.npy", actions + 0.01)
+        with pytest.raises(ObservationError, match="gives other outputs than were recorded"):
+            computed(folder, tmp_path / "seen.npy", **given)
 
 
 def test_the_value_head_is_compared_through_its_own_layers(relu_folder: Path) -> None:
