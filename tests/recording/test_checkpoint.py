@@ -302,3 +302,46 @@ def test_what_is_no_checkpoint_and_no_environment(relu_folder: Path, tmp_path: P
             out=tmp_path / "obs.npz",
         )  # fmt: skip
     assert (tmp_path / "obs.npz").read_bytes() == b"notes"
+
+
+def test_statistics_that_are_missing_are_asked_for(tmp_path: Path) -> None:
+    folder = tmp_path / "normalised"
+    vec_normalised(folder)
+    (folder / "vecnormalize.pkl").unlink()
+    with pytest.raises(RecordingError, match=r"no vecnormalize\.pkl lies there; give it with"):
+        recorded("CartPole-v1", folder)
+    with pytest.raises(ObservationError, match="its run had VecNormalize, and no vecnormalize"):
+        computed(folder, np.zeros((2, 4), np.float32))
+    out, _ = recorded("CartPole-v1", folder, vecnormalize="none")
+    with pytest.raises(ObservationError, match="recorded without VecNormalize, which the run had"):
+        computed(folder, out)
+
+
+def test_statistics_of_several_inputs(tmp_path: Path) -> None:
+    folder = tmp_path / "goals"
+    gym.register("lrpdyn-goals-v0", Goals)
+    try:
+        with quietly():
+            from stable_baselines3 import PPO
+            from stable_baselines3.common.env_util import make_vec_env
+            from stable_baselines3.common.vec_env import VecNormalize
+
+            env = VecNormalize(make_vec_env("lrpdyn-goals-v0", 1, seed=0), norm_obs_keys=["vector"])
+            model = PPO("MultiInputPolicy", env, n_steps=8, batch_size=8, n_epochs=1, device="cpu")
+            model.learn(8)
+            model.num_timesteps = 0
+            save_series(model, folder)
+            env.save(str(folder / "statistics.pkl"))
+        out, told = recorded("lrpdyn-goals-v0", folder)
+        assert told[0].startswith(f"normalised with {folder / 'statistics.pkl'}")
+        arrays = np.load(out)
+        plain, _ = recorded("lrpdyn-goals-v0", folder, vecnormalize="none")
+    finally:
+        del gym.registry["lrpdyn-goals-v0"]
+    raw = np.load(plain)["observations.vector"][0]
+    # The same first observation, for the seed is the same; normalised by the framework's own wrapper.
+    normalised = env._normalize_obs(raw, env.obs_rms["vector"])
+    assert equals(arrays["observations.vector"][0], normalised)
+    recorded_again = folder.parent / "again.npz"
+    np.savez(recorded_again, **arrays)
+    assert computed(folder, recorded_again) is not None
