@@ -241,7 +241,11 @@ def _one_of(tied: list[Checkpoint]) -> tuple[Checkpoint, list[LeftOut]]:
             )
         earlier = other if later is chosen else chosen
         beaten.append(
-            LeftOut(path=earlier.path, reason=f"{later.path.name} is at its step, {later.step}")
+            LeftOut(
+                path=earlier.path,
+                reason=f"{later.path.name} is at its step, {later.step}",
+                step=later.step,
+            )
         )
         chosen = later
     return chosen, beaten

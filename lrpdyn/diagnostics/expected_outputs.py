@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from lrpdyn.architectures.mlp import ACTIVATIONS
 from lrpdyn.architectures.registry import heads_of, path_of
 from lrpdyn.checkpoints.model import Checkpoint, Listing
-from lrpdyn.checkpoints.readers import digest, find_reader, read_header
+from lrpdyn.checkpoints.readers import digest, find_reader, read_header, read_weights
 from lrpdyn.errors import LrpdynError, ObservationError, UsageError
 from lrpdyn.explain.loaded import LoadedNetwork, load
-from lrpdyn.explain.model import Model, WeightsNow, batches
+from lrpdyn.explain.model import Model, WeightsNow, batches, with_units
 from lrpdyn.observations.checked_samples import evenly_spaced
 from lrpdyn.observations.loading import Observations
 from lrpdyn.observations.normalisation import from_file
@@ -32,8 +32,12 @@ _MOST_TRIED = 24
 _CAUSES = (
     "usual causes: another activation or network (--arch-arg, --arch), observations that were "
     "normalised or scaled otherwise (--statistics, --scale), frames in another order (--stack-order), "
-    "samples in another order, another step or run"
+    "samples in another order, another step or run, a policy that was trained on after this file was saved"
 )
+
+
+class MissingStepError(ObservationError):
+    """There is no checkpoint of the step that was recorded."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -52,6 +56,7 @@ def check_recorded(
     expect: str | Path | None,
     step: int | None,
     *,
+    actions: str | None,
     trust: bool,
 ) -> dict[str, Any] | None:
     """Return how far the network's outputs are from those that were recorded; None without any.
@@ -64,6 +69,8 @@ def check_recorded(
         A file of recorded outputs, next to those in files of observations.
     step
         Of the checkpoint, where the recording does not say it.
+    actions
+        As `lrpdyn.explain.model.with_units` takes it.
 
     Raises
     ------
@@ -73,7 +80,7 @@ def check_recorded(
         The step is not known.
     """
     found = [
-        _compared(model, listing, observations, expected, step, trust=trust)
+        _compared(model, listing, observations, expected, step, actions=actions, trust=trust)
         for expected in _expected(observations, expect)
     ]
     if not found and step is not None:
@@ -119,6 +126,7 @@ def _compared(
     expected: Expected,
     step: int | None,
     *,
+    actions: str | None,
     trust: bool,
 ) -> dict[str, Any]:
     recorded = expected.recorded
@@ -138,10 +146,16 @@ def _compared(
             f"{recorded.file}: recorded {expected.values.shape[1]} outputs for each sample, and head "
             f"{head} has {own.shape[1]}; {_without(recorded)}"
         )
-    constant = not recorded.exact and _is_categorical(loaded)
-    found = _comparison(own, expected.values, constant=constant)
+    free: tuple[int, ...] = ()
+    if not recorded.exact and head in ("policy", "logits"):
+        units = with_units(model, own.shape[1], actions).units
+        free = () if units.have_no_preference else units.groups or (own.shape[1],)
+    found = _comparison(own, expected.values, free)
+    squashed = () if found.fits else _squashed(loaded, own, trust=trust)
+    of_actions = (_comparison(each, expected.values) for each in squashed)
+    found = next((one for one in of_actions if one.fits), found)
     if not found.fits:
-        remedy = _remedy(loaded, listing, observations, expected, constant=constant, trust=trust)
+        remedy = _remedy(loaded, listing, observations, expected, free, trust=trust)
         raise ObservationError(_refusal(loaded, expected, own, found, remedy))
     return {
         "file": recorded.file,
@@ -151,6 +165,7 @@ def _compared(
         "largest_difference": float(found.difference.max()),
         "largest_output": float(found.largest),
         **({"up_to_constant": True} if found.up_to_constant else {}),
+        **({"squashed": True} if squashed else {}),
     }
 
 
@@ -174,38 +189,64 @@ class _Comparison:
 
 
 def _comparison(
-    own: NDArray[np.float64], values: NDArray[np.float64], *, constant: bool
+    own: NDArray[np.float64], values: NDArray[np.float64], free: tuple[int, ...] = ()
 ) -> _Comparison:
-    """Compare outputs (n, K); where they differ and `constant`, without what all of a sample share."""
+    """Compare outputs (n, K); where they differ, without what units of a group share.
+
+    `free` are the sizes of groups of units that one constant may be added to.
+    """
     found = _Comparison(
         difference=np.abs(own - values).max(axis=1), largest=max(np.abs(values).max(), 1e-30)
     )
-    if found.fits or not constant or values.shape[1] < 2:
+    if found.fits or not free or values.shape[1] < 2:
         return found
-    own, values = (each - each.mean(axis=1, keepdims=True) for each in (own, values))
-    centred = replace(_comparison(own, values, constant=False), up_to_constant=True)
+    own, values = (_centred(each, free) for each in (own, values))
+    centred = replace(_comparison(own, values), up_to_constant=True)
     return centred if centred.fits else found
+
+
+def _centred(outputs: NDArray[np.float64], groups: tuple[int, ...]) -> NDArray[np.float64]:
+    parts = np.split(outputs, np.cumsum(groups)[:-1], axis=1)
+    return np.concatenate([part - part.mean(axis=1, keepdims=True) for part in parts], axis=1)
+
+
+def _squashed(
+    loaded: LoadedNetwork, own: NDArray[np.float64], *, trust: bool
+) -> list[NDArray[np.float64]]:
+    """Return the actions that means stand for where a tanh follows what is explained, else nothing.
+
+    In -1..1, in the bounds of the action space, and by CleanRL's ``action_scale`` and ``action_bias``.
+    """
+    left_out: Mapping[str, str] = getattr(loaded.model.network, "left_out", {})
+    if loaded.model.head not in left_out:
+        return []
+    actions = np.tanh(own)
+    found, source = [actions], loaded.source
+    assert isinstance(source, Checkpoint)
+    space = source.header.hints.get("action_space", {})
+    low, high = space.get("low"), space.get("high")
+    if low is not None and high is not None:
+        found.append(low + (actions + 1) / 2 * (high - low))
+    weights, _ = read_weights(source.path, source.format, trust=trust, weights=source.weights)
+    ranges = [
+        [tensor.numpy() for key, tensor in weights.items() if key.endswith(name)]
+        for name in ("action_scale", "action_bias")
+    ]
+    return found + [actions * scale + bias for scale, bias in zip(*ranges, strict=False)]
 
 
 def _checkpoint(listing: Listing, recorded: RecordedOutputs, step: int | None) -> Checkpoint:
     """Return the checkpoint that was recorded: explained, or in the folder and not selected."""
     wanted = recorded.step if step is None else step
-    others = [entry for entry in listing.left_out if not entry.bad and entry.step is not None]
-    for checkpoint in listing.checkpoints:
-        if checkpoint.step == wanted:
-            return checkpoint
-    for entry in others:
-        reader = find_reader(entry.path) if entry.step == wanted else None
-        if reader is not None:
-            like, format = listing.checkpoints[0], reader.format
-            header = read_header(entry.path, format, weights=like.weights)
-            return replace(
-                like, step=entry.step or 0, path=entry.path, format=format, header=header
-            )
-    if recorded.sha256 is not None and step is None:
-        for checkpoint in listing.checkpoints:
+    # best_model.zip may have the step of another file, and other weights.
+    at_step = [*_at_step(listing, wanted)]
+    candidates = at_step or (listing.checkpoints if step is None else ())
+    if recorded.sha256 is not None:
+        for checkpoint in candidates:
             if digest(checkpoint.path, checkpoint.format) == recorded.sha256:
                 return checkpoint
+    if at_step:
+        return at_step[0]
     steps = [checkpoint.step for checkpoint in listing.checkpoints]
     there = ", ".join(f"{steps[n]:,}" for n in evenly_spaced(len(steps), 6))
     if wanted is None:
@@ -213,10 +254,23 @@ def _checkpoint(listing: Listing, recorded: RecordedOutputs, step: int | None) -
             f"{recorded.file}: does not say at which step its outputs were recorded; give --expect-step, "
             f"one of {there}"
         )
-    raise ObservationError(
+    raise MissingStepError(
         f"{recorded.file}: recorded at step {wanted:,}, which is not among the checkpoints ({there}); give "
         f"the step that it is here, --expect-step STEP; {_without(recorded)}"
     )
+
+
+def _at_step(listing: Listing, step: int | None) -> Iterator[Checkpoint]:
+    """Yield the checkpoints of a step, explained or not."""
+    yield from (checkpoint for checkpoint in listing.checkpoints if checkpoint.step == step)
+    like = listing.checkpoints[0]
+    for entry in listing.left_out:
+        if step is None or entry.bad or entry.step != step:
+            continue
+        reader = find_reader(entry.path)
+        if reader is not None:
+            header = read_header(entry.path, reader.format, weights=like.weights)
+            yield replace(like, step=step, path=entry.path, format=reader.format, header=header)
 
 
 def _without(recorded: RecordedOutputs) -> str:
@@ -244,13 +298,6 @@ def _outputs_for(loaded: LoadedNetwork, values: NDArray[np.float32]) -> NDArray[
             f"{loaded.model.resolved.architecture.name}: {str(error).splitlines()[0]}"
         ) from error
     return torch.cat(found).double().numpy()
-
-
-def _is_categorical(loaded: LoadedNetwork) -> bool:
-    """Tell whether a constant that is added to all outputs of a sample changes nothing."""
-    names = [name for name, _ in loaded.model.network.named_parameters()]
-    gaussian = any("log_std" in name or "logstd" in name for name in names)
-    return loaded.model.head in ("policy", "logits") and not gaussian
 
 
 def _refusal(
@@ -286,18 +333,17 @@ def _remedy(
     listing: Listing,
     observations: Observations,
     expected: Expected,
+    free: tuple[int, ...],
     *,
-    constant: bool,
     trust: bool,
 ) -> str | None:
     """Return what makes the outputs those that were recorded, None where nothing that is tried does."""
 
     def fits(own: NDArray[np.float64]) -> bool:
-        return own.shape == expected.values.shape and (
-            _comparison(own, expected.values, constant=constant).fits
-        )
+        return own.shape == expected.values.shape and _comparison(own, expected.values, free).fits
 
-    sums = expected.values.sum(axis=1)
+    parts = np.split(expected.values, np.cumsum(free)[:-1], axis=1)
+    sums = np.stack([part.sum(axis=1) for part in parts])
     if (expected.values >= 0).all() and np.allclose(sums, 1, atol=1e-4):
         return "the recorded ones look like probabilities: record logits, or their logarithms"
     seen = observations.values[expected.samples]
@@ -327,7 +373,11 @@ def _other_observations(
         order = observations.preparation.get("stack_order")
         other = "oldest" if order == "newest" else "newest"
         yield f"--stack-order {other}", np.ascontiguousarray(seen[:, ::-1])
-    if observations.normalisation is not None:
+    applied = observations.normalisation
+    if applied is not None:
+        given = observations.preparation["statistics"] is not None
+        undone = (seen * applied.deviation + applied.mean).astype(np.float32)
+        yield "--statistics none" if given else "no --mean and --std", undone
         return
     scale = observations.scale
     for divisor in (1.0, 255.0, 1 / 255):

@@ -168,7 +168,7 @@ def expected_observations(model: Model) -> Expected:
         )
     linear = isinstance(first, nn.Linear)
     hints = model.resolved.hints
-    name, space = _explained_input(hints.get("observation_space"), model.path)
+    name, space = _explained_input(hints.get("observation_space"), model.path, image=not linear)
     preprocessing = model.resolved.architecture.preprocessing
     divisor, limits = preprocessing.divisor, preprocessing.expected
     if space is not None and space["kind"] != "Dict" and divisor is not None:
@@ -189,13 +189,15 @@ def expected_observations(model: Model) -> Expected:
 
 
 def _explained_input(
-    space: Mapping[str, Any] | None, path: nn.Module
+    space: Mapping[str, Any] | None, path: nn.Module, *, image: bool
 ) -> tuple[str | None, Mapping[str, Any] | None]:
     """Return the name and the space of the input that is explained, of several; else the space."""
     held = getattr(path, "held", {})
     inputs = (space or {}).get("spaces") or {}
     explained = [name for name in inputs if name not in held]
-    return (explained[0], inputs[explained[0]]) if held and len(explained) == 1 else (None, space)
+    if (held or image) and len(explained) == 1:
+        return explained[0], inputs[explained[0]]
+    return None, space
 
 
 def batch_slices(model: Model, count: int, begin: int = 0) -> Iterator[slice]:

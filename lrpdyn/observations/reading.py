@@ -22,7 +22,7 @@ IMAGES = (".png", ".jpg", ".jpeg")
 ARRAYS = (".npy", ".npz")
 #: The array that is read of a recording (`lrpdyn.observations.recording`), and two that make it one.
 OBSERVATIONS = "observations"
-_RECORDED = {OBSERVATIONS, "outputs", "about"}
+_RECORDED = {"outputs", "about"}
 
 
 def files_inside(folder: Path) -> list[Path]:
@@ -159,7 +159,8 @@ def _member(path: Path, key: str | None, folder: Path | None) -> Streamed:
         if key is None and len(names) == 1:
             key = names[0]
         if key is None and set(names) >= _RECORDED:
-            key = OBSERVATIONS
+            inputs = [name for name in names if name.split(".")[0] == OBSERVATIONS]
+            key = inputs[0] if len(inputs) == 1 else None
         if key not in names:
             said = f"none called {key}" if key else "more than one"
             raise ObservationError(

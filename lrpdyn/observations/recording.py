@@ -84,6 +84,13 @@ def is_recording(path: Path) -> bool:
     return path.suffix.lower() == ".npz" and {"outputs", "about"} <= shapes_inside(path).keys()
 
 
+def normalised_in_play(path: Path) -> bool | None:
+    """Tell whether the environment of a recording normalised observations; None where it does not say."""
+    with naming(path), open_npz(path) as archive:
+        wrappers = _about(archive.arrays(["about"])["about"], path).get("wrappers")
+    return any("Normalize" in str(one) for one in wrappers) if isinstance(wrappers, list) else None
+
+
 def read_outputs(file: str | Path) -> RecordedOutputs:
     """Return the outputs of a recording, or those of a .npy or .npz file that holds nothing else.
 

@@ -10,7 +10,7 @@ from typing import Any
 from lrpdyn.checkpoints.formats.arrays import read_pickle
 from lrpdyn.errors import LrpdynError, ObservationError
 from lrpdyn.files.plain import open_plain
-from lrpdyn.observations.recording import is_recording
+from lrpdyn.observations.recording import is_recording, normalised_in_play
 from lrpdyn.remote.path import RemotePath, as_path
 
 _NAMED = re.compile(r"vec_?norm", re.I)
@@ -28,9 +28,14 @@ _LARGEST_SETTINGS = 1 << 20
 
 
 def check_normalisation(
-    statistics: Any, checkpoint: Path, checkpoint_format: str, sources: Sequence[Any]
+    statistics: Any,
+    checkpoint: Path,
+    checkpoint_format: str,
+    sources: Sequence[Any],
+    *,
+    known: bool = False,
 ) -> list[str]:
-    """Return a note on the statistics that are used; ask where some lie there and none are given.
+    """Return a note on the statistics that are used; ask where there are some and none are given.
 
     Parameters
     ----------
@@ -39,7 +44,10 @@ def check_normalisation(
     checkpoint, checkpoint_format
         One checkpoint of the run.
     sources
-        The observations. A recording of what the network was given needs no statistics.
+        The observations. A recording of what the network was given needs no statistics, unless it
+        says that it was made without ``VecNormalize``.
+    known
+        The checkpoints say that their run had ``VecNormalize``.
 
     Raises
     ------
@@ -54,12 +62,21 @@ def check_normalisation(
         several = len(found) > 1 and Path(statistics).resolve() in {p.resolve() for p in found}
         return [f"statistics of {statistics} are applied at all steps, though {len(found)} files of them "
                 "lie with the checkpoints"] if several else []  # fmt: skip
-    if sources and all(_is_recording(source) for source in sources):
+    known = known and not has_statistics(checkpoint)
+    recordings = [_normalised_in_play(source) for source in sources if _is_recording(source)]
+    without = False in recordings
+    if recordings and len(recordings) == len(sources) and not without:
         return []
     choice = (
         "if the observations are raw, --statistics none if they are normalised already or were not "
         "normalised in training"
     )
+    if without and (last is not None or known):
+        why = "which the run had" if last is None else f"and {last} lies with the checkpoints"
+        raise ObservationError(
+            f"{sources[0]}: was recorded without VecNormalize, {why}; record it again with --vecnormalize "
+            "FILE, or give --statistics none if observations were not normalised in training"
+        )
     if last is not None:
         which = f", the last of {len(found)}," if len(found) > 1 else ""
         raise ObservationError(
@@ -72,7 +89,19 @@ def check_normalisation(
             f"{settings} says normalize, and no vecnormalize.pkl lies there: was the network trained on "
             f"normalised observations? give --statistics FILE --trust {choice}"
         )
+    if known:
+        raise ObservationError(
+            f"{checkpoint}: its run had VecNormalize, and no vecnormalize.pkl lies there: was the network "
+            f"trained on normalised observations? give --statistics FILE --trust {choice}"
+        )
     return []
+
+
+def recorded_as_normalised(sources: Sequence[Any]) -> bool:
+    """Return whether all observations are recordings of what was normalised in play."""
+    return bool(sources) and all(
+        _is_recording(source) and _normalised_in_play(source) is True for source in sources
+    )
 
 
 def statistics_near(checkpoint: Path) -> list[Path]:
@@ -84,7 +113,12 @@ def statistics_near(checkpoint: Path) -> list[Path]:
     for file in _files_near(checkpoint):
         if _may_be_statistics(file) and file.resolve() not in found:
             found[file.resolve()] = file
-    return [file for file in found.values() if _normalised_observations(file)]
+    return [file for file in found.values() if normalises_observations(file)]
+
+
+def has_statistics(checkpoint: Path) -> bool:
+    """Return whether a file of VecNormalize lies there, of observations or of rewards alone."""
+    return any(map(_may_be_statistics, _files_near(checkpoint)))
 
 
 def _settings_near(checkpoint: Path) -> Path | None:
@@ -92,10 +126,9 @@ def _settings_near(checkpoint: Path) -> Path | None:
 
     None, too, where a file of VecNormalize says that they were not.
     """
-    files = list(_files_near(checkpoint))
-    if any(_may_be_statistics(file) for file in files):
+    if has_statistics(checkpoint):
         return None
-    for file in files:
+    for file in _files_near(checkpoint):
         if file.name in _SETTINGS and file.stat().st_size <= _LARGEST_SETTINGS:
             text = file.read_text(encoding="utf-8", errors="replace")
             if any(not _NOT_OBSERVATIONS.search(m[1]) for m in _NORMALIZE.finditer(text)):
@@ -148,7 +181,7 @@ def _may_be_statistics(file: Path) -> bool:
     return b"VecNormalize" in head or (named and head[:1] != b"\x80")
 
 
-def _normalised_observations(file: Path) -> bool:
+def normalises_observations(file: Path) -> bool:
     """Return False where the file says so: it is followed, and nothing in it is run."""
     try:
         root = read_pickle(file, trust=True)
@@ -168,5 +201,17 @@ def _is_recording(source: Any) -> bool:
     """Return whether observations say that they are what a network was given (``about``)."""
     if not isinstance(source, str | Path):
         return isinstance(source, Mapping) and {"observations", "about"} <= set(source)
-    name, archive, _ = str(source).rpartition(".npz")  # FILE.npz or FILE.npz:KEY
-    return bool(archive) and is_recording(as_path(name + archive))
+    file = _archive(source)
+    return bool(file) and is_recording(as_path(file))
+
+
+def _normalised_in_play(source: Any) -> bool | None:
+    return normalised_in_play(as_path(_archive(source))) if _archive(source) else None
+
+
+def _archive(source: Any) -> str:
+    """Return FILE.npz of FILE.npz or FILE.npz:KEY, nothing of others."""
+    if not isinstance(source, str | Path):
+        return ""
+    name, archive, _ = str(source).rpartition(".npz")
+    return name + archive

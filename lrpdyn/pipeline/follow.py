@@ -24,7 +24,7 @@ from lrpdyn.pipeline.setup.fixed_targets import settle, targets_of_newest
 from lrpdyn.pipeline.setup.job import Job
 from lrpdyn.pipeline.setup.new_manifest import make_manifest
 from lrpdyn.pipeline.setup.options import Options
-from lrpdyn.pipeline.setup.prepare import check_bad, prepare, selection_of
+from lrpdyn.pipeline.setup.prepare import check_bad, check_outputs, prepare, selection_of
 from lrpdyn.pipeline.setup.requirements import check_requirements
 from lrpdyn.pipeline.setup.resume import check_unchanged, keep_expected, previous_manifest
 from lrpdyn.pipeline.steps import Steps, begin
@@ -167,6 +167,10 @@ class _Followed:
 
     def _write(self, job: Job) -> None:
         records = self._steps.records
+        checks = self._manifest["checks"]
+        if checks["expected"] is None:  # the step that was recorded may have come
+            found = check_outputs(job.model, job.listing, job.observations, job.options)
+            self._manifest = {**self._manifest, "checks": {**checks, "expected": found}}
         # What SIGINT left unexplained may lie between: copies such as best come with their own step.
         steps = set(records.steps)
         taken = tuple(c for c in job.listing.checkpoints if c.step in steps)

@@ -19,6 +19,11 @@ from lrpdyn.checkpoints.model import Header
 from lrpdyn.checkpoints.readers import find_reader, read_header, read_weights
 from lrpdyn.errors import RecordingError
 from lrpdyn.observations.recording import Recording
+from lrpdyn.observations.training_statistics import (
+    has_statistics,
+    normalises_observations,
+    statistics_near,
+)
 from lrpdyn.recording.environments import ATARI, make_environment
 from lrpdyn.recording.record import record
 from lrpdyn.recording.zoo import zoo_run
@@ -29,7 +34,6 @@ _CLASS = re.compile(r"<class '([\w.]+)'>")
 _STOCK = ("stable_baselines3.", "sb3_contrib.", "torch.nn.modules.")
 #: What training alone needs.
 _OF_TRAINING = ("optimizer_class", "optimizer_kwargs", "device")
-_STATISTICS = ("vecnormalize.pkl", "vec_normalize.pkl")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +97,7 @@ def record_checkpoint(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the frameworks warn about each other
         _check_installed()
-        env = _environment(environment, path, setting, trust=trust, say=say)
+        env = _environment(environment, path, header, setting, trust=trust, say=say)
         try:
             _check_shape(env, header, environment)
             policy = _policy(path, env, weights, trust=trust)
@@ -118,7 +122,13 @@ def _check_installed() -> None:
 
 
 def _environment(
-    name: str, path: Path, setting: Setting, *, trust: bool, say: Callable[[str], None]
+    name: str,
+    path: Path,
+    header: Header,
+    setting: Setting,
+    *,
+    trust: bool,
+    say: Callable[[str], None],
 ) -> Any:
     """Make the environment as the options, or else the files by the checkpoint, say."""
     zoo = zoo_run(path)
@@ -134,12 +144,16 @@ def _environment(
     statistics = None
     if setting.vecnormalize not in (None, "none"):
         statistics = Path(str(setting.vecnormalize))
+        if not normalises_observations(statistics):
+            say(f"not normalised: {statistics} says norm_obs=False")
+            statistics = None
     elif setting.vecnormalize is None and (zoo is None or zoo.normalised):
         statistics = _statistics_by(path, None if zoo is None else zoo.folder)
-        if statistics is None and zoo is not None:
+        of_run = header.hints.get("vec_normalize") and not has_statistics(path)
+        if statistics is None and (zoo is not None or of_run):
             raise RecordingError(
-                f"{zoo.folder}: observations were normalised, and no {_STATISTICS[0]} lies there; give it "
-                "with --vecnormalize FILE"
+                f"{path if zoo is None else zoo.folder}: observations were normalised, and no "
+                "vecnormalize.pkl lies there; give it with --vecnormalize FILE, or none if only rewards were"
             )
         if statistics is not None:
             say(f"normalised with {statistics} (--vecnormalize none: not at all)")
@@ -153,12 +167,29 @@ def _environment(
 
 
 def _statistics_by(path: Path, folder: Path | None) -> Path | None:
-    """Return the running statistics of a checkpoint: its own, or those at the end of training."""
-    own = re.sub(r"_(\d+_steps)\.zip$", r"_vecnormalize_\1.pkl", path.name)
-    places = [path.with_name(own)] if own != path.name else []
-    for where in (folder, path.parent):
-        places += [where / name for name in _STATISTICS] if where is not None else []
-    return next((place for place in places if place.is_file()), None)
+    """Return the running statistics of a checkpoint: its own, else those at the end of training.
+
+    Raises
+    ------
+    RecordingError
+        There are several.
+    """
+    found = statistics_near(path)
+    step = re.search(r"_(\d+_steps)\.zip$", path.name)
+    kinds = (
+        [file for file in found if step is not None and f"_{step[1]}." in file.name],
+        [file for file in found if file.parent == folder],
+        [file for file in found if not re.search(r"_\d+_steps\.", file.name)],
+        found,
+    )
+    chosen = next((files for files in kinds if files), [])
+    if len(chosen) > 1:
+        names = ", ".join(map(str, chosen[:3]))
+        raise RecordingError(
+            f"{path}: {len(chosen)} files of running statistics lie by it ({names}); give its own with "
+            "--vecnormalize FILE"
+        )
+    return chosen[0] if chosen else None
 
 
 def _check_shape(env: Any, header: Header, name: str) -> None:

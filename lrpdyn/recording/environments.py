@@ -57,7 +57,7 @@ def make_environment(
         stacked = None if stack is None else VecFrameStack(venv, stack)
         if statistics is None:
             venv = stacked or venv
-        elif stacked is None or _shape_of(statistics, trust) == shape:
+        elif stacked is None or _shape_of(statistics) == shape:
             venv = _normalised(venv, statistics, trust=trust)
             venv = venv if stack is None else VecFrameStack(venv, stack)
         else:
@@ -108,7 +108,7 @@ def _wrapper(name: str, *, trust: bool) -> Any:
         raise RecordingError(f"wrapper {name}: is not installed here: {error}") from error
 
 
-def _shape_of(statistics: Path, trust: bool) -> tuple[int, ...] | None:
+def _shape_of(statistics: Path) -> tuple[int, ...] | None:
     """Return the shape of one observation that the statistics are of, where they are read as such."""
     with suppress(LrpdynError):
         read = from_file(statistics, trust=True)
@@ -125,16 +125,26 @@ def _normalised(venv: Any, statistics: Path, *, trust: bool) -> Any:
         found.training = found.norm_reward = False
         return found
     # The pickle is followed and not run: the user named it, or it lies by the checkpoint.
-    read = from_file(statistics, trust=True)
-    if read is None:
-        return venv  # they say that observations were not normalised
-    if read.mean.shape != venv.observation_space.shape:
+    inputs: Mapping[str | None, Any] = getattr(venv.observation_space, "spaces", {})
+    spaces = inputs or {None: venv.observation_space}
+    read = {name: from_file(statistics, trust=True, name=name) for name in spaces}
+    known = {name: found for name, found in read.items() if found is not None}
+    for name, of in known.items():
+        if of.mean.shape != spaces[name].shape:
+            raise RecordingError(
+                f"{statistics}: is of observations of shape {of.mean.shape}, and the environment's have "
+                f"{spaces[name].shape}; --stack, --atari, or --vecnormalize FILE"
+            )
+    if not known:
         raise RecordingError(
-            f"{statistics}: is of observations of shape {read.mean.shape}, and the environment's have "
-            f"{venv.observation_space.shape}; --stack, --atari, or --vecnormalize FILE"
+            f"{statistics}: is of none of the inputs {', '.join(map(str, inputs))} of the environment"
         )
+    clip = next(iter(known.values())).clip or float("inf")
     found = VecNormalize(
-        venv, training=False, norm_reward=False, clip_obs=read.clip or float("inf"), epsilon=0.0
-    )
-    found.obs_rms.mean, found.obs_rms.var = read.mean, read.deviation**2
+        venv, training=False, norm_reward=False, clip_obs=clip, epsilon=0.0,
+        norm_obs_keys=[*known] if inputs else None,
+    )  # fmt: skip
+    for name, of in known.items():
+        running = found.obs_rms[name] if inputs else found.obs_rms
+        running.mean, running.var = of.mean, of.deviation**2
     return found

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,30 +55,23 @@ class Stage:
         """Return the first observation."""
         if self.batched:
             self.env.seed(seed)
-            return self._done(self.env.reset)
-        return self._done(lambda: self.env.reset(seed=seed))[0]
+            with failing("environment"):
+                return self.env.reset()
+        with failing("environment"):
+            return self.env.reset(seed=seed)[0]
 
     def step(self, action: Any) -> tuple[Any, float, bool]:
         """Return the next observation, the reward, and whether an episode ended before it."""
-        found = self._done(lambda: self.env.step(action))
+        with failing("environment"):
+            found = self.env.step(action)
         if self.batched:
             observation, reward, done, _ = found
             return observation, float(reward[0]), bool(done[0])
         observation, reward, terminated, truncated, _ = found
         if terminated or truncated:
-            observation, _ = self._done(self.env.reset)
+            with failing("environment"):
+                observation, _ = self.env.reset()
         return observation, float(reward), bool(terminated or truncated)
-
-    def _done(self, what: Callable[[], Any]) -> Any:
-        try:
-            return what()
-        except LrpdynError:
-            raise
-        except Exception as error:  # of an environment, which may be anybody's
-            said = (str(error).splitlines() or [""])[0]
-            raise RecordingError(
-                f"the environment failed while it was played: {type(error).__name__}: {said}"
-            ) from error
 
     def about(self) -> dict[str, Any]:
         """Return the environment's name and its wrappers, the outermost first."""
@@ -88,6 +82,20 @@ class Stage:
         spec = getattr(env, "spec", None)
         name = getattr(spec, "id", None) or type(env).__name__
         return {"environment": str(name), "wrappers": names}
+
+
+@contextmanager
+def failing(what: str) -> Iterator[None]:
+    """Raise RecordingError where an environment or a policy fails, which may be anybody's."""
+    try:
+        yield
+    except LrpdynError:
+        raise
+    except Exception as error:
+        said = (str(error).splitlines() or [""])[0]
+        raise RecordingError(
+            f"the {what} failed while it was played: {type(error).__name__}: {said}"
+        ) from error
 
 
 def _inside(env: Any) -> Any:
@@ -111,7 +119,8 @@ def play(
               total=None if every is None else (n - 1) * every + 1) as bar:  # fmt: skip
         while True:
             seen = each(observation, np.array)  # an environment may write into its own
-            action = act(observation)
+            with failing("policy"):
+                action = act(observation)
             observation, reward, ended = stage.step(action)
             if steps % spacing == 0:
                 kept.append(

@@ -88,11 +88,11 @@ def player_of(
             given=lambda seen: _given(network, batch(seen)),
             about={**about, "policy": type(network).__name__, "step": _step_of(policy)},
         )  # fmt: skip
-    function = outputs or (policy if callable(policy) and predict is None else None)
+    function = outputs or (policy if _is_function(policy) and predict is None else None)
     if function is None:
         raise UsageError(
             f"how a {type(policy).__name__} has its outputs is not known: give outputs=FUNCTION, from "
-            "observations (1, ...), a float32 tensor, to outputs (1, K)"
+            "observations (1, ...), a float32 tensor, to outputs (1, K), such as a module of its own"
         )
 
     def called(observation: Any) -> NDArray[np.float64]:
@@ -126,6 +126,13 @@ def _predicted(predict: Any, deterministic: bool) -> Callable[[Any], Any]:
         return found[0] if isinstance(found, tuple) else found
 
     return act
+
+
+def _is_function(policy: Any) -> bool:
+    """Tell whether it can be called; a module may have no forward, as CleanRL's agents."""
+    if isinstance(policy, nn.Module):
+        return type(policy).forward is not nn.Module.forward
+    return callable(policy)
 
 
 def _called(function: Outputs, batch: Any) -> NDArray[np.float64]:
@@ -209,7 +216,7 @@ def _outputs_of(policy: Any, head: str | None) -> tuple[str, Callable[[Any], NDA
     """Return the name of the head, and its outputs for observations, by the policy's own layers."""
     actor = getattr(policy, "actor", None)
     layers = {
-        "policy": getattr(policy, "action_net", getattr(actor, "mu", None)),
+        "policy": getattr(policy, "action_net", _means(getattr(actor, "mu", None))),
         "value": getattr(policy, "value_net", None),
         "q": getattr(policy, "quantile_net", getattr(policy, "q_net", None)),
     }
@@ -243,6 +250,12 @@ def _outputs_of(policy: Any, head: str | None) -> tuple[str, Callable[[Any], NDA
         return outputs.double().cpu().numpy()
 
     return name, compute
+
+
+def _means(layers: Any) -> nn.Module | None:
+    """Return the last Linear layer, before what squashes or clips the means that it gives."""
+    found = layers.modules() if isinstance(layers, nn.Module) else ()
+    return next((m for m in reversed([*found]) if isinstance(m, nn.Linear)), None)
 
 
 def _given(policy: Any, observations: Any) -> Any:

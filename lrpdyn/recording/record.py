@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from lrpdyn.errors import RecordingError, UsageError
 from lrpdyn.files.npy import is_npy
 from lrpdyn.observations.recording import Recording, is_recording
-from lrpdyn.recording.play import Stage, play
+from lrpdyn.recording.play import Stage, failing, play
 from lrpdyn.recording.players import Outputs, player_of
 from lrpdyn.version import __version__
 
@@ -70,7 +70,7 @@ def record(
     UsageError
         How the policy acts, or has its outputs, is not known.
     RecordingError
-        The environment fails, or outputs are not finite or not (1, K).
+        The environment or the policy fails, or outputs are not finite or not (1, K).
     """
     if n < 1 or (every is not None and every < 1):
         raise UsageError(f"--n {n}, --every {every}: expected 1 or more")
@@ -85,11 +85,13 @@ def record(
         torch.manual_seed(seed)
         played = play(stage, player.act, n=n, every=every, seed=seed, quiet=quiet)
     moments = played.moments
-    found = np.concatenate([player.outputs(moment.observation) for moment in moments])
+    with failing("policy"):
+        found = np.concatenate([player.outputs(moment.observation) for moment in moments])
+        given = _joined([player.given(moment.observation) for moment in moments])
     if not np.isfinite(found).all():
         raise RecordingError("the outputs hold NaN or infinity: these weights cannot be recorded")
     recording = Recording(
-        observations=_joined([player.given(moment.observation) for moment in moments]),
+        observations=given,
         outputs=found,
         actions=np.concatenate([_batch(moment.action, stage.batched) for moment in moments]),
         episode=np.array([moment.episode for moment in moments]),

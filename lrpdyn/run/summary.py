@@ -49,6 +49,7 @@ def _network(run: RunFolder) -> str:
             "record), or give them with --expect"
         )
     constant = "; up to a constant for each sample" if found.get("up_to_constant") else ""
+    constant = "; after the tanh that makes actions of them" if found.get("squashed") else constant
     return (
         f"outputs as recorded at step {found['step']:,} ({found['samples']:,} of "
         f"{run.manifest['observations']['shape'][0]:,} samples; largest difference "

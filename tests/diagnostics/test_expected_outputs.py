@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -194,3 +195,36 @@ def test_a_finished_run_is_checked_again_and_keeps_what_was_found(
         out=mlp_folder.parent / "run", recompute=[4],
     )  # fmt: skip
     assert steps.manifest["checks"]["expected"] == found
+
+
+@pytest.mark.parametrize(("actions", "fits"), [("1,2", True), ("binary", False), ("box", False)])
+def test_a_constant_of_a_group_counts_where_units_do_not_compete(
+    mlp_folder: Path, vectors: NDArray[np.float32], actions: str, fits: bool
+) -> None:
+    outputs = outputs_at(mlp_folder, 20, vectors)
+    outputs[:, 1:] += 0.5
+    if fits:
+        found = expected(mlp_folder, vectors, outputs, expect_step=20, actions=actions)
+        assert found["up_to_constant"] is True
+    else:
+        with pytest.raises(ObservationError, match="gives other outputs than were recorded"):
+            expected(mlp_folder, vectors, outputs, expect_step=20, actions=actions)
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_a_followed_run_is_compared_once_its_step_is_there(
+    mlp_folder: Path, vectors: NDArray[np.float32], right: bool
+) -> None:
+    outputs = outputs_at(mlp_folder, 30, vectors) + (0 if right else vectors[:, :3])
+    away = (mlp_folder / "net_30.pt").rename(mlp_folder.parent / "net_30.pt")
+    coming = threading.Timer(1, lambda: away.rename(mlp_folder / "net_30.pt"))
+    coming.start()
+    given = {"expect_step": 30, "follow": True, "poll": 0.1, "idle": 2}
+    try:
+        if right:
+            assert expected(mlp_folder, vectors, outputs, **given)["step"] == 30
+        else:
+            with pytest.raises(ObservationError, match="at step 30 the network gives other"):
+                expected(mlp_folder, vectors, outputs, **given)
+    finally:
+        coming.join()

@@ -17,7 +17,7 @@ from torch import nn
 import lrpdyn
 from lrpdyn.errors import LrpdynError, ObservationError, RecordingError
 from lrpdyn.recording.checkpoint import Setting, record_checkpoint
-from tests.recording.training import cart_pole, equals, quietly, save_series
+from tests.recording.training import cart_pole, equals, quietly, save_series, saved
 
 LAST = "rl_model_128_steps.zip"
 
@@ -120,6 +120,34 @@ def test_other_algorithms(tmp_path: Path, algorithm: str, options: dict[str, Any
         outputs = np.load(out)["outputs"]
         assert outputs.argmax(axis=1).tolist() == np.load(out)["actions"].tolist()
         assert outputs.shape == (6, model.action_space.n)
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "options"),
+    [("SAC", {}), ("SAC", {"use_sde": True}), ("TD3", {}), ("TQC", {}), ("PPO", {})],
+)
+def test_means_are_recorded_before_what_squashes_them(
+    tmp_path: Path, algorithm: str, options: dict[str, Any]
+) -> None:
+    folder = tmp_path / "run"
+    model = saved("Pendulum-v1", folder, algorithm, **options)
+    out, _ = recorded("Pendulum-v1", folder)
+    found = computed(folder, out)
+    assert found is not None
+    assert "squashed" not in found
+    # The user's own actions, as predict gives them, are compared after the tanh.
+    arrays = np.load(out)
+    actions = model.predict(arrays["observations"], deterministic=True)[0]
+    np.save(tmp_path / "actions.npy", actions)
+    np.save(tmp_path / "seen.npy", arrays["observations"])
+    given = {"expect": tmp_path / "actions.npy", "expect_step": 128}
+    if algorithm in ("SAC", "TD3", "TQC") and not options:
+        found = computed(folder, tmp_path / "seen.npy", **given)
+        assert found is not None
+        assert found["squashed"] is True
+        np.save(tmp_path / "actions.npy", actions + 0.01)
+        with pytest.raises(ObservationError, match="gives other outputs than were recorded"):
+            computed(folder, tmp_path / "seen.npy", **given)
 
 
 def test_the_value_head_is_compared_through_its_own_layers(relu_folder: Path) -> None:
@@ -274,3 +302,46 @@ def test_what_is_no_checkpoint_and_no_environment(relu_folder: Path, tmp_path: P
             out=tmp_path / "obs.npz",
         )  # fmt: skip
     assert (tmp_path / "obs.npz").read_bytes() == b"notes"
+
+
+def test_statistics_that_are_missing_are_asked_for(tmp_path: Path) -> None:
+    folder = tmp_path / "normalised"
+    vec_normalised(folder)
+    (folder / "vecnormalize.pkl").unlink()
+    with pytest.raises(RecordingError, match=r"no vecnormalize\.pkl lies there; give it with"):
+        recorded("CartPole-v1", folder)
+    with pytest.raises(ObservationError, match="its run had VecNormalize, and no vecnormalize"):
+        computed(folder, np.zeros((2, 4), np.float32))
+    out, _ = recorded("CartPole-v1", folder, vecnormalize="none")
+    with pytest.raises(ObservationError, match="recorded without VecNormalize, which the run had"):
+        computed(folder, out)
+
+
+def test_statistics_of_several_inputs(tmp_path: Path) -> None:
+    folder = tmp_path / "goals"
+    gym.register("lrpdyn-goals-v0", Goals)
+    try:
+        with quietly():
+            from stable_baselines3 import PPO
+            from stable_baselines3.common.env_util import make_vec_env
+            from stable_baselines3.common.vec_env import VecNormalize
+
+            env = VecNormalize(make_vec_env("lrpdyn-goals-v0", 1, seed=0), norm_obs_keys=["vector"])
+            model = PPO("MultiInputPolicy", env, n_steps=8, batch_size=8, n_epochs=1, device="cpu")
+            model.learn(8)
+            model.num_timesteps = 0
+            save_series(model, folder)
+            env.save(str(folder / "statistics.pkl"))
+        out, told = recorded("lrpdyn-goals-v0", folder)
+        assert told[0].startswith(f"normalised with {folder / 'statistics.pkl'}")
+        arrays = np.load(out)
+        plain, _ = recorded("lrpdyn-goals-v0", folder, vecnormalize="none")
+    finally:
+        del gym.registry["lrpdyn-goals-v0"]
+    raw = np.load(plain)["observations.vector"][0]
+    # The same first observation, for the seed is the same; normalised by the framework's own wrapper.
+    normalised = env._normalize_obs(raw, env.obs_rms["vector"])
+    assert equals(arrays["observations.vector"][0], normalised)
+    recorded_again = folder.parent / "again.npz"
+    np.savez(recorded_again, **arrays)
+    assert computed(folder, recorded_again) is not None

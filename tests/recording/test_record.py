@@ -145,3 +145,17 @@ def test_about_is_plain_json(tmp_path: Path) -> None:
     assert lengths == dict.fromkeys(
         ("observations", "outputs", "actions", "episode", "time", "reward"), 3
     )
+
+
+def test_a_module_without_forward_needs_its_outputs(tmp_path: Path) -> None:
+    agent = nn.Module()  # as CleanRL's Agent
+    agent.actor = network()
+    with pytest.raises(UsageError, match=r"outputs is not known: give outputs=FUNCTION"):
+        lrpdyn.record(agent, environment())
+    found = lrpdyn.record(agent, environment(), n=4, outputs=agent.actor)
+    assert found.actions.tolist() == found.outputs.argmax(axis=1).tolist()
+
+
+def test_a_policy_that_fails_is_named() -> None:
+    with pytest.raises(RecordingError, match="the policy failed while it was played: RuntimeError"):
+        lrpdyn.record(nn.Linear(7, 2), environment(), n=2)

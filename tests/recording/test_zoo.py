@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 import yaml
 
-from lrpdyn.errors import RecordingError
+from lrpdyn.errors import ObservationError, RecordingError
 from lrpdyn.recording.zoo import zoo_run
 from tests.recording.test_checkpoint import computed, recorded, vec_normalised
+from tests.recording.training import quietly
 
 
 def save_settings(folder: Path, environment: str, **hyperparameters: Any) -> Path:
@@ -102,3 +103,27 @@ def test_a_wrapper_of_another_package_is_refused_by_name(relu_folder: Path, tmp_
         recorded("CartPole-v1", tmp_path)
     with pytest.raises(RecordingError, match=r"Own: is not installed here: No module named"):
         recorded("CartPole-v1", tmp_path, trust=True)
+
+
+def test_the_best_model_is_compared_although_another_file_has_its_step(
+    relu_folder: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "CartPole-v1_1"
+    save_settings(folder, "CartPole-v1", normalize=False)
+    for step in (0, 128):
+        name = f"rl_model_{step}_steps.zip"
+        (folder / name).write_bytes((relu_folder / name).read_bytes())
+    # The evaluation that saved it came after another update, at the same number of steps.
+    with quietly():
+        from stable_baselines3 import PPO
+
+        best = PPO.load(folder / "rl_model_128_steps.zip", device="cpu")
+        best.policy.action_net.bias.data += 0.5 * best.policy.action_net.weight.data[:, 0]
+        best.save(folder / "best_model.zip")
+    out, _ = recorded("CartPole-v1", folder, name="best_model.zip")
+    found = computed(folder, out)
+    assert found is not None
+    assert found["step"] == 128
+    (folder / "best_model.zip").unlink()
+    with pytest.raises(ObservationError, match="SHA-256 differs"):
+        computed(folder, out)

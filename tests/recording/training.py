@@ -35,12 +35,17 @@ def save_series(model: Any, folder: Path, *, step: int = 128) -> None:
 
 def cart_pole(folder: Path, algorithm: str = "PPO", **options: Any) -> Any:
     """Save a series that plays CartPole."""
+    return saved("CartPole-v1", folder, algorithm, **options)
+
+
+def saved(environment: str, folder: Path, algorithm: str, **options: Any) -> Any:
+    """Save a series of vectors and return its last model."""
     with quietly():
         import sb3_contrib
         import stable_baselines3
 
         kinds = {**vars(sb3_contrib), **vars(stable_baselines3)}
-        model = kinds[algorithm]("MlpPolicy", "CartPole-v1", seed=0, device="cpu", **options)
+        model = kinds[algorithm]("MlpPolicy", environment, seed=0, device="cpu", **options)
     save_series(model, folder)
     return model
 

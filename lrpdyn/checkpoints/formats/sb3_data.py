@@ -32,7 +32,8 @@ def hints_of(data: Mapping[str, Any]) -> dict[str, Any]:
         ``normalize_images`` where it is False; ``metadata``: True where the policy's class and its
         options are in the file, so that what they do not name has its default; ``action_space`` and
         ``observation_space`` as of `space_of`, with ``observation_shape``; ``n_quantiles``,
-        ``n_actions``, ``use_sde``.
+        ``n_actions``, ``use_sde``; ``vec_normalize``: True where an on-policy algorithm keeps what
+        its observations were before ``VecNormalize``.
     """
     hints: dict[str, Any] = {}
     options, described = data.get("policy_kwargs"), data.get("policy_class")
@@ -54,6 +55,8 @@ def hints_of(data: Mapping[str, Any]) -> dict[str, Any]:
     hints |= {name: int(n) for name, n in counts.items() if re.fullmatch(r"[0-9]{1,9}", str(n))}
     if data.get("use_sde") is True:
         hints["use_sde"] = True
+    if data.get("_last_original_obs") is not None and "gae_lambda" in data:
+        hints["vec_normalize"] = True
     shape = hints.get("observation_space", {}).get("shape")
     if shape:
         hints["observation_shape"] = shape

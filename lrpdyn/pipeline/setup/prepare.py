@@ -17,7 +17,7 @@ from lrpdyn.checkpoints.discovery import discover
 from lrpdyn.checkpoints.model import Checkpoint, Listing
 from lrpdyn.checkpoints.selection import Selection
 from lrpdyn.diagnostics import same_outputs
-from lrpdyn.diagnostics.expected_outputs import check_recorded
+from lrpdyn.diagnostics.expected_outputs import MissingStepError, check_recorded
 from lrpdyn.diagnostics.sanity_checks import parse_baseline
 from lrpdyn.errors import ArchitectureError, CheckpointError, UsageError
 from lrpdyn.explain.explanation import outputs_of
@@ -37,7 +37,7 @@ from lrpdyn.lrp.plan import Bounds
 from lrpdyn.observations.background import modal_pixel, modal_value
 from lrpdyn.observations.layout import Expected
 from lrpdyn.observations.loading import Observations
-from lrpdyn.observations.training_statistics import check_normalisation
+from lrpdyn.observations.training_statistics import check_normalisation, recorded_as_normalised
 from lrpdyn.pipeline.setup.job import Job, make_job, progress_bar
 from lrpdyn.pipeline.setup.network_input import network_input
 from lrpdyn.pipeline.setup.options import Options
@@ -125,14 +125,15 @@ def prepare(options: Options, listing: Listing, observations: Any) -> tuple[Job,
         parse_composite(options.rule),
     )  # fmt: skip
     sources = _as_list(observations)
-    said = check_normalisation(options.statistics, first.path, first.format, sources)
+    if options.statistics is None and recorded_as_normalised(sources):
+        options = replace(options, statistics="none")
+    known = any(entry.header.hints.get("vec_normalize") for entry in listing.checkpoints)
+    said = check_normalisation(options.statistics, first.path, first.format, sources, known=known)
     expected = expected_observations(model)
     loaded, fixed = network_input(sources, expected, model, options)
     _say([*said, *loaded.notes], options.quiet)
     model = with_fixed_inputs(model, fixed, loaded.chosen)
-    recorded = check_recorded(
-        model, listing, loaded, options.expect, options.expect_step, trust=options.trust
-    )
+    recorded = check_outputs(model, listing, loaded, options)
     network = _load_first(model, listing, options)
     checks: dict[str, Any] = {
         "outputs": same_outputs.compare_outputs(network, loaded.values),
@@ -146,6 +147,24 @@ def prepare(options: Options, listing: Listing, observations: Any) -> tuple[Job,
     target = parse_target(asked, len(loaded.values), count, model.units)
     fill = _modal(loaded) if options.fill is None else _scaled(options.fill, loaded)
     return make_job(options, listing, model, loaded, target, bounds=bounds, fill=fill), checks
+
+
+def check_outputs(
+    model: Model, listing: Listing, observations: Observations, options: Options
+) -> dict[str, Any] | None:
+    """Compare the network's outputs with those that were recorded, if any were.
+
+    None, too, while a run is followed that has no checkpoint of the recorded step yet.
+    """
+    try:
+        return check_recorded(
+            model, listing, observations, options.expect, options.expect_step,
+            actions=options.actions, trust=options.trust,
+        )  # fmt: skip
+    except MissingStepError:
+        if not options.follow:
+            raise
+        return None
 
 
 @contextmanager
