@@ -61,6 +61,7 @@ _EXPECTED = {
     },
     "environment": dict,
     "files?": Each(str),
+    "stamps?": Each([int]),
 }  # fmt: skip
 #: What a finished run has, too.
 _FINISHED = {"checks": {"maps": int, "negative_scores": int, "weak_support": int, "vanished": int,
