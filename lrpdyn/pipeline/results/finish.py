@@ -36,6 +36,7 @@ from lrpdyn.pipeline.results.checks import check_maps, same_weights
 from lrpdyn.pipeline.results.run_facts import prediction_changes, run_facts
 from lrpdyn.pipeline.results.table_rows import metric_columns, metric_values, transition_values
 from lrpdyn.pipeline.setup.job import Job
+from lrpdyn.run.environments import are_same, of_results, stretches
 from lrpdyn.run.layout import MAPS, PIXEL_MAPS
 from lrpdyn.run.manifest import save_manifest
 from lrpdyn.run.reader import RunFolder
@@ -108,6 +109,7 @@ def finish(
         give_back()
         ended = {"finished": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
         found = {
+            **what_explained(manifest, records),
             "tables": tables,
             "checks": checks,
             "weights": {**manifest["weights"], "same": same},
@@ -115,6 +117,17 @@ def finish(
             **_checkpoints(records, bad),
         }
         finish_manifest(folder, {**manifest, **found}, written)
+
+
+def what_explained(manifest: Mapping[str, Any], records: Records) -> dict[str, Any]:
+    """Return what the manifest says of versions and devices, by stretches of steps.
+
+    ``same_bytes`` is whether the promise holds: all of them, and the results, were made with the
+    same, and no batch had to shrink.
+    """
+    found = stretches(records.environments())
+    same = are_same(found, of_results(manifest)) and not (records["batch_size"] >= 0).any()
+    return {"environments": found, "same_bytes": bool(same)}
 
 
 def save_maps(
