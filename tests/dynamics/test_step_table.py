@@ -59,7 +59,7 @@ def test_a_step_takes_its_numbers_and_little_more(expected: int) -> None:
         added(records, step)
     held, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    # 620 bytes of numbers, 128 of hashes, a path and what explained it; room may have been made for twice the steps.
+    # 620 bytes of numbers, 128 of hashes, a path, what explained it; room may be made for twice as many.
     assert 620 * 2000 < held < 1.1 * (620 + 128 + 128) * 2000 * (1 if expected > 1 else 2)
     assert records["score"][1234].tolist() == facts_of(1234)["score"]
 
