@@ -15,20 +15,19 @@ _PIECES, _SIZE = 4, 1 << 14
 
 
 def print_of(checkpoint: Checkpoint) -> str | None:
-    """Return a short text that is another one for other weights; None where the file is gone.
+    """Return a short text that is another one for other weights; None where it is not known.
 
     It is made from the checksums in the container, else from the sizes of the files and pieces of
-    them; in a store, from the sizes alone: each piece would be a request.
+    them; not in a store, where each piece would be a request, nor where the file is gone.
     """
-    if checkpoint.fingerprint is not None:
+    if checkpoint.fingerprint is not None or isinstance(checkpoint.path, RemotePath):
         return checkpoint.fingerprint
     digest = hashlib.sha256()
     try:
         for path in files_of(checkpoint.path, checkpoint.format):
             size = path.stat().st_size
             digest.update(b"%d " % size)
-            if not isinstance(path, RemotePath):
-                _add_pieces(digest, path, size)
+            _add_pieces(digest, path, size)
     except (OSError, CheckpointError):
         return None
     return shortened(digest.hexdigest())

@@ -6,12 +6,14 @@ import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 from lrpdyn.checkpoints.readers import digest, stamp
 from lrpdyn.errors import CheckpointError, RunError, UsageError
 from lrpdyn.explain.units import recorded_units
 from lrpdyn.figures.kinds import drawn_files
+from lrpdyn.files.text import printable
 from lrpdyn.pipeline.setup.job import Job
 from lrpdyn.pipeline.setup.options import defaults
 from lrpdyn.run.environments import are_same, difference_in_words, stretches
@@ -181,20 +183,16 @@ def kept_steps(job: Job) -> Kept:
             yield record
 
     steps = frozenset(check_unchanged(job, noted()))
-    return Kept(
-        steps=steps, places=places, environments=stretches(sorted(environments.items(), key=_step))
-    )
-
-
-def _step(item: tuple[int, Any]) -> int:
-    return item[0]
+    in_order = sorted(environments.items(), key=itemgetter(0))
+    return Kept(steps=steps, places=places, environments=stretches(in_order))
 
 
 def say_of_environments(job: Job, kept: Kept) -> None:
     """Say which steps were explained before with other versions or on another device."""
     now = environment_of(job.model.device)
     if not job.options.quiet and not are_same(kept.environments, now):
-        print(f"note      {difference_in_words(kept.environments, now)}", file=sys.stderr)
+        says = printable(difference_in_words(kept.environments, now))
+        print(f"note      {says}", file=sys.stderr)
 
 
 def check_unchanged(job: Job, journal: Iterable[Mapping[str, Any]]) -> set[int]:
