@@ -12,6 +12,7 @@ from pathlib import Path
 from lrpdyn.checkpoints.model import Checkpoint, Header, LeftOut, Listing, Shapes
 from lrpdyn.checkpoints.names import template
 from lrpdyn.checkpoints.payload import OptimizerStateError
+from lrpdyn.checkpoints.prints import shortened
 from lrpdyn.checkpoints.readers import find_reader, read_header, suffixes
 from lrpdyn.checkpoints.selection import Selection
 from lrpdyn.checkpoints.series import Found, order, same_weights
@@ -323,7 +324,9 @@ def _sharing_headers(series: Sequence[Checkpoint]) -> tuple[Checkpoint, ...]:
     for checkpoint in series:
         own = replace(checkpoint.header, step=None, epoch=None, fingerprint=None)
         header = header if header == own else own
-        shared.append(replace(checkpoint, header=header))
+        found = checkpoint.header.fingerprint
+        short = None if found is None else shortened(found)
+        shared.append(replace(checkpoint, header=header, fingerprint=short))
     return tuple(shared)
 
 

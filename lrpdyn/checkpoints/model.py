@@ -100,7 +100,10 @@ class Reader:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checkpoint:
-    """One entry of the ordered series: a path and a step, no weights."""
+    """One entry of the ordered series: a path and a step, no weights.
+
+    `fingerprint` is a short one of the weights, where the container keeps checksums.
+    """
 
     step: int
     path: Path
@@ -109,6 +112,7 @@ class Checkpoint:
     header: Header
     aliases: tuple[Path, ...] = ()
     weights: str = "model"
+    fingerprint: str | None = None
 
 
 @dataclass(frozen=True)

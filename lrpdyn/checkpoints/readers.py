@@ -105,10 +105,24 @@ def digest(path: Path, format: str) -> str:
     return sha256_of(*reader.files(path))
 
 
-def stamp(path: Path, format: str) -> tuple[int, int]:
-    """Return the size in bytes of the files that hold the weights, and when they last changed (ns)."""
-    found = [file.stat() for file in _reader(format).files(path)]
-    return sum(status.st_size for status in found), max(status.st_mtime_ns for status in found)
+def files_of(path: Path, format: str) -> list[Path]:
+    """Return the files that hold the weights."""
+    return _reader(format).files(path)
+
+
+def stamp(path: Path, format: str) -> dict[str, int]:
+    """Return what changes when the files that hold the weights do.
+
+    Their ``size`` in bytes, when their content was last ``modified`` and their status ``changed`` (ns),
+    which cannot be set back, and their ``inode``; of several files the sums and the latest times.
+    """
+    found = [file.stat() for file in files_of(path, format)]
+    return {
+        "size": sum(status.st_size for status in found),
+        "modified": max(status.st_mtime_ns for status in found),
+        "changed": max(status.st_ctime_ns for status in found),
+        "inode": sum(status.st_ino for status in found),
+    }
 
 
 @contextmanager

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from lrpdyn.checkpoints.model import Checkpoint
-from lrpdyn.explain.loaded import LoadedNetwork, load_if_there
+from lrpdyn.errors import ArchitectureError, CheckpointError
+from lrpdyn.explain.loaded import LoadedNetwork, load
 from lrpdyn.explain.model import Model
 
 Weights = Mapping[str, tuple[Tensor, ...]]
@@ -125,16 +126,19 @@ class WeightHistory:
         self._model, self._trust = model, trust
         self._loaded = layers_with_weights(model.network, model.path)
         self._step: int | None = None
+        self._sha256: str | None = None
         self._weights: Weights | None = None
         self._lengths: dict[str, float] = {}
 
     def set_before(self, before: Checkpoint | None) -> None:
         """Keep the weights of `before`; they are loaded where another run explained it."""
         if before is None:
-            self._step = self._weights = None
+            self._step = self._sha256 = self._weights = None
         elif before.step != self._step:
-            self._step, self._weights = before.step, None
-            if load_if_there(self._model, before, trust=self._trust) is None:
+            self._step, self._sha256, self._weights = before.step, None, None
+            try:
+                self._sha256 = load(self._model, before, trust=self._trust).sha256
+            except (CheckpointError, ArchitectureError, OSError):
                 return  # what it would tell is unavailable
             self._weights, self._lengths = copied(self._loaded), lengths(self._loaded)
 
@@ -144,16 +148,17 @@ class WeightHistory:
         Returns
         -------
         dict
-            ``from_step``, None at the first; ``change`` by layer, ||difference|| / ||before||, None
-            where the checkpoint before is gone.
+            ``from_step``, None at the first, and ``from_sha256`` of its weights; ``change`` by layer,
+            ||difference|| / ||before||, None where the checkpoint before is gone.
         list
             The layers whose loaded weights are not finite.
         """
         loaded.check()
-        change, before = None, self._step
+        change, before = None, {"from_step": self._step, "from_sha256": self._sha256}
         if self._weights is None:
             self._weights = copied(self._loaded)
         else:
             change = advance(self._weights, self._loaded, self._lengths)
-        self._step, self._lengths = loaded.step, lengths(self._loaded)
-        return {"from_step": before, "change": change}, not_finite(self._lengths)
+        self._step, self._sha256 = loaded.step, loaded.sha256
+        self._lengths = lengths(self._loaded)
+        return {**before, "change": change}, not_finite(self._lengths)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import json
 from collections.abc import Iterator, Mapping
 from sys import intern
 from typing import Any
@@ -72,6 +73,8 @@ class Records:
         self.bad: list[dict[str, Any]] = []
         #: For each row, the path, the format and why it is not finite.
         self._texts: list[tuple[str, str | None, str | None]] = []
+        #: For each row, what explained it, as JSON, of which few are not the same.
+        self._environments: list[str] = []
         self._columns, self._weights, self._dead = (Columns(expected) for _ in range(3))
         for name, kind in _SINGLE.items():
             self._columns.make(name, (), kind)
@@ -121,6 +124,7 @@ class Records:
         self.explained += 1
         self.broken.append(())
         self._texts.append(("", None, None))
+        self._environments.append("{}")
         for columns in (self._columns, self._weights, self._dead):
             columns.reserve(self.explained)
         self._columns.put("from_step", self.explained - 1, NO_TRANSITION)
@@ -152,6 +156,7 @@ class Records:
         # Of texts that are the same for most steps one is kept.
         shared = (text if text is None else intern(text) for text in map(facts.get, _SHARED))
         self._texts[row] = (facts["path"], *shared)
+        self._environments[row] = intern(json.dumps(facts.get("environment", {}), sort_keys=True))
         self.broken[row] = _broken_places(facts)
         put("step", row, facts["step"])
         put("finite", row, facts["status"] == "done")
@@ -180,6 +185,11 @@ class Records:
         """Yield what the manifest says of each step, in order, bad ones included."""
         explained = (self._entry(row) for row in range(self.explained))
         return heapq.merge(explained, self.bad, key=lambda entry: entry["step"])
+
+    def environments(self) -> Iterator[tuple[int, dict[str, str]]]:
+        """Yield each explained step, and the versions and the device that explained it."""
+        for step, text in zip(self["step"].tolist(), self._environments, strict=True):
+            yield step, json.loads(text)
 
     def _entry(self, row: int) -> dict[str, Any]:
         path, kind, reason = self._texts[row]

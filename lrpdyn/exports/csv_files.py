@@ -22,7 +22,7 @@ def write_csv(run: RunFolder, out: Path) -> None:
     """Write the tables of a run, ``dynamics.csv`` and its like, and ``relevance/step_....csv``."""
     out.mkdir(parents=True)
     for name in _TABLES:
-        shutil.copy(run.path / name, out / name)
+        shutil.copy(run.checked_path(name), out / name)
     for name in MAPS:
         values = run.mapped(name)
         save_table(out / f"{name}.csv", (*dimensions_of(values), name), _rows(values))

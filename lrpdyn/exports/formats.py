@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +14,7 @@ from lrpdyn.exports.csv_files import write_csv
 from lrpdyn.exports.virelay import write_virelay
 from lrpdyn.exports.zarr_store import write_zarr
 from lrpdyn.files.atomic import cannot_write, sync_folder
+from lrpdyn.run.lock import Holder
 from lrpdyn.run.reader import RunFolder
 
 #: By format: what writes it, and what its folder is called where no name is given.
@@ -36,14 +40,21 @@ def export(run: RunFolder, form: str, out: Path | None = None) -> Path:
     """
     write, name = FORMATS[form]
     folder = out or run.path.resolve().parent / name.format(run=run.path.resolve().name)
+    exists = ExportError(f"{folder}: exists already; remove it, or choose another folder with -o")
     if folder.exists():
-        raise ExportError(f"{folder}: exists already; remove it, or choose another folder with -o")
-    temporary = folder.with_name(f".{folder.name}.tmp")
+        raise exists
+    _remove_abandoned(folder)
+    # Another process may export to the same folder: each has a name that no other has.
+    own = f"{os.getpid()}.{os.urandom(4).hex()}@{socket.gethostname()}"
+    temporary = folder.with_name(f".{folder.name}.{own}.tmp")
     try:
-        if temporary.exists():
-            shutil.rmtree(temporary)
         write(run, temporary)
-        temporary.replace(folder)
+        try:
+            temporary.rename(folder)
+        except OSError as error:
+            if folder.exists():  # the other one was faster
+                raise exists from error
+            raise
         sync_folder(folder.parent)
     except ImportError as error:
         raise ExportError(
@@ -54,3 +65,12 @@ def export(run: RunFolder, form: str, out: Path | None = None) -> Path:
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return folder
+
+
+def _remove_abandoned(folder: Path) -> None:
+    """Delete what exports to `folder` left behind whose processes were killed on this host."""
+    name = re.compile(rf"\.{re.escape(folder.name)}\.([0-9]{{1,9}})\.[0-9a-f]{{8}}@(.*)\.tmp")
+    for path in folder.parent.glob(".*.tmp"):
+        found = name.fullmatch(path.name)
+        if found and Holder(host=found[2], process=int(found[1]), since="").is_gone:
+            shutil.rmtree(path, ignore_errors=True)

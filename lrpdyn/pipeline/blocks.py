@@ -20,6 +20,7 @@ from lrpdyn.explain.explanation import Explanation, Question, explain_parts, joi
 from lrpdyn.explain.loaded import LoadedNetwork, load
 from lrpdyn.pipeline.setup.job import READING, Job
 from lrpdyn.system import memory, signals
+from lrpdyn.system.environment import environment_of
 from lrpdyn.system.processes import in_order
 from lrpdyn.system.timing import Times
 
@@ -72,6 +73,7 @@ class BlockWorker:
         self.job, self.question, self.times = job, question, Times()
         values = job.observations.values
         self.evidence = StepEvidence(job.model, values, job.painting, trust=job.options.trust)
+        self.environment = environment_of(job.model.device)
         #: As requested, or smaller once the device's memory ran out.
         self.batch_size = job.model.batch_size
         self.next = 0
@@ -111,7 +113,7 @@ class BlockWorker:
     def _explain(self, checkpoint: Checkpoint) -> dict[str, Any]:
         """Explain one checkpoint, store its relevance, and return its line of the journal."""
         job, times = self.job, self.times
-        size, modified = stamp(checkpoint.path, checkpoint.format)
+        stamped = stamp(checkpoint.path, checkpoint.format)
         with times.of(READING):
             self.evidence.set_before(self.before)
             loaded = load(job.model, checkpoint, trust=job.options.trust)
@@ -133,8 +135,8 @@ class BlockWorker:
             "path": str(checkpoint.path),
             "format": checkpoint.format,
             "sha256": loaded.sha256,
-            "size": size,
-            "modified": modified,
+            **stamped,
+            "environment": self.environment,
             "status": "done" if finite else "not_finite",
             "reason": None if finite else "its outputs or relevance hold NaN or infinity",
             "score": _plain(found.score),

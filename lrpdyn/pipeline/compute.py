@@ -26,7 +26,13 @@ from lrpdyn.pipeline.setup.new_manifest import make_manifest
 from lrpdyn.pipeline.setup.options import Options
 from lrpdyn.pipeline.setup.prepare import check, listed, one_thread, prepare
 from lrpdyn.pipeline.setup.requirements import check_requirements
-from lrpdyn.pipeline.setup.resume import is_finished, keep_expected, previous_manifest
+from lrpdyn.pipeline.setup.resume import (
+    is_finished,
+    keep_expected,
+    kept_steps,
+    previous_manifest,
+    say_of_environments,
+)
 from lrpdyn.pipeline.shards import save_shard
 from lrpdyn.pipeline.steps import Steps, begin
 from lrpdyn.run.lock import locked
@@ -107,17 +113,19 @@ def _compute(checkpoints: Folder, observations: Arrays, options: Options) -> Run
         job, checks = prepare(options, listing, observations)
         manifest = make_manifest(job, checks)
         previous = previous_manifest(job, manifest)
-        if previous is not None and is_finished(job, previous):
+        kept = kept_steps(job)
+        if previous is not None and is_finished(job, previous, kept):
             if job.shard is None:
                 job.storage.finish(job.folder, [checkpoint.step for checkpoint in job.own])
             return with_curve(with_expected(Run(job.folder, previous), checks["expected"]), curve)
         check_requirements(job)
         manifest = keep_expected(manifest, previous)
         question, manifest = settle(job, manifest, fixed_targets(job, previous))
+        say_of_environments(job, kept)
         begin(job, manifest)
         with times.of("explaining"), _workforce(options) as hands, signals.deferred():
             threads = processes(options.workers, job.model.device.type)
-            steps = Steps(job, question, hands, threads, times)
+            steps = Steps(job, question, hands, threads, times, kept)
             steps.go_on(job)
             if signals.received():
                 raise signals.stopped(steps.done, len(job.own))

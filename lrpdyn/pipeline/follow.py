@@ -26,7 +26,14 @@ from lrpdyn.pipeline.setup.new_manifest import make_manifest
 from lrpdyn.pipeline.setup.options import Options
 from lrpdyn.pipeline.setup.prepare import check_bad, check_outputs, prepare, selection_of
 from lrpdyn.pipeline.setup.requirements import check_requirements
-from lrpdyn.pipeline.setup.resume import check_unchanged, keep_expected, previous_manifest
+from lrpdyn.pipeline.setup.resume import (
+    Kept,
+    check_unchanged,
+    keep_expected,
+    kept_steps,
+    previous_manifest,
+    say_of_environments,
+)
 from lrpdyn.pipeline.steps import Steps, begin
 from lrpdyn.remote.path import RemotePath, as_path
 from lrpdyn.run.journal import read_journal
@@ -77,8 +84,10 @@ def follow(options: Options, checkpoints: str | Path, observations: Any, hands: 
     if question.targets is not None and job.target.needs_outputs(job.contrast):
         by = f"step {job.listing.checkpoints[-1].step:,} has it" if previous is None else "it began"
         _say(f"target {job.target.text}: held as {by}", job.options.quiet)
+    kept = kept_steps(job)
+    say_of_environments(job, kept)
     begin(job, manifest)
-    followed = _Followed(job, question, hands, manifest)
+    followed = _Followed(job, question, hands, manifest, kept)
     with closing(followed):
         while True:
             job = followed.explain_new(job, watch)
@@ -110,14 +119,19 @@ class _Followed:
     """The steps of a run that is followed, and when its results were written."""
 
     def __init__(
-        self, job: Job, question: Question, hands: Hands, manifest: Mapping[str, Any]
+        self,
+        job: Job,
+        question: Question,
+        hands: Hands,
+        manifest: Mapping[str, Any],
+        kept: Kept,
     ) -> None:
         self._question, self._manifest = question, manifest
         threads = processes(job.options.workers, job.model.device.type)
-        self._begin: Callable[[Job], Steps] = lambda job: Steps(
-            job, question, hands, threads, Times()
+        self._begin: Callable[[Job, Kept], Steps] = lambda job, kept: Steps(
+            job, question, hands, threads, Times(), kept
         )
-        self._steps = self._begin(job)
+        self._steps = self._begin(job, kept)
         self.last_new = time.monotonic()
         self._next_writing = 0.0
         self._written = 0
@@ -146,7 +160,7 @@ class _Followed:
         if [checkpoint.step for checkpoint in series[: len(explained)]] != explained:
             # One came in between: everything is added again, from the maps that are there.
             self.close()
-            self._steps = self._begin(job)
+            self._steps = self._begin(job, kept_steps(job))
         before = len(self._steps.records)
         self._steps.go_on(job)
         self.stop_if_terminated(job)

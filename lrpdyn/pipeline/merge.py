@@ -7,7 +7,6 @@ import os
 import shlex
 import shutil
 import sys
-import time
 from collections.abc import Generator, Sequence
 from contextlib import closing
 from copy import deepcopy
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from lrpdyn.api import Run, open_run
 from lrpdyn.errors import CheckpointError, RunError, UsageError
@@ -26,11 +26,23 @@ from lrpdyn.pipeline.blocks import Hands, Outcomes
 from lrpdyn.pipeline.results.finish import finish, with_curve
 from lrpdyn.pipeline.setup.description import FIXED_INPUTS, job_of, open_values, read_fixed_inputs
 from lrpdyn.pipeline.setup.job import Job
-from lrpdyn.pipeline.setup.new_manifest import pending
+from lrpdyn.pipeline.setup.new_manifest import environment, pending
 from lrpdyn.pipeline.setup.prepare import one_thread
 from lrpdyn.pipeline.setup.requirements import check_results
-from lrpdyn.pipeline.setup.resume import previous_manifest, question_of
-from lrpdyn.pipeline.shards import FOLDER, ExplainedShard, check_shard, open_shard
+from lrpdyn.pipeline.setup.resume import (
+    kept_steps,
+    previous_manifest,
+    question_of,
+    say_of_environments,
+)
+from lrpdyn.pipeline.shards import (
+    FOLDER,
+    ExplainedShard,
+    check_same_training,
+    check_shard,
+    open_shard,
+    prints_of,
+)
 from lrpdyn.pipeline.steps import Steps
 from lrpdyn.run.journal import JOURNAL
 from lrpdyn.run.layout import DamagedMapsError, delete, leftovers, relevance_path
@@ -41,6 +53,10 @@ from lrpdyn.run.training_curve import read_curve
 from lrpdyn.system import memory
 from lrpdyn.system.processes import processes
 from lrpdyn.system.timing import Times
+from lrpdyn.version import __version__
+
+#: What a manifest says of the folder that it is in.
+_OF_THE_FILES = ("files", "stamps", "sha256")
 
 
 def merge(
@@ -106,12 +122,14 @@ def merge(
 
 def _write(shards: Sequence[ExplainedShard], job: Job) -> None:
     """Write the run; nothing of it is in memory afterwards."""
-    manifest = _manifest(shards)
+    manifest = _manifest(shards, job.model.device)
     previous_manifest(job, manifest)
     _begin(shards, job, manifest)
     check_results(job)
     question, workers = _question(job, manifest), processes(None, job.model.device.type)
-    steps = Steps(job, question, _nothing_left(shards), workers, Times())
+    kept = kept_steps(job)
+    say_of_environments(job, kept)
+    steps = Steps(job, question, _nothing_left(shards), workers, Times(), kept)
     with closing(steps.dynamics):
         try:
             steps.go_on(job)
@@ -157,6 +175,7 @@ def _in_order(shards: Sequence[ExplainedShard]) -> list[ExplainedShard]:
     missing = _missing((first, *others))
     if missing:
         raise RunError(f"missing: {'; '.join(missing)}")
+    check_same_training(prints_of((first, *others)))
     return [first, *others]
 
 
@@ -189,24 +208,24 @@ def _missing(shards: Sequence[ExplainedShard]) -> list[str]:
     return found
 
 
-def _manifest(shards: Sequence[ExplainedShard]) -> dict[str, Any]:
+def _manifest(shards: Sequence[ExplainedShard], device: torch.device) -> dict[str, Any]:
     """Return the manifest of the run that is made, but for its checkpoints."""
     manifest = deepcopy(shards[0].manifest)
-    started = {"started": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
     changed: dict[str, Any] = {
+        "lrpdyn": __version__,
         "command": shlex.join(sys.argv),
         "shard": None,
         "checkpoints": [],
-        "environment": {**manifest["environment"], **started},
+        "environment": environment(device),
     }
-    return {name: manifest[name] for name in manifest if name not in ("files", "sha256")} | changed
+    return {name: manifest[name] for name in manifest if name not in _OF_THE_FILES} | changed
 
 
 def _begin(shards: Sequence[ExplainedShard], job: Job, manifest: dict[str, Any]) -> None:
     """Bring the journals, the observations and the maps together."""
     folder, storage = job.folder, job.storage
-    for shard in shards:
-        check_shard(shard, storage, job.observations.values.shape)
+    shape = job.observations.values.shape
+    check_same_training(told for shard in shards for told in check_shard(shard, storage, shape))
     for path in leftovers(folder):
         delete(path)
     save_manifest(folder, {**manifest, "checkpoints": pending(job)})

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from lrpdyn.checkpoints.model import Checkpoint, Header, LeftOut, Listing
+from lrpdyn.checkpoints.prints import print_of
 from lrpdyn.dynamics.step_table import Records
 from lrpdyn.errors import RunError
 from lrpdyn.files.atomic import save_json
 from lrpdyn.files.json_data import read_json
+from lrpdyn.pipeline.results.finish import what_explained
 from lrpdyn.pipeline.setup.description import FIXED_INPUTS, Description, save_fixed_inputs
 from lrpdyn.pipeline.setup.job import Job
 from lrpdyn.remote.path import as_path
@@ -45,6 +48,9 @@ class ExplainedShard:
         Of the series without its checkpoints: unit, bad entries, equal weights.
     reasons
         Why a checkpoint could not be loaded, by its step.
+    prints
+        What the weights of each checkpoint of the series were like (`print_of`), None where unknown; of an
+        earlier version there are none.
     """
 
     path: Path
@@ -55,6 +61,7 @@ class ExplainedShard:
     description: Description
     listing: Listing
     reasons: dict[int, str]
+    prints: tuple[str | None, ...]
 
     @property
     def end(self) -> int:
@@ -75,11 +82,13 @@ def save_shard(
     save_fixed_inputs(folder / FIXED_INPUTS, job.model.fixed_inputs)
     left_out = [asdict(entry) | {"path": str(entry.path)} for entry in listing.bad]
     summary = {"count": len(listing.checkpoints), "description": description.as_dict(),
-               "same": listing.same, "left_out": left_out}  # fmt: skip
+               "same": listing.same, "left_out": left_out,
+               "prints": [print_of(checkpoint) for checkpoint in listing.checkpoints]}  # fmt: skip
     save_json(folder / _SUMMARY, summary)
     explained = zip(manifest["checkpoints"], records.entries(), strict=True)
     entries = [entry | {name: found[name] for name in _ENTRY} for entry, found in explained]
-    return finish_manifest(job.folder, {**manifest, "checkpoints": entries})
+    found = {"checkpoints": entries, **what_explained(manifest, records)}
+    return finish_manifest(job.folder, {**manifest, **found})
 
 
 def open_shard(path: Path) -> ExplainedShard:
@@ -126,6 +135,7 @@ def open_shard(path: Path) -> ExplainedShard:
             description=Description.from_dict(found["description"]),
             listing=Listing(checkpoints=(), left_out=left_out, unit=manifest["unit"], same=same),
             reasons={e["step"]: e["reason"] for e in entries if e["status"] == "bad"},
+            prints=tuple(found.get("prints", [])),
         )
     except (OSError, ValueError, TypeError, KeyError, IndexError) as error:
         raise RunError(
@@ -134,8 +144,41 @@ def open_shard(path: Path) -> ExplainedShard:
         ) from error
 
 
-def check_shard(shard: ExplainedShard, storage: Storage, shape: tuple[int, ...]) -> None:
-    """Check that each explained step has a whole line in the journal, and its maps.
+#: What a shard tells of weights: itself, a step, and a hash or a print of the weights there.
+Told = tuple[ExplainedShard, int, str | None]
+
+
+def check_same_training(told: Iterable[Told]) -> None:
+    """Check that all shards saw the same weights at each step that several tell of.
+
+    Raises
+    ------
+    RunError
+        One saw others: they are of two trainings, or a checkpoint was replaced in between.
+    """
+    seen: dict[int, tuple[str, ExplainedShard]] = {}
+    for shard, step, found in told:
+        known, one = seen.setdefault(step, (found, shard)) if found else (found, shard)
+        if known != found:
+            raise RunError(
+                f"{shard.path}: saw other weights at step {step:,} than {one.path}: these are shards of two "
+                "trainings, or the checkpoint was replaced in between; compute both from one folder, with "
+                "--overwrite"
+            )
+
+
+def prints_of(shards: Sequence[ExplainedShard]) -> Iterator[Told]:
+    """Yield the prints of all steps of a series, whose shards these are, in order."""
+    steps = [checkpoint.step for shard in shards for checkpoint in shard.checkpoints]
+    for shard in shards:
+        for step, found in zip(steps, shard.prints, strict=False):  # there may be none
+            yield shard, step, found
+
+
+def check_shard(shard: ExplainedShard, storage: Storage, shape: tuple[int, ...]) -> Iterator[Told]:
+    """Yield the hashes of weights that the journal tells, of each step and of the one before it.
+
+    Checks that each explained step has a whole line in the journal, and its maps.
 
     What the maps hold is checked when they are added.
 
@@ -148,9 +191,14 @@ def check_shard(shard: ExplainedShard, storage: Storage, shape: tuple[int, ...])
     missing -= shard.reasons.keys()
     records = Records(1)
     row = records.extend()
+    last: dict[int, list[Told]] = {}  # a step that was explained again has several lines
     for facts in read_journal(shard.path):
         try:
             records.put_facts(row, facts)
+            told: list[Told] = [(shard, facts["step"], facts["sha256"])]
+            before = facts["evidence"]["weights"]
+            if before.get("from_sha256") is not None:
+                told.append((shard, int(before["from_step"]), str(before["from_sha256"])))
         except (KeyError, ValueError, TypeError, AttributeError, OverflowError) as error:
             raise RunError(
                 f"{journal}: cannot be read ({error}); compute the shard again"
@@ -162,5 +210,7 @@ def check_shard(shard: ExplainedShard, storage: Storage, shape: tuple[int, ...])
                 f"made the shard, with --recompute {step}, makes it anew"
             )
         missing.discard(step)
+        last[step] = told
     if missing:
         raise RunError(f"{journal}: holds no line on step {min(missing)}; compute the shard again")
+    yield from chain.from_iterable(last.values())

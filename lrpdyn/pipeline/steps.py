@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,8 +24,8 @@ from lrpdyn.files.streamed import opened, pieces
 from lrpdyn.observations.regions import shares
 from lrpdyn.pipeline.blocks import LARGEST_BLOCK, Hands, Outcome, checkpoint_before
 from lrpdyn.pipeline.setup.job import Job, progress
-from lrpdyn.pipeline.setup.resume import check_unchanged
-from lrpdyn.run.journal import append_journal, placed_records, record_at
+from lrpdyn.pipeline.setup.resume import Kept
+from lrpdyn.run.journal import append_journal, record_at
 from lrpdyn.run.layout import check_maps, delete, leftovers
 from lrpdyn.run.manifest import save_manifest
 from lrpdyn.system import signals
@@ -55,15 +56,21 @@ class Steps:
         Who explains checkpoints.
     threads
         How many pieces of the samples are added at once.
+    kept
+        What was explained before.
     """
 
     def __init__(
-        self, job: Job, question: Question, hands: Hands, threads: int, times: Times
+        self,
+        job: Job,
+        question: Question,
+        hands: Hands,
+        threads: int,
+        times: Times,
+        kept: Kept,
     ) -> None:
         self._question, self._hands, self._times = question, hands, times
-        #: Where the journal has what was explained before, which is read again when its turn comes.
-        self._kept: dict[int, int] = {}
-        check_unchanged(job, self._noted(job))
+        self._kept = kept.places
         self._new = 0
         values = job.observations.values
         self._evidence = StepEvidence(job.model, values, job.painting, trust=job.options.trust)
@@ -72,13 +79,6 @@ class Steps:
         self._before = checkpoint_before(job, self._next)
         self.records = Records(len(job.places))
         self.dynamics = Dynamics(values.shape, job.options.normalize, job.folder, threads)
-
-    def _noted(self, job: Job) -> Iterator[dict[str, Any]]:
-        """Yield the records of the journal, and note where those are that can be resumed from."""
-        for place, record in placed_records(job.folder):
-            if "evidence" in record:
-                self._kept[record["step"]] = place
-            yield record
 
     def go_on(self, job: Job) -> None:
         """Add the steps of a job from where these end to its last.
@@ -171,6 +171,7 @@ class Steps:
             return facts
         self._evidence.set_before(self._before)
         loaded = load_again(job.model, checkpoint, trust=job.options.trust)
+        loaded = replace(loaded, sha256=facts["sha256"])
         renewed = {**facts, "evidence": self._evidence.gather(loaded, self._before)}
         append_journal(job.folder, renewed)
         return renewed

@@ -11,11 +11,12 @@ from typing import Any
 
 from lrpdyn.errors import RunError
 from lrpdyn.files.atomic import cannot_write, sync_folder, whole_file
-from lrpdyn.files.json_data import fault, parse_json
+from lrpdyn.files.json_data import Each, fault, parse_json
 
 JOURNAL = "journal.jsonl"
 
 _EXPECTED = {"step": int, "path": str, "sha256": str, "size": int, "modified": int,
+             "changed?": int, "inode?": int, "environment?": Each(str),
              "status": frozenset({"done", "not_finite"})}  # fmt: skip
 
 

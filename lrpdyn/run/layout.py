@@ -16,6 +16,8 @@ from lrpdyn.run.manifest import MANIFEST
 WORKING = ".maps"
 #: The maps of a step; one of a negative step has a sign, one of a time may have more digits.
 _MAPS = re.compile(r"step_(-[0-9]{11,}|[0-9]{12,})\.npy")
+#: What is wrong with a file whose hash is another.
+OTHER_BYTES = "its bytes are not those that were written"
 #: The page that `lrpdyn report` writes.
 REPORT = "report.html"
 #: The maps over all steps, each a .npy file.
@@ -67,7 +69,7 @@ def check_maps(path: Path, written: str | None, step: int) -> None:
     try:
         if written in (None, sha256_of(path)):
             return
-        why = "its bytes are not those that were written"
+        why = OTHER_BYTES
     except OSError as error:
         why = error.strerror or str(error)
     raise DamagedMapsError(path, why, step)
@@ -102,8 +104,8 @@ def leftovers(run: Path) -> list[Path]:
     return [path for folder in folders for path in folder.glob(".*.tmp")]
 
 
-def damaged(run: Path, name: str, why: object) -> RunError:
-    """Return the error to raise where a file of a run cannot be used."""
+def damaged(run: Path, name: str, why: object, step: int | None = None) -> RunError:
+    """Return the error to raise where a file of a run cannot be used; `step` where it is of one."""
     from lrpdyn.run.lock import read_holder  # it takes as long to load as all this
 
     holder = read_holder(run)
@@ -112,7 +114,8 @@ def damaged(run: Path, name: str, why: object) -> RunError:
             f"{run / name}: cannot be read: {why}; {holder}, writes the run right now: try again when it "
             "has"
         )
+    again = "" if step is None else f", with --recompute {step},"
     return RunError(
-        f"{run / name}: cannot be read: {why}; the command that made the run makes it anew (lrpdyn "
-        f"verify {run} looks at every file)"
+        f"{run / name}: cannot be read: {why}; the command that made the run{again} makes it anew "
+        f"(lrpdyn verify {run} looks at every file)"
     )

@@ -61,6 +61,9 @@ _EXPECTED = {
     },
     "environment": dict,
     "files?": Each(str),
+    "stamps?": Each([int]),
+    "environments?": [{"from_step": int, "to_step": int}],
+    "same_bytes?": bool,
 }  # fmt: skip
 #: What a finished run has, too.
 _FINISHED = {"checks": {"maps": int, "negative_scores": int, "weak_support": int, "vanished": int,

@@ -50,9 +50,9 @@ def read_report(run: Path) -> dict[str, Any]:
         if report["schema"] > SCHEMA:
             raise RunError(f"{path}: schema {report['schema']}; install a newer lrpdyn")
         if _written(run) not in (None, hashlib.sha256(content).hexdigest()):
-            from lrpdyn.run.layout import damaged
+            from lrpdyn.run.layout import OTHER_BYTES, damaged
 
-            raise damaged(run, NAME, "its bytes are not those that were written")
+            raise damaged(run, NAME, OTHER_BYTES)
         if report["schema"] != SCHEMA:
             raise ValueError(f"schema {report['schema']}, expected {SCHEMA}")
         _use_all(report)

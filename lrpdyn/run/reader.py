@@ -20,9 +20,10 @@ from lrpdyn.dynamics.scratch import LARGEST_IN_MEMORY
 from lrpdyn.errors import RunError
 from lrpdyn.files.npy import map_npy, read_npy
 from lrpdyn.files.plain import open_plain
-from lrpdyn.run.layout import PIXEL_MAPS, damaged, relevance_path
+from lrpdyn.run.layout import OTHER_BYTES, PIXEL_MAPS, damaged, relevance_path
 from lrpdyn.run.manifest import read_manifest
 from lrpdyn.run.question import question_in_words
+from lrpdyn.run.stamps import is_as_written
 from lrpdyn.run.tables import Table, columns_by_step, read_table
 
 
@@ -36,25 +37,31 @@ def _expected(array: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
 class Relevance(Mapping[int, NDArray[np.float32]]):
     """The relevance maps of a run by step; a map is read when it is used.
 
+    Parameters
+    ----------
+    shape, shown
+        Shape of what is stored of a step, and the one that it is given in.
+
     Raises
     ------
     RunError
-        The run keeps none (``--keep none``), or the file is damaged.
+        The run keeps none (``--keep none``), or the file is not as it was written.
     """
 
     def __init__(
-        self,
-        run: Path,
-        steps: Sequence[int],
-        keep: str,
-        shape: tuple[int, ...],
-        shown: tuple[int, ...] | None = None,
+        self, run: Path, manifest: Mapping[str, Any], shape: tuple[int, ...], shown: tuple[int, ...]
     ) -> None:
-        self._run, self._steps, self._keep, self._shape = run, tuple(steps), keep, shape
-        self._shown = shape if shown is None else shown
+        self._run, self._shape, self._shown = run, shape, shown
+        self._keep = _keep(manifest)
+        self._stamps: Mapping[str, Sequence[int]] = manifest.get("stamps", {})
+        self._hashes: dict[int, str | None] = {
+            entry["step"]: entry.get("relevance_sha256")
+            for entry in manifest["checkpoints"]
+            if entry["status"] == "done"
+        }
 
     def __getitem__(self, step: int) -> NDArray[np.float32]:
-        if step not in self._steps:
+        if step not in self._hashes:
             raise KeyError(step)
         if self._keep == "none":
             raise RunError(
@@ -62,19 +69,24 @@ class Relevance(Mapping[int, NDArray[np.float32]]):
                 "pixels or --keep relevance into another folder (-o)"
             )
         path = relevance_path(self._run, step)
+        stamp = self._stamps.get(str(path.relative_to(self._run)))
         try:
+            if not is_as_written(path, self._hashes[step], stamp):
+                raise ValueError(OTHER_BYTES)
             return _expected(map_npy(path), self._shape).reshape(self._shown)
         except (OSError, ValueError) as error:
-            raise RunError(
-                f"{path}: cannot be read: {error}; the command that made the run, with --recompute "
-                f"{step}, makes it anew"
-            ) from error
+            raise damaged(self._run, str(path.relative_to(self._run)), error, step) from error
 
     def __iter__(self) -> Iterator[int]:
-        return iter(self._steps)
+        return iter(self._hashes)
 
     def __len__(self) -> int:
-        return len(self._steps)
+        return len(self._hashes)
+
+
+def _keep(manifest: Mapping[str, Any]) -> str:
+    kept: str = manifest.get("stored", {}).get("keep", "relevance")
+    return kept
 
 
 @dataclass(frozen=True)
@@ -124,25 +136,24 @@ class RunFolder:
     @property
     def keep(self) -> str:
         """What is kept of each step's maps: relevance, pixels or none."""
-        kept: str = self.manifest.get("stored", {}).get("keep", "relevance")
-        return kept
+        return _keep(self.manifest)
 
     @property
     def relevance_shape(self) -> tuple[int, ...]:
         """Shape of what is kept of each step."""
         return of_pixels(self.shape) if self.keep == "pixels" else self.shape
 
-    @property
+    @cached_property
     def relevance(self) -> Relevance:
         """Raw relevance by step, (N, C, H, W) or (N, F); (N, H, W) with ``--keep pixels``."""
         sums = self.keep == "pixels"
         stored = of_pixels(self._stored_shape) if sums else self._stored_shape
-        return Relevance(self.path, self.steps, self.keep, stored, self.relevance_shape)
+        return Relevance(self.path, self.manifest, stored, self.relevance_shape)
 
     def mapped(self, name: str) -> NDArray[Any]:
         """Return one of the run's arrays, such as "dynamics", of which only what is used is read.
 
-        A small one is read whole, and its hash is compared.
+        A small one is read whole, and its hash is compared; a large one as of `checked_path`.
         """
         shape = self._shape_of(name)
         stored = self._stored_shape_of(name)
@@ -150,9 +161,25 @@ class RunFolder:
             found: NDArray[Any] = getattr(self, name)
             return found
         try:
-            return _expected(map_npy(self.path / f"{name}.npy"), stored).reshape(shape)
+            return _expected(map_npy(self.checked_path(f"{name}.npy")), stored).reshape(shape)
         except (OSError, ValueError) as error:
             raise damaged(self.path, f"{name}.npy", error) from error
+
+    def checked_path(self, name: str) -> Path:
+        """Return the path of a result that is as it was written, by its stamp or its hash.
+
+        Raises
+        ------
+        RunError
+            It is not, or cannot be read.
+        """
+        path, written = self.path / name, self.manifest.get("files", {}).get(name)
+        try:
+            if is_as_written(path, written, self.manifest.get("stamps", {}).get(name)):
+                return path
+        except OSError as error:
+            raise damaged(self.path, name, error.strerror or error) from error
+        raise damaged(self.path, name, OTHER_BYTES)
 
     def _content(self, name: str) -> bytes:
         """Return the bytes of a file as `compute` wrote them."""
@@ -165,7 +192,7 @@ class RunFolder:
 
     def _check_bytes(self, name: str, found: str) -> None:
         if self.manifest.get("files", {}).get(name) not in (None, found):
-            raise damaged(self.path, name, "its bytes are not those that were written")
+            raise damaged(self.path, name, OTHER_BYTES)
 
     def _shape_of(self, name: str) -> tuple[int, ...]:
         return of_pixels(self.shape) if name in PIXEL_MAPS else self.shape

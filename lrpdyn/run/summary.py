@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from lrpdyn.outliers.render import KINDS, summary
+from lrpdyn.run.environments import are_same, difference_in_words, of_results
 from lrpdyn.run.question import has_preference, question_in_words, unit_of
 from lrpdyn.run.reader import RunFolder
 from lrpdyn.run.series import table_series
@@ -33,6 +34,7 @@ def closing_words(run: RunFolder) -> list[tuple[str, str]]:
         ("dynamics", _dynamics(run)),
         *(("outliers", summary(run.outliers, kind)) for kind in KINDS),
         ("batches", _batches(run)),
+        ("versions", _versions(run)),
         ("tables", _tables(run)),
         ("note", _note(run)),
         ("warning", _warning(run)),
@@ -181,6 +183,11 @@ def _batches(run: RunFolder) -> str:
         f"of down to {least:,} observations, not {asked:,}, from step {smaller[0]['step']:,} on: memory ran "
         f"out; last bits may differ from those of another run, --batch-size {least} makes them its own"
     )
+
+
+def _versions(run: RunFolder) -> str:
+    found, now = run.manifest.get("environments", []), of_results(run.manifest)
+    return "" if are_same(found, now) else difference_in_words(found, now)
 
 
 def _tables(run: RunFolder) -> str:

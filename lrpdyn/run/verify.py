@@ -15,13 +15,20 @@ from typing import Any
 from lrpdyn.files.atomic import sha256_of, sync_folder
 from lrpdyn.files.npy import map_npy
 from lrpdyn.run.journal import JOURNAL, is_whole, whole_records
-from lrpdyn.run.layout import RESULTS, SHARD_RESULTS, leftovers, relevance_path, working_path
+from lrpdyn.run.layout import (
+    OTHER_BYTES,
+    RESULTS,
+    SHARD_RESULTS,
+    leftovers,
+    relevance_path,
+    working_path,
+)
 from lrpdyn.run.manifest import MANIFEST, is_sealed, load_manifest, save_manifest
 from lrpdyn.run.reader import RunFolder
+from lrpdyn.run.stamps import stamp_of
 from lrpdyn.run.stored_maps import Storage
 
 _EXPLAINED = ("done", "not_finite")
-_OTHER_BYTES = "its bytes are not those that were written"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,16 +77,31 @@ def finish_manifest(
     """Write the manifest of a finished run, or of a shard, with the hash of each file; return it.
 
     It comes last, when the names of all others are on the disk: it is never ahead of them. `known`
-    are hashes of files that were just written.
+    are hashes of files that were just written. Next to the hashes are stamps, of the relevance too
+    (`lrpdyn.run.stamps`).
     """
     known = known or {}
-    files = {name: known.get(run / name) or sha256_of(run / name) for name in _results(manifest)}
+    names = _results(manifest)
+    files = {name: known.get(run / name) or sha256_of(run / name) for name in names}
+    kept = (e["step"] for e in manifest["checkpoints"] if e.get("relevance_sha256") is not None)
+    maps = (str(relevance_path(Path(), step)) for step in kept)
+    stamps = {name: stamp_of(run / name) for name in (*names, *maps)}
     for folder in (run / "relevance", run / "figures", run / "shard"):
         if folder.exists():
             sync_folder(folder)
-    finished = {**manifest, "files": files}
+    finished = {**manifest, "files": files, "stamps": stamps}
     save_manifest(run, finished)
     return finished
+
+
+def replace_result(run: Path, manifest: Mapping[str, Any], name: str) -> None:
+    """Write the manifest of a finished run anew, one file of which was written again.
+
+    The others keep their hashes and stamps: what was damaged before stays known as damaged.
+    """
+    files = {**manifest.get("files", {}), name: sha256_of(run / name)}
+    stamps = {**manifest.get("stamps", {}), name: stamp_of(run / name)}
+    save_manifest(run, {**manifest, "files": files, "stamps": stamps})
 
 
 def damaged_results(run: Path, manifest: Mapping[str, Any]) -> list[Damage]:
@@ -177,7 +199,7 @@ def _state(path: Path, written: str | None) -> str | None:
             return None if _is_whole_png(path.read_bytes()) else "is no whole PNG"
         if written is None:
             return None if path.stat().st_size else "is empty"
-        return None if sha256_of(path) == written else _OTHER_BYTES
+        return None if sha256_of(path) == written else OTHER_BYTES
     except FileNotFoundError:
         return "is missing"
     except OSError as error:

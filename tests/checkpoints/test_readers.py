@@ -59,7 +59,11 @@ def test_the_digest_is_that_of_the_bytes(tmp_path: Path) -> None:
     assert found == digest(path, "torch") == expected
     again = read_weights_again(path, "torch")
     assert all(torch.equal(again[key], value) for key, value in weights.items())
-    assert stamp(path, "torch") == (path.stat().st_size, path.stat().st_mtime_ns)
+    status = path.stat()
+    assert stamp(path, "torch") == {
+        "size": status.st_size, "modified": status.st_mtime_ns, "changed": status.st_ctime_ns,
+        "inode": status.st_ino,
+    }  # fmt: skip
     assert read_header(path, "torch").shapes.keys() == weights.keys()
 
 

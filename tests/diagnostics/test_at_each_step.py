@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from lrpdyn.checkpoints.model import Checkpoint
+from lrpdyn.checkpoints.readers import digest
 from lrpdyn.diagnostics.at_each_step import StepEvidence
 from lrpdyn.explain.loaded import load
 from lrpdyn.explain.model import Model
@@ -35,6 +36,7 @@ def test_evidence_of_a_step_is_against_the_checkpoint_before_it(
     evidence.set_before(series[1])
     assert evidence.gather(load(model, series[2], trust=False), series[1]) == through
     assert through["weights"]["from_step"] == 2
+    assert through["weights"]["from_sha256"] == digest(series[1].path, series[1].format)
     assert through["key"] == [2, None]
     assert gather([series[0], series[2]])["weights"]["from_step"] == 1
     series[1].path.unlink()
@@ -42,5 +44,6 @@ def test_evidence_of_a_step_is_against_the_checkpoint_before_it(
     evidence.set_before(series[1])
     assert evidence.gather(load(model, series[2], trust=False), series[1])["weights"] == {
         "from_step": 2,
+        "from_sha256": None,
         "change": None,
     }

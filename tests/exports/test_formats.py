@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import h5py
@@ -98,3 +101,94 @@ def test_the_code_of_its_page_runs(
         exec(code, names)
         if "data" in names:
             names["data"].close()  # type: ignore[attr-defined]
+
+
+#: Runs a command once a file is there, after all that it imports.
+_AT_ONCE = """
+import sys, time
+from pathlib import Path
+import lrpdyn.exports.formats, lrpdyn.figures.canvas.saving, lrpdyn.page.report
+import h5py, matplotlib.figure, zarr
+from lrpdyn.cli import main
+ready, go = map(Path, sys.argv[1:3])
+sys.argv[1:3] = []
+ready.touch()
+while not go.exists():
+    time.sleep(0.001)
+sys.exit(main._run({"verbose": 0}))
+"""
+
+
+def at_once(folder: Path, command: str, count: int = 2) -> list[subprocess.CompletedProcess[str]]:
+    """Return what came of so many processes that run the same command at the same time."""
+    folder.mkdir()
+    started = []
+    for number in range(count):
+        waiting = [str(folder / f"ready-{number}"), str(folder / "go")]
+        arguments = [sys.executable, "-c", _AT_ONCE, *waiting, *command.split()]
+        pipe = subprocess.PIPE
+        started.append(subprocess.Popen(arguments, stdout=pipe, stderr=pipe, text=True))
+    while len(list(folder.iterdir())) < count:
+        assert all(process.poll() is None for process in started)
+        time.sleep(0.01)
+    (folder / "go").touch()
+    said = [process.communicate(timeout=100) for process in started]
+    return [
+        subprocess.CompletedProcess(process.args, process.returncode, *texts)
+        for process, texts in zip(started, said, strict=True)
+    ]
+
+
+@pytest.mark.parametrize("form", ["csv", "zarr", "hdf5"])
+def test_of_two_exports_to_one_folder_one_is_whole_and_the_other_is_refused(
+    flat_run: lrpdyn.Run, tmp_path: Path, form: str
+) -> None:
+    out = tmp_path / "out"
+    found = at_once(tmp_path / "pair", f"export {flat_run.path} --to {form} -o {out}")
+    done, refused = sorted(found, key=lambda one: one.returncode)
+    assert (done.returncode, done.stdout) == (0, f"{out}\n"), done.stderr
+    assert refused.returncode == 1
+    assert refused.stderr.startswith(f"Error: {out}: exists already; remove it, or choose")
+    alone = export(flat_run, form, tmp_path / "alone")
+    assert contents(out).keys() == contents(alone).keys()
+    if form == "csv":
+        assert contents(out) == contents(alone)
+    assert not list(tmp_path.glob(".*"))
+
+
+@pytest.mark.parametrize(
+    "command", ["plot RUN --kind dynamics -o OUT.png", "report RUN -o OUT.html"]
+)
+def test_two_that_write_one_file_both_write_it_whole(
+    flat_run: lrpdyn.Run, tmp_path: Path, command: str
+) -> None:
+    words = command.replace("RUN", str(flat_run.path))
+    for found in at_once(tmp_path / "pair", words.replace("OUT", str(tmp_path / "out"))):
+        assert found.returncode == 0, found.stderr
+    (written,) = tmp_path.glob("out*")
+    alone = words.replace("OUT", str(tmp_path / "alone")).split()
+    assert subprocess.run([sys.executable, "-m", "lrpdyn", *alone], check=False).returncode == 0
+    assert len(written.read_bytes()) == (tmp_path / f"alone{written.suffix}").stat().st_size
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_what_a_killed_export_left_is_deleted_and_what_another_writes_is_not(
+    flat_run: lrpdyn.Run, tmp_path: Path
+) -> None:
+    ended = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"],
+                           capture_output=True, text=True, check=True)  # fmt: skip
+    host = socket.gethostname()
+    gone = tmp_path / f".out.{int(ended.stdout)}.0123abcd@{host}.tmp"
+    kept = [tmp_path / name for name in (
+        f".out.{os.getpid()}.0123abcd@{host}.tmp", f".out.{int(ended.stdout)}.0123abcd@elsewhere.tmp",
+        f".other.{int(ended.stdout)}.0123abcd@{host}.tmp",
+    )]  # fmt: skip
+    for folder in (gone, *kept):
+        folder.mkdir()
+    export(flat_run, "csv", tmp_path / "out")
+    assert sorted(tmp_path.glob(".*")) == sorted(kept)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}

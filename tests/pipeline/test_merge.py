@@ -17,8 +17,12 @@ from numpy.typing import NDArray
 import lrpdyn
 from lrpdyn.errors import LrpdynError, RunError
 from lrpdyn.pipeline.setup import requirements
+from lrpdyn.run.journal import append_journal, read_journal
 from lrpdyn.run.lock import locked
-from lrpdyn.run.manifest import save_manifest
+from lrpdyn.run.manifest import read_manifest, save_manifest
+from lrpdyn.run.summary import closing_lines
+from lrpdyn.run.verify import finish_manifest
+from lrpdyn.version import __version__
 from tests.pipeline.test_shards import TANH, Vectors, contents, shards_of
 
 
@@ -174,3 +178,98 @@ def test_a_merge_asks_the_disk_for_what_is_still_to_be_written(
     assert all(path.stat().st_nlink == 2 for path in linked)
     new = (path for path in run.path.rglob("*") if path.is_file() and path.stat().st_nlink == 1)
     assert 0 < asked[0] < sum(path.stat().st_size for path in new)
+
+
+def other_training(series: Path, folder: Path, *, but: tuple[int, ...] = ()) -> Path:
+    """Return a folder of checkpoints of the same names and steps from another training, but some."""
+    shutil.copytree(series, folder)
+    for path in folder.iterdir():
+        if int(path.stem.partition("_")[2]) not in but:
+            weights = torch.load(path, weights_only=True)
+            torch.save({key: 1.5 * value for key, value in weights.items()}, path)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("of", "others", "but"),
+    [
+        (2, (2,), ()),
+        (2, (2,), (70,)),  # the step that both load is equal
+        (3, (2,), ()),
+        (3, (3,), (90,)),
+        (3, (1, 3), (40, 50, 60, 70, 80, 90)),
+    ],
+)
+def test_shards_of_two_trainings_are_refused(
+    series: Path, vectors: Vectors, tmp_path: Path, of: int, others: tuple[int, ...],
+    but: tuple[int, ...],
+) -> None:  # fmt: skip
+    other = other_training(series, tmp_path / "other", but=but)
+    parts = []
+    for number in range(1, of + 1):
+        parts.append(tmp_path / f"part-{number}")
+        lrpdyn.compute(other if number in others else series, vectors, out=parts[-1], quiet=True,
+                       shard=f"{number}/{of}", arch_args=TANH)  # fmt: skip
+    with pytest.raises(
+        RunError, match=r"saw other weights at step \d+ .* two trainings, .* from one"
+    ):
+        lrpdyn.merge(parts, out=tmp_path / "run", quiet=True)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("checksums", [True, False])
+def test_two_trainings_are_told_apart_by_any_step_or_by_the_one_that_both_load(
+    series: Path, vectors: Vectors, tmp_path: Path, checksums: bool
+) -> None:
+    for path in series.iterdir():  # the older format of torch keeps none
+        weights = torch.load(path, weights_only=True)
+        torch.save(weights, path, _use_new_zipfile_serialization=checksums)
+    parts = shards_of(series, vectors, tmp_path, 2, arch_args=TANH)
+    before, after = series / "net_0.pt", series / "net_10.pt"
+    shutil.copy(after, before)
+    lrpdyn.compute(series, vectors, out=parts[1], shard="2/2", arch_args=TANH, quiet=True,
+                   overwrite=True)  # fmt: skip
+    with pytest.raises(RunError, match=r"part-2: saw other weights at step 0 than .*part-1"):
+        lrpdyn.merge(parts, out=tmp_path / "run", quiet=True)
+    for part in parts:  # as an earlier version wrote it
+        summary = part / "shard" / "shard.json"
+        found = json.loads(summary.read_text())
+        del found["prints"]
+        summary.write_text(json.dumps(found))
+        finish_manifest(part, read_manifest(part))
+    shutil.copy(after, series / "net_70.pt")
+    lrpdyn.compute(series, vectors, out=parts[0], shard="1/2", arch_args=TANH, quiet=True,
+                   overwrite=True)  # fmt: skip
+    with pytest.raises(RunError, match=r"part-2: saw other weights at step 70 than .*part-1"):
+        lrpdyn.merge(parts, out=tmp_path / "run", quiet=True)
+
+
+def test_shards_of_copies_of_one_folder_are_merged(
+    series: Path, vectors: Vectors, tmp_path: Path
+) -> None:
+    copy = shutil.copytree(series, tmp_path / "copy" / "series")
+    one = lrpdyn.compute(series, vectors, out=tmp_path / "one", arch_args=TANH, quiet=True)
+    parts = shards_of(series, vectors, tmp_path, 2, arch_args=TANH)
+    lrpdyn.compute(copy, vectors, out=parts[1], shard="2/2", arch_args=TANH, quiet=True,
+                   overwrite=True)  # fmt: skip
+    run = lrpdyn.merge(parts, out=tmp_path / "run", quiet=True)
+    assert (run.path / "dynamics.npy").read_bytes() == (one.path / "dynamics.npy").read_bytes()
+    assert run.manifest["same_bytes"] is True
+
+
+def test_a_merge_says_which_steps_another_version_explained(
+    series: Path, vectors: Vectors, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parts = shards_of(series, vectors, tmp_path, 2, arch_args=TANH)
+    records = list(read_journal(parts[0]))
+    (parts[0] / "journal.jsonl").unlink()
+    for record in records:
+        environment = {**record["environment"], "lrpdyn": "0.0.9"}
+        append_journal(parts[0], {**record, "environment": environment})
+    run = lrpdyn.merge(parts, out=tmp_path / "run")
+    says = f"explained before: steps 0 to 70 with lrpdyn 0.0.9; all else with lrpdyn {__version__}: the"
+    assert says in capsys.readouterr().err
+    assert says in "\n".join(closing_lines(run))
+    assert run.manifest["same_bytes"] is False
+    found = [(e["from_step"], e["to_step"], e["lrpdyn"]) for e in run.manifest["environments"]]
+    assert found == [(0, 70, "0.0.9"), (80, 150, __version__)]

@@ -19,6 +19,7 @@ from lrpdyn.pipeline.blocks import Outcomes, by_processes
 from lrpdyn.pipeline.setup.fixed_targets import fixed_targets, settle
 from lrpdyn.pipeline.setup.job import Job
 from lrpdyn.pipeline.setup.new_manifest import make_manifest
+from lrpdyn.pipeline.setup.resume import kept_steps
 from lrpdyn.pipeline.steps import Steps, begin
 from lrpdyn.system.timing import Times
 from tests.pipeline.setup.test_prepare import prepared
@@ -41,7 +42,7 @@ def explained(
 ) -> tuple[Job, Question, dict[str, Any], Steps]:
     """Return a job with all of its steps."""
     job, question, manifest = begun(folder, vectors, out, **options)
-    steps = Steps(job, question, partial(by_processes, 1), 1, Times())
+    steps = Steps(job, question, partial(by_processes, 1), 1, Times(), kept_steps(job))
     steps.go_on(job)
     return job, question, manifest, steps
 
@@ -84,14 +85,14 @@ def test_what_the_journal_has_is_not_explained_again(
     mlp_folder: Path, vectors: Vectors, tmp_path: Path
 ) -> None:
     job, question, _, steps = explained(mlp_folder, vectors, tmp_path / "run")
-    again = Steps(job, question, nobody, 1, Times())
+    again = Steps(job, question, nobody, 1, Times(), kept_steps(job))
     again.go_on(job)
     assert again.done == 5
     for name in ("step", "score", "relevance_l1", "change"):
         np.testing.assert_array_equal(again.records[name], steps.records[name])
     job.storage.maps_path(job.folder, 10).unlink()
     with pytest.raises(AssertionError, match=r"places \[2\] are explained again"):
-        Steps(job, question, nobody, 1, Times()).go_on(job)
+        Steps(job, question, nobody, 1, Times(), kept_steps(job)).go_on(job)
 
 
 def test_a_checkpoint_of_another_network_stops_the_run_or_is_skipped(

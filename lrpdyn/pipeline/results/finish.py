@@ -36,11 +36,13 @@ from lrpdyn.pipeline.results.checks import check_maps, same_weights
 from lrpdyn.pipeline.results.run_facts import prediction_changes, run_facts
 from lrpdyn.pipeline.results.table_rows import metric_columns, metric_values, transition_values
 from lrpdyn.pipeline.setup.job import Job
+from lrpdyn.run.environments import are_same, of_results, stretches
 from lrpdyn.run.layout import MAPS, PIXEL_MAPS
+from lrpdyn.run.manifest import save_manifest
 from lrpdyn.run.reader import RunFolder
 from lrpdyn.run.tables import save_values, tables_of
 from lrpdyn.run.training_curve import Curve, curve_section
-from lrpdyn.run.verify import finish_manifest
+from lrpdyn.run.verify import finish_manifest, replace_result
 from lrpdyn.system.memory import give_back
 from lrpdyn.system.timing import Times
 
@@ -107,6 +109,7 @@ def finish(
         give_back()
         ended = {"finished": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
         found = {
+            **what_explained(manifest, records),
             "tables": tables,
             "checks": checks,
             "weights": {**manifest["weights"], "same": same},
@@ -114,6 +117,17 @@ def finish(
             **_checkpoints(records, bad),
         }
         finish_manifest(folder, {**manifest, **found}, written)
+
+
+def what_explained(manifest: Mapping[str, Any], records: Records) -> dict[str, Any]:
+    """Return what the manifest says of versions and devices, by stretches of steps.
+
+    ``same_bytes`` is whether the promise holds: all of them, and the results, were made with the
+    same, and no batch had to shrink.
+    """
+    found = stretches(records.environments())
+    same = are_same(found, of_results(manifest)) and not (records["batch_size"] >= 0).any()
+    return {"environments": found, "same_bytes": bool(same)}
 
 
 def save_maps(
@@ -232,7 +246,9 @@ def with_expected(run: Run, expected: Mapping[str, Any] | None) -> Run:
     if expected is None or checks.get("expected") == expected:
         return run
     checks = {**checks, "expected": dict(expected)}
-    return Run(run.path, finish_manifest(run.path, {**run.manifest, "checks": checks}))
+    manifest = {**run.manifest, "checks": checks}
+    save_manifest(run.path, manifest)
+    return Run(run.path, manifest)
 
 
 def with_curve(run: Run, curve: Curve | None) -> Run:
@@ -241,5 +257,5 @@ def with_curve(run: Run, curve: Curve | None) -> Run:
         return run
     report = {**run.outliers, "curve": curve_section(run, curve)}
     save_json(run.path / "outliers.json", report)
-    finish_manifest(run.path, run.manifest)
+    replace_result(run.path, run.manifest, "outliers.json")
     return open_run(run.path)

@@ -11,7 +11,6 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import torch
 
 from lrpdyn.checkpoints.model import Listing
@@ -22,6 +21,7 @@ from lrpdyn.lrp.plan import layers_of, unused
 from lrpdyn.observations.fixed_inputs import FixedInputs, notes
 from lrpdyn.pipeline.setup.job import Job
 from lrpdyn.run.manifest import SCHEMA
+from lrpdyn.system.environment import environment_of
 from lrpdyn.version import __version__
 
 
@@ -84,15 +84,19 @@ def make_manifest(job: Job, checks: Mapping[str, Any]) -> dict[str, Any]:
         },
         "checkpoints": pending(job),
         "checks": dict(checks),
-        "environment": {
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "numpy": np.__version__,
-            "platform": platform.platform(),
-            "device": str(job.model.device),
-            "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        },
+        "environment": environment(job.model.device),
     }  # fmt: skip
+
+
+def environment(device: torch.device) -> dict[str, str]:
+    """Return what a run is made with, and when it began."""
+    return {
+        "python": platform.python_version(),
+        **environment_of(device),
+        "platform": platform.platform(),
+        "device": str(device),
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    }
 
 
 def pending(job: Job) -> list[dict[str, Any]]:

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 from lrpdyn.checkpoints.readers import digest, stamp
 from lrpdyn.errors import CheckpointError, RunError, UsageError
 from lrpdyn.explain.units import recorded_units
 from lrpdyn.figures.kinds import drawn_files
+from lrpdyn.files.text import printable
 from lrpdyn.pipeline.setup.job import Job
 from lrpdyn.pipeline.setup.options import defaults
-from lrpdyn.run.journal import forget, read_journal
+from lrpdyn.run.environments import are_same, difference_in_words, stretches
+from lrpdyn.run.journal import forget, placed_records
 from lrpdyn.run.layout import clear_run
 from lrpdyn.run.manifest import MANIFEST, is_sealed, load_manifest
 from lrpdyn.run.stored_maps import Storage
 from lrpdyn.run.tables import TABLES, tables_of
 from lrpdyn.run.verify import damaged_results
+from lrpdyn.system.environment import environment_of
 
 
 def question_of(manifest: Mapping[str, Any], *, given_values: bool) -> dict[str, Any]:
@@ -105,13 +111,13 @@ def keep_expected(manifest: dict[str, Any], previous: Mapping[str, Any] | None) 
     return {**manifest, "checks": {**checks, "expected": found}}
 
 
-def is_finished(job: Job, previous: Mapping[str, Any]) -> bool:
+def is_finished(job: Job, previous: Mapping[str, Any], kept: Kept) -> bool:
     """Tell whether all that the options request is there already."""
     done = {entry["step"]: entry for entry in previous["checkpoints"]}
     steps = [checkpoint.step for checkpoint in job.own]
     if any(step not in done or done[step]["status"] == "pending" for step in steps):
         return False
-    if not check_unchanged(job, read_journal(job.folder)) >= set(_explained(done)):
+    if not kept.steps >= set(_explained(done)):
         return False
     if previous.get("stored", Storage().as_dict()) != job.storage.as_dict():
         return False
@@ -141,6 +147,54 @@ def _explained(done: Mapping[int, Mapping[str, Any]]) -> list[int]:
     return [step for step, entry in done.items() if entry["status"] in ("done", "not_finite")]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Kept:
+    """What the journal of a run has of steps that were explained before.
+
+    Attributes
+    ----------
+    steps
+        All of them.
+    places
+        Where the lines are of those that can be resumed from: they are read again in their turn.
+    environments
+        What explained them, in stretches (`lrpdyn.run.environments`).
+    """
+
+    steps: frozenset[int]
+    places: Mapping[int, int]
+    environments: Sequence[Mapping[str, Any]]
+
+
+def kept_steps(job: Job) -> Kept:
+    """Return what the journal has; raises as `check_unchanged`."""
+    places: dict[int, int] = {}
+    environments: dict[int, Mapping[str, str]] = {}
+    last: Mapping[str, str] = {}
+
+    def noted() -> Iterator[dict[str, Any]]:
+        nonlocal last
+        for place, record in placed_records(job.folder):
+            if "evidence" in record:
+                places[record["step"]] = place
+            found = record.get("environment", {})
+            last = last if found == last else found  # most are the same: one is kept
+            environments[record["step"]] = last
+            yield record
+
+    steps = frozenset(check_unchanged(job, noted()))
+    in_order = sorted(environments.items(), key=itemgetter(0))
+    return Kept(steps=steps, places=places, environments=stretches(in_order))
+
+
+def say_of_environments(job: Job, kept: Kept) -> None:
+    """Say which steps were explained before with other versions or on another device."""
+    now = environment_of(job.model.device)
+    if not job.options.quiet and not are_same(kept.environments, now):
+        says = printable(difference_in_words(kept.environments, now))
+        print(f"note      {says}", file=sys.stderr)
+
+
 def check_unchanged(job: Job, journal: Iterable[Mapping[str, Any]]) -> set[int]:
     """Return the steps of the journal, whose checkpoints are those that were explained.
 
@@ -160,10 +214,11 @@ def check_unchanged(job: Job, journal: Iterable[Mapping[str, Any]]) -> set[int]:
                 "among the checkpoints now; bring it back, or start again with --overwrite or -o"
             )
         try:
-            found = list(stamp(checkpoint.path, checkpoint.format))
+            found = stamp(checkpoint.path, checkpoint.format)
         except (OSError, CheckpointError):
             continue  # training has deleted it while it was followed: what was explained stands
-        if found == [record["size"], record["modified"]]:
+        # Earlier versions recorded no inode, and no change of status.
+        if all(record.get(name, value) == value for name, value in found.items()):
             continue
         if digest(checkpoint.path, checkpoint.format) != record["sha256"]:
             raise RunError(

@@ -180,5 +180,6 @@ def _results(run: Path) -> list[Any]:
     for name in (JOURNAL, *RESULTS, *maps):
         status = os.stat(run / name)
         drawn = name.startswith("figures/")
-        found.append((name, status.st_size, None if drawn else status.st_mtime_ns))
+        times = status.st_mtime_ns, status.st_ctime_ns
+        found.append((name, status.st_size, None if drawn else times))
     return found

@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+import lrpdyn
 from lrpdyn.errors import RunError, UsageError
 from lrpdyn.pipeline.setup.new_manifest import make_manifest
 from lrpdyn.pipeline.setup.resume import (
     check_unchanged,
     is_finished,
+    kept_steps,
     previous_manifest,
     question_of,
 )
-from lrpdyn.run.journal import read_journal
+from lrpdyn.run import journal
+from lrpdyn.run.journal import append_journal, read_journal
+from lrpdyn.run.summary import closing_lines
 from tests.pipeline.setup.test_prepare import prepared
 from tests.pipeline.test_compute import Vectors, mlp_run
 
@@ -30,7 +36,7 @@ def previous(folder: Path, vectors: Vectors, out: Path, **options: Any) -> dict[
 
 def finished(folder: Path, vectors: Vectors, out: Path, **options: Any) -> bool:
     job, _ = prepared(folder, vectors, out, **options)
-    return is_finished(job, json.loads((out / "manifest.json").read_text()))
+    return is_finished(job, json.loads((out / "manifest.json").read_text()), kept_steps(job))
 
 
 def test_a_folder_without_a_run_is_new_where_it_is_empty(
@@ -110,3 +116,111 @@ def test_checkpoints_are_those_that_were_explained(
         RunError, match=r"step 10 was explained from .* not among the checkpoints now"
     ):
         check_unchanged(job, records)
+
+
+@pytest.mark.parametrize("how", ["over it", "inside it"])
+def test_a_checkpoint_that_is_replaced_with_its_size_and_time_kept_is_noticed(
+    mlp_folder: Path, vectors: Vectors, tmp_path: Path, how: str
+) -> None:
+    out = mlp_run(mlp_folder, vectors, tmp_path / "run").path
+    path = mlp_folder / "net_10.pt"
+    before = path.stat()
+    other = tmp_path / path.name
+    shutil.copy(mlp_folder / "net_20.pt", other)
+    if how == "over it":
+        os.replace(other, path)
+    else:
+        path.write_bytes(other.read_bytes())
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    after = path.stat()
+    assert (after.st_size, after.st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+    whole = (out / "manifest.json").read_bytes()
+    with pytest.raises(RunError, match=r"net_10\.pt: changed since step 10 .* --recompute 10"):
+        mlp_run(mlp_folder, vectors, out)
+    assert (out / "manifest.json").read_bytes() == whole
+
+
+def test_copied_checkpoints_and_lines_of_earlier_versions_are_those_that_were_explained(
+    mlp_folder: Path, vectors: Vectors, tmp_path: Path
+) -> None:
+    out = mlp_run(mlp_folder, vectors, tmp_path / "run").path
+    copy = tmp_path / "copy" / "mlp"
+    shutil.copytree(mlp_folder, copy)  # keeps times, but no inode
+    job, _ = prepared(copy, vectors, out)
+    records = list(read_journal(out))
+    assert check_unchanged(job, records) == {2, 4, 10, 20, 30}
+    earlier = [{k: v for k, v in r.items() if k not in ("changed", "inode")} for r in records]
+    (copy / "net_10.pt").write_bytes((copy / "net_10.pt").read_bytes())
+    assert check_unchanged(job, earlier) == {2, 4, 10, 20, 30}
+
+
+def test_a_run_that_is_resumed_reads_its_journal_once(
+    mlp_folder: Path, vectors: Vectors, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (mlp_folder / "net_30.pt").rename(tmp_path / "later")
+    out = mlp_run(mlp_folder, vectors, tmp_path / "run").path
+    (tmp_path / "later").rename(mlp_folder / "net_30.pt")
+    lines, times = journal._lines, []
+
+    def counted(path: Path) -> Iterator[bytes]:
+        times.append(path)
+        return lines(path)
+
+    monkeypatch.setattr(journal, "_lines", counted)
+    mlp_run(mlp_folder, vectors, out)
+    assert times == [out / "journal.jsonl"]
+
+
+def under_another_torch(run: Path, *steps: int) -> None:
+    """Have the journal say that steps were explained with torch 2.6.0."""
+    records = list(read_journal(run))
+    (run / "journal.jsonl").unlink()
+    for record in records:
+        environment = {**record["environment"], "torch": "2.6.0"}
+        changed = {"environment": environment} if record["step"] in steps else {}
+        append_journal(run, {**record, **changed})
+
+
+def test_steps_of_other_versions_are_told_and_void_the_promise(
+    mlp_folder: Path, vectors: Vectors, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (mlp_folder / "net_30.pt").rename(tmp_path / "later")
+    options = {"out": tmp_path / "run", "arch_args": {"activation": "tanh"}}
+    whole = lrpdyn.compute(mlp_folder, vectors, **options)
+    assert "promise" not in capsys.readouterr().err
+    assert whole.manifest["same_bytes"] is True
+    (one,) = whole.manifest["environments"]
+    assert (one["from_step"], one["to_step"], one["torch"]) == (2, 20, torch.__version__)
+    assert one["device"] == "cpu"
+    under_another_torch(whole.path, 2, 4)
+    (tmp_path / "later").rename(mlp_folder / "net_30.pt")
+    run = lrpdyn.compute(mlp_folder, vectors, **options)
+    says = (
+        f"explained before: steps 2 to 4 with torch 2.6.0; all else with torch {torch.__version__}: the "
+        "promise of the same bytes does not hold"
+    )
+    assert f"note      {says}" in capsys.readouterr().err
+    assert run.manifest["same_bytes"] is False
+    found = [(e["from_step"], e["to_step"], e["torch"]) for e in run.manifest["environments"]]
+    assert found == [(2, 4, "2.6.0"), (10, 30, torch.__version__)]
+    assert f"versions  {says}" in "\n".join(closing_lines(run))
+    again = lrpdyn.compute(mlp_folder, vectors, recompute=[2, 4], **options)
+    assert again.manifest["same_bytes"] is True
+    assert len(again.manifest["environments"]) == 1
+
+
+def test_steps_of_before_versions_were_recorded_are_of_an_earlier_one(
+    mlp_folder: Path, vectors: Vectors, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (mlp_folder / "net_30.pt").rename(tmp_path / "later")
+    options = {"out": tmp_path / "run", "arch_args": {"activation": "tanh"}}
+    out = lrpdyn.compute(mlp_folder, vectors, **options).path
+    records = list(read_journal(out))
+    (out / "journal.jsonl").unlink()
+    gone = ("environment", "changed", "inode")
+    append_journal(out, *({k: v for k, v in r.items() if k not in gone} for r in records))
+    (tmp_path / "later").rename(mlp_folder / "net_30.pt")
+    run = lrpdyn.compute(mlp_folder, vectors, **options)
+    assert "explained before: steps 2 to 20 with an earlier lrpdyn; all" in capsys.readouterr().err
+    assert run.manifest["environments"][0] == {"from_step": 2, "to_step": 20}
+    assert run.manifest["same_bytes"] is False
