@@ -78,12 +78,19 @@ def read_weights(
     Raises
     ------
     CheckpointError
-        The file is damaged, or wants to run code and is not trusted.
+        The file is damaged, wants to run code and is not trusted, or changed meanwhile.
     """
     reader, choice = _reader(format), Choice(weights=weights, trust=trust)
-    if reader.both is not None:
-        return reader.both(path, choice)
-    return reader.weights(path, choice), digest(path, format)
+    before = stamp(path, format)
+    found = (
+        (reader.weights(path, choice), digest(path, format))
+        if reader.both is None
+        else reader.both(path, choice)
+    )
+    if stamp(path, format) != before:
+        # The weights and the digest may be of two files, or of half of one.
+        raise damaged(f"{path}: was replaced or written while it was read")
+    return found
 
 
 def read_weights_again(
@@ -102,8 +109,17 @@ def digest(path: Path, format: str) -> str:
 
 
 def stamp(path: Path, format: str) -> tuple[int, int]:
-    """Return the size in bytes of the files that hold the weights, and when they last changed (ns)."""
-    found = [file.stat() for file in _reader(format).files(path)]
+    """Return the size in bytes of the files that hold the weights, and when they last changed (ns).
+
+    Raises
+    ------
+    CheckpointError
+        One of them is gone, or cannot be looked at.
+    """
+    try:
+        found = [file.stat() for file in _reader(format).files(path)]
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read: {error.strerror or error}") from error
     return sum(status.st_size for status in found), max(status.st_mtime_ns for status in found)
 
 

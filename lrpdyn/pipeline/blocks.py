@@ -111,8 +111,8 @@ class BlockWorker:
     def _explain(self, checkpoint: Checkpoint) -> dict[str, Any]:
         """Explain one checkpoint, store its relevance, and return its line of the journal."""
         job, times = self.job, self.times
-        size, modified = stamp(checkpoint.path, checkpoint.format)
         with times.of(READING):
+            size, modified = stamp(checkpoint.path, checkpoint.format)
             self.evidence.set_before(self.before)
             loaded = load(job.model, checkpoint, trust=job.options.trust)
         parts: list[Explanation] = []
