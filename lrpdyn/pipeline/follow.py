@@ -40,7 +40,9 @@ SHARE = 9
 _OF_THE_PAGE = ("bokeh", "jinja2")
 
 
-def follow(options: Options, checkpoints: str | Path, observations: Any, hands: Hands) -> Run:
+def follow(
+    options: Options, checkpoints: str | Path, observations: Any, hands: Hands, times: Times
+) -> Run:
     """Explain checkpoints as they are written, until SIGINT, ``--until`` or ``--idle``.
 
     Parameters
@@ -49,6 +51,8 @@ def follow(options: Options, checkpoints: str | Path, observations: Any, hands: 
         As of `lrpdyn.compute`.
     hands
         Explains the checkpoints of a job.
+    times
+        What the time is spent on is added here.
 
     Raises
     ------
@@ -78,7 +82,7 @@ def follow(options: Options, checkpoints: str | Path, observations: Any, hands: 
         by = f"step {job.listing.checkpoints[-1].step:,} has it" if previous is None else "it began"
         _say(f"target {job.target.text}: held as {by}", job.options.quiet)
     begin(job, manifest)
-    followed = _Followed(job, question, hands, manifest)
+    followed = _Followed(job, question, hands, manifest, times)
     with closing(followed):
         while True:
             job = followed.explain_new(job, watch)
@@ -110,12 +114,12 @@ class _Followed:
     """The steps of a run that is followed, and when its results were written."""
 
     def __init__(
-        self, job: Job, question: Question, hands: Hands, manifest: Mapping[str, Any]
+        self, job: Job, question: Question, hands: Hands, manifest: Mapping[str, Any], times: Times
     ) -> None:
-        self._question, self._manifest = question, manifest
-        threads = processes(job.options.workers, job.model.device.type)
+        self._question, self._manifest, self._times = question, manifest, times
+        self._workers = processes(job.options.workers, job.model.device.type)
         self._begin: Callable[[Job], Steps] = lambda job: Steps(
-            job, question, hands, threads, Times()
+            job, question, hands, self._workers, times
         )
         self._steps = self._begin(job)
         self.last_new = time.monotonic()
@@ -148,7 +152,8 @@ class _Followed:
             self.close()
             self._steps = self._begin(job)
         before = len(self._steps.records)
-        self._steps.go_on(job)
+        with self._times.of("explaining"):
+            self._steps.go_on(job)
         self.stop_if_terminated(job)
         new = len(self._steps.records) - before
         if new:
@@ -171,7 +176,10 @@ class _Followed:
         steps = set(records.steps)
         taken = tuple(c for c in job.listing.checkpoints if c.step in steps)
         explained = replace(job, listing=replace(job.listing, checkpoints=taken))
-        finish(explained, self._question, self._manifest, records, self._steps.dynamics, Times())
+        finish(
+            explained, self._question, self._manifest, records, self._steps.dynamics, self._times,
+            self._workers,
+        )  # fmt: skip
         shown = job.storage.keep == "relevance"
         if shown and all(find_spec(package) for package in _OF_THE_PAGE):
             from lrpdyn.page.report import write_report

@@ -94,7 +94,7 @@ def merge(
     first, folder = found[0], Path(out)
     checkpoints = tuple(checkpoint for shard in found for checkpoint in shard.checkpoints)
     listing = replace(first.listing, checkpoints=checkpoints)
-    with memory.kept(), one_thread(), locked(folder, wait):
+    with one_thread(), locked(folder, wait):
         values = open_values(first.path / "observations.npy")
         fixed = read_fixed_inputs(first.path / FOLDER / FIXED_INPUTS)
         job = job_of(first.description, listing, values, fixed, folder)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -91,7 +91,7 @@ def _split(text: str) -> tuple[Path, str | None]:
     return Path(name), column
 
 
-def _column(asked: str | None, columns: Mapping[str, Floats], path: Path) -> str:
+def _column(asked: str | None, columns: Collection[str], path: Path) -> str:
     if asked is None:
         usual = [name for name in ("rollout/ep_rew_mean", "r", "results") if name in columns]
         if usual or len(columns) == 1:
@@ -161,13 +161,12 @@ def _events(path: Path, column: str | None) -> tuple[Floats, dict[str, Floats]]:
         ) from error
     events = EventAccumulator(str(path), size_guidance={"scalars": 0})
     events.Reload()
-    tags = events.Tags()["scalars"]
-    if column is None or column not in tags:
-        return np.zeros(0), {tag: np.zeros(0) for tag in tags}
-    found = events.Scalars(column)
+    # Each tag has steps of its own, so only the chosen one is read.
+    chosen = _column(column, events.Tags()["scalars"], path)
+    found = events.Scalars(chosen)
     return (
         np.array([event.step for event in found], dtype=np.float64),
-        {column: np.array([event.value for event in found], dtype=np.float64)},
+        {chosen: np.array([event.value for event in found], dtype=np.float64)},
     )
 
 
