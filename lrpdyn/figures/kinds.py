@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,8 @@ from lrpdyn.errors import RunError, UsageError
 from lrpdyn.figures.file_names import files_of, formats_of, is_file, is_other_file, name_pattern
 from lrpdyn.figures.kind import FILMS, FORMATS, Kind, Part
 from lrpdyn.figures.request import Request
+from lrpdyn.files.atomic import naming_after
+from lrpdyn.run.manifest import check_unchanged
 from lrpdyn.run.reader import as_pictures
 
 if TYPE_CHECKING:
@@ -150,9 +153,15 @@ def draw(runs: Sequence[RunFolder], kind: str, request: Request = PLAIN) -> list
             raise RunError(
                 f"{path.parent}: cannot be made: {error.strerror}; choose another place with -o"
             ) from error
-        draw_file(runs, replace(request, samples=samples), path)
+        with naming_after(partial(_check_unchanged, runs)):
+            draw_file(runs, replace(request, samples=samples), path)
         paths.append(path)
     return paths
+
+
+def _check_unchanged(runs: Sequence[RunFolder]) -> None:
+    for run in runs:
+        check_unchanged(run.path, run.manifest)
 
 
 def lines(runs: Sequence[RunFolder], kind: str, request: Request, terminal: Terminal) -> list[str]:

@@ -191,8 +191,9 @@ def _do(piece: Any) -> Any:
 def _begin(parent: int, notes: mmap.mmap, workers: int) -> None:
     """Set a worker up: its parent decides when to stop, and the worker ends with its parent."""
     global _own_note
-    # Workers that are started one after the other have successive numbers.
-    at = int(multiprocessing.current_process().name.rpartition("-")[2]) % workers * _NOTE
+    # Workers that are started one after the other have successive numbers: ForkProcess-8, or -1:8.
+    number = multiprocessing.current_process().name.replace(":", "-").rpartition("-")[2]
+    at = int(number) % workers * _NOTE
     _own_note = memoryview(notes)[at : at + _NOTE]
     memory.keep()
     signals.set_up_worker()
