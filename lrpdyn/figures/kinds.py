@@ -13,8 +13,6 @@ from lrpdyn.errors import RunError, UsageError
 from lrpdyn.figures.file_names import files_of, formats_of, is_file, is_other_file, name_pattern
 from lrpdyn.figures.kind import FILMS, FORMATS, Kind, Part
 from lrpdyn.figures.request import Request
-from lrpdyn.files.atomic import naming_after
-from lrpdyn.run.manifest import check_unchanged
 from lrpdyn.run.reader import as_pictures
 
 if TYPE_CHECKING:
@@ -136,6 +134,8 @@ def draw(runs: Sequence[RunFolder], kind: str, request: Request = PLAIN) -> list
     RunError
         A file of the run cannot be read, or the figure cannot be written.
     """
+    from lrpdyn.files.atomic import naming_after
+
     check(runs, [kind], request)
     draw_file, paths = KINDS[kind].draw, []
     if draw_file is None:
@@ -160,6 +160,8 @@ def draw(runs: Sequence[RunFolder], kind: str, request: Request = PLAIN) -> list
 
 
 def _check_unchanged(runs: Sequence[RunFolder]) -> None:
+    from lrpdyn.run.manifest import check_unchanged
+
     for run in runs:
         check_unchanged(run.path, run.manifest)
 

@@ -33,6 +33,9 @@ from lrpdyn.system.processes import AHEAD
 #: Seconds that a cluster has to answer, and that it has to have a first worker.
 _ANSWER, _PATIENCE = 20, 120
 _LOCAL = "local:"
+_NO_PAGES: dict[str, list[str]] = {
+    f"distributed.{part}.http.routes": [] for part in ("scheduler", "worker")
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +62,7 @@ def connected(address: str) -> Iterator[Any]:
         No cluster answers there, or it has no worker.
     """
     try:
+        import dask
         from distributed import Client, LocalCluster, Security
     except ImportError as error:
         raise UsageError(
@@ -71,10 +75,12 @@ def connected(address: str) -> Iterator[Any]:
         try:
             where: Any = address
             if address.startswith(_LOCAL):
-                # Others on this machine could run what they like on an open port.
+                # Others on this machine could run what they like on an open port, and see its pages.
+                stack.enter_context(dask.config.set(_NO_PAGES))
                 cluster = LocalCluster(
                     n_workers=int(count), threads_per_worker=1, dashboard_address=None,
                     host="127.0.0.1", protocol="tls://", security=Security.temporary(),
+                    scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
                 )  # fmt: skip
                 where = stack.enter_context(cluster)
             client = stack.enter_context(Client(where, timeout=_ANSWER))

@@ -12,6 +12,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
 import numpy as np
 import pytest
@@ -123,6 +125,11 @@ def test_a_local_cluster_is_for_this_process_alone() -> None:
                 with pytest.raises((OSError, TypeError, ValueError)):
                     Client(stranger, timeout=2)
         assert client.submit(sum, [1, 2]).result() == 3
+        # Pages of the scheduler, at a port of their own, show what is computed.
+        port = client.cluster.scheduler.http_server.port
+        for page in ("info/main/workers.html", "json/counts.json"):
+            with pytest.raises(HTTPError, match="404"):
+                urlopen(f"http://127.0.0.1:{port}/{page}", timeout=5)
 
 
 def test_what_is_no_cluster(
