@@ -26,6 +26,8 @@ from torch.optim import Adam, Optimizer
 
 from lrpdyn.architectures.frameworks.catch import CatchNetwork
 from lrpdyn.errors import RunError, UsageError
+from lrpdyn.run.lock import HOLDER, LOCK, locked
+from lrpdyn.system.randomness import seeded
 
 # Lengths in pixels, speeds in pixels a step; a ball or a paddle is where its left upper corner is.
 SIZE, WALL, BALL, PADDLE_WIDTH, PADDLE_HEIGHT = 24, 1, 2, 5, 2
@@ -168,7 +170,17 @@ def train(
     if seed < 0 or checkpoints < 2:
         found = f"found seed {seed} and {checkpoints} checkpoints"
         raise UsageError(f"demo: {found}: choose a seed from 0 on, and 2 or more checkpoints")
-    _claim(directory)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"{directory}: cannot be made: {error.strerror}: choose another") from error
+    with locked(directory, advice="choose another"):
+        _check_empty(directory)
+        return _train(directory, seed, progress, checkpoints)
+
+
+def _train(directory: Path, seed: int, progress: Progress | None, checkpoints: int) -> Demo:
+    """Do what `train` promises, in a folder that is this process's own."""
     updates = (checkpoints - 1) * UPDATES_PER_CHECKPOINT
     threads = torch.get_num_threads()
     # One thread: the sums' order, and so the weights, then do not depend on the number of cores.
@@ -193,22 +205,16 @@ def train(
     )
 
 
-def _claim(directory: Path) -> None:
-    """Make `directory`, or refuse one that is in use."""
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        if any(directory.iterdir()):
-            raise RunError(f"{directory}: expected an empty folder, found files: choose another")
-    except OSError as error:
-        raise RunError(f"{directory}: cannot be made: {error.strerror}: choose another") from error
+def _check_empty(directory: Path) -> None:
+    """Refuse a folder that is in use; a process that was killed may have left the names of its lock."""
+    if any(path.name not in (LOCK, HOLDER) for path in directory.iterdir()):
+        raise RunError(f"{directory}: expected an empty folder, found files: choose another")
 
 
 def _learn(seed: int, updates: int, progress: Progress | None) -> tuple[CatchNetwork, Weights]:
     """Return the trained network, and its weights by environment step."""
     generator = default_rng([seed, 0])
-    with torch.random.fork_rng(devices=[]):
-        # torch.manual_seed would seed graphics cards too, whose state is not given back.
-        torch.default_generator.manual_seed(seed)
+    with seeded(seed):
         # Channels last in memory: the same network, a fifth faster.
         network = CatchNetwork().to(memory_format=torch.channels_last)
     optimizer = Adam(network.parameters(), eps=1e-5, fused=True)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
+import sys
 from itertools import pairwise
 from pathlib import Path
 
@@ -264,6 +267,40 @@ def test_used_folder_is_refused_and_left_alone(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 
+def test_of_two_at_once_in_one_folder_one_is_refused(tmp_path: Path) -> None:
+    program = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from lrpdyn import demo, errors\n"
+        "sys.stdin.readline()\n"
+        "try:\n"
+        "    demo.train(Path(sys.argv[1]), seed=int(sys.argv[2]), checkpoints=2)\n"
+        "except errors.RunError as error:\n"
+        "    sys.exit(str(error))\n"
+    )
+    (tmp_path / "demo").mkdir()
+    (tmp_path / "demo" / ".lock.json").write_text("{}")  # of one that was killed
+    both = [
+        subprocess.Popen([sys.executable, "-c", program, tmp_path / "demo", seed],
+                         stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for seed in "12"
+    ]  # fmt: skip
+    for process in both:
+        assert process.stdin is not None
+        process.stdin.write("\n")
+        process.stdin.flush()
+    said = [process.communicate()[1] for process in both]
+    assert sorted(process.returncode for process in both) == [0, 1]
+    assert "another process computes here" in "".join(said) or "an empty folder" in "".join(said)
+    assert sorted(p.name for p in (tmp_path / "demo").iterdir()) == [
+        "checkpoints", "observations.npy"]  # fmt: skip
+    winner = 1 + [process.returncode for process in both].index(0)
+    demo.train(tmp_path / "alone", seed=winner, checkpoints=2)
+    for path in (tmp_path / "alone").rglob("*.*"):
+        there = tmp_path / "demo" / path.relative_to(tmp_path / "alone")
+        assert there.read_bytes() == path.read_bytes()
+
+
 def test_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("keep")
     for directory in (tmp_path / "file", tmp_path / "file" / "below"):
@@ -295,7 +332,7 @@ def test_folder_that_vanishes_is_reported(tmp_path: Path, few_games: int) -> Non
 
     def remove(done: int, total: int, rate: float) -> None:
         if done == total:
-            directory.rmdir()
+            shutil.rmtree(directory)
 
     with pytest.raises(RunError, match="cannot be written"):
         demo.train(directory, progress=remove, checkpoints=2)

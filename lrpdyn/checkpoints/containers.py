@@ -11,7 +11,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -83,13 +83,17 @@ class Part(io.BufferedReader):
         super().__init__(_Range(file, start, size))
         self.size = size
 
-    def payload(self) -> Payload:
-        """Return all bytes, read in one go into memory that nothing else uses."""
-        content = np.empty(self.size, np.uint8).data
-        self.seek(0)
-        if self.readinto(content) != self.size:
+    def bytes_at(self, place: slice) -> memoryview:
+        """Return the bytes at a place, read in one go into memory that nothing else uses."""
+        content = np.empty(place.stop - place.start, np.uint8).data
+        self.seek(place.start)
+        if self.readinto(content) != len(content):
             raise OSError("it ended while it was read")
-        return Payload(content)
+        return content
+
+    def payload(self) -> Payload:
+        """Return all bytes, in memory."""
+        return Payload(content=self.bytes_at(slice(0, self.size)))
 
     def read(self, size: int | None = -1) -> bytes:
         if size is None or size < 0 or size > io.DEFAULT_BUFFER_SIZE:
@@ -98,22 +102,40 @@ class Part(io.BufferedReader):
         return super().read(size)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Payload:
-    """All bytes of a file: in memory, or `mapped` from a path, so that only those that are used are read."""
+    """All bytes of a file: `content`, in memory, or those of a large open `file`, read where they are used.
 
-    content: memoryview
-    mapped: Path | None = None
+    Nothing is mapped: a mapped file that somebody cuts short ends the process without a word.
+    """
+
+    content: memoryview | None = None
+    file: Part | None = None
+    _read: dict[tuple[int, int], memoryview] = field(default_factory=dict)
 
     def part(self) -> Part:
         """Return the bytes as a file."""
-        return Part(_Memory(self.content), 0, len(self.content))
+        if self.content is not None:
+            return Part(_Memory(self.content), 0, len(self.content))
+        assert self.file is not None
+        return self.file
+
+    def bytes_at(self, place: slice) -> memoryview:
+        """Return the bytes at a place; those of a file are read once, and kept."""
+        if self.content is not None:
+            return self.content[place]
+        key = place.start, place.stop
+        if key not in self._read:
+            self._read[key] = self.part().bytes_at(place)
+        return self._read[key]
 
     def sha256(self) -> str:
         """Return the SHA-256 of the bytes."""
-        if self.mapped is not None:
-            return sha256_of(self.mapped)  # piece by piece: what is mapped would stay in memory
-        return hashlib.sha256(self.content).hexdigest()
+        if self.content is not None:
+            return hashlib.sha256(self.content).hexdigest()
+        whole = self.part()
+        whole.seek(0)
+        return hashlib.file_digest(whole, "sha256").hexdigest()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -258,19 +280,21 @@ def open_file(path: Path) -> Iterator[Part]:
         raise CheckpointError(f"{path}: cannot be read: {error.strerror or error}") from error
 
 
-def payload_of(path: Path) -> Payload:
-    """Return the bytes of a file; a large one is mapped, and must not be cut short meanwhile.
+@contextmanager
+def open_payload(path: Path) -> Iterator[Payload]:
+    """Give the bytes of a file; a large one is open within, and what is used of it is read.
 
     Raises
     ------
     CheckpointError
-        It cannot be opened or read.
+        It cannot be opened or read, or ends before what is read.
     """
     with open_file(path) as file:
         if file.size <= _AT_ONCE:
-            return file.payload()
-        local = on_disk(path)
-        return Payload(content=np.memmap(local, np.uint8, mode="c").data, mapped=Path(local))
+            yield file.payload()
+            return
+    with open_file(Path(on_disk(path))) as file:
+        yield Payload(file=file)
 
 
 def on_disk(path: Path) -> str:

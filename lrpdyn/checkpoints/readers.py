@@ -81,13 +81,26 @@ def read_weights(
     Raises
     ------
     CheckpointError
-        The file is damaged, or wants to run code and is not trusted.
+        The file is damaged, wants to run code and is not trusted, or changed meanwhile.
     """
     reader, choice = _reader(format), Choice(weights=weights, trust=trust)
     with _naming(path):
-        if reader.both is not None:
-            return reader.both(path, choice)
-        return reader.weights(path, choice), digest(path, format)
+        before = _content_stamp(path, format)
+        found = (
+            (reader.weights(path, choice), digest(path, format))
+            if reader.both is None
+            else reader.both(path, choice)
+        )
+        changed = _content_stamp(path, format) != before
+    if changed:
+        # The weights and the digest may be of two files, or of half of one.
+        raise damaged(f"{path}: was replaced or written while it was read")
+    return found
+
+
+def _content_stamp(path: Path, format: str) -> dict[str, int]:
+    """Return the stamp without the time at which a name or a right of the file changed."""
+    return {name: value for name, value in stamp(path, format).items() if name != "changed"}
 
 
 def read_weights_again(
@@ -115,8 +128,14 @@ def stamp(path: Path, format: str) -> dict[str, int]:
 
     Their ``size`` in bytes, when their content was last ``modified`` and their status ``changed`` (ns),
     which cannot be set back, and their ``inode``; of several files the sums and the latest times.
+
+    Raises
+    ------
+    CheckpointError
+        One of them is gone, or cannot be looked at.
     """
-    found = [file.stat() for file in files_of(path, format)]
+    with _naming(path):
+        found = [file.stat() for file in files_of(path, format)]
     return {
         "size": sum(status.st_size for status in found),
         "modified": max(status.st_mtime_ns for status in found),

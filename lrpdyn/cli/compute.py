@@ -127,7 +127,9 @@ def command(settings: Any, /, checkpoints: str, observations: tuple[str, ...], *
     with loading():
         from lrpdyn.architectures.registry import parse_arguments
         from lrpdyn.pipeline.compute import compute
+        from lrpdyn.system.memory import keep
 
+    keep()
     arguments = parse_arguments(given.pop("arch_arg"))
     run = compute(checkpoints, observations, arch_args=arguments, **given)
     code = _print(run, started, quiet=given["quiet"])

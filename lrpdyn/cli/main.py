@@ -15,7 +15,7 @@ from lrpdyn.cli import options
 from lrpdyn.errors import LrpdynError
 from lrpdyn.files.text import printable
 from lrpdyn.system.memory import is_out_of_memory
-from lrpdyn.system.signals import Stopped
+from lrpdyn.system.signals import Stopped, kill_workers
 from lrpdyn.version import __version__
 
 _COMMANDS = ("record", "compute", "plot", "outliers", "report", "compare", "merge", "export", "verify",
@@ -50,6 +50,7 @@ def group() -> None:
 
 
 def _terminated(signum: int, frame: Any) -> None:
+    kill_workers()
     click.echo(_STOPPED, err=True)
     # At once, not by an exception: one that is raised in the middle of torch's own imports is
     # swallowed there. Every file is whole or absent, so nothing is left to tidy up.

@@ -25,5 +25,7 @@ def command(shards: tuple[Path, ...], **given: Any) -> int:
     """
     from lrpdyn.cli.closing import print_summary
     from lrpdyn.pipeline.merge import merge
+    from lrpdyn.system.memory import keep
 
+    keep()
     return print_summary(merge(shards, **given), quiet=given["quiet"])

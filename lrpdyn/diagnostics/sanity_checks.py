@@ -26,6 +26,7 @@ from lrpdyn.lrp.canonical.layers import CONVOLUTIONS, Weighted
 from lrpdyn.lrp.canonical.operations import BATCH_NORMS
 from lrpdyn.lrp.plan import layers_of
 from lrpdyn.observations.checked_samples import checked_samples
+from lrpdyn.system.randomness import seeded
 
 Observations = NDArray[np.float32]
 Weights = dict[str, torch.Tensor]
@@ -55,8 +56,7 @@ def random_weights(model: Model, seed: int) -> Weights:
     mean of observations or the atoms of a distribution, are no part of what is learned and stay
     those of the checkpoint. The random state of the process stays as it was.
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         network = model.resolved.build()
         initialise = getattr(network, "initialise", None)
         if initialise is not None:

@@ -111,6 +111,9 @@ def cut_where_worth(values: Floats, penalty: float, shortest: int) -> tuple[int,
     means = means_of_stretches(values, length)
     coarse = _cut_exactly(means, penalty / length, max(2, -(-shortest // length)))
     borders = [0, *(border * length for border in coarse), len(values)]
+    for n in range(len(coarse), 0, -1):
+        # The last stretch may be of fewer steps, and the last segment too short with it.
+        borders[n] = min(borders[n], borders[n + 1] - shortest)
     sums = _running_sums(values)
     for n in range(1, len(borders) - 1):
         before, after = borders[n - 1], borders[n + 1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -132,6 +133,8 @@ def draw(runs: Sequence[RunFolder], kind: str, request: Request = PLAIN) -> list
     RunError
         A file of the run cannot be read, or the figure cannot be written.
     """
+    from lrpdyn.files.atomic import naming_after
+
     check(runs, [kind], request)
     draw_file, paths = KINDS[kind].draw, []
     if draw_file is None:
@@ -149,9 +152,17 @@ def draw(runs: Sequence[RunFolder], kind: str, request: Request = PLAIN) -> list
             raise RunError(
                 f"{path.parent}: cannot be made: {error.strerror}; choose another place with -o"
             ) from error
-        draw_file(runs, replace(request, samples=samples), path)
+        with naming_after(partial(_check_unchanged, runs)):
+            draw_file(runs, replace(request, samples=samples), path)
         paths.append(path)
     return paths
+
+
+def _check_unchanged(runs: Sequence[RunFolder]) -> None:
+    from lrpdyn.run.manifest import check_unchanged
+
+    for run in runs:
+        check_unchanged(run.path, run.manifest)
 
 
 def lines(runs: Sequence[RunFolder], kind: str, request: Request, terminal: Terminal) -> list[str]:

@@ -9,7 +9,8 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from pathlib import Path
 from typing import IO, Any
 
@@ -23,6 +24,19 @@ from lrpdyn.system.memory import free_space
 _DEEPEST = 3
 _JSON = json.JSONEncoder(allow_nan=False)
 _GOES_ON = "what is finished is kept: the same command goes on"
+
+
+_before_naming: ContextVar[Callable[[], None]] = ContextVar("before", default=lambda: None)
+
+
+@contextlib.contextmanager
+def naming_after(check: Callable[[], None]) -> Iterator[None]:
+    """Call `check` before a file that is written within takes its name; where it raises, none does."""
+    token = _before_naming.set(check)
+    try:
+        yield
+    finally:
+        _before_naming.reset(token)
 
 
 @contextlib.contextmanager
@@ -45,6 +59,7 @@ def whole_file(path: Path, mode: str = "w", *, settled: bool = True) -> Iterator
             yield file
             file.flush()
             os.fsync(file.fileno())
+        _before_naming.get()()
         os.replace(temporary, path)
         if settled:
             sync_folder(path.parent)
@@ -84,6 +99,8 @@ def cannot_write(path: Path, error: OSError) -> RunError:
         "choose another folder with -o",
         errno.EROFS: "the file system is read-only; choose another folder with -o",
         errno.ENAMETOOLONG: "its path is too long for the file system; choose a shorter one with -o",
+        errno.ENOENT: "its folder, or what was written of it, was deleted meanwhile, by another process; try "
+        "again when none writes there",
         errno.EACCES: "you may not write there (permission denied); choose another folder with -o",
     }.get(error.errno or 0)
     says = says or f"{error.strerror or error}; choose another folder with -o"

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from lrpdyn.errors import ObservationError
+from lrpdyn.errors import ObservationError, RunError
 from lrpdyn.files.npy import map_npy
 
 #: Bytes of an array that stays in memory; a larger one is kept in a file.
@@ -170,6 +170,8 @@ def opened(path: Path) -> Streamed:
     ------
     ValueError
         The file holds no plain array, or less than its header says.
+    RunError
+        On reading: the file became shorter.
     """
     mapped = map_npy(path)
     if not isinstance(mapped, np.memmap) or not mapped.flags.c_contiguous:
@@ -180,6 +182,8 @@ def opened(path: Path) -> Streamed:
     def read(start: int, stop: int) -> NDArray[Any]:
         offset = begin + start * row * kind.itemsize
         found = np.fromfile(path, kind, (stop - start) * row, offset=offset)
+        if found.size < (stop - start) * row:
+            raise RunError(f"{path}: became shorter while it was read; the same command mends it")
         return found.reshape(stop - start, *shape[1:])
 
     return Streamed(shape, kind, read)

@@ -9,6 +9,7 @@ from lrpdyn.errors import LrpdynError
 from lrpdyn.files.atomic import whole_file
 from lrpdyn.page.page import page_of
 from lrpdyn.run.layout import REPORT
+from lrpdyn.run.manifest import check_unchanged
 from lrpdyn.run.reader import RunFolder
 from lrpdyn.run.training_curve import read_curve
 
@@ -53,6 +54,7 @@ def write_report(run: RunFolder, path: Path | None = None, curve: str | None = N
     text = as_html(page)
     with whole_file(target) as file:
         file.write(text)
+        check_unchanged(run.path, run.manifest)
     size = target.stat().st_size
     large = (
         f"the page has {size / 1e6:.0f} MB, since all flagged steps are kept"

@@ -19,9 +19,9 @@ from lrpdyn.errors import ArchitectureError, CheckpointError, LrpdynError, RunEr
 from lrpdyn.explain.explanation import Explanation, Question, explain_parts, joined
 from lrpdyn.explain.loaded import LoadedNetwork, load
 from lrpdyn.pipeline.setup.job import READING, Job
-from lrpdyn.system import memory, signals
+from lrpdyn.system import signals
 from lrpdyn.system.environment import environment_of
-from lrpdyn.system.processes import in_order
+from lrpdyn.system.processes import in_order, working_on
 from lrpdyn.system.timing import Times
 
 #: So many steps in a row go to one worker, at most.
@@ -69,7 +69,6 @@ class BlockWorker:
     """Explains checkpoints by their place in the listing; each process has its own."""
 
     def __init__(self, job: Job, question: Question) -> None:
-        memory.keep()
         self.job, self.question, self.times = job, question, Times()
         values = job.observations.values
         self.evidence = StepEvidence(job.model, values, job.painting, trust=job.options.trust)
@@ -113,8 +112,9 @@ class BlockWorker:
     def _explain(self, checkpoint: Checkpoint) -> dict[str, Any]:
         """Explain one checkpoint, store its relevance, and return its line of the journal."""
         job, times = self.job, self.times
-        stamped = stamp(checkpoint.path, checkpoint.format)
+        working_on(str(checkpoint.path))
         with times.of(READING):
+            stamped = stamp(checkpoint.path, checkpoint.format)
             self.evidence.set_before(self.before)
             loaded = load(job.model, checkpoint, trust=job.options.trust)
         parts: list[Explanation] = []

@@ -37,7 +37,7 @@ from lrpdyn.pipeline.shards import save_shard
 from lrpdyn.pipeline.steps import Steps, begin
 from lrpdyn.run.lock import locked
 from lrpdyn.run.training_curve import read_curve
-from lrpdyn.system import memory, signals
+from lrpdyn.system import signals
 from lrpdyn.system.processes import processes
 from lrpdyn.system.timing import Times, table_of
 
@@ -103,10 +103,13 @@ def _compute(checkpoints: Folder, observations: Arrays, options: Options) -> Run
     """Do what `compute` promises."""
     check(options)
     curve = None if options.curve is None else read_curve(options.curve)
+    times = Times()
     if options.follow:
         with _ready(options), _workforce(options) as hands, signals.deferred():
-            return with_curve(follow(options, checkpoints, observations, hands), curve)
-    times = Times()
+            run = follow(options, checkpoints, observations, hands, times)
+            if options.profile:
+                print(table_of(times), file=sys.stderr)
+            return with_curve(run, curve)
     with times.of("reading headers"):
         listing = listed(checkpoints, options)
     with _ready(options):
@@ -144,8 +147,8 @@ def _compute(checkpoints: Folder, observations: Arrays, options: Options) -> Run
 
 @contextmanager
 def _ready(options: Options) -> Iterator[None]:
-    """Keep memory, use one thread, and be the only process that writes the run folder."""
-    with memory.kept(), one_thread(), locked(options.folder, options.wait):
+    """Use one thread, and be the only process that writes the run folder."""
+    with one_thread(), locked(options.folder, options.wait):
         yield
 
 

@@ -27,12 +27,15 @@ from lrpdyn.pipeline.blocks import BlockWorker, Outcomes, in_blocks
 from lrpdyn.pipeline.setup.description import Description, describe, job_of, open_values
 from lrpdyn.pipeline.setup.job import Job
 from lrpdyn.run.layout import delete, leftovers
-from lrpdyn.system import signals
+from lrpdyn.system import memory, signals
 from lrpdyn.system.processes import AHEAD
 
 #: Seconds that a cluster has to answer, and that it has to have a first worker.
 _ANSWER, _PATIENCE = 20, 120
 _LOCAL = "local:"
+_NO_PAGES: dict[str, list[str]] = {
+    f"distributed.{part}.http.routes": [] for part in ("scheduler", "worker")
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +62,8 @@ def connected(address: str) -> Iterator[Any]:
         No cluster answers there, or it has no worker.
     """
     try:
-        from distributed import Client, LocalCluster
+        import dask
+        from distributed import Client, LocalCluster, Security
     except ImportError as error:
         raise UsageError(
             "--dask: distributed is not installed; pip install 'lrpdyn[dask]'"
@@ -71,12 +75,18 @@ def connected(address: str) -> Iterator[Any]:
         try:
             where: Any = address
             if address.startswith(_LOCAL):
+                # Others on this machine could run what they like on an open port, and see its pages.
+                stack.enter_context(dask.config.set(_NO_PAGES))
                 cluster = LocalCluster(
-                    n_workers=int(count), threads_per_worker=1, dashboard_address=None
-                )
+                    n_workers=int(count), threads_per_worker=1, dashboard_address=None,
+                    host="127.0.0.1", protocol="tls://", security=Security.temporary(),
+                    scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
+                )  # fmt: skip
                 where = stack.enter_context(cluster)
             client = stack.enter_context(Client(where, timeout=_ANSWER))
             client.wait_for_workers(1, timeout=_PATIENCE)
+            if where is not address:
+                client.run(memory.keep)
         except (OSError, TimeoutError, ValueError) as error:
             raise RunError(
                 f"--dask {address}: no cluster with a worker answers there ({error}); start one, or give "

@@ -47,7 +47,9 @@ SHARE = 9
 _OF_THE_PAGE = ("bokeh", "jinja2")
 
 
-def follow(options: Options, checkpoints: str | Path, observations: Any, hands: Hands) -> Run:
+def follow(
+    options: Options, checkpoints: str | Path, observations: Any, hands: Hands, times: Times
+) -> Run:
     """Explain checkpoints as they are written, until SIGINT, ``--until`` or ``--idle``.
 
     Parameters
@@ -56,6 +58,8 @@ def follow(options: Options, checkpoints: str | Path, observations: Any, hands: 
         As of `lrpdyn.compute`.
     hands
         Explains the checkpoints of a job.
+    times
+        What the time is spent on is added here.
 
     Raises
     ------
@@ -87,7 +91,7 @@ def follow(options: Options, checkpoints: str | Path, observations: Any, hands: 
     kept = kept_steps(job)
     say_of_environments(job, kept)
     begin(job, manifest)
-    followed = _Followed(job, question, hands, manifest, kept)
+    followed = _Followed(job, question, hands, manifest, kept, times)
     with closing(followed):
         while True:
             job = followed.explain_new(job, watch)
@@ -125,11 +129,12 @@ class _Followed:
         hands: Hands,
         manifest: Mapping[str, Any],
         kept: Kept,
+        times: Times,
     ) -> None:
-        self._question, self._manifest = question, manifest
-        threads = processes(job.options.workers, job.model.device.type)
+        self._question, self._manifest, self._times = question, manifest, times
+        self._workers = processes(job.options.workers, job.model.device.type)
         self._begin: Callable[[Job, Kept], Steps] = lambda job, kept: Steps(
-            job, question, hands, threads, Times(), kept
+            job, question, hands, self._workers, times, kept
         )
         self._steps = self._begin(job, kept)
         self.last_new = time.monotonic()
@@ -162,7 +167,8 @@ class _Followed:
             self.close()
             self._steps = self._begin(job, kept_steps(job))
         before = len(self._steps.records)
-        self._steps.go_on(job)
+        with self._times.of("explaining"):
+            self._steps.go_on(job)
         self.stop_if_terminated(job)
         new = len(self._steps.records) - before
         if new:
@@ -189,7 +195,10 @@ class _Followed:
         steps = set(records.steps)
         taken = tuple(c for c in job.listing.checkpoints if c.step in steps)
         explained = replace(job, listing=replace(job.listing, checkpoints=taken))
-        finish(explained, self._question, self._manifest, records, self._steps.dynamics, Times())
+        finish(
+            explained, self._question, self._manifest, records, self._steps.dynamics, self._times,
+            self._workers,
+        )  # fmt: skip
         shown = job.storage.keep == "relevance"
         if shown and all(find_spec(package) for package in _OF_THE_PAGE):
             from lrpdyn.page.report import write_report

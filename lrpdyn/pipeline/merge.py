@@ -47,7 +47,7 @@ from lrpdyn.pipeline.steps import Steps
 from lrpdyn.run.journal import JOURNAL
 from lrpdyn.run.layout import DamagedMapsError, delete, leftovers, relevance_path
 from lrpdyn.run.lock import locked
-from lrpdyn.run.manifest import save_manifest
+from lrpdyn.run.manifest import check_unchanged, save_manifest
 from lrpdyn.run.tables import check_tables
 from lrpdyn.run.training_curve import read_curve
 from lrpdyn.system import memory
@@ -110,7 +110,7 @@ def merge(
     first, folder = found[0], Path(out)
     checkpoints = tuple(checkpoint for shard in found for checkpoint in shard.checkpoints)
     listing = replace(first.listing, checkpoints=checkpoints)
-    with memory.kept(), one_thread(), locked(folder, wait):
+    with one_thread(), locked(folder, wait):
         values = open_values(first.path / "observations.npy")
         fixed = read_fixed_inputs(first.path / FOLDER / FIXED_INPUTS)
         job = job_of(first.description, listing, values, fixed, folder)
@@ -244,6 +244,7 @@ def _begin(shards: Sequence[ExplainedShard], job: Job, manifest: dict[str, Any])
             if not storage.whole and checkpoint.step not in shard.reasons:
                 maps = storage.maps_path(shard.path, checkpoint.step)
                 _link(maps, storage.maps_path(folder, checkpoint.step), for_now=True)
+        check_unchanged(shard.path, shard.manifest)
 
 
 def _link(source: Path, target: Path, *, for_now: bool = False) -> None:

@@ -16,6 +16,7 @@ from lrpdyn.files.npy import is_npy
 from lrpdyn.observations.recording import Recording, is_recording
 from lrpdyn.recording.play import Stage, failing, play
 from lrpdyn.recording.players import Outputs, player_of
+from lrpdyn.system.randomness import seeded
 from lrpdyn.version import __version__
 
 
@@ -81,8 +82,7 @@ def record(
         policy, action_space=env.action_space, batched=stage.batched, deterministic=deterministic,
         head=head, outputs=outputs,
     )  # fmt: skip
-    with torch.random.fork_rng(devices=[]), _one_thread():
-        torch.manual_seed(seed)
+    with seeded(seed), _one_thread():
         played = play(stage, player.act, n=n, every=every, seed=seed, quiet=quiet)
     moments = played.moments
     with failing("policy"):

@@ -27,6 +27,7 @@ LOCK, HOLDER = ".lock", ".lock.json"
 _NO_FLOCK = (errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP)
 #: Where nothing can be written nothing needs a lock: a finished run may be asked again there.
 _READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
+_ADVICE = "wait for it with --wait SECONDS, or choose another folder with -o"
 #: Seconds that the workers of a process that was killed take to notice, and more.
 _WORKERS_END = 0.5
 
@@ -58,14 +59,14 @@ class Holder:
 
 
 @contextlib.contextmanager
-def locked(run: Path, wait: float = 0.0) -> Iterator[None]:
+def locked(run: Path, wait: float = 0.0, advice: str = _ADVICE) -> Iterator[None]:
     """Lock the run folder `run`, which is made where it is missing.
 
     The lock is one of the kernel's (``flock``), which ends with the process that holds it, however
     that ends, and holds across the machines of NFS since Linux 2.6.12. Where the file system has no
     such lock, a file is the lock; one that was left behind by a process of this host is recognised.
 
-    `wait` is how many seconds to wait for another process.
+    `wait` is how many seconds to wait for another process, `advice` what an error says to do.
 
     Raises
     ------
@@ -74,7 +75,7 @@ def locked(run: Path, wait: float = 0.0) -> Iterator[None]:
     """
     made = _make(run)
     try:
-        lock = _acquired(run, wait)
+        lock = _acquired(run, wait, advice)
         try:
             yield
         finally:
@@ -99,7 +100,7 @@ def _make(run: Path) -> list[Path]:
     return missing
 
 
-def _acquired(run: Path, wait: float) -> BaseFileLock | None:
+def _acquired(run: Path, wait: float, advice: str) -> BaseFileLock | None:
     lock: BaseFileLock = FileLock(run / LOCK)
     try:
         try:
@@ -113,8 +114,7 @@ def _acquired(run: Path, wait: float) -> BaseFileLock | None:
         holder = read_holder(run)
         soft = isinstance(lock, SoftFileLock) and not (holder and holder.is_gone)
         raise RunError(
-            f"{run}: another process computes here{f': {holder}' if holder else ''}; wait for it with "
-            "--wait SECONDS, or choose another folder with -o"
+            f"{run}: another process computes here{f': {holder}' if holder else ''}; {advice}"
             + (f" (if it is gone for sure, delete {run / LOCK})" if soft else "")
         ) from error
     except OSError as error:

@@ -128,6 +128,20 @@ def read_manifest(run: Path) -> dict[str, Any]:
     return manifest
 
 
+def check_unchanged(run: Path, manifest: Mapping[str, Any]) -> None:
+    """Check that a run folder has the manifest that was read of it: so its files are of one run.
+
+    Raises
+    ------
+    RunError
+        Another process has begun another run there, or has gone on with this one.
+    """
+    if "sha256" in manifest and load_manifest(run).get("sha256") != manifest["sha256"]:
+        raise RunError(
+            f"{run}: another process wrote the run while it was read; try again when it has ended"
+        )
+
+
 def load_manifest(run: Path) -> dict[str, Any]:
     """Return the manifest of a run folder, which may have been edited, as long as it can be used.
 

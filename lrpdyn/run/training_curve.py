@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -93,7 +93,7 @@ def _split(text: str) -> tuple[Path, str | None]:
     return Path(name), column
 
 
-def _column(asked: str | None, columns: Mapping[str, Floats], path: Path) -> str:
+def _column(asked: str | None, columns: Collection[str], path: Path) -> str:
     if asked is None:
         usual = [name for name in ("rollout/ep_rew_mean", "r", "results") if name in columns]
         if usual or len(columns) == 1:
@@ -169,13 +169,12 @@ def _events(path: Path, column: str | None) -> tuple[Floats, dict[str, Floats]]:
         raise UsageError(f"--curve {path}: cannot be read: {error}") from error
     events = EventAccumulator(str(path), size_guidance={"scalars": 0})
     events.Reload()
-    tags = events.Tags()["scalars"]
-    if column is None or column not in tags:
-        return np.zeros(0), {tag: np.zeros(0) for tag in tags}
-    found = events.Scalars(column)
+    # Each tag has steps of its own, so only the chosen one is read.
+    chosen = _column(column, events.Tags()["scalars"], path)
+    found = events.Scalars(chosen)
     return (
         np.array([event.step for event in found], dtype=np.float64),
-        {column: np.array([event.value for event in found], dtype=np.float64)},
+        {chosen: np.array([event.value for event in found], dtype=np.float64)},
     )
 
 

@@ -7,8 +7,7 @@ import ctypes
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -104,22 +103,13 @@ _MMAP_THRESHOLD, _LARGEST = -3, 1 << 25
 def keep() -> None:
     """Keep freed memory for the next step, where the C library can be set to.
 
-    It stays so in this process, and in those that are forked from it.
+    It stays so in this process, and in those that are forked from it: it is for processes that are
+    lrpdyn's own, never for a notebook's.
     """
     set_option = _of_libc("mallopt")
     if set_option is not None:
         set_option(_TRIM_THRESHOLD, _KEPT)
         set_option(_MMAP_THRESHOLD, _LARGEST)
-
-
-@contextmanager
-def kept() -> Iterator[None]:
-    """Keep memory that is freed within, as `keep` does, and give it back at the end."""
-    keep()
-    try:
-        yield
-    finally:
-        give_back()
 
 
 def give_back() -> None:

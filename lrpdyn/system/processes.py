@@ -7,27 +7,45 @@ the work and its results are sent. Threads were slower: much of a step is Python
 from __future__ import annotations
 
 import contextlib
+import mmap
 import multiprocessing
 import os
+import signal
 import threading
 import time
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.process import BaseProcess
 from typing import Any, TypeVar
 
 from lrpdyn.errors import RunError, UsageError
-from lrpdyn.system import signals
+from lrpdyn.system import memory, signals
 
 Work = TypeVar("Work")
 Result = TypeVar("Result")
 
 #: Pieces of work that are handed out ahead, for each worker.
 AHEAD = 2
-#: Seconds after which a worker notices that the process that it works for is gone.
+#: Seconds after which a worker notices that the process that it works for is gone, and that process
+#: that it is to stop.
 _WATCH = 0.2
+
+#: Bytes for what a worker does, which its parent reads where it ends without a word.
+_NOTE = 1024
+_own_note: memoryview | None = None
+#: What most likely lies behind the signal that ended a worker.
+_LIKELY: dict[int, str] = {
+    signal.SIGKILL: "most likely by the system, out of memory: fewer --workers or a smaller "
+    "--batch-size need less",
+    signal.SIGBUS: "a file in memory was cut short, or its disk is full or failed (/dev/shm is one)",
+    signal.SIGSEGV: "a fault in torch or in a library that it uses; try --workers 1, and another "
+    "version of torch",
+    signal.SIGXCPU: "its time was over (ulimit -t)",
+}
+_LIKELY |= dict.fromkeys((signal.SIGABRT, signal.SIGILL, signal.SIGFPE), _LIKELY[signal.SIGSEGV])
 
 #: What a forked process inherits: functions with models in them cannot be sent to it.
 _inherited: list[Callable[[Any], Any]] = []
@@ -79,49 +97,105 @@ def in_order(
     Raises
     ------
     RunError
-        A worker was killed.
+        A worker was killed; the message says by which signal, and on what.
     """
     if workers <= 1:
         yield from map(function, pieces)
         return
     ahead = AHEAD * workers if ahead is None else ahead
     _inherited.append(function)
-    parent = os.getpid()
+    notes = mmap.mmap(-1, workers * _NOTE)
     pool = ProcessPoolExecutor(
         workers,
         mp_context=multiprocessing.get_context("fork"),
         initializer=_begin,
-        initargs=(parent,),
+        initargs=(os.getpid(), notes, workers),
     )
+    begun: list[BaseProcess] = []
     waiting: deque[Future[Result]] = deque()
+    broken: BrokenProcessPool | None = None
     try:
-        for piece in pieces:
-            with warnings.catch_warnings():
-                # Python 3.12 warns of forking beside threads; those of torch are idle at one thread.
-                warnings.filterwarnings("ignore", ".*multi-threaded.*", DeprecationWarning)
-                waiting.append(pool.submit(_do, piece))
-            if len(waiting) >= ahead:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+        with _killing():
+            for piece in pieces:
+                with warnings.catch_warnings():
+                    # Python 3.12 warns of forking beside threads; those of torch are idle at one thread.
+                    warnings.filterwarnings("ignore", ".*multi-threaded.*", DeprecationWarning)
+                    waiting.append(pool.submit(_do, piece))
+                if not begun:  # all are started with the first piece
+                    begun = list(pool._processes.values())
+                    signals.workers.update(begun)
+                if len(waiting) >= ahead:
+                    yield _result(waiting.popleft())
+            while waiting:
+                yield _result(waiting.popleft())
     except BrokenProcessPool as error:
-        raise RunError(
-            "a worker process ended without a word, killed or out of memory; what is finished is kept: "
-            "the same command goes on, with --workers 1 or a smaller --batch-size if memory was short"
-        ) from error
+        broken = error
     finally:
         for future in waiting:
             future.cancel()
-        pool.shutdown(wait=True, cancel_futures=True)
+        with _killing():
+            signals.wake_workers()
+            pool.shutdown(wait=True, cancel_futures=True)
+        signals.workers.difference_update(begun)
         _inherited.remove(function)
+    if broken is not None:  # now that all have ended, so that each has an exit code
+        raise RunError(_why(begun, notes)) from broken
+
+
+def working_on(what: str) -> None:
+    """Leave word of what a worker does, for the message if it is killed; elsewhere nothing happens."""
+    if _own_note is not None:
+        text = f"{os.getpid()} {what}".encode(errors="surrogateescape")[:_NOTE]
+        _own_note[:] = text.ljust(_NOTE, b"\0")
+
+
+def _result(future: Future[Result]) -> Result:
+    while not wait([future], _WATCH).done:
+        if signals.received():
+            signals.wake_workers()
+    return future.result()
+
+
+@contextlib.contextmanager
+def _killing() -> Iterator[None]:
+    """Kill the workers where the user interrupts: nothing is to be waited for."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        signals.kill_workers()
+        raise
+
+
+def _why(workers: Sequence[BaseProcess], notes: bytes | mmap.mmap) -> str:
+    """Return the message on the worker that was killed; the others were then ended by SIGTERM."""
+    terminated = (-signal.SIGTERM, 128 + signal.SIGTERM)
+    dead = min(workers, key=lambda worker: worker.exitcode in (0, None, *terminated))
+    code = dead.exitcode or 0
+    number = signal.SIGTERM if code in terminated else -code
+    try:
+        how = f"was killed ({signal.Signals(number).name}): {_LIKELY.get(number, 'from outside')}"
+    except ValueError:
+        how = f"ended with exit code {code}: {_LIKELY[signal.SIGSEGV]}"
+    said = (notes[at : at + _NOTE] for at in range(0, len(notes), _NOTE))
+    at = f"{dead.pid} ".encode()
+    on = next((text[len(at) :].rstrip(b"\0") for text in said if text.startswith(at)), b"")
+    where = f"{on.decode(errors='surrogateescape')}: the worker process that explained it"
+    return f"{where if on else 'a worker process'} {how}; what is finished is kept: the same command goes on"
 
 
 def _do(piece: Any) -> Any:
+    working_on("")
     return _inherited[-1](piece)
 
 
-def _begin(parent: int) -> None:
+def _begin(parent: int, notes: mmap.mmap, workers: int) -> None:
     """Set a worker up: its parent decides when to stop, and the worker ends with its parent."""
+    global _own_note
+    # Workers that are started one after the other have successive numbers: ForkProcess-8, or -1:8.
+    number = multiprocessing.current_process().name.replace(":", "-").rpartition("-")[2]
+    at = int(number) % workers * _NOTE
+    _own_note = memoryview(notes)[at : at + _NOTE]
+    memory.keep()
     signals.set_up_worker()
     threading.Thread(target=_watch, args=(parent,), daemon=True).start()
 

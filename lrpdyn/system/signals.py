@@ -9,12 +9,15 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from multiprocessing.process import BaseProcess
 from typing import Any
 
 from lrpdyn.errors import LrpdynError
 
 #: One byte that forked workers share: the number of the signal that came, or 0.
 _received = mmap.mmap(-1, 1)
+#: The processes that work for this one.
+workers: set[BaseProcess] = set()
 #: Seconds that a worker which gets SIGTERM waits for its parent to get a signal too: a batch system
 #: signals all processes at once, the pool of a worker that died only the other workers.
 _PATIENCE = 3.0
@@ -52,11 +55,26 @@ def stopped(done: int, total: int) -> Stopped:
     )
 
 
+def kill_workers() -> None:
+    """End the workers of this process at once, those too that are stopped (SIGSTOP)."""
+    for worker in workers:
+        worker.kill()
+
+
+def wake_workers() -> None:
+    """Let workers that are stopped (SIGSTOP) go on: nothing else would end their work."""
+    for worker in workers:
+        if worker.exitcode is None and worker.pid is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(worker.pid, signal.SIGCONT)
+
+
 @contextlib.contextmanager
 def deferred() -> Iterator[None]:
     """Note the first SIGINT or SIGTERM instead of ending; a second one acts as it did before.
 
-    Python handles signals in the main thread alone: elsewhere nothing changes.
+    It also kills the workers, which may be stopped, or busy for long. Python handles signals in the main
+    thread alone: elsewhere nothing changes.
     """
     _received[0] = 0
     if threading.current_thread() is not threading.main_thread():
@@ -70,9 +88,15 @@ def deferred() -> Iterator[None]:
 
     def note(signum: int, frame: Any) -> None:
         _received[0] = signum
-        restore()
+        for number in before:
+            signal.signal(number, end)
         with contextlib.suppress(OSError):
             os.write(2, _MESSAGE)  # print may be what was interrupted
+
+    def end(signum: int, frame: Any) -> None:
+        kill_workers()
+        restore()
+        signal.raise_signal(signum)
 
     for number in before:
         signal.signal(number, note)

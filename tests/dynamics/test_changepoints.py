@@ -3,7 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Iterator
-from itertools import combinations, pairwise
+from itertools import combinations, pairwise, product
 from typing import Any
 
 import numpy as np
@@ -163,6 +163,25 @@ def test_neither_phases_nor_shifts_load_scipy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.stdout.strip() == "[]", done.stderr
+
+
+@pytest.mark.parametrize("shortest", [2, 3, 4, 5, 7])
+def test_late_shifts_of_a_long_series_leave_room_for_each_other(
+    shortest: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(changepoints, "MOST_STEPS", 20)
+    for steps, last, before in product(range(41, 66), range(1, 9), range(1, 9)):
+        values = np.zeros((steps, 1))
+        values[-last - before :] = 5.0
+        values[-last:] = 50.0
+        found = cut_where_worth(values, 1.0, shortest)
+        assert np.diff([0, *found, steps]).min() >= shortest
+
+
+def test_late_shifts_of_ten_thousand_transitions() -> None:
+    values = np.zeros((10_003, 1))
+    values[-9:], values[-4:] = 5.0, 50.0
+    assert len(cut_where_worth(values, 1.0, 5)) == 2
 
 
 @pytest.mark.parametrize("borders", [(), (3_333,), (700, 4_096, 4_110, 9_001)])

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lrpdyn.errors import LrpdynError, ObservationError
+from lrpdyn.errors import LrpdynError, ObservationError, RunError
 from lrpdyn.files import streamed
 from lrpdyn.files.atomic import save_pieces
 from lrpdyn.files.streamed import (
@@ -173,6 +173,14 @@ def test_what_is_no_plain_array_is_refused(tmp_path: Path) -> None:
     for name, says in (("fortran", "C order"), ("empty", "no plain"), ("short", "it holds 47")):
         with pytest.raises(ValueError, match=says):
             opened(tmp_path / f"{name}.npy")
+
+
+def test_a_file_that_becomes_shorter_is_named(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.zeros((8, 4)))
+    stored = opened(tmp_path / "a.npy")
+    os.truncate(tmp_path / "a.npy", 200)
+    with pytest.raises(RunError, match=r"a\.npy: became shorter"):
+        stored[4:8]
 
 
 @pytest.mark.parametrize(

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import os
+from collections.abc import Callable
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lrpdyn.errors import RunError
+from lrpdyn.checkpoints import containers
+from lrpdyn.checkpoints.containers import Part
+from lrpdyn.errors import CheckpointError, RunError
 from lrpdyn.pipeline import blocks
 from lrpdyn.pipeline.blocks import LARGEST_BLOCK, in_blocks
 from lrpdyn.run import journal
@@ -55,6 +61,73 @@ def test_what_was_explained_before_the_disk_was_full_is_kept(
     assert [record["step"] for record in journal.read_journal(tmp_path / "run")] == [2, 4, 10]
     monkeypatch.undo()
     mlp_run(mlp_folder, vectors, tmp_path / "run", workers=workers)
+
+
+def as_torch(path: Path) -> Path:
+    return path
+
+
+def as_safetensors(path: Path) -> Path:
+    """Write the weights as safetensors, by the format's own description."""
+    header: dict[str, Any] = {}
+    content = b""
+    for name, weight in torch.load(path).items():
+        data = weight.numpy().tobytes()
+        place = [len(content), len(content) + len(data)]
+        header[name] = {"dtype": "F32", "shape": list(weight.shape), "data_offsets": place}
+        content += data
+    text = json.dumps(header).encode()
+    path.unlink()
+    written = path.with_suffix(".safetensors")
+    written.write_bytes(len(text).to_bytes(8, "little") + text + content)
+    return written
+
+
+def cut_short(path: Path) -> None:
+    os.truncate(path, 600)
+
+
+def rewritten(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[-900:-800] = bytes(100)
+    path.write_bytes(content)
+
+
+def replaced(path: Path) -> None:
+    path.with_name("new").write_bytes(path.read_bytes() + b"0")
+    path.with_name("new").replace(path)
+
+
+@pytest.mark.parametrize(
+    ("written", "change", "workers"),
+    [(as_torch, cut_short, 1), (as_torch, cut_short, 2), (as_torch, rewritten, 1),
+     (as_torch, replaced, 1), (as_torch, Path.unlink, 1), (as_safetensors, cut_short, 2),
+     (as_safetensors, replaced, 1)],
+)  # fmt: skip
+def test_a_checkpoint_that_changes_while_it_is_read_is_named_and_can_be_skipped(
+    mlp_folder: Path, vectors: Vectors, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    written: Callable[[Path], Path], change: Callable[[Path], None], workers: int,
+) -> None:  # fmt: skip
+    for path in mlp_folder.iterdir():
+        written(path)
+    changing = next(mlp_folder.glob("net_20.*"))
+    content, read = changing.read_bytes(), Part.bytes_at
+
+    def changes_first(self: Part, place: slice) -> memoryview:
+        this = getattr(self.raw._file, "name", None) == str(changing)
+        if this and changing.exists() and changing.read_bytes() == content:
+            change(changing)
+        return read(self, place)
+
+    monkeypatch.setattr(containers, "_AT_ONCE", 0)  # all are large
+    monkeypatch.setattr(Part, "bytes_at", changes_first)
+    with pytest.raises(CheckpointError, match=changing.name):
+        mlp_run(mlp_folder, vectors, tmp_path / "run", workers=workers)
+    changing.write_bytes(content)
+    run = mlp_run(mlp_folder, vectors, tmp_path / "skipped", workers=workers, skip_bad=True)
+    (bad,) = (c for c in run.manifest["checkpoints"] if c["status"] != "done")
+    assert (bad["step"], bad["status"]) == (20, "bad")
+    assert changing.name in bad["reason"]
 
 
 @pytest.mark.parametrize(("longest", "expected"), [(0.0, [1] * 5), (60.0, [5])])

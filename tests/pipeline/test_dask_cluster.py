@@ -12,6 +12,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
 import numpy as np
 import pytest
@@ -20,6 +22,7 @@ from numpy.typing import NDArray
 
 import lrpdyn
 from lrpdyn.errors import RunError, UsageError
+from lrpdyn.pipeline.dask_cluster import connected
 
 pytest.importorskip("distributed")
 #: Noises of the Dask client: nothing of them is ours.
@@ -107,6 +110,26 @@ def test_a_cluster_of_its_own_on_a_rule_and_regions(
     one = lrpdyn.compute(ppo_folder, images, out=tmp_path / "one", **options)
     run = lrpdyn.compute(ppo_folder, images, out=tmp_path / "run", dask="local:1", **options)
     assert contents(run.path) == contents(one.path)
+
+
+def test_a_local_cluster_is_for_this_process_alone() -> None:
+    from distributed import Client
+
+    with connected("local:1") as client:
+        address = client.scheduler.address
+        assert address.startswith("tls://127.0.0.1:")
+        (worker,) = client.nthreads()
+        for open_port in (address, worker):
+            plain = open_port.replace("tls://", "tcp://")
+            for stranger in (open_port, plain):
+                with pytest.raises((OSError, TypeError, ValueError)):
+                    Client(stranger, timeout=2)
+        assert client.submit(sum, [1, 2]).result() == 3
+        # Pages of the scheduler, at a port of their own, show what is computed.
+        port = client.cluster.scheduler.http_server.port
+        for page in ("info/main/workers.html", "json/counts.json"):
+            with pytest.raises(HTTPError, match="404"):
+                urlopen(f"http://127.0.0.1:{port}/{page}", timeout=5)
 
 
 def test_what_is_no_cluster(

@@ -25,6 +25,7 @@ from lrpdyn.checkpoints.selection import Selection
 from lrpdyn.checkpoints.watching import Watch
 from lrpdyn.errors import CheckpointError, RunError, UsageError
 from lrpdyn.pipeline import follow
+from lrpdyn.system.processes import in_order
 
 TANH = {"activation": "tanh"}
 Vectors = NDArray[np.float32]
@@ -398,3 +399,27 @@ def test_sigterm_stops_with_what_is_explained_kept(vectors: Vectors, tmp_path: P
     assert "Stopped. 1 of 1 steps are finished and kept" in errors
     assert explained(out) == [1]
     assert not (out / ".lock").exists()
+
+
+def test_results_are_made_by_all_workers_and_the_profile_is_printed(
+    mlp_folder: Path, vectors: Vectors, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    for path in mlp_folder.iterdir():
+        os.utime(path, (1e9, 1e9))
+    asked = []
+
+    def shared(function: Any, pieces: Any, workers: int, ahead: int | None = None) -> Any:
+        asked.append(workers)
+        return in_order(function, pieces, workers, ahead)
+
+    monkeypatch.setattr("lrpdyn.pipeline.results.checks.in_order", shared)
+    lrpdyn.compute(mlp_folder, vectors, out=tmp_path / "run", arch_args=TANH, follow=True, poll=0.1,
+                   idle=0.2, workers=2, profile=True)  # fmt: skip
+    assert asked
+    assert set(asked) == {2}
+    said = capsys.readouterr().err
+    (explaining,) = (line for line in said.splitlines() if line.startswith("  explaining "))
+    assert float(explaining.split()[-1]) > 0
+    (checks,) = (line for line in said.splitlines() if line.startswith("  checks and figure"))
+    assert float(checks.split()[-1]) > 0

@@ -55,8 +55,31 @@ def test_reads_tensorboard(logs: Path) -> None:
     progress = read_curve(f"{logs / 'progress.csv'}:rollout/ep_rew_mean")
     events = read_curve(f"{logs}:rollout/ep_rew_mean")
     np.testing.assert_allclose(events.values, progress.values, rtol=1e-2)
+    (file,) = logs.glob("*.tfevents.*")
+    for text in (logs, file):
+        usual = read_curve(str(text))
+        assert usual.source == f"{text.name}:rollout/ep_rew_mean"
+        assert usual.values.tolist() == events.values.tolist()
     with pytest.raises(UsageError, match=r"no column nothing; it has .*rollout/ep_len_mean"):
         read_curve(f"{logs}:nothing")
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_asks_for_the_tag_of_tensorboard_where_none_is_usual(tmp_path: Path) -> None:
+    from torch.utils.tensorboard import SummaryWriter
+
+    with SummaryWriter(str(tmp_path / "two")) as writer:
+        for step in (10, 20):
+            writer.add_scalar("reward", step * 2, step)
+            writer.add_scalar("loss", 1 / step, step)
+    with pytest.raises(UsageError, match="give a column; it has reward, loss"):
+        read_curve(str(tmp_path / "two"))
+    with SummaryWriter(str(tmp_path / "one")) as writer:
+        writer.add_scalar("reward", 5, 10)
+    assert read_curve(str(tmp_path / "one")).values.tolist() == [5.0]
+    (tmp_path / "none").mkdir()
+    with pytest.raises(UsageError, match="give a column; it has none"):
+        read_curve(str(tmp_path / "none"))
 
 
 def test_refuses_what_is_no_curve(logs: Path, tmp_path: Path) -> None:

@@ -59,6 +59,31 @@ def test_the_space_for_a_folder_that_is_not_made_yet(tmp_path: Path) -> None:
     assert found > 0
 
 
+@pytest.mark.skipif(memory._of_libc("mallinfo2") is None, reason="another C library")
+def test_the_allocator_of_a_notebook_stays_as_it_was(mlp_folder: Path, tmp_path: Path) -> None:
+    program = (
+        "import ctypes, sys, numpy, lrpdyn\n"
+        "from lrpdyn.system import memory\n"
+        "c = ctypes.CDLL(None)\n"
+        "c.malloc.restype, c.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]\n"
+        "class Info(ctypes.Structure):\n"
+        "    _fields_ = [(name, ctypes.c_size_t) for name in 'arena ord sm blocks '\n"
+        "                'bytes us fsm ord2 ford keep'.split()]\n"
+        "c.mallinfo2.restype = Info\n"
+        "def is_from_system():\n"
+        "    before = c.mallinfo2().blocks\n"
+        "    c.malloc(31 << 20)\n"
+        "    return c.mallinfo2().blocks > before\n"
+        "lrpdyn.compute(sys.argv[1], numpy.ones((5, 6)), out=sys.argv[2], quiet=True,\n"
+        "               arch_args={'activation': 'tanh'}, workers=1)\n"
+        "assert is_from_system()\n"
+        "memory.keep()\n"
+        "assert not is_from_system()\n"
+    )
+    command = [sys.executable, "-c", program, mlp_folder, tmp_path / "run"]
+    subprocess.run(command, check=True)
+
+
 def test_errors_for_lack_of_memory_are_told_from_others() -> None:
     assert memory.is_out_of_memory(RuntimeError("[enforce fail] can't allocate memory: 8 bytes"))
     assert not memory.is_out_of_memory(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))

@@ -13,7 +13,8 @@ from collections.abc import Iterator
 import pytest
 
 from lrpdyn.errors import CheckpointError, RunError
-from lrpdyn.system.processes import AHEAD, available, in_order
+from lrpdyn.system import signals
+from lrpdyn.system.processes import AHEAD, available, in_order, working_on
 
 pytestmark = pytest.mark.skipif(available() == 1 and os.name == "nt", reason="no fork")
 
@@ -62,15 +63,36 @@ def test_an_error_comes_in_its_place() -> None:
         next(results)
 
 
-def killed(number: int) -> int:
-    if number == 2:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return number
+@pytest.mark.parametrize(
+    ("number", "says"),
+    [(signal.SIGKILL, r"was killed \(SIGKILL\): most likely .* out of memory: fewer --workers"),
+     (signal.SIGBUS, r"was killed \(SIGBUS\): a file in memory was cut short"),
+     (signal.SIGSEGV, r"was killed \(SIGSEGV\): a fault in torch"),
+     (signal.SIGTERM, r"was killed \(SIGTERM\): from outside"),
+     (0, "ended with exit code 3: a fault in torch")],
+)  # fmt: skip
+def test_what_ended_a_worker_is_said_and_what_it_was_on(
+    number: int, says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(signals, "_PATIENCE", 0.1)
+
+    def work(piece: int) -> int:
+        working_on(f"piece {piece}")
+        if piece == 2:
+            signal.signal(signal.SIGBUS, signal.SIG_DFL)
+            signal.signal(signal.SIGSEGV, signal.SIG_DFL)
+            os.kill(os.getpid(), number) if number else os._exit(3)
+        if piece > 2:
+            time.sleep(0.2)
+        return piece
+
+    with pytest.raises(RunError, match=f"^piece 2: the worker process that explained it {says}"):
+        list(in_order(work, range(8), 2))
 
 
-def test_a_worker_that_is_killed_is_told_of() -> None:
-    with pytest.raises(RunError, match=r"killed or out of memory.*--workers 1"):
-        list(in_order(killed, range(8), 2))
+def test_of_a_worker_that_left_no_word_the_signal_is_said() -> None:
+    with pytest.raises(RunError, match=r"^a worker process was killed \(SIGKILL\)"):
+        list(in_order(lambda _: os.kill(os.getpid(), signal.SIGKILL), range(8), 2))
 
 
 def test_what_is_there_at_the_first_piece_need_not_be_sent() -> None:

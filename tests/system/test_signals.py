@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -9,9 +10,11 @@ import sys
 import textwrap
 import threading
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from lrpdyn.errors import RunError
@@ -20,6 +23,7 @@ from lrpdyn.run.journal import read_journal
 from lrpdyn.system import signals
 from lrpdyn.system.processes import in_order
 from lrpdyn.system.signals import Stopped, deferred, received, wait
+from tests.cli.processes import has_ended
 from tests.pipeline.test_compute import Vectors, contents, mlp_run
 
 
@@ -85,7 +89,7 @@ def terminated(number: int) -> int:
 
 def test_a_worker_that_alone_gets_sigterm_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(signals, "_PATIENCE", 0.1)
-    with pytest.raises(RunError, match="a worker process ended"):
+    with pytest.raises(RunError, match=r"a worker process was killed \(SIGTERM\)"):
         list(in_order(terminated, range(6), 2))
 
 
@@ -101,6 +105,48 @@ def test_the_second_sigterm_ends_as_without_lrpdyn() -> None:
     )
     ended = subprocess.run([sys.executable, "-c", script], check=False)
     assert ended.returncode == -signal.SIGTERM  # which shells call 143
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="children are found in /proc")
+@pytest.mark.parametrize(
+    ("sent", "times"), [(signal.SIGINT, 1), (signal.SIGINT, 2), (signal.SIGTERM, 2)]
+)
+def test_stopped_workers_do_not_keep_a_run_from_ending(
+    mlp_folder: Path, tmp_path: Path, sent: signal.Signals, times: int
+) -> None:
+    np.save(tmp_path / "obs.npy", np.random.default_rng(0).normal(size=(300, 6)))
+    command = [sys.executable, "-m", "lrpdyn", "compute", mlp_folder, tmp_path / "obs.npy", "-o",
+               tmp_path / "run", "--arch-arg", "activation=tanh", "--workers", "2",
+               "--batch-size", "1"]  # fmt: skip
+    # A shell lets what it starts in the background ignore SIGINT.
+    begins = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    with subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True,
+                          preexec_fn=begins) as run:  # fmt: skip
+        assert run.stderr is not None
+        children = Path(f"/proc/{run.pid}/task/{run.pid}/children")
+        while len(workers := [int(child) for child in children.read_text().split()]) < 2:
+            assert run.poll() is None
+            time.sleep(0.01)
+        time.sleep(0.1)  # they ignore SIGINT from here on
+        for worker in workers:
+            os.kill(worker, signal.SIGSTOP)
+        run.send_signal(sent)
+        said = b""
+        while b"once more to stop at once" not in said:
+            said += os.read(run.stderr.fileno(), 1000)
+        if times == 2:
+            for worker in workers:  # they went on
+                os.kill(worker, signal.SIGSTOP)
+            run.send_signal(sent)
+        try:
+            _, rest = run.communicate(timeout=60)
+            assert run.returncode == 128 + sent
+            assert b"Stopped." in rest
+            assert (times == 1) == (b" steps are finished" in rest)
+            assert has_ended(run.pid)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(run.pid, signal.SIGKILL)
 
 
 def test_waiting_ends_with_a_signal() -> None:

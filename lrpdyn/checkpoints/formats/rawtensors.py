@@ -72,6 +72,5 @@ def _read(file: Part, tensor: RawTensor, where: str) -> Tensor:
         raise damaged(f"{where}: is cut short: it ends within its weights")
     if tensor.size == 0:
         return torch.empty(tensor.shape, dtype=tensor.dtype)
-    file.seek(tensor.start)
-    payload = bytearray(file.read(tensor.size))
-    return torch.frombuffer(payload, dtype=tensor.dtype).reshape(tensor.shape)
+    content = file.bytes_at(slice(tensor.start, tensor.start + tensor.size))
+    return torch.frombuffer(content, dtype=tensor.dtype).reshape(tensor.shape)

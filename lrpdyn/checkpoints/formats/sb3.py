@@ -13,7 +13,6 @@ from lrpdyn.checkpoints.containers import (
     Payload,
     open_archive,
     open_file,
-    payload_of,
 )
 from lrpdyn.checkpoints.formats import torchfile
 from lrpdyn.checkpoints.formats.sb3_data import hints_of
@@ -96,9 +95,7 @@ READERS = (
         format="sb3-folder",
         recognise=lambda entry: {POLICY, DATA} <= entry.names,
         header=folder_header_of,
-        weights=lambda path, choice: torchfile.weights_of(
-            payload_of(path / POLICY), str(path), choice
-        ),
+        weights=lambda path, choice: torchfile.weights_at(path / POLICY, choice),
         files=lambda path: [path / POLICY],
     ),
 )

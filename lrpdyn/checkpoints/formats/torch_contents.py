@@ -157,7 +157,7 @@ def check_weights(
         return
     for key in dict.fromkeys(tensor.storage.key for tensor in tensors.values()):
         name = contents.members[key]
-        found = zlib.crc32(payload.content[contents.archive.place(name)])
+        found = zlib.crc32(payload.bytes_at(contents.archive.place(name)))
         _check_sum(found, contents.checksum(key), name, where)
 
 

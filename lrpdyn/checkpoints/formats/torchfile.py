@@ -13,13 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from lrpdyn.checkpoints.containers import (
-    ZIP,
     Part,
     Payload,
     damaged,
     first_line,
     open_file,
-    payload_of,
+    open_payload,
 )
 from lrpdyn.checkpoints.formats.torch_contents import (
     LEGACY,
@@ -146,6 +145,18 @@ def weights_of(
     return {key: value for key, value in built.items() if isinstance(value, Tensor)}
 
 
+def weights_at(path: Path, choice: Choice) -> Mapping[str, Tensor]:
+    """Return the weights in the file of torch.save at `path`; see `weights_of`."""
+    with open_payload(path) as payload:
+        return weights_of(payload, str(path), choice)
+
+
+def weights_and_digest_at(path: Path, choice: Choice) -> tuple[Mapping[str, Tensor], str]:
+    """Return what `weights_and_digest` does, of the file of torch.save at `path`."""
+    with open_payload(path) as payload:
+        return weights_and_digest(payload, str(path), choice)
+
+
 def weights_and_digest(
     payload: Payload, where: str, choice: Choice
 ) -> tuple[Mapping[str, Tensor], str]:
@@ -192,9 +203,8 @@ def plain_value(payload: Payload) -> Any:
 
 
 def _load(payload: Payload, found: Outline, where: str, *, trust: bool) -> Any:
-    given: Any = payload.part() if payload.mapped is None else str(payload.mapped)
-    is_zip = bytes(payload.content[: len(ZIP)]) == ZIP
-    options: dict[str, Any] = {"mmap": True} if is_zip and payload.mapped is not None else {}
+    given: Any = payload.part()
+    given.seek(0)
     try:
         with (
             torch.serialization.safe_globals(stand_ins(found.names)),
@@ -202,7 +212,7 @@ def _load(payload: Payload, found: Outline, where: str, *, trust: bool) -> Any:
         ):
             # Legacy files make torch warn of its own deprecated storages.
             warnings.simplefilter("ignore")
-            return torch.load(given, map_location="cpu", weights_only=not trust, **options)
+            return torch.load(given, map_location="cpu", weights_only=not trust)
     except Exception as error:  # whatever a damaged file makes torch raise
         blocked = _BLOCKED.search(str(error))
         if blocked and not trust:
@@ -276,7 +286,7 @@ READER = Reader(
         entry.head.startswith(LEGACY) or any(name.endswith("/data.pkl") for name in entry.members)
     ),
     header=header_at,
-    weights=lambda path, choice: weights_of(payload_of(path), str(path), choice),
-    both=lambda path, choice: weights_and_digest(payload_of(path), str(path), choice),
+    weights=weights_at,
+    both=weights_and_digest_at,
     suffixes=(".pt", ".pth", ".ckpt", ".tar", ".bin", ".cleanrl_model"),
 )

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lrpdyn.checkpoints.containers import damaged, open_file, payload_of, read_json
+from lrpdyn.checkpoints.containers import damaged, open_file, open_payload, read_json
 from lrpdyn.checkpoints.formats import torchfile
 from lrpdyn.checkpoints.formats.rawtensors import RawTensor, is_shape, read_all
 from lrpdyn.checkpoints.model import Choice, Header, Reader
@@ -59,7 +59,8 @@ def weights_of(path: Path, choice: Choice) -> Mapping[str, Tensor]:
         return read_all(raw)
     component, _, rest = where.partition("/")
     source = _components(_manifest(path), path)[component] / "state.pt"
-    return torchfile.weights_of(payload_of(source), str(source), choice, rest)
+    with open_payload(source) as payload:
+        return torchfile.weights_of(payload, str(source), choice, rest)
 
 
 def files_of(path: Path) -> list[Path]:

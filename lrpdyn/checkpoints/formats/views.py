@@ -49,8 +49,8 @@ def views(
             return None
         key = tensor.storage.key
         if key not in storages:
-            start = contents.archive.place(contents.members[key]).start
-            storage = _storage(tensor.storage, start, payload)
+            content = payload.bytes_at(contents.archive.place(contents.members[key]))
+            storage = _storage(tensor.storage, content)
             if storage is None:
                 return None
             storages[key] = storage
@@ -78,12 +78,12 @@ def _fits(tensor: TensorOutline) -> bool:
     return last < tensor.storage.count
 
 
-def _storage(storage: StorageOutline, start: int, payload: Payload) -> Tensor | None:
+def _storage(storage: StorageOutline, content: memoryview) -> Tensor | None:
     """Return the entries of a storage; None where their type is unknown or they are not aligned."""
     dtype = DTYPES.get(storage.kind)
     if dtype is None:
         return None
     if storage.count == 0:
         return torch.empty(0, dtype=dtype)
-    found = torch.frombuffer(payload.content, dtype=dtype, count=storage.count, offset=start)
+    found = torch.frombuffer(content, dtype=dtype, count=storage.count)
     return None if found.data_ptr() % dtype.itemsize else found

@@ -73,7 +73,7 @@ def saved(thing: Any) -> bytes:
 
 
 def payload(content: bytes) -> Payload:
-    return Payload(np.frombuffer(bytearray(content), np.uint8).data)
+    return Payload(content=np.frombuffer(bytearray(content), np.uint8).data)
 
 
 def bits(tensor: Tensor) -> bytes:
@@ -174,13 +174,13 @@ def test_numbers_beyond_those_of_torch_are_no_views(
     assert views({"w": outline}, contents, held) is None
 
 
-def test_a_large_file_is_mapped(tmp_path: Path) -> None:
+def test_of_a_large_file_the_weights_alone_are_read(tmp_path: Path) -> None:
     path = tmp_path / "net_1.pt"
     large = torch.arange(17 << 20, dtype=torch.int32)
     torch.save({"w": large, "b": torch.zeros(2)}, path)
     found, digest = read_weights(path, "torch")
     assert torch.equal(found["w"], large)
-    found["w"].zero_()  # a private copy
+    found["w"].zero_()  # a copy
     again, same = read_weights(path, "torch")
     assert torch.equal(again["w"], large)
     assert digest == same
