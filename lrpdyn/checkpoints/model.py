@@ -100,7 +100,10 @@ class Reader:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checkpoint:
-    """One entry of the ordered series: a path and a step, no weights."""
+    """One entry of the ordered series: a path and a step, no weights.
+
+    Where `sha256` is given, only a file with this digest of its weights is loaded.
+    """
 
     step: int
     path: Path
@@ -109,6 +112,7 @@ class Checkpoint:
     header: Header
     aliases: tuple[Path, ...] = ()
     weights: str = "model"
+    sha256: str | None = None
 
 
 @dataclass(frozen=True)

@@ -107,6 +107,13 @@ def stamp(path: Path, format: str) -> tuple[int, int]:
     return sum(status.st_size for status in found), max(status.st_mtime_ns for status in found)
 
 
+def known_format(format: str) -> str:
+    """Return `format`; raises ValueError where there is no such one."""
+    if all(reader.format != format for reader in READERS):
+        raise ValueError(f"no format is called {format!r}")
+    return format
+
+
 def _reader(format: str) -> Reader:
     return next(reader for reader in READERS if reader.format == format)
 

@@ -12,6 +12,7 @@ from lrpdyn.errors import RunError, UsageError
 from lrpdyn.figures.file_names import files_of, formats_of, is_file, is_other_file, name_pattern
 from lrpdyn.figures.kind import FILMS, FORMATS, Kind, Part
 from lrpdyn.figures.request import Request
+from lrpdyn.run.parts import check_parts
 from lrpdyn.run.reader import as_pictures
 
 if TYPE_CHECKING:
@@ -142,6 +143,8 @@ def draw(runs: Sequence[RunFolder], kind: str, request: Request = PLAIN) -> list
 
         for run in runs:
             need_samples(run, f"--kind {kind}")
+    if request.out is None:
+        check_parts(runs[0].path, writing=True)
     runs = [as_pictures(run) for run in runs]
     for path, samples in files_of(runs[0].path, KINDS[kind], request):
         try:

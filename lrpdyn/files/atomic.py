@@ -9,6 +9,7 @@ import hashlib
 import io
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -21,6 +22,8 @@ from lrpdyn.system.memory import free_space
 
 #: Down to here JSON is laid out in lines.
 _DEEPEST = 3
+#: The names that files have until they are written.
+TEMPORARY = re.compile(r"\.\w[\w-]*\.\w+\.\w+\.tmp")
 _JSON = json.JSONEncoder(allow_nan=False)
 _GOES_ON = "what is finished is kept: the same command goes on"
 

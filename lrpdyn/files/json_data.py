@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lrpdyn.files.plain import read_plain
+
 
 @dataclass(frozen=True)
 class Each:
@@ -34,7 +36,7 @@ def read_json(path: Path) -> Any:
     ValueError
         It is no JSON, or one with NaN, or nested too deeply.
     """
-    return parse_json(path.read_bytes())
+    return parse_json(read_plain(path))
 
 
 def parse_json(text: bytes) -> Any:

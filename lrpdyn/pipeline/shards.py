@@ -8,14 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from lrpdyn.checkpoints.model import Checkpoint, Header, LeftOut, Listing
+from lrpdyn.checkpoints.readers import known_format
 from lrpdyn.dynamics.step_table import Records
 from lrpdyn.errors import RunError
 from lrpdyn.files.atomic import save_json
 from lrpdyn.files.json_data import read_json
+from lrpdyn.observations.regions import save_regions
 from lrpdyn.pipeline.setup.description import FIXED_INPUTS, Description, save_fixed_inputs
 from lrpdyn.pipeline.setup.job import Job
-from lrpdyn.remote.path import as_path
 from lrpdyn.run.journal import JOURNAL, read_journal
+from lrpdyn.run.layout import SHARD_REGIONS
 from lrpdyn.run.manifest import read_manifest
 from lrpdyn.run.stored_maps import Storage
 from lrpdyn.run.verify import damaged_results, finish_manifest
@@ -73,6 +75,8 @@ def save_shard(
     """Write what the merge needs, and last the manifest, which is returned."""
     folder, listing = job.folder / FOLDER, job.listing
     save_fixed_inputs(folder / FIXED_INPUTS, job.model.fixed_inputs)
+    if job.painting is not None:
+        save_regions(job.folder / SHARD_REGIONS, job.painting.regions)
     left_out = [asdict(entry) | {"path": str(entry.path)} for entry in listing.bad]
     summary = {"count": len(listing.checkpoints), "description": description.as_dict(),
                "same": listing.same, "left_out": left_out}  # fmt: skip
@@ -114,7 +118,14 @@ def open_shard(path: Path) -> ExplainedShard:
         # As far as reading them again needs.
         again: dict[str, Any] = {"step_source": "", "header": Header({}), "weights": weights}
         checkpoints = tuple(
-            Checkpoint(step=e["step"], path=as_path(e["path"]), format=e["format"], **again)
+            # One that could not be loaded has no digest, and no file has this one.
+            Checkpoint(
+                step=e["step"],
+                path=Path(e["path"]),
+                format=known_format(e["format"]),
+                sha256=e["sha256"] or "none",
+                **again,
+            )
             for e in entries
         )
         return ExplainedShard(

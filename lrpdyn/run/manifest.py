@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
@@ -12,6 +13,8 @@ from typing import Any
 from lrpdyn.errors import RunError
 from lrpdyn.files.atomic import save_json
 from lrpdyn.files.json_data import Each, Where, fault, read_json
+from lrpdyn.run.journal import whole_records
+from lrpdyn.run.parts import check_parts
 from lrpdyn.run.question import CONTRASTS, KINDS
 from lrpdyn.run.tables import TABLES
 
@@ -66,6 +69,8 @@ _EXPECTED = {
 _FINISHED = {"checks": {"maps": int, "negative_scores": int, "weak_support": int, "vanished": int,
                         "relevance_sum_to_score": _SPREAD, "relevance_l1_to_score": _SPREAD}}  # fmt: skip
 _LARGEST_STEP = 10**18
+#: The names of files that a manifest may have hashes of.
+_INSIDE = re.compile(r"(\w+/)?\w+\.\w+", re.ASCII)
 #: Keys sort as text once they are some: what is sealed goes through the one, and then the other.
 _STRICT, _SORTED = json.JSONEncoder(allow_nan=False), json.JSONEncoder(sort_keys=True)
 
@@ -131,9 +136,11 @@ def load_manifest(run: Path) -> dict[str, Any]:
     Raises
     ------
     RunError
-        The folder holds no run, or its manifest is damaged or of a newer schema.
+        The folder holds no run, its manifest is damaged or of a newer schema, or a part of it leads out
+        of the folder.
     """
     path = run / MANIFEST
+    check_parts(run, writing=False)
     try:
         manifest = read_json(path)
     except FileNotFoundError as error:
@@ -143,7 +150,7 @@ def load_manifest(run: Path) -> dict[str, Any]:
     except OSError as error:
         raise RunError(f"{path}: cannot be read: {error.strerror or error}") from error
     except ValueError as error:
-        raise _damaged(path, f"it is no JSON: {error}") from error
+        raise _damaged(run, f"it is no JSON: {error}") from error
     schema = manifest.get("schema") if isinstance(manifest, dict) else None
     if isinstance(schema, int) and not isinstance(schema, bool) and schema > SCHEMA:
         raise RunError(
@@ -151,9 +158,19 @@ def load_manifest(run: Path) -> dict[str, Any]:
         )
     wrong = fault(manifest, {"schema": int, **_EXPECTED}, "manifest") or _contradiction(manifest)
     if wrong is not None or schema != SCHEMA:
-        raise _damaged(path, wrong or f"schema {schema}, expected {SCHEMA}")
+        raise _damaged(run, wrong or f"schema {schema}, expected {SCHEMA}")
     found: dict[str, Any] = manifest
     return found
+
+
+def is_of_lrpdyn(run: Path) -> bool:
+    """Tell whether lrpdyn wrote a folder: its seal, or a line of its journal, shows that it did."""
+    try:
+        if is_sealed(load_manifest(run)):
+            return True
+    except RunError:
+        pass
+    return any(True for _ in whole_records(run))
 
 
 def _contradiction(manifest: dict[str, Any]) -> str | None:
@@ -161,6 +178,11 @@ def _contradiction(manifest: dict[str, Any]) -> str | None:
     shape, entries = manifest["observations"]["shape"], manifest["checkpoints"]
     if len(shape) not in (2, 3, 4) or any(not 0 < size < 2**40 for size in shape):
         return f"manifest.observations.shape is {shape}, expected (N, C, H, W), (N, L, C) or (N, F)"
+    strange = next(
+        (name for name in manifest.get("files", {}) if not _INSIDE.fullmatch(name)), None
+    )
+    if strange is not None:
+        return f"manifest.files names {strange[:80]!r}, which is no file of a run folder"
     steps = [entry["step"] for entry in entries if entry["status"] != "bad"]
     if any(abs(step) >= _LARGEST_STEP for step in steps):
         return "manifest.checkpoints hold a step that is too large"
@@ -171,7 +193,13 @@ def _contradiction(manifest: dict[str, Any]) -> str | None:
     return None if pending or part else fault(manifest, _FINISHED, "manifest")
 
 
-def _damaged(path: Path, why: str) -> RunError:
+def _damaged(run: Path, why: str) -> RunError:
+    if not any(True for _ in whole_records(run)):
+        return RunError(
+            f"{run / MANIFEST}: is damaged ({why}), or not of lrpdyn; choose another folder, or delete the "
+            "run if it is yours"
+        )
     return RunError(
-        f"{path}: is damaged ({why}); the command that made the run, with --overwrite, makes it again"
+        f"{run / MANIFEST}: is damaged ({why}); the command that made the run, with --overwrite, makes it "
+        "again"
     )

@@ -14,8 +14,16 @@ from typing import Any
 
 from lrpdyn.files.atomic import sha256_of, sync_folder
 from lrpdyn.files.npy import map_npy
+from lrpdyn.files.plain import read_plain
 from lrpdyn.run.journal import JOURNAL, is_whole, whole_records
-from lrpdyn.run.layout import RESULTS, SHARD_RESULTS, leftovers, relevance_path, working_path
+from lrpdyn.run.layout import (
+    RESULTS,
+    SHARD_REGIONS,
+    SHARD_RESULTS,
+    leftovers,
+    relevance_path,
+    working_path,
+)
 from lrpdyn.run.manifest import MANIFEST, is_sealed, load_manifest, save_manifest
 from lrpdyn.run.reader import RunFolder
 from lrpdyn.run.stored_maps import Storage
@@ -91,7 +99,9 @@ def damaged_results(run: Path, manifest: Mapping[str, Any]) -> list[Damage]:
 
 def _results(manifest: Mapping[str, Any]) -> Sequence[str]:
     """Return the files that are written besides the relevance."""
-    return RESULTS if manifest.get("shard") is None else SHARD_RESULTS
+    if manifest.get("shard") is None:
+        return RESULTS
+    return SHARD_RESULTS if manifest.get("regions") is None else (*SHARD_RESULTS, SHARD_REGIONS)
 
 
 def verify(run: Path) -> Verdict:
@@ -174,7 +184,7 @@ def _state(path: Path, written: str | None) -> str | None:
     try:
         if path.suffix == ".png":
             # `lrpdyn plot` draws it again, with other options too: it has to be whole, no more.
-            return None if _is_whole_png(path.read_bytes()) else "is no whole PNG"
+            return None if _is_whole_png(read_plain(path)) else "is no whole PNG"
         if written is None:
             return None if path.stat().st_size else "is empty"
         return None if sha256_of(path) == written else _OTHER_BYTES
@@ -207,7 +217,7 @@ def _command(manifest: Mapping[str, Any], damaged: Sequence[Damage]) -> str:
     except ValueError:
         given = []
     if len(given) > 1 and given[1] == "compute":
-        asked = ["", *(text for text in given[2:] if text != "--overwrite")]
+        asked = ["", *(text for text in given[2:] if text not in ("--overwrite", "--trust"))]
         # Without the steps that were explained again when the run was last made.
         asked = [
             text

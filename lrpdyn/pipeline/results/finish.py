@@ -37,6 +37,7 @@ from lrpdyn.pipeline.results.run_facts import prediction_changes, run_facts
 from lrpdyn.pipeline.results.table_rows import metric_columns, metric_values, transition_values
 from lrpdyn.pipeline.setup.job import Job
 from lrpdyn.run.layout import MAPS, PIXEL_MAPS
+from lrpdyn.run.manifest import read_manifest
 from lrpdyn.run.reader import RunFolder
 from lrpdyn.run.tables import save_values, tables_of
 from lrpdyn.run.training_curve import Curve, curve_section
@@ -241,5 +242,5 @@ def with_curve(run: Run, curve: Curve | None) -> Run:
         return run
     report = {**run.outliers, "curve": curve_section(run, curve)}
     save_json(run.path / "outliers.json", report)
-    finish_manifest(run.path, run.manifest)
+    finish_manifest(run.path, read_manifest(run.path))
     return open_run(run.path)

@@ -14,7 +14,7 @@ from lrpdyn.pipeline.setup.job import Job
 from lrpdyn.pipeline.setup.options import defaults
 from lrpdyn.run.journal import forget, read_journal
 from lrpdyn.run.layout import clear_run
-from lrpdyn.run.manifest import MANIFEST, is_sealed, load_manifest
+from lrpdyn.run.manifest import MANIFEST, is_of_lrpdyn, is_sealed, load_manifest
 from lrpdyn.run.stored_maps import Storage
 from lrpdyn.run.tables import TABLES, tables_of
 from lrpdyn.run.verify import damaged_results
@@ -75,6 +75,11 @@ def previous_manifest(job: Job, manifest: Mapping[str, Any]) -> dict[str, Any] |
             )
         return None
     if job.options.overwrite:
+        if not is_of_lrpdyn(folder):
+            raise RunError(
+                f"{folder}: its {MANIFEST} is none that lrpdyn wrote; nothing there is touched, choose "
+                "another folder with -o"
+            )
         clear_run(folder, drawn_files(folder))
         return None
     previous = load_manifest(folder)
