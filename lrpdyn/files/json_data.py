@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from lrpdyn.files.plain import read_plain
+
+#: A number that may be beyond all floats.
+_LARGE = re.compile(rb"[eE]\+?[0-9]{3}|[0-9]{308}")
 
 
 @dataclass(frozen=True)
@@ -41,13 +46,20 @@ def read_json(path: Path) -> Any:
 
 def parse_json(text: bytes) -> Any:
     """Return what JSON says; raises ValueError for whatever is wrong with it."""
+    # Each float through a function takes ten times as long, and few files have one that is so large.
+    parse_float = _finite if _LARGE.search(text) else None
     try:
-        return json.loads(text, parse_constant=_no_number)
+        return json.loads(text, parse_constant=_no_number, parse_float=parse_float)
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
 
 
-def _no_number(text: str) -> None:
+def _finite(text: str) -> float:
+    value = float(text)
+    return value if math.isfinite(value) else _no_number(text)
+
+
+def _no_number(text: str) -> NoReturn:
     raise ValueError(f"{text} is no number of JSON")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from lrpdyn.checkpoints.model import Checkpoint, Header, LeftOut, Listing
 from lrpdyn.checkpoints.readers import known_format
-from lrpdyn.dynamics.step_table import Records
+from lrpdyn.dynamics.step_table import UNUSABLE, Records
 from lrpdyn.errors import RunError
 from lrpdyn.files.atomic import save_json
 from lrpdyn.files.json_data import read_json
@@ -110,8 +110,8 @@ def open_shard(path: Path) -> ExplainedShard:
             f"{path / damaged[0].file}: {damaged[0].what}; the command that made the shard makes it anew "
             f"(lrpdyn verify {path} looks at every file)"
         )
-    weights = manifest["selection"]["weights"]
     try:
+        weights = manifest["selection"]["weights"]
         found = read_json(summary)
         left_out = tuple(LeftOut(**{**e, "path": Path(e["path"])}) for e in found["left_out"])
         same = tuple(tuple(steps) for steps in found["same"])
@@ -162,7 +162,7 @@ def check_shard(shard: ExplainedShard, storage: Storage, shape: tuple[int, ...])
     for facts in read_journal(shard.path):
         try:
             records.put_facts(row, facts)
-        except (KeyError, ValueError, TypeError, AttributeError, OverflowError) as error:
+        except UNUSABLE as error:
             raise RunError(
                 f"{journal}: cannot be read ({error}); compute the shard again"
             ) from error

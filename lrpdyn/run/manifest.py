@@ -68,6 +68,9 @@ _EXPECTED = {
 #: What a finished run has, too.
 _FINISHED = {"checks": {"maps": int, "negative_scores": int, "weak_support": int, "vanished": int,
                         "relevance_sum_to_score": _SPREAD, "relevance_l1_to_score": _SPREAD}}  # fmt: skip
+#: What a shard has, too.
+_SHARD = {"stored": dict, "weights": dict, "lrpdyn": str, "target": {"values": (None, [int])},
+          "checks": {"outputs": dict}, "selection": {"weights": str}}  # fmt: skip
 _LARGEST_STEP = 10**18
 #: The names of files that a manifest may have hashes of.
 _INSIDE = re.compile(r"(\w+/)?\w+\.\w+", re.ASCII)
@@ -190,7 +193,7 @@ def _contradiction(manifest: dict[str, Any]) -> str | None:
         return "manifest.checkpoints are not in the order of their steps"
     pending = any(entry["status"] == "pending" for entry in entries)
     part = manifest.get("shard") is not None
-    return None if pending or part else fault(manifest, _FINISHED, "manifest")
+    return None if pending else fault(manifest, _SHARD if part else _FINISHED, "manifest")
 
 
 def _damaged(run: Path, why: str) -> RunError:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import pairwise
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,10 @@ from lrpdyn.run.layout import (
 from lrpdyn.run.manifest import MANIFEST, is_sealed, load_manifest, save_manifest
 from lrpdyn.run.reader import RunFolder
 from lrpdyn.run.stored_maps import Storage
+from lrpdyn.system.memory import usable_memory
 
+#: Bytes that no header of a .npy file has.
+_HEADER = 1 << 12
 _EXPLAINED = ("done", "not_finite")
 _OTHER_BYTES = "its bytes are not those that were written"
 
@@ -93,7 +97,8 @@ def finish_manifest(
 def damaged_results(run: Path, manifest: Mapping[str, Any]) -> list[Damage]:
     """Return which of the files that are made from the relevance are missing, or not as written."""
     hashes = manifest.get("files", {})
-    found = ((name, _state(run / name, hashes.get(name))) for name in _results(manifest))
+    shape = manifest["observations"]["shape"]
+    found = ((n, _state(run / n, hashes.get(n), shape)) for n in _results(manifest))
     return [Damage(file=name, what=what) for name, what in found if what is not None]
 
 
@@ -168,7 +173,7 @@ def _damaged_maps(
 ) -> Iterator[Damage]:
     for step, written in hashes.items():
         path = path_of(step)
-        what = _state(path, written)
+        what = _state(path, written, shape)
         if what is None:
             try:
                 found = map_npy(path).shape
@@ -179,9 +184,15 @@ def _damaged_maps(
             yield Damage(file=str(path.relative_to(run)), what=what, step=step)
 
 
-def _state(path: Path, written: str | None) -> str | None:
-    """Return what is wrong with a file, as far as its hash tells, or None."""
+def _state(path: Path, written: str | None, shape: Sequence[int]) -> str | None:
+    """Return what is wrong with a file, as far as its hash tells, or None.
+
+    One that is larger than maps of `shape`, or than memory, can be is not read.
+    """
+    most = _HEADER + 8 * prod(shape) if path.suffix == ".npy" else usable_memory()
     try:
+        if (size := path.stat().st_size) > most:
+            return f"has {size:,} bytes, expected {most:,} at most"
         if path.suffix == ".png":
             # `lrpdyn plot` draws it again, with other options too: it has to be whole, no more.
             return None if _is_whole_png(read_plain(path)) else "is no whole PNG"

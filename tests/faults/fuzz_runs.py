@@ -114,7 +114,7 @@ def make_scene(folder: Path) -> Scene:
                        regions=folder / "regions.npz", arch_args=_TANH, workers=1)  # fmt: skip
     torch.save({"x": Canary(str(folder / "executed"))}, outside / "evil.pt")
     (outside / "payload.py").write_text(
-        f"import torch, pathlib\npathlib.Path({str(folder / 'executed')!r}).touch()\nmake = torch.nn.Identity\n"
+        f"import torch\nopen({str(folder / 'executed')!r}, 'w').close()\nmake = torch.nn.Identity\n"
     )
     for name in ("secret.txt", "metrics.csv", "journal.jsonl", "manifest.json"):
         (outside / name).write_text(SECRET)

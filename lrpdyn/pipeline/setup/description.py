@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -44,6 +46,7 @@ _EXPECTED = {
     "given": dict,
     "rule_layers?": (None, [dict]),
 }  # fmt: skip
+_DEVICE = re.compile(r"cpu|mps|cuda(:[0-9]{1,3})?")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,9 +82,14 @@ class Description:
         TypeError, KeyError, UsageError
             It is something else.
         """
+        found = json.loads(json.dumps(found))
         wrong = fault(found, _EXPECTED, "description")
-        if wrong is not None:
-            raise TypeError(wrong)
+        if wrong is not None or not _DEVICE.fullmatch(found["options"]["device"]):
+            raise TypeError(
+                wrong or f"description.options.device is {found['options']['device']!r}"
+            )
+        if found["options"]["rule"].endswith(".toml") and not found.get("rule_layers"):
+            raise TypeError("description has no tables of its rules file, which is not read again")
         plain = _frozen(found)
         made = {"options": Options(**plain["options"]), "units": Units(**plain["units"])}
         return Description(**{**plain, **made})

@@ -31,7 +31,7 @@ def question_of(manifest: Mapping[str, Any], *, given_values: bool) -> dict[str,
         ),
         "head": manifest["head"],
         "actions": recorded_units(manifest).as_dict(),
-        "target": (target["policy"], target["values"] if given_values else None),
+        "target": (target["policy"], target.get("values") if given_values else None),
         "observations": manifest["observations"]["sha256"][:12],
         **{
             name.replace("_", " "): manifest.get(name, usual)

@@ -19,8 +19,9 @@ from lrpdyn.pipeline.setup.resume import (
     question_of,
 )
 from lrpdyn.run.journal import read_journal
+from lrpdyn.run.manifest import is_sealed
 from tests.pipeline.setup.test_prepare import prepared
-from tests.pipeline.test_compute import Vectors, mlp_run
+from tests.pipeline.test_compute import Vectors, contents, mlp_run
 
 
 def previous(folder: Path, vectors: Vectors, out: Path, **options: Any) -> dict[str, Any] | None:
@@ -110,3 +111,33 @@ def test_checkpoints_are_those_that_were_explained(
         RunError, match=r"step 10 was explained from .* not among the checkpoints now"
     ):
         check_unchanged(job, records)
+
+
+def test_a_strangers_folder_is_never_overwritten(
+    mlp_folder: Path, vectors: Vectors, tmp_path: Path
+) -> None:
+    out = mlp_run(mlp_folder, vectors, tmp_path / "run").path
+    manifest = out / "manifest.json"
+    ours = manifest.read_bytes()
+    (out / "journal.jsonl").rename(tmp_path / "journal.jsonl")
+
+    def refused(text: bytes) -> None:
+        manifest.write_bytes(text)
+        before = contents(out)
+        for overwrite in (False, True):
+            with pytest.raises(RunError) as error:
+                mlp_run(mlp_folder, vectors, out, rule="gamma", overwrite=overwrite)
+            assert "--overwrite" not in str(error.value)
+            assert "choose another folder" in str(error.value)
+        assert contents(out) == before
+
+    (out / "report.html").write_text("mine")
+    for text in (b'{"schema": 1}', b'{"name": "app", "icons": []}', b"{", b"[]", b""):
+        refused(text)
+    assert not list(out.glob(".lock*"))
+    # What lrpdyn wrote is known by its journal where its manifest is damaged, or was edited.
+    (tmp_path / "journal.jsonl").rename(out / "journal.jsonl")
+    for text in (b"{", ours.replace(b'"unit": "', b'"unit": "un')):
+        manifest.write_bytes(text)
+        mlp_run(mlp_folder, vectors, out, overwrite=True)
+        assert is_sealed(json.loads(manifest.read_bytes()))
