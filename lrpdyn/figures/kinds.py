@@ -12,6 +12,7 @@ from lrpdyn.errors import RunError, UsageError
 from lrpdyn.figures.file_names import files_of, formats_of, is_file, is_other_file, name_pattern
 from lrpdyn.figures.kind import FILMS, FORMATS, Kind, Part
 from lrpdyn.figures.request import Request
+from lrpdyn.files.atomic import delete_killed
 from lrpdyn.run.parts import check_parts
 from lrpdyn.run.reader import as_pictures
 
@@ -153,6 +154,7 @@ def draw(runs: Sequence[RunFolder], kind: str, request: Request = PLAIN) -> list
             raise RunError(
                 f"{path.parent}: cannot be made: {error.strerror}; choose another place with -o"
             ) from error
+        delete_killed(path)
         draw_file(runs, replace(request, samples=samples), path)
         paths.append(path)
     return paths

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lrpdyn.errors import LrpdynError
-from lrpdyn.files.atomic import whole_file
+from lrpdyn.files.atomic import delete_killed, whole_file
 from lrpdyn.page.page import page_of
 from lrpdyn.run.layout import REPORT
 from lrpdyn.run.parts import check_parts
@@ -54,6 +54,7 @@ def write_report(run: RunFolder, path: Path | None = None, curve: str | None = N
     target = run.path / REPORT if path is None else path
     page = page_of(run, None if curve is None else read_curve(curve))
     text = as_html(page)
+    delete_killed(target)
     with whole_file(target) as file:
         file.write(text)
     size = target.stat().st_size
