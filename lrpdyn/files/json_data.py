@@ -12,8 +12,8 @@ from typing import Any, NoReturn
 
 from lrpdyn.files.plain import read_plain
 
-#: A number that may be beyond all floats.
-_LARGE = re.compile(rb"[eE]\+?[0-9]{3}|[0-9]{308}")
+#: A number that may be beyond all floats; what is in quotes, as a digest, is none.
+LARGE = re.compile(rb"[\s:,\[]-?[0-9.]+[eE]\+?[0-9]{3}|[0-9]{308}")
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def read_json(path: Path) -> Any:
 def parse_json(text: bytes) -> Any:
     """Return what JSON says; raises ValueError for whatever is wrong with it."""
     # Each float through a function takes ten times as long, and few files have one that is so large.
-    parse_float = _finite if _LARGE.search(text) else None
+    parse_float = _finite if LARGE.search(text) else None
     try:
         return json.loads(text, parse_constant=_no_number, parse_float=parse_float)
     except RecursionError as error:

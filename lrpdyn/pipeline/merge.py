@@ -25,6 +25,7 @@ from lrpdyn.checkpoints.model import Checkpoint
 from lrpdyn.errors import CheckpointError, RunError, UsageError
 from lrpdyn.explain.explanation import Question
 from lrpdyn.files.atomic import whole_file
+from lrpdyn.files.text import first_line
 from lrpdyn.observations.regions import Painting, open_regions
 from lrpdyn.pipeline.blocks import Hands, Outcomes
 from lrpdyn.pipeline.results.finish import finish, with_curve
@@ -128,7 +129,13 @@ def merge(
     with memory.kept(), one_thread(), locked(folder, wait):
         values = open_values(first.path / "observations.npy")
         fixed = read_fixed_inputs(first.path / FOLDER / FIXED_INPUTS)
-        job = job_of(description, listing, values, fixed, folder)
+        try:
+            job = job_of(description, listing, values, fixed, folder)
+        except (TypeError, ValueError, AttributeError, LookupError, ArithmeticError) as error:
+            raise RunError(
+                f"{first.path}: its network cannot be made again ({first_line(error)}); compute the shard "
+                "again with --overwrite"
+            ) from error
         options = replace(job.options, quiet=quiet, tables=tables, overwrite=overwrite)
         _write(found, replace(job, options=options, painting=_painting(first, job)))
         memory.give_back()

@@ -12,7 +12,7 @@ from lrpdyn.checkpoints.readers import known_format
 from lrpdyn.dynamics.step_table import UNUSABLE, Records
 from lrpdyn.errors import RunError
 from lrpdyn.files.atomic import save_json
-from lrpdyn.files.json_data import read_json
+from lrpdyn.files.json_data import fault, read_json
 from lrpdyn.observations.regions import save_regions
 from lrpdyn.pipeline.setup.description import FIXED_INPUTS, Description, save_fixed_inputs
 from lrpdyn.pipeline.setup.job import Job
@@ -24,6 +24,8 @@ from lrpdyn.run.verify import damaged_results, finish_manifest
 
 FOLDER = "shard"
 _SUMMARY = "shard.json"
+_EXPECTED = {"begin": int, "count": int, "same": [[int]], "description": dict,
+             "left_out": [{"path": str, "reason": str, "bad": bool, "step": (None, int)}]}  # fmt: skip
 _ENTRY = ("sha256", "status", "reason", "relevance_sha256")
 
 
@@ -113,6 +115,9 @@ def open_shard(path: Path) -> ExplainedShard:
     try:
         weights = manifest["selection"]["weights"]
         found = read_json(summary)
+        wrong = fault({**found, "begin": entries[0]["index"]}, _EXPECTED, "shard")
+        if wrong is not None:
+            raise TypeError(wrong)
         left_out = tuple(LeftOut(**{**e, "path": Path(e["path"])}) for e in found["left_out"])
         same = tuple(tuple(steps) for steps in found["same"])
         # As far as reading them again needs.
