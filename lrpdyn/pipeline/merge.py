@@ -131,7 +131,10 @@ def merge(
         fixed = read_fixed_inputs(first.path / FOLDER / FIXED_INPUTS)
         try:
             job = job_of(description, listing, values, fixed, folder)
-        except (TypeError, ValueError, AttributeError, LookupError, ArithmeticError) as error:
+        except (TypeError, ValueError, AttributeError, LookupError, ArithmeticError,
+                RuntimeError) as error:  # fmt: skip
+            if memory.is_out_of_memory(error):
+                raise
             raise RunError(
                 f"{first.path}: its network cannot be made again ({first_line(error)}); compute the shard "
                 "again with --overwrite"

@@ -22,7 +22,8 @@ SCHEMA = 1
 MANIFEST = "manifest.json"
 
 _OPTIONAL_TEXT = (None, str)
-_DONE = {"step": int, "path": str, "relevance_sha256?": _OPTIONAL_TEXT, "reason?": _OPTIONAL_TEXT}
+_ENTRY = {"path": str, "format?": _OPTIONAL_TEXT, "sha256?": _OPTIONAL_TEXT}
+_DONE = {**_ENTRY, "step": int, "relevance_sha256?": _OPTIONAL_TEXT, "reason?": _OPTIONAL_TEXT}
 _SPREAD = (None, {"least": float, "median": float, "most": float})
 _MEDIAN = {"median": (None, float)}
 #: What the commands that read or resume a run rely on.
@@ -49,8 +50,8 @@ _EXPECTED = {
     "shard?": (None, {"name": str, "series": str}),
     "regions?": (None, {"key": str}),
     "checkpoints": [Where(key="status", expected={
-        "done": _DONE, "not_finite": _DONE, "pending": {"step": int, "path": str},
-        "bad": {"step": (None, int), "path": str, "reason": str},
+        "done": _DONE, "not_finite": _DONE, "pending": {**_ENTRY, "step": int},
+        "bad": {**_ENTRY, "step": (None, int), "reason": str},
     })],
     "checks": {
         "maps?": int, "negative_scores?": int, "weak_support?": int, "vanished?": int,
@@ -66,7 +67,8 @@ _EXPECTED = {
     "files?": Each(str),
 }  # fmt: skip
 #: What a finished run has, too.
-_FINISHED = {"checks": {"maps": int, "negative_scores": int, "weak_support": int, "vanished": int,
+_FINISHED = {"lrpdyn": str, "command": str,
+             "checks": {"maps": int, "negative_scores": int, "weak_support": int, "vanished": int,
                         "relevance_sum_to_score": _SPREAD, "relevance_l1_to_score": _SPREAD}}  # fmt: skip
 #: What a shard has, too.
 _SHARD = {"stored": dict, "weights": dict, "lrpdyn": str, "target": {"values": (None, [int])},
