@@ -133,7 +133,7 @@ def merge(
             job = job_of(description, listing, values, fixed, folder)
         except (TypeError, ValueError, AttributeError, LookupError, ArithmeticError,
                 RuntimeError) as error:  # fmt: skip
-            if memory.is_out_of_memory(error):
+            if isinstance(error, RuntimeError) and memory.is_out_of_memory(error):
                 raise
             raise RunError(
                 f"{first.path}: its network cannot be made again ({first_line(error)}); compute the shard "
