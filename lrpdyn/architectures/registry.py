@@ -517,6 +517,12 @@ def named(name: str) -> Architecture:
     return own_architecture(name)
 
 
+def is_own(name: str) -> bool:
+    """Tell whether what ``--arch`` names is code of the user's own, not a registered architecture."""
+    registered = name in architectures() or any(name.startswith(f.prefix) for f in FAMILIES)
+    return ":" in name and not registered
+
+
 def _shapes_of(resolved: Resolved, where: str) -> dict[str, tuple[int, ...]]:
     # On "meta" nothing is allocated or initialised, however large the network is.
     try:

@@ -102,7 +102,8 @@ class Reader:
 class Checkpoint:
     """One entry of the ordered series: a path and a step, no weights.
 
-    `fingerprint` is a short one of the weights, where the container keeps checksums.
+    `fingerprint` is a short one of the weights, where the container keeps checksums. Where `sha256` is
+    given, only a file with this digest of its weights is loaded.
     """
 
     step: int
@@ -113,6 +114,7 @@ class Checkpoint:
     aliases: tuple[Path, ...] = ()
     weights: str = "model"
     fingerprint: str | None = None
+    sha256: str | None = None
 
 
 @dataclass(frozen=True)

@@ -153,6 +153,13 @@ def _naming(path: Path) -> Iterator[None]:
         raise CheckpointError(f"{path}: cannot be read: {error.strerror or error}") from error
 
 
+def known_format(format: str) -> str:
+    """Return `format`; raises ValueError where there is no such one."""
+    if all(reader.format != format for reader in READERS):
+        raise ValueError(f"no format is called {format!r}")
+    return format
+
+
 def _reader(format: str) -> Reader:
     return next(reader for reader in READERS if reader.format == format)
 

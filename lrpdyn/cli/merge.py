@@ -13,6 +13,11 @@ from lrpdyn.cli import options
 @click.command("merge", short_help="Put the shards of a run together.")
 @click.argument("shards", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("-o", "--out", default=options.DEFAULT_RUN, show_default=True, help="The run folder.")
+@click.option("--checkpoints", metavar="FOLDER", help="Where the checkpoints are now; the shards name "
+              "them. Default: where they were.")  # fmt: skip
+@options.of_compute("--arch", metavar="NAME", help="The --arch of the shards; needed where it is code of "
+                    "your own, which no shard may name.")  # fmt: skip
+@options.trust
 @options.tables
 @options.curve
 @options.wait

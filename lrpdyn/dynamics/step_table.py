@@ -26,6 +26,9 @@ _SINGLE: dict[str, DTypeLike] = {
 #: Where no transition leads to a step: steps may be negative.
 NO_TRANSITION = np.iinfo(np.int64).min
 
+#: What a line of a journal that somebody edited raises when it is put into a row.
+UNUSABLE = (KeyError, ValueError, TypeError, AttributeError, IndexError, OverflowError)
+
 
 class Records:
     """The steps of a run so far, in order: those that are explained have a row in each column.

@@ -10,7 +10,7 @@ from torch import Tensor, fx, nn
 
 from lrpdyn.architectures.registry import check_function, load_weights
 from lrpdyn.checkpoints.model import Checkpoint
-from lrpdyn.checkpoints.readers import read_weights, read_weights_again
+from lrpdyn.checkpoints.readers import digest, read_weights, read_weights_again
 from lrpdyn.errors import ArchitectureError, CheckpointError
 from lrpdyn.explain.model import Model, OtherWeights, with_fixed_inputs
 from lrpdyn.lrp.canonical.canonise import Canonised
@@ -99,7 +99,15 @@ def load(model: Model, checkpoint: Checkpoint, *, trust: bool) -> LoadedNetwork:
 
 
 def load_again(model: Model, checkpoint: Checkpoint, *, trust: bool) -> LoadedNetwork:
-    """Return the model with the weights of a checkpoint that was explained before."""
+    """Return the model with the weights of a checkpoint that was explained before.
+
+    Raises
+    ------
+    CheckpointError
+        It cannot be read, or has other weights than those that were explained.
+    """
+    if checkpoint.sha256 not in (None, digest(checkpoint.path, checkpoint.format)):
+        raise CheckpointError(f"{checkpoint.path}: is not the file that was explained")
     weights = read_weights_again(
         checkpoint.path, checkpoint.format, trust=trust, weights=checkpoint.weights
     )

@@ -126,7 +126,7 @@ def split_target(text: str, units: Units) -> Target:
         There is no such group.
     """
     before, colon, policy = text.partition(":")
-    if not colon or not before.isdecimal():
+    if not colon or not before.isdecimal() or len(before) > 18:
         return Target(policy=text)
     if int(before) >= len(units.groups):
         has = f"actions 0 to {len(units.groups) - 1}" if units.groups else "one action alone"

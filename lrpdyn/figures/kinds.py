@@ -144,6 +144,11 @@ def draw(runs: Sequence[RunFolder], kind: str, request: Request = PLAIN) -> list
 
         for run in runs:
             need_samples(run, f"--kind {kind}")
+    from lrpdyn.files.atomic import delete_killed
+    from lrpdyn.run.parts import check_parts
+
+    if request.out is None:
+        check_parts(runs[0].path, writing=True)
     runs = [_with_pictures(run) for run in runs]
     for path, samples in files_of(runs[0].path, KINDS[kind], request):
         try:
@@ -152,6 +157,7 @@ def draw(runs: Sequence[RunFolder], kind: str, request: Request = PLAIN) -> list
             raise RunError(
                 f"{path.parent}: cannot be made: {error.strerror}; choose another place with -o"
             ) from error
+        delete_killed(path)
         with naming_after(partial(_check_unchanged, runs)):
             draw_file(runs, replace(request, samples=samples), path)
         paths.append(path)

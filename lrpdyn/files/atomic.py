@@ -5,10 +5,13 @@ from __future__ import annotations
 import contextlib
 import csv
 import errno
+import fcntl
 import hashlib
 import io
 import json
 import os
+import re
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from pathlib import Path
@@ -22,6 +25,10 @@ from lrpdyn.system.memory import free_space
 
 #: Down to here JSON is laid out in lines.
 _DEEPEST = 3
+#: The names that files have until they are written.
+TEMPORARY = re.compile(r"\.\w[\w-]*\.\w+\.\w+\.tmp")
+#: Seconds after which a file that is written has its lock for sure.
+_MOMENT = 5.0
 _JSON = json.JSONEncoder(allow_nan=False)
 _GOES_ON = "what is finished is kept: the same command goes on"
 
@@ -56,6 +63,8 @@ def whole_file(path: Path, mode: str = "w", *, settled: bool = True) -> Iterator
         path.parent.mkdir(parents=True, exist_ok=True)
         options = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
         with open(temporary, mode.replace("w", "x"), **options) as file:  # type: ignore[call-overload]
+            with contextlib.suppress(OSError):  # some network file systems have no such lock
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -68,6 +77,21 @@ def whole_file(path: Path, mode: str = "w", *, settled: bool = True) -> Iterator
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
+
+
+def delete_killed(path: Path) -> None:
+    """Delete what processes that were killed while they wrote `path` left next to it.
+
+    Who is alive has a lock on its file, a moment after it made it.
+    """
+    begin = f".{path.name}."
+    for left in path.parent.glob(".*.tmp"):
+        if left.name.startswith(begin) and TEMPORARY.fullmatch(left.name):
+            with contextlib.suppress(OSError), left.open("rb") as file:
+                is_new = os.fstat(file.fileno()).st_mtime > time.time() - _MOMENT
+                if not (is_new or left.is_symlink()):
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    left.unlink()
 
 
 def sync_folder(folder: Path) -> None:

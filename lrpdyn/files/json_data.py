@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
+
+from lrpdyn.files.plain import read_plain
+
+#: A number that may be beyond all floats; what is in quotes, as a digest, is none.
+LARGE = re.compile(rb"[\s:,\[]-?[0-9.]+[eE]\+?[0-9]{3}|[0-9]{308}")
 
 
 @dataclass(frozen=True)
@@ -34,18 +41,25 @@ def read_json(path: Path) -> Any:
     ValueError
         It is no JSON, or one with NaN, or nested too deeply.
     """
-    return parse_json(path.read_bytes())
+    return parse_json(read_plain(path))
 
 
 def parse_json(text: bytes) -> Any:
     """Return what JSON says; raises ValueError for whatever is wrong with it."""
+    # Each float through a function takes ten times as long, and few files have one that is so large.
+    parse_float = _finite if LARGE.search(text) else None
     try:
-        return json.loads(text, parse_constant=_no_number)
+        return json.loads(text, parse_constant=_no_number, parse_float=parse_float)
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
 
 
-def _no_number(text: str) -> None:
+def _finite(text: str) -> float:
+    value = float(text)
+    return value if math.isfinite(value) else _no_number(text)
+
+
+def _no_number(text: str) -> NoReturn:
     raise ValueError(f"{text} is no number of JSON")
 
 

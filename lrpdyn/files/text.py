@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 
 def printable(text: str) -> str:
     """Return `text` on one line, with control characters (of a file's name, say) made visible."""
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in " ".join(text.splitlines()))
+
+
+def printable_data(value: Any) -> Any:
+    """Return plain data whose texts, keys included, are `printable`."""
+    if isinstance(value, str):
+        return value if value.isprintable() else printable(value)
+    if isinstance(value, list):
+        return [printable_data(entry) for entry in value]
+    if isinstance(value, dict):
+        return {printable_data(key): printable_data(entry) for key, entry in value.items()}
+    return value
 
 
 def first_line(error: BaseException) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -215,11 +215,22 @@ def _from_file(path: Path) -> Composite:
             f"--rule {path}: expected tables [[layers]], each with a rule and any of name, type, "
             f"first, last; found {', '.join(found) or 'nothing'}"
         )
+    return composite_of(str(path), entries)
+
+
+def composite_of(name: str, entries: Sequence[Any]) -> Composite:
+    """Return the composite of the tables of a rules file, which has this name.
+
+    Raises
+    ------
+    UsageError
+        A table has no rule, or a key or value that makes no sense.
+    """
     assignments = tuple(
-        assignment(entry, f"{path}, [[layers]] {number}")
+        assignment(entry, f"{name}, [[layers]] {number}")
         for number, entry in enumerate(entries, start=1)
     )
-    return Composite(name=str(path), assignments=assignments, parameters={"layers": entries})
+    return Composite(name=name, assignments=assignments, parameters={"layers": entries})
 
 
 def assignment(entry: Any, where: str) -> Assignment:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lrpdyn.errors import ObservationError
+from lrpdyn.files.atomic import whole_file
 from lrpdyn.files.images import picture_shape, read_picture
 from lrpdyn.files.npy import load_npz
 
@@ -96,6 +97,36 @@ def read_regions(path: str | Path, shape: tuple[int, ...]) -> Regions:
         raise ObservationError(
             f"--regions {file}: two regions are called alike: {', '.join(masks)}"
         )
+    return _regions(names, stacked)
+
+
+def save_regions(path: Path, regions: Regions) -> None:
+    """Write regions as `open_regions` reads them."""
+    with whole_file(path, "wb") as file:
+        np.savez(file, names=np.array(regions.names), masks=regions.masks)
+
+
+def open_regions(path: Path, shape: tuple[int, ...]) -> Regions:
+    """Return what `save_regions` wrote, for observations of `shape`.
+
+    Raises
+    ------
+    ObservationError
+        The file cannot be read, or holds something else.
+    """
+    try:
+        found = load_npz(path)
+        names, masks = found["names"], found["masks"]
+        fits = (names.dtype.kind, masks.dtype.kind) == ("U", "b") and len(masks) > 0
+        if not fits or names.shape != masks.shape[:1]:
+            raise ValueError("expected names and their masks")
+        np.broadcast_to(masks[0], shape)
+    except (OSError, ValueError, KeyError, IndexError, MemoryError) as error:
+        raise ObservationError(f"{path}: cannot be read ({error})") from error
+    return _regions(tuple(names.tolist()), masks)
+
+
+def _regions(names: tuple[str, ...], stacked: Mask) -> Regions:
     digest = hashlib.sha256("\n".join(names).encode())
     digest.update(str(stacked.shape).encode() + np.packbits(stacked).tobytes())
     return Regions(names=names, masks=stacked, sha256=digest.hexdigest())

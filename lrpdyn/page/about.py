@@ -25,10 +25,10 @@ def facts_of(run: RunFolder) -> Facts:
         {
             "step": "" if entry["step"] is None else f"{entry['step']:,}",
             "path": entry["path"],
-            "kind": entry["format"] or "",
+            "kind": entry.get("format") or "",
             "status": entry["status"].replace("_", " "),
-            "reason": entry["reason"] or "",
-            "sha256": (entry["sha256"] or "")[:12],
+            "reason": entry.get("reason") or "",
+            "sha256": (entry.get("sha256") or "")[:12],
         }
         for entry in run.manifest["checkpoints"]
     )
@@ -51,7 +51,7 @@ def _manifest(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("normalisation", "none: raw relevance" if manifest["normalize"] == "none"
          else f"{manifest['normalize']}: each sample at each step by itself"),
         ("observations", f"{' x '.join(map(str, seen['shape']))} from {', '.join(seen['files'])}"),
-        ("observations' scale", f"layout {seen['layout']}, divided by {seen['scale']}"),
+        ("observations' scale", f"layout {seen.get('layout')}, divided by {seen.get('scale')}"),
         ("observations' SHA-256", seen["sha256"]),
         ("checkpoints", f"{done:,} of {len(manifest['checkpoints']):,} explained"),
         ("command", manifest["command"]),

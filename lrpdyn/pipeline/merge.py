@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
+import re
 import shlex
 import shutil
+import stat
 import sys
 from collections.abc import Generator, Sequence
 from contextlib import closing
@@ -19,12 +20,23 @@ import numpy as np
 import torch
 
 from lrpdyn.api import Run, open_run
+from lrpdyn.architectures.registry import is_own
+from lrpdyn.checkpoints.model import Checkpoint
 from lrpdyn.errors import CheckpointError, RunError, UsageError
 from lrpdyn.explain.explanation import Question
 from lrpdyn.files.atomic import whole_file
+from lrpdyn.files.text import first_line
+from lrpdyn.observations.regions import Painting, open_regions
 from lrpdyn.pipeline.blocks import Hands, Outcomes
 from lrpdyn.pipeline.results.finish import finish, with_curve
-from lrpdyn.pipeline.setup.description import FIXED_INPUTS, job_of, open_values, read_fixed_inputs
+from lrpdyn.pipeline.setup.description import (
+    FIXED_INPUTS,
+    Description,
+    job_of,
+    open_values,
+    read_fixed_inputs,
+    whole_name,
+)
 from lrpdyn.pipeline.setup.job import Job
 from lrpdyn.pipeline.setup.new_manifest import environment, pending
 from lrpdyn.pipeline.setup.prepare import one_thread
@@ -44,8 +56,9 @@ from lrpdyn.pipeline.shards import (
     prints_of,
 )
 from lrpdyn.pipeline.steps import Steps
+from lrpdyn.remote.path import as_path
 from lrpdyn.run.journal import JOURNAL
-from lrpdyn.run.layout import DamagedMapsError, delete, leftovers, relevance_path
+from lrpdyn.run.layout import SHARD_REGIONS, DamagedMapsError, delete, leftovers, relevance_path
 from lrpdyn.run.lock import locked
 from lrpdyn.run.manifest import check_unchanged, save_manifest
 from lrpdyn.run.tables import check_tables
@@ -58,11 +71,18 @@ from lrpdyn.version import __version__
 #: What a manifest says of the folder that it is in.
 _OF_THE_FILES = ("files", "stamps", "sha256")
 
+_ADDRESS = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+:/")
+#: Bytes that no file with weights has.
+_LARGEST = 1 << 40
+
 
 def merge(
     shards: Sequence[str | Path],
     *,
     out: str | Path = "lrpdyn-run",
+    checkpoints: str | Path | None = None,
+    arch: str | None = None,
+    trust: bool = False,
     tables: str | None = None,
     curve: str | None = None,
     wait: float = 0.0,
@@ -75,12 +95,23 @@ def merge(
     are read again for the checks and for the steps that are outliers; what they would show is
     unavailable where they are gone. Maps are linked, not copied, where the file system can.
 
+    A shard is data from a stranger: it gives neither code nor trust. What it says of its network and
+    of trust is compared with `arch` and `trust`, and a checkpoint is loaded only where its bytes have
+    the SHA-256 of those that were explained.
+
     Parameters
     ----------
     shards
         Folders that ``compute(..., shard="K/N")`` wrote, in any order.
     out
         The run folder.
+    checkpoints
+        The folder of the checkpoints, by whose names alone they are then found there; where the shards
+        say they are, if not given.
+    arch
+        The shards' ``--arch``, which is needed where it is code of your own.
+    trust
+        Unpickle checkpoints that are more than weights, which can run code.
     tables, curve
         As of `lrpdyn.compute`.
     wait
@@ -98,7 +129,8 @@ def merge(
     Raises
     ------
     UsageError
-        No shards are given, or there are no such tables.
+        No shards are given, there are no such tables, or `arch` or `trust` are not those that the
+        shards were made with.
     RunError
         Shards are missing, not finished, overlap, or are of different questions.
     """
@@ -108,16 +140,107 @@ def merge(
     drawn = None if curve is None else read_curve(curve)
     found = _in_order([open_shard(Path(path)) for path in shards])
     first, folder = found[0], Path(out)
-    checkpoints = tuple(checkpoint for shard in found for checkpoint in shard.checkpoints)
-    listing = replace(first.listing, checkpoints=checkpoints)
+    description = _stated(found, arch, trust)
+    listing = replace(first.listing, checkpoints=_placed(found, checkpoints))
     with one_thread(), locked(folder, wait):
         values = open_values(first.path / "observations.npy")
         fixed = read_fixed_inputs(first.path / FOLDER / FIXED_INPUTS)
-        job = job_of(first.description, listing, values, fixed, folder)
+        try:
+            job = job_of(description, listing, values, fixed, folder)
+        except (TypeError, ValueError, AttributeError, LookupError, ArithmeticError,
+                RuntimeError) as error:  # fmt: skip
+            if isinstance(error, RuntimeError) and memory.is_out_of_memory(error):
+                raise
+            raise RunError(
+                f"{first.path}: its network cannot be made again ({first_line(error)}); compute the shard "
+                "again with --overwrite"
+            ) from error
         options = replace(job.options, quiet=quiet, tables=tables, overwrite=overwrite)
-        _write(found, replace(job, options=options))
+        _write(found, replace(job, options=options, painting=_painting(first, job)))
         memory.give_back()
         return with_curve(open_run(folder), drawn)
+
+
+def _stated(shards: Sequence[ExplainedShard], arch: str | None, trust: bool) -> Description:
+    """Return the description of the first shard with the network and the trust that the user states.
+
+    Raises
+    ------
+    UsageError
+        The shards were made with others, or with code that the user did not name.
+    """
+    first = shards[0].description
+    made = {"arch": str(first.options.arch), "manifest": shards[0].manifest["architecture"]["name"]}
+    if arch is None and is_own(made["arch"]):
+        raise UsageError(
+            f"{shards[0].path}: was made with code, {made['arch']}, which is not run because a shard names "
+            "it; give it with --arch if you trust it"
+        )
+    if arch is not None and not {arch, whole_name(arch)} & set(made.values()):
+        raise UsageError(f"--arch {arch}: the shards were made with {made['arch']}")
+    if not trust and any(shard.description.options.trust for shard in shards):
+        raise UsageError(
+            f"{shards[0].path}: was made with --trust; give it here, too, if you trust whoever made its "
+            "checkpoints: a shard cannot"
+        )
+    options = replace(first.options, arch=arch or first.options.arch, trust=trust, regions=None,
+                      shard=None, recompute=(), curve=None, follow=False, dask=None)  # fmt: skip
+    return replace(first, options=options)
+
+
+def _placed(shards: Sequence[ExplainedShard], folder: str | Path | None) -> tuple[Checkpoint, ...]:
+    """Return the checkpoints of all shards, where they are.
+
+    Raises
+    ------
+    RunError
+        A shard names something else than a plain file or folder here, or a name leaves `folder`.
+    """
+    checkpoints = [checkpoint for shard in shards for checkpoint in shard.checkpoints]
+    if folder is None:
+        for checkpoint in checkpoints:
+            if not _may_be_read(str(checkpoint.path)):
+                raise RunError(
+                    f"{checkpoint.path}: is named as a checkpoint by a shard, and is no file or folder of "
+                    "this machine; say where the checkpoints are with --checkpoints"
+                )
+        return tuple(checkpoints)
+    names = [os.path.normpath(str(checkpoint.path)) for checkpoint in checkpoints]
+    try:
+        base = os.path.commonpath([os.path.dirname(name) for name in names])
+    except ValueError as error:
+        raise RunError(
+            f"--checkpoints: the shards' checkpoints are in no folder: {error}"
+        ) from error
+    inside = [os.path.relpath(name, base or ".") for name in names]
+    if any(name.startswith("..") for name in inside):
+        raise RunError("--checkpoints: the shards' checkpoints are in no common folder")
+    return tuple(
+        replace(checkpoint, path=as_path(folder) / name)
+        for checkpoint, name in zip(checkpoints, inside, strict=True)
+    )
+
+
+def _may_be_read(path: str) -> bool:
+    """Tell whether nothing but a plain file, or a folder of such, is there."""
+    try:
+        status = os.stat(path)
+        if stat.S_ISDIR(status.st_mode):
+            with os.scandir(path) as entries:
+                return all(e.is_dir() or e.is_file() or not os.path.exists(e) for e in entries)
+    except OSError:
+        return not _ADDRESS.match(path)  # it is gone, and what it would show is not known
+    except ValueError:
+        return False
+    # A file of the kernel's has no size, or more than any disk.
+    return stat.S_ISREG(status.st_mode) and 0 < status.st_size < _LARGEST
+
+
+def _painting(shard: ExplainedShard, job: Job) -> Painting | None:
+    if shard.manifest.get("regions") is None:
+        return None
+    regions = open_regions(shard.path / SHARD_REGIONS, job.observations.values.shape)
+    return Painting(regions=regions, fill=job.fill)
 
 
 def _write(shards: Sequence[ExplainedShard], job: Job) -> None:
@@ -243,21 +366,17 @@ def _begin(shards: Sequence[ExplainedShard], job: Job, manifest: dict[str, Any])
                 _link(kept, relevance_path(folder, checkpoint.step))
             if not storage.whole and checkpoint.step not in shard.reasons:
                 maps = storage.maps_path(shard.path, checkpoint.step)
-                _link(maps, storage.maps_path(folder, checkpoint.step), for_now=True)
+                _link(maps, storage.maps_path(folder, checkpoint.step))
         check_unchanged(shard.path, shard.manifest)
 
 
-def _link(source: Path, target: Path, *, for_now: bool = False) -> None:
-    """Give a file a second name; where the file system has none, copy it, or point to it for now."""
+def _link(source: Path, target: Path) -> None:
+    """Give a file a second name; where the file system has none, copy it."""
     delete(target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         os.link(source, target)
     except OSError:
-        if for_now:
-            with contextlib.suppress(OSError):
-                os.symlink(source.absolute(), target)
-                return
         with whole_file(target, "wb") as copy, source.open("rb") as file:
             shutil.copyfileobj(file, copy)
 

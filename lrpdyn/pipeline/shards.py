@@ -10,21 +10,25 @@ from typing import Any
 
 from lrpdyn.checkpoints.model import Checkpoint, Header, LeftOut, Listing
 from lrpdyn.checkpoints.prints import print_of
-from lrpdyn.dynamics.step_table import Records
+from lrpdyn.checkpoints.readers import known_format
+from lrpdyn.dynamics.step_table import UNUSABLE, Records
 from lrpdyn.errors import RunError
 from lrpdyn.files.atomic import save_json
-from lrpdyn.files.json_data import read_json
+from lrpdyn.files.json_data import fault, read_json
+from lrpdyn.observations.regions import save_regions
 from lrpdyn.pipeline.results.finish import what_explained
 from lrpdyn.pipeline.setup.description import FIXED_INPUTS, Description, save_fixed_inputs
 from lrpdyn.pipeline.setup.job import Job
-from lrpdyn.remote.path import as_path
 from lrpdyn.run.journal import JOURNAL, read_journal
+from lrpdyn.run.layout import SHARD_REGIONS
 from lrpdyn.run.manifest import read_manifest
 from lrpdyn.run.stored_maps import Storage
 from lrpdyn.run.verify import damaged_results, finish_manifest
 
 FOLDER = "shard"
 _SUMMARY = "shard.json"
+_EXPECTED = {"begin": int, "count": int, "same": [[int]], "description": dict,
+             "left_out": [{"path": str, "reason": str, "bad": bool, "step": (None, int)}]}  # fmt: skip
 _ENTRY = ("sha256", "status", "reason", "relevance_sha256")
 
 
@@ -80,6 +84,8 @@ def save_shard(
     """Write what the merge needs, and last the manifest, which is returned."""
     folder, listing = job.folder / FOLDER, job.listing
     save_fixed_inputs(folder / FIXED_INPUTS, job.model.fixed_inputs)
+    if job.painting is not None:
+        save_regions(job.folder / SHARD_REGIONS, job.painting.regions)
     left_out = [asdict(entry) | {"path": str(entry.path)} for entry in listing.bad]
     summary = {"count": len(listing.checkpoints), "description": description.as_dict(),
                "same": listing.same, "left_out": left_out,
@@ -115,15 +121,25 @@ def open_shard(path: Path) -> ExplainedShard:
             f"{path / damaged[0].file}: {damaged[0].what}; the command that made the shard makes it anew "
             f"(lrpdyn verify {path} looks at every file)"
         )
-    weights = manifest["selection"]["weights"]
     try:
+        weights = manifest["selection"]["weights"]
         found = read_json(summary)
+        wrong = fault({**found, "begin": entries[0]["index"]}, _EXPECTED, "shard")
+        if wrong is not None:
+            raise TypeError(wrong)
         left_out = tuple(LeftOut(**{**e, "path": Path(e["path"])}) for e in found["left_out"])
         same = tuple(tuple(steps) for steps in found["same"])
         # As far as reading them again needs.
         again: dict[str, Any] = {"step_source": "", "header": Header({}), "weights": weights}
         checkpoints = tuple(
-            Checkpoint(step=e["step"], path=as_path(e["path"]), format=e["format"], **again)
+            # One that could not be loaded has no digest, and no file has this one.
+            Checkpoint(
+                step=e["step"],
+                path=Path(e["path"]),
+                format=known_format(e["format"]),
+                sha256=e["sha256"] or "none",
+                **again,
+            )
             for e in entries
         )
         return ExplainedShard(
@@ -199,7 +215,7 @@ def check_shard(shard: ExplainedShard, storage: Storage, shape: tuple[int, ...])
             before = facts["evidence"]["weights"]
             if before.get("from_sha256") is not None:
                 told.append((shard, int(before["from_step"]), str(before["from_sha256"])))
-        except (KeyError, ValueError, TypeError, AttributeError, OverflowError) as error:
+        except UNUSABLE as error:
             raise RunError(
                 f"{journal}: cannot be read ({error}); compute the shard again"
             ) from error

@@ -15,17 +15,18 @@ from lrpdyn.diagnostics.at_each_step import StepEvidence
 from lrpdyn.dynamics.accumulate import Dynamics
 from lrpdyn.dynamics.measures import Array
 from lrpdyn.dynamics.phases import mean_outline, outline
-from lrpdyn.dynamics.step_table import Records
+from lrpdyn.dynamics.step_table import UNUSABLE, Records
 from lrpdyn.errors import LrpdynError, RunError
 from lrpdyn.explain.explanation import Question
 from lrpdyn.explain.loaded import load_again
 from lrpdyn.files.atomic import save_pieces
 from lrpdyn.files.streamed import opened, pieces
+from lrpdyn.files.text import first_line
 from lrpdyn.observations.regions import shares
 from lrpdyn.pipeline.blocks import LARGEST_BLOCK, Hands, Outcome, checkpoint_before
 from lrpdyn.pipeline.setup.job import Job, progress
 from lrpdyn.pipeline.setup.resume import Kept
-from lrpdyn.run.journal import append_journal, record_at
+from lrpdyn.run.journal import JOURNAL, append_journal, record_at
 from lrpdyn.run.layout import check_maps, delete, leftovers
 from lrpdyn.run.manifest import save_manifest
 from lrpdyn.system import signals
@@ -131,7 +132,17 @@ class Steps:
             return
         if job.shard is None:
             with self._times.of("sums and measures"):
-                _add_to(self.records, job, self.dynamics, together)
+                try:
+                    _add_to(self.records, job, self.dynamics, together)
+                except UNUSABLE as error:
+                    steps = [facts["step"] for facts in together]
+                    if self._kept.keys().isdisjoint(steps):
+                        raise
+                    raise RunError(
+                        f"{job.folder / JOURNAL}: its lines on steps {steps[0]:,} to {steps[-1]:,} do not "
+                        f"fit the run ({first_line(error)}); start again with --overwrite, or elsewhere "
+                        "with -o"
+                    ) from error
             self._let_go(job, [facts["step"] for facts in together])
         else:  # a shard makes no sums, and keeps its maps for the merge, which does
             for facts in together:
@@ -167,7 +178,7 @@ class Steps:
         facts = record_at(job.folder, self._kept[checkpoint.step])
         path = job.storage.maps_path(job.folder, checkpoint.step)
         check_maps(path, facts.get("maps_sha256"), checkpoint.step)
-        if facts["evidence"]["key"] == self._evidence.key(self._before):
+        if facts["evidence"].get("key") == self._evidence.key(self._before):
             return facts
         self._evidence.set_before(self._before)
         loaded = load_again(job.model, checkpoint, trust=job.options.trust)

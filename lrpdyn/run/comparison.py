@@ -12,6 +12,7 @@ import numpy as np
 
 from lrpdyn.dynamics.measures import centred_ranks, cosines, pixels, rows
 from lrpdyn.errors import UsageError
+from lrpdyn.files.text import printable
 from lrpdyn.outliers.render import place
 from lrpdyn.run.reader import RunFolder
 from lrpdyn.run.series import table_series
@@ -69,7 +70,7 @@ def _requested(run: RunFolder) -> dict[str, Any]:
     values = ",".join(f"{value}" for value in manifest["rule"]["parameters"].values())
     rule = manifest["rule"]["name"]
     return {
-        "path": str(run.path),
+        "path": printable(str(run.path)),
         "rule": f"{rule}:{values}" if values else rule,
         "architecture": manifest["architecture"]["name"],
         "head": manifest["head"],

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from lrpdyn.errors import RunError
-from lrpdyn.files.atomic import cannot_write, sha256_of
+from lrpdyn.files.atomic import TEMPORARY, cannot_write, sha256_of
 from lrpdyn.run.journal import JOURNAL
 from lrpdyn.run.manifest import MANIFEST
 
@@ -30,6 +30,8 @@ RESULTS = ("observations.npy", *(f"{name}.npy" for name in MAPS), "metrics.csv",
            "outliers.json", "outliers.csv", "figures/dynamics.png")  # fmt: skip
 #: The files of a finished shard of a run.
 SHARD_RESULTS = ("observations.npy", "shard/held.npz", "shard/shard.json")
+#: The regions of a shard, where it has some.
+SHARD_REGIONS = "shard/regions.npz"
 
 
 def nearest_folder(run: Path) -> Path | None:
@@ -80,7 +82,7 @@ def clear_run(run: Path, figures: Iterable[Path]) -> None:
 
     `figures` are those that it drew: `lrpdyn.figures.kinds.drawn_files` knows them.
     """
-    written = [run / name for name in (JOURNAL, *RESULTS, *SHARD_RESULTS, REPORT)]
+    written = [run / name for name in (JOURNAL, *RESULTS, *SHARD_RESULTS, SHARD_REGIONS, REPORT)]
     for folder in (run / "relevance", run / WORKING):
         written += [
             path for path in sorted(folder.glob("step_*.npy")) if _MAPS.fullmatch(path.name)
@@ -101,7 +103,12 @@ def delete(path: Path) -> None:
 def leftovers(run: Path) -> list[Path]:
     """Return the temporary files that a killed run left behind."""
     folders = (run, run / "relevance", run / "figures", run / "shard", run / WORKING)
-    return [path for folder in folders for path in folder.glob(".*.tmp")]
+    return [
+        path
+        for folder in folders
+        for path in folder.glob(".*.tmp")
+        if TEMPORARY.fullmatch(path.name)
+    ]
 
 
 def damaged(run: Path, name: str, why: object, step: int | None = None) -> RunError:

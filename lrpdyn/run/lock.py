@@ -18,7 +18,9 @@ from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 
 from lrpdyn.errors import RunError
 from lrpdyn.files.atomic import cannot_write
+from lrpdyn.files.plain import read_plain
 from lrpdyn.files.text import printable
+from lrpdyn.run.parts import check_parts
 
 LOCK, HOLDER = ".lock", ".lock.json"
 
@@ -71,10 +73,12 @@ def locked(run: Path, wait: float = 0.0, advice: str = _ADVICE) -> Iterator[None
     Raises
     ------
     RunError
-        Another process still has the lock, or the folder cannot be made.
+        Another process still has the lock, the folder cannot be made, or a part of it is a link, or no
+        plain file.
     """
     made = _make(run)
     try:
+        check_parts(run, writing=True)
         lock = _acquired(run, wait, advice)
         try:
             yield
@@ -154,7 +158,7 @@ def _leave_name(run: Path) -> None:
 def read_holder(run: Path) -> Holder | None:
     """Return the process that has the lock, or was killed with it; None where it is not known."""
     try:
-        found = json.loads((run / HOLDER).read_text(encoding="utf-8"))
+        found = json.loads(read_plain(run / HOLDER))
         return Holder(
             host=str(found["host"]), process=int(found["process"]), since=str(found["since"])
         )

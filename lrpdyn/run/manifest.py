@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
@@ -12,6 +13,8 @@ from typing import Any
 from lrpdyn.errors import RunError
 from lrpdyn.files.atomic import save_json
 from lrpdyn.files.json_data import Each, Where, fault, read_json
+from lrpdyn.run.journal import whole_records
+from lrpdyn.run.parts import check_parts
 from lrpdyn.run.question import CONTRASTS, KINDS
 from lrpdyn.run.tables import TABLES
 
@@ -19,7 +22,8 @@ SCHEMA = 1
 MANIFEST = "manifest.json"
 
 _OPTIONAL_TEXT = (None, str)
-_DONE = {"step": int, "path": str, "relevance_sha256?": _OPTIONAL_TEXT, "reason?": _OPTIONAL_TEXT}
+_ENTRY = {"path": str, "format?": _OPTIONAL_TEXT, "sha256?": _OPTIONAL_TEXT}
+_DONE = {**_ENTRY, "step": int, "relevance_sha256?": _OPTIONAL_TEXT, "reason?": _OPTIONAL_TEXT}
 _SPREAD = (None, {"least": float, "median": float, "most": float})
 _MEDIAN = {"median": (None, float)}
 #: What the commands that read or resume a run rely on.
@@ -46,8 +50,8 @@ _EXPECTED = {
     "shard?": (None, {"name": str, "series": str}),
     "regions?": (None, {"key": str}),
     "checkpoints": [Where(key="status", expected={
-        "done": _DONE, "not_finite": _DONE, "pending": {"step": int, "path": str},
-        "bad": {"step": (None, int), "path": str, "reason": str},
+        "done": _DONE, "not_finite": _DONE, "pending": {**_ENTRY, "step": int},
+        "bad": {**_ENTRY, "step": (None, int), "reason": str},
     })],
     "checks": {
         "maps?": int, "negative_scores?": int, "weak_support?": int, "vanished?": int,
@@ -66,9 +70,15 @@ _EXPECTED = {
     "same_bytes?": bool,
 }  # fmt: skip
 #: What a finished run has, too.
-_FINISHED = {"checks": {"maps": int, "negative_scores": int, "weak_support": int, "vanished": int,
+_FINISHED = {"lrpdyn": str, "command": str,
+             "checks": {"maps": int, "negative_scores": int, "weak_support": int, "vanished": int,
                         "relevance_sum_to_score": _SPREAD, "relevance_l1_to_score": _SPREAD}}  # fmt: skip
+#: What a shard has, too.
+_SHARD = {"stored": dict, "weights": dict, "lrpdyn": str, "target": {"values": (None, [int])},
+          "checks": {"outputs": dict}, "selection": {"weights": str}}  # fmt: skip
 _LARGEST_STEP = 10**18
+#: The names of files that a manifest may have hashes of.
+_INSIDE = re.compile(r"(\w+/)?\w+\.\w+", re.ASCII)
 #: Keys sort as text once they are some: what is sealed goes through the one, and then the other.
 _STRICT, _SORTED = json.JSONEncoder(allow_nan=False), json.JSONEncoder(sort_keys=True)
 
@@ -148,9 +158,11 @@ def load_manifest(run: Path) -> dict[str, Any]:
     Raises
     ------
     RunError
-        The folder holds no run, or its manifest is damaged or of a newer schema.
+        The folder holds no run, its manifest is damaged or of a newer schema, or a part of it leads out
+        of the folder.
     """
     path = run / MANIFEST
+    check_parts(run, writing=False)
     try:
         manifest = read_json(path)
     except FileNotFoundError as error:
@@ -160,7 +172,7 @@ def load_manifest(run: Path) -> dict[str, Any]:
     except OSError as error:
         raise RunError(f"{path}: cannot be read: {error.strerror or error}") from error
     except ValueError as error:
-        raise _damaged(path, f"it is no JSON: {error}") from error
+        raise _damaged(run, f"it is no JSON: {error}") from error
     schema = manifest.get("schema") if isinstance(manifest, dict) else None
     if isinstance(schema, int) and not isinstance(schema, bool) and schema > SCHEMA:
         raise RunError(
@@ -168,9 +180,19 @@ def load_manifest(run: Path) -> dict[str, Any]:
         )
     wrong = fault(manifest, {"schema": int, **_EXPECTED}, "manifest") or _contradiction(manifest)
     if wrong is not None or schema != SCHEMA:
-        raise _damaged(path, wrong or f"schema {schema}, expected {SCHEMA}")
+        raise _damaged(run, wrong or f"schema {schema}, expected {SCHEMA}")
     found: dict[str, Any] = manifest
     return found
+
+
+def is_of_lrpdyn(run: Path) -> bool:
+    """Tell whether lrpdyn wrote a folder: its seal, or a line of its journal, shows that it did."""
+    try:
+        if is_sealed(load_manifest(run)):
+            return True
+    except RunError:
+        pass
+    return any(True for _ in whole_records(run))
 
 
 def _contradiction(manifest: dict[str, Any]) -> str | None:
@@ -178,6 +200,11 @@ def _contradiction(manifest: dict[str, Any]) -> str | None:
     shape, entries = manifest["observations"]["shape"], manifest["checkpoints"]
     if len(shape) not in (2, 3, 4) or any(not 0 < size < 2**40 for size in shape):
         return f"manifest.observations.shape is {shape}, expected (N, C, H, W), (N, L, C) or (N, F)"
+    strange = next(
+        (name for name in manifest.get("files", {}) if not _INSIDE.fullmatch(name)), None
+    )
+    if strange is not None:
+        return f"manifest.files names {strange[:80]!r}, which is no file of a run folder"
     steps = [entry["step"] for entry in entries if entry["status"] != "bad"]
     if any(abs(step) >= _LARGEST_STEP for step in steps):
         return "manifest.checkpoints hold a step that is too large"
@@ -185,10 +212,16 @@ def _contradiction(manifest: dict[str, Any]) -> str | None:
         return "manifest.checkpoints are not in the order of their steps"
     pending = any(entry["status"] == "pending" for entry in entries)
     part = manifest.get("shard") is not None
-    return None if pending or part else fault(manifest, _FINISHED, "manifest")
+    return None if pending else fault(manifest, _SHARD if part else _FINISHED, "manifest")
 
 
-def _damaged(path: Path, why: str) -> RunError:
+def _damaged(run: Path, why: str) -> RunError:
+    if not any(True for _ in whole_records(run)):
+        return RunError(
+            f"{run / MANIFEST}: is damaged ({why}), or not of lrpdyn; choose another folder, or delete the "
+            "run if it is yours"
+        )
     return RunError(
-        f"{path}: is damaged ({why}); the command that made the run, with --overwrite, makes it again"
+        f"{run / MANIFEST}: is damaged ({why}); the command that made the run, with --overwrite, makes it "
+        "again"
     )

@@ -10,7 +10,10 @@ from typing import Any
 
 from lrpdyn.errors import RunError
 from lrpdyn.files.json_data import parse_json, read_json
+from lrpdyn.files.plain import read_plain
+from lrpdyn.files.text import printable_data
 from lrpdyn.outliers.render import KINDS, SEVERITIES, as_csv, as_table
+from lrpdyn.run.parts import check_parts
 
 NAME = "outliers.json"
 SCHEMA = 1
@@ -38,7 +41,8 @@ def read_report(run: Path) -> dict[str, Any]:
     """
     path = run / NAME
     try:
-        content = path.read_bytes()
+        check_parts(run, writing=False)
+        content = read_plain(path)
         report: dict[str, Any] = parse_json(content)
     except FileNotFoundError as error:
         raise RunError(
@@ -59,7 +63,8 @@ def read_report(run: Path) -> dict[str, Any]:
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         why = f"{type(error).__name__}: {error}"
         raise RunError(f"{path}: is damaged ({why}); {_ANEW}") from error
-    return report
+    cleaned: dict[str, Any] = printable_data(report)
+    return cleaned
 
 
 def _written(run: Path) -> str | None:

@@ -31,6 +31,9 @@ CONTRASTS = {
     "runner-up": (", minus the next best", ""),
 }
 
+#: Digits of any unit, with those of its group.
+_LONGEST = 40
+
 
 def question_in_words(manifest: Mapping[str, Any], *, long: bool = False) -> str:
     """Return the question that a manifest records.
@@ -98,6 +101,8 @@ def _group_and_policy(manifest: Mapping[str, Any]) -> tuple[int | None, str]:
     """Return which of several actions is explained, where it is one, and the target policy of it."""
     policy, sizes = manifest["target"]["policy"], manifest.get("units", {}).get("groups", ())
     group, colon, rest = policy.partition(":")
+    if len(policy) > _LONGEST:  # the name of a file, or nothing that lrpdyn writes
+        return None, policy
     if sizes and colon and group.isdecimal():
         return int(group), rest
     if policy.isdecimal() and int(policy) < sum(sizes):

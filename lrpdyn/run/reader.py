@@ -19,7 +19,8 @@ from lrpdyn.dynamics.measures import of_pixels
 from lrpdyn.dynamics.scratch import LARGEST_IN_MEMORY
 from lrpdyn.errors import RunError
 from lrpdyn.files.npy import map_npy, read_npy
-from lrpdyn.files.plain import open_plain
+from lrpdyn.files.plain import open_plain, read_plain
+from lrpdyn.files.text import printable_data
 from lrpdyn.run.layout import OTHER_BYTES, PIXEL_MAPS, damaged, relevance_path
 from lrpdyn.run.manifest import read_manifest
 from lrpdyn.run.question import question_in_words
@@ -111,7 +112,7 @@ class RunFolder:
             The folder holds no run, or one that is not finished.
         """
         folder = Path(path)
-        manifest = read_manifest(folder)
+        manifest = printable_data(read_manifest(folder))
         if any(entry["status"] == "pending" for entry in manifest["checkpoints"]):
             raise RunError(
                 f"{folder}: the run is not finished; go on with the command that began it"
@@ -184,7 +185,7 @@ class RunFolder:
     def _content(self, name: str) -> bytes:
         """Return the bytes of a file as `compute` wrote them."""
         try:
-            content = (self.path / name).read_bytes()
+            content = read_plain(self.path / name)
         except OSError as error:
             raise damaged(self.path, name, error.strerror or error) from error
         self._check_bytes(name, hashlib.sha256(content).hexdigest())

@@ -9,15 +9,18 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import pairwise
+from math import prod
 from pathlib import Path
 from typing import Any
 
 from lrpdyn.files.atomic import sha256_of, sync_folder
 from lrpdyn.files.npy import map_npy
+from lrpdyn.files.plain import read_plain
 from lrpdyn.run.journal import JOURNAL, is_whole, whole_records
 from lrpdyn.run.layout import (
     OTHER_BYTES,
     RESULTS,
+    SHARD_REGIONS,
     SHARD_RESULTS,
     leftovers,
     relevance_path,
@@ -27,7 +30,10 @@ from lrpdyn.run.manifest import MANIFEST, is_sealed, load_manifest, save_manifes
 from lrpdyn.run.reader import RunFolder
 from lrpdyn.run.stamps import stamp_of
 from lrpdyn.run.stored_maps import Storage
+from lrpdyn.system.memory import usable_memory
 
+#: Bytes that no header of a .npy file has.
+_HEADER = 1 << 12
 _EXPLAINED = ("done", "not_finite")
 
 
@@ -107,13 +113,16 @@ def replace_result(run: Path, manifest: Mapping[str, Any], name: str) -> None:
 def damaged_results(run: Path, manifest: Mapping[str, Any]) -> list[Damage]:
     """Return which of the files that are made from the relevance are missing, or not as written."""
     hashes = manifest.get("files", {})
-    found = ((name, _state(run / name, hashes.get(name))) for name in _results(manifest))
+    shape = manifest["observations"]["shape"]
+    found = ((n, _state(run / n, hashes.get(n), shape)) for n in _results(manifest))
     return [Damage(file=name, what=what) for name, what in found if what is not None]
 
 
 def _results(manifest: Mapping[str, Any]) -> Sequence[str]:
     """Return the files that are written besides the relevance."""
-    return RESULTS if manifest.get("shard") is None else SHARD_RESULTS
+    if manifest.get("shard") is None:
+        return RESULTS
+    return SHARD_RESULTS if manifest.get("regions") is None else (*SHARD_RESULTS, SHARD_REGIONS)
 
 
 def verify(run: Path) -> Verdict:
@@ -180,7 +189,7 @@ def _damaged_maps(
 ) -> Iterator[Damage]:
     for step, written in hashes.items():
         path = path_of(step)
-        what = _state(path, written)
+        what = _state(path, written, shape)
         if what is None:
             try:
                 found = map_npy(path).shape
@@ -191,12 +200,18 @@ def _damaged_maps(
             yield Damage(file=str(path.relative_to(run)), what=what, step=step)
 
 
-def _state(path: Path, written: str | None) -> str | None:
-    """Return what is wrong with a file, as far as its hash tells, or None."""
+def _state(path: Path, written: str | None, shape: Sequence[int]) -> str | None:
+    """Return what is wrong with a file, as far as its hash tells, or None.
+
+    One that is larger than maps of `shape`, or than memory, can be is not read.
+    """
+    most = _HEADER + 8 * prod(shape) if path.suffix == ".npy" else usable_memory()
     try:
+        if (size := path.stat().st_size) > most:
+            return f"has {size:,} bytes, expected {most:,} at most"
         if path.suffix == ".png":
             # `lrpdyn plot` draws it again, with other options too: it has to be whole, no more.
-            return None if _is_whole_png(path.read_bytes()) else "is no whole PNG"
+            return None if _is_whole_png(read_plain(path)) else "is no whole PNG"
         if written is None:
             return None if path.stat().st_size else "is empty"
         return None if sha256_of(path) == written else OTHER_BYTES
@@ -229,7 +244,7 @@ def _command(manifest: Mapping[str, Any], damaged: Sequence[Damage]) -> str:
     except ValueError:
         given = []
     if len(given) > 1 and given[1] == "compute":
-        asked = ["", *(text for text in given[2:] if text != "--overwrite")]
+        asked = ["", *(text for text in given[2:] if text not in ("--overwrite", "--trust"))]
         # Without the steps that were explained again when the run was last made.
         asked = [
             text

@@ -16,7 +16,14 @@ import numpy as np
 import pytest
 
 from lrpdyn.errors import RunError
-from lrpdyn.files.atomic import cannot_write, save_json, save_pieces, sha256_of, whole_file
+from lrpdyn.files.atomic import (
+    cannot_write,
+    delete_killed,
+    save_json,
+    save_pieces,
+    sha256_of,
+    whole_file,
+)
 from lrpdyn.run.manifest import seal
 from tests.pipeline.test_compute import Vectors, mlp_run
 
@@ -109,3 +116,22 @@ def test_json_and_its_seal_never_lie_in_memory_as_a_whole(tmp_path: Path) -> Non
     assert sealed == hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
     assert seal(plain | {"sha256": sealed}) == sealed
     assert seal({}) == hashlib.sha256(b"{}").hexdigest()
+
+
+def test_what_a_killed_process_left_is_deleted_and_nothing_else(tmp_path: Path) -> None:
+    killed = [tmp_path / name for name in (".a.png.0123abcd.tmp", ".a.png.89abcdef.tmp")]
+    others = [tmp_path / name for name in (".a.png.mine", ".b.png.0123abcd.tmp", ".a.png.x y.tmp")]
+    for path in (*killed, *others):
+        path.write_text("")
+    with whole_file(tmp_path / "a.png") as file:
+        (alive,) = {*tmp_path.glob(".a.png.*.tmp")} - {*killed, *others}
+        for path in (*killed, *others, alive):
+            os.utime(path, (1, 1))
+        os.utime(killed[1])  # made just now: it may be about to get its lock
+        delete_killed(tmp_path / "a.png")
+        assert not killed[0].exists()
+        assert killed[1].exists()
+        assert alive.exists()
+        file.write("whole")
+    assert all(path.exists() for path in others)
+    assert (tmp_path / "a.png").read_text() == "whole"

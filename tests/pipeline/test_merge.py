@@ -15,7 +15,8 @@ import torch
 from numpy.typing import NDArray
 
 import lrpdyn
-from lrpdyn.errors import LrpdynError, RunError
+from lrpdyn.checkpoints.readers import digest, stamp
+from lrpdyn.errors import LrpdynError, RunError, UsageError
 from lrpdyn.pipeline.setup import requirements
 from lrpdyn.run.journal import append_journal, read_journal
 from lrpdyn.run.lock import locked
@@ -273,3 +274,102 @@ def test_a_merge_says_which_steps_another_version_explained(
     assert run.manifest["same_bytes"] is False
     found = [(e["from_step"], e["to_step"], e["lrpdyn"]) for e in run.manifest["environments"]]
     assert found == [(0, 70, "0.0.9"), (80, 150, __version__)]
+
+
+def resealed(
+    part: Path, checkpoint: str | None = None, sha256: str | None = None, **options: Any
+) -> None:
+    """Edit what a shard says of its options and of its first checkpoint; its own hashes fit."""
+    path = part / "shard" / "shard.json"
+    summary = json.loads(path.read_text())
+    summary["description"]["options"].update(options)
+    path.write_text(json.dumps(summary))
+    manifest = read_manifest(part)
+    if checkpoint is not None:
+        manifest["checkpoints"][0]["path"] = checkpoint
+        manifest["checkpoints"][0]["sha256"] = sha256 or manifest["checkpoints"][0]["sha256"]
+    if "arch" in options:
+        manifest["architecture"]["name"] = options["arch"]
+    finish_manifest(part, manifest)
+
+
+def test_a_shard_names_no_code(
+    series: Path, vectors: Vectors, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code = "import pathlib, torch\n{}def make():\n    return torch.nn.Sequential(torch.nn.Linear(6, 8)," \
+           " torch.nn.Tanh(), torch.nn.Linear(8, 3))\n"  # fmt: skip
+    Path("payload.py").write_text(code.format("pathlib.Path('executed').touch()\n"))
+    Path("net.py").write_text(code.format(""))
+    parts = shards_of(series, vectors, tmp_path, 2, arch="net.py:make")
+    one = lrpdyn.compute(series, vectors, out="one", arch="net.py:make", quiet=True)
+    with pytest.raises(
+        UsageError, match=r"part-1: was made with code, .*net.py:make.*--arch if you trust"
+    ):
+        lrpdyn.merge(parts, out="run", quiet=True)
+    for other in ("payload.py:make", "mlp", "net.py:other"):
+        with pytest.raises(
+            UsageError, match=rf"--arch {other}: the shards were made with .*net.py:make"
+        ):
+            lrpdyn.merge(parts, out="run", quiet=True, arch=other)
+    run = lrpdyn.merge(parts, out="run", quiet=True, arch="net.py:make")
+    assert contents(run.path) == contents(one.path)
+    for part in parts:
+        resealed(part, arch="payload.py:make")
+    with pytest.raises(UsageError, match="is not run because a shard names it"):
+        lrpdyn.merge(parts, out="other", quiet=True)
+    assert not Path("executed").exists()
+
+
+class Payload:
+    """Touches a file when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = str(path)
+
+    def __reduce__(self) -> Any:
+        return os.mkdir, (self.path,)
+
+
+def test_a_shard_gives_no_trust(series: Path, vectors: Vectors, tmp_path: Path) -> None:
+    parts = shards_of(series, vectors, tmp_path, 2, arch_args=TANH)
+    evil = tmp_path / "evil.pt"
+    torch.save({"state_dict": Payload(tmp_path / "executed")}, evil)
+    resealed(parts[0], str(evil))
+    for trust in (False, True):  # it is not what was explained
+        with pytest.raises(RunError, match=r"evil\.pt: changed since step 0 was explained"):
+            lrpdyn.merge(parts, out=tmp_path / "run", quiet=True, trust=trust)
+    first, *others = read_journal(parts[0])
+    (parts[0] / "journal.jsonl").unlink()
+    forged = {"sha256": digest(evil, "torch"), **stamp(evil, "torch")}
+    append_journal(parts[0], {**first, **forged, "path": str(evil)}, *others)
+    resealed(parts[0], str(evil), sha256=forged["sha256"])
+    lrpdyn.merge(parts, out=tmp_path / "run", quiet=True)
+    resealed(parts[0], str(evil), trust=True)
+    with pytest.raises(UsageError, match=r"part-1: was made with --trust; give it here, too, if"):
+        lrpdyn.merge(parts, out=tmp_path / "again", quiet=True)
+    assert not (tmp_path / "executed").exists()
+
+
+def test_a_shard_leads_to_no_other_file(series: Path, vectors: Vectors, tmp_path: Path) -> None:
+    parts = shards_of(series, vectors, tmp_path, 2, arch_args=TANH)
+    one = lrpdyn.compute(series, vectors, out=tmp_path / "one", arch_args=TANH, quiet=True)
+    os.mkfifo(tmp_path / "fifo")
+    strange = (
+        "/dev/zero",
+        str(tmp_path / "fifo"),
+        "/proc/self/environ",
+        "s3://bucket/net_0.pt",
+        "/dev",
+    )
+    for path in strange:
+        resealed(parts[0], path)
+        with pytest.raises(RunError, match=r"is named as a checkpoint by a shard.*--checkpoints"):
+            lrpdyn.merge(parts, out=tmp_path / "run", quiet=True)
+    resealed(parts[0], str(series / "net_0.pt"), rule="secret.toml")
+    with pytest.raises(RunError, match="no tables of its rules file, which is not read again"):
+        lrpdyn.merge(parts, out=tmp_path / "run", quiet=True)
+    resealed(parts[0], rule="zplus", regions="secret.npz")  # those of the shard itself are read
+    series.rename(tmp_path / "moved")
+    run = lrpdyn.merge(parts, out=tmp_path / "run", quiet=True, checkpoints=tmp_path / "moved")
+    assert contents(run.path) == contents(one.path)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 import lrpdyn
 from lrpdyn.errors import UsageError
 from lrpdyn.run.comparison import as_json, as_table, compare
+from lrpdyn.run.manifest import save_manifest
 
 Vectors = NDArray[np.float32]
 
@@ -98,3 +99,17 @@ def test_other_samples_are_refused(series: Path, vectors: Vectors, tmp_path: Pat
         compare([one, other])
     with pytest.raises(UsageError, match="two runs or more"):
         compare([one])
+
+
+def test_control_characters_of_a_stranger_are_shown(
+    mlp_folder: Path, vectors: Vectors, tmp_path: Path
+) -> None:
+    runs = [run(mlp_folder, vectors, tmp_path / name, workers=1) for name in ("a", "b\u202e")]
+    manifest = runs[0].manifest
+    save_manifest(
+        runs[0].path, {**manifest, "architecture": {"name": "x\u202e\x1b[2J", "arguments": {}}}
+    )
+    text = as_table(compare([lrpdyn.open_run(one.path) for one in runs]), 5)
+    assert "\u202e" not in text
+    assert "\x1b" not in text
+    assert "x\\u202e\\x1b[2J" in text

@@ -55,11 +55,12 @@ def test_what_lrpdyn_wrote_is_deleted_and_nothing_else(
     mlp_folder: Path, vectors: Vectors, tmp_path: Path
 ) -> None:
     run = mlp_run(mlp_folder, vectors, tmp_path / "run", workers=1).path
-    mine = ["notes.txt", "relevance/step_1.npy", "relevance/mine.npy", "figures/mine.png", "a.tmp"]
-    theirs = [".a.tmp", "figures/.b.tmp", "report.html", "figures/drawn.svg"]
+    mine = ["notes.txt", "relevance/step_1.npy", "relevance/mine.npy", "figures/mine.png", ".a.tmp"]
+    killed = [".a.csv.0123abcd.tmp", "figures/.b.png.0123abcd.tmp"]
+    theirs = [*killed, "report.html", "figures/drawn.svg"]
     for name in (*mine, *theirs):
         (run / name).write_text(name)
-    assert sorted(leftovers(run)) == [run / ".a.tmp", run / "figures/.b.tmp"]
+    assert sorted(leftovers(run)) == [run / name for name in killed]
     clear_run(run, [run / "figures/drawn.svg"])
     left = {p.relative_to(run).as_posix() for p in run.rglob("*") if p.is_file()}
     assert left - {".lock"} == set(mine)

@@ -16,6 +16,7 @@ from lrpdyn.cli.main import group
 from lrpdyn.errors import RunError, UsageError
 from lrpdyn.pipeline import blocks
 from lrpdyn.run.layout import RESULTS
+from lrpdyn.run.manifest import save_manifest
 from lrpdyn.run.verify import verify
 from tests.pipeline.test_compute import Vectors, contents, mlp_run
 
@@ -232,3 +233,37 @@ def test_maps_that_are_gone_on_with_are_held_against_their_hash(
     assert contents(run) == contents(
         mlp_run(mlp_folder, vectors, tmp_path / "whole", keep=keep).path
     )
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../../etc/passwd", "/etc/passwd", "/dev/zero", "a/../../b.npy", "a\\b.npy", "", "\x1b.npy"],
+)
+def test_only_names_inside_the_folder_are_looked_at(
+    mlp_folder: Path, vectors: Vectors, tmp_path: Path, name: str
+) -> None:
+    run = mlp_run(mlp_folder, vectors, tmp_path / "run", workers=1)
+    files = {**run.manifest["files"], name: "0" * 64}
+    save_manifest(run.path, {**run.manifest, "files": files})
+    for read in (verify, lrpdyn.open_run):
+        with pytest.raises(RunError, match=r"manifest\.files names .*, which is no file of a run"):
+            read(run.path)
+
+
+def test_maps_that_are_too_large_are_not_read(
+    mlp_folder: Path, vectors: Vectors, tmp_path: Path
+) -> None:
+    run = mlp_run(mlp_folder, vectors, tmp_path / "run", workers=1).path
+    for name in ("relevance/step_000000000004.npy", "dynamics.npy"):
+        with (run / name).open("r+b") as file:
+            file.truncate(1 << 40)
+    damaged = {damage.file: damage.what for damage in verify(run).damaged}
+    assert set(damaged) == {"relevance/step_000000000004.npy", "dynamics.npy"}
+    assert "bytes, expected" in damaged["dynamics.npy"]
+
+
+def test_no_trust_is_recommended(mlp_folder: Path, vectors: Vectors, tmp_path: Path) -> None:
+    run = mlp_run(mlp_folder, vectors, tmp_path / "run", workers=1)
+    save_manifest(run.path, {**run.manifest, "command": "lrpdyn compute a b --trust"})
+    damage(run.path / "metrics.csv")
+    assert verify(run.path).command == "lrpdyn compute a b"

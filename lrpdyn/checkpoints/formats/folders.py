@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
@@ -120,10 +121,10 @@ def _shards(index: Path) -> tuple[Path, ...]:
     for name in names:
         if Path(name).name != name:
             raise CheckpointError(
-                f"{index}: refused: names the shard {name!r} outside of its folder"
+                f"{index}: refused: names the shard {name[:80]!r} outside of its folder"
             )
-        if not (index.parent / name).is_file():
-            raise damaged(f"{index.parent}: shard {name} is missing")
+        if not os.path.isfile(index.parent / name):  # a name may be too long for any file
+            raise damaged(f"{index.parent}: shard {name[:80]} is missing")
     return tuple(index.parent / name for name in names)
 
 

@@ -38,7 +38,7 @@ from lrpdyn.pipeline.results.table_rows import metric_columns, metric_values, tr
 from lrpdyn.pipeline.setup.job import Job
 from lrpdyn.run.environments import are_same, of_results, stretches
 from lrpdyn.run.layout import MAPS, PIXEL_MAPS
-from lrpdyn.run.manifest import save_manifest
+from lrpdyn.run.manifest import read_manifest, save_manifest
 from lrpdyn.run.reader import RunFolder
 from lrpdyn.run.tables import save_values, tables_of
 from lrpdyn.run.training_curve import Curve, curve_section
@@ -257,5 +257,5 @@ def with_curve(run: Run, curve: Curve | None) -> Run:
         return run
     report = {**run.outliers, "curve": curve_section(run, curve)}
     save_json(run.path / "outliers.json", report)
-    replace_result(run.path, run.manifest, "outliers.json")
+    replace_result(run.path, read_manifest(run.path), "outliers.json")
     return open_run(run.path)

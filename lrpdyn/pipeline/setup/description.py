@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,17 +19,34 @@ from lrpdyn.explain.model import make_model, with_plan
 from lrpdyn.explain.targets import split_target
 from lrpdyn.explain.units import Units
 from lrpdyn.files.atomic import whole_file
+from lrpdyn.files.json_data import fault
 from lrpdyn.files.npy import load_npz
 from lrpdyn.files.streamed import LARGEST_IN_MEMORY, Samples
-from lrpdyn.lrp.composites import parse_composite
+from lrpdyn.lrp.composites import composite_of, parse_composite
 from lrpdyn.lrp.plan import Bounds
 from lrpdyn.observations.fixed_inputs import FixedInputs
 from lrpdyn.observations.loading import Observations
 from lrpdyn.observations.reading import open_observations
 from lrpdyn.pipeline.setup.job import Job, make_job
 from lrpdyn.pipeline.setup.options import Options, defaults
+from lrpdyn.run.question import KINDS
 
 FIXED_INPUTS = "held.npz"
+#: What a description says that anybody may have edited; the choices of options are checked by them.
+_EXPECTED = {
+    "options": {"rule": str, "arch": str, "arch_args": (None, dict), "head": str, "device": str,
+                "target": str, "contrast": str, "normalize": str, "baseline": str, "batch_size": int,
+                "keep": str, "dtype": str, "trust": bool, "skip_bad": bool},
+    "keys": {"wrappers": bool, "prefix": str},
+    "rule_name": str,
+    "units": {"kind": frozenset(KINDS), "groups": [int]},
+    "bounds": (None, [(float, [float])]),
+    "fill": float,
+    "hints": dict,
+    "given": dict,
+    "rule_layers?": (None, [dict]),
+}  # fmt: skip
+_DEVICE = re.compile(r"cpu|mps|cuda(:[0-9]{1,3})?")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +55,8 @@ class Description:
 
     `options` are those of the job as they were resolved, with whole paths; `rule_name` is the name of the
     rules; `units` what the outputs of the head are. `bounds` and `fill` are in units of what the network
-    takes; `hints` and `given` are those of the network by which further checkpoints are checked.
+    takes; `hints` and `given` are those of the network by which further checkpoints are checked;
+    `rule_layers` are the tables of a rules file, which is not read again.
     """
 
     options: Options
@@ -47,6 +67,7 @@ class Description:
     fill: float
     hints: Mapping[str, Any] = field(default_factory=dict)
     given: Mapping[str, Any] = field(default_factory=dict)
+    rule_layers: Sequence[Mapping[str, Any]] | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain data."""
@@ -61,6 +82,14 @@ class Description:
         TypeError, KeyError, UsageError
             It is something else.
         """
+        found = json.loads(json.dumps(found))
+        wrong = fault(found, _EXPECTED, "description")
+        if wrong is not None or not _DEVICE.fullmatch(found["options"]["device"]):
+            raise TypeError(
+                wrong or f"description.options.device is {found['options']['device']!r}"
+            )
+        if found["options"]["rule"].endswith(".toml") and not found.get("rule_layers"):
+            raise TypeError("description has no tables of its rules file, which is not read again")
         plain = _frozen(found)
         made = {"options": Options(**plain["options"]), "units": Units(**plain["units"])}
         return Description(**{**plain, **made})
@@ -74,7 +103,7 @@ def describe(job: Job) -> Description:
         # Observations are read as the run left them, and the folder is given where the job is made again.
         **defaults("arrangement"),
         out=Options.out,
-        arch=_whole(model.resolved.architecture.name),
+        arch=whole_name(model.resolved.architecture.name),
         arch_args=model.resolved.arguments,
         head=model.head,
         device=str(model.device),
@@ -93,6 +122,7 @@ def describe(job: Job) -> Description:
         units=model.units,
         bounds=job.bounds,
         fill=job.fill,
+        rule_layers=job.rule.parameters.get("layers") if options.rule.endswith(".toml") else None,
     )
 
 
@@ -131,7 +161,10 @@ def job_of(
         hints=description.hints,
         given=description.given,
     )
-    composite = replace(parse_composite(options.rule), name=description.rule_name)
+    if description.rule_layers is None:
+        composite = replace(parse_composite(options.rule), name=description.rule_name)
+    else:
+        composite = composite_of(description.rule_name, description.rule_layers)
     model = make_model(resolved, options.head, options.device, options.batch_size, composite)
     model = replace(model, fixed_inputs=inputs, units=description.units)
     model = with_plan(model, values, description.bounds)
@@ -170,7 +203,7 @@ def _absolute(path: str | Path) -> str:
     return str(Path(path).absolute())
 
 
-def _whole(name: str) -> str:
+def whole_name(name: str) -> str:
     """Return ``FILE.py:CALLABLE`` with the whole path of the file; other names stay."""
     place, _, attribute = name.rpartition(":")
     return f"{_absolute(place)}:{attribute}" if place.endswith(".py") else name

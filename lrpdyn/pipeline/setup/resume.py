@@ -19,7 +19,7 @@ from lrpdyn.pipeline.setup.options import defaults
 from lrpdyn.run.environments import are_same, difference_in_words, stretches
 from lrpdyn.run.journal import forget, placed_records
 from lrpdyn.run.layout import clear_run
-from lrpdyn.run.manifest import MANIFEST, is_sealed, load_manifest
+from lrpdyn.run.manifest import MANIFEST, is_of_lrpdyn, is_sealed, load_manifest
 from lrpdyn.run.stored_maps import Storage
 from lrpdyn.run.tables import TABLES, tables_of
 from lrpdyn.run.verify import damaged_results
@@ -37,7 +37,7 @@ def question_of(manifest: Mapping[str, Any], *, given_values: bool) -> dict[str,
         ),
         "head": manifest["head"],
         "actions": recorded_units(manifest).as_dict(),
-        "target": (target["policy"], target["values"] if given_values else None),
+        "target": (target["policy"], target.get("values") if given_values else None),
         "observations": manifest["observations"]["sha256"][:12],
         **{
             name.replace("_", " "): manifest.get(name, usual)
@@ -81,6 +81,11 @@ def previous_manifest(job: Job, manifest: Mapping[str, Any]) -> dict[str, Any] |
             )
         return None
     if job.options.overwrite:
+        if not is_of_lrpdyn(folder):
+            raise RunError(
+                f"{folder}: its {MANIFEST} is none that lrpdyn wrote; nothing there is touched, choose "
+                "another folder with -o"
+            )
         clear_run(folder, drawn_files(folder))
         return None
     previous = load_manifest(folder)
@@ -175,9 +180,10 @@ def kept_steps(job: Job) -> Kept:
     def noted() -> Iterator[dict[str, Any]]:
         nonlocal last
         for place, record in placed_records(job.folder):
-            if "evidence" in record:
+            if isinstance(record.get("evidence"), dict):
                 places[record["step"]] = place
-            found = record.get("environment", {})
+            found = record.get("environment")
+            found = found if isinstance(found, dict) else {}
             last = last if found == last else found  # most are the same: one is kept
             environments[record["step"]] = last
             yield record

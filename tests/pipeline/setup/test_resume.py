@@ -24,9 +24,10 @@ from lrpdyn.pipeline.setup.resume import (
 )
 from lrpdyn.run import journal
 from lrpdyn.run.journal import append_journal, read_journal
+from lrpdyn.run.manifest import is_sealed
 from lrpdyn.run.summary import closing_lines
 from tests.pipeline.setup.test_prepare import prepared
-from tests.pipeline.test_compute import Vectors, mlp_run
+from tests.pipeline.test_compute import Vectors, contents, mlp_run
 
 
 def previous(folder: Path, vectors: Vectors, out: Path, **options: Any) -> dict[str, Any] | None:
@@ -224,3 +225,33 @@ def test_steps_of_before_versions_were_recorded_are_of_an_earlier_one(
     assert "explained before: steps 2 to 20 with an earlier lrpdyn; all" in capsys.readouterr().err
     assert run.manifest["environments"][0] == {"from_step": 2, "to_step": 20}
     assert run.manifest["same_bytes"] is False
+
+
+def test_a_strangers_folder_is_never_overwritten(
+    mlp_folder: Path, vectors: Vectors, tmp_path: Path
+) -> None:
+    out = mlp_run(mlp_folder, vectors, tmp_path / "run").path
+    manifest = out / "manifest.json"
+    ours = manifest.read_bytes()
+    (out / "journal.jsonl").rename(tmp_path / "journal.jsonl")
+
+    def refused(text: bytes) -> None:
+        manifest.write_bytes(text)
+        before = contents(out)
+        for overwrite in (False, True):
+            with pytest.raises(RunError) as error:
+                mlp_run(mlp_folder, vectors, out, rule="gamma", overwrite=overwrite)
+            assert "--overwrite" not in str(error.value)
+            assert "choose another folder" in str(error.value)
+        assert contents(out) == before
+
+    (out / "report.html").write_text("mine")
+    for text in (b'{"schema": 1}', b'{"name": "app", "icons": []}', b"{", b"[]", b""):
+        refused(text)
+    assert not list(out.glob(".lock*"))
+    # What lrpdyn wrote is known by its journal where its manifest is damaged, or was edited.
+    (tmp_path / "journal.jsonl").rename(out / "journal.jsonl")
+    for text in (b"{", ours.replace(b'"unit": "', b'"unit": "un')):
+        manifest.write_bytes(text)
+        mlp_run(mlp_folder, vectors, out, overwrite=True)
+        assert is_sealed(json.loads(manifest.read_bytes()))
