@@ -179,6 +179,8 @@ def _why(workers: Sequence[BaseProcess], notes: bytes | mmap.mmap) -> str:
     said = (notes[at : at + _NOTE] for at in range(0, len(notes), _NOTE))
     at = f"{dead.pid} ".encode()
     on = next((text[len(at) :].rstrip(b"\0") for text in said if text.startswith(at)), b"")
+    if code in terminated and sum(worker.exitcode in terminated for worker in workers) > 1:
+        on = b""  # which of them was the first is not known
     where = f"{on.decode(errors='surrogateescape')}: the worker process that explained it"
     return f"{where if on else 'a worker process'} {how}; what is finished is kept: the same command goes on"
 

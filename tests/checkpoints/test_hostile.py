@@ -163,7 +163,7 @@ def test_names_that_no_file_can_have_are_refused(tmp_path: Path) -> None:
     (tmp_path / "model.safetensors.index.json").write_text(
         '{"weight_map": {"w": "%s.safetensors"}}' % ("a" * 5000)
     )
-    with pytest.raises(CheckpointError, match="File name too long"):
+    with pytest.raises(CheckpointError, match=r"shard a{80} is missing"):
         find_reader(tmp_path)
 
 

@@ -341,6 +341,7 @@ def test_a_shard_gives_no_trust(series: Path, vectors: Vectors, tmp_path: Path) 
             lrpdyn.merge(parts, out=tmp_path / "run", quiet=True, trust=trust)
     first, *others = read_journal(parts[0])
     (parts[0] / "journal.jsonl").unlink()
+    others[0]["evidence"]["weights"]["from_sha256"] = digest(evil, "torch")
     forged = {"sha256": digest(evil, "torch"), **stamp(evil, "torch")}
     append_journal(parts[0], {**first, **forged, "path": str(evil)}, *others)
     resealed(parts[0], str(evil), sha256=forged["sha256"])

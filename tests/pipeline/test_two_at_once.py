@@ -135,10 +135,11 @@ def test_a_shard_that_becomes_another_while_it_is_merged(
         mlp_run(series, vectors, shard, shard=f"{n}/2")
     check = merge.check_shard
 
-    def check_then_other(shard: Any, *rest: Any) -> None:
-        check(shard, *rest)
+    def check_then_other(shard: Any, *rest: Any) -> list[Any]:
+        found = list(check(shard, *rest))
         if shard.path == shards[1]:
             mlp_run(series, vectors, shards[1], shard="2/2", rule="epsilon", overwrite=True)
+        return found
 
     monkeypatch.setattr(merge, "check_shard", check_then_other)
     with pytest.raises(RunError, match="2: another process wrote the run while it was read"):

@@ -64,7 +64,9 @@ def test_what_is_no_manifest_is_told(tmp_path: Path) -> None:
             load_manifest(tmp_path)
     path.unlink()
     path.mkdir()
-    with pytest.raises(RunError, match=r"manifest\.json: cannot be read: Is a directory"):
+    with pytest.raises(
+        RunError, match=r"manifest\.json: cannot be read: is a folder, expected a file"
+    ):
         load_manifest(tmp_path)
 
 
