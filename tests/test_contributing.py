@@ -156,6 +156,7 @@ def test_the_figure_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert (run.path / "figures" / "score_of_mine.png").exists()
 
 
+@pytest.mark.slow
 def test_the_option(tmp_path: Path) -> None:
     field, option = snippets("An option")
     package = tmp_path / "lrpdyn"

@@ -267,6 +267,7 @@ def test_used_folder_is_refused_and_left_alone(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 
+@pytest.mark.slow
 def test_of_two_at_once_in_one_folder_one_is_refused(tmp_path: Path) -> None:
     program = (
         "import sys\n"

@@ -6,10 +6,12 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from tests.cli.processes import lrpdyn
 
 
+@pytest.mark.slow
 def test_regions_curve_and_compare(folder: Path, ppo_folder: Path) -> None:
     masks = np.zeros((84, 84), dtype=bool)
     masks[40:] = True

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 #: The command as it is run, which then tells whether torch was loaded.
@@ -29,6 +30,7 @@ def ask(folder: Path, *options: str) -> tuple[str, str, bool]:
     return done.stdout, "\n".join(said), loaded == "True"
 
 
+@pytest.mark.slow
 def test_a_finished_run_answers_without_torch(
     mlp_folder: Path, vectors: NDArray[np.float32]
 ) -> None:

@@ -67,6 +67,7 @@ def test_the_other_shells_take_what_click_writes(shell: str, check: str, tmp_pat
         subprocess.run([shell, "-n", tmp_path / "completion"], check=True)
 
 
+@pytest.mark.slow
 def test_the_loop_over_rules_and_seeds(
     mlp_folder: Path, vectors: NDArray[np.float32], tmp_path: Path
 ) -> None:

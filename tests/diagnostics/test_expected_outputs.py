@@ -211,6 +211,7 @@ def test_a_constant_of_a_group_counts_where_units_do_not_compete(
             expected(mlp_folder, vectors, outputs, expect_step=20, actions=actions)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("right", [True, False])
 def test_a_followed_run_is_compared_once_its_step_is_there(
     mlp_folder: Path, vectors: NDArray[np.float32], right: bool

@@ -71,6 +71,7 @@ def computed(wide: Path, more_bytes: int) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="limits memory as Linux does")
 def test_batches_are_halved_where_memory_runs_out(wide: Path) -> None:
     done = computed(wide, 300 << 20)
@@ -94,6 +95,7 @@ def test_batches_are_halved_where_memory_runs_out(wide: Path) -> None:
         )
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="limits memory as Linux does")
 def test_too_little_for_one_sample_is_one_line(wide: Path) -> None:
     done = computed(wide, 0)

@@ -156,6 +156,7 @@ def test_of_two_exports_to_one_folder_one_is_whole_and_the_other_is_refused(
     assert not list(tmp_path.glob(".*"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "command", ["plot RUN --kind dynamics -o OUT.png", "report RUN -o OUT.html"]
 )

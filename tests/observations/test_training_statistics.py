@@ -72,6 +72,7 @@ def test_statistics_that_lie_there_are_asked_about(place: str, tmp_path: Path) -
     assert job.observations.preparation["statistics"] == "none"
 
 
+@pytest.mark.slow
 def test_a_run_by_the_command_line(tmp_path: Path) -> None:
     env = normalised()
     models = save(tmp_path, env)

@@ -66,6 +66,7 @@ def cluster() -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
             process.wait()
 
 
+@pytest.mark.slow
 def test_one_worker_killed_in_the_middle(
     tmp_path: Path,
     vectors: NDArray[np.float32],

@@ -71,6 +71,7 @@ def explained(run: Path) -> list[int]:
     return [json.loads(line.partition(" ")[2])["step"] for line in lines]
 
 
+@pytest.mark.slow
 def test_beside_a_training_process(
     vectors: Vectors, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -97,6 +98,7 @@ def test_beside_a_training_process(
     assert contents(out).items() <= contents(one.path).items()
 
 
+@pytest.mark.slow
 def test_interrupted_and_gone_on_with(vectors: Vectors, tmp_path: Path) -> None:
     folder, out = tmp_path / "ckpts", tmp_path / "run"
     folder.mkdir()
@@ -124,6 +126,7 @@ def test_interrupted_and_gone_on_with(vectors: Vectors, tmp_path: Path) -> None:
     assert contents(out) == contents(one.path)
 
 
+@pytest.mark.slow
 def test_until_a_step_and_what_is_damaged(
     mlp_folder: Path, vectors: Vectors, tmp_path: Path
 ) -> None:
@@ -146,6 +149,7 @@ def test_until_a_step_and_what_is_damaged(
     assert contents(run.path) == contents(one.path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("skip_bad", [False, True])
 def test_a_first_checkpoint_that_is_damaged_inside_is_put_aside(
     mlp_folder: Path, vectors: Vectors, tmp_path: Path, skip_bad: bool
@@ -247,6 +251,7 @@ def test_a_checkpoint_that_is_written_again_after_it_was_explained(
     assert lrpdyn.open_run(out).steps == (2, 4, 10, 20, 30, 50)
 
 
+@pytest.mark.slow
 def test_results_that_take_longer_than_idle(
     mlp_folder: Path, vectors: Vectors, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -307,6 +312,7 @@ def test_what_is_being_written_at_the_end_is_told(
     assert "not explained: net_40.pt (is being written); the same" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_checkpoints_that_training_deletes_stay_explained(vectors: Vectors, tmp_path: Path) -> None:
     folder = tmp_path / "ckpts"
     folder.mkdir()

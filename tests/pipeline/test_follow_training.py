@@ -9,6 +9,7 @@ from pathlib import Path
 from subprocess import PIPE, STDOUT
 
 import numpy as np
+import pytest
 
 import lrpdyn
 from tests.faults.training import STEPS, frame
@@ -17,6 +18,7 @@ from tests.pipeline.test_follow import contents, explained
 POLL = 0.6
 
 
+@pytest.mark.slow
 def test_beside_stable_baselines(tmp_path: Path) -> None:
     folder, out, observations = tmp_path / "ckpts", tmp_path / "run", tmp_path / "obs.npy"
     folder.mkdir()

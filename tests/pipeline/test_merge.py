@@ -73,6 +73,7 @@ def test_a_merge_gives_the_bytes_of_one_run(
     assert again.manifest == run.manifest  # finished: nothing to do
 
 
+@pytest.mark.slow
 def test_shards_of_pictures_on_a_pool_of_samples_in_files(
     ppo_folder: Path, images: NDArray[np.uint8], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -135,6 +136,7 @@ def test_evidence_of_checkpoints_that_are_gone_is_unavailable(
         assert contents(run.path)[name] == contents(one.path)[name]
 
 
+@pytest.mark.slow
 def test_a_merge_where_files_cannot_have_two_names(
     series: Path, vectors: Vectors, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

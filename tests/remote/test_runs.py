@@ -37,6 +37,7 @@ def command(*arguments: str, **environment: str) -> subprocess.CompletedProcess[
     )
 
 
+@pytest.mark.slow
 def test_zips_with_their_optimizer_cost_little_more_than_their_weights(
     store: ObjectStore,
     bucket: str,

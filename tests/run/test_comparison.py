@@ -92,6 +92,7 @@ def test_a_run_with_other_steps_is_compared_where_both_have_them(
     assert all(one["verdict"] == "only one run has such a place" for one in late)
 
 
+@pytest.mark.slow
 def test_other_samples_are_refused(series: Path, vectors: Vectors, tmp_path: Path) -> None:
     one = run(series, vectors, tmp_path / "one")
     other = run(series, vectors[:3], tmp_path / "other")

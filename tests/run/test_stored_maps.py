@@ -17,6 +17,7 @@ from lrpdyn.run.stored_maps import Storage
 RESULTS = ("dynamics.npy", "net_change.npy", "metrics.csv", "transitions.csv", "outliers.json")
 
 
+@pytest.mark.slow
 def test_results_are_the_same_whatever_is_kept(
     ppo_folder: Path, images: NDArray[np.uint8], tmp_path: Path
 ) -> None:

@@ -59,6 +59,7 @@ def test_the_space_for_a_folder_that_is_not_made_yet(tmp_path: Path) -> None:
     assert found > 0
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(memory._of_libc("mallinfo2") is None, reason="another C library")
 def test_the_allocator_of_a_notebook_stays_as_it_was(mlp_folder: Path, tmp_path: Path) -> None:
     program = (

@@ -107,6 +107,7 @@ def test_the_second_sigterm_ends_as_without_lrpdyn() -> None:
     assert ended.returncode == -signal.SIGTERM  # which shells call 143
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="children are found in /proc")
 @pytest.mark.parametrize(
     ("sent", "times"), [(signal.SIGINT, 1), (signal.SIGINT, 2), (signal.SIGTERM, 2)]
