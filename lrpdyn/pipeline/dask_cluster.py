@@ -83,7 +83,7 @@ def connected(address: str) -> Iterator[Any]:
                     scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
                 )  # fmt: skip
                 where = stack.enter_context(cluster)
-            client = stack.enter_context(Client(where, timeout=_ANSWER))
+            client = stack.enter_context(Client(where, timeout=_ANSWER, set_as_default=False))
             client.wait_for_workers(1, timeout=_PATIENCE)
             if where is not address:
                 client.run(memory.keep)

@@ -124,7 +124,7 @@ def test_a_local_cluster_is_for_this_process_alone() -> None:
             plain = open_port.replace("tls://", "tcp://")
             for stranger in (open_port, plain):
                 with pytest.raises((OSError, TypeError, ValueError)):
-                    Client(stranger, timeout=2)
+                    Client(stranger, timeout=2, set_as_default=False)
         assert client.submit(sum, [1, 2]).result() == 3
         # Pages of the scheduler, at a port of their own, show what is computed.
         port = client.cluster.scheduler.http_server.port
