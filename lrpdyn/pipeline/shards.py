@@ -12,13 +12,14 @@ from lrpdyn.checkpoints.model import Checkpoint, Header, LeftOut, Listing
 from lrpdyn.checkpoints.prints import print_of
 from lrpdyn.checkpoints.readers import known_format
 from lrpdyn.dynamics.step_table import UNUSABLE, Records
-from lrpdyn.errors import RunError
+from lrpdyn.errors import RunError, UsageError
 from lrpdyn.files.atomic import save_json
 from lrpdyn.files.json_data import fault, read_json
 from lrpdyn.observations.regions import save_regions
 from lrpdyn.pipeline.results.finish import what_explained
 from lrpdyn.pipeline.setup.description import FIXED_INPUTS, Description, save_fixed_inputs
 from lrpdyn.pipeline.setup.job import Job
+from lrpdyn.pipeline.setup.shard import parse_shard
 from lrpdyn.run.journal import JOURNAL, read_journal
 from lrpdyn.run.layout import SHARD_REGIONS
 from lrpdyn.run.manifest import read_manifest
@@ -123,6 +124,7 @@ def open_shard(path: Path) -> ExplainedShard:
         )
     try:
         weights = manifest["selection"]["weights"]
+        parse_shard(manifest["shard"]["name"])
         found = read_json(summary)
         wrong = fault({**found, "begin": entries[0]["index"]}, _EXPECTED, "shard")
         if wrong is not None:
@@ -153,7 +155,7 @@ def open_shard(path: Path) -> ExplainedShard:
             reasons={e["step"]: e["reason"] for e in entries if e["status"] == "bad"},
             prints=tuple(found.get("prints", [])),
         )
-    except (OSError, ValueError, TypeError, KeyError, IndexError) as error:
+    except (OSError, ValueError, TypeError, KeyError, IndexError, UsageError) as error:
         raise RunError(
             f"{summary}: is not as this version of lrpdyn writes it ({type(error).__name__}: {error}); "
             "compute the shard again with --overwrite"

@@ -84,8 +84,21 @@ _STRICT, _SORTED = json.JSONEncoder(allow_nan=False), json.JSONEncoder(sort_keys
 
 
 def save_manifest(run: Path, manifest: dict[str, Any]) -> None:
-    """Write the manifest with the hash of what it says."""
-    save_json(run / MANIFEST, {**manifest, "sha256": seal(manifest)})
+    """Write the manifest with the hash of what it says.
+
+    Raises
+    ------
+    RunError
+        It holds numbers that JSON does not have: sums of outputs that are next to infinity.
+    """
+    try:
+        sealed = {**manifest, "sha256": seal(manifest)}
+    except ValueError as error:
+        raise RunError(
+            f"{run}: its results hold numbers that are not finite, of outputs or relevance close to the "
+            "largest that there is; metrics.csv says at which steps, --since and --until leave them out"
+        ) from error
+    save_json(run / MANIFEST, sealed)
 
 
 def seal(manifest: Mapping[str, Any]) -> str:

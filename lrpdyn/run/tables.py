@@ -176,6 +176,8 @@ def _table_of(rows: Iterator[list[str]], needed: Sequence[str]) -> Table:
     header = next(rows)
     if tuple(header[: len(needed)]) != tuple(needed):
         raise ValueError(f"its columns begin otherwise than with {', '.join(needed)}")
+    if not all(header):
+        raise ValueError("a column has no name")
     table = np.empty(0, dtype=[(name, dtype_of(name)) for name in header])
     while part := list(islice(rows, _ROWS)):
         if any(len(row) != len(header) for row in part):

@@ -323,6 +323,19 @@ def test_a_shard_names_no_code(
     assert not Path("executed").exists()
 
 
+def test_what_a_shard_says_of_itself_is_checked(
+    series: Path, vectors: Vectors, tmp_path: Path
+) -> None:
+    parts = shards_of(series, vectors, tmp_path, 2, arch_args=TANH)
+    resealed(parts[0], arch_args={**TANH, "layers": {"": [7, 3]}})
+    with pytest.raises(RunError, match=r"part-1: its network cannot be made again"):
+        lrpdyn.merge(parts, out=tmp_path / "run", quiet=True)
+    manifest = read_manifest(parts[0])
+    finish_manifest(parts[0], {**manifest, "shard": {**manifest["shard"], "name": "1/2/3"}})
+    with pytest.raises(RunError, match=r"shard\.json: .* expected K/N"):
+        lrpdyn.merge(parts, out=tmp_path / "run", quiet=True)
+
+
 class Payload:
     """Touches a file when it is unpickled."""
 

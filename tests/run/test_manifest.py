@@ -101,3 +101,11 @@ def test_checks_may_be_missing_until_the_run_is_finished(run: Path) -> None:
     manifest["checkpoints"][-1]["status"] = "pending"
     save_manifest(run, manifest)
     assert load_manifest(run)["checks"] == {}
+
+
+def test_numbers_that_json_does_not_have_are_one_line(run: Path) -> None:
+    manifest = load_manifest(run)
+    before = (run / "manifest.json").read_bytes()
+    with pytest.raises(RunError, match="hold numbers that are not finite"):
+        save_manifest(run, {**manifest, "more": float("inf")})
+    assert (run / "manifest.json").read_bytes() == before

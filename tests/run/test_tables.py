@@ -453,3 +453,8 @@ def test_a_long_table_takes_little_more_than_its_numbers(tmp_path: Path) -> None
 def test_what_is_no_table_is_refused(text: bytes) -> None:
     with pytest.raises(ValueError, match=r"."):
         read_table(io.BytesIO(text), ["step"])
+
+
+def test_a_column_without_a_name_is_refused() -> None:
+    with pytest.raises(ValueError, match="a column has no name"):
+        read_table(io.BytesIO(b"step,sample,\n1,0,2\n"), ("step", "sample"))
