@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,6 +23,7 @@ from lrpdyn.observations.checked_samples import evenly_spaced
 from lrpdyn.observations.loading import Observations
 from lrpdyn.observations.normalisation import from_file
 from lrpdyn.observations.recording import RecordedOutputs, is_recording, read_outputs
+from lrpdyn.observations.training_statistics import statistics_near
 from lrpdyn.remote.path import as_path
 
 #: Outputs may differ from the recorded ones by this share of the largest of these.
@@ -385,24 +386,12 @@ def _other_observations(
             said = "none" if divisor == 1 else f"{divisor:.17g}"
             yield f"--scale {said}", seen * np.float32(scale / divisor)
     assert isinstance(loaded.source, Checkpoint)
-    for path in _statistics_near(loaded.source.path):
+    for path in statistics_near(loaded.source.path)[:_MOST_TRIED]:
         with suppress(LrpdynError, OSError):
             # It is followed and not run, and the recorded outputs confirm its numbers.
             statistics = from_file(path, trust=True)
             if statistics is not None:
                 yield f"--statistics {path} --trust", statistics.apply(seen * np.float32(scale))
-
-
-def _statistics_near(checkpoint: Path) -> Iterable[Path]:
-    folders = (checkpoint.parent, checkpoint.parent.parent)
-    found = {
-        path
-        for folder in folders
-        for pattern in ("*.pkl", "*/*.pkl")
-        for path in folder.glob(pattern)
-        if "normalize" in path.name.lower()
-    }
-    return sorted(found)[:_MOST_TRIED]
 
 
 def _other_networks(loaded: LoadedNetwork, *, trust: bool) -> Iterator[tuple[str, LoadedNetwork]]:

@@ -24,7 +24,7 @@ from lrpdyn.pipeline.setup.fixed_targets import fixed_targets, settle
 from lrpdyn.pipeline.setup.job import Job
 from lrpdyn.pipeline.setup.new_manifest import make_manifest
 from lrpdyn.pipeline.setup.options import Options
-from lrpdyn.pipeline.setup.prepare import check, listed, one_thread, prepare
+from lrpdyn.pipeline.setup.prepare import check, listed, prepare
 from lrpdyn.pipeline.setup.requirements import check_requirements
 from lrpdyn.pipeline.setup.resume import (
     is_finished,
@@ -39,6 +39,7 @@ from lrpdyn.run.lock import locked
 from lrpdyn.run.training_curve import read_curve
 from lrpdyn.system import signals
 from lrpdyn.system.processes import processes
+from lrpdyn.system.threads import one_thread
 from lrpdyn.system.timing import Times, table_of
 
 Folder = str | Path

@@ -24,6 +24,7 @@ from lrpdyn.architectures.registry import is_own
 from lrpdyn.checkpoints.model import Checkpoint
 from lrpdyn.errors import CheckpointError, RunError, UsageError
 from lrpdyn.explain.explanation import Question
+from lrpdyn.explain.model import batches
 from lrpdyn.files.atomic import whole_file
 from lrpdyn.files.text import first_line
 from lrpdyn.observations.regions import Painting, open_regions
@@ -39,7 +40,6 @@ from lrpdyn.pipeline.setup.description import (
 )
 from lrpdyn.pipeline.setup.job import Job
 from lrpdyn.pipeline.setup.new_manifest import environment, pending
-from lrpdyn.pipeline.setup.prepare import one_thread
 from lrpdyn.pipeline.setup.requirements import check_results
 from lrpdyn.pipeline.setup.resume import (
     kept_steps,
@@ -65,6 +65,7 @@ from lrpdyn.run.tables import check_tables
 from lrpdyn.run.training_curve import read_curve
 from lrpdyn.system import memory
 from lrpdyn.system.processes import processes
+from lrpdyn.system.threads import one_thread
 from lrpdyn.system.timing import Times
 from lrpdyn.version import __version__
 
@@ -147,6 +148,8 @@ def merge(
         fixed = read_fixed_inputs(first.path / FOLDER / FIXED_INPUTS)
         try:
             job = job_of(description, listing, values, fixed, folder)
+            with torch.no_grad():
+                job.model.path(next(batches(job.model, values[:1]))[1])
         except (TypeError, ValueError, AttributeError, LookupError, ArithmeticError,
                 RuntimeError) as error:  # fmt: skip
             if isinstance(error, RuntimeError) and memory.is_out_of_memory(error):

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from lrpdyn.errors import RecordingError, UsageError
@@ -17,6 +16,7 @@ from lrpdyn.observations.recording import Recording, is_recording
 from lrpdyn.recording.play import Stage, failing, play
 from lrpdyn.recording.players import Outputs, player_of
 from lrpdyn.system.randomness import seeded
+from lrpdyn.system.threads import one_thread
 from lrpdyn.version import __version__
 
 
@@ -82,7 +82,7 @@ def record(
         policy, action_space=env.action_space, batched=stage.batched, deterministic=deterministic,
         head=head, outputs=outputs,
     )  # fmt: skip
-    with seeded(seed), _one_thread():
+    with seeded(seed), one_thread():
         played = play(stage, player.act, n=n, every=every, seed=seed, quiet=quiet)
     moments = played.moments
     with failing("policy"):
@@ -106,17 +106,6 @@ def record(
     if out is not None:
         recording.save(out)
     return recording
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Use one intra-op thread: for one observation at a time, more of them only wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _check_free(path: Path) -> None:

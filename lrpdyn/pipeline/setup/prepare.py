@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -165,17 +164,6 @@ def check_outputs(
         if not options.follow:
             raise
         return None
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Use one intra-op thread: sums then do not depend on the number of cores."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _as_list(observations: Any) -> list[Any]:

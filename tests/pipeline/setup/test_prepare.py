@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from lrpdyn.errors import CheckpointError, UsageError
 from lrpdyn.pipeline.setup.job import Job
 from lrpdyn.pipeline.setup.options import Options
-from lrpdyn.pipeline.setup.prepare import check, listed, one_thread, prepare, selection_of
+from lrpdyn.pipeline.setup.prepare import check, listed, prepare, selection_of
+from lrpdyn.system.threads import one_thread
 from tests.pipeline.test_compute import TANH, Vectors
 
 
@@ -79,18 +79,3 @@ def test_a_job_is_of_the_network_that_the_checkpoints_hold(
     assert [c.step for c in job.own] == [10, 20, 30]
     with pytest.raises(UsageError, match="--device tpu: not available here; expected auto, cpu"):
         prepared(mlp_folder, vectors, tmp_path / "run", device="tpu")
-
-
-def test_one_thread_is_given_back_after_an_error() -> None:
-    def fail() -> None:
-        with one_thread():
-            raise KeyError(torch.get_num_threads())
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    try:
-        with pytest.raises(KeyError, match="1"):
-            fail()
-        assert torch.get_num_threads() == 2
-    finally:
-        torch.set_num_threads(before)
