@@ -17,8 +17,10 @@ JOURNAL = "journal.jsonl"
 #: Bytes that no line has: the facts of a step with a million samples take a third.
 _LONGEST = 1 << 30
 
+_OF_LAYERS = (None, Each((None, float)))
 _EXPECTED = {"step": int, "path": str, "sha256": str, "size": int, "modified": int,
              "changed?": int, "inode?": int, "environment?": Each(str),
+             "evidence?": {"weights?": {"change?": _OF_LAYERS}, "dead?": _OF_LAYERS},
              "status": frozenset({"done", "not_finite"})}  # fmt: skip
 
 

@@ -42,6 +42,7 @@ _EXPECTED = {
     "unit": str,
     "observations": {"files": [str], "sha256": str, "shape": [int]},
     "selection": dict,
+    "weights?": {"same?": [[int]]},
     "batch_size": int,
     "smaller_batches?": [{"step": int, "batch_size": int}],
     "stored?": {"keep": frozenset({"relevance", "pixels", "none"}),

@@ -193,7 +193,8 @@ def _replace(path: Path, scene: Scene, draw: random.Random) -> None:
     kind = draw.choice(
         ("link", "link", "link", "folder link", "inside", "fifo", "socket", "folder", "gone")
     )
-    shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    is_folder = path.is_dir() and not path.is_symlink()
+    shutil.rmtree(path) if is_folder else path.unlink(missing_ok=True)
     outside, name = scene.outside, path.name
     if kind == "link":
         there = [outside / name, outside / "secret.txt", outside / "new", Path("/dev/zero"), path]
