@@ -29,7 +29,7 @@ _OTHERS = frozenset(re.findall(r"\S+", """
 NO_STEP = "no step"
 #: Words whose number says in which part of a training, or in which of several, steps are counted.
 PARTS = frozenset(
-    (
+    [
         "stage",
         "phase",
         "part",
@@ -41,7 +41,7 @@ PARTS = frozenset(
         "run",
         "trial",
         "repeat",
-    )
+    ]
 )
 #: Words between a label and its number.
 _FILLERS = frozenset(

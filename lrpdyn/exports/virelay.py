@@ -6,7 +6,9 @@ https://virelay.readthedocs.io/en/latest/contributors-guide/database-specificati
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from lrpdyn.errors import ExportError
 from lrpdyn.exports.variables import about
 from lrpdyn.run.journal import whole_records
 from lrpdyn.run.reader import RunFolder
+from lrpdyn.system.memory import free_space
 
 _INPUT, _LABELS = "input.h5", "label-map.json"
 
@@ -28,6 +31,8 @@ def write_virelay(run: RunFolder, out: Path) -> None:
     ------
     ExportError
         The run has lost its journal, which holds the network's outputs.
+    OSError
+        The disk has no room for it.
     """
     import h5py
 
@@ -38,6 +43,7 @@ def write_virelay(run: RunFolder, out: Path) -> None:
             f"{run.path}: its journal says nothing of step {lost[0]}, whose predictions are wanted; "
             "compute the run again"
         )
+    _check_room(run, out)
     out.mkdir(parents=True)
     last = facts[run.steps[-1]]
     with h5py.File(out / _INPUT, "w") as file:
@@ -57,6 +63,14 @@ def write_virelay(run: RunFolder, out: Path) -> None:
             file["index"] = np.arange(shape[0], dtype=np.uint32)
         # JSON is YAML, which is what ViRelAy reads.
         _write_json(out / f"step_{step:012d}.yaml", _project(run, step, attributions, shape))
+
+
+def _check_room(run: RunFolder, out: Path) -> None:
+    """Raise OSError where the disk is too small: one that fills up under HDF5 ends the process."""
+    observations, first = run.mapped("observations"), run.relevance[run.steps[0]]
+    free = free_space(out)
+    if free is not None and observations.size + len(run.steps) * first.nbytes > free:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _project(

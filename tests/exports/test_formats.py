@@ -19,6 +19,7 @@ import xarray
 
 import lrpdyn
 from lrpdyn.errors import ExportError, RunError
+from lrpdyn.exports import virelay
 from lrpdyn.exports.formats import export
 from tests.checkpoints.networks import architecture, observations, states
 
@@ -32,6 +33,20 @@ def test_what_is_there_is_not_replaced_and_nothing_is_left_half_done(
     (flat_run.path / "journal.jsonl").write_bytes(b"")
     with pytest.raises(ExportError, match="its journal says nothing of step 2"):
         export(flat_run, "hdf5", tmp_path / "out")
+    assert not list(tmp_path.glob("*out*"))
+
+
+def test_a_disk_without_room_is_one_line_before_hdf5_is_written(
+    flat_run: lrpdyn.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    needed = len(flat_run.steps) * flat_run.dynamics.nbytes + flat_run.observations.size
+    for free, fits in ((needed, True), (needed - 1, False)):
+        monkeypatch.setattr(virelay, "free_space", lambda folder, free=free: free)
+        if fits:
+            assert export(flat_run, "hdf5", tmp_path / "fits").is_dir()
+            continue
+        with pytest.raises(RunError, match="out: cannot be written: no space is left"):
+            export(flat_run, "hdf5", tmp_path / "out")
     assert not list(tmp_path.glob("*out*"))
 
 
