@@ -47,11 +47,18 @@ def read_json(path: Path) -> Any:
 def parse_json(text: bytes) -> Any:
     """Return what JSON says; raises ValueError for whatever is wrong with it."""
     # Each float through a function takes ten times as long, and few files have one that is so large.
-    parse_float = _finite if LARGE.search(text) else None
+    parse_float, parse_int = (_finite, _within) if LARGE.search(text) else (None, None)
     try:
-        return json.loads(text, parse_constant=_no_number, parse_float=parse_float)
+        return json.loads(
+            text, parse_constant=_no_number, parse_float=parse_float, parse_int=parse_int
+        )
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
+
+
+def _within(text: str) -> int:
+    _finite(text)  # an integer may have more digits than any float
+    return int(text)
 
 
 def _finite(text: str) -> float:
@@ -60,7 +67,7 @@ def _finite(text: str) -> float:
 
 
 def _no_number(text: str) -> NoReturn:
-    raise ValueError(f"{text} is no number of JSON")
+    raise ValueError(f"{text[:40]} is no number of JSON")
 
 
 def fault(value: Any, expected: Any, at: str = "it") -> str | None:

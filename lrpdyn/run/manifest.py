@@ -57,8 +57,10 @@ _EXPECTED = {
     "checks": {
         "maps?": int, "negative_scores?": int, "weak_support?": int, "vanished?": int,
         "relevance_sum_to_score?": _SPREAD, "relevance_l1_to_score?": _SPREAD,
-        "dependence?": [{"best_to_worst": _MEDIAN, "upper_layers": _MEDIAN, "random": _MEDIAN,
-                         "random_to_random": {**_MEDIAN, "low": (None, float)}}],
+        "outputs?": {"largest_difference": float},
+        "dynamics?": {"alike_mean_relevance": (None, float), "net_share": (None, float)},
+        "dependence?": [{"samples?": int, "best_to_worst": _MEDIAN, "upper_layers": _MEDIAN,
+                         "random": _MEDIAN, "random_to_random": {**_MEDIAN, "low": (None, float)}}],
         "expected?": (None, {"file": str, "step": int, "head": str, "samples": int,
                              "largest_difference": float, "largest_output": float}),
         "stock?": (None, {"exact_rule": str, "largest_difference": float,

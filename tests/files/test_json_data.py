@@ -22,6 +22,7 @@ def test_what_json_says_is_read(tmp_path: Path) -> None:
     [
         (b'{"a": NaN}', "NaN is no number of JSON"),
         (b"[-Infinity]", "-Infinity is no number of JSON"),
+        (b"9" * 400, "^9{40} is no number of JSON"),
         (b"[" * 200_000, "nested too deeply"),
         (b'{"a": ', "Expecting value"),
         (b'"\xff"', "can't decode"),
