@@ -27,7 +27,7 @@ def test_what_json_says_is_read(tmp_path: Path) -> None:
         (b'{"a": ', "Expecting value"),
         (b'"\xff"', "can't decode"),
     ],
-    ids=["nan", "infinity", "deep", "cut", "bytes"],
+    ids=["nan", "infinity", "huge", "deep", "cut", "bytes"],
 )
 def test_what_is_no_json_is_one_kind_of_error(text: bytes, says: str) -> None:
     with pytest.raises(ValueError, match=says):
