@@ -272,10 +272,57 @@ class Normalisation(_Call):
         return scaled if bias is None else scaled + bias.detach()
 
 
+class Product(_Call):
+    """Two factors multiplied entry by entry, of which at least one depends on the observation.
+
+    Parameters
+    ----------
+    function
+        Takes both factors, and is linear in each of them.
+    gates
+        Which of the factors, 0 or 1, only weigh the other one and get no relevance: what comes from a
+        sigmoid or a softmax, a scale that is made of the observation, a constant. Not both.
+    """
+
+    kind = "product"
+
+    def __init__(self, function: Callable[..., Tensor], gates: frozenset[int] = frozenset()) -> None:
+        super().__init__(function)
+        self.gates = gates
+
+
+class MatrixProduct(Product):
+    """Two factors multiplied as matrices, in any batch or order of axes (matmul, bmm, einsum).
+
+    A factor that comes from a softmax, such as the weights of attention, is a gate of `gates`.
+    """
+
+    kind = "matrix-product"
+
+
+class HiddenSoftmax(_Call):
+    """A softmax that other layers follow, as in attention."""
+
+    kind = "softmax"
+
+    def __init__(self, function: Callable[..., Tensor], dim: int) -> None:
+        super().__init__(function)
+        self.dim = dim
+
+
+class Scale(_Call):
+    """What divides or multiplies other entries and is made of them (a norm, a deviation): held fixed.
+
+    No relevance comes here.
+    """
+
+    kind = "scale"
+
+
 class Softmax(_Call):
     """A softmax before the outputs; the network is explained without it, at the logits."""
 
-    kind = "softmax"
+    kind = "output-softmax"
 
     def __init__(self, function: Callable[..., Tensor], dim: int) -> None:
         super().__init__(function)
