@@ -228,11 +228,11 @@ class ExampleTracer(fx.Tracer):
         )
 
     def _attribute(self, name: str) -> Any:
-        with self._in_a_run():
+        with self.in_a_run():
             return operator.attrgetter(name)(self.root)
 
     def _run(self, kind: str, target: Any, args: Any, kwargs: Any) -> Any:
-        with self._in_a_run(), torch.no_grad():
+        with self.in_a_run(), torch.no_grad():
             if kind == "call_module":
                 return operator.attrgetter(target)(self.root)(*args, **kwargs)
             if kind == "call_method":
@@ -240,7 +240,7 @@ class ExampleTracer(fx.Tracer):
             return target(*args, **kwargs)
 
     @contextmanager
-    def _in_a_run(self) -> Iterator[None]:
+    def in_a_run(self) -> Iterator[None]:
         """Have modules compute and give what they hold, while nothing is recorded."""
         before, self._computing = self._computing, True
         try:
