@@ -68,10 +68,10 @@ def compare(runs: Sequence[RunFolder]) -> Comparison:
 def _requested(run: RunFolder) -> dict[str, Any]:
     manifest = run.manifest
     values = ",".join(f"{value}" for value in manifest["rule"]["parameters"].values())
-    rule = manifest["rule"]["name"]
+    rule, plus, attention = manifest["rule"]["name"].partition("+")
     return {
         "path": printable(str(run.path)),
-        "rule": f"{rule}:{values}" if values else rule,
+        "rule": (f"{rule}:{values}" if values else rule) + plus + attention,
         "architecture": manifest["architecture"]["name"],
         "head": manifest["head"],
         "target": manifest["target"]["policy"],
