@@ -162,13 +162,13 @@ def called(layer: Layer) -> str:
 
 
 def split_attention(text: str) -> tuple[str, str]:
-    """Return what ``--rule`` takes without, and the name of a rule for attention at its end.
+    """Return what ``--rule`` takes without a rule for attention at its end, and that with its plus.
 
     >>> split_attention("gamma:0.5+attnlrp"), split_attention("epsilon:1e+3")
     (('gamma:0.5', '+attnlrp'), ('epsilon:1e+3', ''))
     """
-    linear, _, attention = text.rpartition("+")
-    known = attention in RULES and RULES[attention].linear is not None
+    linear, plus, attention = text.rpartition("+")
+    known = plus and attention in RULES and RULES[attention].linear is not None
     return (linear, f"+{attention}") if known else (text, "")
 
 
@@ -195,12 +195,13 @@ def parse_composite(text: str) -> Composite:
             raise UsageError(
                 f"--rule {text}: Captum has no rule for attention; use --rule {exact}{attention}"
             )
-        found = _without_attention(linear)
-        if split_attention(found.name)[1]:
+        alone = linear in RULES and RULES[linear].linear is not None
+        if alone or not linear or split_attention(linear)[1]:
             raise UsageError(
                 f"--rule {text}: expected a rule for linear layers before {attention}, found "
                 f"{linear or 'nothing'}"
             )
+        found = _without_attention(linear)
         return replace(found, name=f"{found.name}{attention}")
     before, plus, after = text.rpartition("+")
     if plus and after[:1].isalpha() and not text.endswith(".toml"):
