@@ -155,7 +155,11 @@ class ExampleTracer(fx.Tracer):
     def create_args_for_root(self, root_fn: Any, is_module: bool, concrete_args: Any = None) -> Any:
         """Return forward and its arguments: a proxy for each that has no default."""
         takes = list(inspect.signature(root_fn).parameters.values())[1:]
-        needed = [p for p in takes if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+        needed = [
+            p
+            for p in takes
+            if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
+        ]
         # A network whose inputs all have defaults, or are ``*args``, is given one.
         names = [p.name for p in needed] or [p.name for p in takes[:1]]
         given = {name: self.create_proxy("placeholder", name, (), {}) for name in names}
@@ -182,7 +186,13 @@ class ExampleTracer(fx.Tracer):
         return super().create_arg(a)
 
     def create_proxy(
-        self, kind: str, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any], *more: Any, **named: Any
+        self,
+        kind: str,
+        target: Any,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        *more: Any,
+        **named: Any,
     ) -> Any:
         if kind == "call_function" and target in EXPANDED_FUNCTIONS:
             return EXPANDED_FUNCTIONS[target](*args, **kwargs)
@@ -313,9 +323,9 @@ def _expansion(module: nn.Module) -> Callable[..., Any] | None:
 
 def _is_foreign(function: Any) -> bool:
     """Return whether a function is Python of another package, which its author kept torch.fx out of."""
-    return isinstance(function, types.FunctionType) and not (
-        function.__module__ or ""
-    ).startswith("torch.")
+    return isinstance(function, types.FunctionType) and not (function.__module__ or "").startswith(
+        "torch."
+    )
 
 
 def _of_run(arguments: Any, run: int) -> Any:
@@ -332,7 +342,9 @@ def _of_run(arguments: Any, run: int) -> Any:
     if isinstance(arguments, dict):
         return {key: _of_run(entry, run) for key, entry in arguments.items()}
     if isinstance(arguments, slice):
-        return slice(*(_of_run(end, run) for end in (arguments.start, arguments.stop, arguments.step)))
+        return slice(
+            *(_of_run(end, run) for end in (arguments.start, arguments.stop, arguments.step))
+        )
     return arguments
 
 
