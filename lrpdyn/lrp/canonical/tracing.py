@@ -37,7 +37,8 @@ RUNS = (2, 3)
 PART_OF = "lrpdyn part of"
 #: Inputs that are held fixed are buffers of this name, with an entry for each sample.
 HELD = "held_"
-_SHAPE = ("shape", "ndim", "dtype", "device", "is_cuda", "layout", "is_mps", "is_cpu", "is_meta", "requires_grad",
+_SHAPE = ("shape", "ndim", "dtype", "device", "is_cuda", "layout", "is_mps", "is_cpu", "is_meta",
+          "requires_grad",
           "is_floating_point", "is_complex", "is_contiguous", "names", "is_quantized", "is_sparse",
           "is_nested", *known.SHAPE_METHODS)  # fmt: skip
 _FACTORIES = ("new_zeros", "new_ones", "new_full", "new_empty", "zeros_like", "ones_like", "full_like",
