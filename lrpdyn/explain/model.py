@@ -185,6 +185,7 @@ def expected_observations(model: Model) -> Expected:
         shape=shape if space is None or space["kind"] == "Box" else None,
         space=space,
         name=name,
+        recurrent=getattr(model.path, "recurrent", False),
     )
 
 
