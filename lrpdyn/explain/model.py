@@ -167,6 +167,8 @@ def expected_observations(model: Model) -> Expected:
             f"architecture {model.resolved.architecture.name}: head {model.head} has no linear layer"
         )
     linear = isinstance(first, nn.Linear)
+    # What the first layer of a recurrent network takes has its hidden state too.
+    features = getattr(model.path, "features", None) or (first.in_features if linear else None)
     hints = model.resolved.hints
     name, space = _explained_input(hints.get("observation_space"), model.path, image=not linear)
     preprocessing = model.resolved.architecture.preprocessing
@@ -178,7 +180,7 @@ def expected_observations(model: Model) -> Expected:
     shape = hints.get("observation_shape") if space is None else space.get("shape")
     return Expected(
         channels=None if linear else int(first.in_channels),  # type: ignore[arg-type]
-        features=int(first.in_features) if linear else None,  # type: ignore[arg-type]
+        features=None if features is None else int(features),  # type: ignore[arg-type]
         sequences=isinstance(first, nn.Conv1d),
         divisor=divisor,
         range=limits,
