@@ -31,6 +31,7 @@ from lrpdyn.architectures.frameworks import (
     sb3_recurrent,
     tianshou,
     tianshou_actor_critic,
+    torchrl,
     torchvision_models,
 )
 from lrpdyn.architectures.model import (
@@ -65,6 +66,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         *tianshou.ARCHITECTURES,
         *tianshou_actor_critic.ARCHITECTURES,
         *pfrl.ARCHITECTURES,
+        *torchrl.ARCHITECTURES,
         cifar_cnn.ARCHITECTURE,
         *torchvision_models.ARCHITECTURES,
         catch.ARCHITECTURE,
