@@ -150,8 +150,7 @@ class RecurrentActor(nn.Module):
         first: list[int] | None = None,
     ) -> None:
         super().__init__()
-        self._places = tuple(places)
-        before, core, after = self._places
+        self._places = before, core, after = tuple(places)
         if before is not None:
             place(self, before, perceptron(first or [], activation))
         place(self, core, recurrent(**layers))
