@@ -31,6 +31,7 @@ from lrpdyn.architectures.frameworks import (
     sb3_recurrent,
     tianshou,
     tianshou_actor_critic,
+    tianshou_vectors,
     torchrl,
     torchvision_models,
 )
@@ -65,6 +66,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         sample_factory.ARCHITECTURE,
         *tianshou.ARCHITECTURES,
         *tianshou_actor_critic.ARCHITECTURES,
+        *tianshou_vectors.ARCHITECTURES,
         *pfrl.ARCHITECTURES,
         *torchrl.ARCHITECTURES,
         cifar_cnn.ARCHITECTURE,

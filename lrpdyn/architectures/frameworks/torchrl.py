@@ -150,7 +150,8 @@ class RecurrentActor(nn.Module):
         first: list[int] | None = None,
     ) -> None:
         super().__init__()
-        self._places = before, core, after = tuple(places)
+        before, core, after = places
+        self._before, self._core, self._after = before, core, after
         if before is not None:
             place(self, before, perceptron(first or [], activation))
         place(self, core, recurrent(**layers))
@@ -158,13 +159,11 @@ class RecurrentActor(nn.Module):
 
     def path(self, head: str) -> nn.Module:
         """Return the layers from the observations to the outputs."""
-        before, core, after = self._places
-        first = [] if before is None else [self.get_submodule(before)]
-        layers = self.get_submodule(core)
+        first = [] if self._before is None else [self.get_submodule(self._before)]
+        layers = self.get_submodule(self._core)
         assert isinstance(layers, nn.RNNBase)  # __init__ made it
-        start = nn.Sequential(nn.Flatten(), *first)
-        name = core.rpartition(".")[2]
-        return RecurrentPath(start, layers, self.get_submodule(after), axes=2, name=name)
+        last, name = self.get_submodule(self._after), self._core.rpartition(".")[2]
+        return RecurrentPath(nn.Sequential(nn.Flatten(), *first), layers, last, axes=2, name=name)
 
 
 def _channels(shapes: Shapes, name: str) -> int | None:
