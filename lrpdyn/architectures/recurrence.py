@@ -73,8 +73,6 @@ class RecurrentPath(nn.Module):
         The shape (layers, hidden) of each state, by name.
     recurrent
         Marks the networks that take sequences, and whose fixed inputs are hidden states.
-    features
-        Entries of one observation, where it goes to the recurrent layers as it is.
     """
 
     recurrent = True
@@ -85,7 +83,6 @@ class RecurrentPath(nn.Module):
         super().__init__()
         self.before, self.layers, self.after = before, layers, after
         self._axes = axes
-        self.features = None if any(True for _ in before.parameters()) else layers.input_size
         kinds = "hc" if isinstance(layers, nn.LSTM) else "h"
         shape = (layers.num_layers, layers.hidden_size)
         self.held: dict[str, Any] = {f"{name}_{kind}": shape for kind in kinds}
