@@ -11,7 +11,7 @@ from torch import nn
 
 from lrpdyn.architectures.frameworks.tianshou import places_of
 from lrpdyn.architectures.mlp import activation_of, chain_sizes, perceptron
-from lrpdyn.architectures.model import Architecture, Arguments
+from lrpdyn.architectures.model import Architecture, Arguments, always
 from lrpdyn.architectures.outputs import Dueling
 from lrpdyn.architectures.places import place
 from lrpdyn.architectures.recurrence import RecurrentPath, recurrent, recurrent_sizes
@@ -162,19 +162,16 @@ def _recognise_recurrent(shapes: Shapes, hints: Mapping[str, Any]) -> Arguments 
     return {"places": places, "layers": layers, "features": features, "actions": actions}
 
 
-def _assumes(arguments: Arguments, hints: Mapping[str, Any]) -> tuple[str, ...]:
-    hidden = len(arguments.get("outputs", ())) > 2
-    said = ("ReLU after the hidden layers behind the features (weights do not tell)",)
-    return said if hidden else ()
-
-
 ARCHITECTURES = tuple(
     Architecture(
         name=f"tianshou-{name}",
         factory=factory,
         recognise=recognise,
         source=f"tianshou.utils.net.{theirs}",
-        assumes=_assumes,
+        assumes=always(
+            f"{theirs.rpartition('.')[2]} as Tianshou builds it: no normalisation, ReLU in perceptrons "
+            "behind the features (weights do not tell)"
+        ),
         unused=unused,
     )
     for name, factory, recognise, theirs, unused in (

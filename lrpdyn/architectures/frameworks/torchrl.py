@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from itertools import pairwise
 from typing import Any
@@ -257,23 +257,15 @@ def _recognise_recurrent(shapes: Shapes, hints: Mapping[str, Any]) -> Arguments 
 
 
 def _assumes(
-    default: str | None, more: str = ""
-) -> Callable[[Arguments, Mapping[str, Any]], tuple[str, ...]]:
-    """Return what says what weights do not tell of a network of torchrl."""
-
-    def said(arguments: Arguments, hints: Mapping[str, Any]) -> tuple[str, ...]:
-        function = [] if "activation" in hints or default is None else [default]
-        parts = [*function, *([more] if more else [])]
-        return (
-            (f"the network as torchrl builds it: {', '.join(parts)} (weights do not tell)",)
-            if parts
-            else ()
-        )
-
-    return said
+    arguments: Arguments, hints: Mapping[str, Any], *, default: str, more: str
+) -> tuple[str, ...]:
+    function = [] if "activation" in hints or not default else [default]
+    said = ", ".join([*function, more])
+    return (f"the network as torchrl builds it: {said} (weights do not tell)",)
 
 
 _CONVOLVED = f"strides {', '.join(map(str, _STRIDES))}"
+_PLAIN = "nothing but the activation between linear layers"
 _EXTRACTED = "the first half of the outputs are means (NormalParamExtractor)"
 
 ARCHITECTURES = tuple(
@@ -282,7 +274,7 @@ ARCHITECTURES = tuple(
         factory=factory,
         recognise=recognise,
         source=f"torchrl.modules.{theirs}",
-        assumes=_assumes(default, more),
+        assumes=partial(_assumes, default=default, more=more),
     )
     for name, factory, recognise, theirs, default, more in (
         ("atari-dqn", AtariDQN, _recognise_atari, "ConvNet.default_atari_dqn", "ReLU", _CONVOLVED),
@@ -310,8 +302,8 @@ ARCHITECTURES = tuple(
             "ELU",
             _CONVOLVED,
         ),
-        ("ddpg-mlp", Actor, partial(_recognise_actor, images=False), "DdpgMlpActor", "ELU", ""),
-        ("gaussian", GaussianActor, _recognise_gaussian, "ProbabilisticActor", None, _EXTRACTED),
-        ("recurrent", RecurrentActor, _recognise_recurrent, "LSTMModule", None, ""),
+        ("ddpg-mlp", Actor, partial(_recognise_actor, images=False), "DdpgMlpActor", "ELU", _PLAIN),
+        ("gaussian", GaussianActor, _recognise_gaussian, "ProbabilisticActor", "", _EXTRACTED),
+        ("recurrent", RecurrentActor, _recognise_recurrent, "LSTMModule", "", _PLAIN),
     )
 )
