@@ -14,7 +14,7 @@ from lrpdyn.architectures.registry import load_weights, path_of, resolve
 from lrpdyn.checkpoints.readers import read_header, read_weights
 from lrpdyn.errors import UsageError
 from lrpdyn.observations.fixed_inputs import split_inputs
-from tests.recording.test_checkpoint import LAST, recorded
+from tests.recording.test_checkpoint import LAST, computed, recorded
 from tests.recording.training import equals, quietly, saved
 
 
@@ -66,6 +66,9 @@ def test_outputs_follow_from_what_was_recorded(
     if environment == "CartPole-v1" and head == "policy":
         found, wanted = (v - v.mean(1, keepdims=True) for v in (found, wanted.numpy()))
     assert equals(found, wanted)
+    explained = computed(folder, out, head=head)
+    assert explained is not None
+    assert (explained["head"], explained["samples"]) == (head, 12)
     if states:
         hidden = held[states[0]]
         assert not hidden[0].any()
