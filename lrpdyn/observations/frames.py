@@ -71,7 +71,7 @@ def grey(frames: Streamed, where: str) -> Streamed:
 
 
 def oldest_first(values: Streamed, order: str) -> Streamed:
-    """Return stacks (N, C, H, W), the oldest frame first, of stacks in some `order`.
+    """Return stacks (N, ..., C, H, W), the oldest frame first, of stacks in some `order`.
 
     Raises
     ------
@@ -82,7 +82,7 @@ def oldest_first(values: Streamed, order: str) -> Streamed:
         raise UsageError(f"--stack-order {order}: expected {' or '.join(ORDERS)}")
     if order == "oldest":
         return values
-    return values.changed(values.shape[1:], lambda piece: piece[:, ::-1])
+    return values.changed(values.shape[1:], lambda piece: piece[..., ::-1, :, :])
 
 
 def merged(array: Streamed, channels: int) -> tuple[Streamed, str] | None:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lrpdyn.errors import ObservationError, UsageError
-from lrpdyn.files.streamed import Streamed, as_sample
+from lrpdyn.files.streamed import Streamed, as_sample, in_memory
 from lrpdyn.observations.frames import channels_first, merged
 from lrpdyn.observations.spaces import is_image, text_of
 
 LAYOUTS = ("NCHW", "NHWC", "CHW", "HWC", "NHW", "HW", "NF", "F", "NKHWC", "NKCHW", "NLC",
-           "NCL")  # fmt: skip
+           "NCL", "NTCHW", "NTHWC", "NTHW")  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +28,7 @@ class Expected:
     the convolution has one dimension; `divisor` of uint8 and `range` as in
     `lrpdyn.architectures.model.Preprocessing`; `shape` of one sample, and the observation `space`
     (`lrpdyn.observations.spaces`), where the checkpoint has them; `name` of the explained input of
-    several.
+    several; `recurrent` where each sample may be a sequence of observations.
     """
 
     channels: int | None = None
@@ -38,6 +39,7 @@ class Expected:
     shape: tuple[int, ...] | None = None
     space: Mapping[str, Any] | None = None
     name: str | None = None
+    recurrent: bool = False
 
     @property
     def depth(self) -> int | None:
@@ -56,6 +58,8 @@ class Expected:
         own = self.shape
         if own is None or shape in (own, (1, *own)):
             return True
+        if self.recurrent and len(shape) > 1 and replace(self, recurrent=False).fits(shape[1:]):
+            return True
         if self.channels is not None:
             return shape == (own[-1], *own[:-1])
         # The order of the entries of a picture that was flattened would not be known.
@@ -68,23 +72,30 @@ def arrange(
 ) -> tuple[Streamed, str]:
     """Return the array as (N, C, H, W) or (N, F), and the layout that it had.
 
-    Sequences (N, L, C) and (N, C, L) stay as they are.
+    Sequences (N, L, C) and (N, C, L) stay as they are; of images, they become (N, T, C, H, W).
 
     Raises
     ------
     ObservationError
         Its shape does not fit the network, or may be read in several ways.
     UsageError
-        It does not have the `layout` that was given.
+        It does not have the `layout` that was given, or the network takes no sequences.
     """
     if array.ndim == 5 and expected.channels is not None and layout in (None, "NKHWC", "NKCHW"):
         stacks = merged(array, expected.channels)
         if stacks is not None and layout in (None, stacks[1]):
             return stacks
+    if layout and layout.startswith("NT") and not expected.recurrent:
+        raise UsageError(
+            f"--layout {layout}: sequences are for recurrent networks, which this is not"
+        )
     own = expected.shape
     if layout is None and own is not None and len(own) > 3 and array.shape[1:] == own:
         return array.changed((prod(own),), lambda piece: piece.reshape(len(piece), -1)), "NF"
     candidates = [layout] if layout else _fitting_layouts(array.shape, expected)
+    if expected.recurrent and not candidates and array.ndim > 3:
+        inner = _fitting_layouts((array.shape[0], *array.shape[2:]), expected)
+        candidates = [f"NT{name[1:]}" for name in inner if name[0] == "N"]
     fits = {name: values for name in candidates if (values := _as_layout(array, name)) is not None}
     if layout and not fits:
         raise UsageError(f"--layout {layout}: {where} has {array.ndim} dimensions, {array.shape}")
@@ -166,6 +177,19 @@ def _fitting_layouts(shape: tuple[int, ...], expected: Expected) -> list[str]:
 def _as_layout(array: Streamed, layout: str) -> Streamed | None:
     if len(layout) != array.ndim:
         return None
+    if layout.startswith("NT"):
+        return _sequences(array, f"N{layout[2:]}")
     if "N" not in layout:
         array, layout = as_sample(array), "N" + layout
     return channels_first(array, layout)
+
+
+def _sequences(array: Streamed, layout: str) -> Streamed:
+    """Return sequences of observations of a `layout`, (N, T, ...), each as it is arranged."""
+
+    def arranged(piece: NDArray[Any]) -> NDArray[Any]:
+        single = piece.reshape(-1, *piece.shape[2:])
+        found = channels_first(in_memory(single), layout)[:]
+        return found.reshape(*piece.shape[:2], *found.shape[1:])
+
+    return array.changed(arranged(array[:1]).shape[1:], arranged)

@@ -145,7 +145,7 @@ def load_observations(
         read = unpacked if isinstance(unpacked, Streamed) else in_memory(unpacked)
     chosen = choose(read, samples, select, seed)
     read = read.chosen(chosen)
-    read = oldest_first(read, stack_order) if read.ndim == 4 else read
+    read = oldest_first(read, stack_order) if read.ndim > 3 else read
     normalisation = _statistics(expected, scale, mean, std, statistics, trust)
     divisor = _divisor(read.dtype, expected, scale, normalisation)
     if not expected.fits(read.shape[1:]):
