@@ -17,6 +17,7 @@ from lrpdyn.explain.units import LOGITS, Units, units_of, usual_units
 from lrpdyn.files.streamed import Samples, pieces
 from lrpdyn.lrp.canonical.canonise import Canonised, canonise_fully
 from lrpdyn.lrp.canonical.first_layer import first_with_weights
+from lrpdyn.lrp.canonical.layers import CONVOLUTIONS
 from lrpdyn.lrp.composites import Composite
 from lrpdyn.lrp.plan import Bounds, Plan, make_plan
 from lrpdyn.lrp.registry import Rule
@@ -160,7 +161,7 @@ def _check_bounds(rule: Rule, observations: Samples) -> None:
     low, high = rule.parameters["low"], rule.parameters["high"]
     if low is None or high is None:
         return
-    shape = (1, -1, *[1] * (observations.ndim - 2))
+    shape = (-1, 1, 1) if observations.ndim > 3 else (-1, *[1] * (observations.ndim - 2))
     lowest = np.reshape(low, shape) if isinstance(low, tuple) else low
     highest = np.reshape(high, shape) if isinstance(high, tuple) else high
     outside = [
@@ -182,7 +183,7 @@ def expected_observations(model: Model) -> Expected:
         raise ArchitectureError(
             f"architecture {model.resolved.architecture.name}: head {model.head} has no linear layer"
         )
-    linear = isinstance(first, nn.Linear)
+    linear = not isinstance(first, CONVOLUTIONS)
     hints = model.resolved.hints
     name, space = _explained_input(hints.get("observation_space"), model.path, image=not linear)
     preprocessing = model.resolved.architecture.preprocessing
@@ -194,14 +195,21 @@ def expected_observations(model: Model) -> Expected:
     shape = hints.get("observation_shape") if space is None else space.get("shape")
     return Expected(
         channels=None if linear else int(first.in_channels),  # type: ignore[arg-type]
-        features=int(first.in_features) if linear else None,  # type: ignore[arg-type]
+        features=_entries(first) if linear else None,
         sequences=isinstance(first, nn.Conv1d),
+        recurrent=any(isinstance(module, nn.RNNBase) for module in model.path.modules()),
         divisor=divisor,
         range=limits,
         shape=shape if space is None or space["kind"] == "Box" else None,
         space=space,
         name=name,
     )
+
+
+def _entries(layer: nn.Module) -> int:
+    """Return how many entries a Linear or a recurrent layer takes at once."""
+    count: int = layer.in_features if isinstance(layer, nn.Linear) else layer.input_size  # type: ignore[assignment]
+    return count
 
 
 def _explained_input(

@@ -15,7 +15,7 @@ from lrpdyn.observations.frames import channels_first, merged
 from lrpdyn.observations.spaces import is_image, text_of
 
 LAYOUTS = ("NCHW", "NHWC", "CHW", "HWC", "NHW", "HW", "NF", "F", "NKHWC", "NKCHW", "NLC",
-           "NCL")  # fmt: skip
+           "NCL", "NTF", "TF", "NTCHW", "NTHWC", "NTHW")  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +24,8 @@ class Expected:
 
     `channels` where it begins with a convolution, `features` (entries of one sample) where it
     begins with a Linear layer, which may take each place of a sequence on its own; `sequences` where
-    the convolution has one dimension; `divisor` of uint8 and `range` as in
+    the convolution has one dimension; `recurrent` where a sample may be a sequence of steps, (T, F) or
+    (T, C, H, W), of `features` entries or `channels` each; `divisor` of uint8 and `range` as in
     `lrpdyn.architectures.model.Preprocessing`; `shape` of one sample, and the observation `space`
     (`lrpdyn.observations.spaces`), where the checkpoint has them; `name` of the explained input of
     several.
@@ -33,6 +34,7 @@ class Expected:
     channels: int | None = None
     features: int | None = None
     sequences: bool = False
+    recurrent: bool = False
     divisor: float | None = None
     range: tuple[float, float] | None = None
     shape: tuple[int, ...] | None = None
@@ -56,6 +58,8 @@ class Expected:
         own = self.shape
         if own is None or shape in (own, (1, *own)):
             return True
+        if self.recurrent and len(shape) == len(own) + 1:
+            return self.fits(shape[1:])
         if self.channels is not None:
             return shape == (own[-1], *own[:-1])
         # The order of the entries of a picture that was flattened would not be known.
@@ -68,7 +72,8 @@ def arrange(
 ) -> tuple[Streamed, str]:
     """Return the array as (N, C, H, W) or (N, F), and the layout that it had.
 
-    Sequences (N, L, C) and (N, C, L) stay as they are.
+    Sequences (N, L, C), (N, C, L) and (N, T, F) stay as they are; those of pictures become
+    (N, T, C, H, W).
 
     Raises
     ------
@@ -77,7 +82,8 @@ def arrange(
     UsageError
         It does not have the `layout` that was given.
     """
-    if array.ndim == 5 and expected.channels is not None and layout in (None, "NKHWC", "NKCHW"):
+    stacked = layout in ("NKHWC", "NKCHW") or (layout is None and not expected.recurrent)
+    if array.ndim == 5 and expected.channels is not None and stacked:
         stacks = merged(array, expected.channels)
         if stacks is not None and layout in (None, stacks[1]):
             return stacks
@@ -92,7 +98,7 @@ def arrange(
         takes = (
             f"{expected.channels} channels"
             if expected.channels is not None
-            else f"{expected.features} entries for each sample"
+            else f"{expected.features} entries for each {'time step' if expected.recurrent else 'sample'}"
         )
         raise ObservationError(
             f"{where}: shape {array.shape} does not fit the network, which takes {takes}{expected.source}; "
@@ -120,7 +126,7 @@ def _layouts_of_space(expected: Expected) -> dict[tuple[int, ...], str]:
     if own is None or len(own) > 3:
         return {}
     if len(own) < 3:
-        return {own: "F" if len(own) == 1 else "HW"}
+        return {own: "F" if len(own) == 1 else "TF" if expected.recurrent else "HW"}
     first, last = own, (*own[1:], own[0])
     if expected.channels not in (None, own[0]):  # written with the channels last
         first, last = (own[2], *own[:2]), own
@@ -136,6 +142,8 @@ def _fitting_layouts(shape: tuple[int, ...], expected: Expected) -> list[str]:
         return [n for n, place in places.items() if len(shape) == 3 and shape[place] == channels][
             :1
         ]
+    if expected.recurrent and (found := _of_steps(shape, expected)):
+        return found
     known = _layouts_of_space(expected)
     if shape in known:
         return [known[shape]]
@@ -161,6 +169,19 @@ def _fitting_layouts(shape: tuple[int, ...], expected: Expected) -> list[str]:
     if int(np.prod(shape)) == entries:
         return [{2: "HW", 3: "CHW"}.get(len(shape), "F")]
     return []
+
+
+def _of_steps(shape: tuple[int, ...], expected: Expected) -> list[str]:
+    """Return the layouts in which the samples are sequences of steps."""
+    if expected.channels is None:
+        return ["NTF"] if len(shape) == 3 and shape[2] == expected.features else []
+    places = {"NTCHW": 2, "NTHWC": 4}
+    found = [
+        n for n, place in places.items() if len(shape) == 5 and shape[place] == expected.channels
+    ]
+    if not found and expected.channels == 1 and len(shape) == 4 and 1 not in (shape[1], shape[3]):
+        return ["NTHW"]
+    return found
 
 
 def _as_layout(array: Streamed, layout: str) -> Streamed | None:
