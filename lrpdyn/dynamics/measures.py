@@ -141,8 +141,8 @@ def ranks(values: Array) -> Array:
 
 
 def centred_ranks(maps: NDArray[Any]) -> Array:
-    """Return the ranks of each sample's channel-summed pixels less their mean, (N, pixels)."""
-    found = ranks(rows(pixels(maps)))
+    """Return the ranks of each sample's entries, whose channels are summed, less their mean."""
+    found = ranks(rows(maps))
     centred: Array = found - (found.shape[1] - 1) / 2
     return centred
 
