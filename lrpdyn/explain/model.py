@@ -16,13 +16,12 @@ from lrpdyn.errors import ArchitectureError, UsageError
 from lrpdyn.explain.units import LOGITS, Units, units_of, usual_units
 from lrpdyn.files.streamed import Samples, pieces
 from lrpdyn.lrp.canonical.canonise import Canonised, canonise_fully
-from lrpdyn.lrp.canonical.first_layer import first_with_weights
-from lrpdyn.lrp.canonical.layers import CONVOLUTIONS
+from lrpdyn.lrp.canonical.first_layer import RECURRENT, first_with_weights
 from lrpdyn.lrp.composites import Composite
 from lrpdyn.lrp.plan import Bounds, Plan, make_plan
 from lrpdyn.lrp.registry import Rule
 from lrpdyn.observations import spaces
-from lrpdyn.observations.fixed_inputs import FixedInputs
+from lrpdyn.observations.fixed_inputs import FixedInputs, is_recurrent
 from lrpdyn.observations.layout import Expected
 
 
@@ -183,9 +182,11 @@ def expected_observations(model: Model) -> Expected:
         raise ArchitectureError(
             f"architecture {model.resolved.architecture.name}: head {model.head} has no linear layer"
         )
-    linear = not isinstance(first, CONVOLUTIONS)
+    channels: Any = getattr(first, "in_channels", None)
+    features: Any = getattr(first, "in_features", getattr(first, "input_size", None))
     hints = model.resolved.hints
-    name, space = _explained_input(hints.get("observation_space"), model.path, image=not linear)
+    image = channels is not None
+    name, space = _explained_input(hints.get("observation_space"), model.path, image=image)
     preprocessing = model.resolved.architecture.preprocessing
     divisor, limits = preprocessing.divisor, preprocessing.expected
     if space is not None and space["kind"] != "Dict" and divisor is not None:
@@ -194,22 +195,16 @@ def expected_observations(model: Model) -> Expected:
         limits = spaces.range_of(space, normalize_images=normalize)
     shape = hints.get("observation_shape") if space is None else space.get("shape")
     return Expected(
-        channels=None if linear else int(first.in_channels),  # type: ignore[arg-type]
-        features=_entries(first) if linear else None,
+        channels=channels,
+        features=features,
         sequences=isinstance(first, nn.Conv1d),
-        recurrent=any(isinstance(module, nn.RNNBase) for module in model.path.modules()),
         divisor=divisor,
         range=limits,
         shape=shape if space is None or space["kind"] == "Box" else None,
         space=space,
         name=name,
+        recurrent=is_recurrent(model.path) or isinstance(first, RECURRENT),
     )
-
-
-def _entries(layer: nn.Module) -> int:
-    """Return how many entries a Linear or a recurrent layer takes at once."""
-    count: int = layer.in_features if isinstance(layer, nn.Linear) else layer.input_size  # type: ignore[assignment]
-    return count
 
 
 def _explained_input(

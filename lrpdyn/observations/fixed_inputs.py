@@ -29,14 +29,16 @@ def split_inputs(
     """Return the sources to explain, and the values of the inputs that `path` keeps fixed.
 
     A network with several inputs takes one ``.npz`` file, or a mapping, with an array for each by
-    name. An image alone may be given: the others are zero then, which `notes` says.
+    name. An image alone may be given: the others are zero then, which `notes` says. The same holds for
+    the observations of a recurrent network and its hidden states.
 
     Parameters
     ----------
     sources
         Files and arrays, as `lrpdyn.observations.loading.load_observations` takes them.
     path
-        May have ``held``, the sizes of its fixed inputs by name.
+        May have ``held``, the sizes of its fixed inputs by name, and ``recurrent`` where they are hidden
+        states.
     inputs
         Their spaces, where the checkpoint says them.
 
@@ -58,10 +60,11 @@ def split_inputs(
     if len(images) != 1 or 0 < len(missing) < len(sizes):
         where = "the mapping" if isinstance(sources[0], Mapping) else sources[0]
         found = ", ".join([*images, *(name for name in sizes if name in arrays)]) or "none"
-        lacking = ([] if images else ["the image"]) + (missing if len(missing) < len(sizes) else [])
-        remedy = f"add {' and '.join(lacking)}" if lacking else "keep one array as the image"
+        explained = "the observations" if is_recurrent(path) else "the image"
+        lacking = ([] if images else [explained]) + (missing if len(missing) < len(sizes) else [])
+        remedy = f"add {' and '.join(lacking)}" if lacking else f"keep one array as {explained}"
         raise ObservationError(
-            f"{where}: expected the image and an array for each of {', '.join(sizes)}; found {found}; "
+            f"{where}: expected {explained} and an array for each of {', '.join(sizes)}; found {found}; "
             f"{remedy}"
         )
     ((name, (image, shape)),) = images.items()
@@ -93,6 +96,8 @@ def _arrays(
     if len(shapes) < 2:
         return None
     recorded = is_recording(as_path(source))
+    if recorded and OBSERVATIONS in shapes:
+        return None
     keys = inputs_of(shapes) if recorded else {name: name for name in shapes}
     images = {
         name: (f"{source}:{key}", shapes[key]) for name, key in keys.items() if name not in sizes
@@ -186,6 +191,8 @@ def join_inputs(source: Any, inputs: DictInputs) -> NDArray[np.float32] | None:
 
 def notes(path: nn.Module, held: FixedInputs) -> list[str]:
     """Return sentences on the inputs that are fixed."""
+    if is_recurrent(path):
+        return _notes_on_states(path, held)
     sizes: Mapping[str, Any] = getattr(path, "held", {})
     zero = [name for name in sizes if name not in held]
     found = []
@@ -196,3 +203,18 @@ def notes(path: nn.Module, held: FixedInputs) -> list[str]:
             f"inputs {', '.join(zero)} held at zero: give them, with the image, as arrays of one .npz"
         )
     return found
+
+
+def is_recurrent(path: nn.Module) -> bool:
+    """Return whether the fixed inputs of a network are the hidden states that it begins with."""
+    return bool(getattr(path, "recurrent", False))
+
+
+def _notes_on_states(path: nn.Module, held: FixedInputs) -> list[str]:
+    names = ", ".join(getattr(path, "held", {}))
+    if held:
+        return [f"hidden state {names} fixed at its values in each sample"]
+    return [
+        f"assumed: hidden state zero, as where an episode begins; {names} as arrays of one .npz, with the "
+        "observations, give another (lrpdyn record keeps them)"
+    ]

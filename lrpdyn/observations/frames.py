@@ -71,7 +71,7 @@ def grey(frames: Streamed, where: str) -> Streamed:
 
 
 def oldest_first(values: Streamed, order: str) -> Streamed:
-    """Return stacks (N, C, H, W), the oldest frame first, of stacks in some `order`.
+    """Return stacks (N, ..., C, H, W), the oldest frame first, of stacks in some `order`.
 
     Raises
     ------
@@ -82,7 +82,7 @@ def oldest_first(values: Streamed, order: str) -> Streamed:
         raise UsageError(f"--stack-order {order}: expected {' or '.join(ORDERS)}")
     if order == "oldest":
         return values
-    return values.changed(values.shape[1:], lambda piece: np.flip(piece, axis=-3))
+    return values.changed(values.shape[1:], lambda piece: piece[..., ::-1, :, :])
 
 
 def merged(array: Streamed, channels: int) -> tuple[Streamed, str] | None:
@@ -118,13 +118,7 @@ def _colours_first(frames: Streamed, where: str) -> Streamed:
 
 
 def channels_first(array: Streamed, layout: str) -> Streamed:
-    """Return an array of layout NHW or NHWC as NCHW, the same after T; one of another layout as it is."""
-    if layout == "NTHW":
-        shape = (array.shape[1], 1, *array.shape[2:])
-        return array.changed(shape, lambda piece: piece[:, :, None])
-    if layout == "NTHWC":
-        shape = (array.shape[1], array.shape[4], *array.shape[2:4])
-        return array.changed(shape, lambda piece: np.moveaxis(piece, -1, 2))
+    """Return an array of layout NHW or NHWC as NCHW; one of another layout as it is."""
     if layout == "NHW":
         return array.changed((1, *array.shape[1:]), lambda piece: piece[:, None])
     if layout == "NHWC":

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lrpdyn.errors import ObservationError, UsageError
-from lrpdyn.files.streamed import Streamed, as_sample
+from lrpdyn.files.streamed import Streamed, as_sample, in_memory
 from lrpdyn.observations.frames import channels_first, merged
 from lrpdyn.observations.spaces import is_image, text_of
 
@@ -24,22 +25,21 @@ class Expected:
 
     `channels` where it begins with a convolution, `features` (entries of one sample) where it
     begins with a Linear layer, which may take each place of a sequence on its own; `sequences` where
-    the convolution has one dimension; `recurrent` where a sample may be a sequence of steps, (T, F) or
-    (T, C, H, W), of `features` entries or `channels` each; `divisor` of uint8 and `range` as in
+    the convolution has one dimension; `divisor` of uint8 and `range` as in
     `lrpdyn.architectures.model.Preprocessing`; `shape` of one sample, and the observation `space`
     (`lrpdyn.observations.spaces`), where the checkpoint has them; `name` of the explained input of
-    several.
+    several; `recurrent` where each sample may be a sequence of observations.
     """
 
     channels: int | None = None
     features: int | None = None
     sequences: bool = False
-    recurrent: bool = False
     divisor: float | None = None
     range: tuple[float, float] | None = None
     shape: tuple[int, ...] | None = None
     space: Mapping[str, Any] | None = None
     name: str | None = None
+    recurrent: bool = False
 
     @property
     def depth(self) -> int | None:
@@ -58,8 +58,8 @@ class Expected:
         own = self.shape
         if own is None or shape in (own, (1, *own)):
             return True
-        if self.recurrent and len(shape) == len(own) + 1:
-            return self.fits(shape[1:])
+        if self.recurrent and len(shape) > 1 and replace(self, recurrent=False).fits(shape[1:]):
+            return True
         if self.channels is not None:
             return shape == (own[-1], *own[:-1])
         # The order of the entries of a picture that was flattened would not be known.
@@ -72,8 +72,7 @@ def arrange(
 ) -> tuple[Streamed, str]:
     """Return the array as (N, C, H, W) or (N, F), and the layout that it had.
 
-    Sequences (N, L, C), (N, C, L) and (N, T, F) stay as they are; those of pictures become
-    (N, T, C, H, W).
+    Sequences (N, L, C), (N, C, L) and (N, T, F) stay as they are; of images, they become (N, T, C, H, W).
 
     Raises
     ------
@@ -82,7 +81,8 @@ def arrange(
     UsageError
         It does not have the `layout` that was given.
     """
-    stacked = layout in ("NKHWC", "NKCHW") or (layout is None and not expected.recurrent)
+    in_time = expected.recurrent and array.shape[1] == 1
+    stacked = layout in ("NKHWC", "NKCHW") or (layout is None and not in_time)
     if array.ndim == 5 and expected.channels is not None and stacked:
         stacks = merged(array, expected.channels)
         if stacks is not None and layout in (None, stacks[1]):
@@ -91,6 +91,9 @@ def arrange(
     if layout is None and own is not None and len(own) > 3 and array.shape[1:] == own:
         return array.changed((prod(own),), lambda piece: piece.reshape(len(piece), -1)), "NF"
     candidates = [layout] if layout else _fitting_layouts(array.shape, expected)
+    if expected.recurrent and not candidates and array.ndim > 3:
+        inner = _fitting_layouts((array.shape[0], *array.shape[2:]), expected)
+        candidates = [f"NT{name[1:]}" for name in inner if name[0] == "N"]
     fits = {name: values for name in candidates if (values := _as_layout(array, name)) is not None}
     if layout and not fits:
         raise UsageError(f"--layout {layout}: {where} has {array.ndim} dimensions, {array.shape}")
@@ -142,8 +145,8 @@ def _fitting_layouts(shape: tuple[int, ...], expected: Expected) -> list[str]:
         return [n for n, place in places.items() if len(shape) == 3 and shape[place] == channels][
             :1
         ]
-    if expected.recurrent and (found := _of_steps(shape, expected)):
-        return found
+    if expected.recurrent and len(shape) == 3 and shape[2] == expected.features:
+        return ["NTF"]
     known = _layouts_of_space(expected)
     if shape in known:
         return [known[shape]]
@@ -171,22 +174,22 @@ def _fitting_layouts(shape: tuple[int, ...], expected: Expected) -> list[str]:
     return []
 
 
-def _of_steps(shape: tuple[int, ...], expected: Expected) -> list[str]:
-    """Return the layouts in which the samples are sequences of steps."""
-    if expected.channels is None:
-        return ["NTF"] if len(shape) == 3 and shape[2] == expected.features else []
-    places = {"NTCHW": 2, "NTHWC": 4}
-    found = [
-        n for n, place in places.items() if len(shape) == 5 and shape[place] == expected.channels
-    ]
-    if not found and expected.channels == 1 and len(shape) == 4 and 1 not in (shape[1], shape[3]):
-        return ["NTHW"]
-    return found
-
-
 def _as_layout(array: Streamed, layout: str) -> Streamed | None:
     if len(layout) != array.ndim:
         return None
+    if layout.startswith("NT"):
+        return _sequences(array, f"N{layout[2:]}")
     if "N" not in layout:
         array, layout = as_sample(array), "N" + layout
     return channels_first(array, layout)
+
+
+def _sequences(array: Streamed, layout: str) -> Streamed:
+    """Return sequences of observations of a `layout`, (N, T, ...), each as it is arranged."""
+
+    def arranged(piece: NDArray[Any]) -> NDArray[Any]:
+        single = piece.reshape(-1, *piece.shape[2:])
+        found = channels_first(in_memory(single), layout)[:]
+        return found.reshape(*piece.shape[:2], *found.shape[1:])
+
+    return array.changed(arranged(array[:1]).shape[1:], arranged)

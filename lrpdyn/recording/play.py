@@ -21,9 +21,10 @@ _EPISODES, _STEPS, _MOST_STEPS = 4, 4, 50
 
 @dataclass(frozen=True, kw_only=True)
 class Moment:
-    """An observation, what was done, and where in the play that was."""
+    """An observation, the hidden state before it, what was done, and where in the play that was."""
 
     observation: Any
+    state: Any
     action: Any
     episode: int
     time: int
@@ -105,29 +106,38 @@ def _inside(env: Any) -> Any:
 
 
 def play(
-    stage: Stage, act: Callable[[Any], Any], *, n: int, every: int | None, seed: int, quiet: bool
+    stage: Stage,
+    act: Callable[[Any, Any], tuple[Any, Any]],
+    *,
+    n: int,
+    every: int | None,
+    seed: int,
+    quiet: bool,
 ) -> Played:
     """Play and return `n` moments: each `every`-th step, or spread over what was played.
 
-    Without `every` it is unknown how long episodes are: moments are kept at a spacing that doubles
-    whenever twice as many are kept as are wanted.
+    `act` returns the action for an observation and a hidden state, and the next state; the state of an
+    episode that begins is None. Without `every` it is unknown how long episodes are: moments are kept at a
+    spacing that doubles whenever twice as many are kept as are wanted.
     """
     kept: list[Moment] = []
     spacing, steps, episodes, time = every or 1, 0, 0, 0
-    observation = stage.reset(seed)
+    observation, state = stage.reset(seed), None
     with tqdm(desc="playing", unit="step", disable=True if quiet else None, leave=False,
               total=None if every is None else (n - 1) * every + 1) as bar:  # fmt: skip
         while True:
             seen = each(observation, np.array)  # an environment may write into its own
             with failing("policy"):
-                action = act(observation)
+                action, following = act(observation, state)
             observation, reward, ended = stage.step(action)
             if steps % spacing == 0:
                 kept.append(
                     Moment(
-                        observation=seen, action=action, episode=episodes, time=time, reward=reward
+                        observation=seen, state=state, action=action, episode=episodes, time=time,
+                        reward=reward,
                     )
-                )
+                )  # fmt: skip
+            state = None if ended else following
             steps, time, episodes = steps + 1, 0 if ended else time + 1, episodes + ended
             bar.update()
             if every is not None:

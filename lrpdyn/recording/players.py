@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lrpdyn.errors import RecordingError, UsageError
+from lrpdyn.recording.recurrent import Recurrent, evaluated, recorded_outputs
 
 #: A function from observations, float32 tensors (1, ...), to outputs (1, K).
 Outputs = Callable[[Any], Any]
@@ -24,21 +24,24 @@ Outputs = Callable[[Any], Any]
 class Player:
     """A policy in an environment.
 
+    Its functions take an observation as the environment has it, and the hidden state of a recurrent
+    policy, None where an episode begins and for other policies.
+
     Parameters
     ----------
     act
-        Returns the action for an observation, both as the environment has them.
+        Returns the action as the environment has it, and the next state.
     outputs
-        Returns the outputs (1, K) for one observation.
+        Returns the outputs (1, K).
     given
-        Returns what the network is given for one observation, (1, ...), or that by input.
+        Returns what the network is given, (1, ...), or that by input.
     about
         Plain data on the framework and the policy.
     """
 
-    act: Callable[[Any], Any]
-    outputs: Callable[[Any], NDArray[np.float64]]
-    given: Callable[[Any], Any]
+    act: Callable[[Any, Any], tuple[Any, Any]]
+    outputs: Callable[[Any, Any], NDArray[np.float64]]
+    given: Callable[[Any, Any], Any]
     about: Mapping[str, Any]
 
 
@@ -80,12 +83,15 @@ def player_of(
 
     predict = getattr(policy, "predict", None)
     if outputs is None and (network := _stable_baselines(policy)) is not None:
-        name, compute = _outputs_of(network, head)
+        name, layer = _head_of(network, head)
         package = type(network).__module__.partition(".")[0]
         about = {"framework": package.replace("_", "-"), "head": name, **_version_of(package)}
+        recurrent = Recurrent(network, name) if hasattr(network, "lstm_actor") else None
         return Player(
-            act=_predicted(predict, deterministic), outputs=lambda seen: compute(batch(seen)),
-            given=lambda seen: _given(network, batch(seen)),
+            act=_predicted(predict, deterministic) if recurrent is None else
+            lambda seen, state: recurrent.act(predict, seen, batch(seen), state, deterministic),
+            outputs=lambda seen, state: _outputs(network, name, layer, batch(seen), recurrent, state),
+            given=lambda seen, state: _given(network, batch(seen), recurrent, state),
             about={**about, "policy": type(network).__name__, "step": _step_of(policy)},
         )  # fmt: skip
     function = outputs or (policy if _is_function(policy) and predict is None else None)
@@ -95,17 +101,17 @@ def player_of(
             "observations (1, ...), a float32 tensor, to outputs (1, K), such as a module of its own"
         )
 
-    def called(observation: Any) -> NDArray[np.float64]:
+    def called(observation: Any, state: Any) -> NDArray[np.float64]:
         return _called(function, batch(observation))
 
-    def act(observation: Any) -> Any:
-        chosen = _action(called(observation)[0], action_space, deterministic)
-        return np.asarray(chosen)[None] if batched else chosen
+    def act(observation: Any, state: Any) -> tuple[Any, None]:
+        chosen = _action(called(observation, state)[0], action_space, deterministic)
+        return np.asarray(chosen)[None] if batched else chosen, None
 
     return Player(
         act=act if predict is None else _predicted(predict, deterministic),
         outputs=called,
-        given=batch,
+        given=lambda observation, state: batch(observation),
         about={"framework": None, "head": head, "policy": type(policy).__name__},
     )
 
@@ -117,13 +123,13 @@ def each(observation: Any, change: Callable[[Any], Any]) -> Any:
     return change(observation)
 
 
-def _predicted(predict: Any, deterministic: bool) -> Callable[[Any], Any]:
+def _predicted(predict: Any, deterministic: bool) -> Callable[[Any, Any], tuple[Any, None]]:
     named = inspect.signature(predict).parameters
     options = {"deterministic": deterministic} if "deterministic" in named else {}
 
-    def act(observation: Any) -> Any:
+    def act(observation: Any, state: Any) -> tuple[Any, None]:
         found = predict(observation, **options)
-        return found[0] if isinstance(found, tuple) else found
+        return found[0] if isinstance(found, tuple) else found, None
 
     return act
 
@@ -142,7 +148,7 @@ def _called(function: Outputs, batch: Any) -> NDArray[np.float64]:
     tensors = each(
         batch, lambda array: torch.as_tensor(np.asarray(array), dtype=torch.float32).to(device)
     )
-    with torch.no_grad(), _evaluated(function):
+    with torch.no_grad(), evaluated(function):
         found = function(tensors)
     values = found.detach().cpu().numpy() if isinstance(found, Tensor) else found
     shape: Sequence[int] = getattr(values, "shape", ())
@@ -152,19 +158,6 @@ def _called(function: Outputs, batch: Any) -> NDArray[np.float64]:
             "outputs=FUNCTION that returns those of one head"
         )
     return np.asarray(values, dtype=np.float64)
-
-
-@contextmanager
-def _evaluated(function: Any) -> Iterator[None]:
-    """Have a module in evaluation mode meanwhile."""
-    training = isinstance(function, nn.Module) and function.training
-    try:
-        if training:
-            function.eval()
-        yield
-    finally:
-        if training:
-            function.train()
 
 
 def _action(values: NDArray[np.float64], space: Any, deterministic: bool) -> Any:
@@ -212,44 +205,45 @@ def _step_of(policy: Any) -> int | None:
     return int(steps) if isinstance(steps, int) else None
 
 
-def _outputs_of(policy: Any, head: str | None) -> tuple[str, Callable[[Any], NDArray[np.float64]]]:
-    """Return the name of the head, and its outputs for observations, by the policy's own layers."""
+def _head_of(policy: Any, head: str | None) -> tuple[str, nn.Module]:
+    """Return the name of the head, and the policy's own layer that gives its outputs."""
     actor = getattr(policy, "actor", None)
     layers = {
         "policy": getattr(policy, "action_net", _means(getattr(actor, "mu", None))),
         "value": getattr(policy, "value_net", None),
         "q": getattr(policy, "quantile_net", getattr(policy, "q_net", None)),
     }
-    heads = [name for name, layer in layers.items() if isinstance(layer, nn.Module)]
-    recurrent = hasattr(policy, "lstm_actor")
-    if recurrent or not heads:
-        why = "depend on more than the observation" if recurrent else "are not known"
+    heads = {name: layer for name, layer in layers.items() if isinstance(layer, nn.Module)}
+    if not heads:
         raise RecordingError(
-            f"the outputs of a {type(policy).__name__} {why}: it cannot be recorded"
+            f"the outputs of a {type(policy).__name__} are not known: it cannot be recorded"
         )
-    name = heads[0] if head is None else head
+    name = next(iter(heads)) if head is None else head
     if name not in heads:
         raise UsageError(
             f"--head {name}: the heads of a {type(policy).__name__} are {', '.join(heads)}"
         )
-    layer = layers[name]
+    return name, heads[name]
 
-    def compute(observations: Any) -> NDArray[np.float64]:
-        tensors, _ = policy.obs_to_tensor(observations)
-        found: list[Tensor] = []
-        handle = layer.register_forward_hook(lambda module, args, output: found.append(output))  # type: ignore[union-attr]
-        try:
-            with torch.no_grad(), _evaluated(policy):
-                if name == "value":
-                    policy.predict_values(tensors)
-                else:
-                    policy._predict(tensors, deterministic=True)
-        finally:
-            handle.remove()
-        outputs = found[-1].mean(dim=1) if found[-1].ndim == 3 else found[-1]  # over quantiles
-        return outputs.double().cpu().numpy()
 
-    return name, compute
+def _outputs(
+    policy: Any,
+    head: str,
+    layer: nn.Module,
+    observations: Any,
+    recurrent: Recurrent | None,
+    state: Any,
+) -> NDArray[np.float64]:
+    """Return the outputs (1, K) for observations (1, ...), by the policy's own layers."""
+    tensors, _ = policy.obs_to_tensor(observations)
+    given = () if recurrent is None else recurrent.arguments(state)
+    with torch.no_grad(), evaluated(policy), recorded_outputs(layer) as found:
+        if head == "value":
+            policy.predict_values(tensors, *given)
+        else:
+            policy._predict(tensors, *given, deterministic=True)
+    outputs = found[-1].mean(dim=1) if found[-1].ndim == 3 else found[-1]  # over quantiles
+    return outputs.double().cpu().numpy()  # type: ignore[no-any-return]
 
 
 def _means(layers: Any) -> nn.Module | None:
@@ -258,7 +252,16 @@ def _means(layers: Any) -> nn.Module | None:
     return next((m for m in reversed([*found]) if isinstance(m, nn.Linear)), None)
 
 
-def _given(policy: Any, observations: Any) -> Any:
+def _given(policy: Any, observations: Any, recurrent: Recurrent | None, state: Any) -> Any:
+    """Return what the network is given: the observations, and the hidden states of a recurrent one."""
+    seen = _given_observations(policy, observations)
+    states = {} if recurrent is None else recurrent.named(state)
+    if not states:
+        return seen
+    return {**(seen if isinstance(seen, dict) else {"observation": seen}), **states}
+
+
+def _given_observations(policy: Any, observations: Any) -> Any:
     """Return what `lrpdyn.compute` reads without options: pixels of a NatureCNN, numbers otherwise.
 
     Pixels are divided by 255 by whoever knows the network; what else the framework does to an

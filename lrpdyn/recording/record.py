@@ -86,8 +86,8 @@ def record(
         played = play(stage, player.act, n=n, every=every, seed=seed, quiet=quiet)
     moments = played.moments
     with failing("policy"):
-        found = np.concatenate([player.outputs(moment.observation) for moment in moments])
-        given = _joined([player.given(moment.observation) for moment in moments])
+        found = np.concatenate([player.outputs(one.observation, one.state) for one in moments])
+        given = _joined([player.given(one.observation, one.state) for one in moments])
     if not np.isfinite(found).all():
         raise RecordingError("the outputs hold NaN or infinity: these weights cannot be recorded")
     recording = Recording(

@@ -245,3 +245,31 @@ def test_images_next_to_other_inputs_are_scaled_by_their_space(
     assert_as_the_framework(tmp_path, models, raw, raw)
     one = {name: values[0] for name, values in raw.items()}
     assert_as_the_framework(tmp_path, models, one, one)
+
+
+class TwoStates:
+    held: ClassVar[dict[str, tuple[int, int]]] = {"lstm_h": (2, 8), "lstm_c": (2, 8)}
+    recurrent = True
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"lstm_h": np.zeros((3, 2, 9))}, r"'lstm_h': expected shape \(3, 2, 8\), found .* \(3, 2, 9\)"),
+        ({"lstm_c": np.zeros((2, 3, 8))}, r"'lstm_c': expected shape \(3, 2, 8\), found .* \(2, 3, 8\)"),
+        ({"lstm_h": np.full((3, 2, 8), np.inf)}, "'lstm_h' holds NaN or infinity"),
+        ({"lstm_c": None}, "expected the observations and an array for each of .*; add lstm_c$"),
+        ({"seen": None}, "found lstm_h, lstm_c; add the observations$"),
+        ({"more": np.zeros(3)}, "keep one array as the observations$"),
+    ],
+)  # fmt: skip
+def test_hidden_states_of_another_size_are_refused(
+    change: dict[str, NDArray[Any] | None], says: str
+) -> None:
+    given = {"seen": np.zeros((3, 5)), "lstm_h": np.zeros((3, 2, 8)), "lstm_c": np.ones((3, 2, 8))}
+    (seen,), held = split_inputs([given], TwoStates())  # type: ignore[arg-type]
+    assert seen is given["seen"]
+    assert held["lstm_c"].all()
+    changed = {name: array for name, array in {**given, **change}.items() if array is not None}
+    with pytest.raises(ObservationError, match=says):
+        split_inputs([changed], TwoStates())  # type: ignore[arg-type]

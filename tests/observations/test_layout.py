@@ -93,3 +93,33 @@ def test_single_frames_are_told_how_to_be_stacked() -> None:
         load_observations([FRAMES], CNN)
     with pytest.raises(ObservationError, match="as the environment of the training does"):
         load_observations([np.zeros((9, 7, 12, 4, 1), np.uint8)], CNN)
+
+
+@pytest.mark.parametrize(
+    ("array", "layout"),
+    [
+        (STACK[:, None].repeat(3, 1), "NTCHW"),
+        (np.moveaxis(STACK, 1, -1)[:, None].repeat(3, 1), "NTHWC"),
+    ],
+)
+def test_sequences_of_images(array: np.ndarray, layout: str) -> None:
+    """The order of the axes of each is found, and that of the frames of each may be turned round."""
+    expected = Expected(channels=4, divisor=255.0, range=(0.0, 1.0), recurrent=True)
+    wanted = STACK[:, None].repeat(3, 1).astype(np.float32) / np.float32(255)
+    found = load_observations([array], expected)
+    assert found.layout == layout
+    np.testing.assert_array_equal(found.values, wanted)
+    turned = load_observations([array], expected, stack_order="newest")
+    np.testing.assert_array_equal(turned.values, wanted[:, :, ::-1])
+    with pytest.raises(ObservationError, match="does not fit the network, which takes 4 channels"):
+        load_observations([array], CNN)
+
+
+def test_sequences_of_vectors() -> None:
+    space = {"kind": "Box", "shape": (6,), "dtype": "float32", "low": None, "high": None}
+    rows = np.arange(36.0).reshape(2, 3, 6)
+    known = {"features": 6, "shape": (6,), "space": space}
+    found = load_observations([rows], Expected(**known, recurrent=True))
+    np.testing.assert_array_equal(found.values, rows)
+    with pytest.raises(ObservationError, match=r"have shape \(3, 6\) for each sample"):
+        load_observations([rows], Expected(**known))

@@ -45,7 +45,8 @@ def saved(environment: str, folder: Path, algorithm: str, **options: Any) -> Any
         import stable_baselines3
 
         kinds = {**vars(sb3_contrib), **vars(stable_baselines3)}
-        model = kinds[algorithm]("MlpPolicy", environment, seed=0, device="cpu", **options)
+        policy = "MlpLstmPolicy" if algorithm == "RecurrentPPO" else "MlpPolicy"
+        model = kinds[algorithm](policy, environment, seed=0, device="cpu", **options)
     save_series(model, folder)
     return model
 

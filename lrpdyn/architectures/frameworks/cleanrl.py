@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from lrpdyn.architectures.model import INSIDE, Architecture, Arguments, always
 from lrpdyn.architectures.nature_cnn import convolutions, q_arguments
 from lrpdyn.architectures.orthogonal import orthogonal
+from lrpdyn.architectures.recurrence import RecurrentPath, recurrent, recurrent_sizes
 from lrpdyn.checkpoints.model import Shapes
 
 
@@ -48,6 +49,29 @@ class ActorCritic(nn.Module):
     def preprocessing(self) -> nn.Module:
         """Return what the pixels go through first."""
         return DivideBy255()
+
+
+class RecurrentActorCritic(ActorCritic):
+    """``ppo_atari_lstm.Agent``: ``lstm`` between ``network`` and the heads; one frame at a time."""
+
+    def __init__(
+        self, channels: int, convolved: int, features: int, actions: int, lstm: Arguments
+    ) -> None:
+        super().__init__(channels, convolved, features, actions)
+        self.lstm = recurrent(**lstm)
+        self.actor, self.critic = (nn.Linear(lstm["hidden"], n) for n in (actions, 1))
+
+    def initialise(self) -> None:
+        """Begin as CleanRL does (``layer_init``, and the same of the LSTM, at a gain of 1)."""
+        super().initialise()
+        for name, weights in self.lstm.named_parameters():
+            nn.init.zeros_(weights) if "bias" in name else nn.init.orthogonal_(weights, 1.0)
+
+    def path(self, head: str) -> nn.Module:
+        """Return the layers from the observations to the outputs of `head`."""
+        before = nn.Sequential(self.preprocessing(), self.network)
+        last = self.actor if head == "policy" else self.critic
+        return RecurrentPath(before, self.lstm, last, axes=4, name="lstm")
 
 
 class DivideFrames(nn.Module):
@@ -162,6 +186,11 @@ def _recognise_shared(shapes: Shapes, hints: Mapping[str, Any]) -> Arguments | N
     return _recognise(shapes, hints, last="actor") if shapes["network.0.weight"][1] == 6 else None
 
 
+def _recognise_recurrent(shapes: Shapes, hints: Mapping[str, Any]) -> Arguments | None:
+    found, lstm = _recognise(shapes, hints, last="actor"), recurrent_sizes(shapes, "lstm")
+    return None if found is None or lstm is None else {**found, "lstm": lstm}
+
+
 def _recognise_soft(shapes: Shapes, hints: Mapping[str, Any]) -> Arguments | None:
     last = "fc_q" if "fc_q.weight" in shapes else "fc_logits"
     found = q_arguments(shapes, "conv.0", "fc1", last)
@@ -201,6 +230,14 @@ ARCHITECTURES = (
         preprocessing=INSIDE,
         source="cleanrl/ppo_atari.py",
         assumes=as_in("ppo_atari.py"),
+    ),
+    Architecture(
+        name="cleanrl-ppo-atari-lstm",
+        factory=RecurrentActorCritic,
+        recognise=_recognise_recurrent,
+        preprocessing=INSIDE,
+        source="cleanrl/ppo_atari_lstm.py",
+        assumes=as_in("ppo_atari_lstm.py"),
     ),
     Architecture(
         name="cleanrl-dqn-atari",

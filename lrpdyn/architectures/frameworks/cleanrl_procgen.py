@@ -1,4 +1,4 @@
-"""CleanRL's procgen agents: IMPALA's residual CNN (Espeholt et al. 2018)."""
+"""CleanRL's procgen agents, and QDagger's student: IMPALA's residual CNN (Espeholt et al. 2018)."""
 
 from __future__ import annotations
 
@@ -43,6 +43,12 @@ class ConvSequence(nn.Module):
         return self.res_block1(self.res_block0(pooled))  # type: ignore[no-any-return]
 
 
+def impala(channels: list[int], convolved: int, features: int) -> list[nn.Module]:
+    """Return the layers from images, 0 to 1, to features; `channels` are inputs first."""
+    sequences = [ConvSequence(*pair) for pair in pairwise(channels)]
+    return [*sequences, nn.Flatten(), nn.ReLU(), nn.Linear(convolved, features), nn.ReLU()]
+
+
 class Agent(nn.Module):
     """``ppo_procgen.Agent``: ``network``, ``actor``, ``critic``.
 
@@ -55,9 +61,7 @@ class Agent(nn.Module):
 
     def __init__(self, channels: list[int], convolved: int, features: int, actions: int) -> None:
         super().__init__()
-        sequences = [ConvSequence(*pair) for pair in pairwise(channels)]
-        linear = (nn.Flatten(), nn.ReLU(), nn.Linear(convolved, features), nn.ReLU())
-        self.network = nn.Sequential(*sequences, *linear)
+        self.network = nn.Sequential(*impala(channels, convolved, features))
         self.actor = nn.Linear(features, actions)
         self.critic = nn.Linear(features, 1)
 
@@ -77,21 +81,46 @@ class PhasicAgent(Agent):
         self.aux_critic = nn.Linear(features, 1)
 
 
-def _recognise(shapes: Shapes, hints: Mapping[str, Any], *, auxiliary: bool) -> Arguments | None:
-    actor = shapes.get("actor.weight")
+class Student(nn.Module):
+    """``qdagger_dqn_atari_impalacnn.QNetwork``: one Sequential. Its teacher is DQN's network."""
+
+    heads = ("q",)
+
+    def __init__(self, channels: list[int], convolved: int, features: int, actions: int) -> None:
+        super().__init__()
+        layers = impala(channels, convolved, features)
+        self.network = nn.Sequential(*layers, nn.Linear(features, actions))
+
+    def path(self, head: str) -> nn.Module:
+        """Return the layers from the observation to the Q values."""
+        return nn.Sequential(DivideBy255(), self.network)
+
+
+def _recognise_agent(
+    shapes: Shapes, hints: Mapping[str, Any], *, auxiliary: bool
+) -> Arguments | None:
+    if ("aux_critic.weight" in shapes) != auxiliary:
+        return None
+    return _recognise(shapes, shapes.get("actor.weight"))
+
+
+def _recognise_student(shapes: Shapes, hints: Mapping[str, Any]) -> Arguments | None:
+    sequences = sum(key.endswith(".conv.weight") for key in shapes)
+    return _recognise(shapes, shapes.get(f"network.{sequences + 4}.weight"))
+
+
+def _recognise(shapes: Shapes, last: tuple[int, ...] | None) -> Arguments | None:
     convolutions: list[tuple[int, ...]] = []
     while (shape := shapes.get(f"network.{len(convolutions)}.conv.weight")) is not None:
         convolutions.append(shape)
     linear = shapes.get(f"network.{len(convolutions) + 2}.weight")
-    if actor is None or not convolutions or linear is None:
-        return None
-    if ("aux_critic.weight" in shapes) != auxiliary:
+    if last is None or not convolutions or linear is None:
         return None
     return {
         "channels": [convolutions[0][1], *(shape[0] for shape in convolutions)],
         "convolved": linear[1],
         "features": linear[0],
-        "actions": actor[0],
+        "actions": last[0],
     }
 
 
@@ -99,7 +128,7 @@ ARCHITECTURES = (
     Architecture(
         name="cleanrl-ppo-procgen",
         factory=Agent,
-        recognise=partial(_recognise, auxiliary=False),
+        recognise=partial(_recognise_agent, auxiliary=False),
         preprocessing=INSIDE,
         source="cleanrl/ppo_procgen.py",
         assumes=as_in("ppo_procgen.py"),
@@ -107,9 +136,17 @@ ARCHITECTURES = (
     Architecture(
         name="cleanrl-ppg-procgen",
         factory=PhasicAgent,
-        recognise=partial(_recognise, auxiliary=True),
+        recognise=partial(_recognise_agent, auxiliary=True),
         preprocessing=INSIDE,
         source="cleanrl/ppg_procgen.py",
         assumes=as_in("ppg_procgen.py"),
+    ),
+    Architecture(
+        name="cleanrl-qdagger-impala",
+        factory=Student,
+        recognise=_recognise_student,
+        preprocessing=INSIDE,
+        source="cleanrl/qdagger_dqn_atari_impalacnn.py",
+        assumes=as_in("qdagger_dqn_atari_impalacnn.py"),
     ),
 )

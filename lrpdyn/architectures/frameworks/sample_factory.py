@@ -1,4 +1,4 @@
-"""Sample Factory's actor-critic on one image, without recurrence.
+"""Sample Factory's actor-critic on one image, with a recurrent core or without.
 
 Observations are scaled and normalised by the running mean and standard deviation of the
 checkpoint inside of the network. The activation and the scale are not among the weights but in the
@@ -19,6 +19,7 @@ from lrpdyn.architectures.mlp import activation as activation_called
 from lrpdyn.architectures.mlp import chain_sizes, perceptron
 from lrpdyn.architectures.model import INSIDE, Architecture, Arguments
 from lrpdyn.architectures.places import place, place_buffer
+from lrpdyn.architectures.recurrence import RecurrentPath, recurrent, recurrent_sizes
 from lrpdyn.checkpoints.model import Shapes
 from lrpdyn.errors import ArchitectureError
 
@@ -85,6 +86,8 @@ class ActorCritic(nn.Module):
         Sizes of the linear layers after the convolutions and of the decoder, inputs first.
     actions
         Units of the policy.
+    core
+        Arguments of `lrpdyn.architectures.recurrence.recurrent`, where there is a recurrent core.
     residual
         The encoder is ``resnet_impala``, else one of the plain ones.
     separate
@@ -111,6 +114,7 @@ class ActorCritic(nn.Module):
         encoder: list[int],
         decoder: list[int],
         actions: int,
+        core: Arguments | None = None,
         residual: bool = False,
         separate: bool = False,
         shape: tuple[int, ...] | None = None,
@@ -135,7 +139,10 @@ class ActorCritic(nn.Module):
         self._inner = f"encoders.{observation}" + ("" if residual else ".enc")
         self._prefixes = {"policy": "actor_", "value": "critic_"} if separate else {}
         make = _residual if residual else _plain
+        self._recurrent = core is not None
         for prefix in self._prefixes.values() or [""]:
+            if core is not None:
+                place(self, f"{prefix}core.core", recurrent(**core))
             encoded = f"{prefix}encoder.{self._inner}"
             place(self, f"{encoded}.conv_head", make(channels, activation))
             place(self, f"{encoded}.mlp_layers", _layers(encoder, activation))
@@ -156,13 +163,19 @@ class ActorCritic(nn.Module):
         last = {
             "policy": "action_parameterization.distribution_linear", "value": "critic_linear",
         }[head]  # fmt: skip
-        return nn.Sequential(
+        features = (
             _Normalised(self._mean, self._scale, running),
             self.get_submodule(f"{encoded}.conv_head"),
             nn.Flatten(),
             self.get_submodule(f"{encoded}.mlp_layers"),
-            self.get_submodule(f"{prefix}decoder.mlp"),
-            self.get_submodule(last),
+        )
+        outputs = (self.get_submodule(f"{prefix}decoder.mlp"), self.get_submodule(last))
+        if not self._recurrent:
+            return nn.Sequential(*features, *outputs)
+        core = self.get_submodule(f"{prefix}core.core")
+        assert isinstance(core, nn.RNNBase)  # __init__ made it
+        return RecurrentPath(
+            nn.Sequential(*features), core, nn.Sequential(*outputs), axes=4, name=f"{prefix}core"
         )
 
 
@@ -200,13 +213,6 @@ def _recognise(shapes: Shapes, hints: Mapping[str, Any]) -> Arguments | None:
     linear = shapes.get("action_parameterization.distribution_linear.weight")
     if linear is None or "critic_linear.weight" not in shapes:
         return None
-    recurrent = [key for key in shapes if re.fullmatch(r"(?:\w+_)?core\.core\.weight_ih_l0", key)]
-    if recurrent:
-        raise ArchitectureError(
-            f"Sample Factory's network has a recurrent core ({recurrent[0]}): its outputs depend on "
-            "earlier observations, and LRP of single observations has no meaning for it; train "
-            "with use_rnn=False"
-        )
     position = next(filter(None, map(_POSITION.fullmatch, shapes)), None)
     if position is None:
         return None
@@ -218,6 +224,7 @@ def _recognise(shapes: Shapes, hints: Mapping[str, Any]) -> Arguments | None:
     if channels is None:
         return None
     decoder = chain_sizes(shapes, f"{prefix}decoder.mlp") or [linear[1]]
+    core = recurrent_sizes(shapes, f"{prefix}core.core")
     statistics = shapes.get(f"{_NORMALISER}{observation}.running_mean")
     return {
         "observation": observation,
@@ -225,6 +232,7 @@ def _recognise(shapes: Shapes, hints: Mapping[str, Any]) -> Arguments | None:
         "encoder": encoder or [],
         "decoder": decoder,
         "actions": linear[0],
+        **({} if core is None else {"core": core}),
         "residual": residual,
         "separate": bool(prefix),
         **({} if statistics is None else {"shape": statistics}),

@@ -12,8 +12,10 @@ from lrpdyn.errors import UsageError
 from lrpdyn.explain.model import Model
 from lrpdyn.observations.fixed_inputs import (
     FixedInputs,
+    is_recurrent,
     join_inputs,
     joins,
+    notes,
     places_of,
     split_inputs,
 )
@@ -39,7 +41,15 @@ def network_input(
     if inputs is not None and joins(inputs, model.path, expected.features):
         return _joined(sources, expected, inputs, options), {}
     given, fixed = split_inputs(sources, model.path, inputs)
-    return _load(given, expected, options), fixed
+    if fixed and options.stack is not None:
+        raise UsageError(
+            f"--stack {options.stack}: there are values of {', '.join(fixed)} for each of the frames; give "
+            "stacks of frames, with the values of each stack"
+        )
+    loaded = _load(given, expected, options)
+    if is_recurrent(model.path) and not fixed:
+        loaded = replace(loaded, notes=(*loaded.notes, *notes(model.path, fixed)))
+    return loaded, fixed
 
 
 def _joined(

@@ -130,3 +130,49 @@ def test_six_frames_are_said_to_be_two_players(load: Load) -> None:
     resolved, _ = load(SharedAgent().state_dict())
     assert resolved.also == ("cleanrl-ppo-atari",)
     assert "first 4 divided by 255 inside, the others not" in resolved.assumed[0]
+
+
+class RecurrentAgent(nn.Module):
+    """ppo_atari_lstm.py: Agent."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        layers = Convolutions(1).layers
+        self.network = nn.Sequential(*layers, nn.Linear(3136, 512), nn.ReLU())
+        self.lstm = nn.LSTM(512, 128)
+        self.actor, self.critic = nn.Linear(128, 6), nn.Linear(128, 1)
+
+    def get_states(
+        self, x: Tensor, lstm_state: tuple[Tensor, Tensor], done: Tensor
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        hidden = self.network(x / 255.0)
+        batch_size = lstm_state[0].shape[1]
+        hidden = hidden.reshape((-1, batch_size, self.lstm.input_size))
+        done = done.reshape((-1, batch_size))
+        new_hidden = []
+        for h, d in zip(hidden, done, strict=True):
+            kept = (1.0 - d).view(1, -1, 1)
+            h, lstm_state = self.lstm(h.unsqueeze(0), (kept * lstm_state[0], kept * lstm_state[1]))
+            new_hidden += [h]
+        return torch.flatten(torch.cat(new_hidden), 0, 1), lstm_state
+
+
+def test_a_recurrent_agent(load: Load, compare: Compare) -> None:
+    torch.manual_seed(0)
+    agent = RecurrentAgent()
+    resolved, network = load(agent.state_dict())
+    assert (resolved.architecture.name, resolved.also) == ("cleanrl-ppo-atari-lstm", ())
+    samples, steps = 3, 4
+    x = torch.randint(0, 256, (samples, steps, 1, 84, 84)).float()
+    state = (torch.randn(1, samples, 128), torch.randn(1, samples, 128))
+    with torch.no_grad():
+        by_time = x.transpose(0, 1).flatten(0, 1)
+        hidden, _ = agent.get_states(by_time, state, torch.zeros(steps * samples))
+    hidden = hidden.view(steps, samples, 128)
+    for head, last in (("policy", agent.actor), ("value", agent.critic)):
+        path = path_of(network, head)[1]
+        for name, values in zip(("lstm_h", "lstm_c"), state, strict=True):
+            path.get_buffer(f"held_{name}").data = values.transpose(0, 1)
+        with torch.no_grad():
+            torch.testing.assert_close(path(x), last(hidden[-1]), rtol=1e-5, atol=1e-6)
+            torch.testing.assert_close(path(x[:, 0]), last(hidden[0]), rtol=1e-5, atol=1e-6)

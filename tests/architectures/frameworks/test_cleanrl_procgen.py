@@ -70,3 +70,27 @@ def test_procgen(
     assert network.heads == tuple(outputs)
     for head, wanted in outputs.items():
         compare(network, images.permute(0, 3, 1, 2), wanted, head)
+
+
+class Student(nn.Module):
+    """cleanrl/qdagger_dqn_atari_impalacnn.py: QNetwork."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.network = nn.Sequential(
+            Sequence(4, 16), Sequence(16, 32), Sequence(32, 32),
+            nn.Flatten(), nn.ReLU(), nn.Linear(3872, 256), nn.ReLU(), nn.Linear(256, 6),
+        )  # fmt: skip
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.network(x / 255.0)
+
+
+def test_the_student_of_qdagger(load: Callable[..., Any], compare: Callable[..., None]) -> None:
+    torch.manual_seed(0)
+    theirs = Student()
+    resolved, network = load(theirs.state_dict())
+    assert (resolved.architecture.name, resolved.also) == ("cleanrl-qdagger-impala", ())
+    images = torch.randint(0, 256, (2, 4, 84, 84)).float()
+    with torch.no_grad():
+        compare(network, images, theirs(images))

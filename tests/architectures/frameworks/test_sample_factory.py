@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lrpdyn.architectures.registry import resolve
+from lrpdyn.architectures.registry import path_of, resolve
 from lrpdyn.checkpoints.model import Header
 from lrpdyn.errors import ArchitectureError
 
@@ -168,9 +168,52 @@ def test_the_activation_is_asked_for() -> None:
         resolve(None, {}, Header(shapes), "here")
 
 
-def test_a_recurrent_core_is_refused() -> None:
-    theirs = ActorCritic("convnet_atari", "relu", [512], [], separate=False, normalised=True)
-    theirs.core = holder(core=nn.GRU(512, 512))
-    shapes = {key: tuple(value.shape) for key, value in theirs.state_dict().items()}
-    with pytest.raises(ArchitectureError, match=r"recurrent core \(core.core.weight_ih_l0\)"):
-        resolve(None, {"activation": "relu"}, Header(shapes), "here")
+class Core(nn.Module):
+    """ModelCoreRNN: the states (N, layers * size) of an LSTM are the hidden and cell of each layer."""
+
+    def __init__(self, kind: str, inputs: int, size: int, layers: int) -> None:
+        super().__init__()
+        self.core = {"gru": nn.GRU, "lstm": nn.LSTM}[kind](inputs, size, layers)
+        self.size, self.layers = size, layers
+
+    def forward(self, head_output: Tensor, rnn_states: Tensor) -> tuple[Tensor, Tensor]:
+        states = rnn_states.view(rnn_states.size(0), self.layers, -1).permute(1, 0, 2)
+        if isinstance(self.core, nn.GRU):
+            x, states = self.core(head_output.unsqueeze(0), states.contiguous())
+        else:
+            h, c = torch.split(states, self.size, dim=2)
+            x, pair = self.core(head_output.unsqueeze(0), (h.contiguous(), c.contiguous()))
+            states = torch.cat(pair, dim=2)
+        return x.squeeze(0), states.permute(1, 0, 2).reshape(states.size(1), -1)
+
+
+@pytest.mark.parametrize(
+    ("kind", "layers", "separate"), [("gru", 1, False), ("lstm", 2, True), ("gru", 2, True)]
+)
+def test_a_recurrent_core(load: Callable[..., Any], kind: str, layers: int, separate: bool) -> None:
+    torch.manual_seed(0)
+    theirs = ActorCritic("convnet_atari", "relu", [512], [], separate=separate, normalised=True)
+    for prefix in dict.fromkeys(theirs.prefixes):
+        theirs.add_module(f"{prefix}core", Core(kind, 512, 512, layers))
+    resolved, network = load(theirs.state_dict(), activation="relu")
+    assert (resolved.architecture.name, resolved.also) == ("sample-factory", ())
+    x = torch.randint(0, 256, (2, 3, 4, 84, 84)).float()
+    features = theirs.get_submodule("obs_normalizer.running_mean_std.running_mean_std.image")
+    for prefix, head in zip(theirs.prefixes, ("policy", "value"), strict=True):
+        states = torch.randn(2, layers * 512 * (2 if kind == "lstm" else 1))
+        path = path_of(network, head)[1]
+        by_layer = states.view(2, layers, -1).split(512, dim=2)
+        names = [f"{prefix}core_{part}" for part in "hc"[: len(by_layer)]]
+        assert list(path.held) == names
+        for name, values in zip(names, by_layer, strict=True):
+            path.get_buffer(f"held_{name}").data = values
+        with torch.no_grad():
+            found = path(x)
+            for step in x.unbind(1):
+                sigma = torch.sqrt(features.running_var.float() + 1e-5)
+                seen = ((step / 255 - features.running_mean.float()) / sigma).clamp(-5, 5)
+                encoded = theirs.get_submodule(f"{prefix}encoder.encoders.image.enc")(seen)
+                hidden, states = theirs.get_submodule(f"{prefix}core")(encoded, states)
+            last = {"policy": theirs.action_parameterization.distribution_linear,
+                    "value": theirs.critic_linear}[head]  # fmt: skip
+            torch.testing.assert_close(found, last(hidden), rtol=1e-5, atol=1e-6)
