@@ -203,7 +203,8 @@ def expected_observations(model: Model) -> Expected:
         shape=shape if space is None or space["kind"] == "Box" else None,
         space=space,
         name=name,
-        recurrent=is_recurrent(model.path) or isinstance(first, RECURRENT),
+        recurrent=is_recurrent(model.path)
+        or any(isinstance(module, RECURRENT) for module in model.path.modules()),
     )
 
 
