@@ -25,8 +25,8 @@ def rows(maps: NDArray[Any]) -> Array:
 
 
 def pixels(maps: NDArray[Any]) -> NDArray[Any]:
-    """Return maps summed over channels, (N, H, W); features (N, F) are pixels already."""
-    return maps.sum(axis=1) if maps.ndim == 4 else maps
+    """Return maps summed over channels, (N, H, W) or (N, T, H, W); features are pixels already."""
+    return maps.sum(axis=-3) if maps.ndim > 3 else maps
 
 
 def normalise(maps: NDArray[np.floating], how: str) -> Array:
@@ -141,8 +141,8 @@ def ranks(values: Array) -> Array:
 
 
 def centred_ranks(maps: NDArray[Any]) -> Array:
-    """Return the ranks of each sample's channel-summed pixels less their mean, (N, pixels)."""
-    found = ranks(rows(pixels(maps)))
+    """Return the ranks of each sample's entries, whose channels are summed, less their mean."""
+    found = ranks(rows(maps))
     centred: Array = found - (found.shape[1] - 1) / 2
     return centred
 
@@ -154,5 +154,5 @@ def rank_correlation(one: Array, other: Array) -> float | None:
 
 
 def of_pixels(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Return the shape of maps of `shape`, (N, C, H, W) or (N, F), whose channels are summed."""
-    return (shape[0], *shape[2:]) if len(shape) == 4 else shape
+    """Return the shape of maps of `shape`, such as (N, C, H, W) or (N, F), whose channels are summed."""
+    return (*shape[:-3], *shape[-2:]) if len(shape) > 3 else shape

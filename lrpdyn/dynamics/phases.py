@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lrpdyn.dynamics.changepoints import cut_into, means_of_stretches
+from lrpdyn.dynamics.measures import pixels
 
 Floats = NDArray[np.float64]
 
@@ -194,10 +195,13 @@ def _blocks(residuals: Floats, generator: np.random.Generator) -> Floats:
 def outline(maps: NDArray[np.floating], patches: int = 7) -> Floats:
     """Return each sample's L1-normalised map over a coarse grid, (N, patches squared).
 
-    Of maps (N, C, H, W); of (N, F), over as many groups of features. NaN where there is no map.
+    Of maps (N, C, H, W) or (N, T, C, H, W); of (N, F), over as many groups of features. NaN where there
+    is no map.
     """
     size: Floats = np.abs(np.asarray(maps, dtype=np.float64))
-    size = size[:, None] if size.ndim == 2 else size.sum(axis=1) if size.ndim == 4 else size
+    size = pixels(size)
+    # The pictures of a sequence lie one below the other.
+    size = size[:, None] if size.ndim == 2 else size.reshape(len(size), -1, size.shape[-1])
     rows, columns = (min(patches, length) for length in size.shape[1:])
     if size.shape[1] == 1:
         columns = min(patches**2, size.shape[2])

@@ -160,7 +160,7 @@ def _check_bounds(rule: Rule, observations: Samples) -> None:
     low, high = rule.parameters["low"], rule.parameters["high"]
     if low is None or high is None:
         return
-    shape = (1, -1, *[1] * (observations.ndim - 2))
+    shape = (-1, 1, 1) if observations.ndim > 3 else (-1, *[1] * (observations.ndim - 2))
     lowest = np.reshape(low, shape) if isinstance(low, tuple) else low
     highest = np.reshape(high, shape) if isinstance(high, tuple) else high
     outside = [
@@ -203,7 +203,8 @@ def expected_observations(model: Model) -> Expected:
         shape=shape if space is None or space["kind"] == "Box" else None,
         space=space,
         name=name,
-        recurrent=is_recurrent(model.path) or isinstance(first, RECURRENT),
+        recurrent=is_recurrent(model.path)
+        or any(isinstance(module, RECURRENT) for module in model.path.modules()),
     )
 
 

@@ -25,10 +25,10 @@ def write_csv(run: RunFolder, out: Path) -> None:
         shutil.copy(run.checked_path(name), out / name)
     for name in MAPS:
         values = run.mapped(name)
-        save_table(out / f"{name}.csv", (*dimensions_of(values), name), _rows(values))
+        save_table(out / f"{name}.csv", (*dimensions_of(run, values), name), _rows(values))
     for step in run.steps if run.keep != "none" else ():
         path, maps = relevance_path(out, step).with_suffix(".csv"), run.relevance[step]
-        save_table(path, (*dimensions_of(maps), "relevance"), _rows(maps))
+        save_table(path, (*dimensions_of(run, maps), "relevance"), _rows(maps))
 
 
 def _rows(values: NDArray[Any]) -> Iterator[list[Any]]:

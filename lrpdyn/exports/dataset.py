@@ -50,7 +50,7 @@ def to_dataset(run: RunFolder) -> Dataset:
     each = first_map(run)
     if each is not None:
         values = indexing.LazilyIndexedArray(_Relevance(run, each))
-        found["relevance"] = LazyVariable(("step", *dimensions_of(each)), values)
+        found["relevance"] = LazyVariable(("step", *dimensions_of(run, each)), values)
     return Dataset(found, along, about(run))
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lrpdyn.run.layout import MAPS
-from lrpdyn.run.reader import RunFolder
+from lrpdyn.run.reader import RunFolder, axes_of
 from lrpdyn.run.series import table_series
 
 _KEYS = {"step", "sample", "from_step", "to_step"}
@@ -30,10 +30,10 @@ def first_map(run: RunFolder) -> NDArray[Any] | None:
     return None if run.keep == "none" else run.relevance[run.steps[0]]
 
 
-def dimensions_of(values: NDArray[Any]) -> tuple[str, ...]:
-    """Return the names of the dimensions: of (N, C, H, W), of pixels (N, H, W), or of (N, F)."""
-    names = {2: ("feature",), 3: ("row", "column"), 4: ("channel", "row", "column")}
-    return ("sample", *names[values.ndim])
+def dimensions_of(run: RunFolder, values: NDArray[Any]) -> tuple[str, ...]:
+    """Return the names of the dimensions of one of the run's arrays, channels summed or not."""
+    summed = values.ndim < len(run.shape)
+    return ("sample", *(axis for axis in axes_of(run.manifest) if axis != "channel" or not summed))
 
 
 def coordinates(run: RunFolder) -> dict[str, Variable]:
@@ -60,7 +60,7 @@ def variables(run: RunFolder) -> dict[str, Variable]:
     found = {}
     for name in ("observations", *MAPS):
         values = run.mapped(name)
-        found[name] = Variable(dimensions=dimensions_of(values), values=values, attributes={})
+        found[name] = Variable(dimensions=dimensions_of(run, values), values=values, attributes={})
     series = table_series(run)
     metrics = run.metrics[np.isin(run.metrics["step"], run.steps)]
     for along, table in (("step", metrics), ("transition", run.transitions)):

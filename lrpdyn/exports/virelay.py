@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from lrpdyn.errors import ExportError
 from lrpdyn.exports.variables import about
 from lrpdyn.run.journal import whole_records
-from lrpdyn.run.reader import RunFolder
+from lrpdyn.run.reader import RunFolder, as_pictures
 from lrpdyn.system.memory import free_space
 
 _INPUT, _LABELS = "input.h5", "label-map.json"
@@ -36,6 +36,7 @@ def write_virelay(run: RunFolder, out: Path) -> None:
     """
     import h5py
 
+    run = as_pictures(run)
     facts = {record["step"]: record for record in whole_records(run.path)}
     lost = [step for step in run.steps if step not in facts]
     if lost:

@@ -37,7 +37,7 @@ def write_zarr(run: RunFolder, out: Path) -> None:
             shape=(len(run.steps), *each.shape),
             dtype=each.dtype,
             chunks=(1, min(samples, each.shape[0]), *each.shape[1:]),
-            dimension_names=("step", *dimensions_of(each)),
+            dimension_names=("step", *dimensions_of(run, each)),
         )
         for place, step in enumerate(run.steps):
             relevance[place] = run.relevance[step]

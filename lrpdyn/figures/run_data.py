@@ -10,9 +10,15 @@ from lrpdyn.dynamics.measures import normalise
 from lrpdyn.figures.canvas.style import Array
 from lrpdyn.figures.canvas.words import About
 from lrpdyn.outliers.render import SEVERITIES
-from lrpdyn.run.reader import RunFolder
+from lrpdyn.run.reader import RunFolder, axes_of
 
 PATHOLOGY = "pathology"
+#: How sequences are drawn, by the axes of an observation.
+SEQUENCES = {
+    ("time", "feature"): "a row for each time step, a column for each feature",
+    ("channel", "time"): "a row for each channel, a column for each time step",
+    ("time", "channel", "row", "column"): "the time steps side by side, the first at the left",
+}
 
 
 @dataclass(frozen=True)
@@ -63,6 +69,7 @@ def about_of(run: RunFolder) -> About:
         question=run.question,
         unit=run.manifest["unit"],
         value_unit=unit,
+        axes=SEQUENCES.get(axes_of(run.manifest), ""),
     )
 
 

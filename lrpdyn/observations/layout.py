@@ -16,7 +16,7 @@ from lrpdyn.observations.frames import channels_first, merged
 from lrpdyn.observations.spaces import is_image, text_of
 
 LAYOUTS = ("NCHW", "NHWC", "CHW", "HWC", "NHW", "HW", "NF", "F", "NKHWC", "NKCHW", "NLC",
-           "NCL", "NTCHW", "NTHWC", "NTHW")  # fmt: skip
+           "NCL", "NTF", "TF", "NTCHW", "NTHWC", "NTHW")  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +72,7 @@ def arrange(
 ) -> tuple[Streamed, str]:
     """Return the array as (N, C, H, W) or (N, F), and the layout that it had.
 
-    Sequences (N, L, C) and (N, C, L) stay as they are; of images, they become (N, T, C, H, W).
+    Sequences (N, L, C), (N, C, L) and (N, T, F) stay as they are; of images, they become (N, T, C, H, W).
 
     Raises
     ------
@@ -81,7 +81,9 @@ def arrange(
     UsageError
         It does not have the `layout` that was given, or the network takes no sequences.
     """
-    if array.ndim == 5 and expected.channels is not None and layout in (None, "NKHWC", "NKCHW"):
+    in_time = expected.recurrent and array.shape[1] == 1
+    stacked = layout in ("NKHWC", "NKCHW") or (layout is None and not in_time)
+    if array.ndim == 5 and expected.channels is not None and stacked:
         stacks = merged(array, expected.channels)
         if stacks is not None and layout in (None, stacks[1]):
             return stacks
@@ -103,7 +105,7 @@ def arrange(
         takes = (
             f"{expected.channels} channels"
             if expected.channels is not None
-            else f"{expected.features} entries for each sample"
+            else f"{expected.features} entries for each {'time step' if expected.recurrent else 'sample'}"
         )
         raise ObservationError(
             f"{where}: shape {array.shape} does not fit the network, which takes {takes}{expected.source}; "
@@ -131,7 +133,7 @@ def _layouts_of_space(expected: Expected) -> dict[tuple[int, ...], str]:
     if own is None or len(own) > 3:
         return {}
     if len(own) < 3:
-        return {own: "F" if len(own) == 1 else "HW"}
+        return {own: "F" if len(own) == 1 else "TF" if expected.recurrent else "HW"}
     first, last = own, (*own[1:], own[0])
     if expected.channels not in (None, own[0]):  # written with the channels last
         first, last = (own[2], *own[:2]), own
@@ -147,6 +149,8 @@ def _fitting_layouts(shape: tuple[int, ...], expected: Expected) -> list[str]:
         return [n for n, place in places.items() if len(shape) == 3 and shape[place] == channels][
             :1
         ]
+    if expected.recurrent and len(shape) == 3 and shape[2] == expected.features:
+        return ["NTF"]
     known = _layouts_of_space(expected)
     if shape in known:
         return [known[shape]]

@@ -38,7 +38,7 @@ class Observations:
     Attributes
     ----------
     values
-        (N, C, H, W) or (N, F), float32.
+        (N, C, H, W) or (N, F), float32; of sequences (N, T, C, H, W) or (N, T, F).
     files
         The names of what was read.
     layout
@@ -134,7 +134,11 @@ def load_observations(
             check_no_alpha(samples_of, name, expected)
     shapes = {values.shape[1:] for values, _ in arranged}
     if len(shapes) > 1:
-        raise ObservationError(f"observations differ in shape: {', '.join(map(str, shapes))}")
+        lengths = any({"T", "L"} & set(name) for _, name in arranged)
+        remedy = "; pad or cut the sequences to one length, or explain each length in its own run"
+        raise ObservationError(
+            f"observations differ in shape: {', '.join(map(str, sorted(shapes)))}{remedy if lengths else ''}"
+        )
     kinds = {array.dtype for array, _ in found}
     if len(kinds) > 1:
         raise ObservationError(f"observations differ in type: {', '.join(map(str, kinds))}")
@@ -162,7 +166,7 @@ def load_observations(
     if bounds.divisor == 255 and read.dtype.kind not in "ui":
         notes.append(DIVIDED_ALREADY)
     said = (scale, mean, std, statistics, bounds.range, bounds.divisor)
-    pictures = read.ndim == 4 and read.dtype.kind == "f" and all(one is None for one in said)
+    pictures = read.ndim > 3 and read.dtype.kind == "f" and all(one is None for one in said)
     if pictures and all((piece >= 0).all() for piece in pieces(read)):
         notes.append(AS_THEY_ARE)
     scaled = _scaled(read, divisor, normalisation, bounds)

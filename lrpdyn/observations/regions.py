@@ -70,9 +70,9 @@ def read_regions(path: str | Path, shape: tuple[int, ...]) -> Regions:
         PNG: every colour but black (and what is transparent) is a region, named by its colour
         (``ff0000``), for all samples. .npz: every array is a mask, named by its key, 0 outside:
         (H, W) for all samples, (N, H, W) for each, (N, C, H, W) for each frame; (F,) or (N, F) for
-        flat observations.
+        flat observations; (T, H, W) and (N, T, H, W), or (T, F) and (F,), for the steps of sequences.
     shape
-        Of the observations, (N, C, H, W) or (N, F).
+        Of the observations, (N, C, H, W) or (N, F), or of sequences (N, T, C, H, W) or (N, T, F).
 
     Raises
     ------
@@ -160,15 +160,16 @@ def _from_npz(path: Path) -> dict[str, Mask]:
 
 def _fitted(mask: Mask, shape: tuple[int, ...], where: str) -> Mask:
     """Return the mask with the axes of the observations, of length 1 where it is for all."""
+    fitting: dict[tuple[int, ...], Mask]
     if len(shape) < 4:
-        fitting = {shape[1:]: mask[None], shape: mask}
+        fitting = {shape[2:]: mask[None, None]} if len(shape) == 3 else {}
+        fitting |= {shape[1:]: mask[None], shape: mask}
     else:
-        samples, _, *picture = shape
-        fitting = {
-            tuple(picture): mask[None, None],
-            (samples, *picture): mask[:, None],
-            shape: mask,
-        }
+        picture = shape[-2:]
+        fitting = {picture: mask[(None,) * (len(shape) - 2)]}
+        if len(shape) == 5:
+            fitting[shape[1], *picture] = mask[None, ..., None, :, :]
+        fitting |= {(*shape[:-3], *picture): mask[..., None, :, :], shape: mask}
     if mask.shape not in fitting:
         raise _misfit(where, mask.shape, fitting, shape)
     return fitting[mask.shape]

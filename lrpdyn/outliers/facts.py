@@ -73,7 +73,10 @@ class RunFacts:
     follows_preference
         Whether the explained unit changes with the preferred one.
     relative
-        Dynamics over sum |R_i|, (N, H, W) or (N, F), read a few samples at a time.
+        Dynamics over sum |R_i|, (N, H, W) or (N, F), of sequences (N, T, H, W) or (N, T, F), read a few
+        samples at a time.
+    of_features_in_time
+        Whether that is (N, T, F).
     sums
         Gives the sums over all steps of some samples.
     """
@@ -85,6 +88,7 @@ class RunFacts:
     changes: Changes
     relative: Samples
     sums: Callable[[slice], Sums]
+    of_features_in_time: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ from lrpdyn.outliers.causes import meaning_of
 
 KINDS = ("steps", "samples", "pixels", "cells")
 SEVERITIES = ("none", "mild", "far")
-WHERE = ("step", "from_step", "to_step", "sample", "row", "column")
+WHERE = ("step", "from_step", "to_step", "sample", "time", "row", "column")
 COLUMNS = ("kind", "rank", *WHERE, "value", "fence_mild", "fence_far", "severity", "causes", "tail",
            "form", "evidence")  # fmt: skip
 Report = Mapping[str, Any]
@@ -294,6 +294,8 @@ def place(where: Mapping[str, int]) -> str:
         words.append(f"step {where['step']:,}")
     if "sample" in where:
         words.append(f"sample {where['sample']}")
+    if "time" in where:
+        words.append(f"time {where['time']}")
     if "row" in where:
         words.append(f"row {where['row']}, column {where['column']}")
     elif "column" in where:

@@ -103,7 +103,7 @@ def find_outliers(facts: RunFacts) -> Outliers:
     change, shape = facts.changes.change, facts.relative.shape
     typical = np.median(change, axis=1) if change.size else np.zeros(0)
     samples = change.shape[1]
-    names = ("sample", "row", "column") if len(shape) == 3 else ("sample", "column")
+    names = _axes(facts)
 
     def pixel(place: int) -> dict[str, int]:
         index = np.unravel_index(place, shape)
@@ -119,6 +119,12 @@ def find_outliers(facts: RunFacts) -> Outliers:
     }
     listed = {kind: entries(of) for kind, of in populations.items()}
     return Outliers(facts=facts, populations=populations, listed=listed)
+
+
+def _axes(facts: RunFacts) -> tuple[str, ...]:
+    """Return what the axes of pixels are called: (N, H, W), (N, F), and of sequences with T after N."""
+    axes = ("time", "column") if facts.of_features_in_time else ("time", "row", "column")
+    return ("sample", *axes[1 - len(facts.relative.shape) :])
 
 
 def _ends(facts: RunFacts, transition: int) -> dict[str, int]:

@@ -72,11 +72,14 @@ class Findings:
     shifts: tuple[str, ...]
 
 
-def findings_of(report: Mapping[str, Any], steps: Sequence[int]) -> Findings:
-    """Return the findings of an outlier report over the `steps` of its run."""
+def findings_of(report: Mapping[str, Any], steps: Sequence[int], width: int = 0) -> Findings:
+    """Return the findings of an outlier report over the `steps` of its run.
+
+    `width` is that of each of the pictures that lie side by side, where observations are sequences.
+    """
     rows = [_of_group(step, members) for step, members in grouped(report)[:MOST_ROWS]]
     for kind in KINDS:
-        rows += [_of_entry(kind, e) for e in beyond_or_strongest(report, kind, MOST_ROWS)]
+        rows += [_of_entry(kind, e, width) for e in beyond_or_strongest(report, kind, MOST_ROWS)]
     named = {cause.name for row in rows for cause in row.causes}
     phases = report.get("phases") or {"borders": [], "why": ""}
     known = report.get("advice", {}).items()
@@ -119,7 +122,7 @@ def _of_group(step: int, members: Sequence[Mapping[str, Any]]) -> Finding:
     )
 
 
-def _of_entry(kind: str, entry: Mapping[str, Any]) -> Finding:
+def _of_entry(kind: str, entry: Mapping[str, Any], width: int) -> Finding:
     where, value, fence = entry["where"], entry["value"], entry["fence_far"]
     severity = entry["severity"]
     if severity != "none" and entry.get("form"):
@@ -133,8 +136,10 @@ def _of_entry(kind: str, entry: Mapping[str, Any]) -> Finding:
         causes=_causes(entry),
         step=where.get("to_step", where.get("step")),
         sample=where.get("sample"),
-        row=where.get("row", 0 if "column" in where else None),
-        column=where.get("column"),
+        row=where.get("row", where.get("time", 0 if "column" in where else None)),
+        column=where["column"] + width * where.get("time", 0)
+        if "row" in where
+        else where.get("column"),
     )
 
 

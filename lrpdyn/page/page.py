@@ -86,7 +86,7 @@ def page_of(run: RunFolder, curve: Curve | None = None, most_pixels: int = MOST_
         views=views_of(run, samples, kept),
         units=tables.explained_units(samples),
         series=series_of(run, samples, curve),
-        findings=findings_of(report, run.steps),
+        findings=findings_of(report, run.steps, run.manifest["observations"]["shape"][-1]),
         facts=facts_of(run),
         notes=tuple(notes),
     )

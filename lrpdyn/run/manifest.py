@@ -214,8 +214,11 @@ def is_of_lrpdyn(run: Path) -> bool:
 def _contradiction(manifest: dict[str, Any]) -> str | None:
     """Return what is wrong with a manifest whose parts, one by one, are as expected."""
     shape, entries = manifest["observations"]["shape"], manifest["checkpoints"]
-    if len(shape) not in (2, 3, 4) or any(not 0 < size < 2**40 for size in shape):
-        return f"manifest.observations.shape is {shape}, expected (N, C, H, W), (N, L, C) or (N, F)"
+    if len(shape) not in (2, 3, 4, 5) or any(not 0 < size < 2**40 for size in shape):
+        return (
+            f"manifest.observations.shape is {shape}, expected (N, C, H, W), (N, F), (N, L, C) or "
+            "(N, T, C, H, W)"
+        )
     strange = next(
         (name for name in manifest.get("files", {}) if not _INSIDE.fullmatch(name)), None
     )

@@ -35,6 +35,13 @@ def _expected(array: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
     return array
 
 
+def _shown(array: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+    """Return an array in the shape that it is given in, with its times side by side in fewer axes."""
+    if array.ndim > len(shape):
+        array = np.moveaxis(array, 1, -2)
+    return array.reshape(shape)
+
+
 class Relevance(Mapping[int, NDArray[np.float32]]):
     """The relevance maps of a run by step; a map is read when it is used.
 
@@ -74,7 +81,7 @@ class Relevance(Mapping[int, NDArray[np.float32]]):
         try:
             if not is_as_written(path, self._hashes[step], stamp):
                 raise ValueError(OTHER_BYTES)
-            return _expected(map_npy(path), self._shape).reshape(self._shown)
+            return _shown(_expected(map_npy(path), self._shape), self._shown)
         except (OSError, ValueError) as error:
             raise damaged(self._run, str(path.relative_to(self._run)), error, step) from error
 
@@ -95,7 +102,8 @@ class RunFolder:
     """A run folder, read lazily.
 
     `manifest` is what was requested and what has been done; `pictures` says that the arrays of sequences
-    (N, L, C) are given as pictures (N, 1, L, C), which figures draw.
+    are given as pictures, which figures draw: (N, L, C) as (N, 1, L, C), and (N, T, C, H, W) as
+    (N, C, H, T * W), in which the pictures of all times lie side by side.
     """
 
     path: Path
@@ -126,8 +134,11 @@ class RunFolder:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Shape of the observations, (N, C, H, W), (N, L, C) or (N, F)."""
+        """Shape of the observations, (N, C, H, W) or (N, F), of sequences (N, T, C, H, W) or (N, L, C)."""
         stored = self._stored_shape
+        if self.pictures and len(stored) == 5:
+            samples, times, channels, height, width = stored
+            return (samples, channels, height, times * width)
         return (stored[0], 1, *stored[1:]) if self.pictures and len(stored) == 3 else stored
 
     @property
@@ -162,7 +173,7 @@ class RunFolder:
             found: NDArray[Any] = getattr(self, name)
             return found
         try:
-            return _expected(map_npy(self.checked_path(f"{name}.npy")), stored).reshape(shape)
+            return _shown(_expected(map_npy(self.checked_path(f"{name}.npy")), stored), shape)
         except (OSError, ValueError) as error:
             raise damaged(self.path, f"{name}.npy", error) from error
 
@@ -205,7 +216,7 @@ class RunFolder:
         content = self._content(f"{name}.npy")
         try:
             array = read_npy(io.BytesIO(content), len(content))
-            return _expected(array, self._stored_shape_of(name)).reshape(self._shape_of(name))
+            return _shown(_expected(array, self._stored_shape_of(name)), self._shape_of(name))
         except ValueError as error:
             raise damaged(self.path, f"{name}.npy", error) from error
 
@@ -285,6 +296,19 @@ class RunFolder:
     def question(self) -> str:
         """What was requested, in words, as figures and reports say it."""
         return question_in_words(self.manifest)
+
+
+def axes_of(manifest: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the names of the axes of one observation of a run."""
+    said = manifest["observations"]
+    if said.get("layout") == "NCL":
+        return ("channel", "time")
+    return {
+        1: ("feature",),
+        2: ("time", "feature"),
+        3: ("channel", "row", "column"),
+        4: ("time", "channel", "row", "column"),
+    }[len(said["shape"]) - 1]
 
 
 def as_pictures(run: RunFolder) -> RunFolder:

@@ -96,7 +96,7 @@ def test_rank_similarity_is_of_channel_summed_pixels() -> None:
     maps = np.zeros((1, 2, 2, 2))
     maps[0, 0], maps[0, 1] = [[5, 0], [0, 1]], [[-5, 2], [0, 0]]
     assert pixels(maps).tolist() == [[[0, 2], [0, 1]]]
-    assert centred_ranks(maps).tolist() == [[-1, 1.5, -1, 0.5]]
+    assert centred_ranks(pixels(maps)).tolist() == [[-1, 1.5, -1, 0.5]]
 
 
 def test_normalisations() -> None:

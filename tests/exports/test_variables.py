@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 import lrpdyn
 from lrpdyn.exports.variables import about, coordinates, dimensions_of, first_map, variables
+from lrpdyn.run.reader import RunFolder
 
 
 @pytest.mark.parametrize(
-    ("shape", "names"),
-    [((2, 5), ("sample", "feature")), ((2, 4, 5), ("sample", "row", "column")),
-     ((2, 3, 4, 5), ("sample", "channel", "row", "column"))],
-)  # fmt: skip
-def test_dimensions_are_told_by_their_number(
-    shape: tuple[int, ...], names: tuple[str, ...]
+    ("of_run", "shape", "layout", "names"),
+    [
+        ((2, 5), (2, 5), "NF", ("sample", "feature")),
+        ((2, 3, 4, 5), (2, 4, 5), "NCHW", ("sample", "row", "column")),
+        ((2, 3, 4, 5), (2, 3, 4, 5), "NCHW", ("sample", "channel", "row", "column")),
+        ((2, 4, 5), (2, 4, 5), "NTF", ("sample", "time", "feature")),
+        ((2, 4, 5), (2, 4, 5), "NCL", ("sample", "channel", "time")),
+        ((2, 6, 3, 4, 5), (2, 6, 4, 5), "NTCHW", ("sample", "time", "row", "column")),
+        ((2, 6, 3, 4, 5), (2, 6, 3, 4, 5), "NTCHW", ("sample", "time", "channel", "row", "column")),
+    ],
+)
+def test_dimensions_follow_from_the_observations(
+    of_run: tuple[int, ...], shape: tuple[int, ...], layout: str, names: tuple[str, ...]
 ) -> None:
-    assert dimensions_of(np.zeros(shape)) == names
+    run = RunFolder(Path(), {"observations": {"shape": list(of_run), "layout": layout}})
+    assert dimensions_of(run, np.zeros(shape)) == names
 
 
 def test_transitions_lie_between_steps(flat_run: lrpdyn.Run) -> None:

@@ -17,17 +17,19 @@ class About:
     """What every figure of a run says.
 
     The LRP `rule`, the `question` that was asked, what steps count (`unit`), and what relevance,
-    differences and changes are measured in (`value_unit`).
+    differences and changes are measured in (`value_unit`). `axes` says how sequences are drawn.
     """
 
     rule: str
     question: str
     unit: str = "steps"
     value_unit: str = "units of the score"
+    axes: str = ""
 
     def lines(self, steps: Sequence[int]) -> list[str]:
         """Return the lines below the title of a figure over these steps."""
-        return [f"{span_of(steps, self.unit)}; rule {self.rule}", self.question]
+        said = [f"{span_of(steps, self.unit)}; rule {self.rule}", self.question]
+        return [*said, self.axes] if self.axes else said
 
 
 @dataclass(frozen=True)

@@ -177,7 +177,7 @@ def _image_figure(
     ]
     names = [f"sample {sample}" for sample in chosen]
     channels = style.channel_note(observations.shape[1])
-    header = [*header[:3], f"{header[3]}; {channels}"]
+    header = [*header[:-1], f"{header[-1]}; {channels}"]
     return draw_grid(columns, names, header, look)[0]
 
 
@@ -206,12 +206,12 @@ def bars_figure(
     what = f"{drawn} strongest of {count:,} features" if drawn < count else f"{count} features"
     observed = ", each with its observed value" if count <= features.MOST_VALUES else ""
     notes = [
-        f"{header[3]}; {what}{observed}",
+        f"{header[-1]}; {what}{observed}",
         f"light: dynamics, sum of |R_i - R_i+1|; dark: net change, |R_N - R_1|; {about.value_unit}; "
         f"one scale, not clipped, largest {largest:.3g}",
         "number: relative dynamics, for each unit of the sum of |R_i|",
     ]
-    head = layout.header_of([*header[:3], *notes], width, em)
+    head = layout.header_of([*header[:-1], *notes], width, em)
     columns = min(2, len(chosen))
     top = (0.6 + head.height + 0.5) * em
     panel_height = (drawn * EACH + 0.4) * em

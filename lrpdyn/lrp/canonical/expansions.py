@@ -85,7 +85,7 @@ def _unrolled(
     count = module.num_layers * directions
     if hx is not None:
         _check_states(name, hx, [(count, x.shape[0], size) for size in sizes])
-    zeros = [x.new_zeros(x.shape[0], size) for size in sizes] if hx is None else []
+    zeros = [_zeros(x, size) for size in sizes] if hx is None else []
     steps = [x[:, time] for time in range(int(x.shape[1]))]
     last = []
     for layer in range(module.num_layers):
@@ -116,9 +116,14 @@ def _next(
     name, size = type(module).__name__, module.hidden_size
     _check_dimensions(name, input, 2)
     if hx is None:
-        hx = (input.new_zeros(input.shape[0], size),) * count
+        hx = (_zeros(input, size),) * count
     _check_states(name, hx, [(input.shape[0], size)] * count)
     return step_of(module, "")(input, hx)
+
+
+def _zeros(x: Tensor, *sizes: int) -> Tensor:
+    """Return zeros (N, ...) for the samples of `x`, of whose entries they are not made."""
+    return torch.zeros(x.shape[0], *sizes, dtype=x.dtype, device=x.device)
 
 
 def _check_dimensions(name: str, input: Tensor, expected: int) -> None:
@@ -353,7 +358,7 @@ def multi_head_attention_forward(
         for x, static in ((k, static_k), (v, static_v))
     )
     if add_zero_attn:
-        k, v = (torch.cat([x, torch.zeros_like(x[:, :, :1])], dim=2) for x in (k, v))
+        k, v = (torch.cat([x, _zeros(x, num_heads, 1, x.shape[3])], dim=2) for x in (k, v))
         added += 1
     if attn_mask is not None and len(attn_mask.shape) == 3:
         attn_mask = torch.unflatten(attn_mask, 0, (-1, num_heads))

@@ -13,6 +13,7 @@ from lrpdyn.explain.units import recorded_units
 from lrpdyn.files.streamed import Samples
 from lrpdyn.lrp.registry import shows_support_only
 from lrpdyn.outliers.facts import Changes, Floats, RunFacts, Steps
+from lrpdyn.run.reader import axes_of
 
 
 def run_facts(
@@ -63,6 +64,7 @@ def run_facts(
         changes=changes,
         relative=relative,
         sums=dynamics.of,
+        of_features_in_time=axes_of(manifest)[0] == "time" and relative.ndim == 3,
     )
 
 

@@ -28,7 +28,17 @@ def expanded(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
 
 
 def assert_same(found: Any, expected: Any, tolerance: float) -> None:
-    torch.testing.assert_close(found, expected, atol=tolerance, rtol=tolerance)
+    # Relative to the largest entry: what cancels keeps the rounding of what it was made of.
+    found, expected = leaves(found), leaves(expected)
+    largest = [max(1.0, float(part.detach().abs().max())) for part in expected]
+    for one, other, size in zip(found, expected, largest, strict=True):
+        torch.testing.assert_close(one, other, atol=tolerance * size, rtol=0)
+
+
+def leaves(given: Any) -> list[Tensor]:
+    if isinstance(given, tuple):
+        return [leaf for part in given for leaf in leaves(part)]
+    return [] if given is None else [given]
 
 
 @settings(deadline=None, max_examples=60)
@@ -121,7 +131,7 @@ def test_attention_modules_give_what_torch_gives(
         kdim=key_size, vdim=value_size, batch_first=batch_first, dtype=dtype,
     ).eval()  # fmt: skip
     for parameter in module.parameters():  # biases are zero when they are new
-        nn.init.normal_(parameter)
+        nn.init.normal_(parameter, std=0.3)
     query = torch.randn(samples, queries, size, dtype=dtype)
     key = query if itself else torch.randn(samples, keys, key_size, dtype=dtype)
     value = query if itself else torch.randn(samples, keys, value_size, dtype=dtype)
