@@ -286,9 +286,7 @@ class Product(_Call):
 
     kind = "product"
 
-    def __init__(
-        self, function: Callable[..., Tensor], gates: frozenset[int] = frozenset()
-    ) -> None:
+    def __init__(self, function: Callable[..., Tensor], gates: frozenset[int] = frozenset()) -> None:
         super().__init__(function)
         self.gates = gates
 
