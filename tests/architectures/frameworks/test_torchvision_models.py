@@ -74,6 +74,7 @@ def test_all_are_recognised(name: str) -> None:
     assert resolved.also == ()
 
 
+@pytest.mark.slow
 def test_a_network_that_is_another_can_be_named_and_is_refused_with_what_differs() -> None:
     header = on_meta_of("resnet18")
     shapes_of_another = {**header.shapes, "layer4.1.conv2.weight": (512, 512, 5, 5)}
