@@ -49,8 +49,8 @@ def network_input(
     loaded = _load(given, expected, options)
     if loaded.values.ndim > 4:
         raise ObservationError(
-            f"{', '.join(loaded.files)}: sequences of images, {loaded.values.shape}: a run folder has no place "
-            "for their maps yet; give the last images, each with the hidden state before it"
+            f"{', '.join(loaded.files)}: sequences of images, {loaded.values.shape}: a run folder has no "
+            "place for their maps yet; give the last images, each with the hidden state before it"
         )
     if is_recurrent(model.path) and not fixed:
         loaded = replace(loaded, notes=(*loaded.notes, *notes(model.path, fixed)))
