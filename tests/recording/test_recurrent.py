@@ -81,3 +81,14 @@ def test_frames_are_not_stacked_where_each_has_a_state(tmp_path: Path) -> None:
     out, _ = recorded("CartPole-v1", folder)
     with pytest.raises(UsageError, match="--stack 2: there are values of lstm_h, lstm_c for each"):
         lrpdyn.compute(folder, out, out=tmp_path / "out", stack=2, quiet=True)
+
+
+def test_a_sequence_ends_where_its_last_observation_was_recorded(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    saved("CartPole-v1", folder, "RecurrentPPO", policy_kwargs={"lstm_hidden_size": 8})
+    out, _ = recorded("CartPole-v1", folder, n=5, every=1)
+    arrays = np.load(out)
+    np.save(tmp_path / "sequence.npy", arrays["observations.observation"][None])
+    np.save(tmp_path / "outputs.npy", arrays["outputs"][-1:])
+    expected = {"expect": tmp_path / "outputs.npy", "expect_step": 128}
+    assert computed(folder, tmp_path / "sequence.npy", **expected) is not None
