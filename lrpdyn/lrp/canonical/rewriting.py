@@ -210,14 +210,14 @@ class Rewriting:
             return False
         if node.op == "call_module":
             module: Any = self.modules[str(node.target)]
-            return module.min_val == 0
+            return bool(module.min_val == 0)
         names = ("min", "min_val"), ("max", "max_val")
         low, high = (
             next((node.kwargs[n] for n in given if n in node.kwargs), None) for given in names
         )
         low = node.args[1] if len(node.args) > 1 else low
         high = node.args[2] if len(node.args) > 2 else high
-        return low == 0 and high is not None
+        return isinstance(low, int | float) and low == 0 and high is not None
 
     def _pick(self, node: fx.Node) -> None:
         """Make one part of a split tensor its own layer."""

@@ -60,7 +60,7 @@ class Traced(fx.Proxy):
         return found
 
     @property
-    def __class__(self) -> type:  # type: ignore[override]
+    def __class__(self) -> type:  # type: ignore[override, misc]
         """The class of what it stands for, so that ``isinstance(x, Tensor)`` holds."""
         values = self.tracer.values.get(self.node)
         return Traced if values is None else type(values[0])
