@@ -38,7 +38,7 @@ def test_arranged(
 ) -> None:
     values = np.random.default_rng(0).normal(size=shape).astype(np.float32)
     found = load_observations([values], expected)
-    assert found.layout == layout and found.values.shape == arranged
+    assert (found.layout, found.values.shape) == (layout, arranged)
     own = np.moveaxis(values, -1, 2) if layout == "NTHWC" else values
     np.testing.assert_array_equal(found.values[:], own.reshape(arranged))
 
