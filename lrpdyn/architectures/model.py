@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
 from torch import nn
@@ -85,12 +86,34 @@ class Architecture:
 class Family:
     """All architectures of a package, of which ``--arch PREFIX:NAME`` names one.
 
-    `owner` is the package, in the genitive, as messages have it.
+    Parameters
+    ----------
+    owner
+        Whose they are, in the genitive, as messages have it.
+    package, extra
+        The package, and the extra of lrpdyn that installs it.
+    recognised
+        Returns those that weights and hints may be of, where no registered architecture fits; they
+        compute the same. It raises ArchitectureError where it knows that they are of this package and
+        cannot tell which one.
     """
 
     prefix: str
     owner: str
+    package: str
+    extra: str
     named: Callable[[str], Architecture]
+    recognised: Callable[[Shapes, Mapping[str, Any]], Sequence[Architecture]]
+
+    @property
+    def to_install(self) -> str:
+        """How its package is installed; empty where it is."""
+        return "" if is_installed(self.package) else f"pip install 'lrpdyn[{self.extra}]'"
+
+
+def is_installed(package: str) -> bool:
+    """Tell whether a package can be imported, without importing it."""
+    return find_spec(package) is not None
 
 
 def never(shapes: Shapes, hints: Mapping[str, Any]) -> Arguments | None:

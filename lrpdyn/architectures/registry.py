@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import functools
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
@@ -22,6 +22,7 @@ from lrpdyn.architectures.frameworks import (
     cleanrl_distributional,
     cleanrl_procgen,
     cleanrl_vectors,
+    hugging_face,
     pfrl,
     sample_factory,
     sb3,
@@ -32,6 +33,7 @@ from lrpdyn.architectures.frameworks import (
     tianshou,
     tianshou_actor_critic,
     tianshou_vectors,
+    timm_models,
     torchrl,
     torchvision_models,
 )
@@ -45,6 +47,8 @@ from lrpdyn.architectures.model import (
     never,
 )
 from lrpdyn.architectures.own import own_architecture
+from lrpdyn.architectures.shapes import on_meta, shapes_of
+from lrpdyn.checkpoints.containers import first_line
 from lrpdyn.checkpoints.keys import IDENTITY, KeyMapping, candidates, is_copy
 from lrpdyn.checkpoints.model import Header, Shapes
 from lrpdyn.errors import ArchitectureError, UsageError
@@ -70,14 +74,17 @@ ARCHITECTURES: dict[str, Architecture] = {
         *pfrl.ARCHITECTURES,
         *torchrl.ARCHITECTURES,
         cifar_cnn.ARCHITECTURE,
-        *torchvision_models.ARCHITECTURES,
         catch.ARCHITECTURE,
         mlp.ARCHITECTURE,
     )
 }
 
 #: Packages whose architectures ``--arch`` names by their prefix.
-FAMILIES: tuple[Family, ...] = (torchvision_models.FAMILY,)
+FAMILIES: tuple[Family, ...] = (
+    hugging_face.FAMILY,
+    torchvision_models.FAMILY,
+    timm_models.FAMILY,
+)
 
 
 #: Hints that name classes of the user's own.
@@ -85,7 +92,7 @@ _CLASSES = ("policy_class", "features_extractor")
 #: The hint, and what the user may say, on whether images were divided by 255.
 _SCALED = "normalize_images"
 #: Hints of what a network computes, which all checkpoints of a run share.
-_FUNCTION = ("activation", *_CLASSES, "network", _SCALED)
+_FUNCTION = ("activation", *_CLASSES, "network", "config", _SCALED)
 #: Hints of what goes into it and what comes out, which they share too.
 _SPACES = ("observation_space", "action_space")
 #: The hint that what a file does not say has its default.
@@ -242,42 +249,83 @@ def resolve(
     nearest: ArchitectureError | None = None
     for mapping in proposed:
         unbuilt: ArchitectureError | None = None
-        fitting: list[Resolved] = []
-        shapes = mapping.apply(header.shapes)
-        for architecture in architectures().values():
-            recognised = _recognised(architecture, shapes, hints)
-            if recognised is None:
-                continue
-            arguments = {**recognised, **given}
-            resolved = Resolved(
-                architecture=_as_hinted(architecture, hints), arguments=arguments, mapping=mapping,
-                hints=hints, given=given,
-            )  # fmt: skip
+        named_otherwise: Resolved | None = None
+        for proposing in (_all_registered, *(family.recognised for family in FAMILIES)):
             try:
-                differing = _differing(_shapes_of(resolved, where), _used(architecture, shapes))
-            except ArchitectureError as error:  # an argument is missing, or it does not take
-                unbuilt = unbuilt or error
+                tried = _tried(proposing, mapping, header.shapes, hints, given, where)
+            except ArchitectureError as error:
+                nearest = nearest or ArchitectureError(f"{where}: {error}")
                 continue
-            if not differing:
-                fitting.append(resolved)
-            else:
-                nearest = nearest or _misfit(resolved, differing, where)
-        if fitting:
-            _refuse_others(fitting[0], where)
-            others = tuple(resolved.architecture.name for resolved in fitting[1:])
-            return replace(fitting[0], also=others)
-        if (
-            unbuilt is not None
-        ):  # what takes less of the weights might be built, and be another network
+            unbuilt, nearest = unbuilt or tried.unbuilt, nearest or tried.nearest
+            if tried.fitting and not tried.fitting[0].others:
+                others = tuple(resolved.architecture.name for resolved in tried.fitting[1:])
+                return replace(tried.fitting[0], also=others)
+            named_otherwise = named_otherwise or next(iter(tried.fitting), None)
+        if named_otherwise is not None:
+            _refuse_others(named_otherwise, where)
+        # What takes less of the weights might be built, and be another network.
+        if unbuilt is not None:
             raise unbuilt
     if nearest is not None:
         raise nearest
-    families = "".join(f", or one of {f.owner} with --arch {f.prefix}NAME" for f in FAMILIES)
+    families = "".join(
+        f", or one of {f.owner} with --arch {f.prefix}NAME"
+        + (f" ({f.to_install})" if f.to_install else "")
+        for f in FAMILIES
+    )
     raise ArchitectureError(
         f"{where}: no registered architecture has these weights: {_seen(header.shapes)}; give your own with "
         "--arch FILE.py:CALLABLE (a function or class that returns the torch.nn.Module; lrpdyn "
         f"architectures --template prints one to fill in){families}"
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Tried:
+    """Those of some architectures that fit, why one was not built, and how another differs."""
+
+    fitting: list[Resolved]
+    unbuilt: ArchitectureError | None
+    nearest: ArchitectureError | None
+
+
+def _tried(
+    proposing: Callable[[Shapes, Mapping[str, Any]], Sequence[Architecture]],
+    mapping: KeyMapping,
+    saved: Shapes,
+    hints: Mapping[str, Any],
+    given: Arguments,
+    where: str,
+) -> _Tried:
+    shapes = mapping.apply(saved)
+    fitting: list[Resolved] = []
+    unbuilt: ArchitectureError | None = None
+    nearest: ArchitectureError | None = None
+    for architecture in proposing(shapes, hints):
+        recognised = _recognised(architecture, shapes, hints)
+        if recognised is None:
+            continue
+        resolved = Resolved(
+            architecture=_as_hinted(architecture, hints),
+            arguments={**recognised, **given},
+            mapping=mapping,
+            hints=hints,
+            given=given,
+        )
+        try:
+            differing = _differing(_shapes_of(resolved, where), _used(architecture, shapes))
+        except ArchitectureError as error:  # an argument is missing, or it does not take
+            unbuilt = unbuilt or error
+            continue
+        if not differing:
+            fitting.append(resolved)
+        else:
+            nearest = nearest or _misfit(resolved, differing, where)
+    return _Tried(fitting=fitting, unbuilt=unbuilt, nearest=nearest)
+
+
+def _all_registered(shapes: Shapes, hints: Mapping[str, Any]) -> Sequence[Architecture]:
+    return list(architectures().values())
 
 
 def _resolve_named(
@@ -296,7 +344,11 @@ def _resolve_named(
     fitting: list[Resolved] = []
     for mapping in proposed:
         shapes = mapping.apply(header.shapes)
-        read = None if fixed else _recognised(architecture, shapes, hints)
+        try:
+            read = None if fixed else _recognised(architecture, shapes, hints)
+        except ArchitectureError as error:  # under a prefix they may be of another's
+            nearest = nearest or error
+            continue
         if read is None and not fixed and not given:
             continue
         resolved = Resolved(
@@ -532,14 +584,14 @@ def is_own(name: str) -> bool:
 def _shapes_of(resolved: Resolved, where: str) -> dict[str, tuple[int, ...]]:
     # On "meta" nothing is allocated or initialised, however large the network is.
     try:
-        with torch.device("meta"):
-            return {key: tuple(value.shape) for key, value in resolved.build().state_dict().items()}
+        with on_meta():
+            return shapes_of(resolved.build())
     except ArchitectureError as error:
         raise ArchitectureError(f"{where}: {error}") from error
-    except (RuntimeError, OverflowError, MemoryError) as error:
+    except (RuntimeError, ValueError, AssertionError, OverflowError, MemoryError) as error:
         raise ArchitectureError(
             f"architecture {resolved.architecture.name} cannot be built with {resolved.arguments}: "
-            f"{str(error).splitlines()[0]}"
+            f"{first_line(error)}"
         ) from error
 
 

@@ -127,9 +127,8 @@ def _rows(checkpoints: Sequence[Checkpoint]) -> list[dict[str, Any]]:
 
 def _architecture(checkpoint: Checkpoint) -> tuple[str, list[str], str | None]:
     """Return the architecture that is recognised, what is assumed of it, and why none is."""
-    import torch
-
     from lrpdyn.architectures.registry import heads_of, resolve
+    from lrpdyn.architectures.shapes import on_meta
     from lrpdyn.errors import ArchitectureError
     from lrpdyn.explain.units import assumed
 
@@ -137,7 +136,7 @@ def _architecture(checkpoint: Checkpoint) -> tuple[str, list[str], str | None]:
         resolved = resolve(None, {}, checkpoint.header, checkpoint.path.name)
     except ArchitectureError as error:
         return "unknown", [], str(error)
-    with torch.device("meta"):  # where nothing is allocated
+    with on_meta():
         network = resolved.build()
     units = assumed(network, heads_of(network)[0], resolved.hints, None)
     return resolved.architecture.name, [*resolved.assumed, *units], None

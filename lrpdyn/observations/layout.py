@@ -79,7 +79,7 @@ def arrange(
     ObservationError
         Its shape does not fit the network, or may be read in several ways.
     UsageError
-        It does not have the `layout` that was given.
+        It does not have the `layout` that was given, or the network takes no sequences.
     """
     in_time = expected.recurrent and array.shape[1] == 1
     stacked = layout in ("NKHWC", "NKCHW") or (layout is None and not in_time)
@@ -87,6 +87,10 @@ def arrange(
         stacks = merged(array, expected.channels)
         if stacks is not None and layout in (None, stacks[1]):
             return stacks
+    if layout and layout.startswith("NT") and not expected.recurrent:
+        raise UsageError(
+            f"--layout {layout}: sequences are for recurrent networks, which this is not"
+        )
     own = expected.shape
     if layout is None and own is not None and len(own) > 3 and array.shape[1:] == own:
         return array.changed((prod(own),), lambda piece: piece.reshape(len(piece), -1)), "NF"

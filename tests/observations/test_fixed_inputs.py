@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 import lrpdyn
 from lrpdyn.errors import ObservationError
-from lrpdyn.observations.fixed_inputs import split_inputs
+from lrpdyn.observations.fixed_inputs import notes, split_inputs
 from lrpdyn.observations.spaces import DictInputs
 from tests.observations.policies import (
     assert_as_the_framework,
@@ -273,3 +273,11 @@ def test_hidden_states_of_another_size_are_refused(
     changed = {name: array for name, array in {**given, **change}.items() if array is not None}
     with pytest.raises(ObservationError, match=says):
         split_inputs([changed], TwoStates())  # type: ignore[arg-type]
+
+
+def test_what_hidden_states_are_is_said() -> None:
+    states = {name: np.zeros((3, 2, 8), np.float32) for name in TwoStates.held}
+    assert notes(TwoStates(), states) == [  # type: ignore[arg-type]
+        "hidden state lstm_h, lstm_c fixed at its values in each sample"
+    ]
+    assert notes(TwoStates(), {})[0].startswith("assumed: hidden state zero")  # type: ignore[arg-type]

@@ -113,6 +113,11 @@ def test_sequences_of_images(array: np.ndarray, layout: str) -> None:
     np.testing.assert_array_equal(turned.values, wanted[:, :, ::-1])
     with pytest.raises(ObservationError, match="does not fit the network, which takes 4 channels"):
         load_observations([array], CNN)
+    with pytest.raises(
+        UsageError, match=f"--layout {layout}: sequences are for recurrent networks"
+    ):
+        load_observations([array], CNN, layout=layout)
+    assert load_observations([array], expected, layout=layout).values.shape == wanted.shape
 
 
 def test_sequences_of_vectors() -> None:

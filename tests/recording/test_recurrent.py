@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 import torch
 
+import lrpdyn
 from lrpdyn.architectures.registry import load_weights, path_of, resolve
 from lrpdyn.checkpoints.readers import read_header, read_weights
+from lrpdyn.errors import UsageError
 from lrpdyn.observations.fixed_inputs import split_inputs
-from tests.recording.test_checkpoint import LAST, recorded
+from tests.recording.test_checkpoint import LAST, computed, recorded
 from tests.recording.training import equals, quietly, saved
 
 
@@ -64,7 +66,18 @@ def test_outputs_follow_from_what_was_recorded(
     if environment == "CartPole-v1" and head == "policy":
         found, wanted = (v - v.mean(1, keepdims=True) for v in (found, wanted.numpy()))
     assert equals(found, wanted)
+    explained = computed(folder, out, head=head)
+    assert explained is not None
+    assert (explained["head"], explained["samples"]) == (head, 12)
     if states:
         hidden = held[states[0]]
         assert not hidden[0].any()
         assert np.abs(hidden[1:steps]).max() > 0.01
+
+
+def test_frames_are_not_stacked_where_each_has_a_state(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    saved("CartPole-v1", folder, "RecurrentPPO", policy_kwargs={"lstm_hidden_size": 8})
+    out, _ = recorded("CartPole-v1", folder)
+    with pytest.raises(UsageError, match="--stack 2: there are values of lstm_h, lstm_c for each"):
+        lrpdyn.compute(folder, out, out=tmp_path / "out", stack=2, quiet=True)

@@ -1,37 +1,29 @@
-"""Torchvision's image classifiers, by name: ``--arch torchvision:NAME``.
-
-The usual ResNets and VGGs are recognised from their weights; others are named by the user.
-"""
+"""Torchvision's image classifiers, by name (``--arch torchvision:NAME``) and by their weights."""
 
 from __future__ import annotations
 
 import difflib
 import functools
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
 from torch import nn
 
-from lrpdyn.architectures.model import Architecture, Arguments, Family
+from lrpdyn.architectures.model import Architecture, Arguments, Family, is_installed
+from lrpdyn.architectures.shapes import (
+    CLASSES,
+    fitting_arguments,
+    free_arguments,
+    may_classify_images,
+    not_installed,
+    on_meta,
+    shapes_of,
+)
 from lrpdyn.checkpoints.model import Shapes
 from lrpdyn.errors import UsageError
 
 PREFIX = "torchvision:"
-#: Blocks of each stage, and the first convolution of a block.
-_RESNETS = {
-    "resnet18": ((2, 2, 2, 2), (64, 64, 3, 3)),
-    "resnet34": ((3, 4, 6, 3), (64, 64, 3, 3)),
-    "resnet50": ((3, 4, 6, 3), (64, 64, 1, 1)),
-}
-#: The number of convolutions, and whether batch normalisation follows each.
-_VGGS = {
-    "vgg11": (8, False),
-    "vgg11_bn": (8, True),
-    "vgg16": (13, False),
-    "vgg16_bn": (13, True),
-}
 #: Heads that only training uses: how their keys start.
 _AUXILIARY = {"googlenet": "aux", "inception_v3": "AuxLogits"}
 
@@ -53,7 +45,21 @@ def named(name: str) -> Architecture:
         raise UsageError(
             f"--arch {name}: torchvision has no image classifier of this name; the nearest are {nearest}"
         )
-    return _architecture(model, lambda shapes, hints: _read_arguments(model, shapes))
+    return _architecture(model)
+
+
+def _recognised(shapes: Shapes, hints: Mapping[str, Any]) -> Sequence[Architecture]:
+    """Return the classifiers that have just these weights."""
+    if not may_classify_images(shapes, hints) or not is_installed("torchvision"):
+        return []
+    models = _models()
+    return [
+        _architecture(model)
+        for model in models.list_models(module=models)
+        if fitting_arguments(
+            functools.partial(_build, model, **_auxiliary(model, shapes)), shapes, size=_size(model)
+        )
+    ]
 
 
 def is_another(network: str, name: str) -> bool:
@@ -75,18 +81,16 @@ def is_another(network: str, name: str) -> bool:
 
 def _assumes(arguments: Arguments, hints: Mapping[str, Any], *, model: str) -> tuple[str, ...]:
     what = "activations, pooling and strides"
-    if model in _RESNETS:
+    if model.startswith(("resnet", "resnext", "wide_resnet")):
         what = "ReLU, strides, and a 3x3 max-pooling of stride 2 after the first convolution"
     return (f"torchvision's own {model}: {what} (weights do not tell)",)
 
 
-def _architecture(
-    model: str, recognise: Callable[[Shapes, Mapping[str, Any]], Arguments | None]
-) -> Architecture:
+def _architecture(model: str) -> Architecture:
     return Architecture(
         name=f"{PREFIX}{model}",
         factory=functools.partial(_build, model),
-        recognise=recognise,
+        recognise=functools.partial(_recognise, model=model),
         source=f"torchvision.models.{model}",
         assumes=functools.partial(_assumes, model=model),
     )
@@ -96,9 +100,7 @@ def _models() -> Any:
     try:
         from torchvision import models  # type: ignore[import-untyped]
     except ImportError as error:
-        raise UsageError(
-            "torchvision, which this network is from, is not installed: pip install 'lrpdyn[torchvision]'"
-        ) from error
+        raise not_installed("torchvision", "torchvision") from error
     return models
 
 
@@ -110,47 +112,30 @@ def _build(model: str, **arguments: Any) -> nn.Module:
     return network
 
 
-def _read_arguments(model: str, shapes: Shapes) -> Arguments | None:
-    """Return the number of classes, and whether auxiliary heads are among the weights."""
+def _recognise(shapes: Shapes, hints: Mapping[str, Any], *, model: str) -> Arguments | None:
+    """Return the number of classes, the size of images, and whether there are auxiliary heads."""
+    auxiliary = _auxiliary(model, shapes)
+    with on_meta():
+        expected = shapes_of(_build(model, num_classes=CLASSES, **auxiliary))
+    free = free_arguments(expected, shapes, size=_size(model))
+    return None if free is None else {**free, **auxiliary}
+
+
+def _auxiliary(model: str, shapes: Shapes) -> Arguments:
     start = _AUXILIARY.get(model)
-    auxiliary = {} if start is None else {"aux_logits": any(k.startswith(start) for k in shapes)}
-    with torch.device("meta"):
-        one, other = (
-            _build(model, num_classes=n, **auxiliary).state_dict() for n in (1000, 1001)
-        )  # fmt: skip
-    # The keys whose shapes follow the number of classes, whatever the last layer is called.
-    last = next(key for key in one if one[key].shape != other[key].shape)
-    return {"num_classes": shapes[last][0], **auxiliary} if last in shapes else None
+    return {} if start is None else {"aux_logits": any(key.startswith(start) for key in shapes)}
 
 
-def _recognise_resnet(shapes: Shapes, hints: Mapping[str, Any], *, model: str) -> Arguments | None:
-    stages, first = _RESNETS[model]
-    blocks = {m[0] for key in shapes if (m := re.match(r"layer\d+\.\d+\.", key))}
-    wanted = {
-        f"layer{stage}.{block}."
-        for stage, count in enumerate(stages, start=1)
-        for block in range(count)
-    }
-    stem = shapes.get("conv1.weight", ())[2:] == (7, 7)
-    if not stem or blocks != wanted or shapes.get("layer1.0.conv1.weight") != first:
-        return None
-    return _read_arguments(model, shapes)
+def _size(model: str) -> str:
+    """Return what a model calls the size of images that its weights tell."""
+    return "image_size" if model.startswith("vit_") else ""
 
 
-def _recognise_vgg(shapes: Shapes, hints: Mapping[str, Any], *, model: str) -> Arguments | None:
-    count, normalised = _VGGS[model]
-    found = [key for key in shapes if re.fullmatch(r"features\.\d+\.weight", key)]
-    convolutions = [key for key in found if len(shapes[key]) == 4]
-    if len(convolutions) != count or shapes.get("classifier.0.weight") != (4096, 25088):
-        return None
-    if ("features.1.running_mean" in shapes) != normalised:
-        return None
-    return _read_arguments(model, shapes)
-
-
-ARCHITECTURES = tuple(
-    _architecture(model, functools.partial(recognise, model=model))
-    for models, recognise in ((_RESNETS, _recognise_resnet), (_VGGS, _recognise_vgg))
-    for model in models
+FAMILY = Family(
+    prefix=PREFIX,
+    owner="torchvision's",
+    package="torchvision",
+    extra="torchvision",
+    named=named,
+    recognised=_recognised,
 )
-FAMILY = Family(prefix=PREFIX, owner="torchvision's", named=named)

@@ -88,9 +88,20 @@ def header_of(path: Path, inside: Inside, choice: Choice) -> Header:
         step=step_of(state) or headers[0].step,
         epoch=epoch_of(state) or headers[0].epoch,
         counter=inside.counter,
+        hints={**headers[0].hints, **_configured(files[0].parent / "config.json")},
         fingerprint="".join(map(str, prints)) if all(prints) else None,
         executes=tuple(sorted({name for header in headers for name in header.executes})),
     )
+
+
+def _configured(path: Path) -> dict[str, Any]:
+    """Return as hints what Hugging Face's or timm's ``config.json`` says of the network, if there is one."""
+    found = _json(path) if path.is_file() else {}
+    network, classes = found.get("architecture"), found.get("architectures")
+    hints: dict[str, Any] = {"network": network} if isinstance(network, str) else {}
+    # The version of the package that saved it is no matter of the network.
+    settings = {key: value for key, value in found.items() if key != "transformers_version"}
+    return hints | ({"config": settings} if classes else {})
 
 
 def weights_of(path: Path, inside: Inside, choice: Choice) -> Mapping[str, Tensor]:

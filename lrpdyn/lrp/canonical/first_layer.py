@@ -14,7 +14,7 @@ from lrpdyn.lrp.canonical.weights import own_weights, use_mean_weights, weighted
 RECURRENT = (nn.RNNBase, nn.RNNCellBase)
 
 
-class _Found(Exception):
+class _Found(Exception):  # noqa: N818 - it ends a search and is no error
     """Ends the trace at the layer that it was made for."""
 
     def __init__(self, module: nn.Module) -> None:

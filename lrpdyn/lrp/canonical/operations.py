@@ -49,7 +49,8 @@ DROPPED_MODULES = (
     nn.FeatureAlphaDropout,
 )  # fmt: skip
 KNOWN_MODULES = (
-    nn.RMSNorm, nn.Embedding, nn.EmbeddingBag, *LINEAR_LAYERS, *DROPPED_MODULES, *BATCH_NORMS, *NORMALISATIONS, *SOFTMAX_MODULES,
+    nn.RMSNorm, nn.Embedding, nn.EmbeddingBag, *LINEAR_LAYERS, *DROPPED_MODULES, *BATCH_NORMS,
+    *NORMALISATIONS, *SOFTMAX_MODULES,
     *(kind for kinds, _ in MODULES for kind in kinds),
 )  # fmt: skip
 
@@ -72,7 +73,8 @@ FUNCTIONS: dict[Callable[..., Any], type[Layer]] = {
         (torch.flatten, torch.unflatten, torch.reshape, torch.permute, torch.transpose, torch.squeeze,
          torch.unsqueeze, torch.movedim, torch.roll, torch.flip, torch.narrow, torch.select,
          operator.getitem, torch.swapaxes, torch.moveaxis, torch.masked_fill, torch.index_select,
-         torch.repeat_interleave, torch.tile, torch.broadcast_to, torch.tril, torch.triu, F.unfold, F.pad, F.pixel_shuffle, F.pixel_unshuffle, torch.channel_shuffle),
+         torch.repeat_interleave, torch.tile, torch.broadcast_to, torch.tril, torch.triu,
+         F.unfold, F.pad, F.pixel_shuffle, F.pixel_unshuffle, torch.channel_shuffle),
         Rearrangement,
     ),
     **dict.fromkeys(
@@ -101,8 +103,8 @@ GATES = (nn.Sigmoid, nn.Hardsigmoid, nn.ReLU6, F.sigmoid, torch.sigmoid, F.hards
 #: Activations with bounds of their own, which are gates where the lower one is 0.
 CLAMPS = (nn.Hardtanh, F.hardtanh, torch.clamp, "clamp", "clamp_")
 #: What only scales other entries: norms, deviations, reciprocals.
-SCALES = (torch.norm, torch.linalg.norm, torch.linalg.vector_norm, torch.rsqrt, torch.sqrt, torch.std, torch.var,
-          torch.reciprocal, "norm", "rsqrt", "sqrt", "std", "var", "reciprocal")  # fmt: skip
+SCALES = (torch.norm, torch.linalg.norm, torch.linalg.vector_norm, torch.rsqrt, torch.sqrt, torch.std,
+          torch.var, torch.reciprocal, "norm", "rsqrt", "sqrt", "std", "var", "reciprocal")  # fmt: skip
 POWERS = (operator.pow, operator.ipow, torch.pow, "pow", "pow_")
 #: Operations that join branches: concatenation, addition and subtraction.
 JOINING = (torch.cat, torch.concat, torch.concatenate, torch.stack, torch.hstack)
@@ -132,6 +134,15 @@ DROPPED_METHODS = ("contiguous", "float", "double", "to", "type", "clone", "type
 SHAPE_METHODS = ("size", "dim", "numel", "__len__")
 #: Properties of a tensor that are the tensor with its axes in another order, and those that are itself.
 TRANSPOSED, ITSELF = ("T", "mT", "H", "mH"), ("data", "real")
+#: Modules whose outputs have the shape of their inputs.
+SAME_SHAPE = (
+    *ACTIVATION_MODULES,
+    *DROPPED_MODULES,
+    *BATCH_NORMS,
+    *NORMALISATIONS,
+    *SOFTMAX_MODULES,
+    nn.RMSNorm,
+)
 
 
 def is_known(module: nn.Module) -> bool:

@@ -55,9 +55,13 @@ _KEEPING = (
     Product,
     Elementwise,
 )
+_SCALE = (
+    "it takes a norm, a deviation, a root or a reciprocal of the observation as more than a scale of other "
+    "entries"
+)
 _TOKENS = (
-    "its inputs are numbers of tokens, which have no relevance: give the network a method path(head) that takes "
-    "what the tokens are embedded as"
+    "its inputs are numbers of tokens, which have no relevance: give the network a method path(head) that "
+    "takes what the tokens are embedded as"
 )
 
 
@@ -65,10 +69,15 @@ class Rewriting:
     """One pass over a traced graph that gives every operation on tensors its own layer."""
 
     def __init__(
-        self, network: nn.Module, graph: fx.Graph, name: str, claims: Claims, values: Values
+        self,
+        network: nn.Module,
+        graph: fx.Graph,
+        name: str,
+        claims: Claims,
+        values: Values | None = None,
     ) -> None:
         self.network, self.graph, self.name, self.claims = network, graph, name, claims
-        self.values = values
+        self.values: Values = values or {}
         self.modules = dict(network.named_modules(remove_duplicate=False))
         self.root: dict[str, Any] = {}
         inputs = [node for node in graph.nodes if node.op == "placeholder"]
@@ -183,10 +192,7 @@ class Rewriting:
         if alike and all_in(self.scales):
             return [self.gates, self.scales]
         if any(n in self.scales for n in signals):
-            raise self._refusal(
-                node, "it takes a norm, a deviation or a root of the observation as more than a scale of other "
-                "entries",
-            )  # fmt: skip
+            raise self._refusal(node, _SCALE)
         if isinstance(layer, Softmax) or (
             signals and isinstance(layer, (*_KEEPING, Weighted)) and all_in(self.softmaxes)
         ):
@@ -467,6 +473,8 @@ class Rewriting:
         return name
 
     def _check_output(self, node: fx.Node) -> None:
+        if node.args[0] in self.scales:
+            raise self._refusal(node, _SCALE)
         if not (isinstance(node.args[0], fx.Node) and node.args[0] in self.tensors - self.tuples):
             raise ArchitectureError(
                 f"{self.name}.forward must return one tensor of outputs, (N, units); found "

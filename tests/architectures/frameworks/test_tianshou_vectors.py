@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,25 +15,34 @@ from lrpdyn.errors import ArchitectureError
 from tests.architectures.conftest import Compare, Load
 from tests.architectures.frameworks.tianshou_networks import under
 
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")
-    common = pytest.importorskip("tianshou.utils.net.common")
-    from tianshou.utils.net import continuous, discrete
+pytestmark = pytest.mark.frameworks
 
 X = torch.randn(4, 5, generator=torch.Generator().manual_seed(0))
 
 
-def net(actions: int = 0, **options: Any) -> Any:
+@pytest.fixture(scope="module")
+def tianshou() -> Any:
+    """Return Tianshou's networks, which are slow to import."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        pytest.importorskip("tianshou")
+        from tianshou.utils.net import common, continuous, discrete
+    return SimpleNamespace(**vars(common) | vars(continuous) | vars(discrete))
+
+
+def net(tianshou: Any, actions: int = 0, **options: Any) -> Any:
     torch.manual_seed(0)
-    return common.Net(state_shape=5, action_shape=actions, hidden_sizes=[16, 12], **options)
+    return tianshou.Net(state_shape=5, action_shape=actions, hidden_sizes=[16, 12], **options)
 
 
 @pytest.mark.parametrize("dueling", [False, True])
 @pytest.mark.parametrize("names", [("",), ("policy.model", "model_old")])
-def test_q_values(names: tuple[str, ...], dueling: bool, load: Load, compare: Compare) -> None:
+def test_q_values(
+    tianshou: Any, names: tuple[str, ...], dueling: bool, load: Load, compare: Compare
+) -> None:
     stream = {"hidden_sizes": [8], "activation": nn.Tanh}
     options = {"dueling_param": (dict(stream), dict(stream))} if dueling else {}
-    theirs = net(3, activation=nn.Tanh, **options)
+    theirs = net(tianshou, 3, activation=nn.Tanh, **options)
     weights = under(*names, weights=theirs.state_dict()) if names[0] else theirs.state_dict()
     with pytest.raises(ArchitectureError, match="activation of the hidden layers is neither"):
         load(weights)
@@ -43,12 +53,14 @@ def test_q_values(names: tuple[str, ...], dueling: bool, load: Load, compare: Co
 
 
 @pytest.mark.parametrize("hidden", [(), (7,)])
-def test_logits_of_a_discrete_actor(hidden: tuple[int, ...], load: Load, compare: Compare) -> None:
-    features = net(activation=nn.Tanh)
-    actor = discrete.DiscreteActor(
+def test_logits_of_a_discrete_actor(
+    tianshou: Any, hidden: tuple[int, ...], load: Load, compare: Compare
+) -> None:
+    features = net(tianshou, activation=nn.Tanh)
+    actor = tianshou.DiscreteActor(
         preprocess_net=features, action_shape=3, hidden_sizes=hidden, softmax_output=False
     )
-    critic = discrete.DiscreteCritic(preprocess_net=features)
+    critic = tianshou.DiscreteCritic(preprocess_net=features)
     weights = {
         **under("policy.actor", weights=actor.state_dict()),
         **under("critic", weights=critic.state_dict()),
@@ -62,9 +74,11 @@ def test_logits_of_a_discrete_actor(hidden: tuple[int, ...], load: Load, compare
 
 
 @pytest.mark.parametrize("conditioned", [False, True])
-def test_means_of_a_continuous_actor(conditioned: bool, load: Load, compare: Compare) -> None:
-    actor = continuous.ContinuousActorProbabilistic(
-        preprocess_net=net(activation=nn.Tanh), action_shape=2, unbounded=True,
+def test_means_of_a_continuous_actor(
+    tianshou: Any, conditioned: bool, load: Load, compare: Compare
+) -> None:
+    actor = tianshou.ContinuousActorProbabilistic(
+        preprocess_net=net(tianshou, activation=nn.Tanh), action_shape=2, unbounded=True,
         conditioned_sigma=conditioned,
     )  # fmt: skip
     critics = {
@@ -79,9 +93,9 @@ def test_means_of_a_continuous_actor(conditioned: bool, load: Load, compare: Com
 
 
 @pytest.mark.parametrize("names", [("",), ("policy.model", "model_old")])
-def test_a_recurrent_network(names: tuple[str, ...], load: Load) -> None:
+def test_a_recurrent_network(tianshou: Any, names: tuple[str, ...], load: Load) -> None:
     torch.manual_seed(0)
-    theirs = common.Recurrent(layer_num=2, state_shape=5, action_shape=3, hidden_layer_size=8)
+    theirs = tianshou.Recurrent(layer_num=2, state_shape=5, action_shape=3, hidden_layer_size=8)
     weights = under(*names, weights=theirs.state_dict()) if names[0] else theirs.state_dict()
     resolved, ours = load(weights)
     assert resolved.architecture.name == "tianshou-recurrent"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,12 +15,21 @@ from lrpdyn.architectures.registry import path_of
 from lrpdyn.errors import ArchitectureError
 from tests.architectures.conftest import Compare, Load
 
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")
-    modules = pytest.importorskip("torchrl.modules")
-    from tensordict import TensorDict
-    from tensordict.nn import NormalParamExtractor, TensorDictModule, TensorDictSequential
-    from torchrl.modules.models import models
+pytestmark = pytest.mark.frameworks
+
+
+@pytest.fixture(scope="module")
+def torchrl() -> Any:
+    """Return what the tests take of torchrl and tensordict, which are slow to import."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        pytest.importorskip("torchrl")
+        from tensordict import TensorDict, nn
+        from torchrl import modules
+        from torchrl.modules.models import models
+    return SimpleNamespace(
+        **{**vars(nn), **vars(models), **vars(modules), "TensorDict": TensorDict}
+    )
 
 
 def moved(network: nn.Module, *examples: Tensor) -> nn.Module:
@@ -35,19 +46,25 @@ IMAGES, VECTORS = torch.rand(3, 4, 84, 84), torch.randn(3, 6)
 
 
 @pytest.mark.parametrize(
-    ("network", "x", "name", "head"),
+    ("make", "x", "name", "head"),
     [
-        (models.ConvNet.default_atari_dqn(5), IMAGES, "atari-dqn", "q"),
-        (models.DuelingCnnDQNet(5), IMAGES, "dueling-cnn", "q"),
-        (models.DuelingMlpDQNet(5), VECTORS, "dueling-mlp", "q"),
-        (models.DdpgCnnActor(3), IMAGES, "ddpg-cnn", "policy"),
-        (models.DdpgMlpActor(3), VECTORS, "ddpg-mlp", "policy"),
+        (lambda own: own.ConvNet.default_atari_dqn(5), IMAGES, "atari-dqn", "q"),
+        (lambda own: own.DuelingCnnDQNet(5), IMAGES, "dueling-cnn", "q"),
+        (lambda own: own.DuelingMlpDQNet(5), VECTORS, "dueling-mlp", "q"),
+        (lambda own: own.DdpgCnnActor(3), IMAGES, "ddpg-cnn", "policy"),
+        (lambda own: own.DdpgMlpActor(3), VECTORS, "ddpg-mlp", "policy"),
     ],
 )
 def test_networks_of_the_sizes_that_torchrl_has(
-    network: nn.Module, x: Tensor, name: str, head: str, load: Load, compare: Compare
+    torchrl: Any,
+    make: Callable[[Any], nn.Module],
+    x: Tensor,
+    name: str,
+    head: str,
+    load: Load,
+    compare: Compare,
 ) -> None:
-    theirs = moved(network, x)
+    theirs = moved(make(torchrl), x)
     with torch.no_grad():
         found = theirs(x)
     wanted = found[0] if isinstance(found, tuple) else found
@@ -59,11 +76,13 @@ def test_networks_of_the_sizes_that_torchrl_has(
     compare(load(within)[1], x, wanted)
 
 
-def test_sizes_of_the_user_s_own_need_the_activation(load: Load, compare: Compare) -> None:
+def test_sizes_of_the_user_s_own_need_the_activation(
+    torchrl: Any, load: Load, compare: Compare
+) -> None:
     options = {"num_cells": [16], "out_features": 8, "activation_class": nn.Tanh}
     outputs = {"depth": 1, "num_cells": 32, "activation_class": nn.Tanh}
     theirs = moved(
-        models.DuelingMlpDQNet(5, mlp_kwargs_feature=options, mlp_kwargs_output=outputs), VECTORS
+        torchrl.DuelingMlpDQNet(5, mlp_kwargs_feature=options, mlp_kwargs_output=outputs), VECTORS
     )
     with pytest.raises(ArchitectureError, match="activation of the hidden layers is neither"):
         load(theirs.state_dict())
@@ -74,37 +93,42 @@ def test_sizes_of_the_user_s_own_need_the_activation(load: Load, compare: Compar
         compare(ours, VECTORS, theirs(VECTORS))
 
 
-def test_a_gaussian_actor_is_explained_at_its_means(load: Load, compare: Compare) -> None:
+def test_a_gaussian_actor_is_explained_at_its_means(
+    torchrl: Any, load: Load, compare: Compare
+) -> None:
     network = nn.Sequential(
-        modules.MLP(in_features=6, out_features=4, num_cells=[16, 16]), NormalParamExtractor()
+        torchrl.MLP(in_features=6, out_features=4, num_cells=[16, 16]),
+        torchrl.NormalParamExtractor(),
     )
-    inner = TensorDictModule(network, in_keys=["observation"], out_keys=["loc", "scale"])
-    theirs = modules.ProbabilisticActor(
-        inner, in_keys=["loc", "scale"], distribution_class=modules.TanhNormal
+    inner = torchrl.TensorDictModule(network, in_keys=["observation"], out_keys=["loc", "scale"])
+    theirs = torchrl.ProbabilisticActor(
+        inner, in_keys=["loc", "scale"], distribution_class=torchrl.TanhNormal
     )
     resolved, ours = load(theirs.state_dict(), activation="tanh")
     assert (resolved.architecture.name, ours.action_space) == ("torchrl-gaussian", "box")
     assert "means" in resolved.assumed[0]
     with torch.no_grad():
-        seen = inner(TensorDict({"observation": VECTORS}, batch_size=3))
+        seen = inner(torchrl.TensorDict({"observation": VECTORS}, batch_size=3))
         compare(ours, VECTORS, seen["loc"])
 
 
 @pytest.mark.parametrize("kind", ["lstm", "gru"])
 @pytest.mark.parametrize("first", [True, False])
-def test_a_recurrent_actor(load: Load, kind: str, first: bool) -> None:
-    made: Any = {"lstm": modules.LSTMModule, "gru": modules.GRUModule}[kind]
+def test_a_recurrent_actor(torchrl: Any, load: Load, kind: str, first: bool) -> None:
+    made: Any = {"lstm": torchrl.LSTMModule, "gru": torchrl.GRUModule}[kind]
     names = ["hidden", "cell"] if kind == "lstm" else ["hidden"]
     core = made(
         input_size=6, hidden_size=8, num_layers=2, in_keys=["x", *names],
         out_keys=["y", *(("next", name) for name in names)],
     )  # fmt: skip
-    perceptron = modules.MLP(in_features=6, out_features=6, num_cells=[16])
-    last = modules.MLP(in_features=8, out_features=3, num_cells=[16])
-    parts = [core, TensorDictModule(last, in_keys=["y"], out_keys=["q"])]
+    perceptron = torchrl.MLP(in_features=6, out_features=6, num_cells=[16])
+    last = torchrl.MLP(in_features=8, out_features=3, num_cells=[16])
+    parts = [core, torchrl.TensorDictModule(last, in_keys=["y"], out_keys=["q"])]
     if first:
-        parts.insert(0, TensorDictModule(perceptron, in_keys=["observation"], out_keys=["x"]))
-    theirs = TensorDictSequential(*parts)
+        parts.insert(
+            0, torchrl.TensorDictModule(perceptron, in_keys=["observation"], out_keys=["x"])
+        )
+    theirs = torchrl.TensorDictSequential(*parts)
     resolved, ours = load(theirs.state_dict(), activation="tanh")
     assert resolved.architecture.name == "torchrl-recurrent"
     path: Any = path_of(ours, None)[1]
@@ -120,7 +144,7 @@ def test_a_recurrent_actor(load: Load, kind: str, first: bool) -> None:
                 **states,
                 "is_init": torch.zeros(3, 1, dtype=bool),
             }
-            seen = theirs(TensorDict(given, batch_size=3))
+            seen = theirs(torchrl.TensorDict(given, batch_size=3))
             states = {name: seen["next", name] for name in names}
         assert list(path.held) == [f"{kind}_{name[0]}" for name in names]
         torch.testing.assert_close(path(steps), seen["q"], rtol=1e-5, atol=1e-6)

@@ -107,7 +107,7 @@ class Applied(nn.Module):
 @pytest.mark.parametrize(
     ("function", "says"),
     [
-        (lambda x: 1 / x, "it divides by what depends on the observation"),
+        (lambda x: 1 / x, "as more than a scale of other entries"),
         (lambda x: F.softmax(x), "its dimension is not given"),
         (lambda x: torch.add(x, x, alpha=2), "'add'"),
         (lambda x: x.chunk(2, dim=1)[0:1][0], "'getitem'"),
