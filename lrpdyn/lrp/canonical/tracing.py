@@ -59,8 +59,8 @@ class Traced(fx.Proxy):
         found: tuple[Any, ...] | None = self.tracer.values.get(self.node)
         return found
 
-    @property
-    def __class__(self) -> type:  # type: ignore[override, misc]
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:
         """The class of what it stands for, so that ``isinstance(x, Tensor)`` holds."""
         values = self.tracer.values.get(self.node)
         return Traced if values is None else type(values[0])
