@@ -36,6 +36,9 @@ from lrpdyn.lrp.canonical.layers import (
 from lrpdyn.lrp.canonical.refusals import LINE, refused
 from lrpdyn.lrp.canonical.tracing import PART_OF, Claims
 from lrpdyn.lrp.canonical.weights import (
+    BatchNorm,
+    batch_norm_of_function,
+    batch_norm_of_module,
     merged_batch_norm,
     normalisation_layer,
     own_weights,
@@ -264,7 +267,7 @@ class Rewriting:
             )
         if node.target in known.MULTIPLYING:
             return self._product(node, branches)
-        if node.target in known.MATRIX_PRODUCTS or node.target in (torch.einsum, torch.baddbmm):
+        if node.target in known.MATRIX_PRODUCTS or node.target is torch.einsum:
             return self._matrix_product(node)
         if node.target in known.POWERS:
             return self._power(node, branches)
@@ -339,6 +342,11 @@ class Rewriting:
             if not isinstance(dim, int):
                 raise self._refusal(node, "its dimension is not given")
             return Softmax(self._function(node), dim), node.args
+        if node.target is F.batch_norm:
+            norm = self._batch_norm_of(node)
+            if norm is None:
+                raise self._refusal(node, "its mean and variance are those of the batch")
+            return Scaling(norm), (node.args[0],)
         if node.target in known.SCALES:
             return self._scale(node)
         if node.target in known.ROOT_MEAN_SQUARE:
@@ -397,8 +405,8 @@ class Rewriting:
 
     def _is_merged(self, node: fx.Node) -> bool:
         """Merge a BatchNorm into the linear layer before it, if nothing else uses its output."""
-        module = self.modules.get(str(node.target)) if node.op == "call_module" else None
-        if not isinstance(module, known.BATCH_NORMS) or module.running_mean is None:
+        norm = self._batch_norm_of(node)
+        if norm is None:
             return False
         source = node.args[0]
         if not isinstance(source, fx.Node) or len(source.users) > 1:
@@ -406,12 +414,20 @@ class Rewriting:
         before = self.root.get(str(source.target)) if source.op == "call_module" else None
         if not isinstance(before, Weighted) or before.by_shape:
             return False
-        merged = merged_batch_norm(before, module)
+        merged = merged_batch_norm(before, norm)
         merged.called, merged.sees_observation = before.called, before.sees_observation
         self.root[str(source.target)] = merged
         node.replace_all_uses_with(source)
         self.graph.erase_node(node)
         return True
+
+    def _batch_norm_of(self, node: fx.Node) -> BatchNorm | None:
+        """Return what a BatchNorm, module or functional, does at evaluation."""
+        if node.op == "call_module":
+            module = self.modules[str(node.target)]
+            known_one = isinstance(module, known.BATCH_NORMS) and module.running_mean is not None
+            return batch_norm_of_module(module) if known_one else None
+        return batch_norm_of_function(node, self.network) if node.target is F.batch_norm else None
 
     def _concatenation(self, node: fx.Node) -> tuple[Layer, tuple[Any, ...]]:
         branches = node.args[0] if node.args else node.kwargs.get("tensors")

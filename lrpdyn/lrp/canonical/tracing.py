@@ -28,7 +28,15 @@ from lrpdyn.lrp.canonical import operations as known
 from lrpdyn.lrp.canonical.expansions import EXPANDED_FUNCTIONS, EXPANDED_MODULES
 from lrpdyn.lrp.canonical.layers import CONVOLUTIONS
 from lrpdyn.lrp.canonical.refusals import LINE, calling_line
+from lrpdyn.lrp.canonical.shorthands import (
+    SHORT_FUNCTIONS,
+    SHORT_METHODS,
+    SHORT_MODULES,
+    largest,
+)
 
+_MODULES = {**EXPANDED_MODULES, **SHORT_MODULES}
+_FUNCTIONS = {**EXPANDED_FUNCTIONS, **SHORT_FUNCTIONS}
 #: Tells whether a module, by its name, is given a rule as a whole.
 Claims = Callable[[str, nn.Module], bool]
 #: So many samples the two runs on the example have.
@@ -197,8 +205,9 @@ class ExampleTracer(fx.Tracer):
         *more: Any,
         **named: Any,
     ) -> Any:
-        if kind == "call_function" and target in EXPANDED_FUNCTIONS:
-            return EXPANDED_FUNCTIONS[target](*args, **kwargs)
+        spelled_out = _spelled_out(kind, target, args, kwargs)
+        if spelled_out is not None:
+            return spelled_out(*args, **kwargs)
         if kind == "call_function" and _is_foreign(target):
             return target(*args, **kwargs)
         if self.example is None:
@@ -321,10 +330,21 @@ def _called(forward: Any, options: dict[str, Any], root: nn.Module, x: Any) -> A
 def _expansion(module: nn.Module) -> Callable[..., Any] | None:
     """Return the function that does what a module does by its parts, where it has torch's own forward."""
     for kind in type(module).__mro__:
-        if kind in EXPANDED_MODULES:
+        if kind in _MODULES:
             same = getattr(type(module), "forward", None) is getattr(kind, "forward", None)
-            return EXPANDED_MODULES[kind] if same else None
+            return _MODULES[kind] if same else None
     return None
+
+
+def _spelled_out(kind: str, target: Any, args: Any, kwargs: Any) -> Callable[..., Any] | None:
+    """Return the function that does what an operation does by its parts."""
+    name = target if kind == "call_method" else getattr(target, "__name__", "")
+    along = (len(args) > 1 and type(args[1]) is int) or isinstance(kwargs.get("dim"), int)
+    if name == "max" and along and kind in ("call_method", "call_function"):
+        return largest
+    if kind == "call_method":
+        return SHORT_METHODS.get(target)
+    return _FUNCTIONS.get(target) if kind == "call_function" else None
 
 
 def _is_foreign(function: Any) -> bool:

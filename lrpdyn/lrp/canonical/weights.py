@@ -106,7 +106,60 @@ def _shell(kind: type[nn.Module], weights: Weights, **settings: Any) -> nn.Modul
     )  # fmt: skip
 
 
-def merged_batch_norm(layer: Weighted, norm: nn.Module) -> Weighted:
+@dataclass(frozen=True, kw_only=True)
+class BatchNorm:
+    """A BatchNorm at evaluation: what gives mean, variance, weight and bias, and the tensors of these."""
+
+    values: Callable[[], tuple[Tensor, Tensor, Tensor | None, Tensor | None]]
+    sources: Callable[[], list[Tensor]]
+    eps: float
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Return the normalised input."""
+        mean, variance, weight, bias = self.values()
+        return F.batch_norm(x, mean, variance, weight, bias, eps=self.eps)
+
+
+def batch_norm_of_module(module: Any) -> BatchNorm:
+    """Return what a module with statistics does."""
+    return BatchNorm(
+        values=lambda: (module.running_mean, module.running_var, module.weight, module.bias),
+        sources=lambda: [*module.parameters(), *module.buffers()],
+        eps=module.eps,
+    )
+
+
+def batch_norm_of_function(node: fx.Node, network: nn.Module) -> BatchNorm | None:
+    """Return what ``F.batch_norm`` with given statistics does; None where it takes those of the batch."""
+    names = (
+        "input",
+        "running_mean",
+        "running_var",
+        "weight",
+        "bias",
+        "training",
+        "momentum",
+        "eps",
+    )
+    given = {**dict(zip(names, node.args, strict=False)), **node.kwargs}
+    parts = [_Expression(given.get(name), network) for name in names[1:5]]
+    if given.get("running_mean") is None or given.get("training", False) is not False:
+        return None
+    if any(not part.constant for part in parts):
+        return None
+
+    def values() -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
+        mean, variance, weight, bias = (part.value() for part in parts)
+        return mean, variance, weight, bias
+
+    return BatchNorm(
+        values=values,
+        sources=lambda: [tensor for part in parts for tensor in part.sources()],
+        eps=float(given.get("eps", 1e-5)),  # type: ignore[arg-type]
+    )
+
+
+def merged_batch_norm(layer: Weighted, norm: BatchNorm) -> Weighted:
     """Return a linear layer with the BatchNorm that follows it taken in, at evaluation.
 
     With s = gamma / sqrt(variance + eps): weight s w, bias s (b - mean) + beta. BatchNorm normalises
@@ -119,19 +172,17 @@ def merged_batch_norm(layer: Weighted, norm: nn.Module) -> Weighted:
 
     def derive() -> Weights:
         weight, bias = layer.weights()
-        mean, variance = norm.running_mean, norm.running_var
-        assert isinstance(mean, Tensor)
-        assert isinstance(variance, Tensor)
-        scale = 1 / (variance + norm.eps).sqrt()  # type: ignore[operator]
-        if norm.weight is not None:
-            scale = scale * norm.weight  # type: ignore[operator]
+        mean, variance, factor, addition = norm.values()
+        scale = 1 / (variance + norm.eps).sqrt()
+        if factor is not None:
+            scale = scale * factor
         if merged.by_shape and len(merged.shapes[0]) > 1:
             scale, mean = scale[:, None], mean[:, None]
             weight = weight.expand(len(scale), *weight.shape[-2:])
             bias = weight.new_zeros(weight.shape[-2]) if bias is None else bias
         shift = -mean * scale if bias is None else (bias - mean) * scale
-        if norm.bias is not None:
-            shift = shift + norm.bias.reshape(scale.shape)  # type: ignore[operator]
+        if addition is not None:
+            shift = shift + addition.reshape(scale.shape)
         if not transposed:
             return weight * scale.reshape(*scale.shape, *[1] * (weight.ndim - scale.ndim)), shift
         # Channels that come out lie on the second dimension, within each group.
@@ -141,7 +192,7 @@ def merged_batch_norm(layer: Weighted, norm: nn.Module) -> Weighted:
         return scaled.reshape(weight.shape), shift
 
     def sources() -> list[Tensor]:
-        return [*layer.sources(), *norm.parameters(), *norm.buffers()]
+        return [*layer.sources(), *norm.sources()]
 
     merged = Weighted(layer.module, sources, derive, by_shape=isinstance(layer.module, nn.Linear))
     merged.shapes = ((0,),)  # until it is called
