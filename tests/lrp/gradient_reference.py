@@ -159,7 +159,9 @@ def _rms_norm(
     return _affine(input / scale, weight, None)
 
 
-def _normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Tensor:
+def _normalize(
+    input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12, out: None = None
+) -> Tensor:
     scale: Tensor = input.norm(p, dim, keepdim=True)
     return input / scale.clamp_min(eps).detach()
 
