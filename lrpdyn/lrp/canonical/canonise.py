@@ -10,17 +10,16 @@ operation that no rule sees would be silently wrong.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
-from torch import fx, nn
+from torch import Tensor, fx, nn
 
 from lrpdyn.errors import ArchitectureError
-from lrpdyn.lrp.canonical import operations as known
 from lrpdyn.lrp.canonical.folding import fold_head
-from lrpdyn.lrp.canonical.refusals import LINE, calling_line, line_of
-from lrpdyn.lrp.canonical.rewriting import Claims, Rewriting
+from lrpdyn.lrp.canonical.refusals import line_of
+from lrpdyn.lrp.canonical.rewriting import Rewriting
 from lrpdyn.lrp.canonical.softmax import without_softmax, without_squashing
+from lrpdyn.lrp.canonical.tracing import Claims, ExampleTracer
 from lrpdyn.lrp.canonical.weights import use_mean_weights
 
 
@@ -50,40 +49,20 @@ class Canonised:
     notes: tuple[str, ...]
 
 
-class _Tracer(fx.Tracer):
-    """Stop at the layers we know, also where a user's subclass keeps torch's own forward."""
-
-    # A buffer that is read while tracing would stay what it was when other weights are loaded.
-    proxy_buffer_attributes = True
-
-    def __init__(self, claims: Claims) -> None:
-        super().__init__()
-        self.claims = claims
-
-    def create_node(self, *args: Any, **kwargs: Any) -> fx.Node:
-        # torch's own record of the stack imports its compiler, which takes longer than tracing.
-        node = super().create_node(*args, **kwargs)
-        node.meta[LINE] = calling_line()
-        return node
-
-    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        if "noisy_mean" in vars(m) or self.claims(module_qualified_name, m):
-            return True
-        if known.is_known(m):
-            return True
-        return super().is_leaf_module(m, module_qualified_name)
-
-
 def _never(name: str, module: nn.Module) -> bool:
     return False
 
 
-def canonise(network: nn.Module, claims: Claims = _never) -> fx.GraphModule:
+def canonise(
+    network: nn.Module, claims: Claims = _never, example: Tensor | None = None
+) -> fx.GraphModule:
     """Return the network that is explained; see `canonise_fully`."""
-    return canonise_fully(network, claims).explained
+    return canonise_fully(network, claims, example).explained
 
 
-def canonise_fully(network: nn.Module, claims: Claims = _never) -> Canonised:
+def canonise_fully(
+    network: nn.Module, claims: Claims = _never, example: Tensor | None = None
+) -> Canonised:
     """Return networks of one layer for each call, which give the same outputs.
 
     Parameters of `network` are shared, so weights that are loaded into it in place, as
@@ -95,6 +74,9 @@ def canonise_fully(network: nn.Module, claims: Claims = _never) -> Canonised:
         Takes one tensor (N, ...) and gives (N, units).
     claims
         Tells which modules are given a rule as a whole, whatever is inside.
+    example
+        An observation, (1, ...), as the network takes it: sizes that it has are known while the network
+        is traced. None where there is none; a network that branches on sizes then has no fixed layers.
 
     Raises
     ------
@@ -106,7 +88,7 @@ def canonise_fully(network: nn.Module, claims: Claims = _never) -> Canonised:
     name = type(network).__name__
     _refuse_scripted(network)
     noisy = use_mean_weights(network)
-    tracer = _Tracer(claims)
+    tracer = ExampleTracer(claims, example)
     if tracer.is_leaf_module(network, ""):
         network = nn.Sequential(network)
     try:
@@ -119,7 +101,7 @@ def canonise_fully(network: nn.Module, claims: Claims = _never) -> Canonised:
             "whose path(head) leaves that part out"
         ) from error
     notes = [f"{', '.join(noisy)}: noisy layers by their mean weights"] if noisy else []
-    reference = Rewriting(network, graph, name, claims).result()
+    reference = Rewriting(network, graph, name, claims, tracer.values).result()
     deciding, squashed = without_squashing(reference)
     unfolded, found = without_softmax(deciding, name)
     explained, folded = fold_head(unfolded)

@@ -282,19 +282,27 @@ class Product(_Call):
     gates
         Which of the factors, 0 or 1, only weigh the other one and get no relevance: what comes from a
         sigmoid or a softmax, a scale that is made of the observation, a constant. Not both.
+    softmax
+        Which of the gates come from a softmax; AttnLRP gives relevance to these.
     """
 
     kind = "product"
 
-    def __init__(self, function: Callable[..., Tensor], gates: frozenset[int] = frozenset()) -> None:
+    def __init__(
+        self,
+        function: Callable[..., Tensor],
+        gates: frozenset[int] = frozenset(),
+        softmax: frozenset[int] = frozenset(),
+    ) -> None:
         super().__init__(function)
-        self.gates = gates
+        self.gates, self.softmax = gates, softmax
 
 
 class MatrixProduct(Product):
     """Two factors multiplied as matrices, in any batch or order of axes (matmul, bmm, einsum).
 
-    A factor that comes from a softmax, such as the weights of attention, is a gate of `gates`.
+    A factor that comes from a softmax, such as the weights of attention, is one of `gates` and of
+    `softmax`.
     """
 
     kind = "matrix-product"

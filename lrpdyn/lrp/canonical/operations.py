@@ -49,7 +49,7 @@ DROPPED_MODULES = (
     nn.FeatureAlphaDropout,
 )  # fmt: skip
 KNOWN_MODULES = (
-    *LINEAR_LAYERS, *DROPPED_MODULES, *BATCH_NORMS, *NORMALISATIONS, *SOFTMAX_MODULES,
+    nn.RMSNorm, nn.Embedding, nn.EmbeddingBag, *LINEAR_LAYERS, *DROPPED_MODULES, *BATCH_NORMS, *NORMALISATIONS, *SOFTMAX_MODULES,
     *(kind for kinds, _ in MODULES for kind in kinds),
 )  # fmt: skip
 
@@ -62,14 +62,17 @@ _ACTIVATIONS = (
 )  # fmt: skip
 _REARRANGING = ("view", "reshape", "flatten", "unflatten", "permute", "transpose", "squeeze",
                 "unsqueeze", "movedim", "expand", "repeat", "t", "roll", "flip", "narrow",
-                "select")  # fmt: skip
+                "select", "swapaxes", "swapdims", "moveaxis", "masked_fill", "masked_fill_", "index_select",
+                "repeat_interleave", "tile", "broadcast_to", "unfold", "diagonal", "gather", "tril", "triu",
+                "rot90")  # fmt: skip
 #: Functions of one tensor that become a layer.
 FUNCTIONS: dict[Callable[..., Any], type[Layer]] = {
     **dict.fromkeys(_ACTIVATIONS, Elementwise),
     **dict.fromkeys(
         (torch.flatten, torch.unflatten, torch.reshape, torch.permute, torch.transpose, torch.squeeze,
          torch.unsqueeze, torch.movedim, torch.roll, torch.flip, torch.narrow, torch.select,
-         operator.getitem, F.pad, F.pixel_shuffle, F.pixel_unshuffle, torch.channel_shuffle),
+         operator.getitem, torch.swapaxes, torch.moveaxis, torch.masked_fill, torch.index_select,
+         torch.repeat_interleave, torch.tile, torch.broadcast_to, torch.tril, torch.triu, F.unfold, F.pad, F.pixel_shuffle, F.pixel_unshuffle, torch.channel_shuffle),
         Rearrangement,
     ),
     **dict.fromkeys(
@@ -92,6 +95,15 @@ METHODS: dict[str, type[Layer]] = {
     **dict.fromkeys(("mean", "sum"), AveragePooling),
     "amax": MaximumPooling,
 }  # fmt: skip
+#: Activations whose outputs are bounded and not negative: what they multiply, they weigh.
+GATES = (nn.Sigmoid, nn.Hardsigmoid, nn.ReLU6, F.sigmoid, torch.sigmoid, F.hardsigmoid, F.relu6, "sigmoid",
+         "sigmoid_")  # fmt: skip
+#: Activations with bounds of their own, which are gates where the lower one is 0.
+CLAMPS = (nn.Hardtanh, F.hardtanh, torch.clamp, "clamp", "clamp_")
+#: What only scales other entries: norms, deviations, reciprocals.
+SCALES = (torch.norm, torch.linalg.norm, torch.linalg.vector_norm, torch.rsqrt, torch.sqrt, torch.std, torch.var,
+          torch.reciprocal, "norm", "rsqrt", "sqrt", "std", "var", "reciprocal")  # fmt: skip
+POWERS = (operator.pow, operator.ipow, torch.pow, "pow", "pow_")
 #: Operations that join branches: concatenation, addition and subtraction.
 JOINING = (torch.cat, torch.concat, torch.concatenate, torch.stack, torch.hstack)
 ADDING = (operator.add, operator.iadd, torch.add, "add", "add_")
@@ -105,7 +117,12 @@ SPLITTING = (torch.split, torch.chunk, torch.unbind, "split", "chunk", "unbind")
 LINEAR_FUNCTIONS: dict[Callable[..., Any], type[nn.Module]] = {
     F.linear: nn.Linear, F.conv1d: nn.Conv1d, F.conv2d: nn.Conv2d, F.conv3d: nn.Conv3d,
 }  # fmt: skip
-MATRIX_PRODUCTS = (torch.matmul, operator.matmul, torch.mm, "matmul", "mm")
+MATRIX_PRODUCTS = (torch.matmul, operator.matmul, torch.mm, torch.bmm, "matmul", "mm", "bmm")
+#: Modules and functions that divide by the root of the mean square, or by a norm: relevance passes.
+ROOT_MEAN_SQUARE_MODULES = (nn.RMSNorm,)
+ROOT_MEAN_SQUARE = (F.rms_norm, torch.rms_norm, F.normalize)
+#: What looks up entries by numbers, which have no relevance.
+LOOKING_UP = (nn.Embedding, nn.EmbeddingBag, F.embedding, F.embedding_bag)
 DROPPED_FUNCTIONS = (F.dropout, F.dropout1d, F.dropout2d, F.dropout3d, F.alpha_dropout, torch.clone,
                      torch.detach)  # fmt: skip
 #: By name: functions of packages that are not needed here, which do nothing at evaluation.
@@ -113,6 +130,8 @@ DROPPED_NAMES = ("stochastic_depth", "drop_path")
 DROPPED_METHODS = ("contiguous", "float", "double", "to", "type", "clone", "type_as", "detach", "cpu",
                    "cuda")  # fmt: skip
 SHAPE_METHODS = ("size", "dim", "numel", "__len__")
+#: Properties of a tensor that are the tensor with its axes in another order, and those that are itself.
+TRANSPOSED, ITSELF = ("T", "mT", "H", "mH"), ("data", "real")
 
 
 def is_known(module: nn.Module) -> bool:

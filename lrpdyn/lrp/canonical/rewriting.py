@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -17,17 +17,24 @@ from lrpdyn.lrp.canonical import operations as known
 from lrpdyn.lrp.canonical.graphs import without_dead_code
 from lrpdyn.lrp.canonical.layers import (
     LINEAR_LAYERS,
+    AveragePooling,
     Concatenation,
     Constant,
+    Elementwise,
     Layer,
+    MatrixProduct,
+    MaximumPooling,
     Opaque,
+    Product,
     Rearrangement,
+    Scale,
     Scaling,
     Softmax,
     Sum,
     Weighted,
 )
 from lrpdyn.lrp.canonical.refusals import LINE, refused
+from lrpdyn.lrp.canonical.tracing import PART_OF, Claims
 from lrpdyn.lrp.canonical.weights import (
     merged_batch_norm,
     normalisation_layer,
@@ -35,15 +42,24 @@ from lrpdyn.lrp.canonical.weights import (
     weighted_function,
 )
 
-#: Tells whether a module, by its name, is given a rule as a whole.
-Claims = Callable[[str, nn.Module], bool]
+#: What nodes of a traced graph stand for in each run on the example, where there is one.
+Values = Mapping[fx.Node, tuple[Any, ...]]
+#: Layers behind which a gate is still one.
+_KEEPING = (Rearrangement, Scaling, AveragePooling, MaximumPooling, Sum, Concatenation, Product, Elementwise)
+_TOKENS = (
+    "its inputs are numbers of tokens, which have no relevance: give the network a method path(head) that takes "
+    "what the tokens are embedded as"
+)
 
 
 class Rewriting:
     """One pass over a traced graph that gives every operation on tensors its own layer."""
 
-    def __init__(self, network: nn.Module, graph: fx.Graph, name: str, claims: Claims) -> None:
+    def __init__(
+        self, network: nn.Module, graph: fx.Graph, name: str, claims: Claims, values: Values
+    ) -> None:
         self.network, self.graph, self.name, self.claims = network, graph, name, claims
+        self.values = values
         self.modules = dict(network.named_modules(remove_duplicate=False))
         self.root: dict[str, Any] = {}
         inputs = [node for node in graph.nodes if node.op == "placeholder"]
@@ -56,6 +72,9 @@ class Rewriting:
         self.tensors = set(inputs)
         self.raw = set(inputs)  # nodes whose entries are still entries of the observation
         self.tuples: set[fx.Node] = set()
+        self.gates: set[fx.Node] = set()  # what weighs the entries that it multiplies
+        self.scales: set[fx.Node] = set()  # gates that no relevance may come to
+        self.softmaxes: set[fx.Node] = set()  # gates that come from a softmax, such as attention's
 
     def result(self) -> fx.GraphModule:
         for node in list(self.graph.nodes):
@@ -83,9 +102,15 @@ class Rewriting:
 
     def _takes_tensor(self, node: fx.Node) -> bool:
         """Return whether a node works on activations; arithmetic on shapes stays as it is."""
+        if not any(n in self.tensors for n in node.all_input_nodes):
+            return False
+        if node in self.values:
+            first = self.values[node][0]
+            parts = first if isinstance(first, tuple | list) else (first,)
+            return any(isinstance(part, Tensor) for part in parts)
         shape = node.op == "call_method" and node.target in known.SHAPE_METHODS
         attribute = node.op == "call_function" and node.target in (getattr, len)
-        return not shape and not attribute and any(n in self.tensors for n in node.all_input_nodes)
+        return not shape and not attribute
 
     def _is_tensor(self, argument: Any) -> bool:
         return isinstance(argument, fx.Node) and argument in self.tensors
@@ -113,16 +138,69 @@ class Rewriting:
 
     def _replace(self, node: fx.Node, layer: Layer, inputs: tuple[Any, ...]) -> None:
         layer.called = self._called(node)
-        sources = [n for n in inputs if self._is_tensor(n)]
+        sources = [n for n in self._nodes(inputs) if n in self.tensors]
         layer.sees_observation = all(n in self.raw for n in sources)
+        kinds = self._kinds_of_gate(node, layer, inputs, sources)
         with self.graph.inserting_before(node):
             call = self.graph.call_module(self._add(node, layer), inputs)
         call.meta[LINE] = node.meta.get(LINE, "")
         self.tensors.add(call)
         if layer.sees_observation and isinstance(layer, Scaling | Rearrangement):
             self.raw.add(call)
+        for kind in kinds:
+            kind.add(call)
         node.replace_all_uses_with(call)
         self.graph.erase_node(node)
+
+    def _kinds_of_gate(
+        self, node: fx.Node, layer: Layer, inputs: tuple[Any, ...], sources: list[fx.Node]
+    ) -> list[set[fx.Node]]:
+        """Return which of `gates`, `scales` and `softmaxes` hold what a layer gives.
+
+        Raises
+        ------
+        ArchitectureError
+            A scale becomes something else than a gate: relevance would have to go through it.
+        """
+        if isinstance(layer, Scale):
+            return [self.gates, self.scales]
+        weighing = [inputs[n] for n in layer.gates] if isinstance(layer, Product) else []
+        signals = [n for n in sources if n not in weighing]
+        alike = isinstance(layer, _KEEPING) and signals != []
+
+        def all_in(kind: set[fx.Node]) -> bool:
+            return all(n in kind for n in signals)
+
+        if alike and all_in(self.scales):
+            return [self.gates, self.scales]
+        if any(n in self.scales for n in signals):
+            raise self._refusal(
+                node, "it takes a norm, a deviation or a root of the observation as more than a scale of other "
+                "entries",
+            )  # fmt: skip
+        if isinstance(layer, Softmax) or (
+            signals and isinstance(layer, (*_KEEPING, Weighted)) and all_in(self.softmaxes)
+        ):
+            return [self.gates, self.softmaxes]
+        return [self.gates] if self._is_bounded(node) or (alike and all_in(self.gates)) else []
+
+    def _is_bounded(self, node: fx.Node) -> bool:
+        """Return whether an activation has bounds and no negative values."""
+        kind: Any = type(self.modules[str(node.target)]) if node.op == "call_module" else node.target
+        if kind in known.GATES:
+            return True
+        if kind not in known.CLAMPS:
+            return False
+        if node.op == "call_module":
+            module: Any = self.modules[str(node.target)]
+            return module.min_val == 0
+        names = ("min", "min_val"), ("max", "max_val")
+        low, high = (
+            next((node.kwargs[n] for n in given if n in node.kwargs), None) for given in names
+        )
+        low = node.args[1] if len(node.args) > 1 else low
+        high = node.args[2] if len(node.args) > 2 else high
+        return low == 0 and high is not None
 
     def _pick(self, node: fx.Node) -> None:
         """Make one part of a split tensor its own layer."""
@@ -147,6 +225,8 @@ class Rewriting:
             return isinstance(self.modules[str(node.target)], known.DROPPED_MODULES)
         if node.op == "call_method":
             return node.target in known.DROPPED_METHODS
+        if node.target is getattr:
+            return node.args[1] in known.ITSELF
         return (
             node.target in known.DROPPED_FUNCTIONS
             or getattr(node.target, "__name__", "") in known.DROPPED_NAMES
@@ -161,18 +241,19 @@ class Rewriting:
         branches = [n for n in node.args if self._is_tensor(n)]
         if node.target in (*known.ADDING, *known.SUBTRACTING):
             return self._sum(node, branches)
-        if len(branches) != 1 or any(self._is_tensor(n) for n in self._nodes(node.kwargs)):
-            raise self._refusal(
-                node, "it multiplies or mixes two branches that both depend on the observation"
-            )
+        if any(self._is_tensor(n) for n in self._nodes(node.kwargs)):
+            raise self._refusal(node, "a factor or option of it, given by name, depends on the observation")
         if node.target in known.MULTIPLYING:
-            if not self._is_tensor(node.args[0]) and "div" in self._called(node):
-                raise self._refusal(node, "it divides by what depends on the observation")
-            others = [a for a in node.args if a is not branches[0]]
-            return Scaling(self._function(node)), (branches[0], *others)
+            return self._product(node, branches)
+        if node.target in known.MATRIX_PRODUCTS or node.target in (torch.einsum, torch.baddbmm):
+            return self._matrix_product(node)
+        if node.target in known.POWERS:
+            return self._power(node, branches)
+        if len(branches) != 1:
+            raise self._refusal(node, "it mixes two branches that both depend on the observation")
         if node.target in known.NEGATING:
             return Scaling(torch.neg), node.args
-        if node.target in known.MATRIX_PRODUCTS or node.target in known.LINEAR_FUNCTIONS:
+        if node.target in known.LINEAR_FUNCTIONS:
             made = weighted_function(node, self.network)
             if isinstance(made, str):
                 raise self._refusal(node, made)
@@ -181,12 +262,68 @@ class Rewriting:
             raise self._refusal(node)
         return self._of_function(node)
 
+    def _product(self, node: fx.Node, branches: list[Any]) -> tuple[Layer, tuple[Any, ...]]:
+        """Return the layer of a product or a quotient, of branches or with a constant."""
+        first, second = node.args
+        divides = "div" in self._called(node)
+        if len(branches) == 1 and not (divides and not self._is_tensor(first)):
+            others = [a for a in node.args if a is not branches[0]]
+            return Scaling(self._function(node)), (branches[0], *others)
+        if len(branches) == 1:  # a constant over a branch
+            return self._scale(node)
+        gates = {n for n, factor in enumerate(node.args) if factor in self.gates}
+        if divides:
+            if gates != {1} and second not in self.gates:
+                raise self._refusal(node, "it divides by a branch that is no scale")
+            gates = {1}
+        # Of two gates neither is the signal, and halves are as good as anything.
+        return Product(self._function(node), frozenset(gates if len(gates) < 2 else ())), node.args
+
+    def _scale(self, node: fx.Node) -> tuple[Layer, tuple[Any, ...]]:
+        return Scale(self._function(node)), node.args
+
+    def _power(self, node: fx.Node, branches: list[Any]) -> tuple[Layer, tuple[Any, ...]]:
+        exponent = node.args[1]
+        if len(branches) != 1 or not isinstance(exponent, int | float):
+            raise self._refusal(node, "its exponent is not a plain number")
+        if exponent < 1:
+            return self._scale(node)
+        return Elementwise(self._function(node)), node.args
+
+    def _matrix_product(self, node: fx.Node) -> tuple[Layer, tuple[Any, ...]]:
+        """Return the layer of a product of matrices: a Linear one where the second is a weight."""
+        function, factors = self._function(node), node.args
+        if node.target is torch.einsum:
+            equation, *parts = node.args
+            factors = tuple(parts[0]) if len(parts) == 1 and isinstance(parts[0], list | tuple) else tuple(parts)
+            function = functools.partial(function, equation)
+        if len(factors) != 2:
+            raise self._refusal(node, f"it has {len(factors)} factors; write it as products of two")
+        tensors = [n for n, factor in enumerate(factors) if self._is_tensor(factor)]
+        if tensors == [0] and node.target is not torch.einsum:
+            made = weighted_function(node, self.network)
+            if isinstance(made, Weighted):
+                return made, (factors[0],)
+        gates = {n for n in (0, 1) if n not in tensors or factors[n] in self.gates}
+        if len(gates) == 2:
+            gates = set()
+        softmax = {n for n in gates if factors[n] in self.softmaxes}
+        return MatrixProduct(function, frozenset(gates), frozenset(softmax)), factors
+
     def _of_function(self, node: fx.Node) -> tuple[Layer, tuple[Any, ...]]:
         if node.target in known.SOFTMAX:
             dim = node.kwargs.get("dim", node.args[1] if len(node.args) > 1 else None)
             if not isinstance(dim, int):
                 raise self._refusal(node, "its dimension is not given")
             return Softmax(self._function(node), dim), node.args
+        if node.target in known.SCALES:
+            return self._scale(node)
+        if node.target in known.ROOT_MEAN_SQUARE:
+            return Elementwise(self._function(node)), node.args
+        if node.target is getattr and node.args[1] in known.TRANSPOSED:
+            return Rearrangement(getattr), node.args
+        if node.target in known.LOOKING_UP:
+            raise self._refusal(node, _TOKENS)
         if node.target in (F.layer_norm, F.group_norm):
             made = normalisation_layer(node, self.network)
             if made is None:
@@ -218,6 +355,10 @@ class Rewriting:
             return own_weights(module), inputs
         if isinstance(module, known.BATCH_NORMS) and module.running_mean is not None:
             return Scaling(module.forward), inputs
+        if isinstance(module, known.LOOKING_UP[:2]):
+            raise self._refusal(node, _TOKENS)
+        if isinstance(module, known.ROOT_MEAN_SQUARE_MODULES):
+            return Elementwise(module.forward), inputs
         if isinstance(module, known.NORMALISATIONS):
             made = normalisation_layer(module, self.network)
             if made is not None:
@@ -299,6 +440,8 @@ class Rewriting:
     def _add(self, node: fx.Node, layer: Layer) -> str:
         """Store `layer` under the name that it has in the network, or its node's; return it."""
         stem = str(node.target) if node.op == "call_module" else node.name
+        if node.op != "call_module" and PART_OF in node.meta:
+            stem = f"{node.meta[PART_OF]}.{self._called(node).strip('_')}"
         name, calls = stem, 1
         while name in self.root:
             calls += 1

@@ -11,6 +11,7 @@ from lrpdyn.lrp.canonical.layers import (
     AveragePooling,
     Concatenation,
     Elementwise,
+    HiddenSoftmax,
     Rearrangement,
     Scaling,
     Softmax,
@@ -88,12 +89,13 @@ def without_softmax(
 
     A softmax that gives the outputs becomes nothing: the logits are explained. Where sums follow it,
     as in the expectation of a distribution over atoms, the logits less their mean take its place, in
-    which the same constant added to all of them is nothing either.
+    which the same constant added to all of them is nothing either. A softmax that other layers follow, as
+    in attention, becomes a layer with a rule.
 
     Raises
     ------
     ArchitectureError
-        Something else follows a softmax, as in attention.
+        Other layers follow a logarithm of a softmax.
     """
     (output,) = (node for node in reference.graph.nodes if node.op == "output")
     softmaxes = [
@@ -113,10 +115,12 @@ def without_softmax(
         followers = _followers(node)
         kinds = [type(root[str(n.target)]) for n in followers if n.op == "call_module"]
         if any(kind not in (Rearrangement, Scaling, AveragePooling, Sum) for kind in kinds):
-            raise refused(
-                network, original, layer.called, "other layers follow it, as in attention; a softmax "
-                "is left out only where it gives the outputs",
-            )  # fmt: skip
+            if "log" in layer.called.lower():
+                raise refused(network, original, layer.called, "other layers follow it")
+            hidden = HiddenSoftmax(layer.compute, layer.dim)
+            hidden.called = layer.called
+            root[str(node.target)] = hidden
+            continue
         if all(kind is Rearrangement for kind in kinds):
             notes.append(f"{layer.called} '{node.name}' left out: explained at the logits")
             logits = node.args[0]
