@@ -860,7 +860,7 @@ def verdict(drawn: Drawn) -> Verdict:
     with torch.no_grad():
         outputs = network(x.clone())
     try:
-        canonised = canonise(network)
+        canonised = canonise(network, example=x[:2])
         plans = {rule: make_plan(canonised, parse_composite(rule), x[:1]) for rule in RULES}
     except LrpdynError as error:
         return Verdict(status="refused", why=str(error))
