@@ -371,9 +371,9 @@ class _Replaced(TorchFunctionMode):
             return self._product(name, *args, **kwargs)
         if name in _MATRIX_PRODUCTS:
             a, b = args if len(args) == 2 else (x, kwargs.get("other", kwargs.get("mat2")))
-            return self._matrix_product(
-                torch.matmul, *((b, a) if name == "rmatmul" else (a, b))
-            ), None
+            a, b = (b, a) if name == "rmatmul" else (a, b)
+            weighted = isinstance(b, Tensor) and not _signal(b) and b.ndim == 2
+            return self._matrix_product(torch.matmul, a, b), "linear" if weighted else None
         if name == "linear" and _signal(
             [args[1:], {k: v for k, v in kwargs.items() if k != "input"}]
         ):
