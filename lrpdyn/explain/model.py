@@ -16,9 +16,9 @@ from lrpdyn.errors import ArchitectureError, UsageError
 from lrpdyn.explain.units import LOGITS, Units, units_of, usual_units
 from lrpdyn.files.streamed import Samples, pieces
 from lrpdyn.lrp.canonical.canonise import Canonised, canonise_fully
-from lrpdyn.lrp.canonical.layers import Weighted
+from lrpdyn.lrp.canonical.first_layer import first_with_weights
 from lrpdyn.lrp.composites import Composite
-from lrpdyn.lrp.plan import Bounds, Plan, layers_of, make_plan
+from lrpdyn.lrp.plan import Bounds, Plan, make_plan
 from lrpdyn.lrp.registry import Rule
 from lrpdyn.observations import spaces
 from lrpdyn.observations.fixed_inputs import FixedInputs
@@ -47,9 +47,10 @@ class Model:
 
     Parameters
     ----------
+    layers
+        The canonised network; None until the observations are known, by whose shape it is traced.
     plan
-        The rule of each layer; empty until the observations are known, and under one of Captum's own
-        rules.
+        The rule of each layer; empty until then, too, and under one of Captum's own rules.
     fixed_inputs
         The values of the other inputs, by sample, of a network with several.
     weights
@@ -61,15 +62,21 @@ class Model:
     resolved: Resolved
     network: nn.Module
     path: nn.Module
-    canonised: Canonised
     composite: Composite
-    plan: Plan
     head: str
     device: torch.device
     batch_size: int
+    layers: Canonised | None = None
+    plan: Plan = field(default_factory=dict)
     fixed_inputs: FixedInputs = field(default_factory=dict)
     weights: WeightsNow = field(default_factory=WeightsNow)
     units: Units = LOGITS
+
+    @property
+    def canonised(self) -> Canonised:
+        """The canonised network."""
+        assert self.layers is not None, "canonised before its observations are known"
+        return self.layers
 
     @property
     def explained(self) -> fx.GraphModule:
@@ -80,18 +87,15 @@ class Model:
 def make_model(
     resolved: Resolved, head: str | None, device: str, batch_size: int, composite: Composite
 ) -> Model:
-    """Build the network and canonise the path to `head`."""
+    """Build the network, whose path to `head` is explained."""
     chosen = torch.device(device)
     network = resolved.build().to(chosen)
     name, path = path_of(network, head)
-    canonised = canonise_fully(path.eval(), composite.claims)
     return Model(
         resolved=resolved,
         network=network,
-        path=path,
-        canonised=canonised,
+        path=path.eval(),
         composite=composite,
-        plan={},
         head=name,
         device=chosen,
         batch_size=batch_size,
@@ -118,8 +122,22 @@ def with_units(model: Model, count: int, actions: str | None) -> Model:
     return replace(model, units=units_of(model.network, model.head, count, hints, actions))
 
 
+def with_layers(model: Model, observations: Samples) -> Model:
+    """Return the model with its canonised network, traced with the first of the observations.
+
+    Raises
+    ------
+    ArchitectureError
+        An operation of it has no rule, or it depends on the observations which there are.
+    """
+    if model.layers is not None:
+        return model
+    _, example = next(batches(model, observations[:1]))
+    return replace(model, layers=canonise_fully(model.path, model.composite.claims, example))
+
+
 def with_plan(model: Model, observations: Samples, bounds: Bounds | None) -> Model:
-    """Return the model with the rule of each layer.
+    """Return the model with its canonised network, if it has none, and the rule of each layer.
 
     `bounds` are the least and the largest value that observations can have, where that is known.
 
@@ -128,6 +146,7 @@ def with_plan(model: Model, observations: Samples, bounds: Bounds | None) -> Mod
     UsageError
         A rule does not fit a layer, or observations lie outside of the bounds of a rule.
     """
+    model = with_layers(model, observations)
     if model.composite.exact_rule is not None:
         return model
     for assignment in model.composite.assignments:
@@ -158,10 +177,7 @@ def _check_bounds(rule: Rule, observations: Samples) -> None:
 
 def expected_observations(model: Model) -> Expected:
     """Return what the first layer with weights takes, and how pixels are scaled."""
-    weighted = (
-        layer.module for layer in layers_of(model.explained).values() if isinstance(layer, Weighted)
-    )
-    first = next(weighted, None)
+    first = first_with_weights(model.path, model.composite.claims)
     if first is None:
         raise ArchitectureError(
             f"architecture {model.resolved.architecture.name}: head {model.head} has no linear layer"

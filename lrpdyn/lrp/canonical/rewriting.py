@@ -45,7 +45,16 @@ from lrpdyn.lrp.canonical.weights import (
 #: What nodes of a traced graph stand for in each run on the example, where there is one.
 Values = Mapping[fx.Node, tuple[Any, ...]]
 #: Layers behind which a gate is still one.
-_KEEPING = (Rearrangement, Scaling, AveragePooling, MaximumPooling, Sum, Concatenation, Product, Elementwise)
+_KEEPING = (
+    Rearrangement,
+    Scaling,
+    AveragePooling,
+    MaximumPooling,
+    Sum,
+    Concatenation,
+    Product,
+    Elementwise,
+)
 _TOKENS = (
     "its inputs are numbers of tokens, which have no relevance: give the network a method path(head) that takes "
     "what the tokens are embedded as"
@@ -186,7 +195,9 @@ class Rewriting:
 
     def _is_bounded(self, node: fx.Node) -> bool:
         """Return whether an activation has bounds and no negative values."""
-        kind: Any = type(self.modules[str(node.target)]) if node.op == "call_module" else node.target
+        kind: Any = (
+            type(self.modules[str(node.target)]) if node.op == "call_module" else node.target
+        )
         if kind in known.GATES:
             return True
         if kind not in known.CLAMPS:
@@ -242,7 +253,9 @@ class Rewriting:
         if node.target in (*known.ADDING, *known.SUBTRACTING):
             return self._sum(node, branches)
         if any(self._is_tensor(n) for n in self._nodes(node.kwargs)):
-            raise self._refusal(node, "a factor or option of it, given by name, depends on the observation")
+            raise self._refusal(
+                node, "a factor or option of it, given by name, depends on the observation"
+            )
         if node.target in known.MULTIPLYING:
             return self._product(node, branches)
         if node.target in known.MATRIX_PRODUCTS or node.target in (torch.einsum, torch.baddbmm):
@@ -295,7 +308,11 @@ class Rewriting:
         function, factors = self._function(node), node.args
         if node.target is torch.einsum:
             equation, *parts = node.args
-            factors = tuple(parts[0]) if len(parts) == 1 and isinstance(parts[0], list | tuple) else tuple(parts)
+            factors = (
+                tuple(parts[0])
+                if len(parts) == 1 and isinstance(parts[0], list | tuple)
+                else tuple(parts)
+            )
             function = functools.partial(function, equation)
         if len(factors) != 2:
             raise self._refusal(node, f"it has {len(factors)} factors; write it as products of two")

@@ -155,7 +155,11 @@ class ExampleTracer(fx.Tracer):
     def create_args_for_root(self, root_fn: Any, is_module: bool, concrete_args: Any = None) -> Any:
         """Return forward and its arguments: a proxy for each that has no default."""
         takes = list(inspect.signature(root_fn).parameters.values())[1:]
-        needed = [p for p in takes if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+        needed = [
+            p
+            for p in takes
+            if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
+        ]
         # A network whose inputs all have defaults, or are ``*args``, is given one.
         names = [p.name for p in needed] or [p.name for p in takes[:1]]
         given = {name: self.create_proxy("placeholder", name, (), {}) for name in names}
@@ -182,7 +186,13 @@ class ExampleTracer(fx.Tracer):
         return super().create_arg(a)
 
     def create_proxy(
-        self, kind: str, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any], *more: Any, **named: Any
+        self,
+        kind: str,
+        target: Any,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        *more: Any,
+        **named: Any,
     ) -> Any:
         if kind == "call_function" and target in EXPANDED_FUNCTIONS:
             return EXPANDED_FUNCTIONS[target](*args, **kwargs)
@@ -218,11 +228,11 @@ class ExampleTracer(fx.Tracer):
         )
 
     def _attribute(self, name: str) -> Any:
-        with self._in_a_run():
+        with self.in_a_run():
             return operator.attrgetter(name)(self.root)
 
     def _run(self, kind: str, target: Any, args: Any, kwargs: Any) -> Any:
-        with self._in_a_run(), torch.no_grad():
+        with self.in_a_run(), torch.no_grad():
             if kind == "call_module":
                 return operator.attrgetter(target)(self.root)(*args, **kwargs)
             if kind == "call_method":
@@ -230,7 +240,7 @@ class ExampleTracer(fx.Tracer):
             return target(*args, **kwargs)
 
     @contextmanager
-    def _in_a_run(self) -> Iterator[None]:
+    def in_a_run(self) -> Iterator[None]:
         """Have modules compute and give what they hold, while nothing is recorded."""
         before, self._computing = self._computing, True
         try:
@@ -313,9 +323,9 @@ def _expansion(module: nn.Module) -> Callable[..., Any] | None:
 
 def _is_foreign(function: Any) -> bool:
     """Return whether a function is Python of another package, which its author kept torch.fx out of."""
-    return isinstance(function, types.FunctionType) and not (
-        function.__module__ or ""
-    ).startswith("torch.")
+    return isinstance(function, types.FunctionType) and not (function.__module__ or "").startswith(
+        "torch."
+    )
 
 
 def _of_run(arguments: Any, run: int) -> Any:
@@ -332,7 +342,9 @@ def _of_run(arguments: Any, run: int) -> Any:
     if isinstance(arguments, dict):
         return {key: _of_run(entry, run) for key, entry in arguments.items()}
     if isinstance(arguments, slice):
-        return slice(*(_of_run(end, run) for end in (arguments.start, arguments.stop, arguments.step)))
+        return slice(
+            *(_of_run(end, run) for end in (arguments.start, arguments.stop, arguments.step))
+        )
     return arguments
 
 

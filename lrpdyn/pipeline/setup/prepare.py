@@ -26,6 +26,7 @@ from lrpdyn.explain.model import (
     expected_observations,
     make_model,
     with_fixed_inputs,
+    with_layers,
     with_plan,
     with_units,
 )
@@ -131,7 +132,7 @@ def prepare(options: Options, listing: Listing, observations: Any) -> tuple[Job,
     expected = expected_observations(model)
     loaded, fixed = network_input(sources, expected, model, options)
     _say([*said, *loaded.notes], options.quiet)
-    model = with_fixed_inputs(model, fixed, loaded.chosen)
+    model = with_layers(with_fixed_inputs(model, fixed, loaded.chosen), loaded.values)
     recorded = check_outputs(model, listing, loaded, options)
     network = _load_first(model, listing, options)
     checks: dict[str, Any] = {
