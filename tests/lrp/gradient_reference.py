@@ -47,9 +47,12 @@ _MOVES = _NOTHING | _names(
     "view view_as reshape reshape_as flatten unflatten permute transpose swapaxes movedim squeeze unsqueeze "
     "expand expand_as repeat repeat_interleave getitem get chunk split split_with_sizes tensor_split unbind "
     "select narrow roll flip pad t neg mean sum avg_pool1d avg_pool2d avg_pool3d adaptive_avg_pool1d "
-    "adaptive_avg_pool2d adaptive_avg_pool3d interpolate upsample masked_fill"
+    "adaptive_avg_pool2d adaptive_avg_pool3d interpolate upsample masked_fill cat concat concatenate "
+    "stack hstack amax max_pool1d max_pool2d max_pool3d adaptive_max_pool1d adaptive_max_pool2d"
 )
 _GATES = frozenset({"sigmoid", "hardsigmoid"})
+#: Marks of gates: of two factors the stronger one weighs the other, and of two alike each gets half.
+_STRENGTH = {"weak gate": 1, "gate": 2, "softmax": 3}
 _SHIFTS = _names("add radd iadd sub rsub isub subtract")
 _PRODUCTS = _names("mul rmul imul multiply")
 _QUOTIENTS = _names("div rdiv idiv truediv rtruediv itruediv true_divide divide")
@@ -78,7 +81,7 @@ def _signal(x: Any) -> bool:
 
 
 def _kind(x: Any) -> str | None:
-    """Return what a tensor was marked as: ``linear``, ``gate`` or ``softmax``."""
+    """Return what a tensor was marked as: ``linear``, or one of `_STRENGTH`."""
     return getattr(x, "kind_of_signal", None)
 
 
@@ -404,47 +407,76 @@ class _Replaced(TorchFunctionMode):
         found = plain(*args, **kwargs)
         if name in _SCALES or (name == "pow" and isinstance(args[1], int | float) and args[1] < 0):
             return found.detach(), None
+        kind = _kind_of_all([args, kwargs])
         if name in _ACTIVATIONS:
-            return _held(x, found), "gate" if name in _GATES else None
+            return _held(x, found), _strongest(_bounded(name, args, kwargs), kind)
         if name == "softmax":
             return found, "softmax"
         if name == "batch_norm":
             return (found, "linear" if x.ndim != 3 else None) if _kind(x) == "linear" else (
-                _held(x, found), None)  # fmt: skip
+                _held(x, found), kind)  # fmt: skip
         if name in _LINEAR:
-            return found, "linear"
+            # Heads of attention that are mixed are its weights still.
+            return found, "softmax" if kind == "softmax" else "linear"
         if _kind(x) == "linear":
             return found, "linear" if name in _NOTHING else None
-        shifted = name in _SHIFTS and sum(_signal(a) for a in args) == 1
-        signal = next((a for a in args if _signal(a)), None) if shifted else x
-        return found, _kind(signal) if name in _MOVES or shifted else None
+        return found, kind if name in _MOVES or name in _SHIFTS else None
 
     def _product(
         self, name: str, input: Any, other: Any, **kwargs: Any
     ) -> tuple[Tensor, str | None]:
         if name in _QUOTIENTS:
             a, b = (other, input) if name.startswith("r") else (input, other)
-            found = torch.div(a, _fixed(b), **kwargs)
-            return found, _kind(a) if not _signal(b) and _kind(a) != "linear" else None
-        kinds = [_kind(x) if _kind(x) != "linear" else None for x in (input, other)]
+            return torch.div(a, _fixed(b), **kwargs), _kind_of_all(a)
         if not (_signal(input) and _signal(other)):
-            return input * other, kinds[0] if _signal(input) else kinds[1]
-        if kinds[0] and not kinds[1]:
-            return _fixed(input) * other, None
-        if kinds[1] and not kinds[0]:
-            return input * _fixed(other), None
-        return (_fixed(input) * other + input * _fixed(other)) / 2, None
+            return input * other, _kind_of_all([input, other])
+        one, two = _weight(input), _weight(other)
+        if one == two:
+            return (_fixed(input) * other + input * _fixed(other)) / 2, _kind_of_all([input, other])
+        if one > two:
+            return _fixed(input) * other, _kind_of_all(other)
+        return input * _fixed(other), _kind_of_all(input)
 
     def _matrix_product(self, function: Callable[..., Tensor], a: Tensor, b: Tensor) -> Tensor:
         if not (_signal(a) and _signal(b)):
             return function(a, b)
-        if self.attention == "cp-lrp":
-            gates = [_kind(x) in ("gate", "softmax") for x in (a, b)]
-            if gates == [True, False]:
-                return function(_fixed(a), b)
-            if gates == [False, True]:
-                return function(a, _fixed(b))
-        return (function(_fixed(a), b) + function(a, _fixed(b))) / 2
+        one, two = _weight(a), _weight(b)
+        halves = self.attention == "attnlrp" and "softmax" in (_kind(a), _kind(b))
+        if one == two or halves:
+            return (function(_fixed(a), b) + function(a, _fixed(b))) / 2
+        return function(_fixed(a), b) if one > two else function(a, _fixed(b))
+
+
+def _weight(x: Any) -> int:
+    """Return how sure it is that a factor weighs the other."""
+    return _STRENGTH.get(_kind(x) or "", 0)
+
+
+def _strongest(one: str | None, two: str | None) -> str | None:
+    return max(one, two, key=lambda kind: _STRENGTH.get(kind or "", 0))
+
+
+def _bounded(name: str, args: Any, kwargs: Any) -> str | None:
+    """Return whether an activation makes gates; a ReLU6, and what is clamped from 0 on, is a weak one."""
+    if name in _GATES:
+        return "gate"
+    low = args[1] if len(args) > 1 else kwargs.get("min", kwargs.get("min_val"))
+    high = args[2] if len(args) > 2 else kwargs.get("max", kwargs.get("max_val"))
+    clamped = name in ("clamp", "hardtanh") and low == 0 and high is not None
+    return "weak gate" if clamped or name == "relu6" else None
+
+
+def _kind_of_all(x: Any) -> str | None:
+    """Return the mark of all signals of some arguments, where all of them are gates."""
+    if isinstance(x, dict):
+        return _kind_of_all(list(x.values()))
+    if isinstance(x, list | tuple):
+        kinds = [_kind_of_all(part) for part in x if _signal(part)]
+        if None in kinds or not kinds:
+            return None
+        return min(kinds, key=lambda kind: _STRENGTH[kind or ""])
+    kind = _kind(x)
+    return kind if kind in _STRENGTH else None
 
 
 def _without_in_place(func: Any, args: Any, kwargs: Any) -> tuple[Any, Any, bool]:
