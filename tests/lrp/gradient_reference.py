@@ -407,6 +407,8 @@ class _Replaced(TorchFunctionMode):
         found = plain(*args, **kwargs)
         if name in _SCALES or (name == "pow" and isinstance(args[1], int | float) and args[1] < 0):
             return found.detach(), None
+        if name in ("amax", "softmax"):
+            found = found * 1  # autograd keeps their result, which what follows may change in place
         kind = _kind_of_all([args, kwargs])
         if name in _ACTIVATIONS:
             return _held(x, found), _strongest(_bounded(name, args, kwargs), kind)
