@@ -132,6 +132,15 @@ DROPPED_METHODS = ("contiguous", "float", "double", "to", "type", "clone", "type
 SHAPE_METHODS = ("size", "dim", "numel", "__len__")
 #: Properties of a tensor that are the tensor with its axes in another order, and those that are itself.
 TRANSPOSED, ITSELF = ("T", "mT", "H", "mH"), ("data", "real")
+#: Modules whose outputs have the shape of their inputs.
+SAME_SHAPE = (
+    *ACTIVATION_MODULES,
+    *DROPPED_MODULES,
+    *BATCH_NORMS,
+    *NORMALISATIONS,
+    *SOFTMAX_MODULES,
+    nn.RMSNorm,
+)
 
 
 def is_known(module: nn.Module) -> bool:

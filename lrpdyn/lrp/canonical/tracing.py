@@ -20,11 +20,13 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, fx, nn
 from torch.fx.proxy import TraceError
 
 from lrpdyn.lrp.canonical import operations as known
 from lrpdyn.lrp.canonical.expansions import EXPANDED_FUNCTIONS, EXPANDED_MODULES
+from lrpdyn.lrp.canonical.layers import CONVOLUTIONS
 from lrpdyn.lrp.canonical.refusals import LINE, calling_line
 
 #: Tells whether a module, by its name, is given a rule as a whole.
@@ -35,7 +37,7 @@ RUNS = (2, 3)
 PART_OF = "lrpdyn part of"
 #: Inputs that are held fixed are buffers of this name, with an entry for each sample.
 HELD = "held_"
-_SHAPE = ("shape", "ndim", "dtype", "device", "is_cuda", "layout", "is_mps", "requires_grad",
+_SHAPE = ("shape", "ndim", "dtype", "device", "is_cuda", "layout", "is_mps", "is_cpu", "is_meta", "requires_grad",
           "is_floating_point", "is_complex", "is_contiguous", "names", "is_quantized", "is_sparse",
           "is_nested", *known.SHAPE_METHODS)  # fmt: skip
 _FACTORIES = ("new_zeros", "new_ones", "new_full", "new_empty", "zeros_like", "ones_like", "full_like",
@@ -232,11 +234,14 @@ class ExampleTracer(fx.Tracer):
             return operator.attrgetter(name)(self.root)
 
     def _run(self, kind: str, target: Any, args: Any, kwargs: Any) -> Any:
+        """Return what an operation gives, or where that takes long a tensor of its shape."""
         with self.in_a_run(), torch.no_grad():
             if kind == "call_module":
-                return operator.attrgetter(target)(self.root)(*args, **kwargs)
+                return _module_run(operator.attrgetter(target)(self.root), args, kwargs)
             if kind == "call_method":
                 return getattr(args[0], target)(*args[1:], **kwargs)
+            if target is F.linear:
+                return args[0].new_empty((*args[0].shape[:-1], len(args[1])))
             return target(*args, **kwargs)
 
     @contextmanager
@@ -365,8 +370,21 @@ def _plain(target: Any, values: tuple[Any, ...]) -> Any:
     first, second = values
     if isinstance(first, Tensor):
         name = target if isinstance(target, str) else getattr(target, "__name__", "")
-        made = name in _FACTORIES and first.shape == second.shape
-        return first.clone() if made else _UNKNOWN
+        return first if name in _FACTORIES and first.shape == second.shape else _UNKNOWN
     if isinstance(first, tuple | list) and any(isinstance(entry, Tensor) for entry in first):
         return _UNKNOWN
     return first if type(first) is type(second) and first == second else _UNKNOWN
+
+
+def _module_run(module: nn.Module, args: Any, kwargs: Any) -> Any:
+    """Return a tensor of the shape that a module gives, without computing what only takes time."""
+    if not known.is_known(module) or not args:
+        return module(*args, **kwargs)
+    x = args[0]
+    if isinstance(module, known.SAME_SHAPE):
+        return x
+    if isinstance(module, nn.Linear):
+        return x.new_empty((*x.shape[:-1], module.out_features))
+    if isinstance(module, CONVOLUTIONS) and x.ndim == len(module.kernel_size) + 2:
+        return x.new_empty((len(x), *module(x[:1]).shape[1:]))
+    return module(*args, **kwargs)
