@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @click.argument("observations", nargs=-1, required=True, type=click.Path())
 @options.of_compute("--out", "-o", help="The run folder.")
 @options.of_compute("--rule",
-              help="NAME[:VALUE], a composite, or FILE.toml; see lrpdyn rules.")  # fmt: skip
+              help="NAME[:VALUE], a composite, or FILE.toml; +attnlrp; see lrpdyn rules.")  # fmt: skip
 @options.of_compute("--arch", help="A name (lrpdyn architectures), MODULE:CALLABLE or FILE.py:CALLABLE. "
               "Default: recognised from the weights.")  # fmt: skip
 @click.option(

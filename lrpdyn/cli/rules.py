@@ -23,6 +23,10 @@ def command(form: str) -> None:
         source = f"  [{row['source']}]" if row["source"] else ""
         click.echo(f"{row['use']:<{width}}  {row['summary']}{source}")
     click.echo(
+        f"{'RULE+attnlrp':<{width}}  any of these but Captum's, or FILE.toml, with attnlrp for attention; "
+        "+cp-lrp is the default"
+    )
+    click.echo(
         f"{'FILE.toml':<{width}}  a rule for each layer, by name, type, first, last: see configs/"
     )
 
@@ -33,7 +37,9 @@ def _rows() -> list[dict[str, Any]]:
 
     rows = [
         {"name": name, "kind": "rule", "use": _use(name, rule.parameters),
-         "parameters": dict(rule.parameters), "summary": rule.summary, "source": rule.source}
+         "parameters": dict(rule.parameters), "source": rule.source,
+         "summary": rule.summary
+         + (f" Alone: {rule.linear}+{name}." if rule.linear is not None else "")}
         for name, rule in rule_definitions().items()
     ]  # fmt: skip
     rows += [_row(name, "alias", f"the same as {of}", "") for name, of in ALIASES.items()]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from lrpdyn.files.toml_files import read_toml
 from lrpdyn.lrp.canonical.layers import Layer, Weighted
 from lrpdyn.lrp.registry import (
     ALIASES,
+    ATTENTION,
     RULES,
     STOCK,
     Rule,
@@ -24,7 +25,7 @@ from lrpdyn.lrp.registry import (
 )
 
 KINDS = ("linear", "convolution", "average-pooling", "max-pooling", "sum", "activation", "scaling",
-         "normalisation")  # fmt: skip
+         "normalisation", "product", "matrix-product", "softmax")  # fmt: skip
 _KEYS = ("rule", "name", "type", "first", "last")
 _WILDCARDS = "*?["
 
@@ -68,7 +69,11 @@ class Assignment:
 
 @dataclass(frozen=True)
 class Composite:
-    """Assignments in order of precedence, under the name that the user gave."""
+    """Assignments in order of precedence, under the name that the user gave.
+
+    The name ends in ``+attnlrp`` where that is the rule of products and softmax that `assignments`
+    leave out, and in ``+cp-lrp`` where the user said so.
+    """
 
     name: str
     assignments: tuple[Assignment, ...]
@@ -76,9 +81,15 @@ class Composite:
 
     def __str__(self) -> str:
         """Return the form that ``--rule`` takes."""
-        if self.name in RULES:
-            return str(Rule(name=self.name, parameters=dict(self.parameters)))
+        linear, attention = split_attention(self.name)
+        if linear in RULES:
+            return f"{Rule(name=linear, parameters=dict(self.parameters))}{attention}"
         return self.name
+
+    @property
+    def attention(self) -> str:
+        """The rule of products and softmax that no assignment is for."""
+        return split_attention(self.name)[1].removeprefix("+") or ATTENTION
 
     @property
     def exact_rule(self) -> str | None:
@@ -87,9 +98,8 @@ class Composite:
 
     def about(self) -> dict[str, Any]:
         """Return what a reader of a run has to know of a rule; nothing is known of other composites."""
-        return (
-            Rule(name=self.name, parameters=self.parameters).about() if self.name in RULES else {}
-        )
+        linear, _ = split_attention(self.name)
+        return Rule(name=linear, parameters=self.parameters).about() if linear in RULES else {}
 
     def claims(self, name: str, module: nn.Module) -> bool:
         """Return whether a module is given a rule as a whole, by its whole name or its class."""
@@ -151,14 +161,56 @@ def called(layer: Layer) -> str:
     return type(layer.module).__name__ if isinstance(layer, Weighted) else layer.called
 
 
+def split_attention(text: str) -> tuple[str, str]:
+    """Return what ``--rule`` takes without a rule for attention at its end, and that with its plus.
+
+    >>> split_attention("gamma:0.5+attnlrp"), split_attention("epsilon:1e+3")
+    (('gamma:0.5', '+attnlrp'), ('epsilon:1e+3', ''))
+    """
+    linear, plus, attention = text.rpartition("+")
+    known = plus and attention in RULES and RULES[attention].linear is not None
+    return (linear, f"+{attention}") if known else (text, "")
+
+
+def is_file(text: str) -> bool:
+    """Return whether ``--rule`` is given a rules file."""
+    return split_attention(text)[0].endswith(".toml")
+
+
 def parse_composite(text: str) -> Composite:
     """Read what ``--rule`` takes: NAME[:VALUES], a composite's name, or FILE.toml.
+
+    Each with ``+attnlrp`` or ``+cp-lrp`` where products and softmax are to have these; alone they
+    have a rule for linear layers of their own.
 
     Raises
     ------
     UsageError
         There is no such rule or file, or its values do not fit.
     """
+    linear, attention = split_attention(text)
+    if attention:
+        if linear.startswith("captum:"):
+            exact = STOCK.get(linear, "epsilon")
+            raise UsageError(
+                f"--rule {text}: Captum has no rule for attention; use --rule {exact}{attention}"
+            )
+        alone = linear in RULES and RULES[linear].linear is not None
+        if alone or not linear or split_attention(linear)[1]:
+            raise UsageError(
+                f"--rule {text}: expected a rule for linear layers before {attention}, found "
+                f"{linear or 'nothing'}"
+            )
+        found = _without_attention(linear)
+        return replace(found, name=f"{found.name}{attention}")
+    before, plus, after = text.rpartition("+")
+    if plus and after[:1].isalpha() and not text.endswith(".toml"):
+        known = " or ".join(f"+{name}" for name, rule in RULES.items() if rule.linear)
+        raise UsageError(f"--rule {text}: expected {known} after {before}, found +{after}")
+    return _without_attention(text)
+
+
+def _without_attention(text: str) -> Composite:
     if text.endswith(".toml"):
         return _from_file(Path(text))
     if text.startswith("captum:"):
@@ -175,6 +227,8 @@ def parse_composite(text: str) -> Composite:
         if plain in RULES:
             raise
         raise unknown_rule(plain, (*COMPOSITES, *STOCK, "FILE.toml")) from error
+    if rule.definition.linear is not None:
+        return parse_composite(f"{rule.definition.linear}+{plain}")
     if rule.definition.above is not None:
         above = Assignment(parse_rule(rule.definition.above))
         return Composite(

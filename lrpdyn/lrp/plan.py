@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
@@ -16,15 +17,19 @@ from lrpdyn.lrp.canonical.layers import (
     Concatenation,
     Constant,
     Elementwise,
+    HiddenSoftmax,
     Layer,
+    MatrixProduct,
     MaximumPooling,
     Normalisation,
+    Product,
     Rearrangement,
+    Scale,
     Sum,
     remembering,
 )
-from lrpdyn.lrp.composites import Assignment, Composite, called
-from lrpdyn.lrp.registry import Rule
+from lrpdyn.lrp.composites import Assignment, Composite, called, is_file, split_attention
+from lrpdyn.lrp.registry import Rule, make_rule
 from lrpdyn.lrp.rules import Call, Shared
 
 
@@ -37,7 +42,7 @@ class LayerRule:
     denominator: Callable[[Call], Tensor] | None = None
 
 
-def layer_rule(rule: Rule, **values: Tensor) -> LayerRule:
+def layer_rule(rule: Rule, **values: Tensor | float) -> LayerRule:
     """Return a rule for a layer, with its parameters or with other values of them."""
     definition, parameters = rule.definition, {**rule.parameters, **values}
     divides = definition.denominator
@@ -60,6 +65,7 @@ _DEFAULTS: tuple[tuple[type[nn.Module], str, Callable[..., Shared]], ...] = (
     (Sum, "norm", rules.norm),
     (Normalisation, "fixed-scale", rules.fixed_scale),
     (Constant, "held fixed", rules.pass_through),
+    (Scale, "held fixed", rules.nothing),
 )
 #: What takes their place under rules that have no stabiliser.
 _UNSTABILISED: dict[Callable[..., Shared], Callable[..., Shared]] = {
@@ -111,19 +117,65 @@ def make_plan(
         plan[name] = (
             _default(name, layer, composite)
             if chosen is None
-            else _given(network, name, layer, chosen, example, bounds)
+            else _given(network, name, layer, chosen, composite, example, bounds)
         )
     return plan
 
 
 def unused(composite: Composite, network: fx.GraphModule) -> list[str]:
-    """Return a sentence for each entry of a rules file that no layer fits."""
+    """Return a sentence for each part of what ``--rule`` takes that no layer fits."""
     layers = layers_of(network)
-    return [
+    found = [
         f"[[layers]] {number} of {composite.name} ({a.rule}) fits no layer of this network"
         for number, a in enumerate(composite.assignments, start=1)
-        if composite.name.endswith(".toml") and not _places(a, layers)
+        if is_file(composite.name) and not _places(a, layers)
     ]
+    _, attention = split_attention(composite.name)
+    if attention and not any(
+        isinstance(layer, Product | HiddenSoftmax) for layer in layers.values()
+    ):
+        found.append(
+            f"{attention} changes nothing: this network has no attention, gates or products"
+        )
+    return found
+
+
+def about(composite: Composite, network: fx.GraphModule, plan: Plan) -> dict[str, Any]:
+    """Return what a reader of a run has to know of its rule, for this network."""
+    known = composite.about()
+    if _reaches_softmax(network, plan):
+        return {
+            "title": composite.name, **known, "conserves": False, "shows_support_only": False,
+            "usual_sum": "none, for what a softmax shares is not conserved",
+        }  # fmt: skip
+    if not any(isinstance(layer, MatrixProduct) for layer in layers_of(network).values()):
+        return known
+    # Values of both signs cancel in a product of matrices.
+    usual = known.get("usual_sum")
+    more = {"usual_sum": f"{usual}; more where matrix products cancel"} if usual else {}
+    return {**known, **more, **({"shows_support_only": False} if known else {})}
+
+
+def _reaches_softmax(network: fx.GraphModule, plan: Plan) -> bool:
+    """Return whether relevance of the outputs gets to a softmax."""
+    layers = layers_of(network)
+    waiting = [node for node in network.graph.nodes if node.op == "output"]
+    seen = set(waiting)
+    while waiting:
+        node = waiting.pop()
+        sources = list(node.all_input_nodes)
+        layer = layers.get(str(node.target)) if node.op == "call_module" else None
+        if isinstance(layer, HiddenSoftmax):
+            return True
+        if isinstance(layer, Product):
+            softmax = plan[str(node.target)].text == "attnlrp" and layer.softmax
+            gates = {node.args[i] for i in layer.gates - (softmax or frozenset())}
+            sources = [source for source in sources if source not in gates]
+        elif isinstance(layer, Scale):
+            sources = []
+        waiting += [source for source in sources if source not in seen]
+        seen.update(sources)
+    return False
 
 
 def _places(assignment: Assignment, layers: Mapping[str, Layer]) -> Sequence[str]:
@@ -135,8 +187,9 @@ def _places(assignment: Assignment, layers: Mapping[str, Layer]) -> Sequence[str
 
 
 def _default(name: str, layer: Layer, composite: Composite) -> LayerRule:
-    # Where no linear layer has a stabiliser, the others have none either.
-    plain = all(a.rule.definition.unstabilised for a in composite.assignments)
+    if isinstance(layer, Product | HiddenSoftmax):
+        return _attention_rule(make_rule(composite.attention, {}), composite)
+    plain = _is_unstabilised(composite)
     for kind, text, function in _DEFAULTS:
         if isinstance(layer, kind):
             chosen = _UNSTABILISED.get(function, function) if plain else function
@@ -149,11 +202,22 @@ def _default(name: str, layer: Layer, composite: Composite) -> LayerRule:
     )
 
 
+def _is_unstabilised(composite: Composite) -> bool:
+    """Return whether no linear layer has a stabiliser; then the others have none either."""
+    given = [a.rule.definition for a in composite.assignments]
+    return all(one.unstabilised for one in given if one.linear is None)
+
+
+def _attention_rule(rule: Rule, composite: Composite) -> LayerRule:
+    return layer_rule(rule, epsilon=0.0) if _is_unstabilised(composite) else layer_rule(rule)
+
+
 def _given(
     network: fx.GraphModule,
     name: str,
     layer: Layer,
     assignment: Assignment,
+    composite: Composite,
     example: Tensor | None,
     bounds: Bounds | None,
 ) -> LayerRule:
@@ -164,6 +228,8 @@ def _given(
             f"rule {rule} is for {', '.join(definition.kinds)} layers; it was given to '{name}' "
             f"({called(layer)}, {layer.kind})"
         )
+    if definition.linear is not None:
+        return _attention_rule(rule, composite)
     if not definition.bounded:
         return layer_rule(rule)
     low, high = _bounds_at(network, name, layer, rule, example, bounds)

@@ -21,6 +21,7 @@ Value = float | tuple[float, ...] | None
 Parameters = Mapping[str, Value]
 
 LINEAR = ("linear", "convolution")
+_PRODUCTS = ("product", "matrix-product", "softmax")
 ANY = ("linear", "convolution", "average-pooling", "max-pooling", "sum", "activation", "scaling",
        "normalisation", "opaque")  # fmt: skip
 
@@ -59,6 +60,8 @@ class RuleDefinition:
         Whether it divides with no stabiliser; layers without weights then do, too.
     above
         The rule of all other layers, where ``--rule`` gives it to the first linear layer alone.
+    linear
+        The rule of linear layers, where ``--rule`` names one that is for products and softmax.
     """
 
     function: RuleFunction
@@ -74,6 +77,7 @@ class RuleDefinition:
     bounded: bool = False
     unstabilised: bool = False
     above: str | None = None
+    linear: str | None = None
 
     @property
     def summary(self) -> str:
@@ -158,7 +162,7 @@ _WITH_SUMS = (*LINEAR, "average-pooling", "sum")
 
 RULES: dict[str, RuleDefinition] = {
     "zplus": RuleDefinition(
-        function=rules.zplus, kinds=_WITH_SUMS, title="z-plus", usual_sum=_NEARLY_ALL,
+        function=rules.zplus, kinds=(*_WITH_SUMS, "matrix-product"), title="z-plus", usual_sum=_NEARLY_ALL,
         shows_support_only=True, denominator=rules.positive_part,
         source="Bach et al. 2015, eq. 60; Montavon et al. 2017, eq. 15",
     ),
@@ -197,7 +201,17 @@ RULES: dict[str, RuleDefinition] = {
         function=rules.norm, kinds=ANY, usual_sum=_CANCELLING, terms_cancel=True,
         source="Bach et al. 2015, eq. 58",
     ),
+    "cp-lrp": RuleDefinition(
+        function=rules.cp_lrp, kinds=_PRODUCTS, title="CP-LRP", linear="zplus",
+        source="Ali et al. 2022; Arras et al. 2017, 2019",
+    ),
+    "attnlrp": RuleDefinition(
+        function=rules.attnlrp, kinds=_PRODUCTS, title="AttnLRP", linear="epsilon",
+        source="Achtibat et al. 2024, prop. 3.1 to 3.3",
+    ),
 }  # fmt: skip
+#: The rule of products and softmax where none is given.
+ATTENTION = "cp-lrp"
 #: Names that stand for a rule with its parameters.
 ALIASES = {"alpha2beta1": "alphabeta:2,1", "alpha1beta0": "alphabeta:1,0"}
 #: Captum's own rules, as they are, and the rule here that does exactly what the name says.

@@ -20,8 +20,11 @@ from lrpdyn.errors import ArchitectureError
 from lrpdyn.lrp.adjoint import input_gradient
 from lrpdyn.lrp.canonical.layers import (
     FlatLinear,
+    HiddenSoftmax,
     Layer,
+    MatrixProduct,
     Normalisation,
+    Product,
     Sum,
     Weighted,
     Weights,
@@ -210,14 +213,18 @@ def zplus(call: Call, relevance: Tensor) -> Shared:
 
     Bach et al. 2015, eq. 60 with alpha = 1, beta = 0; Montavon et al. 2017, "Explaining nonlinear
     classification decisions with deep Taylor decomposition", eq. 15, for inputs of both signs.
-    The positive part of the bias stays in the denominator.
+    The positive part of the bias stays in the denominator. Of a matrix product the terms a_ik b_kj
+    are the contributions; gates and halves are those of `cp_lrp`.
     """
     if isinstance(call.layer, Weighted):
         if _pays_in_blocks(call):
             return _zplus_in_blocks(call, relevance)
         return _share(_positive_terms(call), relevance, stabiliser(call.output, relevance))
-    term = _Term(_positive_contributions(call.layer), *call.inputs)
     epsilon = stabiliser(call.output, relevance)
+    if isinstance(call.layer, MatrixProduct):
+        positive = _positive_products(call.layer)
+        return _by_terms(call, relevance, call.layer.gates, positive, epsilon)
+    term = _Term(_positive_contributions(call.layer), *call.inputs)
     return _one_or_all(term.contributions(quotient(relevance, term.output, epsilon)))
 
 
@@ -281,6 +288,16 @@ def _positive_contributions(layer: Layer) -> Callable[..., Tensor]:
             torch.as_tensor(c).clamp(min=0) for c in layer.contributions(*inputs)
         )
     return lambda x: layer.compute(x.clamp(min=0))
+
+
+def _positive_products(layer: MatrixProduct) -> Callable[..., Tensor]:
+    """Return the sum of the positive ones of the terms that a matrix product adds up."""
+
+    def positive(a: Tensor, b: Tensor) -> Tensor:
+        both_positive = layer.compute(a.clamp(min=0), b.clamp(min=0))
+        return both_positive + layer.compute(a.clamp(max=0), b.clamp(max=0))
+
+    return positive
 
 
 def alphabeta(call: Call, relevance: Tensor, *, alpha: float = 2.0, beta: float = 1.0) -> Tensor:
@@ -440,3 +457,87 @@ def fixed_scale(call: Call, relevance: Tensor, *, epsilon: float | None = None) 
     assert isinstance(call.layer, Normalisation)
     term = _Term(call.layer.with_fixed_scale, call.x)
     return term.contributions(quotient(relevance, term.output, epsilon))[0]
+
+
+def cp_lrp(call: Call, relevance: Tensor, *, epsilon: float | None = None) -> Shared:
+    """Give a product's relevance to its signals: attention to its values, none to gates and weights.
+
+    Entry by entry the signal takes all (Arras et al. 2017, "Explaining recurrent neural network
+    predictions in sentiment analysis"; Arras et al. 2019, "Explaining and interpreting LSTMs"). A
+    matrix product O = A V with weights A from a softmax is linear in V: R_V = V * (A^T (R / O)) (Ali
+    et al. 2022, "XAI for Transformers: better explanations through conservative propagation").
+    Without a gate each of two signals has one half, and a softmax that is no gate shares, as under
+    `attnlrp`. `epsilon` as of `quotient`, by which O is stabilised.
+    """
+    if isinstance(call.layer, HiddenSoftmax):
+        return _softmax(call, relevance)
+    assert isinstance(call.layer, Product)
+    return _product(call, relevance, call.layer.gates, epsilon)
+
+
+def attnlrp(call: Call, relevance: Tensor, *, epsilon: float | None = None) -> Shared:
+    """Give one half of a product's relevance to each factor, weights of attention included.
+
+    Achtibat et al. 2024, "AttnLRP: attention-aware layer-wise relevance propagation for
+    transformers", prop. 3.2 (entry by entry) and 3.3 (O = A V: R_A = A * ((R / 2 O) V^T), R_V = V *
+    (A^T (R / 2 O))); a softmax s of x by prop. 3.1, R_x = x * (R - s * sum R), which does not conserve
+    relevance. Gates that do not come from a softmax (sigmoid, scales, constants) get nothing, as
+    under `cp_lrp`. `epsilon` as of `quotient`, by which O is stabilised.
+    """
+    if isinstance(call.layer, HiddenSoftmax):
+        return _softmax(call, relevance)
+    assert isinstance(call.layer, Product)
+    return _product(call, relevance, call.layer.gates - call.layer.softmax, epsilon)
+
+
+def _product(
+    call: Call, relevance: Tensor, gates: frozenset[int], epsilon: float | None
+) -> tuple[Tensor, ...]:
+    """Share relevance equally among the factors of a product that are none of `gates`."""
+    if isinstance(call.layer, MatrixProduct):
+        return _by_terms(call, relevance, gates, call.layer.compute, epsilon)
+    part = relevance / (2 - len(gates))
+    if epsilon == 0:  # what is zero contributes nothing
+        part = torch.where(call.output == 0, 0.0, part)
+    return _of_factors(call, {i: part.sum_to_size(call.inputs[i].shape) for i in {0, 1} - gates})
+
+
+def _by_terms(
+    call: Call,
+    relevance: Tensor,
+    gates: frozenset[int],
+    function: Callable[..., Tensor],
+    epsilon: float | Tensor | None,
+) -> tuple[Tensor, ...]:
+    """Share in proportion to what the entries of each factor add to `function`, which is bilinear."""
+    signals = sorted({0, 1} - gates)
+
+    def of_signals(*values: Tensor) -> Tensor:
+        return function(
+            *({**dict(enumerate(call.inputs)), **dict(zip(signals, values, strict=True))}.values())
+        )
+
+    term = _Term(of_signals, *(call.inputs[i] for i in signals))
+    cotangent = quotient(relevance / len(signals), term.output, epsilon)
+    return _of_factors(call, dict(zip(signals, term.contributions(cotangent), strict=True)))
+
+
+def _of_factors(call: Call, shares: dict[int, Tensor]) -> tuple[Tensor, ...]:
+    """Return the shares of the factors that are tensors, with zeros for gates."""
+    return tuple(
+        shares[i] if i in shares else torch.zeros_like(factor)
+        for i, factor in enumerate(call.inputs)
+        if isinstance(factor, Tensor) and factor.is_floating_point()
+    )
+
+
+def _softmax(call: Call, relevance: Tensor) -> Tensor:
+    """Share x * (R - s * sum R), nothing for what a mask of minus infinity hides."""
+    assert isinstance(call.layer, HiddenSoftmax)
+    total = relevance.sum(call.layer.dim, keepdim=True)
+    return torch.where(call.x.isneginf(), 0.0, call.x * (relevance - call.output * total))
+
+
+def nothing(call: Call, relevance: Tensor) -> tuple[Tensor, ...]:
+    """Give no relevance to what a scale is made of."""
+    return _of_factors(call, {})

@@ -22,7 +22,14 @@ from torch import Tensor, fx, nn
 
 from lrpdyn.errors import ArchitectureError
 from lrpdyn.lrp.attribution import as_linear, output_layer
-from lrpdyn.lrp.canonical.layers import LINEAR_LAYERS, Concatenation, Sum, Weighted, remembering
+from lrpdyn.lrp.canonical.layers import (
+    LINEAR_LAYERS,
+    Concatenation,
+    Product,
+    Sum,
+    Weighted,
+    remembering,
+)
 from lrpdyn.lrp.plan import layers_of
 from lrpdyn.lrp.registry import STOCK
 
@@ -121,7 +128,9 @@ def reasons(canonised: fx.GraphModule, x: Tensor) -> list[str]:
         negative = [name for name, layer in weighted.items() if bool((layer.taken[0] < 0).any())]
     biases = {name: layer.weights()[1] for name, layer in weighted.items()}
     biased = [name for name, bias in biases.items() if bias is not None and bool(bias.any())]
-    joined = [name for name, layer in layers.items() if isinstance(layer, Sum | Concatenation)]
+    joined = [
+        name for name, layer in layers.items() if isinstance(layer, Sum | Concatenation | Product)
+    ]
     found = []
     for names, what in (
         (negative, "take negative inputs, whose sign is ignored"),

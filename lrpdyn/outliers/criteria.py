@@ -114,7 +114,8 @@ class Criteria:
             # A bias is part of the denominator, not of the support, and keeps its part of the relevance:
             # what comes through is the share that the support has of the denominator.
             with np.errstate(invalid="ignore", divide="ignore"):
-                passed = self.steps.relevance_l1 / np.abs(self.steps.score)
+                # More than all comes where terms of both signs cancel below, as in attention.
+                passed = np.minimum(self.steps.relevance_l1 / np.abs(self.steps.score), 1.0)
                 weak = self.steps.support < UNSTABLE_SUPPORT * passed
             # A score that is next to nothing itself may be divided by what it likes.
             found = weak & ~self.near_zero
@@ -142,7 +143,12 @@ class Criteria:
 
     @cached_property
     def not_conserved(self) -> Truths:
-        """Where far more relevance got lost or was made than is usual for the run, (S, N)."""
+        """Where far more relevance got lost or was made than is usual for the run, (S, N).
+
+        Nowhere under a rule that does not conserve relevance.
+        """
+        if not self.facts.conserves:
+            return np.zeros(self.loss.shape, dtype=bool)
         return far_above_usual(self.loss, times=TIMES_USUAL_LOSS, least=LEAST_LOSS)
 
     @cached_property

@@ -68,6 +68,8 @@ class RunFacts:
     ----------
     gives_only_support
         Whether the rule of the last layer shares a score among what speaks for it alone.
+    conserves
+        Whether relevance is to add up to the score under the rule, up to what biases take.
     follows_preference
         Whether the explained unit changes with the preferred one.
     relative
@@ -77,6 +79,7 @@ class RunFacts:
     """
 
     gives_only_support: bool
+    conserves: bool
     follows_preference: bool
     steps: Steps
     changes: Changes

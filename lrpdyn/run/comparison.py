@@ -14,6 +14,7 @@ from lrpdyn.dynamics.measures import centred_ranks, cosines, pixels, rows
 from lrpdyn.errors import UsageError
 from lrpdyn.files.text import printable
 from lrpdyn.outliers.render import place
+from lrpdyn.run.question import rule_parts
 from lrpdyn.run.reader import RunFolder
 from lrpdyn.run.series import table_series
 
@@ -68,10 +69,10 @@ def compare(runs: Sequence[RunFolder]) -> Comparison:
 def _requested(run: RunFolder) -> dict[str, Any]:
     manifest = run.manifest
     values = ",".join(f"{value}" for value in manifest["rule"]["parameters"].values())
-    rule = manifest["rule"]["name"]
+    rule, attention = rule_parts(manifest)
     return {
         "path": printable(str(run.path)),
-        "rule": f"{rule}:{values}" if values else rule,
+        "rule": (f"{rule}:{values}" if values else rule) + attention,
         "architecture": manifest["architecture"]["name"],
         "head": manifest["head"],
         "target": manifest["target"]["policy"],

@@ -31,7 +31,7 @@ _EXPECTED = {
     "command?": str,
     "rule": {"name": str, "parameters": dict, "layers": Each(str), "notes?": [str]},
     "about_rule?": {"title?": str, "usual_sum?": (None, str), "terms_cancel?": bool,
-                    "shows_support_only?": bool},
+                    "shows_support_only?": bool, "conserves?": bool},
     "architecture": {"name": str, "arguments": dict},
     "head": str,
     "units?": {"kind": frozenset(KINDS), "groups": [int]},

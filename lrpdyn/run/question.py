@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from collections.abc import Mapping
 from itertools import accumulate
@@ -33,6 +34,17 @@ CONTRASTS = {
 
 #: Digits of any unit, with those of its group.
 _LONGEST = 40
+
+
+def rule_parts(manifest: Mapping[str, Any]) -> tuple[str, str]:
+    """Return the name of a run's rule, and ``+NAME`` of the one for attention where that was given.
+
+    >>> rule_parts({"rule": {"name": "gamma+attnlrp"}}), rule_parts({"rule": {"name": "a+b.toml"}})
+    (('gamma', '+attnlrp'), ('a+b.toml', ''))
+    """
+    found = re.fullmatch(r"(.*?)(\+[a-z-]+)?", manifest["rule"]["name"], re.DOTALL)
+    assert found is not None
+    return found[1], found[2] or ""
 
 
 def question_in_words(manifest: Mapping[str, Any], *, long: bool = False) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 from lrpdyn.outliers.render import KINDS, summary
 from lrpdyn.run.environments import are_same, difference_in_words, of_results
-from lrpdyn.run.question import has_preference, question_in_words, unit_of
+from lrpdyn.run.question import has_preference, question_in_words, rule_parts, unit_of
 from lrpdyn.run.reader import RunFolder
 from lrpdyn.run.series import table_series
 
@@ -203,6 +203,7 @@ def _tables(run: RunFolder) -> str:
 def _note(run: RunFolder) -> str:
     """Say which rule to try where the maps do not answer the question."""
     rule = run.manifest["rule"]["name"]
+    linear, attention = rule_parts(run.manifest)
     found = run.manifest["checks"].get("dependence")
     best = found[-1]["best_to_worst"]["median"] if found else None
     upper = found[-1]["upper_layers"]["median"] if found else None
@@ -214,10 +215,10 @@ def _note(run: RunFolder) -> str:
         what = f"{about['title']} shows" if alone else f"{rule} shows here"
         images = len(run.manifest["observations"]["shape"]) == 4
         layers = "the convolutions respond" if images else "the lower layers respond"
-        advice = "" if rule == "gamma" else ": see --rule gamma"
+        advice = "" if linear == "gamma" else f": see --rule gamma{attention}"
         return f"{what} what {layers} to, not why this {unit}{advice}"
     if _about_rule(run)["terms_cancel"]:
-        return f"{rule} is noisy, for terms of both signs cancel: see --rule gamma"
+        return f"{rule} is noisy, for terms of both signs cancel: see --rule gamma{attention}"
     return ""
 
 

@@ -34,5 +34,5 @@ def test_everything_that_is_registered_is_listed() -> None:
 def test_the_table_has_a_line_each_and_rules_files() -> None:
     done = CliRunner().invoke(command, [], catch_exceptions=False)
     lines = done.stdout.splitlines()
-    assert len(lines) == len({*RULES, *ALIASES, *COMPOSITES, *STOCK}) + 1
-    assert lines[-1].startswith("FILE.toml")
+    assert len(lines) == len({*RULES, *ALIASES, *COMPOSITES, *STOCK}) + 2
+    assert [line.split()[0] for line in lines[-2:]] == ["RULE+attnlrp", "FILE.toml"]

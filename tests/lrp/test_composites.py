@@ -78,6 +78,14 @@ def test_every_composite_is_described() -> None:
         ("epsilon-plus:1", "takes no parameter"),
         ("pass", "rules file"),
         ("captum:zplus", "captum:alpha1beta0"),
+        ("captum:epsilon+attnlrp", r"no rule for attention; use --rule epsilon:1e-9\+attnlrp"),
+        ("gamma+nonsense", r"expected \+cp-lrp or \+attnlrp after gamma, found \+nonsense"),
+        ("attnlrp+cp-lrp", r"rule for linear layers before \+cp-lrp, found attnlrp"),
+        ("gamma+attnlrp+cp-lrp", r"before \+cp-lrp, found gamma\+attnlrp"),
+        ("+attnlrp", "before .attnlrp, found nothing"),
+        ("attnlrp:2", "takes no parameter"),
+        ("gammma+attnlrp", "did you mean gamma"),
+        ("absent.toml+attnlrp", "absent.toml: no such file"),
         ("absent.toml", "no such file"),
     ],
 )
@@ -88,8 +96,30 @@ def test_wrong_rules_are_refused(text: str, says: str) -> None:
 
 def test_rule_reads_back() -> None:
     assert parse_rule("gamma:0.5").parameters == {"gamma": 0.5}
-    for text in ("gamma:0.5", "zbox:0/0/0,1/2/1", "alphabeta:2,1", "zplus", "epsilon-plus"):
+    for text in (
+        "gamma:0.5",
+        "zbox:0/0/0,1/2/1",
+        "alphabeta:2,1",
+        "zplus",
+        "epsilon-plus",
+        "gamma:0.5+attnlrp",
+        "epsilon:1e+06+cp-lrp",
+        "epsilon-plus+attnlrp",
+    ):
         assert str(parse_composite(text)) == text
+    assert str(parse_composite("attnlrp")) == "epsilon:1e-06+attnlrp"
+    assert str(parse_composite("cp-lrp")) == "zplus+cp-lrp"
+    assert parse_composite("alpha2beta1+attnlrp").name == "alphabeta+attnlrp"
+
+
+def test_a_rules_file_with_a_rule_for_attention(tmp_path: Path) -> None:
+    name = in_file(tmp_path, "[[layers]]\nrule='gamma'\n[[layers]]\nrule='flat'\nname='absent'")
+    composite = parse_composite(f"{name}+attnlrp")
+    assert (composite.name, str(composite)) == (f"{name}+attnlrp",) * 2
+    assert composite.attention == "attnlrp"
+    first, second = unused(composite, canonise(convolutional()))
+    assert first.startswith("[[layers]] 2 of")
+    assert second.startswith("+attnlrp changes nothing")
 
 
 def in_file(folder: Path, text: str) -> str:

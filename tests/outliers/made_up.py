@@ -28,6 +28,7 @@ def calm_run(steps: int = 41, samples: int = 8, seed: int = 0) -> RunFacts:
     change = 0.1 * generator.lognormal(sigma=0.3, size=(transitions, samples))
     return RunFacts(
         gives_only_support=True,
+        conserves=True,
         follows_preference=True,
         steps=Steps(
             step=step,

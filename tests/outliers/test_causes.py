@@ -62,6 +62,9 @@ def test_a_denominator_next_to_nothing(calm: RunFacts) -> None:
     other = report_on(replace(facts, gives_only_support=False))
     assert other["pathologies"] == []
     assert "negative_score" not in set(everywhere(other))
+    # Relevance of both signs that cancels below says nothing of the last layer.
+    cancelling = np.where(score == -2, np.abs(score), 1e5 * np.abs(score))
+    assert report_on(with_steps(facts, relevance_l1=cancelling))["pathologies"] == [entry]
     # Where a bias absorbed the relevance, nothing was divided by it.
     absorbed = np.abs(sums)
     absorbed[21, 3] = 0.1

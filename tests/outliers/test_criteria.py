@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -57,7 +58,10 @@ def test_a_layer_is_dead_where_less_than_a_third_of_what_lives_is_left(
 def test_lost_relevance_is_told_against_the_usual(calm: RunFacts) -> None:
     sums = calm.steps.relevance_sum.copy()
     sums[21, 3] *= 0.3
-    report = report_on(with_steps(calm, relevance_sum=sums, relevance_l1=sums))
+    lost = with_steps(calm, relevance_sum=sums, relevance_l1=sums)
+    free = everywhere(report_on(replace(lost, conserves=False)))
+    assert "conservation_failure" not in set(free)  # of a rule that does not conserve relevance
+    report = report_on(lost)
     cells = [c for c in report["cells"] if "conservation_failure" in names(c)]
     assert {(c["where"]["from_step"], c["where"]["sample"]) for c in cells} == {
         (2000, 3),

@@ -48,9 +48,11 @@ def run(series: Path, vectors: Vectors, out: Path, **options: Any) -> lrpdyn.Run
 def test_what_stands_under_every_rule_is_told(
     series: Path, vectors: Vectors, tmp_path: Path
 ) -> None:
-    runs = [run(series, vectors, tmp_path / rule, rule=rule) for rule in ("epsilon", "gamma")]
+    runs = [
+        run(series, vectors, tmp_path / rule, rule=rule) for rule in ("epsilon", "gamma+attnlrp")
+    ]
     found = compare(runs)
-    assert [one["rule"] for one in found.runs] == ["epsilon:1e-06", "gamma:0.25"]
+    assert [one["rule"] for one in found.runs] == ["epsilon:1e-06", "gamma:0.25+attnlrp"]
     real = [
         one
         for one in found.outliers

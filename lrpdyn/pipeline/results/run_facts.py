@@ -57,6 +57,7 @@ def run_facts(
     )
     return RunFacts(
         gives_only_support=shows_support_only(rules[-1] if rules else ""),
+        conserves=manifest.get("about_rule", {}).get("conserves", True),
         follows_preference=manifest["target"]["policy"].rpartition(":")[2] in ("argmax", "largest"),
         steps=steps,
         changes=changes,

@@ -22,7 +22,7 @@ from lrpdyn.files.atomic import whole_file
 from lrpdyn.files.json_data import fault
 from lrpdyn.files.npy import load_npz
 from lrpdyn.files.streamed import LARGEST_IN_MEMORY, Samples
-from lrpdyn.lrp.composites import composite_of, parse_composite
+from lrpdyn.lrp.composites import composite_of, is_file, parse_composite
 from lrpdyn.lrp.plan import Bounds
 from lrpdyn.observations.fixed_inputs import FixedInputs
 from lrpdyn.observations.loading import Observations
@@ -88,7 +88,7 @@ class Description:
             raise TypeError(
                 wrong or f"description.options.device is {found['options']['device']!r}"
             )
-        if found["options"]["rule"].endswith(".toml") and not found.get("rule_layers"):
+        if is_file(found["options"]["rule"]) and not found.get("rule_layers"):
             raise TypeError("description has no tables of its rules file, which is not read again")
         plain = _frozen(found)
         made = {"options": Options(**plain["options"]), "units": Units(**plain["units"])}
@@ -108,7 +108,7 @@ def describe(job: Job) -> Description:
         head=model.head,
         device=str(model.device),
         target=job.target.text,
-        rule=_absolute(options.rule) if options.rule.endswith(".toml") else options.rule,
+        rule=_absolute(options.rule) if is_file(options.rule) else options.rule,
         regions=None if options.regions is None else _absolute(options.regions),
         recompute=(),
         shard=None,
@@ -122,7 +122,7 @@ def describe(job: Job) -> Description:
         units=model.units,
         bounds=job.bounds,
         fill=job.fill,
-        rule_layers=job.rule.parameters.get("layers") if options.rule.endswith(".toml") else None,
+        rule_layers=job.rule.parameters.get("layers") if is_file(options.rule) else None,
     )
 
 

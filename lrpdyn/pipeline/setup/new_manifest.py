@@ -17,7 +17,7 @@ from lrpdyn.checkpoints.model import Listing
 from lrpdyn.explain.units import assumed
 from lrpdyn.files.streamed import Samples, pieces
 from lrpdyn.lrp.canonical.layers import Weighted
-from lrpdyn.lrp.plan import layers_of, unused
+from lrpdyn.lrp.plan import about, layers_of, unused
 from lrpdyn.observations.fixed_inputs import FixedInputs, notes
 from lrpdyn.pipeline.setup.job import Job
 from lrpdyn.run.manifest import SCHEMA
@@ -44,7 +44,7 @@ def make_manifest(job: Job, checks: Mapping[str, Any]) -> dict[str, Any]:
                 *unused(job.rule, job.model.explained),
             ],
         },
-        "about_rule": job.rule.about(),
+        "about_rule": about(job.rule, job.model.explained, job.model.plan),
         "architecture": {
             "name": resolved.architecture.name, "arguments": resolved.arguments,
             "assumed": [*resolved.assumed, *assumed(

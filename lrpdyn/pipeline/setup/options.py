@@ -44,7 +44,8 @@ class Options:
     out
         The run folder. A run that was interrupted goes on; one of another question is refused.
     rule
-        ``NAME[:VALUE]``, a composite's name, or a rules file ``FILE.toml``; see ``lrpdyn rules``.
+        ``NAME[:VALUE]``, a composite's name, or a rules file ``FILE.toml``, each also with
+        ``+attnlrp`` for attention; see ``lrpdyn rules``.
     arch, arch_args
         A registered name, ``MODULE:CALLABLE`` or ``FILE.py:CALLABLE``, and its arguments;
         recognised from the weights where not given.

@@ -124,7 +124,7 @@ def _values(value: Any) -> Iterator[Any]:
 
 def _parts(text: str) -> set[str]:
     parts = {text}
-    for sign in ":=":
+    for sign in ":=+":
         for part in list(parts):
             parts |= {part.partition(sign)[0], part.rpartition(sign)[0]}
             parts |= {part.partition(sign)[2], part.rpartition(sign)[2]}

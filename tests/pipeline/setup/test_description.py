@@ -56,6 +56,12 @@ def test_files_have_whole_paths(
     description = describe(job_with(rule="mine.toml"))
     assert description.options.rule == str(tmp_path / "mine.toml")
     assert description.rule_name == job_with(rule="mine.toml").rule.name
+    attentive = describe(job_with(rule="mine.toml+attnlrp"))
+    assert attentive.options.rule == str(tmp_path / "mine.toml+attnlrp")
+    assert (attentive.rule_name, attentive.rule_layers) == (
+        "mine.toml+attnlrp",
+        description.rule_layers,
+    )
 
 
 @pytest.mark.parametrize(

@@ -181,6 +181,20 @@ def test_a_key_within_a_file_is_told_by_the_file(copy: Path) -> None:
     assert keyed().finished_run() is None
 
 
+def test_a_rules_file_is_told_where_a_rule_for_attention_follows(copy: Path) -> None:
+    (copy / "mine.toml").write_text("[[layers]]\nrule = 'gamma'\n")
+    settle(copy)
+
+    def ruled() -> Command:
+        options = {"out": copy / "run", "rule": f"{copy}/mine.toml+attnlrp"}
+        return command_of([copy / "ckpts", copy / "obs.npy"], options)
+
+    ruled().record(lrpdyn.open_run(copy / "run"))
+    assert ruled().finished_run() is not None
+    replaced(copy / "mine.toml")
+    assert ruled().finished_run() is None
+
+
 @pytest.mark.parametrize("elsewhere", ["s3://bucket/ckpts", "nowhere", "nowhere/*.pt"])
 def test_what_is_not_here_is_never_told(copy: Path, elsewhere: str) -> None:
     assert of(copy, elsewhere, copy / "obs.npy").key is None
