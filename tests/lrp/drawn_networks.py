@@ -139,7 +139,7 @@ operation("Linear without bias", FLAT, TOKENS)(lambda r, s: nn.Linear(s[-1], _wi
 
 @operation("F.linear", FLAT, TOKENS)
 def _functional_linear(r: Random, s: Shape) -> nn.Module:
-    return Network({"w": Values(5, s[-1])}, lambda m, x: F.linear(x, m["w"].v * 0.5))
+    return Network({"w": Values(6, s[-1])}, lambda m, x: F.linear(x, m["w"].v * 0.5))
 
 
 @operation("matmul with a parameter", FLAT, TOKENS)
