@@ -215,6 +215,12 @@ def _sb3() -> dict[str, Callable[[], Made]]:
         def make() -> Made:
             schedule = () if kind is ARSPolicy else (lambda _: 1e-3,)
             policy = kind(seen, done, *schedule, **given)
+            divisor = 255.0 if seen is images else 1.0
+            for module in policy.modules():
+                if hasattr(module, "extract_features"):  # its own rounds to float32
+                    module.extract_features = lambda x, extractor=None, own=module: (
+                        extractor or own.features_extractor
+                    )(x / divisor)
             x = torch.randn(2, 8) if seen is box else torch.randint(0, 256, (2, 4, 84, 84)).float()
             return _Path(policy, call), x
 
