@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -268,23 +268,25 @@ def _run(
     found: Tensor = LRP(network).attribute(given, target=unit)
     if not keep:
         return found.detach(), {}
-    with torch.no_grad():
-        score = network(x).gather(1, unit[:, None])[:, 0]
-    done = {name: rule.done for name, rule in attached.items() if rule.done is not None}
-    return found.detach(), {name: _in_units_of_score(what, score) for name, what in done.items()}
+    return found.detach(), {name: r.done for name, r in attached.items() if r.done is not None}
 
 
-def _in_units_of_score(what: Propagated, score: Tensor) -> Propagated:
-    """Return what a layer did for the score; Captum propagates 1 and multiplies at the end."""
+class _InUnitsOfScore(torch.autograd.Function):
+    """Forward: the scores as they are. Backward: relevance begins with the score, where Captum gives 1.
 
-    def scaled(relevance: Tensor) -> Tensor:
-        return relevance * score.reshape(-1, *[1] * (relevance.ndim - 1))
+    Samples lie along the first dimension here, and need not in the layers below.
+    """
 
-    return replace(
-        what,
-        relevance_output=scaled(what.relevance_output),
-        relevance_inputs=tuple(scaled(share) for share in what.relevance_inputs),
-    )
+    @staticmethod
+    def forward(ctx: Any, scores: Tensor) -> Tensor:
+        ctx.save_for_backward(scores)
+        return scores.detach()
+
+    @staticmethod
+    def backward(ctx: Any, *one: Tensor) -> Tensor:
+        (scores,) = ctx.saved_tensors
+        begun: Tensor = one[0] * scores
+        return begun
 
 
 class _Scores(nn.Module):
@@ -292,7 +294,8 @@ class _Scores(nn.Module):
 
     Captum saves and restores all weights around each call, since its own rules change them. Ours
     do not, so there is nothing to save and the copies would only cost time. Nor do they need its first
-    pass, in which they would: it gets the scores, which are known.
+    pass, in which they would: it gets ones, which Captum multiplies by, for the second pass has begun with
+    the scores.
     """
 
     def __init__(
@@ -305,9 +308,12 @@ class _Scores(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if self._first is not None:
             scores, self._first = self._first, None
-            return scores
+            return torch.ones_like(scores)
         output: Tensor = self.network(x)
-        return output if self.contrast is None else self.contrast(output)
+        scored: Tensor = _InUnitsOfScore.apply(  # type: ignore[no-untyped-call]
+            output if self.contrast is None else self.contrast(output)
+        )
+        return scored
 
     def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
         return {}

@@ -331,8 +331,8 @@ class Rewriting:
             if isinstance(made, Weighted):
                 return made, (factors[0],)
         gates = {n for n in (0, 1) if n not in tensors or factors[n] in self.gates}
-        if len(gates) == 2:
-            gates = set()
+        if len(gates) == 2:  # all goes to what is no constant; of two gates neither is the signal
+            gates = {0, 1} - set(tensors)
         softmax = {n for n in gates if factors[n] in self.softmaxes}
         return MatrixProduct(function, frozenset(gates), frozenset(softmax)), factors
 
