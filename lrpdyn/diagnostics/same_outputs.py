@@ -12,7 +12,7 @@ from torch import Tensor
 
 from lrpdyn.checkpoints.model import Checkpoint
 from lrpdyn.dynamics.measures import cosines
-from lrpdyn.errors import ArchitectureError, ObservationError
+from lrpdyn.errors import ArchitectureError
 from lrpdyn.explain.explanation import Question, chosen_samples, explain
 from lrpdyn.explain.loaded import LoadedNetwork
 from lrpdyn.explain.model import batches, with_plan
@@ -75,22 +75,9 @@ def _compared(
     loaded: LoadedNetwork, x: Tensor, explained: Tensor | None
 ) -> list[tuple[float, float]]:
     """Return the differences between the forms of the network on a batch, each with its scale."""
-    shape, canonised = tuple(x.shape[1:]), loaded.canonised
-    architecture = loaded.model.resolved.architecture.name
+    canonised = loaded.canonised
     with torch.no_grad():
-        try:
-            outputs = loaded.path(x)
-        except RuntimeError as error:
-            raise ObservationError(
-                f"observations of shape {shape} do not fit architecture {architecture}: "
-                f"{str(error).splitlines()[0]}"
-            ) from error
-        if outputs.ndim != 2:
-            raise ArchitectureError(
-                f"architecture {architecture}: expected outputs (N, units), found "
-                f"{tuple(outputs.shape)} for {tuple(x.shape)}; give --arch a network that keeps one axis of "
-                "units (no squeeze)"
-            )
+        outputs = loaded.path(x)
         if explained is None:
             explained = canonised.explained(x)
         if canonised.reference is canonised.unfolded:

@@ -12,7 +12,7 @@ from torch import Tensor, fx, nn
 
 from lrpdyn.architectures.registry import Resolved, path_of
 from lrpdyn.checkpoints.model import Checkpoint
-from lrpdyn.errors import ArchitectureError, UsageError
+from lrpdyn.errors import ArchitectureError, ObservationError, UsageError
 from lrpdyn.explain.units import LOGITS, Units, units_of, usual_units
 from lrpdyn.files.streamed import Samples, pieces
 from lrpdyn.lrp.canonical.canonise import Canonised, canonise_fully
@@ -127,13 +127,37 @@ def with_layers(model: Model, observations: Samples) -> Model:
 
     Raises
     ------
+    ObservationError
+        The network does not take observations of this shape.
     ArchitectureError
-        An operation of it has no rule, or it depends on the observations which there are.
+        An operation of it has no rule, or it depends on the observations which there are; its outputs are
+        not (N, units).
     """
     if model.layers is not None:
         return model
-    _, example = next(batches(model, observations[:1]))
-    return replace(model, layers=canonise_fully(model.path, model.composite.claims, example))
+    # Of one sample a squeeze would drop the dimension of samples, too.
+    _, examples = next(batches(model, observations[:2]))
+    _check_fit(model, examples)
+    return replace(model, layers=canonise_fully(model.path, model.composite.claims, examples[:1]))
+
+
+def _check_fit(model: Model, examples: Tensor) -> None:
+    name = model.resolved.architecture.name
+    try:
+        with torch.no_grad():
+            outputs = model.path(examples)
+    except NotImplementedError:
+        return  # which the trace says of its line
+    except (RuntimeError, ValueError, AssertionError, IndexError) as error:
+        raise ObservationError(
+            f"observations of shape {tuple(examples.shape[1:])} do not fit architecture {name}: "
+            f"{(str(error) or type(error).__name__).splitlines()[0]}"
+        ) from error
+    if isinstance(outputs, Tensor) and outputs.ndim != 2:
+        raise ArchitectureError(
+            f"architecture {name}: expected outputs (N, units), found {tuple(outputs.shape)} for "
+            f"{tuple(examples.shape)}; give --arch a network that keeps one axis of units (no squeeze)"
+        )
 
 
 def with_plan(model: Model, observations: Samples, bounds: Bounds | None) -> Model:
