@@ -66,19 +66,24 @@ def stabilise(z: Tensor, epsilon: float | Tensor = STABILISER) -> Tensor:
     return z + torch.copysign(torch.as_tensor(epsilon, dtype=z.dtype, device=z.device), z + 0.0)
 
 
-def stabiliser(z: Tensor, relevance: Tensor) -> Tensor:
-    """Return what denominators are stabilised by, one number for each sample, (N, 1, ...).
+def stabiliser(call: Call, relevance: Tensor, z: Tensor | None = None) -> Tensor:
+    """Return what denominators z are stabilised by, one number for each sample.
 
-    `OF_OUTPUTS` of the largest |z| of the sample's outputs z that have relevance, and at most
+    `OF_OUTPUTS` of the largest |z| of the sample's outputs that have relevance, and at most
     `STABILISER`: that alone would erase the relevance of a network whose activations are small.
-    Infinity where all of them are zero, so that nothing is passed on.
+    Infinity where all of them are zero, so that nothing is passed on. z is the call's output where it is
+    not given; the result has its dimensions, all of length 1 but that along which samples lie.
     """
-    size = torch.where(relevance != 0, z.abs(), 0.0).flatten(1).amax(1)
-    found = torch.where(size > 0, (OF_OUTPUTS * size).clamp(max=STABILISER), torch.inf)
-    return found.reshape(-1, *[1] * (z.ndim - 1))
+    z = call.output if z is None else z
+    others = [n for n in range(z.ndim) if n != call.layer.samples_along]
+    size = torch.where(relevance != 0, z.abs(), 0.0)
+    size = size.amax(others, keepdim=True) if others else size
+    return torch.where(size > 0, (OF_OUTPUTS * size).clamp(max=STABILISER), torch.inf)
 
 
-def quotient(relevance: Tensor, z: Tensor, epsilon: float | Tensor | None = None) -> Tensor:
+def quotient(
+    call: Call, relevance: Tensor, z: Tensor, epsilon: float | Tensor | None = None
+) -> Tensor:
     """Return relevance over z, which `epsilon` stabilises; `stabiliser` where there is none given.
 
     With an epsilon of 0 there is no stabiliser, and zero outputs pass nothing on.
@@ -86,7 +91,7 @@ def quotient(relevance: Tensor, z: Tensor, epsilon: float | Tensor | None = None
     if isinstance(epsilon, float) and epsilon == 0:
         zero = z == 0
         return torch.where(zero, 0.0, relevance / torch.where(zero, 1.0, z))
-    return relevance / stabilise(z, stabiliser(z, relevance) if epsilon is None else epsilon)
+    return relevance / stabilise(z, stabiliser(call, relevance, z) if epsilon is None else epsilon)
 
 
 class _Term:
@@ -181,9 +186,9 @@ def _signed_terms(
     ]
 
 
-def _share(terms: list[_LinearTerm], relevance: Tensor, epsilon: Tensor | None = None) -> Tensor:
-    """Share in proportion to the contributions of the terms; `epsilon` as of `quotient`."""
-    cotangent = quotient(relevance, _total(term.output for term in terms), epsilon)
+def _share(terms: list[_LinearTerm], relevance: Tensor, epsilon: Tensor) -> Tensor:
+    """Share in proportion to the contributions of the terms, which `epsilon` stabilises."""
+    cotangent = relevance / stabilise(_total(term.output for term in terms), epsilon)
     return _total(term.contribution(cotangent) for term in terms)
 
 
@@ -194,7 +199,7 @@ def lrp0(call: Call, relevance: Tensor) -> Tensor:
     relevance propagation", eq. 56; z_j includes the bias. Where z_j is zero nothing is passed on.
     """
     own = _own_term(call)
-    return own.contribution(quotient(relevance, own.output, 0.0))
+    return own.contribution(quotient(call, relevance, own.output, 0.0))
 
 
 def epsilon(call: Call, relevance: Tensor, *, epsilon: float = STABILISER) -> Shared:
@@ -204,7 +209,7 @@ def epsilon(call: Call, relevance: Tensor, *, epsilon: float = STABILISER) -> Sh
     """
     if isinstance(call.layer, Weighted):
         own = _own_term(call)
-        return own.contribution(quotient(relevance, own.output, epsilon))
+        return own.contribution(quotient(call, relevance, own.output, epsilon))
     return norm(call, relevance, epsilon=epsilon)
 
 
@@ -219,13 +224,13 @@ def zplus(call: Call, relevance: Tensor) -> Shared:
     if isinstance(call.layer, Weighted):
         if _pays_in_blocks(call):
             return _zplus_in_blocks(call, relevance)
-        return _share(_positive_terms(call), relevance, stabiliser(call.output, relevance))
-    epsilon = stabiliser(call.output, relevance)
+        return _share(_positive_terms(call), relevance, stabiliser(call, relevance))
+    epsilon = stabiliser(call, relevance)
     if isinstance(call.layer, MatrixProduct):
         positive = _positive_products(call.layer)
         return _by_terms(call, relevance, call.layer.gates, positive, epsilon)
     term = _Term(_positive_contributions(call.layer), *call.inputs)
-    return _one_or_all(term.contributions(quotient(relevance, term.output, epsilon)))
+    return _one_or_all(term.contributions(quotient(call, relevance, term.output, epsilon)))
 
 
 def _pays_in_blocks(call: Call) -> bool:
@@ -250,7 +255,7 @@ def _zplus_in_blocks(call: Call, relevance: Tensor) -> Tensor:
     weight, bias = call.linear.weights()
     x = call.x.reshape(-1, weight.shape[1])
     upper = relevance.reshape(-1, weight.shape[0])
-    epsilon = stabiliser(call.output, relevance).expand(*relevance.shape[:-1], 1).reshape(-1, 1)
+    epsilon = stabiliser(call, relevance).expand(*relevance.shape[:-1], 1).reshape(-1, 1)
     shared = torch.zeros_like(x)
     for start in range(0, len(weight), BLOCK):
         block = slice(start, start + BLOCK)
@@ -307,7 +312,7 @@ def alphabeta(call: Call, relevance: Tensor, *, alpha: float = 2.0, beta: float 
     sign. Bach et al. 2015, eq. 60.
     """
     positive, negative = _clamped_parts(call)
-    epsilon = stabiliser(call.output, relevance)
+    epsilon = stabiliser(call, relevance)
     shared = alpha * _share(_signed_terms(call, positive, negative), relevance, epsilon)
     if beta == 0:
         return shared
@@ -324,7 +329,7 @@ def gamma(call: Call, relevance: Tensor, *, gamma: float = 0.25) -> Tensor:
     """
     raised = functools.partial(_favoured, call, gamma, positive=True)
     lowered = functools.partial(_favoured, call, gamma, positive=False)
-    epsilon = stabiliser(call.output, relevance)
+    epsilon = stabiliser(call, relevance)
     shares: list[Tensor] = []
     for chosen, first, second in (
         (call.output > 0, raised, lowered),
@@ -364,7 +369,7 @@ def zbox(call: Call, relevance: Tensor, *, low: Tensor, high: Tensor) -> Tensor:
         _LinearTerm(call, high, _clamped(call, positive=False)),
     ]
     room = terms[0].output - terms[1].output - terms[2].output
-    cotangent = quotient(relevance, room)
+    cotangent = quotient(call, relevance, room)
     whole, of_low, of_high = (term.contribution(cotangent) for term in terms)
     return whole - of_low - of_high
 
@@ -400,7 +405,7 @@ def flat(call: Call, relevance: Tensor) -> Tensor:
 
 def _by_weights(call: Call, relevance: Tensor, weights: Weights) -> Tensor:
     term = _LinearTerm(call, torch.ones_like(call.x), weights)
-    return term.gradient(quotient(relevance, term.output))
+    return term.gradient(quotient(call, relevance, term.output))
 
 
 def pass_through(call: Call, relevance: Tensor) -> Tensor:
@@ -445,7 +450,7 @@ def norm(call: Call, relevance: Tensor, *, epsilon: float | None = None) -> Shar
     adds.
     """
     term = _Term(call.layer.compute, *call.inputs)
-    return _one_or_all(term.contributions(quotient(relevance, term.output, epsilon)))
+    return _one_or_all(term.contributions(quotient(call, relevance, term.output, epsilon)))
 
 
 def fixed_scale(call: Call, relevance: Tensor, *, epsilon: float | None = None) -> Tensor:
@@ -456,7 +461,7 @@ def fixed_scale(call: Call, relevance: Tensor, *, epsilon: float | None = None) 
     """
     assert isinstance(call.layer, Normalisation)
     term = _Term(call.layer.with_fixed_scale, call.x)
-    return term.contributions(quotient(relevance, term.output, epsilon))[0]
+    return term.contributions(quotient(call, relevance, term.output, epsilon))[0]
 
 
 def cp_lrp(call: Call, relevance: Tensor, *, epsilon: float | None = None) -> Shared:
@@ -518,7 +523,7 @@ def _by_terms(
         )
 
     term = _Term(of_signals, *(call.inputs[i] for i in signals))
-    cotangent = quotient(relevance / len(signals), term.output, epsilon)
+    cotangent = quotient(call, relevance / len(signals), term.output, epsilon)
     return _of_factors(call, dict(zip(signals, term.contributions(cotangent), strict=True)))
 
 

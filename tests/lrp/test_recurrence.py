@@ -147,12 +147,6 @@ def test_relevance_is_that_of_the_published_formulas(
 ) -> None:
     torch.manual_seed(0)
     network = Recurrent(kind, **known).double()
-    if kind is nn.GRU:
-        # Of the first, constant state its bias alone is left, which the formulas give relevance to
-        # and which is a constant factor here: without it there is none to give.
-        for name, parameter in network.inner.named_parameters():
-            if name.startswith("bias_hh"):
-                parameter.data[2 * HIDDEN :] = 0
     x = torch.randn(3, TIMES, FEATURES, dtype=torch.float64)
     found = explained(network, x, "lrp0", 1)
     for sample, of_sample in zip(x.numpy(), found, strict=True):

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from lrpdyn.errors import ArchitectureError
+from lrpdyn.lrp.canonical.operations import weighed
 
 #: The states of a recurrent layer: the hidden one, which is also its output, and that of the cell.
 _States = tuple[Tensor, ...]
@@ -182,7 +183,7 @@ def _lstm_step(module: nn.Module, suffix: str) -> _Step:
         both = torch.cat([x, h], dim=-1)
         gates = torch.sigmoid(F.linear(both, weight, bias))
         entering, kept, shown = gates[:, :size], gates[:, size : 2 * size], gates[:, 3 * size :]
-        c = kept * c + entering * torch.tanh(F.linear(both, own_weight, own_bias))
+        c = weighed(kept, c) + entering * torch.tanh(F.linear(both, own_weight, own_bias))
         h = shown * torch.tanh(c)
         return (h if projection is None else F.linear(h, projection)), c
 
@@ -204,8 +205,8 @@ def _gru_step(module: nn.Module, suffix: str) -> _Step:
         (h,) = states
         gates = torch.sigmoid(F.linear(torch.cat([x, h], dim=-1), gate_weight, gate_bias))
         reset, kept = gates[:, :size], gates[:, size:]
-        candidate = torch.tanh(F.linear(x, *new) + reset * F.linear(h, *old))
-        return ((1 - kept) * candidate + kept * h,)
+        candidate = torch.tanh(F.linear(x, *new) + weighed(reset, F.linear(h, *old)))
+        return ((1 - kept) * candidate + weighed(kept, h),)
 
     return step
 

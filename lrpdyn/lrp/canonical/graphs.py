@@ -23,7 +23,18 @@ def copied_graph(
 
 def without_dead_code(network: fx.GraphModule) -> fx.GraphModule:
     """Drop what the outputs do not depend on: Captum asks every layer that is there for a rule."""
-    network.graph.eliminate_dead_code()
+    network.graph.eliminate_dead_code(_is_needed)
     network.delete_all_unused_submodules()
     network.recompile()
     return network
+
+
+def writes(node: fx.Node) -> bool:
+    """Return whether an operation writes into its first input."""
+    if node.op == "call_method":
+        return str(node.target).endswith("_") and not str(node.target).endswith("__")
+    return node.op == "call_function" and node.target is operator.setitem
+
+
+def _is_needed(node: fx.Node) -> bool:
+    return node.op in ("placeholder", "output") or writes(node)

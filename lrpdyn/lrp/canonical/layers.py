@@ -48,6 +48,8 @@ class Layer(nn.Module):
         #: moved and scaled at most.
         self.called = ""
         self.sees_observation = False
+        #: The dimension of the output along which samples lie.
+        self.samples_along = 0
 
     def compute(self, *inputs: Any) -> Tensor:
         """Return the layer's output."""

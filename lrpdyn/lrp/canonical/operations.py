@@ -8,7 +8,8 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
+from torch.overrides import handle_torch_function, has_torch_function
 
 from lrpdyn.lrp.canonical.layers import (
     LINEAR_LAYERS,
@@ -98,8 +99,15 @@ METHODS: dict[str, type[Layer]] = {
     "amax": MaximumPooling,
 }  # fmt: skip
 #: Activations whose outputs are bounded and not negative: what they multiply, they weigh.
-GATES = (nn.Sigmoid, nn.Hardsigmoid, nn.ReLU6, F.sigmoid, torch.sigmoid, F.hardsigmoid, F.relu6, "sigmoid",
-         "sigmoid_")  # fmt: skip
+GATES = (nn.Sigmoid, nn.Hardsigmoid, F.sigmoid, torch.sigmoid, F.hardsigmoid, "sigmoid", "sigmoid_")
+CLIPPED = (nn.ReLU6, F.relu6)
+#: What makes a tensor of the shape and dtype of another.
+FACTORIES = ("new_zeros", "new_ones", "new_full", "new_empty", "zeros_like", "ones_like", "full_like",
+             "empty_like")  # fmt: skip
+#: Functions that change their first input, and those that do where they are told to.
+IN_PLACE = (operator.iadd, operator.isub, operator.imul, operator.itruediv, operator.ipow)
+TAKING_INPLACE = (F.relu, F.relu6, F.leaky_relu, F.elu, F.silu, F.hardswish, F.hardsigmoid, F.mish, F.celu,
+                  F.selu, F.hardtanh)  # fmt: skip
 #: Activations with bounds of their own, which are gates where the lower one is 0.
 CLAMPS = (nn.Hardtanh, F.hardtanh, torch.clamp, "clamp", "clamp_")
 #: What only scales other entries: norms, deviations, reciprocals.
@@ -143,6 +151,17 @@ SAME_SHAPE = (
     *SOFTMAX_MODULES,
     nn.RMSNorm,
 )
+
+
+def weighed(gate: Tensor, signal: Tensor) -> Tensor:
+    """Return gate x signal, in which the gate gets no relevance though the signal be a constant.
+
+    The first state of a recurrent layer is one (Arras et al. 2017: a gate gets nothing).
+    """
+    if has_torch_function((gate, signal)):
+        found: Tensor = handle_torch_function(weighed, (gate, signal), gate, signal)
+        return found
+    return gate * signal
 
 
 def is_known(module: nn.Module) -> bool:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 import functools
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from enum import IntEnum
 from typing import Any
 
 import torch
@@ -14,7 +15,7 @@ from torch import Tensor, fx, nn
 
 from lrpdyn.errors import ArchitectureError
 from lrpdyn.lrp.canonical import operations as known
-from lrpdyn.lrp.canonical.graphs import without_dead_code
+from lrpdyn.lrp.canonical.graphs import without_dead_code, writes
 from lrpdyn.lrp.canonical.layers import (
     LINEAR_LAYERS,
     AveragePooling,
@@ -68,6 +69,15 @@ _TOKENS = (
 )
 
 
+class Gate(IntEnum):
+    """What only weighs the entries that it multiplies; of two gates the surer one, the greater here, does."""
+
+    CLIPPED = 1
+    SIGMOID = 2
+    SOFTMAX = 3
+    SCALE = 4
+
+
 class Rewriting:
     """One pass over a traced graph that gives every operation on tensors its own layer."""
 
@@ -93,9 +103,8 @@ class Rewriting:
         self.tensors = set(inputs)
         self.raw = set(inputs)  # nodes whose entries are still entries of the observation
         self.tuples: set[fx.Node] = set()
-        self.gates: set[fx.Node] = set()  # what weighs the entries that it multiplies
-        self.scales: set[fx.Node] = set()  # gates that no relevance may come to
-        self.softmaxes: set[fx.Node] = set()  # gates that come from a softmax, such as attention's
+        self.gates: dict[fx.Node, Gate] = {}  # what weighs the entries that it multiplies
+        self.order = {node: place for place, node in enumerate(graph.nodes)}
 
     def result(self) -> fx.GraphModule:
         for node in list(self.graph.nodes):
@@ -123,7 +132,7 @@ class Rewriting:
 
     def _takes_tensor(self, node: fx.Node) -> bool:
         """Return whether a node works on activations; arithmetic on shapes stays as it is."""
-        if not any(n in self.tensors for n in node.all_input_nodes):
+        if not any(n in self.tensors for n in node.all_input_nodes) or self._made_alike(node):
             return False
         if node in self.values:
             first = self.values[node][0]
@@ -133,10 +142,18 @@ class Rewriting:
         attribute = node.op == "call_function" and node.target in (getattr, len)
         return not shape and not attribute
 
+    @staticmethod
+    def _made_alike(node: fx.Node) -> bool:
+        """Return whether a tensor is made of the shape and dtype of another alone."""
+        name = str(getattr(node.target, "__name__", node.target))
+        return node.op != "call_module" and name in known.FACTORIES
+
     def _is_tensor(self, argument: Any) -> bool:
         return isinstance(argument, fx.Node) and argument in self.tensors
 
     def _rewrite(self, node: fx.Node) -> None:
+        if self._changes_in_place(node):
+            self._use_after(node)
         if node.op == "call_function" and node.target is operator.getitem:
             source = node.args[0]
             if source in self.tuples:
@@ -157,26 +174,50 @@ class Rewriting:
         layer, inputs = self._layer(node)
         self._replace(node, layer, inputs)
 
+    def _samples_along(self, node: fx.Node) -> int:
+        """Return the dimension of an output that grows with the number of samples."""
+        if node not in self.values:
+            return 0
+        first, second = (value.shape for value in self.values[node])
+        return next((n for n, (a, b) in enumerate(zip(first, second, strict=True)) if a != b), 0)
+
+    def _changes_in_place(self, node: fx.Node) -> bool:
+        """Return whether an operation writes to its first input."""
+        if node.op == "call_module":
+            return bool(getattr(self.modules[str(node.target)], "inplace", False))
+        flagged = node.kwargs.get("inplace") is True or node.args[-1:] == (True,)
+        told = node.target in known.TAKING_INPLACE and flagged
+        return writes(node) or node.target in known.IN_PLACE or told
+
+    def _use_after(self, node: fx.Node) -> None:
+        """Let what comes after a change in place use what it gave."""
+        changed = node.args[0]
+        assert isinstance(changed, fx.Node)
+        for user in list(changed.users):
+            if self.order.get(user, 0) > self.order[node]:
+                user.replace_input_with(changed, node)
+
     def _replace(self, node: fx.Node, layer: Layer, inputs: tuple[Any, ...]) -> None:
         layer.called = self._called(node)
         sources = [n for n in self._nodes(inputs) if n in self.tensors]
         layer.sees_observation = all(n in self.raw for n in sources)
-        kinds = self._kinds_of_gate(node, layer, inputs, sources)
+        layer.samples_along = self._samples_along(node)
+        gate = self._gate(node, layer, inputs, sources)
         with self.graph.inserting_before(node):
             call = self.graph.call_module(self._add(node, layer), inputs)
         call.meta[LINE] = node.meta.get(LINE, "")
         self.tensors.add(call)
         if layer.sees_observation and isinstance(layer, Scaling | Rearrangement):
             self.raw.add(call)
-        for kind in kinds:
-            kind.add(call)
+        if gate is not None:
+            self.gates[call] = gate
         node.replace_all_uses_with(call)
         self.graph.erase_node(node)
 
-    def _kinds_of_gate(
+    def _gate(
         self, node: fx.Node, layer: Layer, inputs: tuple[Any, ...], sources: list[fx.Node]
-    ) -> list[set[fx.Node]]:
-        """Return which of `gates`, `scales` and `softmaxes` hold what a layer gives.
+    ) -> Gate | None:
+        """Return as what kind of gate a layer's output weighs what it multiplies; None where it is none.
 
         Raises
         ------
@@ -184,43 +225,52 @@ class Rewriting:
             A scale becomes something else than a gate: relevance would have to go through it.
         """
         if isinstance(layer, Scale):
-            return [self.gates, self.scales]
+            return Gate.SCALE
         weighing = [inputs[n] for n in layer.gates] if isinstance(layer, Product) else []
         signals = [n for n in sources if n not in weighing]
-        alike = isinstance(layer, _KEEPING) and signals != []
-
-        def all_in(kind: set[fx.Node]) -> bool:
-            return all(n in kind for n in signals)
-
-        if alike and all_in(self.scales):
-            return [self.gates, self.scales]
-        if any(n in self.scales for n in signals):
+        ranks = [self.gates.get(n) for n in signals]
+        least = min((rank for rank in ranks if rank is not None), default=None)
+        kept = least if None not in ranks and isinstance(layer, _KEEPING) else None
+        if Gate.SCALE in ranks and kept is not Gate.SCALE:
             raise self._refusal(node, _SCALE)
-        if isinstance(layer, Softmax) or (
-            signals and isinstance(layer, (*_KEEPING, Weighted)) and all_in(self.softmaxes)
-        ):
-            return [self.gates, self.softmaxes]
-        return [self.gates] if self._is_bounded(node) or (alike and all_in(self.gates)) else []
+        if isinstance(layer, Softmax):
+            return Gate.SOFTMAX
+        if isinstance(layer, Weighted) and ranks == [Gate.SOFTMAX]:
+            return Gate.SOFTMAX  # heads of attention that are mixed
+        return self._bounded(node) or kept
 
-    def _is_bounded(self, node: fx.Node) -> bool:
-        """Return whether an activation has bounds and no negative values."""
+    def _bounded(self, node: fx.Node) -> Gate | None:
+        """Return the kind of gate that an activation with bounds and no negative values is."""
         kind: Any = (
             type(self.modules[str(node.target)]) if node.op == "call_module" else node.target
         )
         if kind in known.GATES:
-            return True
+            return Gate.SIGMOID
+        if kind in known.CLIPPED:
+            return Gate.CLIPPED
         if kind not in known.CLAMPS:
-            return False
+            return None
         if node.op == "call_module":
             module: Any = self.modules[str(node.target)]
-            return bool(module.min_val == 0)
+            return Gate.CLIPPED if module.min_val == 0 else None
         names = ("min", "min_val"), ("max", "max_val")
         low, high = (
             next((node.kwargs[n] for n in given if n in node.kwargs), None) for given in names
         )
         low = node.args[1] if len(node.args) > 1 else low
         high = node.args[2] if len(node.args) > 2 else high
-        return isinstance(low, int | float) and low == 0 and high is not None
+        at_zero = isinstance(low, int | float) and low == 0
+        return Gate.CLIPPED if at_zero and high is not None else None
+
+    def _weighing(self, factors: Sequence[Any]) -> frozenset[int]:
+        """Return which of two factors only weighs the other: the constant, or the surer gate."""
+        tensors = [n for n in (0, 1) if self._is_tensor(factors[n])]
+        if len(tensors) == 1:
+            return frozenset({0, 1} - set(tensors))
+        first, second = (self.gates.get(factor) for factor in factors)  # type: ignore[arg-type]
+        if first == second:  # of two gates alike neither is the signal
+            return frozenset()
+        return frozenset({0 if second is None or (first is not None and first > second) else 1})
 
     def _pick(self, node: fx.Node) -> None:
         """Make one part of a split tensor its own layer."""
@@ -265,6 +315,8 @@ class Rewriting:
             raise self._refusal(
                 node, "a factor or option of it, given by name, depends on the observation"
             )
+        if node.target is known.weighed:
+            return Product(torch.mul, frozenset({0})), node.args
         if node.target in known.MULTIPLYING:
             return self._product(node, branches)
         if node.target in known.MATRIX_PRODUCTS or node.target is torch.einsum:
@@ -286,20 +338,14 @@ class Rewriting:
 
     def _product(self, node: fx.Node, branches: list[Any]) -> tuple[Layer, tuple[Any, ...]]:
         """Return the layer of a product or a quotient, of branches or with a constant."""
-        first, second = node.args
         divides = "div" in self._called(node)
-        if len(branches) == 1 and not (divides and not self._is_tensor(first)):
+        if len(branches) == 1 and not (divides and not self._is_tensor(node.args[0])):
             others = [a for a in node.args if a is not branches[0]]
             return Scaling(self._function(node)), (branches[0], *others)
         if len(branches) == 1:  # a constant over a branch
             return self._scale(node)
-        gates = {n for n, factor in enumerate(node.args) if factor in self.gates}
-        if divides:
-            if gates != {1} and second not in self.gates:
-                raise self._refusal(node, "it divides by a branch that is no scale")
-            gates = {1}
-        # Of two gates neither is the signal, and halves are as good as anything.
-        return Product(self._function(node), frozenset(gates if len(gates) < 2 else ())), node.args
+        gates = frozenset({1}) if divides else self._weighing(node.args)
+        return Product(self._function(node), gates), node.args
 
     def _scale(self, node: fx.Node) -> tuple[Layer, tuple[Any, ...]]:
         return Scale(self._function(node)), node.args
@@ -330,11 +376,9 @@ class Rewriting:
             made = weighted_function(node, self.network)
             if isinstance(made, Weighted):
                 return made, (factors[0],)
-        gates = {n for n in (0, 1) if n not in tensors or factors[n] in self.gates}
-        if len(gates) == 2:  # all goes to what is no constant; of two gates neither is the signal
-            gates = {0, 1} - set(tensors)
-        softmax = {n for n in gates if factors[n] in self.softmaxes}
-        return MatrixProduct(function, frozenset(gates), frozenset(softmax)), factors
+        gates = self._weighing(factors)
+        softmax = frozenset(n for n in gates if self.gates.get(factors[n]) is Gate.SOFTMAX)  # type: ignore[arg-type]
+        return MatrixProduct(function, gates, softmax), factors
 
     def _of_function(self, node: fx.Node) -> tuple[Layer, tuple[Any, ...]]:
         if node.target in known.SOFTMAX:
@@ -449,9 +493,7 @@ class Rewriting:
 
     def _arguments(self, node: fx.Node) -> tuple[Any, ...]:
         """Return the arguments less a positional ``inplace``, which would change the input."""
-        takes_inplace = (F.relu, F.relu6, F.leaky_relu, F.elu, F.silu, F.hardswish, F.hardsigmoid,
-                         F.mish, F.celu, F.selu, F.hardtanh)  # fmt: skip
-        if node.target in takes_inplace:
+        if node.target in known.TAKING_INPLACE:
             return tuple(a for a in node.args if a is not True and a is not False)
         return node.args
 
@@ -489,7 +531,7 @@ class Rewriting:
         return name
 
     def _check_output(self, node: fx.Node) -> None:
-        if node.args[0] in self.scales:
+        if self.gates.get(node.args[0]) is Gate.SCALE:  # type: ignore[arg-type]
             raise self._refusal(node, _SCALE)
         if not (isinstance(node.args[0], fx.Node) and node.args[0] in self.tensors - self.tuples):
             raise ArchitectureError(

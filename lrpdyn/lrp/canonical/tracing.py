@@ -49,8 +49,6 @@ _SHAPE = ("shape", "ndim", "dtype", "device", "is_cuda", "layout", "is_mps", "is
           "requires_grad",
           "is_floating_point", "is_complex", "is_contiguous", "names", "is_quantized", "is_sparse",
           "is_nested", *known.SHAPE_METHODS)  # fmt: skip
-_FACTORIES = ("new_zeros", "new_ones", "new_full", "new_empty", "zeros_like", "ones_like", "full_like",
-              "empty_like")  # fmt: skip
 #: Functions that take their sizes one by one, among which torch does not look for a proxy.
 _MAKERS = ("zeros", "ones", "empty", "rand", "randn")
 _UNKNOWN: Any = object()
@@ -349,8 +347,10 @@ def _spelled_out(kind: str, target: Any, args: Any, kwargs: Any) -> Callable[...
 
 def _is_foreign(function: Any) -> bool:
     """Return whether a function is Python of another package, which its author kept torch.fx out of."""
-    return isinstance(function, types.FunctionType) and not (function.__module__ or "").startswith(
-        "torch."
+    return (
+        function is not known.weighed
+        and isinstance(function, types.FunctionType)
+        and not (function.__module__ or "").startswith("torch.")
     )
 
 
@@ -391,7 +391,7 @@ def _plain(target: Any, values: tuple[Any, ...]) -> Any:
     first, second = values
     if isinstance(first, Tensor):
         name = target if isinstance(target, str) else getattr(target, "__name__", "")
-        return first if name in _FACTORIES and first.shape == second.shape else _UNKNOWN
+        return first if name in known.FACTORIES and first.shape == second.shape else _UNKNOWN
     if isinstance(first, tuple | list) and any(isinstance(entry, Tensor) for entry in first):
         return _UNKNOWN
     return first if type(first) is type(second) and first == second else _UNKNOWN

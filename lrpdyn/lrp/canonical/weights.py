@@ -18,9 +18,13 @@ from torch import Tensor, fx, nn
 from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
 
+from lrpdyn.lrp.canonical.graphs import writes
 from lrpdyn.lrp.canonical.layers import Normalisation, Weighted, Weights
 from lrpdyn.lrp.canonical.operations import INSTANCE_NORMS, LINEAR_FUNCTIONS
 
+#: What gives a part of a tensor, or all of it in another shape, that shares its entries.
+_PARTS = (operator.getitem, "select", "narrow", "view", "view_as", "transpose", "permute", "squeeze",
+          "unsqueeze", "flatten", "unflatten", "t", "chunk", "split", "unbind")  # fmt: skip
 #: The mean weights of noisy layers: CleanRL and torchrl; Tianshou; then PFRL's pair of layers.
 _NOISY_NAMES = (("weight_mu", "bias_mu"), ("mu_W", "mu_bias"), ("mu_weight", "mu_bias"))
 
@@ -297,18 +301,29 @@ class _Step:
 
 
 def _above(node: fx.Node) -> Iterator[fx.Node]:
-    """Yield the nodes that a value depends on, itself last."""
-    seen: dict[fx.Node, None] = {}
+    """Yield the nodes that a value depends on in their order, changes in place among them."""
+    needed: set[fx.Node] = set()
 
     def visit(current: fx.Node) -> None:
-        if current in seen:
+        if current in needed:
             return
-        for earlier in current.all_input_nodes:
+        needed.add(current)
+        for earlier in (*current.all_input_nodes, *_changes(current)):
             visit(earlier)
-        seen[current] = None
 
     visit(node)
-    yield from seen
+    yield from (step for step in node.graph.nodes if step in needed)
+
+
+def _changes(node: fx.Node) -> Iterator[fx.Node]:
+    """Yield what writes into a value, or into a part of it."""
+    for user in node.users:
+        if user.all_input_nodes[0] is not node:
+            continue
+        if writes(user):
+            yield user
+        elif user.target in _PARTS:
+            yield from _changes(user)
 
 
 def normalisation_layer(of: nn.Module | fx.Node, network: nn.Module) -> Normalisation | None:
