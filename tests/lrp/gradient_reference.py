@@ -409,7 +409,8 @@ class _Replaced(TorchFunctionMode):
             return found.detach(), None
         if name in ("amax", "softmax"):
             found = found * 1  # autograd keeps their result, which what follows may change in place
-        kind = _kind_of_all([args, kwargs])
+        # Of another tensor's shape: its entries take no part.
+        kind = _kind_of_all(args[:1] if name.endswith("_as") else [args, kwargs])
         if name in _ACTIVATIONS:
             return _held(x, found), _strongest(_bounded(name, args, kwargs), kind)
         if name == "softmax":

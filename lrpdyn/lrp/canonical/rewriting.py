@@ -399,7 +399,7 @@ class Rewriting:
             return Rearrangement(getattr), node.args
         if node.target in known.LOOKING_UP:
             raise self._refusal(node, _TOKENS)
-        if node.target in (F.layer_norm, F.group_norm):
+        if node.target in (F.layer_norm, F.group_norm, F.instance_norm):
             made = normalisation_layer(node, self.network)
             if made is None:
                 raise self._refusal(node)

@@ -346,6 +346,8 @@ def normalisation_layer(of: nn.Module | fx.Node, network: nn.Module) -> Normalis
 
 
 def _functional_normalisation(node: fx.Node, network: nn.Module) -> Normalisation | None:
+    if node.target is F.instance_norm:
+        return _functional_instance_norm(node, network)
     names = ("input", "shape", "weight", "bias", "eps")
     given = {**dict(zip(names, node.args, strict=False)), **node.kwargs}
     shape = given.get("shape", given.get("normalized_shape", given.get("num_groups")))
@@ -370,6 +372,33 @@ def _functional_normalisation(node: fx.Node, network: nn.Module) -> Normalisatio
         return _by_channel(weight.value(), bias.value())(x)
 
     return Normalisation(forward, _grouping(shape), affine, eps)  # type: ignore[arg-type]
+
+
+def _functional_instance_norm(node: fx.Node, network: nn.Module) -> Normalisation | None:
+    names = (
+        "input",
+        "running_mean",
+        "running_var",
+        "weight",
+        "bias",
+        "use_input_stats",
+        "momentum",
+        "eps",
+    )
+    given = {**dict(zip(names, node.args, strict=False)), **node.kwargs}
+    weight, bias = (_Expression(given.get(key), network) for key in ("weight", "bias"))
+    own = given.get("running_mean") is None or given.get("use_input_stats", True) is True
+    if not (own and weight.constant and bias.constant):
+        return None
+    eps = float(given.get("eps", 1e-5))  # type: ignore[arg-type]
+
+    def forward(x: Tensor) -> Tensor:
+        return F.instance_norm(x, weight=weight.value(), bias=bias.value(), eps=eps)
+
+    def affine(x: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        return _by_channel(weight.value(), bias.value())(x)
+
+    return Normalisation(forward, lambda x: (x, x.ndim - 2), affine, eps)
 
 
 def _grouping(groups: int) -> Callable[[Tensor], tuple[Tensor, int]]:
