@@ -98,9 +98,7 @@ def _message(error: Exception) -> str | None:
         return str(error)
     if isinstance(error, OSError):
         where = "" if error.filename is None else f"{error.filename}: "
-        return (
-            f"{where}{error.strerror or error}; what is finished is kept: the same command goes on"
-        )
+        return f"{where}{error.strerror or error}; mend that, and give the same command again"
     if isinstance(error, RuntimeError) and is_out_of_memory(error):
         error = MemoryError()
     if isinstance(error, MemoryError):
