@@ -45,6 +45,7 @@ from lrpdyn.architectures.own import own_architecture
 from lrpdyn.checkpoints.keys import IDENTITY, KeyMapping, candidates, is_copy
 from lrpdyn.checkpoints.model import Header, Shapes
 from lrpdyn.errors import ArchitectureError, UsageError
+from lrpdyn.files.text import first_line
 
 _T = TypeVar("_T")
 
@@ -533,7 +534,7 @@ def _shapes_of(resolved: Resolved, where: str) -> dict[str, tuple[int, ...]]:
     except (RuntimeError, OverflowError, MemoryError) as error:
         raise ArchitectureError(
             f"architecture {resolved.architecture.name} cannot be built with {resolved.arguments}: "
-            f"{str(error).splitlines()[0]}"
+            f"{first_line(error)}"
         ) from error
 
 

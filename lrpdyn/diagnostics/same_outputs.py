@@ -17,6 +17,7 @@ from lrpdyn.explain.explanation import Question, chosen_samples, explain
 from lrpdyn.explain.loaded import LoadedNetwork
 from lrpdyn.explain.model import batches, with_plan
 from lrpdyn.files.streamed import Samples
+from lrpdyn.files.text import first_line
 from lrpdyn.lrp.composites import parse_composite
 from lrpdyn.lrp.stock import reasons
 from lrpdyn.observations.checked_samples import checked_samples
@@ -83,7 +84,7 @@ def _compared(
         except RuntimeError as error:
             raise ObservationError(
                 f"observations of shape {shape} do not fit architecture {architecture}: "
-                f"{str(error).splitlines()[0]}"
+                f"{first_line(error)}"
             ) from error
         if outputs.ndim != 2:
             raise ArchitectureError(

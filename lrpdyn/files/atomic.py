@@ -94,7 +94,13 @@ def delete_killed(path: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Wait until the names in `folder` are on the disk: a rename alone can be lost with the power."""
+    """Wait until the names in `folder` are on the disk: a rename alone can be lost with the power.
+
+    Raises
+    ------
+    RunError
+        The disk fails.
+    """
     try:
         descriptor = os.open(folder, os.O_RDONLY)
     except OSError:
@@ -104,7 +110,7 @@ def sync_folder(folder: Path) -> None:
     except OSError as error:
         # Some network file systems know no fsync of folders; they write names through.
         if error.errno not in (errno.EINVAL, errno.EBADF, errno.ENOTSUP, errno.EROFS):
-            raise
+            raise cannot_write(folder, error) from error
     finally:
         os.close(descriptor)
 
