@@ -173,8 +173,8 @@ def _result(pool: ProcessPoolExecutor, future: Future[Result]) -> Result:
 
 def _hands_out(pool: ProcessPoolExecutor) -> bool:
     """Tell whether the thread lives that hands out the work: one that cannot start others ends."""
-    thread = pool._executor_manager_thread  # type: ignore[attr-defined]
-    return thread is not None and thread.is_alive()
+    thread: Any = pool._executor_manager_thread
+    return thread is not None and bool(thread.is_alive())
 
 
 @contextlib.contextmanager
