@@ -187,12 +187,12 @@ def limits(scenes: list[Scene], folder: Path, faults: int, generator: Generator)
 def _limited(kind: str, share: float) -> None:
     """Set a limit that is some more than what this process uses."""
     if kind == "files":
-        used = max(int(name) for name in os.listdir("/proc/self/fd"))
-        which, most = resource.RLIMIT_NOFILE, used + int(24 * share)
+        used = len(os.listdir("/proc/self/fd"))
+        which, most = resource.RLIMIT_NOFILE, used + int(12 * share)
     elif kind == "memory":
         data = re.search(r"VmData:\s+(\d+) kB", Path("/proc/self/status").read_text())
         assert data is not None
-        which, most = resource.RLIMIT_DATA, (int(data[1]) << 10) + int((64 << 20) * share)
+        which, most = resource.RLIMIT_DATA, (int(data[1]) << 10) + int((32 << 20) * share**2)
     else:
         which, most = resource.RLIMIT_FSIZE, int((1 << 14) * share)
     resource.setrlimit(which, (most, resource.getrlimit(which)[1]))
