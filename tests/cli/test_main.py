@@ -65,6 +65,7 @@ def test_wrong_input_is_one_line_with_its_exit_code(
             "run/x: No space left on device; mend that",
         ),
         (MemoryError(), "out of memory; fewer observations"),
+        (SystemError("returned NULL without setting an exception"), "out of memory; fewer obs"),
         (RuntimeError("CUDA out of memory. Tried"), "out of memory; fewer observations"),
     ],
 )
