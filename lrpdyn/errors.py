@@ -39,3 +39,7 @@ class ExportError(LrpdynError):
 
 class RunError(LrpdynError):
     """A run folder cannot be written, read or resumed."""
+
+
+class FullDiskError(RunError):
+    """A file cannot be written: its disk, or the user's share of it, has no room."""

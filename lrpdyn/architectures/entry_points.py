@@ -10,6 +10,7 @@ from torch import nn
 
 from lrpdyn.architectures.model import Architecture, never
 from lrpdyn.errors import ArchitectureError
+from lrpdyn.files.text import first_line
 
 GROUP = "lrpdyn.architectures"
 
@@ -32,7 +33,7 @@ def load_entry_points(register: Callable[[Architecture], None]) -> None:
 
 
 def _broken(entry: EntryPoint, error: Exception) -> Architecture:
-    reason = (str(error) or type(error).__name__).splitlines()[0]
+    reason = first_line(error)
     message = f"entry point {entry.name} = {entry.value} is broken: {reason}"
 
     def refuse(**arguments: Any) -> nn.Module:

@@ -48,10 +48,10 @@ from lrpdyn.architectures.model import (
 )
 from lrpdyn.architectures.own import own_architecture
 from lrpdyn.architectures.shapes import on_meta, shapes_of
-from lrpdyn.checkpoints.containers import first_line
 from lrpdyn.checkpoints.keys import IDENTITY, KeyMapping, candidates, is_copy
 from lrpdyn.checkpoints.model import Header, Shapes
 from lrpdyn.errors import ArchitectureError, UsageError
+from lrpdyn.files.text import first_line
 
 _T = TypeVar("_T")
 

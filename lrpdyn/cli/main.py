@@ -82,7 +82,7 @@ def _run(settings: dict[str, int]) -> int:
         # The reader of our output is gone (lrpdyn outliers | head): nothing is wrong.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except (LrpdynError, OSError, MemoryError, RuntimeError) as error:
+    except (LrpdynError, OSError, MemoryError, RuntimeError, SystemError) as error:
         message = _message(error)
         if message is None:
             raise
@@ -98,10 +98,11 @@ def _message(error: Exception) -> str | None:
         return str(error)
     if isinstance(error, OSError):
         where = "" if error.filename is None else f"{error.filename}: "
-        return (
-            f"{where}{error.strerror or error}; what is finished is kept: the same command goes on"
-        )
-    if isinstance(error, RuntimeError) and is_out_of_memory(error):
+        return f"{where}{error.strerror or error}; mend that, and give the same command again"
+    # The interpreter itself fails (SystemError) where memory runs out while it handles an error.
+    if isinstance(error, SystemError) or (
+        isinstance(error, RuntimeError) and is_out_of_memory(error)
+    ):
         error = MemoryError()
     if isinstance(error, MemoryError):
         return (

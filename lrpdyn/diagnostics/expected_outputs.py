@@ -19,6 +19,7 @@ from lrpdyn.checkpoints.readers import digest, find_reader, read_header, read_we
 from lrpdyn.errors import LrpdynError, ObservationError, UsageError
 from lrpdyn.explain.loaded import LoadedNetwork, load
 from lrpdyn.explain.model import Model, WeightsNow, batches, with_units
+from lrpdyn.files.text import first_line
 from lrpdyn.observations.checked_samples import evenly_spaced
 from lrpdyn.observations.loading import Observations
 from lrpdyn.observations.normalisation import from_file
@@ -296,7 +297,7 @@ def _outputs_for(loaded: LoadedNetwork, values: NDArray[np.float32]) -> NDArray[
     except RuntimeError as error:
         raise ObservationError(
             f"observations of shape {values.shape[1:]} do not fit architecture "
-            f"{loaded.model.resolved.architecture.name}: {str(error).splitlines()[0]}"
+            f"{loaded.model.resolved.architecture.name}: {first_line(error)}"
         ) from error
     return torch.cat(found).double().numpy()
 

@@ -15,6 +15,7 @@ from lrpdyn.checkpoints.model import Checkpoint
 from lrpdyn.errors import ArchitectureError, ObservationError, UsageError
 from lrpdyn.explain.units import LOGITS, Units, units_of, usual_units
 from lrpdyn.files.streamed import Samples, pieces
+from lrpdyn.files.text import first_line
 from lrpdyn.lrp.canonical.canonise import Canonised, canonise_fully
 from lrpdyn.lrp.canonical.first_layer import RECURRENT, first_with_weights
 from lrpdyn.lrp.composites import Composite
@@ -151,7 +152,7 @@ def _check_fit(model: Model, examples: Tensor) -> None:
     except (RuntimeError, ValueError, AssertionError, IndexError) as error:
         raise ObservationError(
             f"observations of shape {tuple(examples.shape[1:])} do not fit architecture {name}: "
-            f"{(str(error) or type(error).__name__).splitlines()[0]}"
+            f"{first_line(error)}"
         ) from error
     if isinstance(outputs, Tensor) and outputs.ndim != 2:
         raise ArchitectureError(

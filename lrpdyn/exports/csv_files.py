@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lrpdyn.exports.variables import dimensions_of
-from lrpdyn.files.atomic import save_table
+from lrpdyn.files.atomic import write_table
 from lrpdyn.run.layout import MAPS, relevance_path
 from lrpdyn.run.reader import RunFolder
 
@@ -20,15 +21,23 @@ _TABLES = ("metrics.csv", "transitions.csv", "outliers.csv")
 
 def write_csv(run: RunFolder, out: Path) -> None:
     """Write the tables of a run, ``dynamics.csv`` and its like, and ``relevance/step_....csv``."""
-    out.mkdir(parents=True)
+    (out / "relevance" if run.keep != "none" else out).mkdir(parents=True)
     for name in _TABLES:
         shutil.copy(run.checked_path(name), out / name)
     for name in MAPS:
         values = run.mapped(name)
-        save_table(out / f"{name}.csv", (*dimensions_of(run, values), name), _rows(values))
+        _save(out / f"{name}.csv", (*dimensions_of(run, values), name), _rows(values))
     for step in run.steps if run.keep != "none" else ():
         path, maps = relevance_path(out, step).with_suffix(".csv"), run.relevance[step]
-        save_table(path, (*dimensions_of(run, maps), "relevance"), _rows(maps))
+        _save(path, (*dimensions_of(run, maps), "relevance"), _rows(maps))
+
+
+def _save(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Write a table and wait until it is on the disk; its folder has its own name only later."""
+    with path.open("x", encoding="utf-8", newline="") as file:
+        write_table(file, columns, rows)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _rows(values: NDArray[Any]) -> Iterator[list[Any]]:

@@ -15,6 +15,7 @@ from lrpdyn.exports.virelay import write_virelay
 from lrpdyn.exports.zarr_store import write_zarr
 from lrpdyn.files.atomic import cannot_write, sync_folder
 from lrpdyn.run.lock import Holder
+from lrpdyn.run.parts import check_target
 from lrpdyn.run.reader import RunFolder
 
 #: By format: what writes it, and what its folder is called where no name is given.
@@ -36,13 +37,14 @@ def export(run: RunFolder, form: str, out: Path | None = None) -> Path:
     ExportError
         The folder exists, or a package is missing.
     RunError
-        It cannot be written, or a file of the run is damaged.
+        It cannot be written, lies behind a link of the run folder, or a file of the run is damaged.
     """
     write, name = FORMATS[form]
     folder = out or run.path.resolve().parent / name.format(run=run.path.resolve().name)
     exists = ExportError(f"{folder}: exists already; remove it, or choose another folder with -o")
-    if folder.exists():
+    if os.path.lexists(folder):  # a link that leads nowhere, too
         raise exists
+    check_target(run.path, folder)
     _remove_abandoned(folder)
     # Another process may export to the same folder: each has a name that no other has.
     own = f"{os.getpid()}.{os.urandom(4).hex()}@{socket.gethostname()}"

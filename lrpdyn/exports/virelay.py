@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ from numpy.typing import NDArray
 
 from lrpdyn.errors import ExportError
 from lrpdyn.exports.variables import about
-from lrpdyn.run.journal import whole_records
+from lrpdyn.run.journal import JOURNAL, whole_records
+from lrpdyn.run.layout import damaged
 from lrpdyn.run.reader import RunFolder, as_pictures
 from lrpdyn.system.memory import free_space
 
@@ -31,6 +33,8 @@ def write_virelay(run: RunFolder, out: Path) -> None:
     ------
     ExportError
         The run has lost its journal, which holds the network's outputs.
+    RunError
+        A line of the journal holds no such outputs.
     OSError
         The disk has no room for it.
     """
@@ -46,11 +50,10 @@ def write_virelay(run: RunFolder, out: Path) -> None:
         )
     _check_room(run, out)
     out.mkdir(parents=True)
-    last = facts[run.steps[-1]]
     with h5py.File(out / _INPUT, "w") as file:
         _write_pictures(file, run.mapped("observations"))
-        file["label"] = np.array(last["target"], dtype=np.uint16)
-    units = range(len(last["outputs"][0]))
+        file["label"] = _facts(run, facts[run.steps[-1]])[0]
+    units = range(_facts(run, facts[run.steps[-1]])[1].shape[1])
     labels = [{"index": n, "word_net_id": f"unit-{n}", "name": f"unit {n}"} for n in units]
     _write_json(out / _LABELS, labels)
     for step in run.steps:
@@ -59,11 +62,30 @@ def write_virelay(run: RunFolder, out: Path) -> None:
         shape = maps.shape
         with h5py.File(out / attributions, "w") as file:
             file.create_dataset("attribution", data=maps, dtype=np.float32)
-            file["label"] = np.array(facts[step]["target"], dtype=np.uint16)
-            file["prediction"] = np.array(facts[step]["outputs"], dtype=np.float32)
+            file["label"], file["prediction"] = _facts(run, facts[step])
             file["index"] = np.arange(shape[0], dtype=np.uint32)
         # JSON is YAML, which is what ViRelAy reads.
         _write_json(out / f"step_{step:012d}.yaml", _project(run, step, attributions, shape))
+
+
+def _facts(
+    run: RunFolder, record: Mapping[str, Any]
+) -> tuple[NDArray[np.uint16], NDArray[np.float32]]:
+    """Return the explained units (N,) and the outputs (N, K) of a step, as its line of the journal says.
+
+    Raises
+    ------
+    RunError
+        They are not numbers of that shape.
+    """
+    try:
+        units = np.array(record["target"], dtype=np.uint16)
+        outputs = np.array(record["outputs"], dtype=np.float32)
+        if units.shape != (run.shape[0],) or outputs.shape[:-1] != units.shape:
+            raise ValueError(f"outputs of shape {outputs.shape} and units {units.shape}")
+    except (KeyError, ValueError, TypeError, OverflowError) as error:
+        raise damaged(run.path, JOURNAL, error, record["step"]) from error
+    return units, outputs
 
 
 def _check_room(run: RunFolder, out: Path) -> None:

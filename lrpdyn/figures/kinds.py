@@ -145,12 +145,12 @@ def draw(runs: Sequence[RunFolder], kind: str, request: Request = PLAIN) -> list
         for run in runs:
             need_samples(run, f"--kind {kind}")
     from lrpdyn.files.atomic import delete_killed
-    from lrpdyn.run.parts import check_parts
+    from lrpdyn.run.parts import check_target
 
-    if request.out is None:
-        check_parts(runs[0].path, writing=True)
     runs = [_with_pictures(run) for run in runs]
     for path, samples in files_of(runs[0].path, KINDS[kind], request):
+        for run in runs:
+            check_target(run.path, path)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:

@@ -20,7 +20,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from lrpdyn.errors import RunError
+from lrpdyn.errors import FullDiskError, RunError
 from lrpdyn.system.memory import free_space
 
 #: Down to here JSON is laid out in lines.
@@ -30,7 +30,6 @@ TEMPORARY = re.compile(r"\.\w[\w-]*\.\w+\.\w+\.tmp")
 #: Seconds after which a file that is written has its lock for sure.
 _MOMENT = 5.0
 _JSON = json.JSONEncoder(allow_nan=False)
-_GOES_ON = "what is finished is kept: the same command goes on"
 
 
 _before_naming: ContextVar[Callable[[], None]] = ContextVar("before", default=lambda: None)
@@ -95,7 +94,13 @@ def delete_killed(path: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Wait until the names in `folder` are on the disk: a rename alone can be lost with the power."""
+    """Wait until the names in `folder` are on the disk: a rename alone can be lost with the power.
+
+    Raises
+    ------
+    RunError
+        The disk fails.
+    """
     try:
         descriptor = os.open(folder, os.O_RDONLY)
     except OSError:
@@ -105,7 +110,7 @@ def sync_folder(folder: Path) -> None:
     except OSError as error:
         # Some network file systems know no fsync of folders; they write names through.
         if error.errno not in (errno.EINVAL, errno.EBADF, errno.ENOTSUP, errno.EROFS):
-            raise
+            raise cannot_write(folder, error) from error
     finally:
         os.close(descriptor)
 
@@ -116,9 +121,8 @@ def cannot_write(path: Path, error: OSError) -> RunError:
     left = "" if space is None else f" ({space:,} bytes are free)"
     says = {
         errno.ENOSPC: f"no space is left on its disk{left}; free some, or choose a folder on "
-        f"another with -o; {_GOES_ON}",
-        errno.EDQUOT: f"your quota on its disk is used up; free some, or choose a folder elsewhere with "
-        f"-o; {_GOES_ON}",
+        "another with -o",
+        errno.EDQUOT: "your quota on its disk is used up; free some, or choose a folder elsewhere with -o",
         errno.EFBIG: "it would be larger than a file may be here (ulimit -f, or the file system); "
         "choose another folder with -o",
         errno.EROFS: "the file system is read-only; choose another folder with -o",
@@ -128,7 +132,8 @@ def cannot_write(path: Path, error: OSError) -> RunError:
         errno.EACCES: "you may not write there (permission denied); choose another folder with -o",
     }.get(error.errno or 0)
     says = says or f"{error.strerror or error}; choose another folder with -o"
-    return RunError(f"{path}: cannot be written: {says}")
+    is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return (FullDiskError if is_full else RunError)(f"{path}: cannot be written: {says}")
 
 
 def save_pieces(
@@ -212,9 +217,14 @@ def _laid_out(value: Any, depth: int) -> Iterator[str]:
 def save_table(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """Write a CSV in which floats read back exactly and NaN is empty."""
     with whole_file(path) as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows([_cell(value) for value in row] for row in rows)
+        write_table(file, columns, rows)
+
+
+def write_table(file: IO[str], columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Write into an open file what `save_table` writes."""
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows([_cell(value) for value in row] for row in rows)
 
 
 def _cell(value: Any) -> str:

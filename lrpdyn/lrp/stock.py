@@ -21,6 +21,7 @@ from captum.attr._utils.lrp_rules import (
 from torch import Tensor, fx, nn
 
 from lrpdyn.errors import ArchitectureError
+from lrpdyn.files.text import first_line
 from lrpdyn.lrp.attribution import as_linear, output_layer
 from lrpdyn.lrp.canonical.layers import (
     LINEAR_LAYERS,
@@ -87,7 +88,7 @@ def explain_with_stock_rule(
         found: Tensor = LRP(wrapped).attribute(x.detach().clone().requires_grad_(), target=unit)
     except (TypeError, RuntimeError, AttributeError, AssertionError) as error:
         raise ArchitectureError(
-            f"--rule {rule}: Captum cannot explain this network ({str(error).splitlines()[0][:200]}); "
+            f"--rule {rule}: Captum cannot explain this network ({first_line(error)}); "
             f"use --rule {STOCK[rule]}, which is exact"
         ) from error
     finally:

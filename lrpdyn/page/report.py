@@ -10,7 +10,7 @@ from lrpdyn.files.atomic import delete_killed, whole_file
 from lrpdyn.page.page import page_of
 from lrpdyn.run.layout import REPORT
 from lrpdyn.run.manifest import check_unchanged
-from lrpdyn.run.parts import check_parts
+from lrpdyn.run.parts import check_target
 from lrpdyn.run.reader import RunFolder
 from lrpdyn.run.training_curve import read_curve
 
@@ -50,9 +50,8 @@ def write_report(run: RunFolder, path: Path | None = None, curve: str | None = N
         raise LrpdynError(
             f"lrpdyn report needs the package {package}: pip install 'lrpdyn[report]'"
         ) from error
-    if path is None:
-        check_parts(run.path, writing=True)
     target = run.path / REPORT if path is None else path
+    check_target(run.path, target)
     page = page_of(run, None if curve is None else read_curve(curve))
     text = as_html(page)
     delete_killed(target)

@@ -15,6 +15,7 @@ from typing import Any, Concatenate, ParamSpec
 from numpy.typing import NDArray
 
 from lrpdyn.api import Run, open_run
+from lrpdyn.errors import FullDiskError
 from lrpdyn.explain.explanation import Question
 from lrpdyn.pipeline.blocks import Hands, Outcomes, by_processes
 from lrpdyn.pipeline.follow import follow
@@ -149,8 +150,13 @@ def _compute(checkpoints: Folder, observations: Arrays, options: Options) -> Run
 @contextmanager
 def _ready(options: Options) -> Iterator[None]:
     """Use one thread, and be the only process that writes the run folder."""
-    with one_thread(), locked(options.folder, options.wait):
-        yield
+    try:
+        with one_thread(), locked(options.folder, options.wait):
+            yield
+    except FullDiskError as error:
+        raise FullDiskError(
+            f"{error}; what is finished is kept: the same command goes on"
+        ) from error
 
 
 @contextmanager

@@ -197,14 +197,16 @@ def _placed(shards: Sequence[ExplainedShard], folder: str | Path | None) -> tupl
     Raises
     ------
     RunError
-        A shard names something else than a plain file or folder here, or a name leaves `folder`.
+        A shard names something else than a plain file or folder here, or a name leaves `folder`, or none
+        of them is there.
     """
     checkpoints = [checkpoint for shard in shards for checkpoint in shard.checkpoints]
     if folder is None:
         for checkpoint in checkpoints:
             if not _may_be_read(str(checkpoint.path)):
+                named = _ADDRESS.sub(r"\g<0>/", str(checkpoint.path))
                 raise RunError(
-                    f"{checkpoint.path}: is named as a checkpoint by a shard, and is no file or folder of "
+                    f"{named}: is named as a checkpoint by a shard, and is no file or folder of "
                     "this machine; say where the checkpoints are with --checkpoints"
                 )
         return tuple(checkpoints)
@@ -218,10 +220,22 @@ def _placed(shards: Sequence[ExplainedShard], folder: str | Path | None) -> tupl
     inside = [os.path.relpath(name, base or ".") for name in names]
     if any(name.startswith("..") for name in inside):
         raise RunError("--checkpoints: the shards' checkpoints are in no common folder")
-    return tuple(
+    placed = tuple(
         replace(checkpoint, path=as_path(folder) / name)
         for checkpoint, name in zip(checkpoints, inside, strict=True)
     )
+    try:
+        there = any(checkpoint.path.exists() for checkpoint in placed)
+    except OSError as error:
+        raise RunError(
+            f"--checkpoints {folder}: cannot be read: {error.strerror or error}"
+        ) from error
+    if not there:
+        raise RunError(
+            f"--checkpoints {folder}: holds none of the shards' checkpoints, expected {placed[0].path}; give "
+            "the folder that they are in now, or leave the option out where they are gone"
+        )
+    return placed
 
 
 def _may_be_read(path: str) -> bool:

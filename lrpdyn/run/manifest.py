@@ -13,6 +13,7 @@ from typing import Any
 from lrpdyn.errors import RunError
 from lrpdyn.files.atomic import save_json
 from lrpdyn.files.json_data import Each, Where, fault, read_json
+from lrpdyn.run.environments import PARTS
 from lrpdyn.run.journal import whole_records
 from lrpdyn.run.parts import check_parts
 from lrpdyn.run.question import CONTRASTS, KINDS
@@ -69,7 +70,7 @@ _EXPECTED = {
     "environment": dict,
     "files?": Each(str),
     "stamps?": Each([int]),
-    "environments?": [{"from_step": int, "to_step": int}],
+    "environments?": [{"from_step": int, "to_step": int, **{f"{part}?": str for part in PARTS}}],
     "same_bytes?": bool,
 }  # fmt: skip
 #: What a finished run has, too.

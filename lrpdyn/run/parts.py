@@ -45,6 +45,24 @@ def check_parts(run: Path, *, writing: bool) -> None:
         raise RunError(f"{where}: cannot be read: {error.strerror or error}") from error
 
 
+def check_target(run: Path, target: Path) -> None:
+    """Refuse to write `target` through a link of a run folder, where it lies in one.
+
+    Raises
+    ------
+    RunError
+        The message names the link.
+    """
+    parts = [target.absolute(), *target.absolute().parents]
+    inside = next((n for n, part in enumerate(parts) if part.exists() and part.samefile(run)), None)
+    if inside is None:
+        return
+    check_parts(run, writing=True)
+    for part in parts[:inside]:
+        if part.is_symlink():
+            _check_link(part, "", writing=True)
+
+
 def _parts(run: Path) -> Iterator[os.DirEntry[str]]:
     """Yield what lrpdyn would open, and what nobody may: files that are none."""
     folders = []

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from lrpdyn.dynamics.measures import of_pixels, pixels
 from lrpdyn.errors import RunError, UsageError
-from lrpdyn.files.atomic import cannot_write, save_pieces, sync_folder
+from lrpdyn.files.atomic import save_pieces, sync_folder
 from lrpdyn.files.streamed import IN_CACHE, opened, slices
 from lrpdyn.run.layout import WORKING, delete, relevance_path, working_path
 
@@ -97,11 +97,8 @@ class Storage:
             The folder cannot be written.
         """
         for maps in {self.maps_path(folder, 0).parent, relevance_path(folder, 0).parent}:
-            try:
-                if maps.exists():
-                    sync_folder(maps)
-            except OSError as error:
-                raise cannot_write(maps, error) from error
+            if maps.exists():
+                sync_folder(maps)
 
     def _kept(self, maps: NDArray[np.float32], step: int) -> NDArray[Any]:
         # Channels are summed in float64, as pictures and tables do.

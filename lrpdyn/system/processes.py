@@ -32,6 +32,8 @@ AHEAD = 2
 #: Seconds after which a worker notices that the process that it works for is gone, and that process
 #: that it is to stop.
 _WATCH = 0.2
+#: What Python says where a thread has no memory for its stack.
+_NO_THREAD = "can't start new thread"
 
 #: Bytes for what a worker does, which its parent reads where it ends without a word.
 _NOTE = 1024
@@ -97,7 +99,8 @@ def in_order(
     Raises
     ------
     RunError
-        A worker was killed; the message says by which signal, and on what.
+        A worker was killed; the message says by which signal, and on what. Or there is too little memory
+        for the threads that hand out work.
     """
     if workers <= 1:
         yield from map(function, pieces)
@@ -125,17 +128,27 @@ def in_order(
                     begun = list(pool._processes.values())
                     signals.workers.update(begun)
                 if len(waiting) >= ahead:
-                    yield _result(waiting.popleft())
+                    yield _result(pool, waiting.popleft())
             while waiting:
-                yield _result(waiting.popleft())
+                yield _result(pool, waiting.popleft())
     except BrokenProcessPool as error:
         broken = error
+    except RuntimeError as error:
+        if _NO_THREAD not in str(error):
+            raise
+        for worker in pool._processes.values():  # nobody else tells them to end
+            worker.kill()
+            worker.join()
+        raise RunError(
+            f"{_NO_THREAD}: too little memory, or too many processes (ulimit -v, -u); --workers 1 needs "
+            "less; what is finished is kept: the same command goes on"
+        ) from error
     finally:
         for future in waiting:
             future.cancel()
         with _killing():
             signals.wake_workers()
-            pool.shutdown(wait=True, cancel_futures=True)
+            pool.shutdown(wait=_hands_out(pool), cancel_futures=True)
         signals.workers.difference_update(begun)
         _inherited.remove(function)
     if broken is not None:  # now that all have ended, so that each has an exit code
@@ -149,11 +162,19 @@ def working_on(what: str) -> None:
         _own_note[:] = text.ljust(_NOTE, b"\0")
 
 
-def _result(future: Future[Result]) -> Result:
+def _result(pool: ProcessPoolExecutor, future: Future[Result]) -> Result:
     while not wait([future], _WATCH).done:
         if signals.received():
             signals.wake_workers()
+        if not _hands_out(pool) and not future.done():
+            raise RuntimeError(_NO_THREAD)
     return future.result()
+
+
+def _hands_out(pool: ProcessPoolExecutor) -> bool:
+    """Tell whether the thread lives that hands out the work: one that cannot start others ends."""
+    thread: Any = pool._executor_manager_thread
+    return thread is not None and bool(thread.is_alive())
 
 
 @contextlib.contextmanager

@@ -62,9 +62,10 @@ def test_wrong_input_is_one_line_with_its_exit_code(
         (CheckpointError("a.pt: cannot be read"), "a.pt: cannot be read"),
         (
             OSError(28, "No space left on device", "run/x"),
-            "run/x: No space left on device; what is",
+            "run/x: No space left on device; mend that",
         ),
         (MemoryError(), "out of memory; fewer observations"),
+        (SystemError("returned NULL without setting an exception"), "out of memory; fewer obs"),
         (RuntimeError("CUDA out of memory. Tried"), "out of memory; fewer observations"),
     ],
 )

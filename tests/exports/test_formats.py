@@ -50,6 +50,88 @@ def test_a_disk_without_room_is_one_line_before_hdf5_is_written(
     assert not list(tmp_path.glob("*out*"))
 
 
+#: An export in a process that may only write small files, which then waits for what still writes.
+_SMALL_FILES = """
+import resource, sys, time
+from pathlib import Path
+import lrpdyn
+from lrpdyn.errors import RunError
+from lrpdyn.exports.formats import export
+run = lrpdyn.open_run(sys.argv[1])
+import h5py, zarr
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[4]), resource.RLIM_INFINITY))
+try:
+    export(run, sys.argv[2], Path(sys.argv[3]))
+except RunError as error:
+    print(error)
+time.sleep(0.5)
+"""
+
+
+@pytest.mark.parametrize(("form", "most"), [("zarr", 1 << 14), ("zarr", 1 << 16), ("csv", 1 << 14)])
+def test_what_cannot_be_written_leaves_nothing_and_is_named_as_it_was_requested(
+    image_run: lrpdyn.Run, tmp_path: Path, form: str, most: int
+) -> None:
+    out = tmp_path / "out"
+    said = subprocess.run(
+        [sys.executable, "-c", _SMALL_FILES, str(image_run.path), form, str(out), str(most)],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert said.stdout == (
+        f"{out}: cannot be written: it would be larger than a file may be here (ulimit -f, or the file "
+        "system); choose another folder with -o\n"
+    )
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_store_writes_nothing_more_after_something_could_not_be_written(tmp_path: Path) -> None:
+    program = (
+        "import resource, sys, shutil, time, zarr, numpy\n"
+        "from pathlib import Path\n"
+        "from lrpdyn.exports.zarr_store import _store\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))\n"
+        "group = zarr.create_group(_store(Path(sys.argv[1])))\n"
+        "array = group.create_array('x', shape=(60000, 8), chunks=(500, 8), dtype='f4')\n"
+        "try:\n"
+        "    array[...] = numpy.random.rand(60000, 8)\n"
+        "except OSError as error:\n"
+        "    print(error.strerror)\n"
+        "shutil.rmtree(sys.argv[1])\n"
+        "time.sleep(0.5)\n"
+    )
+    said = subprocess.run([sys.executable, "-c", program, str(tmp_path / "out")], capture_output=True,
+                          text=True, check=True)  # fmt: skip
+    assert said.stdout == "File too large\n"
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_disk_that_is_full_keeps_nothing_of_an_export(
+    flat_run: lrpdyn.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(virelay, "free_space", lambda folder: 0)
+    with pytest.raises(RunError, match=r"out: cannot be written: no space .* on another with -o$"):
+        export(flat_run, "hdf5", tmp_path / "out")
+
+
+def test_an_export_writes_through_no_link_of_the_run(flat_run: lrpdyn.Run, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (tmp_path / "nowhere").symlink_to(tmp_path / "missing")
+    with pytest.raises(ExportError, match="nowhere: exists already"):
+        export(flat_run, "csv", tmp_path / "nowhere")
+    (flat_run.path / "mine").symlink_to(outside)
+    (tmp_path / "same").symlink_to(flat_run.path)
+    for out in (flat_run.path / "mine" / "csv", tmp_path / "same" / "mine" / "csv"):
+        with pytest.raises(RunError, match="mine: is a link, and nothing is written through links"):
+            export(flat_run, "csv", out)
+    assert export(flat_run, "csv", tmp_path / "same" / "csv").is_dir()
+    (flat_run.path / "mine").unlink()
+    (flat_run.path / "shard").symlink_to(outside)
+    with pytest.raises(RunError, match="shard: is a link"):
+        export(flat_run, "csv", flat_run.path / "mine")
+    assert not list(outside.iterdir())
+
+
 def test_the_command_prints_the_folder_beside_the_run_and_loads_no_torch(
     flat_run: lrpdyn.Run,
 ) -> None:

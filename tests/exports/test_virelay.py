@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 import lrpdyn
+from lrpdyn.errors import RunError
 from lrpdyn.exports.formats import export
-from lrpdyn.run.journal import read_journal
+from lrpdyn.run.journal import JOURNAL, append_journal, read_journal
 
 
 def test_hdf5_in_the_layout_of_virelay(image_run: lrpdyn.Run, tmp_path: Path) -> None:
@@ -54,3 +55,19 @@ def test_virelay_itself_opens_it(
             )
             assert heatmap.shape[-1] == 3
         workspace.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("target", "bad"), ("target", [-1] * 5), ("target", [0] * 4), ("target", None),
+     ("outputs", [["x", 1]] * 5), ("outputs", [[1.0], [1.0, 2.0]]), ("outputs", 3)],
+)  # fmt: skip
+def test_a_journal_without_outputs_is_named(
+    flat_run: lrpdyn.Run, tmp_path: Path, name: str, value: object
+) -> None:
+    records = list(read_journal(flat_run.path))
+    (flat_run.path / JOURNAL).unlink()
+    append_journal(flat_run.path, *({**record, name: value} for record in records))
+    with pytest.raises(RunError, match=r"journal\.jsonl: cannot be read: "):
+        export(flat_run, "hdf5", tmp_path / "out")
+    assert not list(tmp_path.glob("*out*"))

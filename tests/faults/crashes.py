@@ -2,7 +2,7 @@
 
 Run by name, with the number of faults of each kind and a seed (none: drawn, and printed):
 
-    python -m tests.faults.crashes [kills,full,read-only,torn,together|all] [FAULTS] [SEED]
+    python -m tests.faults.crashes [kills,full,fsync,limits,read-only,torn,together|all] [FAULTS] [SEED]
 
 Every fault hits a real run of small real checkpoints, in processes forked from one that has all
 imports. ``full`` and ``read-only`` mount small file systems in a namespace of their own, which takes
@@ -12,7 +12,11 @@ root, or user namespaces.
 from __future__ import annotations
 
 import contextlib
+import errno
+import itertools
 import os
+import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -20,6 +24,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -123,6 +128,76 @@ def read_only(scenes: list[Scene], folder: Path, faults: int, generator: Generat
     return figures
 
 
+def fsync(scenes: list[Scene], folder: Path, faults: int, generator: Generator) -> Figures:
+    """Let every fsync fail from a random one on; go on."""
+    figures = Figures("failing fsync")
+    while figures.tried < faults:
+        scene, out = one_of(generator, scenes), folder / f"fsync-{figures.tried}"
+        number = one_of(generator, (errno.EIO, errno.ENOSPC, errno.EDQUOT))
+        whole, before = int(generator.integers(40)), partial(_without_fsync, number)
+        code = ended(
+            scene.start(out, partial(before, whole), workers=int(generator.integers(1, 3)))
+        )
+        if code == 0:
+            figures.note("over before")
+            shutil.rmtree(out)
+            continue
+        said = scene.said(out) if code == 1 else ""
+        clear = "cannot be written" in said and "\n" not in said
+        figures.count(_gone_on_with(scene, out) if clear else f"{out}: ended with {code}: {said!r}")
+    return figures
+
+
+def _without_fsync(number: int, whole: int) -> None:
+    calls, sync = itertools.count(), os.fsync
+
+    def fails(file: int) -> None:
+        if next(calls) >= whole:
+            raise OSError(number, os.strerror(number))
+        sync(file)
+
+    os.fsync = fails  # type: ignore[assignment]
+
+
+def limits(scenes: list[Scene], folder: Path, faults: int, generator: Generator) -> Figures:
+    """Allow few open files, little memory or small files; go on without limits."""
+    figures = Figures("limits")
+    scenes[0].compute(folder / "imports", workers=1)  # of what is loaded late
+    while figures.tried < faults:
+        scene, out = one_of(generator, scenes), folder / f"limit-{figures.tried}"
+        kind = one_of(generator, ("files", "memory", "size"))
+        share = float(generator.random())
+        before = partial(_limited, kind, share)
+        code = ended(scene.start(out, before, workers=int(generator.integers(1, 3))))
+        if code == 0:
+            figures.note(f"few enough for its {kind}")
+            shutil.rmtree(out)
+            continue
+        figures.note(f"by {kind}")
+        said = scene.said(out) if code == 1 else ""
+        clear = said and "\n" not in said
+        figures.count(
+            _gone_on_with(scene, out)
+            if clear
+            else f"{out}: {kind} {share}: ended with {code}: {said!r}"
+        )
+    return figures
+
+
+def _limited(kind: str, share: float) -> None:
+    """Set a limit that is some more than what this process uses."""
+    if kind == "files":
+        used = len(os.listdir("/proc/self/fd"))
+        which, most = resource.RLIMIT_NOFILE, used + int(12 * share)
+    elif kind == "memory":
+        data = re.search(r"VmData:\s+(\d+) kB", Path("/proc/self/status").read_text())
+        assert data is not None
+        which, most = resource.RLIMIT_DATA, (int(data[1]) << 10) + int((32 << 20) * share**2)
+    else:
+        which, most = resource.RLIMIT_FSIZE, int((1 << 14) * share)
+    resource.setrlimit(which, (most, resource.getrlimit(which)[1]))
+
+
 def torn(scenes: list[Scene], folder: Path, faults: int, generator: Generator) -> Figures:
     """Tear, flip, swap, empty and take away files of finished runs; repair as `verify` says."""
     figures = Figures("torn and swapped files")
@@ -193,8 +268,8 @@ def together(scenes: list[Scene], folder: Path, faults: int, generator: Generato
 
 
 CAMPAIGNS: dict[str, tuple[Callable[[list[Scene], Path, int, Generator], Figures], int]] = {
-    "kills": (kills, 200), "full": (full, 50), "read-only": (read_only, 20), "torn": (torn, 100),
-    "together": (together, 20),
+    "kills": (kills, 200), "full": (full, 50), "fsync": (fsync, 50), "limits": (limits, 50),
+    "read-only": (read_only, 20), "torn": (torn, 100), "together": (together, 20),
 }  # fmt: skip
 _MOUNTS = ("full", "read-only")
 

@@ -262,7 +262,7 @@ def commands(work: Path, scene: Scene, on: str, draw: random.Random) -> list[lis
         ["verify", run], ["verify", run, "--format", "json"], ["outliers", run],
         ["outliers", run, "--format", draw.choice(("json", "csv", "markdown"))],
         ["compare", str(scene.whole / "run"), run], ["plot", run, "--kind", "terminal"],
-        ["export", run, "--format", "csv", "-o", out],
+        ["export", run, "--to", draw.choice(("csv", "zarr", "hdf5")), "-o", out],
     ]  # fmt: skip
     heavy = [compute, [*compute, "--overwrite"], [*compute, "--recompute", "4"], ["report", run],
              ["plot", run, "--kind", draw.choice(("raster", "trajectory", "dynamics"))]]  # fmt: skip

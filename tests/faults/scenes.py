@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import faulthandler
 import os
+import resource
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +19,8 @@ import torch
 from numpy.typing import NDArray
 
 import lrpdyn
-from lrpdyn.errors import LrpdynError, RunError
+from lrpdyn.cli.main import _message
+from lrpdyn.errors import RunError
 from lrpdyn.run.verify import verify
 
 #: Longer than any run here takes: what is not over by then hangs.
@@ -45,7 +48,8 @@ class Scene:
     def start(self, out: Path, before: Callable[[], None] = lambda: None, **options: Any) -> int:
         """Explain them in a process forked from this one, which has all imports; return its id.
 
-        It exits with 0, or 1 after an error of lrpdyn, which `said` returns, or 99 after a traceback.
+        It exits with 0, or 1 after an error that is a line at a shell, which `said` returns, or 99 after
+        a traceback.
         """
         process = os.fork()
         if process:
@@ -57,13 +61,14 @@ class Scene:
             before()
             self.compute(out, **options)
             code = 0
-        except LrpdynError as error:
-            self.message(out).write_text(str(error))
-            code = 1
-        except BaseException:
-            import traceback
-
-            traceback.print_exc()
+        except BaseException as error:
+            line = _message(error) if isinstance(error, Exception) else None
+            if line is None:
+                traceback.print_exc()
+            else:
+                resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
+                self.message(out).write_text(line)
+                code = 1
         finally:
             sys.stderr.flush()
             os._exit(code)

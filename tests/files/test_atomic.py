@@ -43,8 +43,8 @@ def test_an_array_is_what_numpy_would_write_and_its_hash(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(("number", "says"), [
-    (errno.ENOSPC, r"no space is left on its disk \([\d,]+ bytes are free\).*goes on"),
-    (errno.EDQUOT, "your quota on its disk is used up.*goes on"),
+    (errno.ENOSPC, r"no space is left on its disk \([\d,]+ bytes are free\).* on another with -o$"),
+    (errno.EDQUOT, "your quota on its disk is used up.*elsewhere with -o$"),
     (errno.EROFS, "the file system is read-only; choose another folder"),
     (errno.EACCES, "permission denied"), (errno.ENAMETOOLONG, "path is too long"),
     (errno.EFBIG, "larger than a file may be"), (errno.EIO, "Input/output error; choose"),

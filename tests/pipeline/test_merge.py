@@ -389,3 +389,16 @@ def test_a_shard_leads_to_no_other_file(series: Path, vectors: Vectors, tmp_path
     series.rename(tmp_path / "moved")
     run = lrpdyn.merge(parts, out=tmp_path / "run", quiet=True, checkpoints=tmp_path / "moved")
     assert contents(run.path) == contents(one.path)
+
+
+def test_checkpoints_that_are_not_where_they_are_said_to_be_are_missed(
+    series: Path, vectors: Vectors, tmp_path: Path
+) -> None:
+    parts = shards_of(series, vectors, tmp_path, 2, arch_args=TANH)
+    (tmp_path / "empty").mkdir()
+    for folder in ("empty", "missing"):
+        with pytest.raises(
+            RunError, match=rf"{folder}: holds none of the shards' checkpoints, exp"
+        ):
+            lrpdyn.merge(parts, out=tmp_path / "run", quiet=True, checkpoints=tmp_path / folder)
+    assert not (tmp_path / "run").exists()

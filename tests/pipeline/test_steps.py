@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Generator, Sequence
 from functools import partial
 from pathlib import Path
@@ -12,8 +13,9 @@ import numpy as np
 import pytest
 import torch
 
+import lrpdyn
 from lrpdyn.dynamics.step_table import NO_TRANSITION
-from lrpdyn.errors import LrpdynError
+from lrpdyn.errors import ArchitectureError, LrpdynError
 from lrpdyn.explain.explanation import Question
 from lrpdyn.pipeline.blocks import Outcomes, by_processes
 from lrpdyn.pipeline.setup.fixed_targets import fixed_targets, settle
@@ -108,3 +110,68 @@ def test_a_checkpoint_of_another_network_stops_the_run_or_is_skipped(
     np.testing.assert_allclose(
         steps.records["change"][3], np.abs(maps[1] - maps[0]).sum(1), rtol=1e-9
     )
+
+
+#: A network that gives more than its layers do once it has weights with a large last bias.
+_LATE = """
+from torch import nn
+class Late(nn.Sequential):
+    def __init__(self):
+        super().__init__(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 3))
+        self.register_load_state_dict_post_hook(Late.loaded)
+    def loaded(self, _):
+        much = float(self[2].bias[0].detach()) - 10
+        if much > 0:
+            self.register_forward_hook(lambda module, inputs, outputs: outputs + much)
+"""
+
+
+def late(folder: Path, number: int, much: float = 0.0) -> None:
+    """Save a checkpoint whose network as loaded gives so much more than as explained."""
+    torch.manual_seed(number)
+    weights = torch.nn.Sequential(
+        torch.nn.Linear(6, 8), torch.nn.ReLU(), torch.nn.Linear(8, 3)
+    ).state_dict()
+    if much:
+        weights["2.bias"][0] = 10 + much
+    torch.save(weights, folder / f"net_{number}.pt")
+
+
+@pytest.mark.parametrize(
+    "how", ["at once", "resumed", "shards", pytest.param("cluster", marks=pytest.mark.slow)]
+)
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:(distributed|dask|tornado).*")
+def test_outputs_are_compared_at_every_step(how: str, tmp_path: Path, vectors: Vectors) -> None:
+    (tmp_path / "own.py").write_text(_LATE)
+    (tmp_path / "ckpts").mkdir()
+    options: dict[str, Any] = {
+        "arch": f"{tmp_path / 'own.py'}:Late",
+        "quiet": True,
+        "baseline": "none",
+    }
+    for number in range(4):
+        late(tmp_path / "ckpts", number)
+
+    def done() -> lrpdyn.Run:
+        given = {**options, "dask": "local:1" if how == "cluster" else None}
+        if how != "shards":
+            return lrpdyn.compute(tmp_path / "ckpts", vectors, out=tmp_path / "run", **given)
+        parts = [tmp_path / f"{k}" for k in (1, 2)]
+        for k, part in enumerate(parts, start=1):
+            lrpdyn.compute(tmp_path / "ckpts", vectors, out=part, shard=f"{k}/2", **options)
+        return lrpdyn.merge(parts, out=tmp_path / "run", arch=options["arch"], quiet=True)
+
+    if how == "resumed":
+        done()
+    late(tmp_path / "ckpts", 4, 5e-4)  # less than 1e-4 of the largest output: kept, and reported
+    found = done().manifest["checks"]["outputs"]
+    assert found["step"] == 4
+    assert found["largest_difference"] == pytest.approx(5e-4, rel=0.05)
+    if how == "resumed":
+        late(tmp_path / "ckpts", 5, 0.5)
+    else:
+        late(tmp_path / "ckpts", 4, 0.5)
+        for name in ("run", "1", "2"):
+            shutil.rmtree(tmp_path / name, ignore_errors=True)
+    with pytest.raises(ArchitectureError, match=r"step [45]: the network as explained differs"):
+        done()

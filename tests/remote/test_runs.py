@@ -197,3 +197,23 @@ def test_a_web_server_without_ranges_gives_each_file_once(mlp_folder: Path, buck
     # That nobody answers any more is no fault of a checkpoint.
     with pytest.raises(RemoteError, match="cannot be reached"):
         discover(where)
+
+
+def test_shards_of_checkpoints_in_a_store_are_merged(
+    store: ObjectStore, bucket: str, mlp_folder: Path, vectors: NDArray[np.float32], tmp_path: Path
+) -> None:
+    store.upload(mlp_folder, f"{bucket}/mlp")
+    where = f"s3://{bucket}/mlp"
+    parts = [tmp_path / "1", tmp_path / "2"]
+    for n, part in enumerate(parts, start=1):
+        lrpdyn.compute(where, vectors, out=part, shard=f"{n}/2", quiet=True, **MLP)
+    one = lrpdyn.compute(mlp_folder, vectors, out=tmp_path / "one", quiet=True, **MLP)
+    with pytest.raises(RunError, match=rf"^{where}/net_2.pt: is named .* with --checkpoints$"):
+        lrpdyn.merge(parts, out=tmp_path / "run", quiet=True)
+    with pytest.raises(RunError, match=r"none: holds none of the shards' checkpoints"):
+        lrpdyn.merge(parts, out=tmp_path / "run", quiet=True, checkpoints=f"s3://{bucket}/none")
+    with store.guarded(), pytest.raises(RunError, match=r"other: cannot be read"):
+        lrpdyn.merge(parts, out=tmp_path / "run", quiet=True, checkpoints=f"s3://{bucket}/other")
+    run = lrpdyn.merge(parts, out=tmp_path / "run", quiet=True, checkpoints=where)
+    for name in ("dynamics.npy", "metrics.csv", "transitions.csv", "outliers.json"):
+        assert (run.path / name).read_bytes() == (one.path / name).read_bytes()

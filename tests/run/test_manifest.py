@@ -86,6 +86,7 @@ def test_parts_that_contradict_each_other_are_told(run: Path) -> None:
         (lambda m: shape(m, 5, 0), r"shape is \[5, 0\], expected"),
         (lambda m: shape(m, 5, 6, 7, 8, 9), r"shape is \[5, 6, 7, 8, 9\], expected"),
         (lambda m: m["checks"].pop("vanished"), "manifest.checks has no vanished"),
+        (lambda m: m["environments"][0].update(torch=[]), r"environments\[0\]\.torch is a list"),
     ]
     for change, says in changes:
         manifest = json.loads(whole)

@@ -6,6 +6,7 @@ import os
 import shutil
 import socket
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ import pytest
 import lrpdyn
 from lrpdyn.errors import RunError
 from lrpdyn.figures.kinds import draw
+from lrpdyn.figures.request import Request
 from lrpdyn.page.report import write_report
 from lrpdyn.run.lock import locked
 from lrpdyn.run.parts import check_parts
@@ -112,3 +114,26 @@ def test_what_is_no_file_is_refused(
     for writing in (False, True):
         with pytest.raises(RunError, match=rf"{name}: is a {kind}, expected a plain file"):
             check_parts(tmp_path, writing=writing)
+
+
+def test_what_is_named_inside_the_run_is_not_written_through_links(
+    run: lrpdyn.Run, tmp_path: Path
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (run.path / "mine").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "named").symlink_to(run.path)
+    within = (
+        run.path / "mine",
+        tmp_path / "named" / "mine",
+        run.path / "mine" / ".." / "elsewhere",
+    )
+    for folder in within:
+        for use in (
+            partial(write_report, run, folder / "page.html"),
+            partial(draw, [run], "dynamics", Request(out=folder / "dynamics.png")),
+        ):
+            with pytest.raises(RunError, match="mine: is a link, and nothing is written through"):
+                use()
+    assert not list((tmp_path / "elsewhere").iterdir())
+    assert write_report(run, tmp_path / "named" / "page.html").path.exists()
+    assert write_report(run, tmp_path / "elsewhere" / "page.html").path.exists()

@@ -130,3 +130,27 @@ def test_workers_end_with_the_process_that_they_work_for() -> None:
         os.kill(worker, signal.SIGKILL)
         pytest.fail("the worker went on")
     parent.stdout.close()
+
+
+@pytest.mark.parametrize("broken", ["queues.Queue", "process._ExecutorManagerThread"])
+def test_too_little_memory_for_a_thread_is_said_and_not_waited_for(broken: str) -> None:
+    """The thread that hands work out cannot be started, or cannot start the one that sends it."""
+    program = textwrap.dedent(f"""
+        import threading
+        from concurrent.futures import process
+        from multiprocessing import queues
+        from lrpdyn.errors import RunError
+        from lrpdyn.system.processes import in_order
+        def none(*_):
+            raise RuntimeError("can't start new thread")
+        {broken}.{"_start_thread" if broken.endswith("Queue") else "start"} = none
+        threading.excepthook = lambda _: None
+        try:
+            list(in_order(abs, range(5), 2))
+        except RunError as error:
+            print(error)
+    """)
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True,
+                           check=True, timeout=60)  # fmt: skip
+    assert ended.stdout.startswith("can't start new thread: too little memory")
+    assert ended.stderr == ""

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from lrpdyn.errors import ArchitectureError
+from lrpdyn.files.text import first_line
 from lrpdyn.lrp.canonical.folding import fold_head
 from lrpdyn.lrp.canonical.refusals import line_of
 from lrpdyn.lrp.canonical.rewriting import Rewriting
@@ -94,7 +95,7 @@ def canonise_fully(
     try:
         graph = tracer.trace(network)
     except Exception as error:  # tracing runs the user's forward, which may raise anything
-        reason = (str(error) or type(error).__name__).splitlines()[0]
+        reason = first_line(error)
         raise ArchitectureError(
             f"{name} cannot be traced ({reason}){line_of(error)}: a network whose forward depends on "
             "the data has no fixed sequence of layers to explain; give --arch one that does not branch, or "
