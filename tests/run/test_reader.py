@@ -14,7 +14,7 @@ from lrpdyn.errors import RunError
 from lrpdyn.files.atomic import sha256_of
 from lrpdyn.run import reader
 from lrpdyn.run.layout import MAPS, PIXEL_MAPS
-from lrpdyn.run.reader import RunFolder
+from lrpdyn.run.reader import RunFolder, _shown
 from tests.pipeline.test_compute import Vectors, mlp_run
 
 
@@ -81,3 +81,11 @@ def test_names_of_before_the_rooms() -> None:
 def test_the_room_alone_loads_neither_torch_nor_the_reader() -> None:
     code = "import lrpdyn.run, sys; print({'torch', 'lrpdyn.run.reader'} & set(sys.modules))"
     assert subprocess.check_output([sys.executable, "-c", code], text=True) == "set()\n"
+
+
+def test_the_times_of_pictures_lie_side_by_side() -> None:
+    films = np.random.default_rng(0).normal(size=(2, 3, 1, 4, 5))
+    found = _shown(films, (2, 1, 4, 15))
+    np.testing.assert_array_equal(found, np.concatenate([*np.moveaxis(films, 1, 0)], axis=-1))
+    summed = _shown(films.sum(axis=2), (2, 4, 15))
+    np.testing.assert_array_equal(summed, found[:, 0])
