@@ -73,8 +73,9 @@ def split_inputs(
     own = inputs.spaces.get(name, {}).get("shape", ()) if inputs is not None else ()
     one = len(own) == len(shape) and own != (1, *shape[1:])
     samples = 1 if one or not shape else shape[0]
+    steps = shape[1] if len(shape) > 2 else 1
     held = {
-        name: _checked(arrays[name], name, size, samples, inputs)
+        name: _checked(arrays[name], name, _in_time(size, steps), samples, inputs)
         for name, size in sizes.items()
         if name in arrays
     }
@@ -82,6 +83,13 @@ def split_inputs(
         if name in held:
             _check_whole(held[name], name, most)
     return [image], held
+
+
+def _in_time(size: Any, steps: int) -> Any:
+    """Return the size of an input whose axis of time, None, is as long as the observations'."""
+    if not isinstance(size, tuple):
+        return size
+    return tuple(steps if length is None else length for length in size)
 
 
 def _check_whole(values: NDArray[np.float32], name: str, most: int) -> None:
@@ -205,14 +213,14 @@ def join_inputs(source: Any, inputs: DictInputs) -> NDArray[np.float32] | None:
 
 def notes(path: nn.Module, held: FixedInputs) -> list[str]:
     """Return sentences on the inputs that are fixed."""
-    if is_recurrent(path):
-        return _notes_on_states(path, held)
     without = assumed_without(path)
     if without and not held:
         names = ", ".join(getattr(path, "held", {}))
         return [
-            f"assumed: {without}; {names} as arrays of one .npz, with the observations, give another"
+            f"assumed: {without}; {names} as arrays of one .npz, with the observations, give others"
         ]
+    if is_recurrent(path) and not without:
+        return _notes_on_states(path, held)
     sizes: Mapping[str, Any] = getattr(path, "held", {})
     zero = [name for name in sizes if name not in held]
     found = []

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from lrpdyn.errors import ObservationError, UsageError
+from lrpdyn.errors import UsageError
 from lrpdyn.explain.model import Model
 from lrpdyn.observations.fixed_inputs import (
     FixedInputs,
