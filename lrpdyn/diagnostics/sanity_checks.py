@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from lrpdyn.dynamics.measures import cosines
 from lrpdyn.errors import UsageError
@@ -61,11 +62,14 @@ def random_weights(model: Model, seed: int) -> Weights:
         initialise = getattr(network, "initialise", None)
         if initialise is not None:
             initialise()
-    fresh = {key: value.detach() for key, value in network.named_parameters()}
-    for name, module in network.named_modules():
-        if isinstance(module, BATCH_NORMS):
-            fresh |= {f"{name}.{key}".lstrip("."): v for key, v in module.named_buffers()}
-    return fresh
+    norms = [module for module in network.modules() if isinstance(module, BATCH_NORMS)]
+    statistics = {id(buffer) for norm in norms for buffer in norm.buffers()}
+    # A state dict may have other names than the network has.
+    return {
+        key: tensor.detach()
+        for key, tensor in network.state_dict(keep_vars=True).items()
+        if isinstance(tensor, nn.Parameter) or id(tensor) in statistics
+    }
 
 
 def with_statistics(model: Model, weights: Weights, observations: Observations) -> Weights:
@@ -75,10 +79,11 @@ def with_statistics(model: Model, weights: Weights, observations: Observations) 
     A pass in training mode gathers them; of the other layers only what they do at evaluation is used. A
     batch of one sample is left out, for it may have one value only.
     """
+    own = {id(t): key for key, t in model.network.state_dict(keep_vars=True).items()}
     norms = [
         module
-        for name, module in model.network.named_modules()
-        if isinstance(module, BATCH_NORMS) and f"{name}.running_mean".lstrip(".") in weights
+        for module in model.network.modules()
+        if isinstance(module, BATCH_NORMS) and own.get(id(module.running_mean)) in weights
     ]
     if not norms:
         return weights
@@ -112,8 +117,8 @@ def upper_layers(model: Model) -> list[str]:
     if any(convolutional) and not all(convolutional):
         first = len(convolutional) - convolutional[::-1].index(True)
     upper = {id(tensor) for layer in weighted[first:] for tensor in layer.sources()}
-    named = [*model.network.named_parameters(), *model.network.named_buffers()]
-    return [key for key, tensor in named if id(tensor) in upper]
+    named = model.network.state_dict(keep_vars=True)
+    return [key for key, tensor in named.items() if id(tensor) in upper]
 
 
 def dependence(

@@ -37,8 +37,9 @@ def split_inputs(
     sources
         Files and arrays, as `lrpdyn.observations.loading.load_observations` takes them.
     path
-        May have ``held``, the sizes of its fixed inputs by name, and ``recurrent`` where they are hidden
-        states.
+        May have ``held``, the sizes of its fixed inputs by name (None: the observations' time steps);
+        ``recurrent`` where they are hidden states; ``whole``, the largest of each input that holds whole
+        numbers; and ``without``, what is assumed where none is given.
     inputs
         Their spaces, where the checkpoint says them.
 
@@ -60,7 +61,8 @@ def split_inputs(
     if len(images) != 1 or 0 < len(missing) < len(sizes):
         where = "the mapping" if isinstance(sources[0], Mapping) else sources[0]
         found = ", ".join([*images, *(name for name in sizes if name in arrays)]) or "none"
-        explained = "the observations" if is_recurrent(path) else "the image"
+        of_time = is_recurrent(path) or assumed_without(path)
+        explained = "the observations" if of_time else "the image"
         lacking = ([] if images else [explained]) + (missing if len(missing) < len(sizes) else [])
         remedy = f"add {' and '.join(lacking)}" if lacking else f"keep one array as {explained}"
         raise ObservationError(
@@ -71,12 +73,32 @@ def split_inputs(
     own = inputs.spaces.get(name, {}).get("shape", ()) if inputs is not None else ()
     one = len(own) == len(shape) and own != (1, *shape[1:])
     samples = 1 if one or not shape else shape[0]
+    steps = shape[1] if len(shape) > 2 else 1
     held = {
-        name: _checked(arrays[name], name, size, samples, inputs)
+        name: _checked(arrays[name], name, _in_time(size, steps), samples, inputs)
         for name, size in sizes.items()
         if name in arrays
     }
+    for name, most in getattr(path, "whole", {}).items():
+        if name in held:
+            _check_whole(held[name], name, most)
     return [image], held
+
+
+def _in_time(size: Any, steps: int) -> Any:
+    """Return the size of an input whose axis of time, None, is as long as the observations'."""
+    if not isinstance(size, tuple):
+        return size
+    return tuple(steps if length is None else length for length in size)
+
+
+def _check_whole(values: NDArray[np.float32], name: str, most: int) -> None:
+    """Raise ObservationError unless all values are whole numbers from 0 to `most`."""
+    wrong = values[(values < 0) | (values > most) | (values != np.floor(values))]
+    if wrong.size:
+        raise ObservationError(
+            f"input '{name}': expected whole numbers 0 to {most}, found {wrong[0]:g}"
+        )
 
 
 def _arrays(
@@ -191,7 +213,13 @@ def join_inputs(source: Any, inputs: DictInputs) -> NDArray[np.float32] | None:
 
 def notes(path: nn.Module, held: FixedInputs) -> list[str]:
     """Return sentences on the inputs that are fixed."""
-    if is_recurrent(path):
+    without = assumed_without(path)
+    if without and not held:
+        names = ", ".join(getattr(path, "held", {}))
+        return [
+            f"assumed: {without}; {names} as arrays of one .npz, with the observations, give others"
+        ]
+    if is_recurrent(path) and not without:
         return _notes_on_states(path, held)
     sizes: Mapping[str, Any] = getattr(path, "held", {})
     zero = [name for name in sizes if name not in held]
@@ -203,6 +231,11 @@ def notes(path: nn.Module, held: FixedInputs) -> list[str]:
             f"inputs {', '.join(zero)} held at zero: give them, with the image, as arrays of one .npz"
         )
     return found
+
+
+def assumed_without(path: nn.Module) -> str:
+    """Return what a network's fixed inputs are where none is given; empty where they are zero alone."""
+    return str(getattr(path, "without", ""))
 
 
 def is_recurrent(path: nn.Module) -> bool:

@@ -1,4 +1,4 @@
-"""Hugging Face's image classifiers, by the ``config.json`` that lies beside their weights.
+"""Hugging Face's image classifiers and decision transformer, by the ``config.json`` beside their weights.
 
 Classes are those of transformers alone: what a configuration says of code of its own is not followed.
 """
@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lrpdyn.architectures.frameworks import decision_transformer as decisions
 from lrpdyn.architectures.model import Architecture, Arguments, Family, is_installed
 from lrpdyn.architectures.shapes import OtherSizesError, built_like, not_installed
 from lrpdyn.checkpoints.model import Shapes
@@ -68,6 +69,24 @@ class Classifier(nn.Module):
     def path(self, head: str) -> nn.Module:
         """Return the network from pictures (N, channels, height, width) to logits (N, classes)."""
         return _Logits(self.network)
+
+
+class DecisionTransformer(Classifier):
+    """The decision transformer, which gives an action for a sequence of states; arguments as above."""
+
+    heads = ("policy",)
+    action_space = "box"
+
+    def __init__(self, model: str = decisions.CLASS, **settings: Any) -> None:
+        super().__init__(model, **settings)
+        last: Any = self.network.predict_action
+        if len(last) > 1:
+            self.left_out = {"policy": "the tanh that squashes an action"}
+            self.network.predict_action = last[:1]
+
+    def path(self, head: str) -> nn.Module:
+        """Return the network from states (N, T, features) to the last action, before its tanh."""
+        return decisions.Decisions(self.network)
 
 
 def _call_as_saved(module: Any, state: dict[str, Any], prefix: str, *_: Any) -> None:
@@ -137,23 +156,24 @@ def _recognised(shapes: Shapes, hints: Mapping[str, Any]) -> Sequence[Architectu
     model = str(classes[0] if isinstance(classes, list) and classes else classes or "")
     if not model or model in _WRAPPERS:
         return []
-    if not is_installed("transformers") and model.endswith(_ENDING):
+    if not is_installed("transformers") and model.endswith((_ENDING, decisions.CLASS)):
         raise ArchitectureError(f"config.json names {model}; {not_installed('transformers', 'hf')}")
     if not is_installed("transformers") or model not in _known():
         raise ArchitectureError(
             f"config.json names {model[:_LONGEST]!r}, expected an image classifier of transformers such "
-            f"as ViT{_ENDING}; give the network with --arch FILE.py:CALLABLE"
+            f"as ViT{_ENDING}, or {decisions.CLASS}; give the network with --arch FILE.py:CALLABLE"
         )
     return [_architecture(model)]
 
 
 def _architecture(model: str) -> Architecture:
+    kind = DecisionTransformer if model == decisions.CLASS else Classifier
     return Architecture(
         name=f"{PREFIX}{model}",
-        factory=Classifier if not model else functools.partial(Classifier, model),
+        factory=Classifier if not model else functools.partial(kind, model),
         recognise=functools.partial(_recognise, model=model),
         source=f"transformers.{model}" if model else "transformers",
-        assumes=_assumes,
+        assumes=functools.partial(_assumes, pictures=model != decisions.CLASS),
         unused=r".*\.(relative_position_index|position_ids)$",
     )
 
@@ -255,7 +275,7 @@ def _network(model: str, settings: Mapping[str, Any]) -> nn.Module:
 
 @functools.cache
 def _known() -> frozenset[str]:
-    """Return the names of transformers' image classifiers."""
+    """Return the names of transformers' classes that are recognised."""
     try:
         from transformers.models.auto.modeling_auto import (  # type: ignore[import-not-found,import-untyped,unused-ignore]
             MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES as CLASSES_BY_TYPE,
@@ -264,10 +284,15 @@ def _known() -> frozenset[str]:
         raise not_installed("transformers", "hf") from error
     found = CLASSES_BY_TYPE.values()
     names = (name for names in found for name in ([names] if isinstance(names, str) else names))
-    return frozenset(names) - _WRAPPERS
+    return (frozenset(names) | {decisions.CLASS}) - _WRAPPERS
 
 
-def _assumes(arguments: Arguments, hints: Mapping[str, Any]) -> tuple[str, ...]:
+def _assumes(arguments: Arguments, hints: Mapping[str, Any], *, pictures: bool) -> tuple[str, ...]:
+    if not pictures:
+        return (
+            "states are normalised as in training, and returns are scaled: by the numbers of its script, "
+            "which --mean and --std apply to the states",
+        )
     return (
         "pictures are normalised as in training: by the mean and deviation of its image processor, which "
         "--mean and --std apply",

@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from lrpdyn.checkpoints.containers import damaged, read_json
-from lrpdyn.checkpoints.formats import arrays, safetensors, torchfile
+from lrpdyn.checkpoints.formats import arrays, rllib, safetensors, torchfile
 from lrpdyn.checkpoints.model import Choice, Header, Reader
 from lrpdyn.checkpoints.payload import epoch_of, step_of
 from lrpdyn.errors import CheckpointError
@@ -58,13 +58,14 @@ def pfrl(path: Path) -> Inside | None:
     return next((Inside((part,)) for part in parts if part.is_file()), None)
 
 
-def rllib(path: Path) -> Inside | None:
-    """RLlib's new stack: a ``module_state.pkl`` for each of its modules."""
+def rllib_checkpoint(path: Path) -> Inside | None:
+    """RLlib's new stack: a ``module_state.pkl`` for each of its modules, or a module that was saved alone."""
     for place in _RL_MODULES:
         found = sorted((path / place).glob(f"*/{_MODULE_STATE}"))
         if found:
             return Inside(tuple(found), counter="saves")
-    return None
+    alone = path / _MODULE_STATE
+    return Inside((alone,)) if alone.is_file() and (path / rllib.CONSTRUCTOR).is_file() else None
 
 
 def header_of(path: Path, inside: Inside, choice: Choice) -> Header:
@@ -88,14 +89,17 @@ def header_of(path: Path, inside: Inside, choice: Choice) -> Header:
         step=step_of(state) or headers[0].step,
         epoch=epoch_of(state) or headers[0].epoch,
         counter=inside.counter,
-        hints={**headers[0].hints, **_configured(files[0].parent / "config.json")},
+        hints={**headers[0].hints, **_configured(files[0])},
         fingerprint="".join(map(str, prints)) if all(prints) else None,
         executes=tuple(sorted({name for header in headers for name in header.executes})),
     )
 
 
-def _configured(path: Path) -> dict[str, Any]:
-    """Return as hints what Hugging Face's or timm's ``config.json`` says of the network, if there is one."""
+def _configured(weights: Path) -> dict[str, Any]:
+    """Return as hints what lies beside `weights`: a ``config.json``, or what RLlib keeps."""
+    constructor, path = weights.with_name(rllib.CONSTRUCTOR), weights.with_name("config.json")
+    if weights.name == _MODULE_STATE and constructor.is_file():
+        return rllib.hints_of(constructor)
     found = _json(path) if path.is_file() else {}
     network, classes = found.get("architecture"), found.get("architectures")
     hints: dict[str, Any] = {"network": network} if isinstance(network, str) else {}
@@ -180,7 +184,7 @@ def _reader(format: str, find: Callable[[Path], Inside | None]) -> Reader:
 
 READERS = (
     _reader("huggingface", hugging_face),
-    _reader("rllib", rllib),
+    _reader("rllib", rllib_checkpoint),
     _reader("lerobot", le_robot),
     _reader("accelerate", accelerate),
     _reader("pfrl", pfrl),

@@ -10,6 +10,8 @@ from lrpdyn.checkpoints.pickles.pickled import Opaque
 
 #: What scripts of timm, torchvision and PyTorch's examples call the network that they trained.
 _NETWORKS = ("arch", "model", "model_name")
+#: Of CleanRL's Transformer-XL.
+_MEMORY = "trxl_memory_length"
 _ACTIVATIONS = ("activation", "activation_fn", "act", "nonlinearity")
 
 
@@ -25,10 +27,13 @@ def hints_of(root: Any) -> dict[str, Any]:
     arguments, options = (_mapping(root.get(name)) for name in ("hyper_parameters", "args"))
     names = (place.get(key) for place in (root, options, arguments) for key in _NETWORKS)
     network = next((name for name in names if isinstance(name, str)), None)
-    hints = {} if network is None else {"network": network}
+    hints: dict[str, Any] = {} if network is None else {"network": network}
     activations = [arguments[key] for key in _ACTIVATIONS if key in arguments]
     if len(activations) == 1 and isinstance(activations[0], str | Opaque):
         hints["activation"] = activation_text(activations[0])
+    length = options.get(_MEMORY)
+    if isinstance(length, int):
+        hints[_MEMORY] = length
     policy = _mapping(root.get("data"))
     return hints | (hints_of_policy(policy) if "activation_fn" in policy else {})
 

@@ -386,6 +386,15 @@ def _thirds(tensor: Tensor | None, size: int) -> tuple[Tensor | None, ...]:
     return tuple(_rows(tensor, place * size, (place + 1) * size) for place in range(3))
 
 
+def addmm(
+    input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: float = 1, alpha: float = 1
+) -> Tensor:
+    """Return what ``torch.addmm`` gives: with a vector to be added, a linear layer."""
+    if input.ndim == 1:
+        return F.linear(mat1, alpha * mat2.t(), beta * input)
+    return beta * input + alpha * (mat1 @ mat2)
+
+
 def _by_head(x: Tensor, heads: int) -> Tensor:
     """Return (N, heads, L, E / heads) of (N, L, E)."""
     return torch.unflatten(x, -1, (heads, -1)).transpose(1, 2)
@@ -405,4 +414,5 @@ EXPANDED_MODULES: dict[type[nn.Module], Callable[..., Any]] = {
 EXPANDED_FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {
     F.scaled_dot_product_attention: scaled_dot_product_attention,
     F.multi_head_attention_forward: multi_head_attention_forward,
+    torch.addmm: addmm,
 }

@@ -8,10 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from lrpdyn.errors import ObservationError, UsageError
+from lrpdyn.errors import UsageError
 from lrpdyn.explain.model import Model
 from lrpdyn.observations.fixed_inputs import (
     FixedInputs,
+    assumed_without,
     is_recurrent,
     join_inputs,
     joins,
@@ -47,12 +48,7 @@ def network_input(
             "stacks of frames, with the values of each stack"
         )
     loaded = _load(given, expected, options)
-    if loaded.values.ndim > 4:
-        raise ObservationError(
-            f"{', '.join(loaded.files)}: sequences of images, {loaded.values.shape}: a run folder has no "
-            "place for their maps yet; give the last images, each with the hidden state before it"
-        )
-    if is_recurrent(model.path) and not fixed:
+    if (is_recurrent(model.path) or assumed_without(model.path)) and not fixed:
         loaded = replace(loaded, notes=(*loaded.notes, *notes(model.path, fixed)))
     return loaded, fixed
 
