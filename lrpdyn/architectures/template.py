@@ -3,7 +3,10 @@
     lrpdyn compute CHECKPOINTS OBSERVATIONS --arch my_net.py:MyNet --arch-arg actions=6
 
 Names of layers must be those of the checkpoint's keys (lrpdyn inspect shows the first of them); a
-prefix that all keys share, as ``model.``, is taken off by itself.
+prefix that all keys share, as ``model.``, is taken off by itself. Attention, gates, LSTM and GRU can be
+used as they are; what is done to each operation, or which one has no rule, says
+
+    lrpdyn inspect --layers CHECKPOINTS OBSERVATIONS --arch my_net.py:MyNet --arch-arg actions=6
 """
 
 from __future__ import annotations

@@ -20,14 +20,7 @@ if TYPE_CHECKING:
 @click.argument("checkpoints", type=click.Path())
 @click.argument("observations", nargs=-1, required=True, type=click.Path())
 @options.of_compute("--out", "-o", help="The run folder.")
-@options.of_compute("--rule",
-              help="NAME[:VALUE], a composite, or FILE.toml; +attnlrp; see lrpdyn rules.")  # fmt: skip
-@options.of_compute("--arch", help="A name (lrpdyn architectures), MODULE:CALLABLE or FILE.py:CALLABLE. "
-              "Default: recognised from the weights.")  # fmt: skip
-@click.option(
-    "--arch-arg", "arch_arg", multiple=True, metavar="KEY=VALUE", help="Argument of --arch."
-)
-@options.of_compute("--head", help="Which output: policy, value, q, logits.")
+@options.network
 @options.of_compute("--actions", metavar="discrete|box|binary|3,2", help="What a policy's outputs are, where "
               "the checkpoint does not say; 3,2: actions of 3 and 2 choices.")  # fmt: skip
 @options.of_compute("--target",
@@ -38,10 +31,8 @@ if TYPE_CHECKING:
 @options.of_compute("--normalize", help="Of each map, before differences are taken.")  # fmt: skip
 @options.of_compute("--baseline", metavar="none|random[:K]",
               help="Compare with K freshly initialised networks.")  # fmt: skip
-@options.of_compute("--layout", type=click.Choice(
-              ["NCHW", "NHWC", "CHW", "HWC", "NHW", "HW", "NF", "F", "NKHWC", "NKCHW"]),
-              help="Of the observation files. Default: told from the network.")  # fmt: skip
-@options.of_compute("--scale", help="What observations are divided by, none, or imagenet.")
+@options.layout
+@options.scale
 @options.of_compute(
     "--mean", help="Subtracted after --scale: a number, one a channel, or FILE.npy."
 )
@@ -52,12 +43,7 @@ if TYPE_CHECKING:
     help="Running mean and variance of a sample-factory checkpoint or vecnormalize.pkl; none: the "
     "observations are as the network saw them.",
 )
-@options.of_compute(
-    "--stack",
-    type=click.IntRange(min=1),
-    metavar="K",
-    help="Make each K successive frames into one observation.",
-)
+@options.stack
 @options.of_compute(
     "--stack-order",
     type=click.Choice(["oldest", "newest"]),
@@ -73,7 +59,7 @@ if TYPE_CHECKING:
 @options.of_compute("--expect-step", type=int, metavar="STEP",
               help="Of which checkpoint they are, where FILE does not say it.")  # fmt: skip
 @options.selection
-@options.of_compute("--prefix", help="Only weights whose key begins so, which is taken off.")  # fmt: skip
+@options.prefix
 @options.of_compute("--device", help="auto, cpu, cuda or mps.")
 @options.of_compute("--workers", type=click.IntRange(min=1),
               help="Processes. Default: the cores given to this one.")  # fmt: skip

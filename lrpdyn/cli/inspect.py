@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -20,18 +21,57 @@ if TYPE_CHECKING:
 _MOST_ALIKE = 10
 
 
-@click.command("inspect", short_help="List what a folder of checkpoints holds.")
+_GIVEN = click.core.ParameterSource.COMMANDLINE
+#: What is said of operations alone, and refused without --layers.
+_OF_LAYERS = (
+    "observations",
+    "rule",
+    "arch",
+    "arch_arg",
+    "head",
+    "prefix",
+    "layout",
+    "scale",
+    "stack",
+)
+
+
+@click.command("inspect", short_help="List what a folder of checkpoints, or a network, holds.")
 @click.argument("checkpoints", type=click.Path())
+@click.argument("observations", nargs=-1, type=click.Path())
+@click.option(
+    "--layers", is_flag=True, help="Of the first one's network: what is done to each operation."
+)
+@options.network
+@options.prefix
+@options.layout
+@options.scale
+@options.stack
 @options.selection
 @options.output_format("table", "json")
 @options.trust
 @options.links
 @options.verbosity
+@click.pass_context
 def command(
-    checkpoints: str, form: str, trust: bool, links: bool, quiet: bool, **selection: Any
-) -> None:
+    ctx: click.Context, /, checkpoints: str, layers: bool, form: str, trust: bool, links: bool,
+    quiet: bool, **given: Any,
+) -> None:  # fmt: skip
     """List every entry of CHECKPOINTS in order: its step and where that came from, its format and
-    architecture, or why it is left out. Nothing is explained."""
+    architecture, or why it is left out. Nothing is explained.
+
+    With --layers: each operation of the network in order of call, its rule and where the rule is from.
+    OBSERVATIONS are then an example of what the network sees. Without them zeros are, of the shape that
+    the checkpoint tells.
+    """
+    of_layers = {name: given.pop(name) for name in _OF_LAYERS}
+    if layers:
+        shared = {"trust": trust, "links": links, "quiet": quiet}
+        _print_layers(checkpoints, {**of_layers, **given, **shared}, form)
+        return
+    needless = [name for name in _OF_LAYERS if ctx.get_parameter_source(name) == _GIVEN]
+    if needless:
+        raise click.UsageError(f"{_spelled(needless[0])}: only with --layers")
     with loading():
         from tqdm import tqdm
 
@@ -40,7 +80,7 @@ def command(
 
     listing = discover(
         checkpoints,
-        selection=Selection(**selection),
+        selection=Selection(**given),
         trust=trust,
         links=links,
         progress=lambda paths: tqdm(paths, disable=True if quiet else None, leave=False),
@@ -70,6 +110,69 @@ def command(
         listed = ", ".join(f"{step:,}" for step in steps[:6]) + " ..." * (len(steps) > 6)
         click.echo(f"warning: steps {listed} hold the same weights", err=True)
     _print_left_out(left_out)
+
+
+def _spelled(name: str) -> str:
+    """Return a parameter as a user writes it."""
+    return "OBSERVATIONS" if name == "observations" else f"--{name.replace('_', '-')}"
+
+
+def _print_layers(checkpoints: str, given: dict[str, Any], form: str) -> None:
+    with loading():
+        from tqdm import tqdm
+
+        from lrpdyn.architectures.registry import parse_arguments
+        from lrpdyn.pipeline.setup.options import Options
+        from lrpdyn.pipeline.setup.planning import planned
+
+    quiet, observations = given["quiet"], given.pop("observations")
+    arguments = parse_arguments(given.pop("arch_arg"))
+    found = planned(
+        checkpoints,
+        observations,
+        Options(arch_args=arguments, **given),
+        lambda paths: tqdm(paths, disable=True if quiet else None, leave=False),
+    )
+    model, rows = found.model, found.operations
+    about = {
+        "checkpoint": str(found.checkpoint.path),
+        "architecture": model.resolved.architecture.name,
+        "head": model.head,
+        "rule": str(model.composite),
+    }
+    if form == "json":
+        click.echo(json.dumps({**about, "layers": rows, "notes": found.notes}, indent=1))
+        return
+    _print_wrapped(", ".join(f"{key} {value}" for key, value in about.items()))
+    cells = [[row["name"], _operation(row), row["kind"], row["rule"], _said(row)] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)][:-1]
+    for *columns, said in cells:
+        padded = [f"{cell:<{width}}" for cell, width in zip(columns, widths, strict=True)]
+        click.echo(printable("  ".join([*padded, said]).rstrip()))
+    rules = {(row["rule"], row["summary"], row["source"]): None for row in rows}
+    click.echo("\nrules")
+    for rule, summary, source in rules:
+        _print_wrapped(f"  {rule}: {summary}" + f" [{source}]" * bool(source))
+    if any(row["gates"] for row in rows):
+        _print_wrapped("  gate: a factor that only weighs the other one, and gets no relevance")
+    for note in found.notes:
+        _print_wrapped(f"note: {note}")
+
+
+def _print_wrapped(text: str) -> None:
+    width = shutil.get_terminal_size().columns
+    click.echo(click.wrap_text(printable(text), width, subsequent_indent="    "))
+
+
+def _operation(row: Mapping[str, Any]) -> str:
+    return f"{row['operation']} of {row['part_of']}" if row["part_of"] else str(row["operation"])
+
+
+def _said(row: Mapping[str, Any]) -> str:
+    """Return what is particular to an operation."""
+    parts = [f"gate: {name}" for name in row["gates"]]
+    parts += ["halves"] * row["halves"] + [f"with {name}" for name in row["merged"]]
+    return ", ".join(parts)
 
 
 def _print_table(rows: Sequence[dict[str, Any]]) -> None:

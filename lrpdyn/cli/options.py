@@ -93,6 +93,34 @@ def selection(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
+def network(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that say which network it is and by which rule it is explained."""
+    for option in reversed((
+        of_compute("--rule",
+                   help="NAME[:VALUE], a composite, or FILE.toml; +attnlrp; see lrpdyn rules."),
+        of_compute("--arch", help="A name (lrpdyn architectures), MODULE:CALLABLE or FILE.py:CALLABLE. "
+                   "Default: recognised from the weights."),
+        click.option("--arch-arg", "arch_arg", multiple=True, metavar="KEY=VALUE",
+                     help="Argument of --arch."),
+        of_compute("--head", help="Which output: policy, value, q, logits."),
+    )):  # fmt: skip
+        function = option(function)
+    return function
+
+
+prefix = of_compute("--prefix", help="Only weights whose key begins so, which is taken off.")
+layout = of_compute(
+    "--layout",
+    type=click.Choice(["NCHW", "NHWC", "CHW", "HWC", "NHW", "HW", "NF", "F", "NKHWC", "NKCHW"]),
+    help="Of the observation files. Default: told from the network.",
+)
+scale = of_compute("--scale", help="What observations are divided by, none, or imagenet.")
+stack = of_compute(
+    "--stack",
+    type=click.IntRange(min=1),
+    metavar="K",
+    help="Make each K successive frames into one observation.",
+)
 curve = of_compute(
     "--curve",
     metavar="FILE:COLUMN",

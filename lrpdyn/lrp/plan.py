@@ -29,17 +29,26 @@ from lrpdyn.lrp.canonical.layers import (
     remembering,
 )
 from lrpdyn.lrp.composites import Assignment, Composite, called, is_file, split_attention
-from lrpdyn.lrp.registry import Rule, make_rule
+from lrpdyn.lrp.registry import RULES, Rule, first_line, make_rule
 from lrpdyn.lrp.rules import Call, Shared
 
 
 @dataclass(frozen=True, kw_only=True)
 class LayerRule:
-    """The rule of one layer: how the manifest names it, what it does, and what it divides by."""
+    """The rule of one layer: how the manifest names it, what it does, and what it divides by.
+
+    `source` is a paper and its equation; empty where nothing is shared, such as by a view.
+    """
 
     text: str
     function: Callable[[Call, Tensor], Shared]
     denominator: Callable[[Call], Tensor] | None = None
+    source: str = ""
+
+    @property
+    def summary(self) -> str:
+        """The first line of the docstring of what it does."""
+        return first_line(getattr(self.function, "func", self.function))
 
 
 def layer_rule(rule: Rule, **values: Tensor | float) -> LayerRule:
@@ -50,22 +59,24 @@ def layer_rule(rule: Rule, **values: Tensor | float) -> LayerRule:
         text=str(rule),
         function=functools.partial(definition.function, **parameters),
         denominator=None if divides is None else functools.partial(divides, **parameters),
+        source=definition.source,
     )
 
 
 Plan = dict[str, LayerRule]
 Bounds = tuple[float | tuple[float, ...], float | tuple[float, ...]]
 
-_DEFAULTS: tuple[tuple[type[nn.Module], str, Callable[..., Shared]], ...] = (
-    (Elementwise, "pass", rules.pass_through),
-    (Rearrangement, "rearrange", rules.gradient),
-    (Concatenation, "rearrange", rules.gradient),
-    (MaximumPooling, "winner-takes-all", rules.gradient),
-    (AveragePooling, "norm", rules.norm),
-    (Sum, "norm", rules.norm),
-    (Normalisation, "fixed-scale", rules.fixed_scale),
-    (Constant, "held fixed", rules.pass_through),
-    (Scale, "held fixed", rules.nothing),
+_SCALE_FIXED = "Ali et al. 2022, eq. 14"
+_DEFAULTS: tuple[tuple[type[nn.Module], str, Callable[..., Shared], str], ...] = (
+    (Elementwise, "pass", rules.pass_through, RULES["pass"].source),
+    (Rearrangement, "rearrange", rules.gradient, ""),
+    (Concatenation, "rearrange", rules.gradient, ""),
+    (MaximumPooling, "winner-takes-all", rules.gradient, "Montavon et al. 2019"),
+    (AveragePooling, "norm", rules.norm, RULES["norm"].source),
+    (Sum, "norm", rules.norm, RULES["norm"].source),
+    (Normalisation, "fixed-scale", rules.fixed_scale, _SCALE_FIXED),
+    (Constant, "held fixed", rules.nothing, ""),
+    (Scale, "held fixed", rules.nothing, _SCALE_FIXED),
 )
 #: What takes their place under rules that have no stabiliser.
 _UNSTABILISED: dict[Callable[..., Shared], Callable[..., Shared]] = {
@@ -156,6 +167,11 @@ def about(composite: Composite, network: fx.GraphModule, plan: Plan) -> dict[str
     return {**known, **more, **({"shows_support_only": False} if known else {})}
 
 
+def gates_under(text: str, layer: Product) -> frozenset[int]:
+    """Return which factors of a product get no relevance under the rule that a plan calls `text`."""
+    return layer.gates - layer.softmax if text == "attnlrp" else layer.gates
+
+
 def _reaches_softmax(network: fx.GraphModule, plan: Plan) -> bool:
     """Return whether relevance of the outputs gets to a softmax."""
     layers = layers_of(network)
@@ -168,8 +184,7 @@ def _reaches_softmax(network: fx.GraphModule, plan: Plan) -> bool:
         if isinstance(layer, HiddenSoftmax):
             return True
         if isinstance(layer, Product):
-            softmax = plan[str(node.target)].text == "attnlrp" and layer.softmax
-            gates = {node.args[i] for i in layer.gates - (softmax or frozenset())}
+            gates = {node.args[i] for i in gates_under(plan[str(node.target)].text, layer)}
             sources = [source for source in sources if source not in gates]
         elif isinstance(layer, Scale):
             sources = []
@@ -190,12 +205,12 @@ def _default(name: str, layer: Layer, composite: Composite) -> LayerRule:
     if isinstance(layer, Product | HiddenSoftmax):
         return _attention_rule(make_rule(composite.attention, {}), composite)
     plain = _is_unstabilised(composite)
-    for kind, text, function in _DEFAULTS:
+    for kind, text, function, source in _DEFAULTS:
         if isinstance(layer, kind):
             chosen = _UNSTABILISED.get(function, function) if plain else function
             if chosen is rules.pass_to_active and layer.sees_observation:
                 chosen = function  # what is shifted and scaled before the network sees it
-            return LayerRule(text=text, function=chosen)
+            return LayerRule(text=text, function=chosen, source=source)
     raise UsageError(
         f"--rule {composite.name}: no entry is for layer '{name}' ({called(layer)}); add one "
         'without name and type at the end, such as rule = "epsilon"'

@@ -26,6 +26,11 @@ ANY = ("linear", "convolution", "average-pooling", "max-pooling", "sum", "activa
        "normalisation", "opaque")  # fmt: skip
 
 
+def first_line(function: Callable[..., Any]) -> str:
+    """Return the first line of a function's docstring."""
+    return (inspect.getdoc(function) or "").partition("\n")[0]
+
+
 @dataclass(frozen=True, kw_only=True)
 class RuleDefinition:
     """A registered rule, and all that other rooms need to know of it.
@@ -82,7 +87,7 @@ class RuleDefinition:
     @property
     def summary(self) -> str:
         """The first line of the function's docstring."""
-        return (inspect.getdoc(self.function) or "").partition("\n")[0]
+        return first_line(self.function)
 
 
 @dataclass(frozen=True)

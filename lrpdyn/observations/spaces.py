@@ -44,6 +44,31 @@ def text_of(space: Space) -> str:
     return f"{kind}({space.get(number)})"
 
 
+def zeros(space: Space) -> Any:
+    """Return one observation (1, ...) of a space, zero or its least value; of a Dict, one by name.
+
+    None where the space says too little.
+
+    >>> zeros({"kind": "MultiDiscrete", "nvec": (3, 2)})
+    array([[0, 0]])
+    """
+    kind = space["kind"]
+    if kind == "Dict":
+        found = {name: zeros(one) for name, one in (space.get("spaces") or {}).items()}
+        return found if found and all(value is not None for value in found.values()) else None
+    if kind == "Discrete":
+        return np.full(1, space.get("start") or 0)
+    if kind == "MultiDiscrete":
+        return np.zeros((1, len(space["nvec"])), int)
+    shape = space.get("shape")
+    if shape is None:
+        return None
+    whole = kind != "Box" or str(space.get("dtype")).startswith("uint")
+    low, high = (space.get(end) for end in ("low", "high"))
+    value = np.clip(0, -np.inf if low is None else low, np.inf if high is None else high)
+    return np.full((1, *shape), value, np.uint8 if whole else np.float32)
+
+
 def is_image(space: Space) -> bool:
     """Return whether pixels of this space are divided by 255, unless ``normalize_images=False``."""
     return (

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
+import pytest
 import torch
 from torch import nn
 
@@ -38,3 +40,81 @@ def test_what_is_assumed_is_said_once(tmp_path: Path) -> None:
     assert [line[:23] for line in lines if line.startswith("assumed")] == [
         "assumed: nothing but th"
     ]
+
+
+ATTENTION = """
+from torch import nn
+
+
+class Attention(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first, self.last = nn.Linear(4, 4), nn.Linear(4, 2)
+
+    def forward(self, x):
+        x = self.first(x)
+        if x.shape[1] > 5:
+            x = x[:, :5]
+        weights = (x @ x.transpose(1, 2)).softmax(-1)
+        return self.last(weights @ x).mean(1)
+
+
+class Refused(Attention):
+    def forward(self, x):
+        return self.last(self.first(x).sort(-1)[0])
+"""
+
+
+@pytest.fixture
+def attention(tmp_path: Path) -> Path:
+    """A folder with a checkpoint of a network that is traced with an example alone."""
+    (tmp_path / "own.py").write_text(ATTENTION)
+    layers = nn.ModuleDict({"first": nn.Linear(4, 4), "last": nn.Linear(4, 2)})
+    (tmp_path / "saved").mkdir()
+    torch.save(layers.state_dict(), tmp_path / "saved" / "net_1.pt")
+    return tmp_path
+
+
+def test_layers_have_the_rules_of_the_run(folder: Path, ppo_folder: Path) -> None:
+    found = json.loads(
+        lrpdyn("inspect", "--layers", ppo_folder, "--format", "json", cwd=folder).stdout
+    )
+    manifest = json.loads((folder / "lrpdyn-run" / "manifest.json").read_text())
+    assert {row["name"]: row["rule"] for row in found["layers"]} == manifest["rule"]["layers"]
+    assert found["layers"][0]["operation"] == "Conv2d"
+    assert found["layers"][0]["source"].startswith("Bach et al. 2015, eq. 60")
+    assert found["notes"][-1].startswith("no observations: zeros (1, 4, 84, 84)")
+
+
+def test_layers_of_a_network_that_needs_an_example(attention: Path) -> None:
+    given = ("inspect", "--layers", "saved", "--arch", "own.py:Attention")
+    refused = lrpdyn(*given, cwd=attention)
+    assert refused.returncode != 0
+    assert refused.stderr.startswith("Error: expected OBSERVATIONS after CHECKPOINTS")
+    np.save(attention / "states.npy", np.ones((2, 3, 4), np.float32))
+    printed = lrpdyn(*given[:3], "states.npy", *given[3:], cwd=attention).stdout.splitlines()
+    lines = {words[0]: words[1:] for line in printed if (words := line.split())}
+    assert lines["matmul_1"] == ["matmul", "matrix-product", "cp-lrp", "gate:", "softmax"]
+    assert lines["matmul"] == ["matmul", "matrix-product", "cp-lrp", "halves"]
+    assert lines["cp-lrp:"][0] == "Give"
+    assert max(map(len, printed)) <= 80
+
+
+def test_an_operation_without_a_rule_is_named(attention: Path) -> None:
+    given = ("inspect", "--layers", "saved", "--arch", "own.py:Refused")
+    error = lrpdyn(*given, cwd=attention).stderr
+    assert error.startswith("Error: Refused: 'sort' (sort)")
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("given", [("--rule", "gamma"), ("states.npy",), ("--arch-arg", "a=1")])
+def test_what_is_for_layers_alone_is_refused_without(given: tuple[str, ...], folder: Path) -> None:
+    result = lrpdyn("inspect", ".", *given, cwd=folder)
+    assert result.returncode == 2
+    assert result.stderr.endswith("only with --layers\n")
+
+
+def test_captums_own_rules_have_no_plan(folder: Path, ppo_folder: Path) -> None:
+    result = lrpdyn("inspect", "--layers", ppo_folder, "--rule", "captum:gamma", cwd=folder)
+    assert result.returncode == 2
+    assert "--rule gamma:0.25" in result.stderr

@@ -51,6 +51,7 @@ NOT_RUN = {
     ("docs/cluster.md", "from dask_jobqueue import SLURMCluster"): "nowhere: Slurm",
     ("docs/cluster.md", "lrpdyn compute ckpts/ obs.npy --follow"): "tests/pipeline/test_follow.py",
     ("docs/speed.md", "python -m tests.benchmarks.speed"): "by name: minutes",
+    ("docs/which_networks.md", "python -m tests.lrp.coverage_tables sb3"): "by name: minutes",
 }  # fmt: skip
 _LANGUAGES = {"sh", "python", "toml", "text"}
 _COMMAND = re.compile(r"\s*(?:\$ )?(?:lrpdyn|python3?|pip|mkdocs) [a-z\[.-]")

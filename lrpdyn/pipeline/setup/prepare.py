@@ -139,7 +139,7 @@ def prepare(options: Options, listing: Listing, observations: Any) -> tuple[Job,
         "outputs": same_outputs.compare_outputs(network, loaded.values),
         "expected": recorded,
     }
-    bounds = _bounds(expected, loaded)
+    bounds = bounds_of(expected, loaded)
     count = outputs_of(network, loaded.values[:1]).shape[1]
     model = with_plan(with_units(model, count, options.actions), loaded.values, bounds)
     options = replace(options, contrast=contrast_of(options.contrast, model.units))
@@ -197,7 +197,7 @@ def _load_first(model: Model, listing: Listing, options: Options) -> LoadedNetwo
     raise CheckpointError("no checkpoint can be loaded; lrpdyn inspect says why")
 
 
-def _bounds(expected: Expected, loaded: Observations) -> Bounds | None:
+def bounds_of(expected: Expected, loaded: Observations) -> Bounds | None:
     """Return the least and the largest value that observations can have, where it is known."""
     pixels = (0.0, 255.0 / loaded.scale) if loaded.pixels else None
     if loaded.normalisation is not None:
