@@ -20,7 +20,7 @@ import numpy as np
 from lrpdyn.errors import CheckpointError
 from lrpdyn.files.plain import check_plain, open_plain
 from lrpdyn.files.ranged import Positioned
-from lrpdyn.files.text import printable
+from lrpdyn.files.text import first_line, printable
 from lrpdyn.system.memory import usable_memory
 
 ZIP = b"PK\x03\x04"
@@ -351,11 +351,6 @@ def check_shared(size: int, stored: int, where: str) -> None:
             f"{where}: its weights take {size:,} bytes and share {stored:,}; refused, made to fill the "
             "memory"
         )
-
-
-def first_line(error: Exception) -> str:
-    """Return an error's first line, or its type where it says nothing."""
-    return (str(error).splitlines() or [""])[0][:160] or type(error).__name__
 
 
 def _at_most(member: Any, size: int) -> bytes:

@@ -10,13 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lrpdyn.checkpoints.containers import check_shared, damaged, first_line, open_file
+from lrpdyn.checkpoints.containers import check_shared, damaged, open_file
 from lrpdyn.checkpoints.model import Choice, Header, Reader
 from lrpdyn.checkpoints.payload import epoch_of, locate, step_of
 from lrpdyn.checkpoints.pickles.globals import dangerous
 from lrpdyn.checkpoints.pickles.outline import DamagedPickleError, outline
 from lrpdyn.checkpoints.pickles.pickled import ArrayOutline
 from lrpdyn.errors import CheckpointError
+from lrpdyn.files.text import first_line
 
 _LARGEST = 1 << 32
 
