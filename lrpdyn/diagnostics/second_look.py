@@ -260,7 +260,7 @@ def trace(loaded: LoadedNetwork, observations: NDArray[np.float32], question: Qu
         done = attribution.explain(loaded.explained, model.plan, x, choose, keep=True).layers
         layers = list(done)[::-1]
         rules = [done[layer].rule.text for layer in layers]
-        of_layers = zip(*(_numbers(done[layer]) for layer in layers), strict=True)
+        of_layers = zip(*(_numbers(done[layer], len(x)) for layer in layers), strict=True)
         parts.append([torch.stack(numbers) for numbers in of_layers])
     came, went, kept, small = (
         torch.cat(column, dim=1).double().numpy() for column in zip(*parts, strict=True)
@@ -271,10 +271,17 @@ def trace(loaded: LoadedNetwork, observations: NDArray[np.float32], question: Qu
     )  # fmt: skip
 
 
-def _numbers(done: attribution.Propagated) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _numbers(done: attribution.Propagated, samples: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return `came`, `went`, `kept` and `small` of a layer, (N,) each."""
-    output = done.relevance_output.cpu().double().flatten(1)
-    inputs = (share.cpu().double().flatten(1) for share in done.relevance_inputs)
+    layer = done.call.layer
+    output = _by_sample(done.relevance_output, layer.samples_along, samples)
+    # What is the same for all samples takes its share as a bias does.
+    places = layer.inputs_along or (0,) * len(done.relevance_inputs)
+    inputs = [
+        _by_sample(share, along, samples)
+        for share, along in zip(done.relevance_inputs, places, strict=False)
+        if along is not None
+    ]
     sizes, shares = output.abs(), [(one.abs().sum(dim=1), one.sum(dim=1)) for one in inputs]
     came, total = sizes.sum(dim=1), output.sum(dim=1)
     went = torch.stack([size for size, _ in shares]).sum(dim=0)
@@ -285,9 +292,14 @@ def _numbers(done: attribution.Propagated) -> tuple[Tensor, Tensor, Tensor, Tens
         return came, went, kept, torch.full_like(came, torch.nan)
     # Over all samples: of a layer with one output a sample's own mean says nothing.
     usual = done.call.output.cpu().double().square().mean().sqrt()
-    divisor = divides.cpu().double().abs().flatten(1)
+    divisor = _by_sample(divides, layer.samples_along, samples).abs()
     small = (divisor < SMALL * usual) & (sizes > CARRIED * divisor)
     return came, went, kept, (sizes * small).sum(dim=1) / torch.where(came > 0, came, 1.0)
+
+
+def _by_sample(entries: Tensor, along: int, samples: int) -> Tensor:
+    """Return entries as (N, ...), where samples, or several windows of each, lie along a dimension."""
+    return entries.cpu().double().movedim(along, 0).reshape(samples, -1)
 
 
 def denominators(done: attribution.Propagated) -> Tensor | None:

@@ -18,12 +18,12 @@ from lrpdyn.checkpoints.containers import (
     Payload,
     check_shared,
     damaged,
-    first_line,
     open_archive,
 )
 from lrpdyn.checkpoints.pickles.outline import DamagedPickleError, Outline, outline
 from lrpdyn.checkpoints.pickles.pickled import TensorOutline
 from lrpdyn.errors import CheckpointError
+from lrpdyn.files.text import first_line
 
 #: How torch.save began before version 1.6, and begins with _use_new_zipfile_serialization=False.
 LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."

@@ -16,7 +16,6 @@ from lrpdyn.checkpoints.containers import (
     Part,
     Payload,
     damaged,
-    first_line,
     open_file,
     open_payload,
 )
@@ -44,6 +43,7 @@ from lrpdyn.checkpoints.pickles.globals import dangerous, stand_ins
 from lrpdyn.checkpoints.pickles.outline import Outline
 from lrpdyn.checkpoints.pickles.pickled import DTYPES, Opaque, TensorOutline
 from lrpdyn.errors import CheckpointError
+from lrpdyn.files.text import first_line
 
 _MODULE_PARTS = ("_parameters", "_buffers", "_modules")
 _BLOCKED = re.compile(r"GLOBAL (\S+)")

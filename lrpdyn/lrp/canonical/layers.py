@@ -48,8 +48,10 @@ class Layer(nn.Module):
         #: moved and scaled at most.
         self.called = ""
         self.sees_observation = False
-        #: The dimension of the output along which samples lie.
+        #: The dimension of the output along which samples lie, and of each tensor that it takes; None of
+        #: one that is the same for all samples.
         self.samples_along = 0
+        self.inputs_along: tuple[int | None, ...] = ()
 
     def compute(self, *inputs: Any) -> Tensor:
         """Return the layer's output."""

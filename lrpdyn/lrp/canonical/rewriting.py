@@ -90,7 +90,7 @@ class Rewriting:
         values: Values | None = None,
     ) -> None:
         self.network, self.graph, self.name, self.claims = network, graph, name, claims
-        self.values: Values = values or {}
+        self.values = dict(values or {})
         self.modules = dict(network.named_modules(remove_duplicate=False))
         self.root: dict[str, Any] = {}
         inputs = [node for node in graph.nodes if node.op == "placeholder"]
@@ -174,12 +174,21 @@ class Rewriting:
         layer, inputs = self._layer(node)
         self._replace(node, layer, inputs)
 
-    def _samples_along(self, node: fx.Node) -> int:
-        """Return the dimension of an output that grows with the number of samples."""
+    def _is_floating(self, argument: Any) -> bool:
+        """Return whether an argument is a tensor that may have relevance."""
+        if not isinstance(argument, fx.Node):
+            return False
+        value = self.values[argument][0] if argument in self.values else None
+        if value is None:
+            return argument.op == "get_attr" or argument in self.tensors
+        return isinstance(value, Tensor) and value.is_floating_point()
+
+    def _samples_along(self, node: fx.Node) -> int | None:
+        """Return the dimension of a tensor that grows with the number of samples; None where none does."""
         if node not in self.values:
-            return 0
+            return None if node.op == "get_attr" else 0
         first, second = (value.shape for value in self.values[node])
-        return next((n for n, (a, b) in enumerate(zip(first, second, strict=True)) if a != b), 0)
+        return next((n for n, (a, b) in enumerate(zip(first, second, strict=True)) if a != b), None)
 
     def _changes_in_place(self, node: fx.Node) -> bool:
         """Return whether an operation writes to its first input."""
@@ -201,12 +210,15 @@ class Rewriting:
         layer.called = self._called(node)
         sources = [n for n in self._nodes(inputs) if n in self.tensors]
         layer.sees_observation = all(n in self.raw for n in sources)
-        layer.samples_along = self._samples_along(node)
+        layer.samples_along = self._samples_along(node) or 0
+        layer.inputs_along = tuple(self._samples_along(n) for n in inputs if self._is_floating(n))
         gate = self._gate(node, layer, inputs, sources)
         with self.graph.inserting_before(node):
             call = self.graph.call_module(self._add(node, layer), inputs)
         call.meta[LINE] = node.meta.get(LINE, "")
         self.tensors.add(call)
+        if node in self.values:
+            self.values[call] = self.values[node]
         if layer.sees_observation and isinstance(layer, Scaling | Rearrangement):
             self.raw.add(call)
         if gate is not None:
