@@ -26,7 +26,8 @@ from lrpdyn.explain.loaded import LoadedNetwork, load_if_there
 from lrpdyn.explain.model import Model, batches
 from lrpdyn.files.streamed import Samples
 from lrpdyn.lrp import attribution
-from lrpdyn.lrp.canonical.layers import Weighted
+from lrpdyn.lrp.canonical.layers import Weighted, remembering
+from lrpdyn.lrp.plan import layers_of
 from lrpdyn.observations.checked_samples import checked_samples, evenly_spaced
 from lrpdyn.outliers.criteria import VANISHED
 from lrpdyn.outliers.facts import UNAVAILABLE, Evidence, RunFacts, Wanted
@@ -249,7 +250,8 @@ def trace(loaded: LoadedNetwork, observations: NDArray[np.float32], question: Qu
 
     `question` has a target for each sample. Of each batch only the numbers are kept.
     """
-    loaded = loaded.with_batch_size(min(loaded.model.batch_size, AT_ONCE))
+    at_once = AT_ONCE if _samples_first(loaded, observations) else 1
+    loaded = loaded.with_batch_size(min(loaded.model.batch_size, at_once))
     model = loaded.model
     names = layer_names(model)
     layers: list[str] = []
@@ -260,7 +262,7 @@ def trace(loaded: LoadedNetwork, observations: NDArray[np.float32], question: Qu
         done = attribution.explain(loaded.explained, model.plan, x, choose, keep=True).layers
         layers = list(done)[::-1]
         rules = [done[layer].rule.text for layer in layers]
-        of_layers = zip(*(_numbers(done[layer]) for layer in layers), strict=True)
+        of_layers = zip(*(_numbers(done[layer], len(x)) for layer in layers), strict=True)
         parts.append([torch.stack(numbers) for numbers in of_layers])
     came, went, kept, small = (
         torch.cat(column, dim=1).double().numpy() for column in zip(*parts, strict=True)
@@ -271,10 +273,22 @@ def trace(loaded: LoadedNetwork, observations: NDArray[np.float32], question: Qu
     )  # fmt: skip
 
 
-def _numbers(done: attribution.Propagated) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return `came`, `went`, `kept` and `small` of a layer, (N,) each."""
-    output = done.relevance_output.cpu().double().flatten(1)
-    inputs = (share.cpu().double().flatten(1) for share in done.relevance_inputs)
+def _samples_first(loaded: LoadedNetwork, observations: NDArray[np.float32]) -> bool:
+    """Return whether samples lie along the first dimension in every layer, and nothing else does.
+
+    In attention and recurrent layers places or time steps may, or both together with the samples.
+    """
+    _, x = next(batches(loaded.with_batch_size(1).model, observations[:1]))
+    layers = layers_of(loaded.explained).values()
+    with remembering(layers), torch.no_grad():
+        loaded.explained(x)
+        return all(len(output) == 1 for layer in layers for output in layer.memory or ())
+
+
+def _numbers(done: attribution.Propagated, samples: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return `came`, `went`, `kept` and `small` of a layer, (samples,) each."""
+    output = done.relevance_output.cpu().double().reshape(samples, -1)
+    inputs = (share.cpu().double().reshape(samples, -1) for share in done.relevance_inputs)
     sizes, shares = output.abs(), [(one.abs().sum(dim=1), one.sum(dim=1)) for one in inputs]
     came, total = sizes.sum(dim=1), output.sum(dim=1)
     went = torch.stack([size for size, _ in shares]).sum(dim=0)
@@ -285,7 +299,7 @@ def _numbers(done: attribution.Propagated) -> tuple[Tensor, Tensor, Tensor, Tens
         return came, went, kept, torch.full_like(came, torch.nan)
     # Over all samples: of a layer with one output a sample's own mean says nothing.
     usual = done.call.output.cpu().double().square().mean().sqrt()
-    divisor = divides.cpu().double().abs().flatten(1)
+    divisor = divides.cpu().double().abs().reshape(samples, -1)
     small = (divisor < SMALL * usual) & (sizes > CARRIED * divisor)
     return came, went, kept, (sizes * small).sum(dim=1) / torch.where(came > 0, came, 1.0)
 
