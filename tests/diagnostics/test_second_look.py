@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from torch import Tensor, nn
 
 from lrpdyn.diagnostics.at_each_step import layer_names
 from lrpdyn.diagnostics.second_look import SecondLook, denominators, trace
@@ -140,6 +142,31 @@ def test_a_trace_tells_where_a_bias_absorbed() -> None:
     )
     layer, kept = found.most_lost_at(0)
     assert (found.layers[layer], kept) == ("last", pytest.approx(2 / 8, rel=1e-5))
+
+
+class Attentive(nn.Module):
+    """Within its attention tokens lie along the first dimension, three of each sample."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.attention, self.head = nn.MultiheadAttention(4, 2, batch_first=True), nn.Linear(12, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.unflatten(1, (3, 4))
+        return self.head(self.attention(x, x, x)[0].flatten(1))
+
+
+@pytest.mark.parametrize("samples", [3, 5])
+def test_samples_are_told_apart_where_tokens_come_first(samples: int) -> None:
+    x = np.random.default_rng(0).normal(size=(samples, 12)).astype(np.float32)
+    loaded = loaded_of(Attentive, x)
+    question = Question(contrast="none", targets=np.zeros(samples, np.int64))
+    together = trace(loaded, x, question)
+    for n in range(samples):
+        alone = trace(loaded, x[n : n + 1], replace(question, targets=question.targets[:1]))
+        for name in ("came", "went", "kept"):
+            of_sample = getattr(together, name)[:, n : n + 1]
+            np.testing.assert_allclose(of_sample, getattr(alone, name), rtol=1e-4)
 
 
 def test_traces_do_not_depend_on_batches(pictures: np.ndarray) -> None:
