@@ -25,8 +25,9 @@ def test_all_are_listed_with_their_heads(tmp_path: Path) -> None:
     assert heads["cleanrl-ppg-procgen"] == ["policy", "value", "auxiliary-value"]
     assert heads["mlp"] == ["logits"]
     lines = lrpdyn("architectures", cwd=tmp_path).stdout.splitlines()
-    assert [line.split()[0] for line in lines] == [*heads, "torchvision:NAME"]
-    assert lines[-1].endswith("heads logits          any of torchvision's classifiers")
+    families = ["hf:NAME", "torchvision:NAME", "timm:NAME"]
+    assert [line.split()[0] for line in lines] == [*heads, *families]
+    assert lines[-1].endswith("heads logits          any of timm's classifiers")
 
 
 def test_the_template_is_a_network_that_works(tmp_path: Path) -> None:
