@@ -160,9 +160,34 @@ def _checked(
 
 def joins(inputs: DictInputs | None, path: nn.Module, features: int | None) -> bool:
     """Return whether a network takes the features of all `inputs` as one flat observation."""
-    if inputs is None or features is None or getattr(path, "held", {}):
+    held = getattr(path, "held", {})
+    if inputs is None or features is None or (held and not is_recurrent(path)):
         return False
     return features == sum(size for _, _, size in places_of(inputs))
+
+
+def names_given(sources: Sequence[Any]) -> set[str]:
+    """Return the names of the arrays of one source, empty where it holds one array alone."""
+    named = _arrays(sources[0], {}) if len(sources) == 1 else None
+    return set() if named is None else set(named[0])
+
+
+def hidden_states(sources: Sequence[Any], path: nn.Module, samples: int) -> FixedInputs:
+    """Return the hidden states next to the inputs of a Dict space; empty where none are given.
+
+    Raises
+    ------
+    ObservationError
+        Some are missing, or one does not fit.
+    """
+    sizes: Mapping[str, Any] = getattr(path, "held", {})
+    named = _arrays(sources[0], sizes) if sizes and len(sources) == 1 else None
+    given = {} if named is None else {n: a for n, a in named[1].items() if n in sizes}
+    if 0 < len(given) < len(sizes):
+        raise ObservationError(
+            f"expected hidden states {', '.join(sizes)} or none, found {', '.join(given)}; add the others"
+        )
+    return {name: _checked(a, name, sizes[name], samples, None) for name, a in given.items()}
 
 
 def places_of(inputs: DictInputs) -> list[tuple[str, int, int]]:
@@ -231,6 +256,13 @@ def notes(path: nn.Module, held: FixedInputs) -> list[str]:
             f"inputs {', '.join(zero)} held at zero: give them, with the image, as arrays of one .npz"
         )
     return found
+
+
+def what_is_fixed(path: nn.Module, held: FixedInputs) -> str:
+    """Return what a part of the score comes from besides the observations; empty where there is nothing."""
+    if assumed_without(path) or (held and not is_recurrent(path)):
+        return "the inputs that are held fixed"
+    return "the hidden state" if held else ""
 
 
 def assumed_without(path: nn.Module) -> str:

@@ -12,7 +12,7 @@ import torch
 import lrpdyn
 from lrpdyn.architectures.registry import load_weights, path_of, resolve
 from lrpdyn.checkpoints.readers import read_header, read_weights
-from lrpdyn.errors import UsageError
+from lrpdyn.errors import ObservationError, UsageError
 from lrpdyn.observations.fixed_inputs import split_inputs
 from tests.recording.test_checkpoint import LAST, computed, recorded
 from tests.recording.training import equals, quietly, saved
@@ -92,3 +92,14 @@ def test_a_sequence_ends_where_its_last_observation_was_recorded(tmp_path: Path)
     np.save(tmp_path / "outputs.npy", arrays["outputs"][-1:])
     expected = {"expect": tmp_path / "outputs.npy", "expect_step": 128}
     assert computed(folder, tmp_path / "sequence.npy", **expected) is not None
+
+
+def test_a_recording_of_another_head_is_named(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    saved("CartPole-v1", folder, "RecurrentPPO", policy_kwargs={"lstm_hidden_size": 8})
+    out, _ = recorded("CartPole-v1", folder, head="value", n=5, every=1)
+    with pytest.raises(ObservationError, match=r"explain that head with --head value$"):
+        lrpdyn.compute(folder, out, out=tmp_path / "policy", quiet=True)
+    run = lrpdyn.compute(folder, out, out=tmp_path / "value", quiet=True, head="value")
+    usual = run.manifest["about_rule"]["usual_sum"]
+    assert usual.endswith("; part of the score comes from the hidden state")

@@ -33,7 +33,7 @@ class _Attention(nn.Module):
 
     def forward(self, memory: Tensor, x: Tensor, mask: Tensor) -> Tensor:
         """Return (N, 1, size) for a memory (N, L, size), x (N, 1, size) and a mask (N, L)."""
-        memory, x = (part.unflatten(-1, (self.heads, -1)) for part in (memory, x))
+        memory, x = (torch.unflatten(part, -1, (self.heads, -1)) for part in (memory, x))
         energy = torch.einsum("nqhd,nkhd->nhqk", self.queries(x), self.keys(memory))
         energy = energy.masked_fill(mask[:, None, None] == 0, _HIDDEN)
         weights = torch.softmax(energy / self.size**0.5, dim=3)
@@ -64,7 +64,8 @@ class _Transformer(nn.Module):
         self, size: int, heads: int, layers: int, positions: str, max_episode_steps: int
     ) -> None:
         super().__init__()
-        self.positions, self.steps = positions, max_episode_steps
+        self.positions, self.steps, self.size = positions, max_episode_steps, size
+        self.pos_embedding: Any = None
         if positions == _SINES:
             self.pos_embedding = nn.Module()
             self.pos_embedding.register_buffer("inv_freqs", torch.zeros((size + 1) // 2))
@@ -103,9 +104,7 @@ class _Path(nn.Module):
     ) -> None:
         super().__init__()
         self.before, self.transformer, self.after = before, transformer, after
-        layer = transformer.transformer_layers[0]
-        size = layer.attention.size
-        layers = len(transformer.transformer_layers)
+        layers, size = len(transformer.transformer_layers), transformer.size
         self.held = {MEMORY: (length, layers, size), MASK: (length,), INDICES: (length,)}
         self.whole = {MASK: 1, INDICES: transformer.steps - 1}
         first = {INDICES: torch.arange(float(length))}

@@ -31,7 +31,11 @@ class Decisions(nn.Module):
         self.network = network.eval()
         config = network.config
         self.longest = config.max_ep_len
-        self.held = {ACTIONS: (None, config.act_dim), RETURNS: (None, 1), TIMES: (None,)}
+        self.held: dict[str, Any] = {
+            ACTIONS: (None, config.act_dim),
+            RETURNS: (None, 1),
+            TIMES: (None,),
+        }
         self.whole = {TIMES: self.longest - 1}
         for name, (_, *more) in self.held.items():
             self.register_buffer(

@@ -232,6 +232,11 @@ def _recognise_actor_critic(shapes: Shapes, hints: Mapping[str, Any]) -> Argumen
     images = _recognise_images(shapes, EXTRACTORS[0])
     if not images or "action_net.weight" not in shapes or "value_net.weight" not in shapes:
         return None
+    if any(key.startswith("lstm_") for key in shapes):
+        raise ArchitectureError(
+            "a MultiInputLstmPolicy with images: what its LSTM makes of several inputs is not explained; "
+            "give the network with --arch FILE.py:CALLABLE (lrpdyn architectures --template prints one)"
+        )
     name = next(iter(images))
     extractors = [e for e in EXTRACTORS if f"{e}.extractors.{name}.cnn.0.weight" in shapes]
     layers = layer_arguments(shapes, hints)

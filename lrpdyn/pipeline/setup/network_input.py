@@ -8,14 +8,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from lrpdyn.errors import UsageError
+from lrpdyn.architectures.registry import heads_of, path_of
+from lrpdyn.errors import ObservationError, UsageError
 from lrpdyn.explain.model import Model
 from lrpdyn.observations.fixed_inputs import (
     FixedInputs,
     assumed_without,
+    hidden_states,
     is_recurrent,
     join_inputs,
     joins,
+    names_given,
     notes,
     places_of,
     split_inputs,
@@ -38,19 +41,37 @@ def network_input(
     LrpdynError
         They do not fit the network, or its observation space.
     """
+    _check_head(sources, model)
     inputs = _dict_inputs(model.resolved.hints, options)
     if inputs is not None and joins(inputs, model.path, expected.features):
-        return _joined(sources, expected, inputs, options), {}
-    given, fixed = split_inputs(sources, model.path, inputs)
-    if fixed and options.stack is not None:
-        raise UsageError(
-            f"--stack {options.stack}: there are values of {', '.join(fixed)} for each of the frames; give "
-            "stacks of frames, with the values of each stack"
-        )
-    loaded = _load(given, expected, options)
+        loaded = _joined(sources, expected, inputs, options)
+        fixed = hidden_states(sources, model.path, sum(loaded.counts))
+    else:
+        given, fixed = split_inputs(sources, model.path, inputs)
+        if fixed and options.stack is not None:
+            raise UsageError(
+                f"--stack {options.stack}: there are values of {', '.join(fixed)} for each of the frames; "
+                "give stacks of frames, with the values of each stack"
+            )
+        loaded = _load(given, expected, options)
     if (is_recurrent(model.path) or assumed_without(model.path)) and not fixed:
         loaded = replace(loaded, notes=(*loaded.notes, *notes(model.path, fixed)))
     return loaded, fixed
+
+
+def _check_head(sources: list[Any], model: Model) -> None:
+    """Raise ObservationError where values are of the fixed inputs of another head alone."""
+    given, own = names_given(sources), set(getattr(model.path, "held", {}))
+    if own & given:
+        return
+    for head in heads_of(model.network):
+        others = set(getattr(path_of(model.network, head)[1], "held", {}))
+        if others and others <= given:
+            where = "the mapping" if isinstance(sources[0], Mapping) else sources[0]
+            raise ObservationError(
+                f"{where}: holds {', '.join(sorted(others))} of head {head}, and head {model.head} takes "
+                f"{', '.join(sorted(own)) or 'none of it'}; explain that head with --head {head}"
+            )
 
 
 def _joined(

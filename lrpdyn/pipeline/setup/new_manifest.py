@@ -18,7 +18,7 @@ from lrpdyn.explain.units import assumed
 from lrpdyn.files.streamed import Samples, pieces
 from lrpdyn.lrp.canonical.layers import Weighted
 from lrpdyn.lrp.plan import about, layers_of, unused
-from lrpdyn.observations.fixed_inputs import FixedInputs, notes
+from lrpdyn.observations.fixed_inputs import FixedInputs, notes, what_is_fixed
 from lrpdyn.pipeline.setup.job import Job
 from lrpdyn.run.manifest import SCHEMA
 from lrpdyn.system.environment import environment_of
@@ -44,7 +44,7 @@ def make_manifest(job: Job, checks: Mapping[str, Any]) -> dict[str, Any]:
                 *unused(job.rule, job.model.explained),
             ],
         },
-        "about_rule": about(job.rule, job.model.explained, job.model.plan),
+        "about_rule": _about_rule(job),
         "architecture": {
             "name": resolved.architecture.name, "arguments": resolved.arguments,
             "assumed": [*resolved.assumed, *assumed(
@@ -106,6 +106,15 @@ def pending(job: Job) -> list[dict[str, Any]]:
          "sha256": None, "status": "pending", "reason": None}
         for index, c in enumerate(job.own, start=job.places.start)
     ]  # fmt: skip
+
+
+def _about_rule(job: Job) -> dict[str, Any]:
+    """Return what a reader of a run has to know of its rule, and of what is fixed besides."""
+    found = about(job.rule, job.model.explained, job.model.plan)
+    usual, fixed = found.get("usual_sum"), what_is_fixed(job.model.path, job.model.fixed_inputs)
+    if not (usual and fixed):
+        return found
+    return {**found, "usual_sum": f"{usual}; part of the score comes from {fixed}"}
 
 
 def _left_out(job: Job) -> list[str]:

@@ -13,8 +13,10 @@ import torch
 from gymnasium import spaces
 from torch import Tensor, nn
 
+import lrpdyn
 from lrpdyn.architectures.registry import heads_of, load_weights, path_of, resolve
 from lrpdyn.checkpoints.readers import read_header, read_weights
+from lrpdyn.errors import ArchitectureError, ObservationError
 
 
 class Anything(gymnasium.Env[Any, Any]):
@@ -59,9 +61,10 @@ def saved(path: Path, policy: str, env: Any, options: dict[str, Any]) -> Any:
     return model
 
 
-def theirs(policy: Any, head: str, observations: Tensor, states: tuple[Tensor, Tensor]) -> Tensor:
+def theirs(policy: Any, head: str, observations: Any, states: tuple[Tensor, Tensor]) -> Tensor:
     """Return what the policy gives for observations (N * T, ...), sequences one after the other."""
-    starts = torch.zeros(len(observations))
+    count = states[0].shape[1] if isinstance(observations, dict) else len(observations)
+    starts = torch.zeros(count)
     if head == "value":
         return policy.predict_values(observations, states, starts)
     distribution = policy.get_distribution(observations, states, starts)[0].distribution
@@ -110,3 +113,33 @@ def test_outputs_are_those_of_sb3_contrib(
                 found, expected = (v - v.mean(1, keepdim=True) for v in (found, expected))
             assert found.abs().max() > 1e-2
             torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_inputs_of_a_dict_space_are_joined_and_their_states_kept(tmp_path: Path) -> None:
+    observed = spaces.Dict({"near": VECTOR, "turn": spaces.Discrete(2)})
+    for step in (4, 5):
+        path = tmp_path / f"model_{step}_steps.zip"
+        policy = saved(path, "MultiInputLstmPolicy", Anything(observed, THREE), {}).policy
+    draw = np.random.default_rng(0)
+    near, turn = draw.uniform(-1, 1, (4, 5)).astype(np.float32), np.array([0, 1, 1, 0])
+    states = draw.normal(size=(2, 4, 1, 8)).astype(np.float32)
+    hidden = tuple(torch.from_numpy(s).transpose(0, 1) for s in states)
+    with torch.no_grad():
+        seen = {"near": torch.from_numpy(near), "turn": torch.from_numpy(turn)}
+        wanted = theirs(policy, "policy", seen, hidden).numpy()
+    np.save(tmp_path / "outputs.npy", wanted)
+    given = {"near": near, "turn": turn, "lstm_h": states[0], "lstm_c": states[1]}
+    options: dict[str, Any] = {"expect": tmp_path / "outputs.npy", "expect_step": 5}
+    run = lrpdyn.compute(tmp_path, given, out=tmp_path / "out", quiet=True, **options)
+    assert run.manifest["checks"]["expected"]["largest_difference"] < 1e-5
+    del given["lstm_c"]
+    with pytest.raises(ObservationError, match="expected hidden states lstm_h, lstm_c or none"):
+        lrpdyn.compute(tmp_path, given, out=tmp_path / "half", quiet=True)
+
+
+def test_several_inputs_with_an_image_are_refused_by_name(tmp_path: Path) -> None:
+    observed = spaces.Dict({"near": VECTOR, "seen": IMAGE})
+    path = tmp_path / "model_5_steps.zip"
+    saved(path, "MultiInputLstmPolicy", Anything(observed, THREE), {})
+    with pytest.raises(ArchitectureError, match="a MultiInputLstmPolicy with images"):
+        resolve(None, {}, read_header(path, "sb3-zip"), str(path))

@@ -13,11 +13,13 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from lrpdyn.errors import ArchitectureError
+from lrpdyn.lrp.canonical.canonise import canonise
 from lrpdyn.lrp.canonical.expansions import (
     EXPANDED_FUNCTIONS,
     EXPANDED_MODULES,
     scaled_dot_product_attention,
 )
+from lrpdyn.lrp.canonical.layers import Weighted
 
 PRECISIONS = st.sampled_from([(torch.float32, 1e-6), (torch.float64, 1e-12)])
 SMALL = st.integers(1, 3)
@@ -238,3 +240,25 @@ def test_what_is_refused_by_attention(known: dict[str, Any], says: str) -> None:
     x = torch.ones(1, 2, 2)
     with pytest.raises(ArchitectureError, match=says):
         scaled_dot_product_attention(x, x, x, **known)
+
+
+class Added(nn.Module):
+    """``torch.addmm`` as transformers' ``Conv1D`` has it, with factors."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.weight, self.bias = nn.Parameter(torch.randn(3, 4)), nn.Parameter(torch.randn(4))
+        self.last = nn.Linear(4, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.last(torch.addmm(self.bias, x, self.weight, beta=0.5, alpha=2).relu())
+
+
+def test_addmm_is_a_linear_layer() -> None:
+    network, x = Added(), torch.randn(5, 3)
+    explained = canonise(network, example=x[:1])
+    torch.testing.assert_close(explained(x), network(x))
+    weighted = [m for m in explained.modules() if isinstance(m, Weighted)]
+    assert len(weighted) == 2
+    torch.testing.assert_close(weighted[0].weights()[0], 2 * network.weight.T)
