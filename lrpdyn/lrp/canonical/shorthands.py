@@ -32,12 +32,26 @@ def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: float = 1
     return input + (quotient if value == 1 else quotient * value)
 
 
-def addmm(
-    input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: float = 1, alpha: float = 1
+def baddbmm(
+    input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: float = 1, alpha: float = 1
 ) -> Tensor:
-    """Return beta input + alpha mat1 @ mat2, of matrices or of batches of them."""
-    product = mat1 @ mat2
+    """Return beta input + alpha batch1 @ batch2."""
+    product = batch1 @ batch2
     return (input if beta == 1 else input * beta) + (product if alpha == 1 else product * alpha)
+
+
+def where(condition: Tensor, input: Any, other: Any) -> Tensor:
+    """Return the input where the condition holds, which must be a constant, and the other elsewhere."""
+    if not isinstance(other, Tensor):
+        filled: Tensor = input.masked_fill(~condition, other)
+        return filled
+    if not isinstance(input, Tensor):
+        return other.masked_fill(condition, input)
+    return input.masked_fill(~condition, 0) + other.masked_fill(condition, 0)
+
+
+def _where_of(input: Tensor, condition: Tensor, other: Any) -> Tensor:
+    return where(condition, input, other)
 
 
 def expand_as(input: Tensor, other: Tensor) -> Tensor:
@@ -90,13 +104,13 @@ def std_mean(input: Tensor, *arguments: Any, **options: Any) -> tuple[Tensor, Te
 
 
 SHORT_FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {
-    torch.addcmul: addcmul, torch.addcdiv: addcdiv, torch.addmm: addmm, torch.baddbmm: addmm,
+    torch.addcmul: addcmul, torch.addcdiv: addcdiv, torch.baddbmm: baddbmm, torch.where: where,
     torch.square: square, F.glu: glu, torch.rsub: rsub, F.softmin: softmin,
     torch.var_mean: var_mean, torch.std_mean: std_mean,
 }  # fmt: skip
 SHORT_METHODS: dict[str, Callable[..., Any]] = {
     "addcmul": addcmul, "addcmul_": addcmul, "addcdiv": addcdiv, "addcdiv_": addcdiv,
-    "addmm": addmm, "baddbmm": addmm, "expand_as": expand_as, "reshape_as": reshape_as,
+    "baddbmm": baddbmm, "where": _where_of, "expand_as": expand_as, "reshape_as": reshape_as,
     "view_as": reshape_as, "square": square, "square_": square,
 }  # fmt: skip
 SHORT_MODULES: dict[type[nn.Module], Callable[..., Any]] = {

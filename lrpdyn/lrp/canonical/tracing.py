@@ -65,12 +65,6 @@ class Traced(fx.Proxy):
         found: tuple[Any, ...] | None = self.tracer.values.get(self.node)
         return found
 
-    @property  # type: ignore[misc]
-    def __class__(self) -> type:
-        """The class of what it stands for, so that ``isinstance(x, Tensor)`` holds."""
-        values = self.tracer.values.get(self.node)
-        return Traced if values is None else type(values[0])
-
     def __getattr__(self, name: str) -> Any:
         if self.runs is None or name.startswith("__"):
             return super().__getattr__(name)
@@ -149,14 +143,15 @@ class ExampleTracer(fx.Tracer):
         fast = torch.backends.mha.get_fastpath_enabled()
         torch.backends.mha.set_fastpath_enabled(False)
         makers = {name: getattr(torch, name) for name in _MAKERS}
-        length = builtins.len
+        length, instance = builtins.len, builtins.isinstance
         try:
             builtins.len = functools.partial(_length, length)
+            builtins.isinstance = functools.partial(_is_instance, instance)
             for name, maker in makers.items():
                 setattr(torch, name, functools.partial(_made, maker))
             return super().trace(root, concrete_args)
         finally:
-            builtins.len = length
+            builtins.len, builtins.isinstance = length, instance
             for name, maker in makers.items():
                 setattr(torch, name, maker)
             torch.backends.mha.set_fastpath_enabled(fast)
@@ -306,6 +301,17 @@ class ExampleTracer(fx.Tracer):
             return True
         own = type(m).__module__.startswith("torch.nn.modules.transformer")
         return not own and super().is_leaf_module(m, module_qualified_name)
+
+
+def _is_instance(is_instance: Callable[[Any, Any], bool], what: Any, kinds: Any) -> bool:
+    """Return whether something, or what a proxy stands for, is of a kind.
+
+    A class that a proxy claims to have would be believed by torch's own code, too, which then reads entries
+    that are not there.
+    """
+    if is_instance(what, kinds):
+        return True
+    return type(what) is Traced and what.runs is not None and is_instance(what.runs[0], kinds)
 
 
 def _length(length: Callable[[Any], int], of: Any) -> Any:

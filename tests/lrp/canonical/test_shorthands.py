@@ -42,6 +42,8 @@ class Applied(nn.Module):
             (x - torch.var_mean(x, -1, keepdim=True)[1])
             / (torch.var_mean(x, dim=-1, keepdim=True)[0] + 1e-3).sqrt()
         ),
+        lambda x: torch.where(CONSTANT > 0, x, 0.0) + x.where(CONSTANT > 1, CONSTANT),
+        lambda x: torch.where(CONSTANT > 0, 1.5, x) + torch.pow(x, 3.0),
         lambda x: x / (torch.std_mean(x, dim=(1, 2), keepdim=True)[0] + 1),
     ],
 )
