@@ -7,7 +7,6 @@ from typing import Any
 
 from torch import fx, nn
 
-from lrpdyn.lrp.canonical.expansions import EXPANDED_MODULES
 from lrpdyn.lrp.canonical.layers import (
     AveragePooling,
     Layer,
@@ -17,6 +16,7 @@ from lrpdyn.lrp.canonical.layers import (
     Weighted,
 )
 from lrpdyn.lrp.canonical.operations import BATCH_NORMS
+from lrpdyn.lrp.canonical.tracing.expansions import EXPANDED_MODULES
 from lrpdyn.lrp.composites import called
 from lrpdyn.lrp.plan import Plan, gates_under, layers_of
 

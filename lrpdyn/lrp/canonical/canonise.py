@@ -20,7 +20,7 @@ from lrpdyn.lrp.canonical.folding import fold_head
 from lrpdyn.lrp.canonical.refusals import line_of
 from lrpdyn.lrp.canonical.rewriting import Rewriting
 from lrpdyn.lrp.canonical.softmax import without_softmax, without_squashing
-from lrpdyn.lrp.canonical.tracing import Claims, ExampleTracer
+from lrpdyn.lrp.canonical.tracing.tracer import Claims, ExampleTracer
 from lrpdyn.lrp.canonical.weights import use_mean_weights
 
 

@@ -8,7 +8,7 @@ from torch import nn
 
 from lrpdyn.lrp.canonical.layers import LINEAR_LAYERS
 from lrpdyn.lrp.canonical.operations import LINEAR_FUNCTIONS
-from lrpdyn.lrp.canonical.tracing import Claims, ExampleTracer
+from lrpdyn.lrp.canonical.tracing.tracer import Claims, ExampleTracer
 from lrpdyn.lrp.canonical.weights import own_weights, use_mean_weights, weighted_function
 
 RECURRENT = (nn.RNNBase, nn.RNNCellBase)

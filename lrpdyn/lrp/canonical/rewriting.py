@@ -35,7 +35,7 @@ from lrpdyn.lrp.canonical.layers import (
     Weighted,
 )
 from lrpdyn.lrp.canonical.refusals import LINE, refused
-from lrpdyn.lrp.canonical.tracing import PART_OF, Claims
+from lrpdyn.lrp.canonical.tracing.tracer import PART_OF, Claims
 from lrpdyn.lrp.canonical.weights import (
     BatchNorm,
     batch_norm_of_function,

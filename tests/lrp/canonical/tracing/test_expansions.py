@@ -14,12 +14,12 @@ from torch import Tensor, nn
 
 from lrpdyn.errors import ArchitectureError
 from lrpdyn.lrp.canonical.canonise import canonise
-from lrpdyn.lrp.canonical.expansions import (
+from lrpdyn.lrp.canonical.layers import Weighted
+from lrpdyn.lrp.canonical.tracing.expansions import (
     EXPANDED_FUNCTIONS,
     EXPANDED_MODULES,
     scaled_dot_product_attention,
 )
-from lrpdyn.lrp.canonical.layers import Weighted
 
 PRECISIONS = st.sampled_from([(torch.float32, 1e-6), (torch.float64, 1e-12)])
 SMALL = st.integers(1, 3)

@@ -5,7 +5,7 @@ it stands for in two runs on the example, with `RUNS` numbers of samples. What i
 tensor (a size, a dtype, the answer to a branch on them) is given to the forward pass as it is; what
 differs depends on the number of samples and stays a step of the graph; what is made of the entries of a
 tensor is refused where the forward pass branches on it. Modules and functions that are known by their
-parts are traced through (`lrpdyn.lrp.canonical.expansions`).
+parts are traced through (`lrpdyn.lrp.canonical.tracing.expansions`).
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from torch import Tensor, fx, nn
 from torch.fx.proxy import TraceError
 
 from lrpdyn.lrp.canonical import operations as known
-from lrpdyn.lrp.canonical.expansions import EXPANDED_FUNCTIONS, EXPANDED_MODULES
 from lrpdyn.lrp.canonical.layers import CONVOLUTIONS
 from lrpdyn.lrp.canonical.refusals import LINE, calling_line
-from lrpdyn.lrp.canonical.shorthands import (
+from lrpdyn.lrp.canonical.tracing.expansions import EXPANDED_FUNCTIONS, EXPANDED_MODULES
+from lrpdyn.lrp.canonical.tracing.shorthands import (
     SHORT_FUNCTIONS,
     SHORT_METHODS,
     SHORT_MODULES,
@@ -96,7 +96,7 @@ class Traced(fx.Proxy):
     def __iter__(self) -> Iterator[Any]:
         if self.runs is None:
             return super().__iter__()
-        return iter([self[n] for n in range(len(self))])  # type: ignore[index]
+        return iter([self[n] for n in range(self.__len__())])  # type: ignore[index]
 
     def __contains__(self, item: Any) -> bool:
         if self.runs is None or isinstance(self.runs[0], Tensor):
@@ -107,12 +107,24 @@ class Traced(fx.Proxy):
         """Return what both runs have, or refuse what depends on data or on the number of samples."""
         if self.runs is None:
             return self.tracer.to_bool(self)
-        if self.node in self.tracer.of_data:
+        if self.node in self.tracer.of_data or isinstance(self.runs[0], Tensor):
             raise TraceError(f"forward {does} the entries of a tensor")
         first, second = self.runs
         if first != second:
             raise TraceError(f"forward {does} the number of samples")
         return first
+
+
+def _in_place(operation: Callable[[Any, Any], Any]) -> Callable[[Traced, Any], Any]:
+    def change(self: Traced, other: Any) -> Any:
+        return self.tracer.create_proxy("call_function", operation, (self, other), {})
+
+    return change
+
+
+for _operation in known.IN_PLACE:
+    # torch.fx records ``x += y`` as a sum that leaves x what it was, for others who hold it.
+    setattr(Traced, f"__{_operation.__name__}__", _in_place(_operation))
 
 
 class ExampleTracer(fx.Tracer):
