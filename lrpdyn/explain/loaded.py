@@ -126,6 +126,7 @@ def _put(model: Model, checkpoint: Checkpoint, weights: Mapping[str, Tensor]) ->
     model.weights.source = None  # until all are in
     check_function(model.resolved, checkpoint.header, str(checkpoint.path))
     load_weights(model.network, weights, model.resolved, str(checkpoint.path), model.path)
+    _forget(model)
     model.weights.source = checkpoint
     return LoadedNetwork(model=model, source=checkpoint)
 
@@ -134,8 +135,14 @@ def put_weights(model: Model, weights: Mapping[str, Tensor], name: str) -> Loade
     """Return the model with other weights than a checkpoint's, or with some of them, under a name."""
     model.weights.source = None
     model.network.load_state_dict({**model.network.state_dict(), **weights})
+    _forget(model)
     model.weights.source = source = OtherWeights(name=name)
     return LoadedNetwork(model=model, source=source)
+
+
+def _forget(model: Model) -> None:
+    """Let the network forget what it made of other weights: some keep it while they are evaluated."""
+    model.path.train().eval()
 
 
 def loaded_now(model: Model) -> LoadedNetwork:
@@ -156,4 +163,5 @@ def other_weights(
         yield put_weights(model, weights, name)
     finally:
         model.network.load_state_dict({**state, **own})
+        _forget(model)
         model.weights.source = source

@@ -9,6 +9,7 @@ operation that no rule sees would be silently wrong.
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 
 import torch
@@ -89,6 +90,7 @@ def canonise_fully(
     name = type(network).__name__
     _refuse_scripted(network)
     noisy = use_mean_weights(network)
+    network = _copied(network)
     tracer = ExampleTracer(claims, example)
     if tracer.is_leaf_module(network, ""):
         network = nn.Sequential(network)
@@ -110,6 +112,17 @@ def canonise_fully(
         explained=explained, reference=reference, deciding=deciding, unfolded=unfolded,
         notes=(*notes, *squashed, *found, *folded),
     )  # fmt: skip
+
+
+def _copied(network: nn.Module) -> nn.Module:
+    """Return a copy that shares all tensors: some networks keep what they computed while they are traced."""
+    tensors = [*network.parameters(), *network.buffers()]
+    for module in network.modules():
+        tensors += [value for value in vars(module).values() if isinstance(value, Tensor)]
+    try:
+        return copy.deepcopy(network, {id(tensor): tensor for tensor in tensors})
+    except Exception:  # what a user's module holds need not be something that can be copied
+        return network
 
 
 def _refuse_scripted(network: nn.Module) -> None:

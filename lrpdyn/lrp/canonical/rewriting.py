@@ -460,20 +460,29 @@ class Rewriting:
         raise self._refusal(node)
 
     def _is_merged(self, node: fx.Node) -> bool:
-        """Merge a BatchNorm into the linear layer before it, if nothing else uses its output."""
+        """Merge a BatchNorm into the linear layer before it."""
         norm = self._batch_norm_of(node)
         if norm is None:
             return False
         source = node.args[0]
-        if not isinstance(source, fx.Node) or len(source.users) > 1:
+        if not isinstance(source, fx.Node):
             return False
         before = self.root.get(str(source.target)) if source.op == "call_module" else None
         if not isinstance(before, Weighted) or before.by_shape:
             return False
         merged = merged_batch_norm(before, norm)
         merged.called, merged.sees_observation = before.called, before.sees_observation
-        self.root[str(source.target)] = merged
-        node.replace_all_uses_with(source)
+        merged.samples_along, merged.inputs_along = before.samples_along, before.inputs_along
+        if len(source.users) == 1:
+            self.root[str(source.target)] = merged
+            node.replace_all_uses_with(source)
+        else:  # others use the output as it is: the linear layer is there twice
+            with self.graph.inserting_before(node):
+                call = self.graph.call_module(self._add(source, merged), source.args)
+            self.tensors.add(call)
+            if source in self.values:
+                self.values[call] = self.values[source]
+            node.replace_all_uses_with(call)
         self.graph.erase_node(node)
         return True
 

@@ -72,10 +72,10 @@ class Residual(nn.Module):
     ("again", "expected"),
     [
         (False, {"layer": "Weighted"}),
-        (True, {"layer": "Weighted", "norm": "Scaling", "add": "Sum"}),
+        (True, {"layer": "Weighted", "layer__2": "Weighted", "add": "Sum"}),
     ],
 )
-def test_a_batch_norm_is_merged_where_nothing_else_takes_what_it_takes(
+def test_a_batch_norm_is_merged_into_a_layer_or_into_a_copy_of_it(
     again: bool, expected: dict[str, str]
 ) -> None:
     network = Residual(again)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from lrpdyn.lrp.attribution import relevance
 from lrpdyn.lrp.canonical.canonise import canonise, canonise_fully
-from lrpdyn.lrp.canonical.layers import Scaling
+from lrpdyn.lrp.canonical.layers import Scaling, Weighted
 from lrpdyn.lrp.composites import parse_composite
 from lrpdyn.lrp.plan import layers_of, make_plan
 
@@ -51,7 +51,7 @@ def test_batch_norm_is_merged_and_follows_what_is_loaded() -> None:
         torch.testing.assert_close(canonised(x), network(x), rtol=1e-10, atol=1e-12)
 
 
-def test_batch_norm_that_two_layers_use_is_scaling() -> None:
+def test_batch_norm_is_merged_into_a_copy_of_a_layer_that_others_use() -> None:
     class Shared(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -69,7 +69,11 @@ def test_batch_norm_that_two_layers_use_is_scaling() -> None:
     canonised = canonise(network)
     x = torch.randn(2, 2, 3, 3)
     torch.testing.assert_close(canonised(x), network(x))
-    assert isinstance(layers_of(canonised)["norm"], Scaling)
+    convolutions = [layer for layer in layers_of(canonised).values() if isinstance(layer, Weighted)]
+    assert len(convolutions) == 3
+    with torch.no_grad():
+        network.norm.weight.mul_(2)
+    torch.testing.assert_close(canonised(x), network(x))
 
 
 def parametrised(wrap: Callable[[nn.Module], nn.Module]) -> nn.Module:

@@ -210,6 +210,8 @@ class ExampleTracer(fx.Tracer):
         *more: Any,
         **named: Any,
     ) -> Any:
+        if kind == "call_function" and not args and "input" in kwargs:
+            args, kwargs = (kwargs["input"],), {k: v for k, v in kwargs.items() if k != "input"}
         spelled_out = _spelled_out(kind, target, args, kwargs)
         if spelled_out is not None:
             return spelled_out(*args, **kwargs)
@@ -256,7 +258,8 @@ class ExampleTracer(fx.Tracer):
             if kind == "call_method":
                 return getattr(args[0], target)(*args[1:], **kwargs)
             if target is F.linear:
-                return args[0].new_empty((*args[0].shape[:-1], len(args[1])))
+                weight = args[1] if len(args) > 1 else kwargs["weight"]
+                return args[0].new_empty((*args[0].shape[:-1], len(weight)))
             return target(*args, **kwargs)
 
     @contextmanager
