@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,7 @@ from lrpdyn.diagnostics.same_outputs import compare_outputs, stock_deviation
 from lrpdyn.errors import ArchitectureError, ObservationError
 from lrpdyn.explain.explanation import Question, outputs_of
 from lrpdyn.explain.loaded import LoadedNetwork
+from lrpdyn.explain.model import with_layers
 from tests.diagnostics.networks import TwoHeads, loaded_of
 
 
@@ -32,7 +35,7 @@ def test_a_network_that_is_not_the_one_that_is_explained(
 
 def test_observations_that_do_not_fit(loaded: LoadedNetwork, pictures: np.ndarray) -> None:
     with pytest.raises(ObservationError, match=r"shape \(2, 5, 6\) do not fit architecture own"):
-        compare_outputs(loaded, pictures[:, :, :5])
+        with_layers(replace(loaded.model, layers=None), pictures[:, :, :5])
 
 
 def test_how_far_captum_is_from_the_exact_rule(pictures: np.ndarray) -> None:

@@ -32,7 +32,7 @@ from lrpdyn.lrp.plan import make_plan
 from tests.lrp.gradient_reference import lrp0_reference
 
 FOLDER = Path("build/coverage")
-MEMORY = 6 << 30
+MEMORY = 12 << 30
 Made = tuple[nn.Module, Tensor]
 
 _TORCHVISION = """
@@ -167,7 +167,8 @@ def _sb3() -> dict[str, Callable[[], Made]]:
         return actor.mu(actor.latent_pi(actor.extract_features(x, actor.features_extractor)))  # type: ignore[no-any-return]
 
     def value(policy: Any, x: Tensor) -> Tensor:
-        return policy.predict_values(x)  # type: ignore[no-any-return]
+        features = policy.extract_features(x, policy.vf_features_extractor)
+        return policy.value_net(policy.mlp_extractor.forward_critic(features))  # type: ignore[no-any-return]
 
     def plain(policy: Any, x: Tensor) -> Tensor:
         return policy.q_net(x)  # type: ignore[no-any-return]
@@ -392,14 +393,11 @@ def _torchrl() -> dict[str, Callable[[], Made]]:
     from torchrl.modules import (
         MLP,
         ConvNet,
+        DdpgCnnActor,
         DdpgMlpActor,
         DuelingCnnDQNet,
-        DuelingMlpDQNet,
         LSTMModule,
     )
-
-    def last(module: Any, x: Tensor) -> Tensor:
-        return module(x)[0]  # type: ignore[no-any-return]
 
     def one_step(module: Any, x: Tensor) -> Tensor:
         return module.lstm(x[:, None])[0][:, 0]  # type: ignore[no-any-return]
@@ -410,12 +408,9 @@ def _torchrl() -> dict[str, Callable[[], Made]]:
             ConvNet(in_features=4, num_cells=[8, 8, 8], kernel_sizes=[8, 4, 3], strides=[4, 2, 1]),
             nn.Linear(392, 6),
         ),
-        "DuelingMlpDQNet": lambda: DuelingMlpDQNet(
-            out_features=4, mlp_kwargs_feature={"in_features": 8, "num_cells": [32], "out_features": 32},
-            mlp_kwargs_output={"in_features": 32, "num_cells": [16]},
-        ),
         "DuelingCnnDQNet": lambda: DuelingCnnDQNet(out_features=4, cnn_kwargs={"in_features": 4}),
-        "DdpgMlpActor": lambda: _Path(DdpgMlpActor(action_dim=3), last),
+        "DdpgMlpActor": lambda: DdpgMlpActor(action_dim=3),
+        "DdpgCnnActor": lambda: DdpgCnnActor(action_dim=3),
         "LSTMModule": lambda: nn.Sequential(
             _Path(LSTMModule(8, 16, in_keys=["o", "h", "c"], out_keys=["a", ("next", "h"), ("next", "c")]),
                   one_step),
@@ -427,7 +422,7 @@ def _torchrl() -> dict[str, Callable[[], Made]]:
         def make() -> Made:
             x = (
                 torch.randn(2, 4, 84, 84)
-                if name in ("ConvNet", "DuelingCnnDQNet")
+                if name in ("ConvNet", "DuelingCnnDQNet", "DdpgCnnActor")
                 else torch.randn(2, 8)
             )
             network = made[name]()

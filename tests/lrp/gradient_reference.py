@@ -423,6 +423,12 @@ class _Replaced(TorchFunctionMode):
             return found, "softmax" if kind == "softmax" else "linear"
         if _kind(x) == "linear":
             return found, "linear" if name in _NOTHING else None
+        if name in _SHIFTS and _kind(x) == "raw" and not _signal(args[1:]):
+            return _held(
+                x, found
+            ), "raw"  # an observation less its mean: entries keep their relevance
+        if _kind(x) == "raw":
+            return found, "raw" if name in _MOVES else None
         return found, kind if name in _MOVES or name in _SHIFTS else None
 
     def _product(
@@ -430,9 +436,11 @@ class _Replaced(TorchFunctionMode):
     ) -> tuple[Tensor, str | None]:
         if name in _QUOTIENTS:
             a, b = (other, input) if name.startswith("r") else (input, other)
-            return torch.div(a, _fixed(b), **kwargs), _kind_of_all(a)
+            raw = _kind(a) if _kind(a) == "raw" and not _signal(b) else None
+            return torch.div(a, _fixed(b), **kwargs), raw or _kind_of_all(a)
         if not (_signal(input) and _signal(other)):
-            return input * other, _kind_of_all([input, other])
+            raw = next((kind for kind in map(_kind, (input, other)) if kind == "raw"), None)
+            return input * other, raw or _kind_of_all([input, other])
         one, two = _weight(input), _weight(other)
         if one == two:
             return (_fixed(input) * other + input * _fixed(other)) / 2, _kind_of_all([input, other])
@@ -526,7 +534,7 @@ def lrp0_reference(
     `attention` is ``cp-lrp`` or ``attnlrp``. The replaced network is checked to give the outputs of
     the network as it is.
     """
-    leaf = x.clone().requires_grad_()
+    leaf = _marked(x.clone().requires_grad_(), "raw")
     with _parameters_as_constants(network):
         with torch.no_grad():
             plain = network(x.clone())
