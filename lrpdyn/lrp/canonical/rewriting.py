@@ -320,6 +320,8 @@ class Rewriting:
             return self._of_module(node)
         if node.target in known.JOINING:
             return self._concatenation(node)
+        if node.target is operator.setitem:
+            return self._assignment(node)
         branches = [n for n in node.args if self._is_tensor(n)]
         if node.target in (*known.ADDING, *known.SUBTRACTING):
             return self._sum(node, branches)
@@ -503,6 +505,13 @@ class Rewriting:
             raise self._refusal(node, "its dimension is computed from the data")
         return Concatenation(lambda *parts: function(list(parts), *arguments)), tuple(branches)
 
+    def _assignment(self, node: fx.Node) -> tuple[Layer, tuple[Any, ...]]:
+        """Return the layer that gives a tensor with some of its entries replaced by others."""
+        whole, key, part = node.args
+        if any(n in self.tensors for n in self._nodes(key)):
+            raise self._refusal(node, "where it writes depends on the observation")
+        return Concatenation(_assigned), (whole, part, key)
+
     def _sum(self, node: fx.Node, branches: list[Any]) -> tuple[Layer, tuple[Any, ...]]:
         if len(node.args) != 2 or node.kwargs.get("alpha", 1) != 1:
             raise self._refusal(node)
@@ -568,6 +577,12 @@ class Rewriting:
 
     def _refusal(self, node: fx.Node, why: str = "no rule is defined for it") -> ArchitectureError:
         return refused(self.name, node, self._called(node), why)
+
+
+def _assigned(whole: Tensor, part: Any, key: Any) -> Tensor:
+    found = whole.clone()
+    found[key] = part
+    return found
 
 
 def _method(name: str, options: dict[str, Any], x: Tensor, *arguments: Any) -> Any:

@@ -98,6 +98,9 @@ class Traced(fx.Proxy):
             return super().__iter__()
         return iter([self[n] for n in range(self.__len__())])  # type: ignore[index]
 
+    def __setitem__(self, key: Any, value: Any) -> None:
+        self.tracer.create_proxy("call_function", operator.setitem, (self, key, value), {})
+
     def __contains__(self, item: Any) -> bool:
         if self.runs is None or isinstance(self.runs[0], Tensor):
             raise TraceError("forward branches on the entries of a tensor")
@@ -220,8 +223,12 @@ class ExampleTracer(fx.Tracer):
         if self.example is None:
             return super().create_proxy(kind, target, args, kwargs, *more, **named)
         values = self._computed(kind, target, args, kwargs)
-        of_data = self._is_of_data(kind, target, args, kwargs, values)
-        if not of_data and kind not in ("placeholder", "get_attr"):
+        of_data = target is not operator.setitem and self._is_of_data(
+            kind, target, args, kwargs, values
+        )
+        if target is operator.setitem:
+            values = args[0].runs  # which has other entries now
+        elif not of_data and kind not in ("placeholder", "get_attr"):
             plain = _plain(target, values)
             if plain is not _UNKNOWN:
                 return plain

@@ -75,7 +75,15 @@ def _changed(m: Any, x: Tensor) -> Tensor:
     return kept + m.layer(h)
 
 
-FOLLOWED = [_branching, _prepended, _with_a_state, _masked, _unpacked, _told, _changed]
+def _assigned(m: Any, x: Tensor) -> Tensor:
+    steps = torch.zeros(len(x), x.shape[1], 8)
+    for place in range(x.shape[1]):
+        steps[:, place] = m.layer(x[:, place])
+    steps[..., 2:4] = steps[..., 2:4] * 2 + 1
+    return steps
+
+
+FOLLOWED = [_assigned, _branching, _prepended, _with_a_state, _masked, _unpacked, _told, _changed]
 
 
 @pytest.mark.parametrize("function", FOLLOWED)
