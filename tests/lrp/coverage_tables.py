@@ -460,14 +460,14 @@ def judged(name: str, make: Callable[[], Made]) -> Row:
     off = float((found - plain).abs().max() / plain.abs().max())
     if explained.shape != plain.shape or not torch.allclose(explained, plain):
         # The reference knows nothing of a softmax or a sigmoid that is left out.
-        outcome = "explained at the logits" if off <= 1e-8 else "WRONG outputs"
+        outcome = "explained at the logits" if off <= 1e-8 else "differs outputs"
         return Row(name=name, outcome=outcome, outputs=off)
     rows = contrast_rows(explained, explained.argmax(1), "none")
     done = relevance(canonised.explained, plan, x, rows)
     expected = lrp0_reference(network, x, rows)
     away = float((done - expected).abs().max() / expected.abs().max())
     right = off <= 1e-8 and away <= 1e-8
-    return Row(name=name, outcome="explained" if right else "WRONG", outputs=off, relevance=away)
+    return Row(name=name, outcome="explained" if right else "differs", outputs=off, relevance=away)
 
 
 def _alone(table: str, name: str, seconds: float) -> Row:
