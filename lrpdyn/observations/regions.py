@@ -160,19 +160,21 @@ def _from_npz(path: Path) -> dict[str, Mask]:
 
 def _fitted(mask: Mask, shape: tuple[int, ...], where: str) -> Mask:
     """Return the mask with the axes of the observations, of length 1 where it is for all."""
-    fitting: dict[tuple[int, ...], Mask]
+    # What a mask of each shape that fits is indexed by.
+    fitting: dict[tuple[int, ...], Any]
     if len(shape) < 4:
-        fitting = {shape[2:]: mask[None, None]} if len(shape) == 3 else {}
-        fitting |= {shape[1:]: mask[None], shape: mask}
+        fitting = {shape[2:]: (None, None)} if len(shape) == 3 else {}
+        fitting |= {shape[1:]: None, shape: ...}
     else:
-        picture = shape[-2:]
-        fitting = {picture: mask[(None,) * (len(shape) - 2)]}
+        picture, rows, columns = shape[-2:], slice(None), slice(None)
+        fitting = {picture: (None,) * (len(shape) - 2)}
         if len(shape) == 5:
-            fitting[shape[1], *picture] = mask[None, ..., None, :, :]
-        fitting |= {(*shape[:-3], *picture): mask[..., None, :, :], shape: mask}
+            fitting[shape[1], *picture] = (None, ..., None, rows, columns)
+        fitting |= {(*shape[:-3], *picture): (..., None, rows, columns), shape: ...}
     if mask.shape not in fitting:
         raise _misfit(where, mask.shape, fitting, shape)
-    return fitting[mask.shape]
+    fitted: Mask = mask[fitting[mask.shape]]
+    return fitted
 
 
 def _misfit(

@@ -22,9 +22,8 @@ import torch
 from lrpdyn.api import Run, open_run
 from lrpdyn.architectures.registry import is_own
 from lrpdyn.checkpoints.model import Checkpoint
-from lrpdyn.errors import CheckpointError, RunError, UsageError
+from lrpdyn.errors import CheckpointError, ObservationError, RunError, UsageError
 from lrpdyn.explain.explanation import Question
-from lrpdyn.explain.model import batches
 from lrpdyn.files.atomic import whole_file
 from lrpdyn.files.text import first_line
 from lrpdyn.observations.regions import Painting, open_regions
@@ -148,10 +147,8 @@ def merge(
         fixed = read_fixed_inputs(first.path / FOLDER / FIXED_INPUTS)
         try:
             job = job_of(description, listing, values, fixed, folder)
-            with torch.no_grad():
-                job.model.path(next(batches(job.model, values[:1]))[1])
-        except (TypeError, ValueError, AttributeError, LookupError, ArithmeticError,
-                RuntimeError) as error:  # fmt: skip
+        except (TypeError, ValueError, AttributeError, LookupError, ArithmeticError, RuntimeError,
+                ObservationError) as error:  # fmt: skip
             if isinstance(error, RuntimeError) and memory.is_out_of_memory(error):
                 raise
             raise RunError(
