@@ -84,7 +84,7 @@ def test_parts_that_contradict_each_other_are_told(run: Path) -> None:
         (lambda m: first_step(m, 10**18), "a step that is too large"),
         (lambda m: first_step(m, 4), "not in the order of their steps"),
         (lambda m: shape(m, 5, 0), r"shape is \[5, 0\], expected"),
-        (lambda m: shape(m, 5, 6, 7, 8, 9), r"shape is \[5, 6, 7, 8, 9\], expected"),
+        (lambda m: shape(m, 5, 6, 7, 8, 9, 10), r"shape is \[5, 6, 7, 8, 9, 10\], expected"),
         (lambda m: m["checks"].pop("vanished"), "manifest.checks has no vanished"),
         (lambda m: m["environments"][0].update(torch=[]), r"environments\[0\]\.torch is a list"),
     ]
