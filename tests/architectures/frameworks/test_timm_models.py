@@ -116,8 +116,8 @@ def test_errors() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", timm.list_models()[::20])
-def test_each_twentieth_is_recognised_or_among_those_listed(name: str) -> None:
+@pytest.mark.parametrize("name", timm.list_models()[::120])
+def test_some_are_recognised_or_among_those_listed(name: str) -> None:
     header = on_meta_of(name, num_classes=7)
     try:
         resolved = resolve(None, {}, header, "here")
