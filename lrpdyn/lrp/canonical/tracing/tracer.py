@@ -275,7 +275,7 @@ class ExampleTracer(fx.Tracer):
         """Return whether a value that is no tensor was made of entries of one."""
         if kind in ("placeholder", "get_attr") or isinstance(values[0], Tensor):
             return False
-        name = args[1] if target is getattr else target
+        name = args[1] if target is getattr else getattr(target, "__name__", target)
         if name in _SHAPE or target is builtins.len:
             return False
         found: list[Traced] = []

@@ -75,7 +75,22 @@ def _changed(m: Any, x: Tensor) -> Tensor:
     return kept + m.layer(h)
 
 
-FOLLOWED = [_branching, _prepended, _with_a_state, _masked, _unpacked, _told, _changed]
+def _asked_by_functions(m: Any, x: Tensor) -> Tensor:
+    mask = torch.zeros(x.shape[1], x.shape[1]).to(x)  # a step of the graph, whose dtype is known
+    assert torch.is_floating_point(mask)
+    return m.layer(x) if torch.numel(mask) == 36 and not torch.is_complex(x) else x
+
+
+FOLLOWED = [
+    _branching,
+    _prepended,
+    _with_a_state,
+    _masked,
+    _unpacked,
+    _told,
+    _changed,
+    _asked_by_functions,
+]
 
 
 @pytest.mark.parametrize("function", FOLLOWED)
