@@ -424,7 +424,7 @@ def _module_run(module: nn.Module, args: Any, kwargs: Any) -> Any:
         return module(*args, **kwargs)
     x = args[0]
     if isinstance(module, known.SAME_SHAPE):
-        return x
+        return x if getattr(module, "inplace", False) else torch.empty_like(x)
     if isinstance(module, nn.Linear):
         return x.new_empty((*x.shape[:-1], module.out_features))
     if isinstance(module, CONVOLUTIONS) and x.ndim == len(module.kernel_size) + 2:

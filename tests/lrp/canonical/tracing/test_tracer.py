@@ -81,6 +81,13 @@ def _asked_by_functions(m: Any, x: Tensor) -> Tensor:
     return m.layer(x) if torch.numel(mask) == 36 and not torch.is_complex(x) else x
 
 
+def _changed_beside_others(m: Any, x: Tensor) -> Tensor:
+    h = m.layer(x)
+    gate, signal = m.norm(h).chunk(2, dim=-1)
+    gate.sigmoid_()  # the other half is another part of the same memory
+    return F.relu(m.norm(h), inplace=True) + h + torch.cat([gate, signal.tanh()], dim=-1)
+
+
 FOLLOWED = [
     _branching,
     _prepended,
@@ -105,6 +112,19 @@ def test_what_depends_on_shapes_is_followed(function: Callable[[Any, Tensor], Te
         torch.testing.assert_close(found.reference(X), network(X.clone()))
 
 
+def _changed_by_a_view(m: Any, x: Tensor) -> Tensor:
+    h = m.layer(x)
+    h.transpose(1, 2)[:, :3].relu_()
+    return h
+
+
+def _changed_under_a_view(m: Any, x: Tensor) -> Tensor:
+    h = m.layer(x)
+    kept = h[:, :2]
+    h.mul_(3)
+    return torch.cat([kept, h], dim=1)
+
+
 @pytest.mark.parametrize(
     ("function", "says"),
     [
@@ -116,6 +136,8 @@ def test_what_depends_on_shapes_is_followed(function: Callable[[Any, Tensor], Te
         (lambda m, x: next(iter(x)), "uses the number of samples as a plain number"),
         (lambda m, x: torch.float_power(x, 3.0), "float_power"),
         (lambda m, x: torch.where(x > 0, x, 0.0), "'gt'"),
+        (_changed_by_a_view, "'relu_' .* a view is used later"),
+        (_changed_under_a_view, "'mul_' .* a view is used later"),
     ],
 )
 def test_what_depends_on_data_is_refused(
