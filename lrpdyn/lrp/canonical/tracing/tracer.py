@@ -276,7 +276,7 @@ class ExampleTracer(fx.Tracer):
         if kind in ("placeholder", "get_attr") or isinstance(values[0], Tensor):
             return False
         name = args[1] if target is getattr else getattr(target, "__name__", target)
-        if name in _SHAPE or target is builtins.len:
+        if name in _SHAPE or name == "len":
             return False
         found: list[Traced] = []
         _visit((args, kwargs), found.append)

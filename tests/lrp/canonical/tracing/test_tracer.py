@@ -132,6 +132,7 @@ def _changed_under_a_view(m: Any, x: Tensor) -> Tensor:
         (lambda m, x: x * x.max().item(), "one extreme of two branches"),
         (lambda m, x: x * sum(1.0 for _ in range(x.shape[0])), "counts by the number of samples"),
         (lambda m, x: x if x.shape[0] > 2 else -x, "branches on the number of samples"),
+        (lambda m, x: x if len(x) > 2 else -x, "branches on the number of samples"),
         (lambda m, x: x if m.flag else -x, "branches on the entries of a tensor"),
         (lambda m, x: next(iter(x)), "uses the number of samples as a plain number"),
         (lambda m, x: torch.float_power(x, 3.0), "float_power"),
