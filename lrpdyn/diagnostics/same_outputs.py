@@ -42,7 +42,8 @@ def compare_outputs(
     ObservationError
         The network does not take observations of this shape.
     ArchitectureError
-        The outputs are not (N, units), or the two networks differ.
+        The outputs are not (N, units), the two networks differ, or the network as loaded gives a
+        sample other outputs alone than together with others, or other ones each time.
     """
     samples = checked_samples(len(observations))
     checked = loaded.with_samples(samples)
@@ -52,6 +53,8 @@ def compare_outputs(
         for part, x in batches(checked.model, observations[samples])
         for pair in _compared(checked, x, None if known is None else known[part])
     ]
+    # It says more of what is wrong than the difference does.
+    _refuse_mixing(checked, observations[samples[:2]])
     difference, largest = max(differences, key=lambda pair: share_of(*pair))
     if not difference <= LARGEST_DIFFERENCE * largest:
         raise ArchitectureError(
@@ -64,6 +67,30 @@ def compare_outputs(
         "samples": len(samples),
         "step": loaded.step if isinstance(loaded.source, Checkpoint) else None,
     }
+
+
+def _refuse_mixing(loaded: LoadedNetwork, pair: Samples) -> None:
+    """Refuse a network in which a sample's outputs depend on other samples, or on what came before."""
+
+    def outputs(size: int) -> Tensor:
+        model = loaded.with_batch_size(size).model
+        with torch.no_grad():
+            return torch.cat([model.path(x) for _, x in batches(model, pair)])
+
+    together = outputs(2)
+    for size, fault, instead in (
+        (2, "other outputs when it is called again with the same observations",
+         "one that keeps nothing from call to call and draws nothing at random"),
+        (1, "a sample other outputs alone than together with another",
+         "one that takes each sample on its own: without a mean over the samples, and with "
+         "batch_first=True in recurrent and attention modules where samples come first"),
+    ):  # fmt: skip
+        difference, largest = _difference(together, outputs(size))
+        if not difference <= LARGEST_DIFFERENCE * largest:
+            raise ArchitectureError(
+                f"{loaded.name}: the network as loaded gives {fault} (by {difference:.3g}, largest "
+                f"output {largest:.3g}), so that its relevance would be wrong; expected {instead}"
+            )
 
 
 def share_of(difference: float, largest: float) -> float:

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from torch import Tensor, nn
 
 from lrpdyn.diagnostics.same_outputs import compare_outputs, stock_deviation
 from lrpdyn.errors import ArchitectureError, ObservationError
@@ -57,3 +58,56 @@ def test_outputs_that_were_computed_before_are_compared(
         ArchitectureError, match=r"as built: the network as explained differs .* by 0\.5 "
     ):
         compare_outputs(loaded, pictures, outputs)
+
+
+class _SamplesAsSteps(nn.Module):
+    """An encoder that takes its first dimension for time steps, as torch's do unless told otherwise."""
+
+    heads = ("logits",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        block = nn.TransformerEncoderLayer(4, 2, 8, dropout=0.0)
+        self.blocks = nn.TransformerEncoder(block, 1, enable_nested_tensor=False)
+        self.last = nn.Linear(4, 3)
+
+    def path(self, head: str) -> nn.Module:
+        return self
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(self.blocks(x).mean(1))  # type: ignore[no-any-return]
+
+
+class _Counting(nn.Module):
+    """Gives more each time that it is called."""
+
+    heads = ("logits",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls = 0
+        self.last = nn.Linear(4, 3)
+
+    def path(self, head: str) -> nn.Module:
+        return self
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls += 1
+        return self.last(x.mean(1)) * self.calls  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("batch", [1, 64])
+@pytest.mark.parametrize(
+    ("factory", "said"),
+    [
+        (_SamplesAsSteps, "a sample other outputs alone than together .* batch_first=True"),
+        (_Counting, "other outputs when it is called again with the same observations"),
+    ],
+)
+def test_samples_that_change_the_outputs_of_others(
+    factory: type[nn.Module], said: str, batch: int
+) -> None:
+    torch.manual_seed(0)
+    observations = np.random.default_rng(0).normal(size=(5, 3, 4)).astype(np.float32)
+    with pytest.raises(ArchitectureError, match=f"as built: the network as loaded gives {said}"):
+        compare_outputs(loaded_of(factory, observations, batch=batch), observations)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import operator
 from typing import Any
 
-from torch import fx
+import torch
+from torch import Tensor, fx
 
 
 def copied_graph(
@@ -34,6 +35,19 @@ def writes(node: fx.Node) -> bool:
     if node.op == "call_method":
         return str(node.target).endswith("_") and not str(node.target).endswith("__")
     return node.op == "call_function" and node.target is operator.setitem
+
+
+def share_memory(one: Any, other: Any) -> bool:
+    """Return whether two values are tensors that have an entry in common, as a tensor and its view."""
+    if not (isinstance(one, Tensor) and isinstance(other, Tensor)):
+        return False
+    if one.untyped_storage().data_ptr() != other.untyped_storage().data_ptr():
+        return False
+    places = torch.arange(one.untyped_storage().nbytes() // one.element_size())
+    first, second = (
+        places.as_strided(x.shape, x.stride(), x.storage_offset()).flatten() for x in (one, other)
+    )
+    return bool(torch.isin(first, second).any())
 
 
 def _is_needed(node: fx.Node) -> bool:

@@ -15,7 +15,7 @@ from torch import Tensor, fx, nn
 
 from lrpdyn.errors import ArchitectureError
 from lrpdyn.lrp.canonical import operations as known
-from lrpdyn.lrp.canonical.graphs import without_dead_code, writes
+from lrpdyn.lrp.canonical.graphs import share_memory, without_dead_code, writes
 from lrpdyn.lrp.canonical.layers import (
     LINEAR_LAYERS,
     AveragePooling,
@@ -153,6 +153,7 @@ class Rewriting:
 
     def _rewrite(self, node: fx.Node) -> None:
         if self._changes_in_place(node):
+            self._refuse_views(node)
             self._use_after(node)
         if node.op == "call_function" and node.target is operator.getitem:
             source = node.args[0]
@@ -197,6 +198,19 @@ class Rewriting:
         flagged = node.kwargs.get("inplace") is True or node.args[-1:] == (True,)
         told = node.target in known.TAKING_INPLACE and flagged
         return writes(node) or node.target in known.IN_PLACE or told
+
+    def _refuse_views(self, node: fx.Node) -> None:
+        """Refuse a change in place that others see who hold a view of what is changed."""
+        changed = node.args[0]
+        for other, runs in self.values.items():
+            if other in (changed, node) or self.order.get(other, 0) > self.order[node]:
+                continue
+            later = any(self.order.get(user, 0) > self.order[node] for user in other.users)
+            if later and share_memory(runs[0], self.values[changed][0]):  # type: ignore[index]
+                raise self._refusal(
+                    node,
+                    "it changes a tensor in place, of which a view is used later; write it as y = f(x)",
+                )
 
     def _use_after(self, node: fx.Node) -> None:
         """Let what comes after a change in place use what it gave."""
@@ -482,8 +496,8 @@ class Rewriting:
             with self.graph.inserting_before(node):
                 call = self.graph.call_module(self._add(source, merged), source.args)
             self.tensors.add(call)
-            if source in self.values:
-                self.values[call] = self.values[source]
+            if node in self.values:
+                self.values[call] = self.values[node]
             node.replace_all_uses_with(call)
         self.graph.erase_node(node)
         return True

@@ -247,7 +247,7 @@ def _matrix_product(node: fx.Node, network: nn.Module) -> Weighted | str:
 class _Expression:
     """A value that a traced graph computes from parameters and constants alone."""
 
-    _RANDOM = ("rand", "normal", "bernoulli", "exponential", "uniform")
+    _RANDOM = ("normal", "bernoulli", "exponential", "uniform")
 
     def __init__(self, value: Any, network: nn.Module) -> None:
         self._value, self._network = value, network
@@ -260,7 +260,7 @@ class _Expression:
     @property
     def constant(self) -> bool:
         names = [str(getattr(step.target, "__name__", step.target)) for step in self._steps]
-        drawn = any(name.startswith(self._RANDOM) for name in names)
+        drawn = any(name.startswith("rand") or name.rstrip("_") in self._RANDOM for name in names)
         return not drawn and all(s.op not in ("placeholder", "call_module") for s in self._steps)
 
     def sources(self) -> list[Tensor]:

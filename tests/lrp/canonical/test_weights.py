@@ -167,3 +167,27 @@ def test_functional_layers_with_computed_weights() -> None:
             network.mask.mul_(0.5)
     plan = make_plan(canonised, parse_composite("zplus"))
     assert [rule.text for rule in plan.values()].count("zplus") == 3
+
+
+class Cosines(nn.Module):
+    """Ten times the cosines of what is hidden with the directions of classes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hidden = nn.Linear(4, 6)
+        self.classes = nn.Parameter(torch.randn(3, 6))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.normalize(torch.tanh(self.hidden(x)))
+        return 10 * F.linear(x, F.normalize(self.classes))
+
+
+def test_weights_that_are_normalised_are_not_taken_for_drawn_ones() -> None:
+    torch.manual_seed(0)
+    network = Cosines()
+    canonised = canonise(network)
+    x = torch.randn(2, 4)
+    for _ in range(2):
+        torch.testing.assert_close(canonised(x), network(x))
+        with torch.no_grad():
+            network.classes.add_(0.5)

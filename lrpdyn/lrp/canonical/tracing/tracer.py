@@ -282,8 +282,8 @@ class ExampleTracer(fx.Tracer):
         """Return whether a value that is no tensor was made of entries of one."""
         if kind in ("placeholder", "get_attr") or isinstance(values[0], Tensor):
             return False
-        name = args[1] if target is getattr else target
-        if name in _SHAPE or target is builtins.len:
+        name = args[1] if target is getattr else getattr(target, "__name__", target)
+        if name in _SHAPE or name == "len":
             return False
         found: list[Traced] = []
         _visit((args, kwargs), found.append)
@@ -431,7 +431,7 @@ def _module_run(module: nn.Module, args: Any, kwargs: Any) -> Any:
         return module(*args, **kwargs)
     x = args[0]
     if isinstance(module, known.SAME_SHAPE):
-        return x
+        return x if getattr(module, "inplace", False) else torch.empty_like(x)
     if isinstance(module, nn.Linear):
         return x.new_empty((*x.shape[:-1], module.out_features))
     if isinstance(module, CONVOLUTIONS) and x.ndim == len(module.kernel_size) + 2:

@@ -83,7 +83,30 @@ def _assigned(m: Any, x: Tensor) -> Tensor:
     return steps
 
 
-FOLLOWED = [_assigned, _branching, _prepended, _with_a_state, _masked, _unpacked, _told, _changed]
+def _asked_by_functions(m: Any, x: Tensor) -> Tensor:
+    mask = torch.zeros(x.shape[1], x.shape[1]).to(x)  # a step of the graph, whose dtype is known
+    assert torch.is_floating_point(mask)
+    return m.layer(x) if torch.numel(mask) == 36 and not torch.is_complex(x) else x
+
+
+def _changed_beside_others(m: Any, x: Tensor) -> Tensor:
+    h = m.layer(x)
+    gate, signal = m.norm(h).chunk(2, dim=-1)
+    gate.sigmoid_()  # the other half is another part of the same memory
+    return F.relu(m.norm(h), inplace=True) + h + torch.cat([gate, signal.tanh()], dim=-1)
+
+
+FOLLOWED = [
+    _assigned,
+    _branching,
+    _prepended,
+    _with_a_state,
+    _masked,
+    _unpacked,
+    _told,
+    _changed,
+    _asked_by_functions,
+]
 
 
 @pytest.mark.parametrize("function", FOLLOWED)
@@ -98,6 +121,19 @@ def test_what_depends_on_shapes_is_followed(function: Callable[[Any, Tensor], Te
         torch.testing.assert_close(found.reference(X), network(X.clone()))
 
 
+def _changed_by_a_view(m: Any, x: Tensor) -> Tensor:
+    h = m.layer(x)
+    h.transpose(1, 2)[:, :3].relu_()
+    return h
+
+
+def _changed_under_a_view(m: Any, x: Tensor) -> Tensor:
+    h = m.layer(x)
+    kept = h[:, :2]
+    h.mul_(3)
+    return torch.cat([kept, h], dim=1)
+
+
 @pytest.mark.parametrize(
     ("function", "says"),
     [
@@ -105,10 +141,13 @@ def test_what_depends_on_shapes_is_followed(function: Callable[[Any, Tensor], Te
         (lambda m, x: x * x.max().item(), "one extreme of two branches"),
         (lambda m, x: x * sum(1.0 for _ in range(x.shape[0])), "counts by the number of samples"),
         (lambda m, x: x if x.shape[0] > 2 else -x, "branches on the number of samples"),
+        (lambda m, x: x if len(x) > 2 else -x, "branches on the number of samples"),
         (lambda m, x: x if m.flag else -x, "branches on the entries of a tensor"),
         (lambda m, x: next(iter(x)), "uses the number of samples as a plain number"),
         (lambda m, x: torch.float_power(x, 3.0), "float_power"),
         (lambda m, x: torch.where(x > 0, x, 0.0), "'gt'"),
+        (_changed_by_a_view, "'relu_' .* a view is used later"),
+        (_changed_under_a_view, "'mul_' .* a view is used later"),
     ],
 )
 def test_what_depends_on_data_is_refused(
