@@ -7,7 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 
+
+@pytest.mark.slow
 def test_nothing_is_lost() -> None:
     root = Path(__file__).parents[2]
     found = subprocess.run(

@@ -73,7 +73,10 @@ def error(found: Tensor, expected: Tensor) -> float:
 
 
 @pytest.mark.parametrize("rule", RULES)
-@pytest.mark.parametrize(("policy", "contrast"), [("argmax", "mean"), ("final", "none")])
+@pytest.mark.parametrize(
+    ("policy", "contrast"),
+    [("argmax", "mean"), pytest.param("final", "none", marks=pytest.mark.slow)],
+)
 def test_every_step_equals_zennit(
     ppo_folder: Path,
     images: NDArray[np.uint8],

@@ -56,7 +56,9 @@ def test_outputs_are_those_of_timm(
     compare(network, x, wanted)
 
 
-@pytest.mark.parametrize("name", ["convnext_atto", "deit_tiny_patch16_224"])
+@pytest.mark.parametrize(
+    "name", ["convnext_atto", pytest.param("deit_tiny_patch16_224", marks=pytest.mark.slow)]
+)
 def test_recognised_by_the_weights_where_all_that_fit_compute_the_same(name: str) -> None:
     resolved = resolve(None, {}, on_meta_of(name, num_classes=7), "here")
     assert f"timm:{name}" in (resolved.architecture.name, *resolved.also)

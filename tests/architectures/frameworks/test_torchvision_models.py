@@ -28,8 +28,9 @@ def on_meta_of(name: str, **arguments: Any) -> Header:
 
 
 #: One of each way of naming and stacking layers.
-FAMILIES = ("densenet121", "mobilenet_v3_small", "regnet_x_400mf", "resnet18", "shufflenet_v2_x0_5",
-            "squeezenet1_1", "swin_t", "vit_b_32")  # fmt: skip
+FAMILIES = ("mobilenet_v3_small", "regnet_x_400mf", "resnet18", "shufflenet_v2_x0_5", "squeezenet1_1",
+            *(pytest.param(name, marks=pytest.mark.slow) for name in ("densenet121", "swin_t", "vit_b_32")),
+            )  # fmt: skip
 
 
 def check_recognised(
@@ -104,6 +105,7 @@ def test_auxiliary_heads_as_the_weights_have_them(name: str, auxiliary: bool) ->
     assert resolved.arguments == {"num_classes": 5, "aux_logits": auxiliary}
 
 
+@pytest.mark.slow
 def test_further_arguments_reach_torchvision() -> None:
     header = on_meta_of("vit_b_32", num_classes=5, image_size=64)
     assert resolve("torchvision:vit_b_32", {}, header, "here").arguments["image_size"] == 64
