@@ -135,18 +135,9 @@ def batch_norm_of_module(module: Any) -> BatchNorm:
 
 def batch_norm_of_function(node: fx.Node, network: nn.Module) -> BatchNorm | None:
     """Return what ``F.batch_norm`` with given statistics does; None where it takes those of the batch."""
-    names = (
-        "input",
-        "running_mean",
-        "running_var",
-        "weight",
-        "bias",
-        "training",
-        "momentum",
-        "eps",
-    )
-    given = {**dict(zip(names, node.args, strict=False)), **node.kwargs}
-    parts = [_Expression(given.get(name), network) for name in names[1:5]]
+    given = _by_name(node, "input running_mean running_var weight bias training momentum eps")
+    statistics = ("running_mean", "running_var", "weight", "bias")
+    parts = [_Expression(given.get(name), network) for name in statistics]
     if given.get("running_mean") is None or given.get("training", False) is not False:
         return None
     if any(not part.constant for part in parts):
@@ -211,9 +202,9 @@ def weighted_function(node: fx.Node, network: nn.Module) -> Weighted | str:
     kind = LINEAR_FUNCTIONS.get(node.target)  # type: ignore[arg-type]
     if kind is None:
         return _matrix_product(node, network)
-    names = ("input", "weight", "bias", "stride", "padding", "dilation", "groups")
-    given = {**dict(zip(names, node.args, strict=False)), **node.kwargs}
-    settings = {key: given[key] for key in names[3:] if key in given}
+    given = _by_name(node, "input weight bias stride padding dilation groups")
+    of_weights = ("input", "weight", "bias")
+    settings = {key: value for key, value in given.items() if key not in of_weights}
     expressions = (given.get("weight"), given.get("bias"))
     found = [_Expression(value, network) for value in expressions]
     if any(not expression.constant for expression in found):
@@ -345,11 +336,15 @@ def normalisation_layer(of: nn.Module | fx.Node, network: nn.Module) -> Normalis
     return None
 
 
+def _by_name(node: fx.Node, names: str) -> dict[str, Any]:
+    """Return the arguments of a call by the names that they have in order."""
+    return {**dict(zip(names.split(), node.args, strict=False)), **node.kwargs}
+
+
 def _functional_normalisation(node: fx.Node, network: nn.Module) -> Normalisation | None:
     if node.target is F.instance_norm:
         return _functional_instance_norm(node, network)
-    names = ("input", "shape", "weight", "bias", "eps")
-    given = {**dict(zip(names, node.args, strict=False)), **node.kwargs}
+    given = _by_name(node, "input shape weight bias eps")
     shape = given.get("shape", given.get("normalized_shape", given.get("num_groups")))
     eps = float(given.get("eps", 1e-5))  # type: ignore[arg-type]
     weight, bias = (_Expression(given.get(key), network) for key in ("weight", "bias"))
@@ -375,17 +370,9 @@ def _functional_normalisation(node: fx.Node, network: nn.Module) -> Normalisatio
 
 
 def _functional_instance_norm(node: fx.Node, network: nn.Module) -> Normalisation | None:
-    names = (
-        "input",
-        "running_mean",
-        "running_var",
-        "weight",
-        "bias",
-        "use_input_stats",
-        "momentum",
-        "eps",
+    given = _by_name(
+        node, "input running_mean running_var weight bias use_input_stats momentum eps"
     )
-    given = {**dict(zip(names, node.args, strict=False)), **node.kwargs}
     weight, bias = (_Expression(given.get(key), network) for key in ("weight", "bias"))
     own = given.get("running_mean") is None or given.get("use_input_stats", True) is True
     if not (own and weight.constant and bias.constant):
