@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -10,6 +11,7 @@ from typing import Any
 from torch import nn
 
 from lrpdyn.checkpoints.model import Shapes
+from lrpdyn.errors import UsageError
 
 Arguments = dict[str, Any]
 
@@ -109,6 +111,14 @@ class Family:
     def to_install(self) -> str:
         """How its package is installed; empty where it is."""
         return "" if is_installed(self.package) else f"pip install 'lrpdyn[{self.extra}]'"
+
+
+def unknown_network(asked: str, name: str, known: Sequence[str], says: str) -> UsageError:
+    """Return the error on a name that no network of a package has, with the nearest that there are."""
+    near = difflib.get_close_matches(name, known, n=3) or known[:3]
+    prefix, _, _ = asked.partition(":")
+    nearest = ", ".join(f"{prefix}:{other}" for other in near)
+    return UsageError(f"--arch {asked}: {says} of this name; the nearest are {nearest}")
 
 
 def is_installed(package: str) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import re
 from collections.abc import Mapping, Sequence
@@ -10,7 +9,13 @@ from typing import Any
 
 from torch import nn
 
-from lrpdyn.architectures.model import Architecture, Arguments, Family, is_installed
+from lrpdyn.architectures.model import (
+    Architecture,
+    Arguments,
+    Family,
+    is_installed,
+    unknown_network,
+)
 from lrpdyn.architectures.shapes import (
     CLASSES,
     fitting_arguments,
@@ -22,7 +27,7 @@ from lrpdyn.architectures.shapes import (
     shapes_of,
 )
 from lrpdyn.checkpoints.model import Shapes
-from lrpdyn.errors import ArchitectureError, UsageError
+from lrpdyn.errors import ArchitectureError
 
 PREFIX = "timm:"
 #: What networks call the size of their images and the number of channels of these.
@@ -42,11 +47,7 @@ def named(name: str) -> Architecture:
     model = _without_tag(name.removeprefix(PREFIX))
     if not timm.is_model(model):
         known = timm.list_models()
-        near = difflib.get_close_matches(model, known, n=3) or known[:3]
-        nearest = ", ".join(PREFIX + other for other in near)
-        raise UsageError(
-            f"--arch {name}: timm has no network of this name; the nearest are {nearest}"
-        )
+        raise unknown_network(name, model, known, "timm has no network")
     return _architecture(model)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import re
 from collections.abc import Mapping, Sequence
@@ -10,7 +9,13 @@ from typing import Any
 
 from torch import nn
 
-from lrpdyn.architectures.model import Architecture, Arguments, Family, is_installed
+from lrpdyn.architectures.model import (
+    Architecture,
+    Arguments,
+    Family,
+    is_installed,
+    unknown_network,
+)
 from lrpdyn.architectures.shapes import (
     CLASSES,
     fitting_arguments,
@@ -21,7 +26,6 @@ from lrpdyn.architectures.shapes import (
     shapes_of,
 )
 from lrpdyn.checkpoints.model import Shapes
-from lrpdyn.errors import UsageError
 
 PREFIX = "torchvision:"
 #: Heads that only training uses: how their keys start.
@@ -40,11 +44,7 @@ def named(name: str) -> Architecture:
     model = name.removeprefix(PREFIX)
     known = models.list_models(module=models)
     if model not in known:
-        near = difflib.get_close_matches(model, known, n=3) or known[:3]
-        nearest = ", ".join(PREFIX + other for other in near)
-        raise UsageError(
-            f"--arch {name}: torchvision has no image classifier of this name; the nearest are {nearest}"
-        )
+        raise unknown_network(name, model, known, "torchvision has no image classifier")
     return _architecture(model)
 
 
