@@ -126,7 +126,7 @@ class Records:
 
     @property
     def units(self) -> tuple[tuple[str, ...], dict[str, NDArray[np.float64]]]:
-        """A layers, and (S, A) each of dead, dormant and rank (`lrpdyn.diagnostics.dead_units`)."""
+        """A layers, and (S, A) each of dead, dormant and rank (`lrpdyn.diagnostics.activity`)."""
         return self._by_layer(self._units, _OF_UNITS)
 
     def _by_layer(

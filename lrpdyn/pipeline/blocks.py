@@ -160,6 +160,7 @@ class BlockWorker:
 
     def _halved(self, size: int) -> None:
         self.batch_size = size
+        self.evidence.forget_batch()
 
     def _smaller_batches(self) -> dict[str, int]:
         """Return the size of the batches where it is not what was requested: last bits may differ."""
@@ -180,6 +181,7 @@ class BlockWorker:
             values, question = job.observations.values, self.question
             loaded = loaded.with_batch_size(self.batch_size)
             for part in explain_parts(loaded, values, question, self._halved):
+                self.evidence.add_batch(len(part.score))
                 yield part.relevance
                 finite = np.array([np.isfinite(part.relevance).all()])
                 parts.append(replace(part, relevance=finite))

@@ -8,7 +8,13 @@ import pytest
 import torch
 
 from lrpdyn.diagnostics.at_each_step import layer_names
-from lrpdyn.diagnostics.weight_change import layers_with_weights, measured, not_finite
+from lrpdyn.diagnostics.weight_change import (
+    Sketches,
+    layers_with_weights,
+    measured,
+    not_finite,
+)
+from lrpdyn.dynamics.step_table import SKETCHED
 from lrpdyn.explain.model import Model
 
 
@@ -34,3 +40,29 @@ def test_weights_of_the_path_by_the_names_of_the_checkpoint(model: Model) -> Non
     with torch.no_grad():
         model.network.hidden[0].bias[2] = torch.inf
     assert not_finite(measured(weights, ())[1][0]) == ["hidden.0"]
+
+
+def test_distances_of_sketches_are_those_of_all_weights() -> None:
+    generator = torch.Generator().manual_seed(0)
+    shapes = ((64, 32, 3, 3), (64,), (10, 700), (1,), (300,))
+    kinds = [torch.randn(shape, generator=generator) for shape in shapes]
+    sketches = Sketches({"layer": tuple(kinds)})
+
+    def drawn() -> tuple[torch.Tensor, ...]:
+        # Tensors differ in size of entries, as layers do.
+        return tuple(
+            kind + 0.1 * (n + 1) * torch.randn(kind.shape, generator=generator)
+            for n, kind in enumerate(kinds)
+        )
+
+    for _ in range(20):
+        one, other = drawn(), drawn()
+        true = math.hypot(*(float((a - b).norm()) for a, b in zip(one, other, strict=True)))
+        of_one, of_other = sketches.of({"layer": one}), sketches.of({"layer": other})
+        assert of_one is not None
+        assert of_other is not None
+        assert len(of_one) == SKETCHED
+        assert math.dist(of_one, of_other) == pytest.approx(true, rel=0.4)
+        assert Sketches({"layer": one}).of({"layer": one}) == of_one  # the same in every process
+    one[0][0, 0, 0, 0] = torch.nan  # the first entry of a tensor is one of those
+    assert sketches.of({"layer": one}) is None
