@@ -93,6 +93,7 @@ def finish(
             **build_report(outliers, checked.evidence),
             **trajectory(records, regions, manifest["rule"]["name"]),
             "agreement": checked.agreement,
+            "layers": checked.layers,
         }
         save_json(folder / "outliers.json", report)
         with whole_file(folder / "outliers.csv") as file:
@@ -111,6 +112,7 @@ def finish(
         found = {
             **what_explained(manifest, records),
             "tables": tables,
+            "interventions": job.options.interventions,
             "checks": checks,
             "weights": {**manifest["weights"], "same": same},
             "environment": {**manifest["environment"], **ended},
