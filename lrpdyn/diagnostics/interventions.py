@@ -95,16 +95,17 @@ def _first(layers: int) -> int:
     return layers + (layers > 1)
 
 
-def shared_out(transitions: int, layers: int, most: int) -> list[int]:
+def shared_out(transitions: int, layers: int, most: int, both: int = 0) -> list[int]:
     """Return how many of `most` explanations each transition may take, in order.
 
     First each layer is put back alone, and all, for as many transitions as that suffices for; what is
-    left is for the Shapley values, in the same order.
+    left is for the Shapley values, in the same order. `both` are further ones that each transition
+    takes for its two steps.
     """
     first = _first(layers)
     whole = 2**layers - 1 if layers <= EXACT else first + MOST_ORDERS * (layers - 2)
-    reached = min(transitions, most // first)
-    left, found = most - reached * first, []
+    reached = min(transitions, most // (first + both))
+    left, found = most - reached * (first + both), []
     for _ in range(reached):
         more = min(whole - first, left)
         left -= more
@@ -112,14 +113,13 @@ def shared_out(transitions: int, layers: int, most: int) -> list[int]:
     return found + [0] * (transitions - reached)
 
 
-def usual_budget(transitions: int, layers: int, steps: int, samples: int) -> int:
-    """Return how many explanations take a quarter of what explaining took, with both steps of each.
+def shared_out_by_default(transitions: int, layers: int, steps: int, samples: int) -> list[int]:
+    """Return `shared_out` of a quarter of what explaining took, with both steps of each transition.
 
-    At least as many as the first transition needs to put each layer back.
+    The first transition has at least what it takes to put each layer back.
     """
     quarter = steps * samples // (4 * min(samples, MOST_SAMPLES))
-    served = min(transitions, quarter // (_first(layers) + 2))
-    return max(quarter - 2 * served, _first(layers))
+    return shared_out(transitions, layers, max(quarter, _first(layers) + 2), both=2)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,13 +147,15 @@ class Interventions:
         steps
             How many were explained.
         most
-            Explanations of changed networks, at most; `usual_budget` where it is None.
+            Explanations of changed networks, at most; `shared_out_by_default` where it is None.
         """
         layers, count = len(layers_of(self.model)), len(transitions)
         if most is None:
-            most = usual_budget(count, layers, steps, len(self.observations))
+            shared = shared_out_by_default(count, layers, steps, len(self.observations))
+        else:
+            shared = shared_out(count, layers, most)
         works: list[Callable[[], dict[str, Any]]] = []
-        for n, allowed in enumerate(shared_out(count, layers, most)):
+        for n, allowed in enumerate(shared):
             if allowed:
                 works.append(partial(self.measure, transitions[n], allowed))
             else:
@@ -341,25 +343,27 @@ def in_words(layers: Sequence[Mapping[str, Any]], together: float | None) -> str
     if best < _HALF:
         most = f"at most {_percent(best)}" if best >= 0.005 else "nothing"
         text = (
-            f"no single layer: putting back any one of the {len(layers)} layers takes away {most}; all "
-            f"together take away {'all of it' if together > 0.995 else _percent(together)}"
+            f"no single layer: putting back any one of the {len(layers)} layers takes away {most}; "
+            f"all together take away {_all(together)} of it"
         )
         text += f"; shares: {', '.join(shares)}" if shares else ""
     elif alone.get(lead, 0.0) >= _ALONE:
-        text = f"{lead} alone makes {_percent(alone[lead])} of the change"
-        if others:
-            also = " or ".join(f"{name} ({_percent(alone[name])})" for name in others[:2])
-            text += f"; putting back {also} in its place would do, too"
+        text = f"{lead} alone makes {_all(alone[lead])} of the change"
+        for name in others[:1]:
+            text += f"; putting back {name} in its place takes away {_percent(alone[name])}"
     elif shares:
-        text = ("mostly " if layers[0]["shapley"] >= _HALF else "shared by ") + " with ".join(
-            shares[:2]
-        )
+        kind = "mostly" if layers[0]["shapley"] >= _HALF else "shared by"
+        text = f"{kind} {' with '.join(shares[:2])}"
     else:
         text = f"putting back {lead} alone takes away {_percent(best)} of the change"
     worse = min(alone, key=lambda name: alone[name])
     if alone[worse] < -_WORTH:
-        text += f"; putting back {worse} alone makes the change {_percent(-alone[worse])} larger"
+        text += f"; putting back {worse} alone makes it {_percent(-alone[worse])} larger"
     return text
+
+
+def _all(share: float) -> str:
+    return "all" if abs(share - 1) < 0.005 else _percent(share)
 
 
 def _percent(share: float) -> str:
