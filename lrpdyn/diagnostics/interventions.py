@@ -7,7 +7,7 @@ its Shapley value, in which the shares of all layers add up to what goes away wi
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import combinations
@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from lrpdyn.checkpoints.model import Checkpoint
-from lrpdyn.diagnostics.weight_change import Weights, copied, layers_with_weights, lengths
+from lrpdyn.diagnostics.weight_change import Weights, layers_with_weights
 from lrpdyn.dynamics.measures import normalise, rows
 from lrpdyn.errors import UsageError
 from lrpdyn.explain.explanation import Question, chosen_samples, explain
@@ -69,25 +69,16 @@ def chosen_transitions(outliers: Outliers) -> list[Transition]:
     ]
 
 
-def layers_of(model: Model) -> dict[str, list[Tensor]]:
-    """Return the tensors of each layer on the path; a module's buffers are ``NAME statistics``.
-
-    Weights that two layers share are those of the first.
-    """
-    learned = {tensor.data_ptr() for tensor in model.network.parameters()}
-    found: dict[str, list[Tensor]] = {}
+def layers_of(model: Model) -> dict[str, tuple[Tensor, ...]]:
+    """Return the tensors of each layer on the path; weights that two share are those of the first."""
+    found: dict[str, tuple[Tensor, ...]] = {}
     seen: set[int] = set()
-    for name, tensors in layers_with_weights(model.network, model.path).items():
-        for tensor in tensors:
-            place = tensor.data_ptr()
-            if place not in seen:
-                seen.add(place)
-                layer = name if place in learned else f"{name.removesuffix(_BUFFERS)}{_BUFFERS}"
-                found.setdefault(layer, []).append(tensor)
+    for name, own in layers_with_weights(model.network, model.path, whole_numbers=True).items():
+        tensors = tuple(tensor for tensor in own if tensor.data_ptr() not in seen)
+        seen.update(tensor.data_ptr() for tensor in tensors)
+        if tensors:
+            found[name] = tensors
     return found
-
-
-_BUFFERS = " statistics"
 
 
 def _first(layers: int) -> int:
@@ -168,11 +159,12 @@ class Interventions:
 
         At the end the network has the weights of the step after.
         """
-        new = {name: tuple(own) for name, own in layers_of(self.model).items()}
+        new = layers_of(self.model)
         loaded = self._load(transition.before)
         if loaded is None:
             return self._gone(transition, transition.before)
-        one, old = self._maps(loaded), copied(new)
+        one = self._maps(loaded)
+        old = {name: tuple(tensor.clone() for tensor in own) for name, own in new.items()}
         loaded = self._load(transition.after)
         if loaded is None:
             return self._gone(transition, transition.after)
@@ -269,17 +261,22 @@ def _distance(one: Floats | None, two: Floats | None) -> float | None:
 
 def _moved(old: Weights, new: Weights) -> dict[str, float]:
     """Return ||new - old|| / ||old|| of each layer that differs."""
-    pairs = {name: list(zip(old[name], own, strict=True)) for name, own in new.items()}
-    differing = {
-        name: tuple(now - was for was, now in of if now.is_floating_point())
-        for name, of in pairs.items()
-        if not all(torch.equal(was, now) for was, now in of)
-    }
-    before = lengths({name: tuple(old[name]) for name in differing})
-    return {
-        name: length / before[name] if before[name] > 0 else math.inf
-        for name, length in lengths(differing).items()
-    }
+    found = {}
+    for name, own in new.items():
+        if not all(torch.equal(was, now) for was, now in zip(old[name], own, strict=True)):
+            numbers = [
+                (was.cpu().double(), now.cpu().double())
+                for was, now in zip(old[name], own, strict=True)
+                if was.is_floating_point()
+            ]
+            length = _length(was for was, _ in numbers)
+            away = _length(now - was for was, now in numbers)
+            found[name] = away / length if length > 0 else math.inf
+    return found
+
+
+def _length(tensors: Iterable[Tensor]) -> float:
+    return math.hypot(*(float(torch.linalg.vector_norm(tensor)) for tensor in tensors))
 
 
 def shapley_values(players: Sequence[str], value: Value) -> dict[str, float]:

@@ -344,6 +344,40 @@ def test_statistics_are_a_layer_of_their_own(pictures: np.ndarray, tmp_path: Pat
     assert not found["no_single_layer"]
 
 
+class Masked(nn.Module):
+    """A Linear layer with a mask of whole numbers, and one with the same weights behind it."""
+
+    heads = ("logits",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.again, self.last = nn.Linear(6, 6), nn.Linear(6, 6), nn.Linear(6, 3)
+        self.again.weight = self.first.weight
+        self.mask: Tensor
+        self.register_buffer("mask", torch.ones(6, dtype=torch.int64))
+
+    def path(self, head: str) -> nn.Module:
+        return self
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(self.again(self.first(x).relu() * self.mask).relu())
+
+
+def test_a_mask_is_put_back_and_shared_weights_once(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    x = np.random.default_rng(0).random((5, 6)).astype(np.float32)
+    one = Masked()
+    two = Masked()
+    two.load_state_dict(one.state_dict())
+    with torch.no_grad():
+        two.mask[:3] = 0
+        two.first.weight += 0.1
+    found = between(tmp_path, one, two, x).measure(JUMP, 99)
+    assert set(parts(found, "alone")) == {"first", "weights statistics"}
+    assert found["together"] == 1.0
+    assert all(part not in (0, 1) for part in parts(found, "alone").values())
+
+
 def test_a_restart_is_no_single_layer(pictures: np.ndarray, tmp_path: Path) -> None:
     torch.manual_seed(0)
     one, two = (trained(Pictures(), pictures, 60) for _ in range(2))
