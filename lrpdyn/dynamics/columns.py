@@ -114,10 +114,8 @@ COLUMNS: list[Column] = [
            says="change / (step_{i+1} - step_i)"),
     Column(name="scale_factor", of="transition", formula=formulas.scale_factor,
            says="by how much the map grew along the common direction"),
-<<<<<<< HEAD
     Column(name="growth_share", of="transition", formula=formulas.growth_share,
            says="the share of the change that the best factor removes, at most the cosine of both maps"),
-=======
     Column(name="step", of="layer", dtype="i8", over_samples="same", always=True,
            says="where in training"),
     Column(name="layer", of="layer", dtype="U", over_samples="same", always=True,
@@ -136,7 +134,6 @@ COLUMNS: list[Column] = [
            says="linear CKA, debiased, of the features at the step before and at this one"),
     Column(name="cka_last", of="layer", over_samples="same", always=True,
            says="the same of this step and the last"),
->>>>>>> d4c536fa0df0bbd32a09e8c315f0076ffc24ada1
 ]  # fmt: skip
 
 

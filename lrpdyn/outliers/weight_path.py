@@ -90,7 +90,8 @@ class WeightPath:
     @cached_property
     def began(self) -> Truths:
         """Which layers begin to move into a step after they stood still, (S, L): they were frozen."""
-        still = np.equal(self.moved, 0)
+        still = np.zeros(self.moved.shape, dtype=np.bool_)
+        still |= self.moved == 0
         found = np.zeros(still.shape, dtype=np.bool_)
         if len(still) > STOOD_STILL + 1:
             before = np.lib.stride_tricks.sliding_window_view(still, STOOD_STILL, axis=0).all(
