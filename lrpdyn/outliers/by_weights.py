@@ -22,6 +22,8 @@ _SEVERITY = {
     "near_copy": "mild",
 }
 
+#: A jump of so many times the usual is far; smaller ones occur in sound training now and then.
+LARGE_JUMP = 5.0
 #: Over two steps, weights move up to twice as far as over one; this is an ordinary step of two.
 ORDINARY = 3.0
 
@@ -70,7 +72,7 @@ def by_weights(known: Criteria) -> list[dict[str, Any]]:
         )
         entry = _entry(known, "weight_jump", where, value, layers, jump.evidence(known, transition))
         only_statistics = not weights.learned[layers].any()
-        mild = value is None or only_statistics
+        mild = value is None or value < LARGE_JUMP or only_statistics
         found.append({**entry, "severity": "mild" if mild else "far"})
     order = list(_SEVERITY)
     return sorted(

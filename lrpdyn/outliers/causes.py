@@ -194,7 +194,9 @@ def _range(shares: list[float]) -> str:
 
 
 def _times(ratios: list[float]) -> str:
-    least, most = f"{min(ratios):.2g}", f"{max(ratios):.2g}"
+    least, most = (
+        f"{ratio:.0f}" if ratio >= 10 else f"{ratio:.2g}" for ratio in (min(ratios), max(ratios))
+    )
     return least if least == most else f"{least}-{most}"
 
 

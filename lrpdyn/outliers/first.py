@@ -7,12 +7,10 @@ from typing import Any
 
 from lrpdyn.outliers.causes import meaning_of
 
-#: Findings that are looked at first; the others follow in a line each.
-MOST_FIRST = 3
 #: The order of findings: what is broken, what does not belong here, what changed, what lasts.
 _ORDER = ("not_finite", "swapped_order", "off_path", "restart", "statistics_reset", "far", "weight_jump",
           "vanished_relevance", "unstable_denominator", "dead_layer", "duplicate_checkpoint", "cells",
-          "dormant_units", "near_copy", "mild", "began")  # fmt: skip
+          "dormant_units", "near_copy", "mild", "small jump", "began")  # fmt: skip
 _HEADLINES = {
     "swapped_order": "very likely in the wrong order.",
     "restart": "training began anew, or went on from an earlier checkpoint.",
@@ -23,7 +21,7 @@ _HEADLINES = {
 Entry = Mapping[str, Any]
 
 
-def findings(report: Entry, steps: Sequence[int]) -> list[dict[str, Any]]:
+def findings(report: Entry) -> list[dict[str, Any]]:
     """Return what is unusual, what to look at first before what follows.
 
     Each is {``words``: a headline and what explains it, ``where``, ``kind``, ``severity``}.
@@ -31,11 +29,9 @@ def findings(report: Entry, steps: Sequence[int]) -> list[dict[str, Any]]:
     Parameters
     ----------
     report
-        With all its entries; the keys ``weights``, ``layers`` and ``cell_groups`` included.
-    steps
-        All that were explained, in order.
+        With all its entries; ``weights``, ``conditions``, ``layers`` and ``cell_groups`` included.
     """
-    found = [*_of_weights(report), *_of_pathologies(report, steps)]
+    found = [*_of_weights(report), *_of_conditions(report)]
     covered = {_ends(one["where"]) for one in found}
     steps_off = {one["where"]["step"] for one in found if one["kind"] in _AT_BOTH_ENDS}
     for entry in report["steps"]:
@@ -91,7 +87,7 @@ def _of_weights(report: Entry) -> list[dict[str, Any]]:
             if not mild and entry["severity"] == "mild":
                 what = "the running statistics jumped."
             words = [f"{place}: {what}", evidence]
-            order = "began" if entry["severity"] == "mild" else ""
+            order = "began" if mild else "small jump" if entry["severity"] == "mild" else ""
             found.append(_finding(cause, where, words, severity=entry["severity"], order=order))
             continue
         place = (
@@ -116,45 +112,63 @@ def _of_detour(entry: Entry) -> str:
     return f"very likely damaged, or changed by hand ({', '.join(entry['layers'][:3])})."
 
 
-def _of_pathologies(report: Entry, explained: Sequence[int]) -> list[dict[str, Any]]:
-    """Return one finding for each cause, and layer, that lasts over steps that follow each other."""
-    told = {(entry["cause"], entry["where"].get("step")) for entry in report["weights"]}
-    entries = [
-        (entry["causes"][0]["cause"], entry)
-        for entry in report["pathologies"]
-        if (entry["causes"][0]["cause"], entry["where"]["step"]) not in told
-    ]
+def conditions(pathologies: Sequence[Entry], explained: Sequence[int]) -> list[dict[str, Any]]:
+    """Return what is wrong by itself, one for each cause, and layer, over steps that follow each other.
+
+    Parameters
+    ----------
+    pathologies
+        Entries of the report.
+    explained
+        All steps that were explained, in order.
+    """
     order = {step: place for place, step in enumerate(explained)}
     found = []
-    for (cause, layer), those in _grouped(entries):
+    for (cause, layer), those in _grouped(pathologies):
         places = sorted({order[entry["where"]["step"]] for entry in those})
         for stretch in _stretches(places):
             steps = {explained[place] for place in stretch}
             inside = [entry for entry in those if entry["where"]["step"] in steps]
             samples = {entry["where"]["sample"] for entry in inside if "sample" in entry["where"]}
-            first, last = min(steps), max(steps)
-            when = (
-                f"step {first:,}"
-                if first == last
-                else f"steps {first:,} to {last:,} ({len(steps):,})"
-            )
-            who = (
-                f", {len(samples):,} {'sample' if len(samples) == 1 else 'samples'}"
-                if samples
-                else ""
-            )
-            evidence = inside[0]["causes"][0]["evidence"].removeprefix(f"step {first:,}: ")
-            name = f"{layer}: " if layer and not evidence.startswith(layer) else ""
-            found.append(_finding(
-                cause, {"step": first}, [f"{when}{who}: {meaning_of(cause)}.", name + evidence]
-            ))  # fmt: skip
+            first = inside[0]
+            evidence = first["causes"][0]["evidence"]
+            found.append({
+                "cause": cause,
+                "layer": layer,
+                "first_step": min(steps),
+                "last_step": max(steps),
+                "steps": len(steps),
+                "samples": sorted(samples),
+                "evidence": evidence.removeprefix(f"step {first['where']['step']:,}: "),
+            })  # fmt: skip
     return found
 
 
-def _grouped(entries: Iterable[tuple[str, Entry]]) -> list[tuple[tuple[str, str], list[Entry]]]:
+def _of_conditions(report: Entry) -> list[dict[str, Any]]:
+    told = {(entry["cause"], entry["where"].get("step")) for entry in report["weights"]}
+    found = []
+    for one in report["conditions"]:
+        if (one["cause"], one["first_step"]) in told:
+            continue
+        headline = f"{when(one)}: {meaning_of(one['cause'])}."
+        found.append(
+            _finding(one["cause"], {"step": one["first_step"]}, [headline, one["evidence"]])
+        )
+    return found
+
+
+def when(condition: Entry) -> str:
+    """Return at which steps, and in how many samples, a condition is, in words."""
+    first, last, count = (condition[name] for name in ("first_step", "last_step", "steps"))
+    steps = f"step {first:,}" if count == 1 else f"{count:,} steps from {first:,} to {last:,}"
+    samples = len(condition["samples"])
+    return steps + (f", {samples:,} {'sample' if samples == 1 else 'samples'}" if samples else "")
+
+
+def _grouped(pathologies: Iterable[Entry]) -> list[tuple[tuple[str, str], list[Entry]]]:
     groups: dict[tuple[str, str], list[Entry]] = {}
-    for cause, entry in entries:
-        evidence = entry["causes"][0]["evidence"]
+    for entry in pathologies:
+        cause, evidence = entry["causes"][0]["cause"], entry["causes"][0]["evidence"]
         layer = evidence.partition(": ")[0] if cause in ("dead_layer", "dormant_units") else ""
         groups.setdefault((cause, layer), []).append(entry)
     return list(groups.items())

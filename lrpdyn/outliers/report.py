@@ -21,12 +21,14 @@ from lrpdyn.outliers.facts import Evidence, Floats, Integers, RunFacts, Wanted
 from lrpdyn.outliers.fences.in_time import FEWEST, first_after_start
 from lrpdyn.outliers.fences.population import LISTED, Population, entries, population, totals
 from lrpdyn.outliers.fences.shifts import Shift, find_shifts, form
-from lrpdyn.outliers.first import findings
+from lrpdyn.outliers.first import conditions, findings
 from lrpdyn.outliers.render import place as place_in_words
 from lrpdyn.outliers.weight_path import DETOUR
 
 #: What hardly changed the weights needs nobody to be blamed.
 COPIES = ("duplicate_checkpoint", "near_copy")
+#: Findings that are looked at first; the others follow.
+MOST_FIRST = 3
 #: Far cells of one transition, or of one sample, that make a group: so many, and this share of the samples.
 LEAST_TOGETHER, SHARE_TOGETHER = 3, 0.1
 #: How many flags clean real runs had, each (tests/benchmarks/outlier_causes): steps, groups of cells, steps
@@ -210,7 +212,7 @@ def build_report(
     wrong = pathologies(known)
     entries = [*wrong, *(entry for found, _ in listed.values() for entry in found)]
     found_causes = {cause["cause"] for entry in entries for cause in entry["causes"]}
-    report = {
+    report: dict[str, Any] = {
         "schema": 1,
         "method": {
             "name": populations["steps"].method,
@@ -236,7 +238,9 @@ def build_report(
         "least": least_flagged(populations["steps"]),
         "advice": {c.name: c.advice for c in CAUSES if c.name in found_causes},
     }
-    return {**report, "first": findings(report, outliers.facts.steps.step.tolist())}
+    report["conditions"] = conditions(wrong, outliers.facts.steps.step.tolist())
+    found = findings(report)
+    return {**report, "first": found[:MOST_FIRST], "then": found[MOST_FIRST:]}
 
 
 def cell_groups(facts: RunFacts, cells: Population) -> list[dict[str, Any]]:

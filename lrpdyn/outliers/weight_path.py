@@ -94,10 +94,8 @@ class WeightPath:
         still |= self.moved == 0
         found = np.zeros(still.shape, dtype=np.bool_)
         if len(still) > STOOD_STILL + 1:
-            before = np.lib.stride_tricks.sliding_window_view(still, STOOD_STILL, axis=0).all(
-                axis=2
-            )
-            found[STOOD_STILL:] = before[:-1] & (self.moved[STOOD_STILL:] > 0)
+            windows = np.lib.stride_tricks.sliding_window_view(still, STOOD_STILL, axis=0)
+            found[STOOD_STILL:] = windows[:-1].all(axis=2) & (self.moved[STOOD_STILL:] > 0)
         return found
 
     @cached_property
