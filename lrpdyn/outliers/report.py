@@ -239,8 +239,8 @@ def build_report(
         "advice": {c.name: c.advice for c in CAUSES if c.name in found_causes},
     }
     report["conditions"] = conditions(wrong, outliers.facts.steps.step.tolist())
-    found = findings(report)
-    return {**report, "first": found[:MOST_FIRST], "then": found[MOST_FIRST:]}
+    ordered = findings(report)
+    return {**report, "first": ordered[:MOST_FIRST], "then": ordered[MOST_FIRST:]}
 
 
 def cell_groups(facts: RunFacts, cells: Population) -> list[dict[str, Any]]:
