@@ -28,6 +28,7 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ import torch
 import lrpdyn
 from tests.benchmarks.outlier_causes import nets
 from tests.benchmarks.outlier_causes.plants import PLANTS, Host, Plant
-from tests.benchmarks.outlier_causes.putting_back import shapley_values
+from tests.benchmarks.outlier_causes.putting_back import parts
 from tests.benchmarks.outlier_causes.training import AGENTS, EVENTS, KINDS, State, trained
 
 SEEN, UNSEEN = (0, 1), (2, 3)
@@ -176,48 +177,65 @@ def planted_rows(
             yield name, found, right
 
 
+@dataclass(frozen=True, kw_only=True)
+class EventRow:
+    """What a report says of an event; None where it does not say which layers made the change.
+
+    `largest` tells whether the layer named first has the largest Shapley value, `single` whether the
+    report is right about whether a single layer takes half of the change away. `difference` is the
+    largest between the report's shares and those of `putting_back`.
+    """
+
+    found: bool
+    largest: bool | None = None
+    single: bool | None = None
+    difference: float = 0.0
+
+
 def event_rows(
     work: Path, seeds: tuple[int, ...], only: list[str]
-) -> Iterator[tuple[str, bool, bool | None, float]]:
-    """Yield event, whether found, whether the first layer is right, and the largest difference.
-
-    The difference is between the report's Shapley values and those of `putting_back`.
-    """
+) -> Iterator[tuple[str, EventRow]]:
+    """Yield what the reports say of every event."""
     for name in EVENTS:
         for seed in seeds if not only or name in only else ():
             run = trained(work, name, seed)
             about = json.loads((run / "run.json").read_text())
-            event = about["event"]
-            pair = (event["from_step"], event["to_step"])
+            begin, end = about["event"]["from_step"], about["event"]["to_step"]
             with tempfile.TemporaryDirectory() as folder:
                 report = explained(run, Path(folder))
-            found = any(pair[1] in steps_of(one) for one in entries(report))
+            found = any(end in steps_of(one) for one in entries(report))
             of_layers = [
                 one
                 for one in report.get("layers", ())
-                if (one["from_step"], one["to_step"]) == pair and one["layers"]
+                if (one["from_step"], one["to_step"]) == (begin, end) and one["layers"]
             ]
             if not of_layers:
-                print(f"  no layers: {name}-{seed} {pair}, found: {found}")
-                yield name, found, None, 0.0
+                print(f"  no layers: {name}-{seed} {begin}-{end}, {'found' if found else 'missed'}")
+                yield name, EventRow(found=found)
                 continue
             told = of_layers[0]
-            states = {step: torch.load(run / "ckpts" / f"net_{step}.pt") for step in pair}
+            before, after = (torch.load(run / "ckpts" / f"net_{step}.pt") for step in (begin, end))
             inputs = torch.from_numpy(np.load(run / "obs.npy")[told["samples"]])
-            own = shapley_values(about["arch"], states[pair[0]], states[pair[1]], inputs)
-            largest = max(own, key=lambda layer: own[layer])
-            first = told["layers"][0]["layer"]
+            own = parts(about["arch"], before, after, inputs)
+            first, most = told["layers"][0]["layer"], max(own.shapley, key=own.shapley.__getitem__)
             differences = [
-                abs(one["shapley"] - own[one["layer"]])
+                abs(one[kind] - values[one["layer"]])
+                for kind, values in (("alone", own.alone), ("shapley", own.shapley))
                 for one in told["layers"]
-                if one.get("shapley") is not None
+                if one[kind] is not None
             ]
-            shares = {layer: round(value, 3) for layer, value in own.items()}
-            print(
-                f"  {name}-{seed} {pair}: named {first}, no single layer: {told['no_single_layer']};"
-                f" by Zennit {shares}"
+            row = EventRow(
+                found=found,
+                largest=first == most,
+                single=told["no_single_layer"] == (max(own.alone.values()) < 0.5),
+                difference=max(differences),
             )
-            yield name, found, first == largest, max(differences, default=0.0)
+            if not (row.largest and row.single):
+                shares = {layer: round(value, 3) for layer, value in own.shapley.items()}
+                print(
+                    f"  wrong: {name}-{seed} {begin}-{end}: {told['words']!r}, by Zennit {shares}"
+                )
+            yield name, row
 
 
 def share(values: list[Any]) -> str:
@@ -253,15 +271,20 @@ def measure(work: Path, seeds: tuple[int, ...], asked: argparse.Namespace) -> No
             columns = "".join(f"{share([*column]):>20}" for column in zip(*of, strict=True))
             print(f"{'ALL GRADUAL' if gradual else 'ALL SINGLE':24}{columns}", flush=True)
     events = defaultdict(list)
-    for name, *row in event_rows(work, seeds, asked.only):
+    for name, row in event_rows(work, seeds, asked.only):
         events[name].append(row)
     if events:
-        print(f"\n{'events':24}{'found':>20}{'first layer right':>20}{'largest difference':>20}")
-    everything = [row for rows in events.values() for row in rows]
-    for name, rows in [*events.items(), *([("ALL EVENTS", everything)] if events else [])]:
-        right = [row[1] for row in rows if row[1] is not None]
-        difference = max(row[2] for row in rows)
-        print(f"{name:24}{share([row[0] for row in rows]):>20}{share(right):>20}{difference:20.1e}")
+        titles = ("found", "first layer right", "single layer right", "largest difference")
+        print(f"\n{'events':24}" + "".join(f"{title:>20}" for title in titles))
+        events["ALL EVENTS"] = [row for rows in events.values() for row in rows]
+    for name, rows in events.items():
+        shares = [share([row.found for row in rows])]
+        for kind in ("largest", "single"):
+            shares.append(
+                share([row for row in (getattr(r, kind) for r in rows) if row is not None])
+            )
+        columns = "".join(f"{column:>20}" for column in shares)
+        print(f"{name:24}{columns}{max(row.difference for row in rows):20.1e}")
 
 
 def main() -> None:

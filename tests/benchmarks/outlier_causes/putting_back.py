@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from itertools import chain, combinations
+from dataclasses import dataclass
+from itertools import chain, combinations, permutations
 from math import factorial
 
 import numpy as np
@@ -54,8 +55,19 @@ def relevance(name: str, state: State, inputs: Tensor) -> NDArray[np.float64]:
     return found.numpy()
 
 
-def shapley_values(name: str, before: State, after: State, inputs: Tensor) -> dict[str, float]:
-    """Return each layer's share of the change that goes away when layers are put back."""
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """The share of a change that goes away with each layer put back alone, and its Shapley value."""
+
+    alone: dict[str, float]
+    shapley: dict[str, float]
+
+
+def parts(name: str, before: State, after: State, inputs: Tensor) -> Parts:
+    """Put every set of layers back to the weights before.
+
+    A change is the median over inputs of the sum of absolute differences, as of a step of a report.
+    """
     layers = list(dict.fromkeys(entry.rpartition(".")[0] for entry in after))
     start = relevance(name, before, inputs)
     change = {}
@@ -63,14 +75,14 @@ def shapley_values(name: str, before: State, after: State, inputs: Tensor) -> di
         mixed = {
             entry: (before if entry.rpartition(".")[0] in back else after)[entry] for entry in after
         }
-        change[frozenset(back)] = float(np.abs(relevance(name, mixed, inputs) - start).sum())
-    whole, count = change[frozenset()], len(layers)
-    return {
-        layer: sum(
-            factorial(len(others)) * factorial(count - len(others) - 1) / factorial(count)
-            * (change[others] - change[others | {layer}]) / whole
-            for others in change
-            if layer not in others
-        )
-        for layer in layers
-    }  # fmt: skip
+        differences = np.abs(relevance(name, mixed, inputs) - start)
+        change[frozenset(back)] = float(np.median(differences.reshape(len(inputs), -1).sum(axis=1)))
+    whole = change[frozenset()]
+    shapley = dict.fromkeys(layers, 0.0)
+    for order in permutations(layers):
+        for number, layer in enumerate(order):
+            gain = change[frozenset(order[:number])] - change[frozenset(order[: number + 1])]
+            shapley[layer] += gain / whole / factorial(len(layers))
+    return Parts(
+        alone={layer: 1 - change[frozenset([layer])] / whole for layer in layers}, shapley=shapley
+    )

@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn import datasets
 from torch import Tensor, nn
 
 from tests.benchmarks.outlier_causes import nets
@@ -43,6 +42,8 @@ def data(name: str, seed: int) -> Data:
     if name == "shapes":
         inputs, labels = shapes(1500, generator)
     else:
+        from sklearn import datasets
+
         load = {
             "digits": datasets.load_digits,
             "flat digits": datasets.load_digits,
