@@ -78,8 +78,13 @@ def read(run: Path) -> dict[int, State]:
 
 
 def causes(entry: Report) -> set[str]:
-    """Return the causes that an entry names."""
-    return {cause["cause"] for cause in entry.get("causes", ())} | {entry.get("cause", "")}
+    """Return the causes that an entry names: of growth and shape, which split a change, the larger."""
+    named = {
+        cause["cause"]
+        for cause in entry.get("causes", ())
+        if cause["cause"] not in ("score_growth", "shape_change") or cause["share"] >= 0.5
+    }
+    return named | {entry.get("cause", "")}
 
 
 def entries(report: Report) -> Iterator[Report]:

@@ -52,8 +52,8 @@ class Host:
 
     def noise(self, like: Tensor) -> Tensor:
         """Return noise that is as long as a tensor."""
-        values = torch.from_numpy(self.generator.normal(size=tuple(like.shape))).float()
-        return values * like.norm() / values.norm()
+        values: Tensor = torch.from_numpy(self.generator.normal(size=tuple(like.shape))).float()
+        return values * (float(like.norm()) / float(values.norm()))
 
     def onward(self, begin: int, end: int | None = None) -> list[int]:
         """Return the steps of checkpoints from one on, and call them all at fault."""
