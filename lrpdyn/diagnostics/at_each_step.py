@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from torch import nn
@@ -49,20 +50,26 @@ class StepEvidence:
         self._history = WeightHistory(model, trust=trust)
         self._names = layer_names(model)
         self._activity = Activity(model.explained)
+        self._before: Sequence[Checkpoint] = ()
         #: Explain all observations within: their forward passes then need not be made again.
         self.watching = self._activity.watching
 
-    def key(self, before: Checkpoint | None) -> list[Any]:
-        """Return what the evidence of a step depends on besides the question of the run."""
-        painted = None if self._painting is None else self._painting.key
-        return [None if before is None else before.step, painted]
+    def key(self, before: Sequence[Checkpoint]) -> list[Any]:
+        """Return what the evidence of a step depends on besides the question of the run.
 
-    def set_before(self, before: Checkpoint | None) -> None:
-        """Call this before the weights of the step are loaded, with the checkpoint before it."""
+        The steps of the two checkpoints before it, the nearest first, and what is painted over.
+        """
+        painted = None if self._painting is None else self._painting.key
+        one, two = (*(checkpoint.step for checkpoint in before), None, None)[:2]
+        return [one, two, painted]
+
+    def set_before(self, before: Sequence[Checkpoint]) -> None:
+        """Call this before the weights of the step are loaded, with the two checkpoints before it."""
+        self._before = before
         self._history.set_before(before)
         self._activity.forget()
 
-    def gather(self, loaded: LoadedNetwork, before: Checkpoint | None) -> dict[str, Any]:
+    def gather(self, loaded: LoadedNetwork) -> dict[str, Any]:
         """Return the evidence of a step.
 
         ``dead`` by layer, ``weights_not_finite``, ``weights`` (`WeightHistory.advance`), and where
@@ -81,4 +88,4 @@ class StepEvidence:
             found["effects"] = [
                 [float(e) if math.isfinite(e) else None for e in of_region] for of_region in effects
             ]
-        return {"key": self.key(before), **found}
+        return {"key": self.key(self._before), **found}

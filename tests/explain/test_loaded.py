@@ -46,7 +46,7 @@ NEEDS_WEIGHTS: dict[str, Callable[[LoadedNetwork], Any]] = {
     "agreement": lambda loaded: agreement(loaded, X, X, 0.0, FIRST),
     "compare_outputs": lambda loaded: compare_outputs(loaded, X),
     "dependence": lambda loaded: dependence(loaded, X, MEAN, [random_weights(loaded.model, 0)]),
-    "gather": lambda loaded: StepEvidence(loaded.model, X, None, trust=False).gather(loaded, None),
+    "gather": lambda loaded: StepEvidence(loaded.model, X, None, trust=False).gather(loaded),
 }
 
 
