@@ -508,7 +508,6 @@ CAUSES = [
         meaning="no known cause was found",
         advice="Look at both checkpoints and their maps; more checkpoints in between, or other "
         "samples (--samples), may tell.",
-        criterion="no criterion holds, and growth (half of the change or more, of a score that "
-        "changed by a tenth) does not explain it",
+        criterion="no criterion holds, and growth is less than half of the change",
     ),
 ]

@@ -16,8 +16,6 @@ from lrpdyn.outliers.facts import Truths
 
 #: The share of a sum of changes in which a cause has to be present to be listed.
 LEAST_SHARE = 0.05
-#: A score that changed by less than this factor did not grow.
-GROWTH = 1.1
 #: What a checkpoint has, both its transitions have.
 BOTH_WAYS = ("checkpoint", "sample of a step")
 
@@ -39,10 +37,7 @@ class EntryCauses:
         #: Of each cause where it is present, in its own shape, and in which cells, (T, N).
         self._present = {cause: cause.present(known) for cause in CAUSES if cause.present}
         self._cells = {cause: self._in_cells(cause, at) for cause, at in self._present.items()}
-        before, after = np.abs(known.before(score)), np.abs(known.after(score))
-        with np.errstate(divide="ignore", invalid="ignore"):
-            factor = np.maximum(after / before, before / after)
-        grew = (self._growth >= 0.5) & ~(factor < GROWTH)
+        grew = self._growth >= 0.5
         self._explained = np.logical_or.reduce([grew, *self._cells.values()])
 
     def _in_cells(self, cause: Cause, found: Truths) -> Truths:

@@ -82,12 +82,12 @@ def _of_weights(report: Entry) -> list[dict[str, Any]]:
         where, cause, evidence = entry["where"], entry["cause"], entry["evidence"]
         if cause == "weight_jump":
             place = f"{where['from_step']:,} -> {where['to_step']:,}"
-            mild = entry["value"] is None
-            what = "layers that stood still began to move." if mild else "the weights jumped."
-            if not mild and entry["severity"] == "mild":
+            began = entry["value"] is None
+            what = "layers that stood still began to move." if began else "the weights jumped."
+            if not began and all(name.endswith(" statistics") for name in entry["layers"]):
                 what = "the running statistics jumped."
             words = [f"{place}: {what}", evidence]
-            order = "began" if mild else "small jump" if entry["severity"] == "mild" else ""
+            order = "began" if began else "small jump" if entry["severity"] == "mild" else ""
             found.append(_finding(cause, where, words, severity=entry["severity"], order=order))
             continue
         place = (

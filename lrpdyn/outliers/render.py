@@ -130,7 +130,19 @@ def _readable(
     shown += [
         {"causes": [{"cause": one["cause"], "share": None}]} for one in report.get("weights", ())
     ]
-    return _printable("\n".join([*lines, *_advice(report, shown, draw, heading)]).rstrip("\n"))
+    text = "\n".join([*lines, *_advice(report, shown, draw, heading)]).rstrip("\n")
+    return _printable(text if heading else _wrapped(text, width))
+
+
+def _wrapped(text: str, width: int) -> str:
+    """Return a text whose longer lines go on below, indented."""
+    lines = []
+    for line in text.split("\n"):
+        begin = line[: len(line) - len(line.lstrip())]
+        fits = len(line) <= width
+        lines += [line] if fits else textwrap.wrap(
+            line, width, subsequent_indent=f"{begin}  ", break_on_hyphens=False)  # fmt: skip
+    return "\n".join(lines)
 
 
 def _printable(text: str) -> str:
