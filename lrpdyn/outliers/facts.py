@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -90,6 +90,8 @@ class RunFacts:
         samples at a time.
     of_features_in_time
         Whether that is (N, T, F).
+    settings
+        What is set of the options that advice may name: rule, normalize, target and contrast.
     sums
         Gives the sums over all steps of some samples.
     """
@@ -102,6 +104,7 @@ class RunFacts:
     relative: Samples
     sums: Callable[[slice], Sums]
     of_features_in_time: bool = False
+    settings: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

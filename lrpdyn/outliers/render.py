@@ -46,8 +46,11 @@ def contains(report: Report, severity: str) -> bool:
     """Return whether the report has what ``--fail-on`` looks for: mild, far or pathology."""
     if severity == "pathology":
         return bool(report["pathologies"])
-    totals = [report["totals"][kind] for kind in KINDS]
-    return any(total["far"] or (severity == "mild" and total["mild"]) for total in totals)
+    totals = [report["totals"][kind] for kind in SHOWN_KINDS]
+    wanted = ("far",) if severity == "far" else ("far", "mild")
+    return any(total[name] for total in totals for name in wanted) or any(
+        entry["severity"] in wanted for entry in report.get("weights", ())
+    )
 
 
 def as_json(report: Report, kinds: Sequence[str], top: int | None) -> str:

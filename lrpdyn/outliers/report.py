@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -27,6 +28,8 @@ from lrpdyn.outliers.weight_path import DETOUR
 
 #: What hardly changed the weights needs nobody to be blamed.
 COPIES = ("duplicate_checkpoint", "near_copy")
+#: An option in a piece of advice, and its value.
+_NAMED_OPTION = re.compile(r"--(\w+) (\w+)")
 #: Findings that are looked at first; the others follow.
 MOST_FIRST = 3
 #: Far cells of one transition, or of one sample, that make a group: so many, and this share of the samples.
@@ -212,6 +215,7 @@ def build_report(
     wrong = pathologies(known)
     entries = [*wrong, *(entry for found, _ in listed.values() for entry in found)]
     found_causes = {cause["cause"] for entry in entries for cause in entry["causes"]}
+    found_causes |= {entry["cause"] for entry in outliers.by_weights}
     report: dict[str, Any] = {
         "schema": 1,
         "method": {
@@ -236,11 +240,25 @@ def build_report(
         "start": start(outliers.facts, known, populations["steps"]),
         "expected_false": expected_false(populations),
         "least": least_flagged(populations["steps"]),
-        "advice": {c.name: c.advice for c in CAUSES if c.name in found_causes},
+        "advice": {
+            cause.name: cause.advice
+            for cause in CAUSES
+            if cause.name in found_causes and not is_set(cause.advice, outliers.facts.settings)
+        },
     }
     report["conditions"] = conditions(wrong, outliers.facts.steps.step.tolist())
     ordered = findings(report)
     return {**report, "first": ordered[:MOST_FIRST], "then": ordered[MOST_FIRST:]}
+
+
+def is_set(advice: str, settings: Mapping[str, str]) -> bool:
+    """Return whether a piece of advice names an option that is set so already.
+
+    >>> is_set("Hold the unit fixed (--target modal).", {"target": "modal"})
+    True
+    """
+    named = _NAMED_OPTION.findall(advice)
+    return any(settings.get(option, "").partition(":")[0] == value for option, value in named)
 
 
 def cell_groups(facts: RunFacts, cells: Population) -> list[dict[str, Any]]:

@@ -83,7 +83,7 @@ def in_time(values: Floats, *, least_far: float = LEAST_FAR) -> InTime:
     unfenced = first_after_start(length) if length >= FEWEST else length
     fences = []
     for expected, least in ((FALSE_MILD, LEAST_MILD), (FALSE_FAR, least_far)):
-        score = NormalDist().inv_cdf(1 - expected / known) * (1 + WIDENING / length)
+        score = NormalDist().inv_cdf(1 - expected / known) * (1 + WIDENING / max(length, 1))
         near = trend + np.fmax(middle + score * spread, np.log(least)) * scale
         wide = around + np.fmax(score * spread, np.log(LEAST_WIDE))
         height = np.exp(np.fmin(near, wide))

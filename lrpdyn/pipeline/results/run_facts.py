@@ -74,6 +74,12 @@ def run_facts(
         relative=relative,
         sums=dynamics.of,
         of_features_in_time=axes_of(manifest)[0] == "time" and relative.ndim == 3,
+        settings={
+            "rule": manifest["rule"]["name"],
+            "target": manifest["target"]["policy"],
+            "normalize": manifest["normalize"],
+            "contrast": manifest["contrast"],
+        },
     )
 
 
