@@ -73,6 +73,7 @@ if TYPE_CHECKING:
               "share and effect are measured: a PNG of labelled colours, an .npz of masks.")  # fmt: skip
 @options.of_compute("--fill", type=float, help="What a region is painted with, as in the observation files. "
               "Default: their most frequent value.")  # fmt: skip
+@options.interventions
 @options.curve
 @options.of_compute("--shard", metavar="K/N", help="Explain stretch K of N of the checkpoints, for lrpdyn "
               "merge.")  # fmt: skip

@@ -133,6 +133,13 @@ tables = of_compute(
     help="A row for each sample of a step, or for each step: medians and extremes over samples. "
     "Default: samples, but steps where a table would pass 10 million rows.",
 )
+interventions = of_compute(
+    "--interventions",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Put layers' weights back, at most N times, to see which made the largest changes. Default: a "
+    "quarter of the explaining.",
+)
 wait = of_compute(
     "--wait",
     type=click.FloatRange(min=0),

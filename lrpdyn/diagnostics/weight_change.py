@@ -33,7 +33,9 @@ _BLOCK = 1024
 _PART = 1 << 18
 
 
-def layers_with_weights(network: nn.Module, path: nn.Module) -> dict[str, tuple[Tensor, ...]]:
+def layers_with_weights(
+    network: nn.Module, path: nn.Module, *, whole_numbers: bool = False
+) -> dict[str, tuple[Tensor, ...]]:
     """Return the weights of each layer that the path to the head goes through.
 
     Parameters
@@ -42,6 +44,8 @@ def layers_with_weights(network: nn.Module, path: nn.Module) -> dict[str, tuple[
         The whole network, whose names the layers get: those of the checkpoint.
     path
         The module from the observation to the outputs, made of layers of `network`.
+    whole_numbers
+        With buffers that are no floating-point numbers, such as a mask, or how many batches were counted.
 
     Returns
     -------
@@ -59,8 +63,11 @@ def layers_with_weights(network: nn.Module, path: nn.Module) -> dict[str, tuple[
             (name, module.named_parameters(recurse=False)),
             (STATISTICS.format(name), module.named_buffers(recurse=False)),
         ):
-            # What counts, in whole numbers, is no weight.
-            tensors = tuple(t.detach() for _, t in own if id(t) in used and t.is_floating_point())
+            tensors = tuple(
+                t.detach()
+                for _, t in own
+                if id(t) in used and (whole_numbers or t.is_floating_point())
+            )
             if tensors:
                 found[layer] = tensors
     return found

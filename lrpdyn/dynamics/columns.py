@@ -114,6 +114,8 @@ COLUMNS: list[Column] = [
            says="change / (step_{i+1} - step_i)"),
     Column(name="scale_factor", of="transition", formula=formulas.scale_factor,
            says="by how much the map grew along the common direction"),
+    Column(name="growth_share", of="transition", formula=formulas.growth_share,
+           says="the share of the change that the best factor removes, at most the cosine of both maps"),
     Column(name="step", of="layer", dtype="i8", over_samples="same", always=True,
            says="where in training"),
     Column(name="layer", of="layer", dtype="U", over_samples="same", always=True,

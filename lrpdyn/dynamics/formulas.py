@@ -89,17 +89,17 @@ class StepMaps:
         return centred_ranks(self.now.pixels)
 
     @cached_property
-    def _change(self) -> tuple[Array, Array, Array]:
-        """The share of the change that is scale, its factor, and |R' - R|: one arithmetic."""
+    def _change(self) -> tuple[Array, Array, Array, Array]:
+        """The share of the change that is scale, its factor, growth, and |R' - R|: one arithmetic."""
         assert self.previous is not None
         difference = self.now.maps - self.previous.maps
-        share, factor = scale_of_change(self.previous.maps, self.now.maps, difference)
-        return share, factor, np.abs(difference, out=difference)
+        share, factor, growth = scale_of_change(self.previous.maps, self.now.maps, difference)
+        return share, factor, growth, np.abs(difference, out=difference)
 
     @property
     def difference(self) -> Array:
         """The absolute difference of the normalised maps to those of the step before."""
-        return self._change[2]
+        return self._change[3]
 
 
 def apart(one: Array, other: Array) -> Array:
@@ -156,6 +156,11 @@ def scale_share(step: StepMaps) -> Array:
 def scale_factor(step: StepMaps) -> Array:
     """Return by how much the map grew (`lrpdyn.dynamics.measures.scale_of_change`)."""
     return step._change[1]
+
+
+def growth_share(step: StepMaps) -> Array:
+    """Return the share of the change that is growth (`lrpdyn.dynamics.measures.scale_of_change`)."""
+    return step._change[2]
 
 
 def cosine(step: StepMaps) -> Array:

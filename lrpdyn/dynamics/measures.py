@@ -84,7 +84,7 @@ def _products(one: Array, other: Array) -> Array:
 
 def scale_of_change(
     before: NDArray[Any], after: NDArray[Any], change: NDArray[Any]
-) -> tuple[Array, Array]:
+) -> tuple[Array, Array, Array]:
     """Return how much of each sample's change R' - R is scale, and by how much the map grew, (N,).
 
     Scale is the part of the change along the direction common to both maps: with u the first left
@@ -96,6 +96,10 @@ def scale_of_change(
     share, factor
         |scale|^2 / |R' - R|^2, NaN if nothing changed; and u . R' / u . R, negative where the map
         turned round, NaN where u . R is zero.
+    growth
+        The share of |R' - R|^2 that goes away when R is multiplied by the best factor, at most the cosine
+        of R and R': of a small map and a large one elsewhere, a factor of zero removes nearly all, and
+        nothing grew. NaN if nothing changed.
     """
     one, two, difference = rows(before), rows(after), rows(change)
     gram = np.empty((len(one), 2, 2))
@@ -105,13 +109,21 @@ def scale_of_change(
     values, vectors = np.linalg.eigh(gram)
     # u = (a R + b R') / sigma, where (a, b) is an eigenvector: u . R and u . R' are as a and b.
     squared, a, b = values[:, 1], vectors[:, 0, 1], vectors[:, 1, 1]
-    along = a * _products(one, difference) + b * _products(two, difference)
+    of_one = _products(one, difference)
+    along = a * of_one + b * _products(two, difference)
     length = _products(difference, difference)
     possible = (length > 0) & (squared > 0)
     # One after the other: the product of two small squares may be below the smallest float.
     share = (along / np.where(possible, squared, 1.0)) * (along / np.where(possible, length, 1.0))
     factor = np.where(np.abs(a) > 1e-12, b / np.where(np.abs(a) > 1e-12, a, 1.0), np.nan)
-    return np.where(possible, np.clip(share, 0.0, 1.0), np.nan), factor
+    sizes = gram[:, 0, 0], gram[:, 1, 1]
+    both = possible & (sizes[0] > 0) & (sizes[1] > 0)
+    before_size, after_size, size = (np.where(both, one, 1.0) for one in (*sizes, length))
+    removed = (of_one / before_size) * (of_one / size)
+    cosine = gram[:, 0, 1] / np.sqrt(before_size) / np.sqrt(after_size)
+    growth = np.where(both, np.clip(np.minimum(removed, cosine), 0.0, 1.0), 0.0)
+    share, growth = (np.where(possible, np.clip(of, 0.0, 1.0), np.nan) for of in (share, growth))
+    return share, factor, growth
 
 
 def cosines(one: NDArray[np.floating], two: NDArray[np.floating]) -> Array:

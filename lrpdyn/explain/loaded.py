@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
+import torch
 from torch import Tensor, fx, nn
 
 from lrpdyn.architectures.registry import check_function, load_weights
@@ -165,3 +166,35 @@ def other_weights(
         model.network.load_state_dict({**state, **own})
         _forget(model)
         model.weights.source = source
+
+
+@contextmanager
+def other_tensors(
+    loaded: LoadedNetwork, pairs: Sequence[tuple[Tensor, Tensor]], name: str
+) -> Iterator[LoadedNetwork]:
+    """Give the network with some tensors changed, as `other_weights` does; the others are not touched.
+
+    Parameters
+    ----------
+    pairs
+        A tensor of the network, and what is put into it, each.
+    """
+    loaded.check()
+    model = loaded.model
+    own = [(place, place.clone()) for place, _ in pairs]
+    source = OtherWeights(name=name)
+    try:
+        _fill(model, pairs)
+        model.weights.source = source
+        yield replace(loaded, source=source, sha256=None)
+    finally:
+        _fill(model, own)
+        model.weights.source = loaded.source
+
+
+def _fill(model: Model, pairs: Sequence[tuple[Tensor, Tensor]]) -> None:
+    model.weights.source = None
+    with torch.no_grad():
+        for place, content in pairs:
+            place.copy_(content)
+    _forget(model)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import Any
+
+#: Lines for a person are not wider than this, however wide the terminal is.
+_WIDEST = 120
 
 
 def printable(text: str) -> str:
@@ -24,3 +28,8 @@ def printable_data(value: Any) -> Any:
 def first_line(error: BaseException) -> str:
     """Return the first line of what an error says, up to 160 characters, or the error's kind."""
     return (str(error).splitlines() or [""])[0][:160] or type(error).__name__
+
+
+def terminal_width() -> int:
+    """Return how many characters fit into a line: of the terminal, 80 where there is none."""
+    return min(shutil.get_terminal_size().columns, _WIDEST)

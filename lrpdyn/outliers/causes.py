@@ -35,7 +35,8 @@ class Cause:
         As reports have it; what it means; what to do next; for the documentation, when it is named.
     where, present
         What has the cause, and which of them do: (S,) for "step", of which the transition into it has
-        the cause too; (S, N) for "sample of a step", of which both transitions have it; (T,) for
+        the cause too, and for "checkpoint", of which both transitions have it; (S, N) for "sample of a
+        step", of which both transitions have it; (T,) for
         "transition"; (T, N) for "cell", one sample in one transition. None: it is no yes or no.
     evidence
         Words on one place that has the cause, or its share of the change there and words. Arguments:
@@ -48,7 +49,7 @@ class Cause:
     meaning: str
     advice: str
     criterion: str
-    where: Literal["step", "sample of a step", "transition", "cell"] = "cell"
+    where: Literal["step", "checkpoint", "sample of a step", "transition", "cell"] = "cell"
     present: Callable[[Criteria], Any] | None = None
     evidence: Callable[..., Any] = lambda known, *place: ""
     pathologies: Callable[[Cause, Criteria], list[Pathology]] | None = None
@@ -120,17 +121,129 @@ def _dying(known: Criteria, transition: int) -> str:
 
 
 def _jump(known: Criteria, transition: int) -> str:
-    steps, (_, after) = known.steps, known.ends(transition)
-    jumped, ratio = known.jumps[after].nonzero()[0], known.weight_ratio[after]
-    return "; ".join(
-        f"{steps.weight_layers[layer]} moved by {100 * steps.weight_change[after, layer]:.3g} %, "
+    weights, (_, after) = known.weights, known.ends(transition)
+    names, ratio = known.steps.weight_layers, weights.ratio[after]
+    jumped = sorted(weights.jumped[after].nonzero()[0], key=lambda layer: -ratio[layer])
+    words = [
+        f"{names[layer]} moved by {_moved(known.steps.weight_change[after, layer])}, "
         f"{ratio[layer]:.3g} times the usual"
-        for layer in sorted(jumped, key=lambda layer: -ratio[layer])[:3]
+        for layer in jumped[:3]
+    ]
+    words += [f"and {len(jumped) - 3} more layers"] if len(jumped) > 3 else []
+    words += [f"{names[layer]} began to move" for layer in weights.began[after].nonzero()[0][:3]]
+    return "; ".join(words)
+
+
+def _moved(share: float) -> str:
+    """Return how far weights moved, in words.
+
+    >>> _moved(0.123), _moved(17.7)
+    ('12.3 %', '17.7 times their own norm')
+    """
+    return f"{100 * share:.3g} %" if share < 2 else f"{share:.3g} times their own norm"
+
+
+def _off_path(known: Criteria, step: int) -> str:
+    weights, steps = known.weights, known.steps
+    layers = off_layers(known, step)
+    into, out = (
+        [float(steps.weight_change[end, layer]) for layer in layers] for end in (step, step + 1)
+    )
+    times = [
+        float(r)
+        for layer in layers
+        for r in (weights.ratio[step, layer], weights.ratio[step + 1, layer])
+    ]
+    named = _layers_in_words(known, layers)
+    text = f"{named} moved by {_range([*into, *out])} into it and out of it again"
+    text += f" ({_times(times)} times the usual)" if times else ""
+    place = weights.belongs_to(step)
+    if place is not None:
+        text += f"; its weights are near those of step {steps.step[place]:,}"
+    return text
+
+
+def off_layers(known: Criteria, step: int) -> list[int]:
+    """Return the layers that make the detour of a step that is off the path, the clearest first."""
+    weights = known.weights
+    into, out = weights.ratio[step], weights.ratio[step + 1]
+    clear = (weights.detours[step] < 1) & (into > 1.5) & (out > 1.5) & weights.learned
+    found: list[int] = sorted(
+        clear.nonzero()[0].tolist(), key=lambda layer: weights.detours[step, layer]
+    )
+    return found
+
+
+def _layers_in_words(known: Criteria, layers: list[int]) -> str:
+    names, every = known.steps.weight_layers, int(known.weights.learned.sum())
+    if len(layers) == every and every > 1:
+        return f"all {every} layers"
+    if len(layers) > 3:
+        return f"{len(layers)} of {every} layers"
+    return " and ".join(names[layer] for layer in layers) or "its weights"
+
+
+def _range(shares: list[float]) -> str:
+    """Return the least and the largest of some moves in words.
+
+    >>> _range([1.34, 1.45]), _range([0.5])
+    ('134-145 %', '50 %')
+    """
+    least, most = f"{100 * min(shares, default=0):.3g}", f"{100 * max(shares, default=0):.3g}"
+    return f"{least} %" if least == most else f"{least}-{most} %"
+
+
+def _times(ratios: list[float]) -> str:
+    least, most = (
+        f"{ratio:.0f}" if ratio >= 10 else f"{ratio:.2g}" for ratio in (min(ratios), max(ratios))
+    )
+    return least if least == most else f"{least}-{most}"
+
+
+def _restarted(known: Criteria, step: int) -> str:
+    place = known.weights.came_from(step)
+    if place is not None:
+        return (
+            f"the weights are nearer to those of step {known.steps.step[place]:,} than to those of the "
+            "step before"
+        )
+    return "hardly anything of the weights before is left, and they stay so"
+
+
+def _near_copy(known: Criteria, step: int) -> str:
+    weights = known.weights
+    return (
+        f"its weights differ from those of step {known.steps.step[step - 1]:,} by "
+        f"{weights.move[step] / weights.usual_of_all[step]:.2g} of the usual"
     )
 
 
+def _dormant_layers(cause: Cause, known: Criteria) -> list[Pathology]:
+    steps = known.steps
+    return [
+        ({"step": int(steps.step[i])}, float(steps.dormant[i, layer]),
+         f"{steps.activity_layers[layer]}: {100 * steps.dormant[i, layer]:.3g} % of its units are dormant")
+        for layer in range(len(steps.activity_layers))
+        for i in known.dormant[:, layer].nonzero()[0]
+    ]  # fmt: skip
+
+
+def _dozing(known: Criteria, transition: int) -> str:
+    steps, (before, after) = known.steps, known.ends(transition)
+    return "; ".join(
+        f"{steps.activity_layers[layer]}: {100 * steps.dormant[before, layer]:.3g} % -> "
+        f"{100 * steps.dormant[after, layer]:.3g} % of its units are dormant"
+        for layer in (known.dormant[before] != known.dormant[after]).nonzero()[0]
+    )
+
+
+def _churn(known: Criteria, transition: int) -> str:
+    changed, of = int(known.flips[transition].sum()), known.flips.shape[1]
+    return f"another unit is preferred in {changed:,} of {of:,} samples"
+
+
 def _gap(known: Criteria, transition: int) -> str:
-    text = f"{known.lengths[transition]:.3g} times the usual distance"
+    text = f"{known.length_ratio[transition]:.3g} times as long as those around it"
     left_out = known.changes.left_out[transition]
     return f"{text}; a checkpoint in between was left out" if left_out else text
 
@@ -226,24 +339,93 @@ CAUSES = [
         meaning="hardly any unit of a layer responds to the observations",
         advice="Look at the checkpoint's learning rate and at the scale of its inputs: the layer "
         "passes hardly anything on.",
-        criterion="less than a third of the units that usually live is left, or none; a unit is dead "
-        "where the slope of its activation is below .01 for every sample (at every place, for a "
-        "channel)",
+        criterion="less than a third of the units is left that usually live, or lived in the first "
+        "fifth of the run, or none; a unit is dead where the slope of its activation is below .01 for "
+        "every sample (at every place, for a channel)",
         where="transition",
         present=lambda known: (known.before(known.dead) != known.after(known.dead)).any(axis=1),
         evidence=_dying,
         pathologies=_dead_layers,
     ),
     Cause(
+        name="dormant_units",
+        meaning="most units of a layer give next to nothing",
+        advice="Look at the learning rate and at resets of dormant units (Sokar et al. 2023): the layer has "
+        "lost most of what it can learn with.",
+        criterion="half of a layer's units or more have a mean absolute activation of at most .025 of the "
+        "layer's, and less than half is left of those that usually, or in the first fifth of the run, gave "
+        "more",
+        where="transition",
+        present=lambda known: (known.before(known.dormant) != known.after(known.dormant)).any(
+            axis=1
+        ),
+        evidence=_dozing,
+        pathologies=_dormant_layers,
+    ),
+    Cause(
+        name="off_path",
+        meaning="the checkpoint is off the path of its neighbours",
+        advice="Look at the file: another run's or seed's, saved while training was interrupted, averaged, "
+        "or damaged. Leave it out with --pattern, or copy it again.",
+        criterion="the checkpoints before and after are nearer to each other (less than .75) than this one "
+        "is to one of them, though it moved more than 1.5 times the usual; less than .6 in any case; or so "
+        "in one layer that moved twice the usual both times. (Sound training: 1.4 to 2.)",
+        where="checkpoint",
+        present=lambda known: known.weights.off,
+        evidence=_off_path,
+    ),
+    Cause(
+        name="swapped_order",
+        meaning="two checkpoints are in the wrong order",
+        advice="Look at the names and times of the files, and give the order with --step-from.",
+        criterion="each is nearer to the neighbour of the other than to its own (less than .9)",
+        where="checkpoint",
+        present=lambda known: known.weights.swapped,
+        evidence=lambda known, step: (
+            f"steps {known.steps.step[step]:,} and {known.steps.step[step + 1]:,} fit the path the other "
+            "way round"
+        ),
+    ),
+    Cause(
+        name="restart",
+        meaning="training began anew, or went on from an earlier checkpoint",
+        advice="Explain the parts before and after on their own (--until, --since).",
+        criterion="a jump that lasts, to weights with a cosine below .5 to those before (median over "
+        "layers), or that are less than half as far from those of an earlier step",
+        where="step",
+        present=lambda known: known.restarted,
+        evidence=_restarted,
+    ),
+    Cause(
+        name="near_copy",
+        meaning="the weights are nearly those of the checkpoint before",
+        advice="Look at how the checkpoint was saved: training hardly went on in between.",
+        criterion="the weights moved by less than a thousandth of the usual, or by less than a tenth of "
+        "the moves before and after",
+        where="step",
+        present=lambda known: known.weights.near_copy,
+        evidence=_near_copy,
+    ),
+    Cause(
+        name="statistics_reset",
+        meaning="the running statistics of BatchNorm began anew",
+        advice="Look at how the checkpoint was saved, or let the statistics settle in training before it is.",
+        criterion="means of 0 and variances of 1 everywhere, or fewer counted batches than at the step "
+        "before",
+        where="step",
+        present=lambda known: known.reset,
+        evidence=lambda known, step: f"statistics of {', '.join(known.steps.reset[step][:3])}",
+    ),
+    Cause(
         name="weight_jump",
         meaning="one layer's weights jumped",
         advice="Look at the training log between the two checkpoints: learning rate, gradient norm, a "
         "restart or a reset layer.",
-        criterion="a layer's norm(difference) / norm(before), per length of the transition, is more "
-        "than three times the median of the ten steps on either side, and beyond the far fence of "
-        "these ratios (five times, where there is no fence)",
+        criterion="after the first fifth of the run, norm(difference) of a layer is beyond the far fence "
+        "around its trend and more than three times it (five times, below 20 transitions), or a layer moves "
+        "that stood still for three steps",
         where="transition",
-        present=lambda known: known.after(known.jumps).any(axis=1),
+        present=lambda known: known.after(known.moved).any(axis=1),
         evidence=_jump,
     ),
     Cause(
@@ -251,10 +433,11 @@ CAUSES = [
         meaning="checkpoints are missing in between",
         advice="Compare changes per unit of step (column change_per_unit), or fill the gap with more "
         "checkpoints.",
-        criterion="a transition 1.5 times as long as the usual one, or a checkpoint in between that "
+        criterion="a transition 1.5 times as long as those around it let expect (a line through the "
+        "logarithms of their lengths, and the three before and after), or a checkpoint in between that "
         "could not be used",
         where="transition",
-        present=lambda known: known.changes.left_out | (known.lengths > GAP),
+        present=lambda known: known.changes.left_out | (known.length_ratio > GAP),
         evidence=_gap,
     ),
     Cause(
@@ -281,10 +464,10 @@ CAUSES = [
     ),
     Cause(
         name="score_crosses_zero",
-        meaning="the score is near zero or changes sign",
+        meaning="the score changes its sign",
         advice="Compare normalised maps (--normalize l1), or of discrete actions ask for a score that is "
         "never negative (--contrast mean, --target argmax).",
-        criterion="the sign differs, or the score is below .01 of the usual at one end",
+        criterion="the sign differs",
         present=lambda known: known.crosses_zero,
         evidence=_scores,
     ),
@@ -298,11 +481,21 @@ CAUSES = [
         evidence=_flip,
     ),
     Cause(
+        name="churn",
+        meaning="another unit is preferred in many samples at once",
+        advice="Look at what the network prefers before and after, and at the reward between them.",
+        criterion="in a quarter of the samples or more, and three times as often as in the four transitions "
+        "before and after, after the first fifth of the run",
+        where="transition",
+        present=lambda known: known.churned,
+        evidence=_churn,
+    ),
+    Cause(
         name="score_growth",
         meaning="the score grew or shrank",
         advice="Normalise each map (--normalize l1) to see what changed beside the size.",
-        criterion="the scale share of the change, with both scores beside it; none where the map "
-        "turned round although the score kept its sign",
+        criterion="the share of the change that the best factor removes, at most the cosine of both maps "
+        "(growth_share), with both scores",
     ),
     Cause(
         name="shape_change",
@@ -315,7 +508,6 @@ CAUSES = [
         meaning="no known cause was found",
         advice="Look at both checkpoints and their maps; more checkpoints in between, or other "
         "samples (--samples), may tell.",
-        criterion="no criterion holds, and growth (half of the change or more, of a score that "
-        "changed by a tenth) does not explain it",
+        criterion="no criterion holds, and growth is less than half of the change",
     ),
 ]

@@ -15,6 +15,8 @@ import numpy as np
 from lrpdyn.outliers.causes import UNSTABLE_SUPPORT
 from lrpdyn.outliers.facts import UNAVAILABLE, Changes, Evidence, Floats, RunFacts, Steps, Truths
 from lrpdyn.outliers.fences.fences import fences
+from lrpdyn.outliers.fences.in_time import NEAR, first_after_start, local_trend, sides
+from lrpdyn.outliers.weight_path import WeightPath
 
 #: Relevance below this share of the score has vanished.
 VANISHED = 1e-6
@@ -25,14 +27,11 @@ LEAST_LOSS, TIMES_USUAL_LOSS = 0.1, 3.0
 #: A layer is dead where less than this share of the units that usually live is left, or none. (In
 #: sound runs it fell to .39 of the usual.)
 LEAST_ALIVE = 1 / 3
-#: A layer's change of weights has to be this many times its usual one to be a jump.
-JUMP = 3.0
-#: The same where there are too few values for a fence.
-JUMP_OF_FEW = 5.0
-#: Steps on either side that show what change of weights is usual at a place.
-NEIGHBOURS = 10
-#: So many steps are compared with their neighbours at once: each with twenty.
-AT_ONCE = 4096
+#: A layer is dormant where at least this share of its units is, and less than this share of those is left
+#: that gave something.
+MOST_DORMANT, LEAST_AWAKE = 0.5, 0.5
+#: Another unit is preferred in so large a share of the samples, and so many times as often as around.
+LEAST_CHURN, TIMES_USUAL_CHURN = 0.25, 3.0
 
 
 def vanished(score: Floats, relevance_l1: Floats) -> Truths:
@@ -57,6 +56,15 @@ def far_above_usual(
     far = fences(known).far
     bound = max(least, times * float(np.median(known)), of_few if far is None else far)
     return values > bound
+
+
+def _medians(shares: Floats) -> Floats:
+    """Return the median over steps of shares (S, A), NaN aside, (A,); 0 where none is known."""
+    known = np.isfinite(shares).any(axis=0)
+    if not len(shares):
+        return np.zeros(shares.shape[1:])
+    found: Floats = np.nanmedian(np.where(known, shares, 0.0), axis=0)
+    return found
 
 
 class Criteria:
@@ -154,51 +162,83 @@ class Criteria:
     @cached_property
     def usually_dead(self) -> Floats:
         """The share of units that are usually dead, (A,)."""
-        dead = self.steps.dead
-        known = np.isfinite(dead).any(axis=0)
-        return np.nanmedian(np.where(known, dead, 0.0), axis=0) if dead.size else dead[0]
+        return _medians(self.steps.dead)
 
     @cached_property
     def dead(self) -> Truths:
-        """Which layers are dead, (S, A): less than a third of what usually lives is left."""
-        dead = self.steps.dead
-        found: Truths = (dead == 1) | (1 - dead < LEAST_ALIVE * (1 - self.usually_dead))
-        return found & np.isfinite(dead)
+        """Which layers are dead, (S, A).
+
+        Less than a third of the units that usually live is left, or of those that lived in the first fifth
+        of the run: a layer that is dead for most of a run is the usual.
+        """
+        found: Truths = (self.steps.dead == 1) | self._died(self.steps.dead, LEAST_ALIVE)
+        return found & np.isfinite(self.steps.dead)
 
     @cached_property
-    def weight_ratio(self) -> Floats:
-        """Each layer's change of weights over the usual one at its place, (S, L).
+    def dormant(self) -> Truths:
+        """Which layers are dormant, (S, A): half or more of the units that gave something give nothing."""
+        dormant = self.steps.dormant
+        found: Truths = (dormant >= MOST_DORMANT) & self._died(dormant, LEAST_AWAKE)
+        return found & np.isfinite(dormant) & ~self.dead
 
-        The change is taken for a transition of usual length, and the usual one is the median of the
-        ten steps on either side. NaN where the change is zero or unknown.
-        """
-        step, change = self.steps.step, self.steps.weight_change
-        change = np.where(change > 0, change, np.nan)
-        length = np.diff(step, prepend=step[:1]).astype(np.float64)
-        if len(length) > 1:
-            change = change / np.maximum(length / np.median(length[1:]), 1.0)[:, None]
-        around = np.pad(change, ((NEIGHBOURS, NEIGHBOURS), (0, 0)), constant_values=np.nan)
-        near = np.lib.stride_tricks.sliding_window_view(around, 2 * NEIGHBOURS + 1, axis=0)
-        usual = np.full(change.shape, np.nan)
-        for start in range(0, len(near), AT_ONCE):
-            part = near[start : start + AT_ONCE]
-            counted = np.isfinite(part).sum(axis=2) > 1
-            medians = np.nanmedian(np.where(counted[:, :, None], part, 1.0), axis=2)
-            usual[start : start + AT_ONCE] = np.where(counted, medians, np.nan)
-        found: Floats = change / usual
+    def _died(self, shares: Floats, least: float) -> Truths:
+        """Return where less than a share of the units is left that usually, or first, did something."""
+        first = _medians(shares[: max(1, first_after_start(len(shares)))])
+        alive = 1 - np.minimum(_medians(shares), first)
+        found: Truths = 1 - shares < least * alive
         return found
 
     @cached_property
-    def jumps(self) -> Truths:
-        """Into which steps, and in which layers, the weights jumped, (S, L)."""
-        return far_above_usual(self.weight_ratio, least=JUMP, of_few=JUMP_OF_FEW)
+    def weights(self) -> WeightPath:
+        """What the weights say of each step."""
+        return WeightPath(self.steps)
 
     @cached_property
-    def lengths(self) -> Floats:
-        """How long each transition is, over the usual length, (T,)."""
+    def moved(self) -> Truths:
+        """Into which steps, and in which layers, the weights jumped or began to move, (S, L)."""
+        return self.weights.jumped | self.weights.began
+
+    @cached_property
+    def restarted(self) -> Truths:
+        """Into which steps training began anew, or went on from an earlier step, (S,)."""
+        weights = self.weights
+        found = np.zeros(len(weights.move), dtype=np.bool_)
+        found[1:] = ~weights.off[:-1]
+        lasting = found & ~weights.off & weights.jumped[:, weights.learned].any(axis=1)
+        for step in np.flatnonzero(lasting).tolist():
+            found[step] = weights.new[step] or weights.came_from(step) is not None
+        return found & lasting
+
+    @cached_property
+    def reset(self) -> Truths:
+        """At which steps statistics of BatchNorm began anew, (S,)."""
+        return np.array([bool(layers) for layers in self.steps.reset], dtype=np.bool_)
+
+    @cached_property
+    def length_ratio(self) -> Floats:
+        """How long each transition is, over those around it, (T,).
+
+        Lengths may grow over a run: what is expected is the largest of a line through the logarithms of
+        those around it, and of the medians of the three before and the three after.
+        """
         between = self.after(self.steps.step) - self.before(self.steps.step)
-        length: Floats = between.astype(np.float64)
-        return length / np.median(length) if length.size else length
+        logarithms = np.log(np.maximum(between, 1).astype(np.float64))
+        expected = np.fmax(local_trend(logarithms), sides(logarithms, 1, 3))
+        found: Floats = np.exp(logarithms - np.where(np.isfinite(expected), expected, logarithms))
+        return found
+
+    @cached_property
+    def churn(self) -> Floats:
+        """The share of the samples whose preferred unit changes in each transition, (T,)."""
+        return self.flips.mean(axis=1) if self.flips.size else np.zeros(len(self.flips))
+
+    @cached_property
+    def churned(self) -> Truths:
+        """In which transitions far more samples change their preferred unit than around it, (T,)."""
+        around = np.nan_to_num(sides(self.churn, 1, NEAR))
+        found: Truths = self.churn >= np.maximum(LEAST_CHURN, TIMES_USUAL_CHURN * around)
+        found[: first_after_start(len(found))] = False
+        return found
 
     @cached_property
     def flips(self) -> Truths:
@@ -208,8 +248,7 @@ class Criteria:
 
     @cached_property
     def crosses_zero(self) -> Truths:
-        """Where the score changes its sign, or is near zero at one end, (T, N)."""
+        """Where the score changes its sign, (T, N)."""
         sign = np.sign(self.steps.score)
         found: Truths = self.before(sign) * self.after(sign) < 0
-        found |= self.at_either_end(self.near_zero)
         return found

@@ -16,8 +16,8 @@ from lrpdyn.outliers.facts import Truths
 
 #: The share of a sum of changes in which a cause has to be present to be listed.
 LEAST_SHARE = 0.05
-#: A score that changed by less than this factor did not grow.
-GROWTH = 1.1
+#: What a checkpoint has, both its transitions have.
+BOTH_WAYS = ("checkpoint", "sample of a step")
 
 
 def named(name: str, share: float | None, evidence: str) -> dict[str, Any]:
@@ -31,21 +31,18 @@ class EntryCauses:
     def __init__(self, known: Criteria) -> None:
         self._known = known
         changes, score = known.changes, known.steps.score
-        #: Where a map turned round although its score kept its sign; that is no growth.
+        #: Where a map turned round although its score kept its sign.
         self._turned = (changes.scale_factor < 0) & (known.before(score) * known.after(score) > 0)
-        self._growth = np.where(self._turned, 0.0, changes.scale_share)
+        self._growth = changes.growth_share
         #: Of each cause where it is present, in its own shape, and in which cells, (T, N).
         self._present = {cause: cause.present(known) for cause in CAUSES if cause.present}
         self._cells = {cause: self._in_cells(cause, at) for cause, at in self._present.items()}
-        before, after = np.abs(known.before(score)), np.abs(known.after(score))
-        with np.errstate(divide="ignore", invalid="ignore"):
-            factor = np.maximum(after / before, before / after)
-        grew = (self._growth >= 0.5) & ~(factor < GROWTH)
+        grew = self._growth >= 0.5
         self._explained = np.logical_or.reduce([grew, *self._cells.values()])
 
     def _in_cells(self, cause: Cause, found: Truths) -> Truths:
         """Return the transitions of samples (T, N) that have a cause."""
-        if cause.where == "sample of a step":
+        if cause.where in BOTH_WAYS:
             found = self._known.at_either_end(found)
         elif cause.where == "step":
             found = self._known.after(found)
@@ -73,8 +70,9 @@ class EntryCauses:
         else:
             ends = self._known.ends(transition)
             places = [(ends[1],)]
-            if cause.where == "sample of a step":
-                places = [(end, sample) for end in ends if self._present[cause][end, sample]]
+            if cause.where in BOTH_WAYS:
+                of = (sample,) if cause.where == "sample of a step" else ()
+                places = [(end, *of) for end in ends if self._present[cause][(end, *of)]]
         found = [cause.evidence(self._known, *place) for place in places]
         share, words = found[0] if isinstance(found[0], tuple) else (None, "; ".join(found))
         return named(cause.name, share, words)

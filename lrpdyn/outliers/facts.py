@@ -32,6 +32,7 @@ class Steps:
     estimate those of all weights; `reset`, by step, the BatchNorm layers whose statistics began anew.
     Of A layers of activations, each (S, A): `dead`, the share of units no sample moves, `dormant`, the
     share of those that give next to nothing, and `rank`, the effective rank of the features.
+    `outline` (S, D) is the L1-normalised map of a mean sample, summed over coarse patches.
     """
 
     step: Integers
@@ -52,6 +53,7 @@ class Steps:
     dead: Floats
     dormant: Floats
     rank: Floats
+    outline: Floats
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,7 @@ class Changes:
     change: Floats
     scale_share: Floats
     scale_factor: Floats
+    growth_share: Floats
     left_out: Truths
 
 

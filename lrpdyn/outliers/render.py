@@ -5,11 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import json
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from lrpdyn.files.text import printable
 from lrpdyn.outliers.causes import meaning_of
+from lrpdyn.outliers.short import short_report
 
 KINDS = ("steps", "samples", "pixels", "cells")
 SEVERITIES = ("none", "mild", "far")
@@ -18,12 +21,16 @@ COLUMNS = ("kind", "rank", *WHERE, "value", "fence_mild", "fence_far", "severity
            "form", "evidence")  # fmt: skip
 Report = Mapping[str, Any]
 _Draw = Callable[[list[list[str]]], list[str]]
+#: The kinds of entries that a report for a person shows by itself: pixels are where samples differ most.
+SHOWN_KINDS = ("steps", "samples", "cells")
 #: So many of a kind are shown where fewer, or none, lie beyond a fence.
 _SHOWN = 3
 #: Positive values that a fence needs, as `lrpdyn.outliers.fences.fences` has it; that module loads NumPy.
 _FEWEST = 20
 #: Causes that a row of a table has, and the least share of one of them.
 _MOST_CAUSES, _LEAST_SHARE = 4, 0.1
+#: The last column of a table goes below the others where it has less room than this.
+_NARROWEST = 28
 
 
 def entries(report: Report, kinds: Sequence[str]) -> list[tuple[str, int, dict[str, Any]]]:
@@ -74,18 +81,25 @@ def _csv_row(kind: str, rank: int, entry: Mapping[str, Any]) -> list[Any]:
     return ["" if cell is None else cell for cell in row]
 
 
-def as_table(report: Report, kinds: Sequence[str], top: int | None) -> str:
-    """Return the report for a person at a terminal."""
-    return _readable(report, kinds, top, _aligned, "")
+def as_table(report: Report, kinds: Sequence[str], top: int | None, width: int = 100) -> str:
+    """Return all of the report for a person at a terminal that is `width` characters wide."""
+    return _readable(report, kinds, top, partial(_aligned, width), "", width)
 
 
 def as_markdown(report: Report, kinds: Sequence[str], top: int | None) -> str:
     """Return the report for a page."""
-    return _readable(report, kinds, top, _piped, "## ")
+    return _readable(report, kinds, top, _piped, "## ", 100)
 
 
+def as_short(report: Report, width: int) -> str:
+    """Return what to look at first; all of the report where an earlier version made it."""
+    if "first" not in report:
+        return as_table(report, SHOWN_KINDS, None, width)
+    return _printable(short_report(report, width))
+
+
+#: The forms for other programs, which keep everything.
 RENDERERS: dict[str, Callable[[Report, Sequence[str], int | None], str]] = {
-    "table": as_table,
     "json": as_json,
     "csv": as_csv,
     "markdown": as_markdown,
@@ -93,11 +107,15 @@ RENDERERS: dict[str, Callable[[Report, Sequence[str], int | None], str]] = {
 
 
 def _readable(
-    report: Report, kinds: Sequence[str], most: int | None, draw: _Draw, heading: str
+    report: Report, kinds: Sequence[str], most: int | None, draw: _Draw, heading: str, width: int
 ) -> str:
     top = 10 if most is None else most
-    lines = _pathologies(report, top, draw, heading)
-    shown = list(report["pathologies"][:top])
+    lines: list[str] = []
+    if "first" in report:
+        lines += [f"{heading}in short", "", short_report(report, width), ""] if heading else [
+            short_report(report, width), ""]  # fmt: skip
+    lines += _conditions(report, top, draw, heading)
+    shown = list(report["pathologies"])
     for kind in kinds:
         lines.append(heading + summary(report, kind))
         chosen = beyond_or_strongest(report, kind, top)
@@ -107,10 +125,42 @@ def _readable(
             lines += ["", *draw(table)]
         lines += [f"  {words}" for words in shifts_in_words(report)] if kind == "steps" else []
         lines.append("")
+    lines += _layers(report, draw, heading)
     lines += context(report, draw, heading)
+    shown += [
+        {"causes": [{"cause": one["cause"], "share": None}]} for one in report.get("weights", ())
+    ]
     text = "\n".join([*lines, *_advice(report, shown, draw, heading)]).rstrip("\n")
-    # Names of layers may hold control characters.
+    return _printable(text if heading else _wrapped(text, width))
+
+
+def _wrapped(text: str, width: int) -> str:
+    """Return a text whose longer lines go on below, indented."""
+    lines = []
+    for line in text.split("\n"):
+        begin = line[: len(line) - len(line.lstrip())]
+        fits = len(line) <= width
+        lines += [line] if fits else textwrap.wrap(
+            line, width, subsequent_indent=f"{begin}  ", break_on_hyphens=False)  # fmt: skip
+    return "\n".join(lines)
+
+
+def _printable(text: str) -> str:
+    """Return a text without control characters, which names of layers may hold."""
     return "\n".join(printable(line) for line in text.split("\n"))
+
+
+def _layers(report: Report, draw: _Draw, heading: str) -> list[str]:
+    """Return the lines on who made the largest changes, as putting layers back showed."""
+    rows = [
+        [f"{one['from_step']:,} -> {one['to_step']:,}", one["words"]]
+        for one in report.get("layers", ())
+    ]
+    if not rows:
+        return []
+    return _section(
+        f"{heading}layers put back to the step before", draw, ["where", "what goes away"], rows
+    )
 
 
 def _section(
@@ -120,32 +170,53 @@ def _section(
     return [title, "", *draw([head, *rows]), *after, ""]
 
 
-def _pathologies(report: Report, top: int, draw: _Draw, heading: str) -> list[str]:
-    """Return the lines on what is wrong by itself, one row for all samples of a step and cause."""
+def _conditions(report: Report, top: int, draw: _Draw, heading: str) -> list[str]:
+    """Return the lines on what is wrong by itself, one row for a condition that lasts."""
     total = report["totals"]["pathologies"]["values"]
     if not total:
         return []
-    groups = grouped(report)
-    rows = []
-    for step, members in groups[:top]:
-        name = members[0]["causes"][0]["cause"]
-        samples = [entry["where"]["sample"] for entry in members if "sample" in entry["where"]]
-        which = ", ".join(map(str, sorted(samples)[:6])) + (", ..." if len(samples) > 6 else "")
-        count = f"{len(samples)}: {which}" if samples else "all"
-        why = members[0]["causes"][0]["evidence"].removeprefix(f"step {step:,}: ")
-        rows.append([f"step {step:,}", name, count, why])
+    found = conditions_of(report)
+    rows = [
+        [_when(one), one["cause"], _which(one["samples"]), one["evidence"]] for one in found[:top]
+    ]
     begin = f"{heading}pathologies: {total:,} (wrong by their own criterion, no fence needed)"
-    more = [f"  and {len(groups) - top} more: --top"] if len(groups) > top else []
+    more = [f"  and {len(found) - top} more: --top"] if len(found) > top else []
     return _section(begin, draw, ["where", "what", "samples", "why"], rows, *more)
 
 
-def grouped(report: Report) -> list[tuple[int, list[Mapping[str, Any]]]]:
-    """Return the pathologies of each step and first cause, which many samples may share."""
+def conditions_of(report: Report) -> list[Mapping[str, Any]]:
+    """Return the conditions of a report; of one of an earlier version, one for each step and cause."""
+    if "conditions" in report:
+        return list(report["conditions"])
     groups: dict[tuple[int, str], list[Mapping[str, Any]]] = {}
     for entry in report["pathologies"]:
         name = entry["causes"][0]["cause"]
         groups.setdefault((entry["where"]["step"], name), []).append(entry)
-    return [(step, members) for (step, _), members in groups.items()]
+    return [
+        {
+            "cause": cause,
+            "layer": "",
+            "first_step": step,
+            "last_step": step,
+            "steps": 1,
+            "samples": sorted(e["where"]["sample"] for e in members if "sample" in e["where"]),
+            "evidence": members[0]["causes"][0]["evidence"].removeprefix(f"step {step:,}: "),
+        }
+        for (step, cause), members in groups.items()
+    ]
+
+
+def _when(condition: Mapping[str, Any]) -> str:
+    first, last = condition["first_step"], condition["last_step"]
+    return f"step {first:,}" if first == last else f"steps {first:,} to {last:,}"
+
+
+def _which(samples: Sequence[int]) -> str:
+    if not samples:
+        return "all"
+    return f"{len(samples)}: {', '.join(map(str, samples[:6]))}" + (
+        ", ..." if len(samples) > 6 else ""
+    )
 
 
 def beyond_or_strongest(report: Report, kind: str, top: int) -> list[dict[str, Any]]:
@@ -239,6 +310,11 @@ def _curve(curve: Mapping[str, Any], draw: _Draw, heading: str) -> list[str]:
     return _section(title, draw, ["series", "rank correlation", "p", "steps"], rows)
 
 
+def curve_lines(report: Report, width: int) -> list[str]:
+    """Return the lines on a training curve that the run was compared with."""
+    return _curve(report["curve"], partial(_aligned, width), "")
+
+
 def _number(value: float | None, form: str) -> str:
     return "-" if value is None else format(value, form)
 
@@ -249,13 +325,13 @@ def summary(report: Report, kind: str) -> str:
     begin = f"{kind}: {total['values']:,} values"
     if total["zeros"]:
         begin += f" ({100 * total['zeros']:.3g} % zero)"
+    if total.get("compared_with"):
+        around = f"the {total['compared_with']} transitions around it"
+        return f"{begin}, {total['far']:,} far and {total['mild']:,} mild compared with {around}"
     if total["fence_far"] is None:
         if total["values"] * (1 - total["zeros"]) < _FEWEST:
             return f"{begin}, too few to say which is unusual (20 are needed): ranked only"
         return f"{begin}, too alike for a fence: ranked only"
-    if total.get("window"):
-        around = f"the {total['window']} transitions around it"
-        return f"{begin}, {total['far']:,} far and {total['mild']:,} mild beside {around}"
     return (
         f"{begin}, {total['far']:,} far (above {total['fence_far']:.4g}), "
         f"{total['mild']:,} mild (above {total['fence_mild']:.4g})"
@@ -270,8 +346,6 @@ def _row(entry: Mapping[str, Any]) -> list[str]:
     severity = entry["severity"]
     if severity != "none" and entry.get("form"):
         severity += f" {entry['form']}"
-    if entry.get("severity_per_unit", entry["severity"]) != entry["severity"]:
-        severity += f" ({entry['severity_per_unit']} per unit of step)"
     return [place(entry["where"]), number, beyond, severity, why]
 
 
@@ -313,15 +387,23 @@ def in_words(cause: Mapping[str, Any]) -> str:
     return f"{cause['cause']}{share} ({cause['evidence']})"
 
 
-def _aligned(table: list[list[str]]) -> list[str]:
+def _aligned(width: int, table: list[list[str]]) -> list[str]:
+    """Return the lines of a table, of which the last column is wrapped to the width."""
     widths = [max(len(row[i]) for row in table) for i in range(len(table[0]) - 1)]
-    return [
-        "  "
-        + "  ".join(
-            [*(cell.ljust(w) for cell, w in zip(row, widths, strict=False)), row[-1]]
-        ).rstrip()
-        for row in table
-    ]
+    room = width - 2 - sum(widths) - 2 * len(widths)
+    lines = []
+    for row in table:
+        begin = "  " + "".join(f"{cell.ljust(w)}  " for cell, w in zip(row, widths, strict=False))
+        below = " " * len(begin) if room >= _NARROWEST else "      "
+        if room < _NARROWEST and row[-1]:
+            lines.append(begin.rstrip())
+            begin = below
+        wrapped = textwrap.wrap(
+            row[-1], max(width, len(below) + 20), initial_indent=begin, subsequent_indent=below,
+            break_on_hyphens=False,
+        )  # fmt: skip
+        lines += [line.rstrip() for line in wrapped or [begin]]
+    return lines
 
 
 def _piped(table: list[list[str]]) -> list[str]:

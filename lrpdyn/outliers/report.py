@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from math import prod
 from typing import Any
 
@@ -13,16 +13,28 @@ import numpy as np
 from lrpdyn.dynamics.measures import pixels
 from lrpdyn.dynamics.totals import Sums
 from lrpdyn.observations.checked_samples import MOST_CHECKED, evenly_spaced
+from lrpdyn.outliers.by_weights import by_weights
 from lrpdyn.outliers.causes import CAUSES
 from lrpdyn.outliers.criteria import Criteria, far_above_usual
 from lrpdyn.outliers.entry_causes import EntryCauses, named, pathologies
-from lrpdyn.outliers.facts import Evidence, Floats, RunFacts, Wanted
+from lrpdyn.outliers.facts import Evidence, Floats, Integers, RunFacts, Wanted
+from lrpdyn.outliers.fences.in_time import FEWEST, first_after_start
 from lrpdyn.outliers.fences.population import LISTED, Population, entries, population, totals
-from lrpdyn.outliers.fences.shifts import find_shifts, form
+from lrpdyn.outliers.fences.shifts import Shift, find_shifts, form
+from lrpdyn.outliers.first import conditions, findings
 from lrpdyn.outliers.render import place as place_in_words
+from lrpdyn.outliers.weight_path import DETOUR
 
-#: Transitions whose lengths differ by more than this factor are also compared per unit of step.
-VARIES = 1.2
+#: What hardly changed the weights needs nobody to be blamed.
+COPIES = ("duplicate_checkpoint", "near_copy")
+#: Findings that are looked at first; the others follow.
+MOST_FIRST = 3
+#: Far cells of one transition, or of one sample, that make a group: so many, and this share of the samples.
+LEAST_TOGETHER, SHARE_TOGETHER = 3, 0.1
+#: How many flags clean real runs had, each (tests/benchmarks/outlier_causes): steps, groups of cells, steps
+#: by their weights; and the share of the samples.
+FALSE_OF_STEPS, FALSE_OF_CELLS, FALSE_OF_WEIGHTS = 0.08, 0.1, 0.04
+FALSE_OF_EACH_SAMPLE = 0.02
 #: Steps that are checked again, at most: each costs as much as explaining it did.
 MOST_STEPS = 200
 #: Steps that show what is usual.
@@ -42,6 +54,49 @@ class Outliers:
     facts: RunFacts
     populations: dict[str, Population]
     listed: dict[str, tuple[list[dict[str, Any]], list[int]]]
+
+    @cached_property
+    def by_weights(self) -> list[dict[str, Any]]:
+        """Steps that stand out by their weights alone."""
+        return by_weights(Criteria(self.facts))
+
+    def in_question(self) -> list[tuple[int, int, str]]:
+        """Return transitions (from step, to step, why) of which it is to be known who made them.
+
+        Flagged ones, those by their weights included, the strongest first; where there are none, the one
+        that is strongest.
+        """
+        steps = self.facts.steps.step.tolist()
+        found: dict[tuple[int, int], str] = {}
+        for severity in ("far", "mild"):
+            for entry in self.listed["steps"][0]:
+                if entry["severity"] == severity and entry["value"] > 0:
+                    found.setdefault(
+                        (entry["where"]["from_step"], entry["where"]["to_step"]), severity
+                    )
+            for entry in self.by_weights:
+                where = entry["where"]
+                to = where.get("to_step", where.get("step"))
+                place = steps.index(to)
+                if entry["severity"] == severity and entry["cause"] not in COPIES and place:
+                    found.setdefault((where.get("from_step", steps[place - 1]), to), "weights")
+        transitions = set(zip(*(ends.tolist() for ends in self._ends_of_all()), strict=True))
+        flagged = [(*ends, why) for ends, why in found.items() if ends in transitions]
+        # Into a checkpoint that is off the path and out of it again is one question.
+        flagged = [one for one in flagged if one[0] not in self._off or one[1] in self._off]
+        changed = [entry for entry in self.listed["steps"][0] if entry["value"] > 0]
+        strongest = [
+            (e["where"]["from_step"], e["where"]["to_step"], "strongest") for e in changed[:1]
+        ]
+        return flagged or strongest
+
+    @property
+    def _off(self) -> set[int]:
+        return {e["where"]["step"] for e in self.by_weights if e["cause"] == "off_path"}
+
+    def _ends_of_all(self) -> tuple[Integers, Integers]:
+        steps, changes = self.facts.steps.step, self.facts.changes
+        return steps[changes.before], steps[changes.after]
 
     def wanted(self) -> Wanted:
         """Return the steps that need evidence by layer, whose checkpoints are loaded once more.
@@ -110,11 +165,13 @@ def find_outliers(facts: RunFacts) -> Outliers:
         return {name: int(i) for name, i in zip(names, index, strict=True)}
 
     populations = {
-        "steps": population(typical, partial(_ends, facts), rolls=True),
+        "steps": population(typical, partial(_ends, facts), over_time=True),
         "samples": population(change.sum(axis=0), lambda n: {"sample": n}),
         "pixels": population(facts.relative, pixel),
         "cells": population(
-            change, lambda i: {**_ends(facts, i // samples), "sample": i % samples}, rolls=True
+            change,
+            lambda i: {**_ends(facts, i // samples), "sample": i % samples},
+            over_time=True,
         ),
     }
     listed = {kind: entries(of) for kind, of in populations.items()}
@@ -134,11 +191,13 @@ def _ends(facts: RunFacts, transition: int) -> dict[str, int]:
     return {"from_step": int(step[before]), "to_step": int(step[after])}
 
 
-def build_report(outliers: Outliers, evidence: Evidence) -> dict[str, Any]:
+def build_report(
+    outliers: Outliers, evidence: Evidence, layers: Sequence[Mapping[str, Any]] = ()
+) -> dict[str, Any]:
     """Return the report as the plain data of ``outliers.json``: outliers and their causes.
 
-    `evidence` is that of the steps that `Outliers.wanted` names; the entries of
-    `outliers` are completed.
+    `evidence` is that of the steps that `Outliers.wanted` names, `layers` what putting layers back
+    showed (`lrpdyn.diagnostics.interventions`); the entries of `outliers` are completed.
     """
     populations, listed = outliers.populations, outliers.listed
     known = Criteria(facts=outliers.facts, layers=evidence)
@@ -149,15 +208,14 @@ def build_report(outliers: Outliers, evidence: Evidence) -> dict[str, Any]:
     for found, place in zip(*listed["samples"], strict=True):
         found["causes"] = causes.of_many((slice(None), place), "transitions")
     _of_pixels(outliers.facts, causes, *listed["pixels"])
-    _per_unit(known, outliers)
     shifts = _of_steps(outliers.facts, causes, populations["steps"].values, *listed["steps"])
     wrong = pathologies(known)
     entries = [*wrong, *(entry for found, _ in listed.values() for entry in found)]
     found_causes = {cause["cause"] for entry in entries for cause in entry["causes"]}
-    return {
+    report: dict[str, Any] = {
         "schema": 1,
         "method": {
-            "name": populations["cells"].whole.method,
+            "name": populations["steps"].method,
             "populations": {
                 "steps": "median over samples of the change of a transition",
                 "samples": "sum over transitions of the change of a sample",
@@ -172,22 +230,75 @@ def build_report(outliers: Outliers, evidence: Evidence) -> dict[str, Any]:
         **{kind: found for kind, (found, _) in listed.items()},
         "pathologies": wrong[:LISTED],
         "shifts": shifts,
+        "weights": outliers.by_weights,
+        "cell_groups": cell_groups(outliers.facts, populations["cells"]),
+        "layers": list(layers),
+        "start": start(outliers.facts, known, populations["steps"]),
+        "expected_false": expected_false(populations),
+        "least": least_flagged(populations["steps"]),
         "advice": {c.name: c.advice for c in CAUSES if c.name in found_causes},
+    }
+    report["conditions"] = conditions(wrong, outliers.facts.steps.step.tolist())
+    ordered = findings(report)
+    return {**report, "first": ordered[:MOST_FIRST], "then": ordered[MOST_FIRST:]}
+
+
+def cell_groups(facts: RunFacts, cells: Population) -> list[dict[str, Any]]:
+    """Return the far cells by what they have in common: a transition of many samples, or a sample."""
+    far = np.atleast_2d(cells.is_far)
+    samples, found = far.shape[1], []
+    many = far.sum(axis=1) >= max(LEAST_TOGETHER, SHARE_TOGETHER * samples)
+    for transition in np.flatnonzero(many).tolist():
+        found.append((_ends(facts, transition), int(far[transition].sum())))
+    alone = far[~many].sum(axis=0)
+    found += [({"sample": n}, int(alone[n])) for n in np.flatnonzero(alone).tolist()]
+    groups = [
+        {"where": where, "cells": count, "severity": "far" if count >= LEAST_TOGETHER else "mild"}
+        for where, count in found
+    ]
+    return sorted(groups, key=lambda group: -group["cells"])
+
+
+def start(facts: RunFacts, known: Criteria, steps: Population) -> dict[str, Any] | None:
+    """Return the start of learning: transitions that are ranked, not flagged; None where all are."""
+    first = first_after_start(len(steps.values))
+    if not steps.is_fenced or not first:
+        return None
+    later = float(np.median(steps.values[first:]))
+    moves, usual = known.weights.move[known.changes.after], np.nan
+    if np.isfinite(moves[first:]).any():
+        usual = float(np.nanmedian(moves[first:]))
+    times = moves[:first] / usual if usual > 0 else np.full(first, np.nan)
+    times = times[np.isfinite(times)]
+    return {
+        "from_step": _ends(facts, 0)["from_step"],
+        "to_step": _ends(facts, first - 1)["to_step"],
+        "transitions": first,
+        "largest": float(steps.values[:first].max()),
+        "later": later,
+        "weights": [float(times.min()), float(times.max())] if times.size else None,
     }
 
 
-def _per_unit(known: Criteria, outliers: Outliers) -> None:
-    """Add to steps and cells how severe they are per unit of step, where spacing varies."""
-    lengths = known.lengths
-    if not lengths.size or lengths.max() <= VARIES * lengths.min():
-        return
-    for kind in ("steps", "cells"):
-        of, (found, places) = outliers.populations[kind], outliers.listed[kind]
-        shape = (-1, *(1,) * (of.values.ndim - 1))
-        again = population(of.values / lengths.reshape(shape), of.where, rolls=True)
-        severities = np.where(again.is_far, "far", np.where(again.is_mild, "mild", "none")).ravel()
-        for one, place in zip(found, places, strict=True):
-            one["severity_per_unit"] = str(severities[place])
+def expected_false(populations: Mapping[str, Population]) -> dict[str, float]:
+    """Return how many flags, mild or far, a run of this size has though nothing happened in it."""
+    samples = populations["samples"]
+    fenced = {kind: of.is_fenced for kind, of in populations.items()}
+    return {
+        "steps": FALSE_OF_STEPS * fenced["steps"],
+        "cells": FALSE_OF_CELLS * fenced["cells"],
+        "samples": FALSE_OF_EACH_SAMPLE * len(samples.values) * fenced["samples"],
+        "weights": FALSE_OF_WEIGHTS,
+    }
+
+
+def least_flagged(steps: Population) -> dict[str, float] | None:
+    """Return how many times the usual change is flagged, mild and far: what is smaller is not seen."""
+    if not steps.is_fenced or steps.trend is None:
+        return None
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found = {"mild": steps.mild / steps.trend, "far": steps.far / steps.trend}
+    return {name: float(np.median(of[np.isfinite(of)])) for name, of in found.items()}
 
 
 def _of_steps(
@@ -201,8 +312,7 @@ def _of_steps(
     shifts = find_shifts(typical)
     for one, place in zip(found, places, strict=True):
         one["causes"] = causes.of_many((place, slice(None)), "samples")
-        beyond = one["fence_mild"]
-        one["form"] = None if beyond is None else form(typical, shifts, place, beyond)
+        one["form"] = _form(facts, typical, shifts, place, one)
     return [
         {
             "step": int(facts.steps.step[facts.changes.before[shift.at]]),
@@ -211,6 +321,29 @@ def _of_steps(
         }
         for shift in shifts
     ]
+
+
+def _form(
+    facts: RunFacts, typical: Floats, shifts: list[Shift], place: int, entry: Mapping[str, Any]
+) -> str | None:
+    """Return what kind of change a transition is: start, shift, spike or lasting; None where no fence is.
+
+    A spike comes back: the step after is nearer to the step before than this one is to them.
+    """
+    if entry["fence_mild"] is None:
+        return (
+            "start" if place < first_after_start(len(typical)) and len(typical) >= FEWEST else None
+        )
+    if form(typical, shifts, place, entry["fence_mild"]) == "shift":
+        return "shift"
+    outline, after = facts.steps.outline, int(facts.changes.after[place])
+    for middle in (after, after - 1):
+        if 0 < middle < len(outline) - 1:
+            into = np.linalg.norm(outline[middle] - outline[middle - 1])
+            out = np.linalg.norm(outline[middle + 1] - outline[middle])
+            if np.linalg.norm(outline[middle + 1] - outline[middle - 1]) < DETOUR * max(into, out):
+                return "spike"
+    return "lasting"
 
 
 def _of_pixels(

@@ -8,9 +8,9 @@ from typing import Any
 
 from lrpdyn.outliers.causes import meaning_of
 from lrpdyn.outliers.render import (
-    KINDS,
+    SHOWN_KINDS,
     beyond_or_strongest,
-    grouped,
+    conditions_of,
     main_causes,
     place,
     shifts_in_words,
@@ -77,8 +77,8 @@ def findings_of(report: Mapping[str, Any], steps: Sequence[int], width: int = 0)
 
     `width` is that of each of the pictures that lie side by side, where observations are sequences.
     """
-    rows = [_of_group(step, members) for step, members in grouped(report)[:MOST_ROWS]]
-    for kind in KINDS:
+    rows = [_of_condition(one) for one in conditions_of(report)[:MOST_ROWS]]
+    for kind in SHOWN_KINDS:
         rows += [_of_entry(kind, e, width) for e in beyond_or_strongest(report, kind, MOST_ROWS)]
     named = {cause.name for row in rows for cause in row.causes}
     phases = report.get("phases") or {"borders": [], "why": ""}
@@ -86,7 +86,7 @@ def findings_of(report: Mapping[str, Any], steps: Sequence[int], width: int = 0)
     advice = [(name, meaning_of(name), text) for name, text in known if name in named]
     return Findings(
         rows=tuple(rows),
-        summaries=tuple(summary(report, kind) for kind in KINDS),
+        summaries=tuple(summary(report, kind) for kind in SHOWN_KINDS),
         advice=tuple(advice),
         phases=_phases(phases["borders"], steps),
         why_no_phases=phases["why"],
@@ -106,18 +106,19 @@ def _phases(borders: Sequence[Mapping[str, Any]], steps: Sequence[int]) -> tuple
     )
 
 
-def _of_group(step: int, members: Sequence[Mapping[str, Any]]) -> Finding:
-    """Return one row for a pathology at a step, which may be that of many samples."""
-    samples = sorted(e["where"]["sample"] for e in members if "sample" in e["where"])
+def _of_condition(condition: Mapping[str, Any]) -> Finding:
+    """Return one row for what is wrong by itself, over steps that follow each other, in many samples."""
+    samples, first, last = (condition[name] for name in ("samples", "first_step", "last_step"))
     which = ", ".join(map(str, samples[:6])) + (", ..." if len(samples) > 6 else "")
     word = "sample" if len(samples) == 1 else "samples"
-    where = f"step {step:,}" + (f", {word} {which}" if samples else "")
+    steps = f"step {first:,}" if first == last else f"steps {first:,} to {last:,}"
+    name, evidence = condition["cause"], condition["evidence"]
     return Finding(
         kind="pathologies",
-        where=where,
+        where=steps + (f", {word} {which}" if samples else ""),
         severity="pathology",
-        causes=_causes(members[0]),
-        step=step,
+        causes=(Cause(name=name, meaning=meaning_of(name), share="", evidence=evidence),),
+        step=first,
         sample=samples[0] if samples else None,
     )
 

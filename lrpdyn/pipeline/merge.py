@@ -84,6 +84,7 @@ def merge(
     arch: str | None = None,
     trust: bool = False,
     tables: str | None = None,
+    interventions: int | None = None,
     curve: str | None = None,
     wait: float = 0.0,
     overwrite: bool = False,
@@ -112,7 +113,7 @@ def merge(
         The shards' ``--arch``, which is needed where it is code of your own.
     trust
         Unpickle checkpoints that are more than weights, which can run code.
-    tables, curve
+    tables, interventions, curve
         As of `lrpdyn.compute`.
     wait
         Seconds to wait for another process that writes `out`.
@@ -155,7 +156,13 @@ def merge(
                 f"{first.path}: its network cannot be made again ({first_line(error)}); compute the shard "
                 "again with --overwrite"
             ) from error
-        options = replace(job.options, quiet=quiet, tables=tables, overwrite=overwrite)
+        options = replace(
+            job.options,
+            quiet=quiet,
+            tables=tables,
+            interventions=interventions,
+            overwrite=overwrite,
+        )
         _write(found, replace(job, options=options, painting=_painting(first, job)))
         memory.give_back()
         return with_curve(open_run(folder), drawn)

@@ -49,6 +49,7 @@ _EXPECTED = {
     "stored?": {"keep": frozenset({"relevance", "pixels", "none"}),
                 "dtype": frozenset({"float32", "float16"})},
     "tables?": frozenset(TABLES),
+    "interventions?": (None, int),
     "shard?": (None, {"name": str, "series": str}),
     "regions?": (None, {"key": str}),
     "checkpoints": [Where(key="status", expected={

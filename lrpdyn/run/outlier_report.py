@@ -12,7 +12,7 @@ from lrpdyn.errors import RunError
 from lrpdyn.files.json_data import parse_json, read_json
 from lrpdyn.files.plain import read_plain
 from lrpdyn.files.text import printable_data
-from lrpdyn.outliers.render import KINDS, SEVERITIES, as_csv, as_table
+from lrpdyn.outliers.render import KINDS, SEVERITIES, as_csv, as_short, as_table
 from lrpdyn.run.parts import check_parts
 
 NAME = "outliers.json"
@@ -79,6 +79,7 @@ def _written(run: Path) -> str | None:
 def _use_all(report: dict[str, Any]) -> None:
     """Use whatever is used of a report: a wrong one, by whoever made it, raises here and not later."""
     as_table(report, KINDS, sys.maxsize)
+    as_short(report, 80)
     as_csv(report, KINDS, None)
     numbers = [report["totals"][kind][name] for kind in KINDS for name in _NUMBERS]
     for kind, where in _WHERE.items():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lrpdyn.outliers.render import KINDS, summary
+from lrpdyn.outliers.render import SHOWN_KINDS, summary
 from lrpdyn.run.environments import are_same, difference_in_words, of_results
 from lrpdyn.run.question import has_preference, question_in_words, rule_parts, unit_of
 from lrpdyn.run.reader import RunFolder
@@ -32,7 +32,7 @@ def closing_words(run: RunFolder) -> list[tuple[str, str]]:
         ("sums", _sums(run)),
         *_dependence(run),
         ("dynamics", _dynamics(run)),
-        *(("outliers", summary(run.outliers, kind)) for kind in KINDS),
+        *_outliers(run.outliers),
         ("batches", _batches(run)),
         ("versions", _versions(run)),
         ("tables", _tables(run)),
@@ -40,6 +40,25 @@ def closing_words(run: RunFolder) -> list[tuple[str, str]]:
         ("warning", _warning(run)),
     ]
     return [(word, text) for word, text in lines if text]
+
+
+def _outliers(report: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return what to look at first; of a report of an earlier version a line on each population."""
+    if "first" not in report:
+        return [("outliers", summary(report, kind)) for kind in SHOWN_KINDS]
+    found = [one["words"][0] for one in report["first"]]
+    more = len(report["then"])
+    if not found:
+        too_few = report["totals"]["steps"]["method"] == "rank"
+        changes = report["totals"]["steps"]["values"]
+        found = [
+            f"{changes:,} transitions are too few to call one unusual (20 needed)"
+            if too_few
+            else "nothing unusual"
+        ]
+    elif more:
+        found.append(f"and {more} more: lrpdyn outliers")
+    return [("outliers", words) for words in found]
 
 
 def _network(run: RunFolder) -> str:

@@ -27,7 +27,7 @@ numbers = st.floats(-100, 100, width=32).map(lambda v: 0.0 if abs(v) < 1e-3 else
 @settings(max_examples=100, deadline=None)
 def test_the_share_of_scale_is_along_the_first_left_singular_vector(maps: np.ndarray) -> None:
     before, after = maps
-    share, _ = scale_of_change(before, after, after - before)
+    share, *_ = scale_of_change(before, after, after - before)
     for n in range(3):
         one, change = before[n].ravel(), (after[n] - before[n]).ravel()
         if not change.any():
@@ -47,7 +47,7 @@ def test_the_share_of_scale_is_along_the_first_left_singular_vector(maps: np.nda
 @settings(max_examples=60, deadline=None)
 def test_scale_factor_is_of_the_projections(maps: np.ndarray) -> None:
     before, after = maps
-    _, factor = scale_of_change(before, after, after - before)
+    _, factor, _ = scale_of_change(before, after, after - before)
     for n in range(3):
         u, values, _ = np.linalg.svd(np.stack([before[n], after[n]], axis=1), full_matrices=False)
         if np.isclose(values[0], values[1], rtol=1e-3) or abs(u[:, 0] @ before[n]) < 1e-6:
@@ -62,7 +62,7 @@ def test_pure_growth_is_all_scale_and_shares_of_small_maps_are_no_zero() -> None
     before = np.random.default_rng(0).normal(size=(4, 50))
     assert scale_of_change(before, 3 * before, 2 * before)[0] == pytest.approx(1.0)
     other = np.random.default_rng(1).normal(size=(4, 50))
-    expected, _ = scale_of_change(before, other, other - before)
+    expected, *_ = scale_of_change(before, other, other - before)
     small, tiny = before * 1e-70, other * 1e-70
     np.testing.assert_allclose(scale_of_change(small, tiny, tiny - small)[0], expected, rtol=1e-9)
 

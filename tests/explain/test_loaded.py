@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 import torch
 
+from lrpdyn.architectures.model import Architecture, never
+from lrpdyn.architectures.registry import Resolved
 from lrpdyn.diagnostics.activity import activity_of
 from lrpdyn.diagnostics.at_each_step import StepEvidence
 from lrpdyn.diagnostics.occlusion import agreement, effects
@@ -24,9 +26,11 @@ from lrpdyn.explain.loaded import (
     load_again,
     load_if_there,
     loaded_now,
+    other_tensors,
     other_weights,
 )
-from lrpdyn.explain.model import Model
+from lrpdyn.explain.model import Model, make_model
+from lrpdyn.lrp.composites import parse_composite
 from tests.diagnostics.networks import TwoHeads, checkpoint, model_of
 
 X = np.random.default_rng(0).random((5, 2, 6, 6)).astype(np.float32)
@@ -102,6 +106,53 @@ def test_other_weights_are_given_back(model: Model, tmp_path: Path) -> None:
     np.testing.assert_array_equal(outputs_of(loaded, X), before)
     with pytest.raises(StaleWeightsError, match="of step 1 now, not those of a random network"):
         outputs_of(random, X)
+
+
+class Remembers(TwoHeads):
+    """Keeps a sum of its weights while it is evaluated, as those do that merge some."""
+
+    kept: torch.Tensor | None = None
+
+    def train(self, mode: bool = True) -> Remembers:
+        self.kept = None
+        return super().train(mode)
+
+    def path(self, head: str) -> torch.nn.Module:
+        return self
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.kept is None:
+            self.kept = self.policy.weight.sum()
+        return self.policy(self.hidden(self.body(x))) + self.kept
+
+
+def test_some_tensors_are_changed_and_given_back(tmp_path: Path) -> None:
+    model = make_model(
+        Resolved(Architecture("own", Remembers, never), {}),
+        None,
+        "cpu",
+        2,
+        parse_composite("zplus"),
+    )
+    loaded = load(model, checkpoint(tmp_path, 1, Remembers()), trust=False)
+    bias, weight = model.network.policy.bias, model.network.policy.weight
+    own, x = [tensor.detach().clone() for tensor in (bias, weight)], torch.from_numpy(X)
+    before = loaded.path(x).detach()
+    pairs = [(bias.detach(), own[0] + 1), (weight.detach(), own[1] + 1)]
+    with other_tensors(loaded, pairs, "another policy") as other:
+        expected = Remembers()
+        expected.load_state_dict(model.network.state_dict())
+        assert torch.equal(other.path(x), expected(x))
+        assert not torch.allclose(other.path(x), before)
+        with pytest.raises(StaleWeightsError, match="of another policy now, not those of step 1"):
+            assert loaded.path
+    assert torch.equal(loaded.path(x), before)
+    assert torch.equal(bias, own[0])
+    with pytest.raises(StaleWeightsError), other_tensors(other, pairs, "a third"):
+        pass
+    with pytest.raises(ValueError, match="stop"), other_tensors(loaded, pairs, "another policy"):
+        raise ValueError("stop")
+    assert torch.equal(loaded.path(x), before)
 
 
 def test_a_model_without_weights_has_none_to_give(model: Model) -> None:

@@ -51,6 +51,7 @@ def calm_run(steps: int = 41, samples: int = 8, seed: int = 0) -> RunFacts:
             dead=np.full((steps, 1), 0.4),
             dormant=np.full((steps, 1), 0.4),
             rank=np.full((steps, 1), 4.0),
+            outline=np.full((steps, 4), 0.25),
         ),
         changes=Changes(
             before=np.arange(transitions),
@@ -58,6 +59,7 @@ def calm_run(steps: int = 41, samples: int = 8, seed: int = 0) -> RunFacts:
             change=change,
             scale_share=np.full((transitions, samples), 0.2),
             scale_factor=np.ones((transitions, samples)),
+            growth_share=np.full((transitions, samples), 0.2),
             left_out=np.zeros(transitions, dtype=bool),
         ),
         relative=generator.uniform(0.1, 0.2, (samples, 2, 2)),

@@ -124,8 +124,7 @@ def fences(values: ArrayLike | Sizes) -> Fences:
     """
     sizes = values if isinstance(values, Sizes) else Sizes(np.asarray(values, dtype=np.float64))
     positive = sizes.positive
-    zeros = 1 - positive / sizes.count if sizes.count else 0.0
-    none = Fences(method="rank", count=sizes.count, zeros=zeros, mild=None, far=None)
+    none = unfenced(sizes)
     if positive < FEWEST_VALUES:
         return none
     # Overflow leaves an infinite fence, which is found below.
@@ -149,6 +148,12 @@ def fences(values: ArrayLike | Sizes) -> Fences:
     if not math.isfinite(far):
         return none
     return replace(none, method="power-tail", mild=float(mild), far=float(far))
+
+
+def unfenced(sizes: Sizes) -> Fences:
+    """Return what is known of values without fences."""
+    zeros = 1 - sizes.positive / sizes.count if sizes.count else 0.0
+    return Fences(method="rank", count=sizes.count, zeros=zeros, mild=None, far=None)
 
 
 def _tail_heights(

@@ -10,14 +10,11 @@ import numpy as np
 
 from lrpdyn.files.streamed import Samples
 from lrpdyn.outliers.facts import Floats
-from lrpdyn.outliers.fences.fences import Fences, fences
+from lrpdyn.outliers.fences.fences import Fences, fences, unfenced
+from lrpdyn.outliers.fences.in_time import HALF, in_time
 from lrpdyn.outliers.fences.sizes import Sizes
 from lrpdyn.outliers.fences.tail import tail_severity
 
-#: Transitions in a window. A run needs twice as many for windows to be used.
-WIDTH = 50
-#: Windows begin this many transitions apart; a transition takes the one whose middle is nearest.
-STRIDE = 10
 LISTED = 1000
 
 
@@ -26,8 +23,8 @@ class Population:
     """Values, the fences that each is compared with, and where each is.
 
     `values` are in memory, or pixels that are read a few samples at a time as `sizes`. `mild` and
-    `far` are of the shape of `values` where windows of `window` transitions have their own fences, else
-    single values; NaN where there is no fence.
+    `far` are single values, or of the shape of `values` where each is compared with its `trend`; NaN where
+    there is no fence.
     """
 
     values: Any
@@ -35,8 +32,18 @@ class Population:
     whole: Fences
     mild: Floats
     far: Floats
-    window: int | None
+    trend: Floats | None
     where: Callable[[int], dict[str, int]]
+
+    @property
+    def is_fenced(self) -> bool:
+        """Whether any value has a fence."""
+        return bool(np.isfinite(self.far).any())
+
+    @property
+    def method(self) -> str:
+        """How values are compared: with the trend around each, by one fence, or not at all."""
+        return self.whole.method if self.trend is None or not self.is_fenced else "trend"
 
     @property
     def is_far(self) -> Any:
@@ -50,54 +57,46 @@ class Population:
 
 
 def population(
-    values: Floats | Samples, where: Callable[[int], dict[str, int]], *, rolls: bool = False
+    values: Floats | Samples, where: Callable[[int], dict[str, int]], *, over_time: bool = False
 ) -> Population:
     """Return values with their fences.
 
-    Where `rolls` says that the first axis is time, and it is long enough, each transition has the fences
-    of the transitions around it: training is not the same at its start and at its end.
+    Where `over_time` says that the first axis is time, each is compared with the changes around it
+    (`lrpdyn.outliers.fences.in_time`), or with none where there are fewer than twenty.
     """
     sizes = Sizes(values)
-    whole = fences(sizes)
-    mild, far = (np.array(np.nan if fence is None else fence) for fence in (whole.mild, whole.far))
-    window = WIDTH if rolls and len(values) >= 2 * WIDTH else None
-    if window is not None:
-        mild, far = rolling_fences(np.asarray(values), mild, far)
+    if over_time:
+        whole = unfenced(sizes)
+        compared = in_time(np.asarray(values))
+        mild, far, trend = compared.mild, compared.far, compared.trend
+    else:
+        whole, trend = fences(sizes), None
+        mild, far = (
+            np.array(np.nan if fence is None else fence) for fence in (whole.mild, whole.far)
+        )
     return Population(
-        values=values, sizes=sizes, whole=whole, mild=mild, far=far, window=window, where=where
+        values=values, sizes=sizes, whole=whole, mild=mild, far=far, trend=trend, where=where
     )
-
-
-def rolling_fences(values: Floats, mild: Floats, far: Floats) -> tuple[Floats, Floats]:
-    """Return the mild and far fences of values (T, ...) in windows of 50 transitions, of their shape.
-
-    `mild` and `far` are the fences of all, which those take whose window has none.
-    """
-    starts = [*range(0, len(values) - WIDTH, STRIDE), len(values) - WIDTH]
-    middles = np.array(starts) + WIDTH / 2
-    drawn = [fences(values[start : start + WIDTH]) for start in starts]
-    # Of two middles that are as near, the first.
-    nearest = np.searchsorted((middles[:-1] + middles[1:]) / 2, np.arange(len(values)))
-    column = (-1, *(1,) * (values.ndim - 1))
-    found = []
-    for whole, own in ((mild, [of.mild for of in drawn]), (far, [of.far for of in drawn])):
-        heights = np.array([whole if height is None else height for height in own])
-        found.append(np.broadcast_to(heights[nearest].reshape(column), values.shape))
-    return found[0], found[1]
 
 
 def entries(of: Population) -> tuple[list[dict[str, Any]], list[int]]:
     """Return the strongest values as entries of the report, and their places in the population.
 
-    Strongest is largest; where each window has its own fence, furthest beyond it.
+    Strongest is largest; where each is compared with its trend, furthest beyond its fence, then the
+    largest of the start, where there is none.
     """
-    if of.window is None:
+    if of.trend is None:
         places, values = of.sizes.strongest(LISTED)
         mild, far = (np.full(len(values), fence) for fence in (of.mild, of.far))
     else:
-        by = of.values / np.where(np.isfinite(of.far) & (of.far > 0), of.far, np.inf)
+        fenced = np.isfinite(of.far)
+        largest = float(of.values.max(initial=0.0)) or 1.0
+        # Without a fence a value is ranked below all that have one.
+        least = float((of.values / of.far)[fenced].min(initial=1.0))
+        by = np.where(fenced, of.values / of.far, of.values / largest * least / 2)
         places, _ = Sizes(by).strongest(LISTED)
         values, mild, far = (one.ravel()[places] for one in (of.values, of.mild, of.far))
+    usual = np.full(len(values), np.nan) if of.trend is None else of.trend.ravel()[places]
     severities = tail_severity(of.sizes, of.whole, values)
     listed: list[dict[str, Any]] = [
         {
@@ -108,9 +107,12 @@ def entries(of: Population) -> tuple[list[dict[str, Any]], list[int]]:
             "severity": "far" if value > fence_far else "mild" if value > fence_mild else "none",
             "causes": [],
             "tail": _number(severity),
+            "usual": _number(around),
         }
-        for place, value, fence_mild, fence_far, severity in zip(
-            places, values.tolist(), mild.tolist(), far.tolist(), severities.tolist(), strict=True
+        for place, value, fence_mild, fence_far, severity, around in zip(
+            places,
+            *(column.tolist() for column in (values, mild, far, severities, usual)),
+            strict=True,
         )
     ]
     return listed, places
@@ -118,12 +120,12 @@ def entries(of: Population) -> tuple[list[dict[str, Any]], list[int]]:
 
 def totals(of: Population, listed: int) -> dict[str, Any]:
     """Return size, fences and numbers of outliers of the whole population, as in the report."""
-    if of.window is None:
+    if of.trend is None:
         far, mild = (int(of.sizes.beyond(np.array([fence]))[0]) for fence in (of.far, of.mild))
     else:
         far, mild = int(of.is_far.sum()), int(of.is_mild.sum())
     return {
-        "method": of.whole.method,
+        "method": of.method,
         "values": of.whole.count,
         "zeros": of.whole.zeros,
         "fence_mild": of.whole.mild,
@@ -131,7 +133,7 @@ def totals(of: Population, listed: int) -> dict[str, Any]:
         "mild": mild - far,
         "far": far,
         "listed": listed,
-        "window": of.window,
+        "compared_with": 2 * HALF if of.trend is not None and of.is_fenced else None,
     }
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lrpdyn.checkpoints.model import Checkpoint, Listing
+from lrpdyn.diagnostics.interventions import Interventions, chosen_transitions
 from lrpdyn.diagnostics.random_networks import mean_of_networks, measure_network
 from lrpdyn.diagnostics.sanity_checks import (
     Weights,
@@ -43,13 +44,15 @@ Work = Callable[[], Any]
 class Checked:
     """What the maps depend on, and the evidence at steps that are outliers.
 
-    `dependence` has an entry for the first, middle and last finite step. None is what was not checked.
+    `dependence` has an entry for the first, middle and last finite step, `layers` one for each transition
+    whose layers' weights were put back. None is what was not checked.
     """
 
     dependence: list[dict[str, Any]] | None
     of_random: OfRandom | None
     agreement: dict[str, Any] | None
     evidence: Evidence
+    layers: list[dict[str, Any]]
 
 
 def check_maps(
@@ -62,9 +65,9 @@ def check_maps(
 ) -> Checked:
     """Compare the maps with those of random networks, and with painting patches over.
 
-    Steps that are outliers are explained once more. All of it is shared among `workers` processes, and so
-    is `draw`, which is no check but takes as long. A step whose checkpoint is gone since it was
-    explained is skipped.
+    Steps that are outliers are explained once more, and with layers put back. All of it is shared among
+    `workers` processes, and so is `draw`, which is no check but takes as long. A step whose checkpoint
+    is gone since it was explained is skipped.
     """
     places = {step: place for place, step in enumerate(records["step"].tolist())}
     checkpoints = {checkpoint.step: checkpoint for checkpoint in job.listing.checkpoints}
@@ -110,16 +113,28 @@ def check_maps(
         for step in (chosen if job.painting is None else ())
     ]
     of_outliers = look.works(wanted, outliers.facts)
+    most = job.options.interventions
+    of_layers: list[Work] = []
+    if most != 0:
+        interventions = Interventions(
+            model=job.model,
+            observations=job.observations.values,
+            question=question,
+            normalisation=job.options.normalize,
+            checkpoints=checkpoints,
+            trust=job.options.trust,
+        )
+        of_layers += interventions.works(chosen_transitions(outliers), len(finite), most)
     # The longest first, and all at once: a step takes a tenth of the time of a check.
-    works = [*of_networks, *of_steps, *of_patches, draw, *of_outliers]
+    works = [*of_networks, *of_layers, *of_steps, *of_patches, draw, *of_outliers]
     give_back()
     found = in_order(
         lambda n: works[n](), range(len(works)), min(workers, len(works)), ahead=len(works)
     )
     done = iter(list(progress_bar("checking", job.options.quiet)(found)))
-    measured, dependent, agreed, _, looked = (
+    measured, put_back, dependent, agreed, _, looked = (
         list(islice(done, len(part)))
-        for part in (of_networks, of_steps, of_patches, [draw], of_outliers)
+        for part in (of_networks, of_layers, of_steps, of_patches, [draw], of_outliers)
     )
     agreement = {"rule": job.model.composite.name, "fill": job.fill, "steps": _there(agreed)}
     return Checked(
@@ -127,6 +142,7 @@ def check_maps(
         of_random=mean_of_networks(measured, regions),
         agreement=agreement if job.painting is None else None,
         evidence=look.evidence(wanted, outliers.facts, looked),
+        layers=put_back,
     )
 
 

@@ -92,7 +92,7 @@ def finish(
         )
         save_layers(folder, records)
         report = {
-            **build_report(outliers, checked.evidence),
+            **build_report(outliers, checked.evidence, checked.layers),
             **trajectory(records, regions, manifest["rule"]["name"]),
             "agreement": checked.agreement,
         }
@@ -113,6 +113,7 @@ def finish(
         found = {
             **what_explained(manifest, records),
             "tables": tables,
+            "interventions": job.options.interventions,
             "checks": checks,
             "weights": {**manifest["weights"], "same": same},
             "environment": {**manifest["environment"], **ended},

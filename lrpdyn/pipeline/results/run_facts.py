@@ -36,7 +36,7 @@ def run_facts(
     size = np.where(records["score"] != 0, np.abs(records["score"]), np.nan)
     weight_layers, of_weights = records.weights
     activity_layers, of_units = records.units
-    of_steps = ("step", "score", "relevance_sum", "relevance_l1", "argmax", "finite")
+    of_steps = ("step", "score", "relevance_sum", "relevance_l1", "argmax", "finite", "outline")
     steps = Steps(
         **{name: records[name] for name in of_steps},
         support=records["support"] / size,
@@ -59,7 +59,10 @@ def run_facts(
     changes = Changes(
         before=after - 1,
         after=after,
-        **{name: records[name][after] for name in ("change", "scale_share", "scale_factor")},
+        **{
+            name: records[name][after]
+            for name in ("change", "scale_share", "scale_factor", "growth_share")
+        },
         left_out=places.searchsorted(begin, "right") < places.searchsorted(end, "left"),
     )
     return RunFacts(

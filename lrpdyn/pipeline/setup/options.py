@@ -104,6 +104,11 @@ class Options:
     fill
         What a region (or a patch, where no regions are given) is painted with, in units of the
         observation files; their modal value where not given.
+    interventions
+        How many explanations of a changed network, whose layers have the weights of the step before,
+        may be made to find which layers made the largest changes; 0: none. Where not given, what takes
+        a quarter of the explaining at most, and what each layer of the first transition takes. No part
+        of the question.
     curve
         ``FILE:COLUMN``, a training curve to compare the run with
         (`lrpdyn.run.training_curve.read_curve`); its correlations are kept in the outlier report. No
@@ -191,6 +196,10 @@ class Options:
     )
     regions: str | Path | None = None
     fill: float | None = None
+    interventions: int | None = field(
+        default=None,
+        metadata=_not_with_shard("--interventions: a shard has no report; give it to lrpdyn merge"),
+    )
     curve: str | None = field(
         default=None,
         metadata=_not_with_shard("--curve: a shard has no report; give the curve to lrpdyn merge"),
@@ -219,10 +228,13 @@ class Options:
             value, choices = getattr(self, known.name), known.metadata.get("choices", ())
             if choices and value is not None and value not in choices:
                 raise UsageError(f"{known.name} '{value}': expected one of {', '.join(choices)}")
-            if "not_with_shard" in known.metadata and value and self.shard is not None:
+            is_set = value is not None and value is not False
+            if "not_with_shard" in known.metadata and is_set and self.shard is not None:
                 raise UsageError(known.metadata["not_with_shard"])
         if self.batch_size < 1:
             raise UsageError(f"batch_size {self.batch_size}: expected 1 or more")
+        if self.interventions is not None and self.interventions < 0:
+            raise UsageError(f"interventions {self.interventions}: expected 0 or more")
         if self.shard is not None:
             parse_shard(self.shard)
         if self.idle is not None and not self.follow:

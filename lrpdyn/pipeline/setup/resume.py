@@ -128,6 +128,8 @@ def is_finished(job: Job, previous: Mapping[str, Any], kept: Kept) -> bool:
         return False
     if not _has_tables(job, previous, len(_explained(done))):
         return False
+    if previous.get("interventions") != job.options.interventions:
+        return False
     painted = (previous.get("regions") or {}).get("key")
     if job.painting is not None and job.painting.key != painted:
         return False

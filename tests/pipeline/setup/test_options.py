@@ -30,6 +30,8 @@ from tests.pipeline.test_compute import Vectors, mlp_run
         ({"shard": "3/2"}, "--shard 3/2: expected K/N"),
         ({"shard": "1/2", "curve": "a.csv:r"}, "--curve: a shard has no report"),
         ({"shard": "1/2", "tables": "steps"}, "--tables: a shard has no tables"),
+        ({"shard": "1/2", "interventions": 0}, "--interventions: a shard has no report"),
+        ({"interventions": -1}, "interventions -1: expected 0 or more"),
         ({"shard": "1/2", "follow": True}, "--shard: cannot be with --follow"),
         ({"idle": 3.0}, "--idle: only with --follow"),
         ({"follow": True, "poll": 0.0}, "--poll 0.0: expected seconds above 0"),

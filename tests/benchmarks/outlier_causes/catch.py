@@ -1,6 +1,6 @@
 """Is the outlier report right about causes? Real training runs with a cause planted in each.
 
-Run by hand: ``python tests/benchmarks/outlier_causes.py [--repeats 20] [--work FOLDER]``. Each repeat
+Run by hand: ``python tests/benchmarks/outlier_causes/catch.py [--repeats 20] [--work FOLDER]``. Each repeat
 trains a real agent on Catch (``lrpdyn demo``, 40 checkpoints, a minute on one core; kept in FOLDER and
 used again), plants one cause at a random checkpoint, and runs ``lrpdyn.compute`` on 16 states of the
 agent's own play. Clean runs are the same without a plant.

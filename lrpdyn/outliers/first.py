@@ -1,0 +1,242 @@
+"""What to look at first, in plain sentences: everything unusual about one place is one finding."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from lrpdyn.outliers.causes import meaning_of
+
+#: The order of findings: what is broken, what does not belong here, what changed, what lasts.
+_ORDER = ("not_finite", "swapped_order", "off_path", "restart", "statistics_reset", "far", "weight_jump",
+          "vanished_relevance", "unstable_denominator", "dead_layer", "duplicate_checkpoint", "cells",
+          "dormant_units", "near_copy", "mild", "small jump", "began")  # fmt: skip
+_HEADLINES = {
+    "swapped_order": "very likely in the wrong order.",
+    "restart": "training began anew, or went on from an earlier checkpoint.",
+    "statistics_reset": "the running statistics of BatchNorm began anew.",
+    "duplicate_checkpoint": "holds the same weights as the one before.",
+    "near_copy": "nearly a copy of the one before.",
+}
+Entry = Mapping[str, Any]
+
+
+def findings(report: Entry) -> list[dict[str, Any]]:
+    """Return what is unusual, what to look at first before what follows.
+
+    Each is {``words``: a headline and what explains it, ``where``, ``kind``, ``severity``}.
+
+    Parameters
+    ----------
+    report
+        With all its entries; ``weights``, ``conditions``, ``layers`` and ``cell_groups`` included.
+    """
+    found = [*_of_weights(report), *_of_conditions(report)]
+    covered = {_ends(one["where"]) for one in found}
+    steps_off = {one["where"]["step"] for one in found if one["kind"] in _AT_BOTH_ENDS}
+    for entry in report["steps"]:
+        if entry["severity"] == "none":
+            continue
+        ends = (entry["where"]["from_step"], entry["where"]["to_step"])
+        jump = next(
+            (one for one in found if one["kind"] == "weight_jump" and _ends(one["where"]) == ends),
+            None,
+        )
+        if jump is not None:  # what the weights did and what the maps did is one finding
+            jump["words"][1:1] = [f"the maps changed {_times(entry)} as much as usual there"]
+        elif not steps_off & set(ends) and ends not in covered:
+            found.append(_of_step(entry))
+    found += [_of_group(group) for group in report["cell_groups"] if group["severity"] == "far"]
+    for one in found:
+        one["words"] += _of_layers(report.get("layers", ()), one["where"])
+    return sorted(found, key=lambda one: _ORDER.index(one.pop("order")))
+
+
+_AT_BOTH_ENDS = ("off_path", "swapped_order", "not_finite", "statistics_reset")
+
+
+def _finding(
+    kind: str,
+    where: Mapping[str, int],
+    words: Sequence[str],
+    *,
+    severity: str = "far",
+    order: str = "",
+) -> dict[str, Any]:
+    return {
+        "words": [word for word in words if word],
+        "where": dict(where),
+        "kind": kind,
+        "severity": severity,
+        "order": order or kind,
+    }
+
+
+def _ends(where: Mapping[str, int]) -> tuple[int, ...]:
+    return tuple(where[name] for name in ("from_step", "to_step", "step") if name in where)
+
+
+def _of_weights(report: Entry) -> list[dict[str, Any]]:
+    found = []
+    for entry in report["weights"]:
+        where, cause, evidence = entry["where"], entry["cause"], entry["evidence"]
+        if cause == "weight_jump":
+            place = f"{where['from_step']:,} -> {where['to_step']:,}"
+            began = entry["value"] is None
+            what = "layers that stood still began to move." if began else "the weights jumped."
+            if not began and all(name.endswith(" statistics") for name in entry["layers"]):
+                what = "the running statistics jumped."
+            words = [f"{place}: {what}", evidence]
+            order = "began" if began else "small jump" if entry["severity"] == "mild" else ""
+            found.append(_finding(cause, where, words, severity=entry["severity"], order=order))
+            continue
+        place = (
+            f"checkpoint {where['step']:,}"
+            if "step" in where
+            else f"checkpoint {where['to_step']:,}"
+        )
+        headline = _HEADLINES.get(cause) or _of_detour(entry)
+        words = [f"{place}: {headline}", evidence]
+        if cause == "off_path" and entry["without"] is not None:
+            before, after = entry["without"]
+            words.append(f"without it, {before:,} -> {after:,} is an ordinary step")
+        found.append(_finding(cause, where, words, severity=entry["severity"]))
+    return found
+
+
+def _of_detour(entry: Entry) -> str:
+    if "its weights are near those" in entry["evidence"]:
+        return "very likely a copy of another checkpoint of this run."
+    if entry["all_layers"]:
+        return "very likely not of this run (or a bad file)."
+    return f"very likely damaged, or changed by hand ({', '.join(entry['layers'][:3])})."
+
+
+def conditions(pathologies: Sequence[Entry], explained: Sequence[int]) -> list[dict[str, Any]]:
+    """Return what is wrong by itself, one for each cause, and layer, over steps that follow each other.
+
+    Parameters
+    ----------
+    pathologies
+        Entries of the report.
+    explained
+        All steps that were explained, in order.
+    """
+    order = {step: place for place, step in enumerate(explained)}
+    found = []
+    for (cause, layer), those in _grouped(pathologies):
+        places = sorted({order[entry["where"]["step"]] for entry in those})
+        for stretch in _stretches(places):
+            steps = {explained[place] for place in stretch}
+            inside = [entry for entry in those if entry["where"]["step"] in steps]
+            samples = {entry["where"]["sample"] for entry in inside if "sample" in entry["where"]}
+            first = inside[0]
+            evidence = first["causes"][0]["evidence"]
+            found.append({
+                "cause": cause,
+                "layer": layer,
+                "first_step": min(steps),
+                "last_step": max(steps),
+                "steps": len(steps),
+                "samples": sorted(samples),
+                "evidence": evidence.removeprefix(f"step {first['where']['step']:,}: "),
+            })  # fmt: skip
+    return found
+
+
+def _of_conditions(report: Entry) -> list[dict[str, Any]]:
+    told = {(entry["cause"], entry["where"].get("step")) for entry in report["weights"]}
+    found = []
+    for one in report["conditions"]:
+        if (one["cause"], one["first_step"]) in told:
+            continue
+        headline = f"{when(one)}: {meaning_of(one['cause'])}."
+        found.append(
+            _finding(one["cause"], {"step": one["first_step"]}, [headline, one["evidence"]])
+        )
+    return found
+
+
+def when(condition: Entry) -> str:
+    """Return at which steps, and in how many samples, a condition is, in words."""
+    first, last, count = (condition[name] for name in ("first_step", "last_step", "steps"))
+    steps = f"step {first:,}" if count == 1 else f"{count:,} steps from {first:,} to {last:,}"
+    samples = len(condition["samples"])
+    return steps + (f", {samples:,} {'sample' if samples == 1 else 'samples'}" if samples else "")
+
+
+def _grouped(pathologies: Iterable[Entry]) -> list[tuple[tuple[str, str], list[Entry]]]:
+    groups: dict[tuple[str, str], list[Entry]] = {}
+    for entry in pathologies:
+        cause, evidence = entry["causes"][0]["cause"], entry["causes"][0]["evidence"]
+        layer = evidence.partition(": ")[0] if cause in ("dead_layer", "dormant_units") else ""
+        groups.setdefault((cause, layer), []).append(entry)
+    return list(groups.items())
+
+
+def _stretches(places: Sequence[int]) -> list[list[int]]:
+    """Return places in stretches that follow each other; a gap of one is bridged.
+
+    >>> _stretches([1, 2, 4, 9])
+    [[1, 2, 4], [9]]
+    """
+    found: list[list[int]] = []
+    for place in places:
+        if found and place - found[-1][-1] <= 2:
+            found[-1].append(place)
+        else:
+            found.append([place])
+    return found
+
+
+def _of_step(entry: Entry) -> dict[str, Any]:
+    where = entry["where"]
+    often = {
+        "lasting": " and stayed so",
+        "spike": " and came back",
+        "shift": ": from here on they change more",
+    }
+    words = [
+        f"{where['from_step']:,} -> {where['to_step']:,}: the maps changed {_times(entry)} as much as usual"
+        f"{often.get(entry['form'] or '', '')}.",
+        "; ".join(_in_words(cause) for cause in main_causes(entry)[:2]),
+    ]
+    return _finding("step", where, words, severity=entry["severity"], order=entry["severity"])
+
+
+def main_causes(entry: Entry) -> list[Mapping[str, Any]]:
+    """Return the causes of an entry that are worth a word, strongest first."""
+    return [cause for cause in entry["causes"] if cause["share"] is None or cause["share"] >= 0.1][
+        :4
+    ]
+
+
+def _in_words(cause: Mapping[str, Any]) -> str:
+    share = "" if cause["share"] is None else f" ({100 * cause['share']:.0f} %)"
+    return f"{meaning_of(cause['cause'])}{share}"
+
+
+def _times(entry: Entry) -> str:
+    return f"{entry['value'] / entry['usual']:.2g} times" if entry["usual"] else "far more than"
+
+
+def _of_group(group: Entry) -> dict[str, Any]:
+    where, cells = group["where"], group["cells"]
+    if "sample" in where:
+        words = f"sample {where['sample']}: its map changed far more than usual in {cells:,} transitions."
+    else:
+        words = (
+            f"{where['from_step']:,} -> {where['to_step']:,}: the maps of {cells:,} samples changed far "
+            "more than usual."
+        )
+    return _finding("cells", where, [words])
+
+
+def _of_layers(layers: Iterable[Entry], where: Mapping[str, int]) -> list[str]:
+    """Return who made the change at a place, as putting layers back showed."""
+    for entry in layers:
+        ends = (entry["from_step"], entry["to_step"])
+        here = where.get("step") == ends[1] or _ends(where) == ends
+        if here and entry["layers"]:
+            return [str(entry["words"])]
+    return []

@@ -1,0 +1,119 @@
+"""The short report of a run: what to look at first, what then. Plain Python: it starts at once."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+Report = Mapping[str, Any]
+#: The width of the labels on the left, and of what is indented below a headline.
+_LABEL, _INDENT = 12, 2
+#: Findings after the first that have a line.
+_MOST_LINES = 8
+#: Transitions that a fence needs, as `lrpdyn.outliers.fences.in_time` has it; that module loads NumPy.
+_FEWEST = 20
+
+
+def short_report(report: Report, width: int) -> str:
+    """Return the report in a few lines of at most `width` characters."""
+    lines = _labelled("LOOK FIRST", _first(report), width)
+    lines += _labelled("THEN", _then(report), width)
+    lines += _labelled("START", _start(report), width)
+    lines += _labelled("NOT SEEN", _not_seen(report), width)
+    return "\n".join(lines)
+
+
+def _labelled(label: str, paragraphs: Sequence[tuple[int, str]], width: int) -> list[str]:
+    """Return paragraphs, each with its indentation, with a label before the first of them."""
+    lines: list[str] = []
+    for indent, text in paragraphs:
+        begin = " " * (_LABEL + indent)
+        lines += textwrap.wrap(
+            text, max(width, _LABEL + 28), initial_indent=begin, subsequent_indent=begin,
+            break_on_hyphens=False,
+        )  # fmt: skip
+    if lines:
+        lines[0] = label.ljust(_LABEL) + lines[0][_LABEL:]
+    return lines
+
+
+def _first(report: Report) -> list[tuple[int, str]]:
+    found: list[tuple[int, str]] = []
+    for one in report["first"]:
+        headline, *rest = one["words"]
+        found += [(0, headline), *((_INDENT, text) for text in rest)]
+    if found:
+        return found
+    changes = report["totals"]["steps"]["values"]
+    if report["totals"]["steps"]["method"] == "rank":
+        verdict = f"nothing can be called unusual: {_count(changes, 'transition')} are too few "
+        verdict += f"({_FEWEST} needed)." if changes < _FEWEST else "of another size than zero."
+    else:
+        verdict = "nothing: no checkpoint and no transition is unusual."
+    return [(0, verdict), *((0, text) for text in _largest(report))]
+
+
+def _largest(report: Report) -> Iterator[str]:
+    """Yield the largest change, and what made it."""
+    entry = max(report["steps"], key=lambda entry: entry["value"], default=None)
+    if entry is None or not entry["value"]:
+        return
+    ends = (entry["where"]["from_step"], entry["where"]["to_step"])
+    yield f"The largest change is {ends[0]:,} -> {ends[1]:,} ({entry['value']:.3g})."
+    for one in report["layers"]:
+        if (one["from_step"], one["to_step"]) == ends and one["layers"]:
+            yield f"{one['words']}."
+
+
+def _then(report: Report) -> list[tuple[int, str]]:
+    found = [(0, one["words"][0]) for one in report["then"][:_MOST_LINES]]
+    more = len(report["then"]) - _MOST_LINES
+    found += [(0, f"and {more} more: --details")] if more > 0 else []
+    totals = report["totals"]
+    steps, samples = totals["steps"], totals["samples"]
+    calm = []
+    for total, what in ((steps, "transition"), (samples, "observation")):
+        inside = total["values"] - total["far"] - total["mild"]
+        if total["method"] != "rank":
+            calm.append(_count(inside, what))
+    if calm:
+        begin = "" if found else "nothing: "
+        found.append((0, f"{begin}{' and '.join(calm)} within their fences."))
+    return found
+
+
+def _start(report: Report) -> list[tuple[int, str]]:
+    start = report["start"]
+    if start is None:
+        return []
+    text = f"{start['from_step']:,} -> {start['to_step']:,}: changes up to {start['largest']:.2g}"
+    text += f" (later {start['later']:.2g})"
+    if start["weights"] is not None:
+        least, most = (f"{times:.2g}" for times in start["weights"])
+        text += f", weights moved {least}-{most} times as far as later"
+    return [(0, f"{text}. Learning sets in: ranked, not reported.")]
+
+
+def _not_seen(report: Report) -> list[tuple[int, str]]:
+    least, false = report["least"], report["expected_false"]
+    if least is None:
+        return []
+    flags = sum(false.values())
+    return [
+        (
+            0,
+            f"a step needs {least['mild']:.2g} times (extreme: {least['far']:.2g} times) the usual change "
+            f"to be reported here. A run of this size in which nothing happened has {flags:.1g} false "
+            "reports.",
+        )
+    ]
+
+
+def _count(number: int, what: str) -> str:
+    """Return a number of things in words.
+
+    >>> _count(1, "transition"), _count(1200, "transition")
+    ('1 transition', '1,200 transitions')
+    """
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
