@@ -126,15 +126,12 @@ class _Units:
 def _gram(features: Sequence[Tensor]) -> NDArray[np.float64]:
     """Return the products of all pairs of samples, in float64, of features (samples, entries) in parts."""
     samples = sum(len(part) for part in features)
-    total = np.zeros((samples, samples))
+    total = torch.zeros(samples, samples, dtype=torch.float64, device=features[0].device)
     for start in range(0, features[0].shape[1], _ENTRIES):
         rows = torch.cat([part[:, start : start + _ENTRIES] for part in features]).double()
-        if rows.is_cuda:
-            total += (rows @ rows.T).cpu().numpy()
-        else:
-            plain = rows.numpy()
-            total += plain @ plain.T  # of which NumPy computes one half
-    return total
+        # By torch, not NumPy: its sums do not depend on the number of cores.
+        total.addmm_(rows, rows.T)
+    return total.cpu().numpy()
 
 
 def _slopes(module: Layer, inputs: Any, output: Tensor) -> Tensor:

@@ -87,6 +87,7 @@ class StepEvidence:
                 activity = activity_of(loaded, self._observations)
             found["dead"] = self._named(activity.dead())
             found["units"] = self._named(activity.facts())
+            self._activity.forget()  # features take as much memory as a batch
         found["weights"] = weights
         if self._painting is not None and not broken:
             effects = region_effects(loaded, self._observations, self._painting)

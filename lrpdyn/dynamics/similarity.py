@@ -61,27 +61,24 @@ def unpacked(text: str) -> Array:
     return gram + np.triu(gram, 1).T
 
 
-def cka(one: Array, other: Array) -> float | None:
-    """Return the linear centred kernel alignment of two Gram matrices of the same samples, debiased.
+def aligned(gram: Array) -> Array | None:
+    """Return what `cka` compares of a Gram matrix of features: U-centred, and of length 1.
 
-    By the unbiased HSIC of Song et al. (2012), as Nguyen et al. (2021) use it; None for fewer than four
-    samples, and where the features of a step are the same for all samples.
-    """
-    if len(one) < _FEWEST or one.shape != other.shape:
-        return None
-    a, b = _u_centred(one), _u_centred(other)
-    size = float(np.sqrt((a * a).sum() * (b * b).sum()))
-    return float((a * b).sum()) / size if size > 0 else None
-
-
-def _u_centred(gram: Array) -> Array:
-    """Return a matrix whose products with another such one sum to the unbiased HSIC, up to a factor.
-
-    The diagonal, which biases the estimate, is left out (Szekely & Rizzo 2014).
+    The diagonal, which biases the estimate, is left out: products of two such matrices sum to the unbiased
+    HSIC of Song et al. (2012) over the root of that of each with itself (Szekely & Rizzo 2014). None for
+    fewer than four samples, and where the features are the same for all.
     """
     count = len(gram)
+    if count < _FEWEST:
+        return None
     hollow = gram - np.diag(np.diag(gram))
     rows = hollow.sum(axis=0) / (count - 2)
     found: Array = hollow - rows - rows[:, None] + hollow.sum() / ((count - 1) * (count - 2))
     np.fill_diagonal(found, 0.0)
-    return found
+    length = np.linalg.norm(found)
+    return found / length if length > 0 else None
+
+
+def cka(one: Array, other: Array) -> float:
+    """Return the linear centred kernel alignment, debiased as by Nguyen et al. (2021), of two `aligned`."""
+    return min(1.0, float((one * other).sum()))

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 import torch
 from torch import Tensor, nn
 
 from lrpdyn.diagnostics.activity import Activity, activation_layers, activity_of
 from lrpdyn.diagnostics.at_each_step import layer_names
+from lrpdyn.dynamics.similarity import aligned, unpacked
 from lrpdyn.explain.explanation import Question, explain
 from lrpdyn.explain.loaded import LoadedNetwork
 from tests.diagnostics.networks import loaded_of
@@ -58,3 +60,57 @@ def test_scaling_of_the_observation_is_no_activation() -> None:
     scaled = loaded_of(Scaled, observations)
     assert len(activation_layers(scaled.explained)) == 1
     assert max(activity_of(scaled, observations).dead().values()) <= 1
+
+
+def test_units_of_a_linear_layer_are_its_features_in_every_row() -> None:
+    class Rows(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layers = nn.Sequential(
+                nn.Linear(4, 8), nn.ReLU(), nn.Flatten(), nn.Linear(5 * 8, 2)
+            )
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.layers(x)
+
+    observations = np.random.default_rng(0).random((6, 5, 4)).astype(np.float32)
+    loaded = loaded_of(Rows, observations)
+    with torch.no_grad():
+        loaded.model.network.layers[0].bias[:2] = -100
+        loaded.model.network.layers[0].bias[2:] = 1  # and the others alive in every row
+    activity = activity_of(loaded, observations)
+    assert list(activity.dead().values()) == [0.25]
+    assert [of["dormant"] for of in activity.facts().values()] == [0.25]
+
+
+def test_what_is_explained_again_in_smaller_batches_counts_once(
+    loaded: LoadedNetwork, pictures: np.ndarray
+) -> None:
+    whole = activity_of(loaded, pictures)
+    again = Activity(loaded.explained, len(pictures))
+    question = Question(contrast="mean")
+    with again.watching():
+        explain(loaded, pictures, question)  # and then the memory runs out
+        again.forget_batch()
+        for part in (slice(0, 3), slice(3, 5)):
+            explain(loaded, pictures[part], question)
+            again.add(part.stop - part.start)
+    assert again.dead() == whole.dead()
+    for one, other in zip(again.facts().values(), whole.facts().values(), strict=True):
+        assert one["dormant"] == other["dormant"]
+        assert one["rank"] == pytest.approx(other["rank"], rel=1e-6)
+        gram, same = unpacked(one["gram"]), unpacked(other["gram"])
+        np.testing.assert_allclose(gram, same, rtol=1e-5, atol=1e-6 * np.abs(gram).max())
+
+
+def test_features_that_tell_nothing_have_no_rank_and_no_likeness(
+    loaded: LoadedNetwork, pictures: np.ndarray
+) -> None:
+    with torch.no_grad():
+        loaded.model.network.body[0].bias[:] = -100
+    of_body, of_hidden = activity_of(loaded, pictures).facts().values()
+    assert (of_body["dormant"], of_body["rank"]) == (1.0, None)
+    for constant in (of_body, of_hidden):
+        assert not unpacked(constant["gram"]).any()
+        assert aligned(unpacked(constant["gram"])) is None
+    assert of_hidden["rank"] == pytest.approx(1)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lrpdyn.dynamics.columns import names_of
-from lrpdyn.dynamics.similarity import Array, cka, unpacked
+from lrpdyn.dynamics.similarity import Array, aligned, cka, unpacked
 from lrpdyn.dynamics.step_table import Records
 from lrpdyn.errors import RunError
 from lrpdyn.files.atomic import save_table
@@ -18,7 +18,8 @@ from lrpdyn.run.layout import LAYERS
 _OF_WEIGHTS = {"weight_norm": "norm", "weight_change": "change"}
 _OF_UNITS = {"dead_share": "dead", "dormant_share": "dormant", "effective_rank": "rank"}
 
-Grams = dict[str, Array]
+#: By layer, what CKA compares.
+Features = dict[str, Array]
 
 
 def save_layers(folder: Path, records: Records) -> None:
@@ -34,18 +35,25 @@ def _rows(folder: Path, records: Records) -> Iterator[Sequence[Any]]:
         **{column: (weight_layers, of_weights[kind]) for column, kind in _OF_WEIGHTS.items()},
         **{column: (activity_layers, of_units[kind]) for column, kind in _OF_UNITS.items()},
     }
+    column_of = {
+        (column, layer): table[:, place]
+        for column, (names, table) in known.items()
+        for place, layer in enumerate(names)
+    }
     places = {record["step"]: place for place, record in placed_records(folder)}
     steps = records["step"].tolist()
     finite = records.finite_steps
-    last = _grams(folder, places[finite[-1]]) if finite else {}
-    previous: Grams = {}
+    last = _features(folder, places[finite[-1]]) if finite else {}
+    previous: Features = {}
     columns = names_of("layer")
     for row, step in enumerate(steps):
-        now = _grams(folder, places[step])
+        now = _features(folder, places[step])
         for layer in layers:
             values: dict[str, Any] = {"step": step, "layer": layer}
-            for column, (names, table) in known.items():
-                values[column] = table[row, names.index(layer)] if layer in names else None
+            for column in known:
+                values[column] = (
+                    column_of[column, layer][row] if (column, layer) in column_of else None
+                )
             values["cka_previous"] = _alike(previous, now, layer)
             values["cka_last"] = _alike(last, now, layer)
             yield [values[column] for column in columns]
@@ -67,16 +75,20 @@ def in_order(weight_layers: Sequence[str], activity_layers: Sequence[str]) -> li
     return found
 
 
-def _grams(folder: Path, place: int) -> Grams:
+def _features(folder: Path, place: int) -> Features:
     units = record_at(folder, place)["evidence"].get("units") or {}
     try:
-        return {layer: unpacked(of["gram"]) for layer, of in units.items() if of.get("gram")}
+        found = {
+            layer: aligned(unpacked(of["gram"])) for layer, of in units.items() if of.get("gram")
+        }
     except ValueError as error:
         raise RunError(
             f"{folder / JOURNAL}: cannot be used ({error}); start again with --overwrite, or elsewhere "
             "with -o"
         ) from error
+    return {layer: features for layer, features in found.items() if features is not None}
 
 
-def _alike(one: Grams, other: Grams, layer: str) -> float | None:
-    return cka(one[layer], other[layer]) if layer in one and layer in other else None
+def _alike(one: Features, other: Features, layer: str) -> float | None:
+    a, b = one.get(layer), other.get(layer)
+    return cka(a, b) if a is not None and b is not None and a.shape == b.shape else None
