@@ -26,6 +26,7 @@ _FILES = {
     "observations.npy": f"the observations as the network saw them, {_WHOLE} float32",
     "metrics.csv": "a row for each step and sample",
     "transitions.csv": "a row for each pair of successive steps and sample",
+    "layers.csv": "a row for each step and layer",
     "outliers.json": "the outlier report",
     "outliers.csv": f"the same, a row for each entry: `{','.join(COLUMNS)}`",
     "figures/dynamics.png": "the heatmap of Dynamics",
@@ -61,6 +62,7 @@ def _of_run_folder() -> dict[str, str]:
         + "\n\n"
         + _columns(tuple(f"{kind}_NAME" for kind in OF_REGION)),
         "transitions": _described("transition"),
+        "layers": _described("layer"),
         "metrics by step": _columns(columns_by_step(names_of("step"))),
         "transitions by step": _columns(columns_by_step(names_of("transition"))),
         "kinds": _table(("cause", "what it means"), meanings)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import nn
 
 from lrpdyn.checkpoints.model import Checkpoint
-from lrpdyn.diagnostics.dead_units import Activity, dead_units
+from lrpdyn.diagnostics.activity import Activity, activity_of
 from lrpdyn.diagnostics.occlusion import region_effects
 from lrpdyn.diagnostics.weight_change import WeightHistory
 from lrpdyn.explain.loaded import LoadedNetwork
@@ -48,37 +49,52 @@ class StepEvidence:
         self._observations, self._painting = observations, painting
         self._history = WeightHistory(model, trust=trust)
         self._names = layer_names(model)
-        self._activity = Activity(model.explained)
+        self._activity = Activity(model.explained, len(observations))
+        self._before: Sequence[Checkpoint] = ()
         #: Explain all observations within: their forward passes then need not be made again.
         self.watching = self._activity.watching
+        #: Call this once a batch is explained, with how many samples it has.
+        self.add_batch = self._activity.add
+        #: Call this where a batch could not be explained and is given again in smaller ones.
+        self.forget_batch = self._activity.forget_batch
 
-    def key(self, before: Checkpoint | None) -> list[Any]:
-        """Return what the evidence of a step depends on besides the question of the run."""
+    def key(self, before: Sequence[Checkpoint]) -> list[Any]:
+        """Return what the evidence of a step depends on besides the question of the run.
+
+        The steps of the two checkpoints before it, the nearest first, and what is painted over.
+        """
         painted = None if self._painting is None else self._painting.key
-        return [None if before is None else before.step, painted]
+        one, two = (*(checkpoint.step for checkpoint in before), None, None)[:2]
+        return [one, two, painted]
 
-    def set_before(self, before: Checkpoint | None) -> None:
-        """Call this before the weights of the step are loaded, with the checkpoint before it."""
+    def set_before(self, before: Sequence[Checkpoint]) -> None:
+        """Call this before the weights of the step are loaded, with the two checkpoints before it."""
+        self._before = before
         self._history.set_before(before)
         self._activity.forget()
 
-    def gather(self, loaded: LoadedNetwork, before: Checkpoint | None) -> dict[str, Any]:
+    def gather(self, loaded: LoadedNetwork) -> dict[str, Any]:
         """Return the evidence of a step.
 
-        ``dead`` by layer, ``weights_not_finite``, ``weights`` (`WeightHistory.advance`), and where
-        regions are given their ``effects``, a list for each region.
+        ``dead`` and ``units`` by layer (`Activity`), ``weights_not_finite``, ``weights``
+        (`WeightHistory.advance`), and where regions are given their ``effects``, a list for each region.
         """
         weights, broken = self._history.advance(loaded)
-        found: dict[str, Any] = {"dead": {}, "weights_not_finite": broken}
+        found: dict[str, Any] = {"dead": {}, "units": {}, "weights_not_finite": broken}
         if not broken:
-            dead = self._activity.dead()
-            if dead is None:
-                dead = dead_units(loaded, self._observations)
-            found["dead"] = {self._names[layer]: share for layer, share in dead.items()}
+            activity = self._activity
+            if not activity.is_complete:
+                activity = activity_of(loaded, self._observations)
+            found["dead"] = self._named(activity.dead())
+            found["units"] = self._named(activity.facts())
         found["weights"] = weights
         if self._painting is not None and not broken:
             effects = region_effects(loaded, self._observations, self._painting)
             found["effects"] = [
                 [float(e) if math.isfinite(e) else None for e in of_region] for of_region in effects
             ]
-        return {"key": self.key(before), **found}
+        return {"key": self.key(self._before), **found}
+
+    def _named(self, of_layers: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what is known of canonised layers by the names of the checkpoint."""
+        return {self._names[layer]: value for layer, value in of_layers.items()}

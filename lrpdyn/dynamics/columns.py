@@ -1,7 +1,8 @@
-"""The columns of metrics.csv and transitions.csv: each is one entry of `COLUMNS`, and all else follows.
+"""The columns of the tables: each is one entry of `COLUMNS`, and all else follows.
 
 A new measure of maps is a formula (`lrpdyn.dynamics.formulas`) and an entry at the end of the list. The
 step table keeps it, both tables write it, tables by step sum it up, and the documentation lists it.
+What layers.csv has is made where it is written (`lrpdyn.pipeline.results.layer_rows`).
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ class Column:
     of
         What the table has a row for. A key of both tables, as `sample`, has an entry in each.
     dtype
-        As NumPy writes it: f8, i8 or ?.
+        As NumPy writes it: f8, i8, ? or U, a text.
     over_samples
         A key of `ENDINGS`.
     formula
@@ -52,7 +53,7 @@ class Column:
     name: str
     of: Of
     says: str
-    dtype: Literal["f8", "i8", "?"] = "f8"
+    dtype: Literal["f8", "i8", "?", "U"] = "f8"
     over_samples: OverSamples = "spread"
     formula: Callable[[StepMaps], Array] | None = None
     always: bool = False
@@ -113,6 +114,24 @@ COLUMNS: list[Column] = [
            says="change / (step_{i+1} - step_i)"),
     Column(name="scale_factor", of="transition", formula=formulas.scale_factor,
            says="by how much the map grew along the common direction"),
+    Column(name="step", of="layer", dtype="i8", over_samples="same", always=True,
+           says="where in training"),
+    Column(name="layer", of="layer", dtype="U", over_samples="same", always=True,
+           says="its name in the checkpoint; NAME statistics are the buffers of NAME"),
+    Column(name="weight_norm", of="layer", over_samples="same", always=True,
+           says="norm(W), weights and bias as one vector"),
+    Column(name="weight_change", of="layer", over_samples="same", always=True,
+           says="norm(W_i - W_{i-1}) / norm(W_{i-1})"),
+    Column(name="dead_share", of="layer", over_samples="same", always=True,
+           says="the share of the activation's units that no sample moves"),
+    Column(name="dormant_share", of="layer", over_samples="same", always=True,
+           says="the share of units whose mean abs(activation) is at most .025 of the layer's"),
+    Column(name="effective_rank", of="layer", over_samples="same", always=True,
+           says="exp of the entropy of the features' normalised singular values"),
+    Column(name="cka_previous", of="layer", over_samples="same", always=True,
+           says="linear CKA, debiased, of the features at the step before and at this one"),
+    Column(name="cka_last", of="layer", over_samples="same", always=True,
+           says="the same of this step and the last"),
 ]  # fmt: skip
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import heapq
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from sys import intern
 from typing import Any
 
@@ -22,6 +23,13 @@ _SINGLE: dict[str, DTypeLike] = {
     "largest_difference": np.float64, "largest_output": np.float64,
     "batch_size": np.int64, "from_step": np.int64, "from_step_zero": np.bool_,
 }  # fmt: skip
+
+#: What is known of the weights of each layer, and of the units of each activation.
+_OF_WEIGHTS = ("change", "norm", "back")
+_OF_UNITS = ("dead", "dormant", "rank")
+
+#: How many numbers the sketch of all weights has (`lrpdyn.diagnostics.weight_change.Sketches`).
+SKETCHED = 64
 
 #: Where no transition leads to a step: steps may be negative.
 NO_TRANSITION = np.iinfo(np.int64).min
@@ -49,6 +57,8 @@ class Records:
         (S, N), NaN where unknown.
     outputs
         (S, N, K).
+    sketch
+        (S, 64), of the weights: distances of rows estimate theirs; NaN where unknown.
     outline
         (S, D): the L1-normalised map of a mean sample, summed over coarse patches.
     shares, effects
@@ -61,6 +71,8 @@ class Records:
         The number S of rows.
     broken
         For each row, where NaN or infinity is, the cause before what follows from it; else empty.
+    reset
+        For each row, the layers whose statistics began anew since the checkpoint before.
     bad
         What the manifest says of checkpoints that could not be loaded, in order.
 
@@ -73,14 +85,16 @@ class Records:
     def __init__(self, expected: int) -> None:
         self.explained = 0
         self.broken: list[tuple[str, ...]] = []
+        self.reset: list[tuple[str, ...]] = []
         self.bad: list[dict[str, Any]] = []
         #: For each row, the path, the format and why it is not finite.
         self._texts: list[tuple[str, str | None, str | None]] = []
         #: For each row, what explained it, as JSON, of which few are not the same.
         self._environments: list[str] = []
-        self._columns, self._weights, self._dead = (Columns(expected) for _ in range(3))
+        self._columns, self._weights, self._units = (Columns(expected) for _ in range(3))
         for name, kind in _SINGLE.items():
             self._columns.make(name, (), kind)
+        self._columns.make("sketch", (SKETCHED,), np.float32)
 
     def __len__(self) -> int:
         return self.explained + len(self.bad)
@@ -106,29 +120,32 @@ class Records:
         return found
 
     @property
-    def weight_change(self) -> tuple[tuple[str, ...], NDArray[np.float64]]:
-        """L layers and (S, L), ||difference to the checkpoint before|| / ||before||."""
-        return self._by_layer(self._weights)
+    def weights(self) -> tuple[tuple[str, ...], dict[str, NDArray[np.float64]]]:
+        """L layers, and (S, L) each of change, norm and back (`lrpdyn.diagnostics.weight_change`)."""
+        return self._by_layer(self._weights, _OF_WEIGHTS)
 
     @property
-    def dead(self) -> tuple[tuple[str, ...], NDArray[np.float64]]:
-        """A layers and (S, A), the share of the units that no sample moves."""
-        return self._by_layer(self._dead)
+    def units(self) -> tuple[tuple[str, ...], dict[str, NDArray[np.float64]]]:
+        """A layers, and (S, A) each of dead, dormant and rank (`lrpdyn.diagnostics.activity`)."""
+        return self._by_layer(self._units, _OF_UNITS)
 
-    def _by_layer(self, of_layers: Columns) -> tuple[tuple[str, ...], NDArray[np.float64]]:
+    def _by_layer(
+        self, of_layers: Columns, kinds: tuple[str, ...]
+    ) -> tuple[tuple[str, ...], dict[str, NDArray[np.float64]]]:
         names = tuple(of_layers)
-        table = np.empty((self.explained, len(names)))
+        table = np.empty((len(kinds), self.explained, len(names)))
         for place, name in enumerate(names):
-            table[:, place] = of_layers[name][: self.explained]
-        return names, table
+            table[:, :, place] = of_layers[name][: self.explained].T
+        return names, dict(zip(kinds, table, strict=True))
 
     def extend(self) -> int:
         """Make a row more, and return its number."""
         self.explained += 1
         self.broken.append(())
+        self.reset.append(())
         self._texts.append(("", None, None))
         self._environments.append("{}")
-        for columns in (self._columns, self._weights, self._dead):
+        for columns in (self._columns, self._weights, self._units):
             columns.reserve(self.explained)
         self._columns.put("from_step", self.explained - 1, NO_TRANSITION)
         return self.explained - 1
@@ -174,8 +191,14 @@ class Records:
             put(name, row, [-1 if unit is None else unit for unit in facts[name]], np.int64)
         if "effects" in evidence or "effects" in self:
             put("effects", row, evidence.get("effects"))
-        _put_table(self._weights, row, evidence["weights"]["change"] or {})
-        _put_table(self._dead, row, evidence["dead"] or {})
+        weights, units = evidence["weights"], evidence.get("units") or {}
+        self.reset[row] = tuple(weights.get("reset") or ())
+        put("sketch", row, weights.get("sketch"))
+        _put_tables(self._weights, row, [weights.get(kind) for kind in _OF_WEIGHTS])
+        of_units = [
+            {name: of_layer.get(kind) for name, of_layer in units.items()} for kind in _OF_UNITS[1:]
+        ]
+        _put_tables(self._units, row, [evidence["dead"], *of_units])
 
     def add_bad(self, checkpoint: Checkpoint, reason: str) -> None:
         """Add a checkpoint that could not be loaded."""
@@ -207,10 +230,13 @@ class Records:
         }
 
 
-def _put_table(columns: Columns, row: int, table: Mapping[str, float | None]) -> None:
-    """Put a value for each layer into a row, NaN for layers that the table has none of."""
-    for name in dict.fromkeys((*columns, *table)):
-        columns.put(name, row, table.get(name))
+def _put_tables(
+    columns: Columns, row: int, tables: Sequence[Mapping[str, float | None] | None]
+) -> None:
+    """Put what tables have of each layer into a row, NaN for layers that one has nothing of."""
+    for name in dict.fromkeys(chain(columns, *(table or {} for table in tables))):
+        values = [(table or {}).get(name) for table in tables]
+        columns.put(name, row, np.array(values, dtype=np.float64))
 
 
 def _broken_places(facts: Mapping[str, Any]) -> tuple[str, ...]:

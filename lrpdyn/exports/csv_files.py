@@ -13,16 +13,17 @@ from numpy.typing import NDArray
 
 from lrpdyn.exports.variables import dimensions_of
 from lrpdyn.files.atomic import write_table
-from lrpdyn.run.layout import MAPS, relevance_path
+from lrpdyn.run.layout import LAYERS, MAPS, relevance_path
 from lrpdyn.run.reader import RunFolder
+from lrpdyn.run.verify import results_of
 
-_TABLES = ("metrics.csv", "transitions.csv", "outliers.csv")
+_TABLES = ("metrics.csv", "transitions.csv", LAYERS, "outliers.csv")
 
 
 def write_csv(run: RunFolder, out: Path) -> None:
     """Write the tables of a run, ``dynamics.csv`` and its like, and ``relevance/step_....csv``."""
     (out / "relevance" if run.keep != "none" else out).mkdir(parents=True)
-    for name in _TABLES:
+    for name in set(_TABLES) & set(results_of(run.manifest)):
         shutil.copy(run.checked_path(name), out / name)
     for name in MAPS:
         values = run.mapped(name)

@@ -26,8 +26,12 @@ UNAVAILABLE = "unavailable"
 class Steps:
     """S steps of N samples, as `lrpdyn.dynamics.step_table.Records` has them; NaN where unknown.
 
-    `support` (S, N) is the sum of the positive contributions to the last layer over |score|. L names
-    of layers with `weight_change` (S, L), A with `dead` (S, A), the share of units no sample moves.
+    `support` (S, N) is the sum of the positive contributions to the last layer over |score|. Of L
+    layers, W the weights: `weight_norm` ||W(k)||, `weight_change` ||W(k) - W(k-1)|| / ||W(k-1)||,
+    `weight_back` ||W(k) - W(k-2)||, each (S, L); `weight_sketch` (S, 64), distances of whose rows
+    estimate those of all weights; `reset`, by step, the BatchNorm layers whose statistics began anew.
+    Of A layers of activations, each (S, A): `dead`, the share of units no sample moves, `dormant`, the
+    share of those that give next to nothing, and `rank`, the effective rank of the features.
     """
 
     step: Integers
@@ -39,9 +43,15 @@ class Steps:
     finite: Truths
     broken: tuple[tuple[str, ...], ...]
     weight_layers: tuple[str, ...]
+    weight_norm: Floats
     weight_change: Floats
+    weight_back: Floats
+    weight_sketch: Floats
+    reset: tuple[tuple[str, ...], ...]
     activity_layers: tuple[str, ...]
     dead: Floats
+    dormant: Floats
+    rank: Floats
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ Hands = Callable[[Job, Question, Sequence[int]], Generator[Outcomes]]
 def in_blocks(places: Sequence[int], workers: int) -> list[Sequence[int]]:
     """Return places in blocks of neighbours for so many workers.
 
-    A step is compared with the weights of the one before, which have to be loaded once more where a
+    A step is compared with the weights of the two before, which have to be loaded once more where a
     block begins. Blocks become smaller towards the end, where none is to wait long for another.
     """
     blocks = []
@@ -76,7 +76,7 @@ class BlockWorker:
         #: As requested, or smaller once the device's memory ran out.
         self.batch_size = job.model.batch_size
         self.next = 0
-        self.before: Checkpoint | None = None
+        self.before: tuple[Checkpoint, ...] = ()
 
     def __call__(self, block: Sequence[int], longest: float = math.inf) -> Outcomes:
         """Return the facts of each checkpoint, and the seconds that it took.
@@ -91,7 +91,7 @@ class BlockWorker:
                 break
             checkpoint = self.job.listing.checkpoints[place]
             if self.next != place:
-                self.before = checkpoint_before(self.job, place)
+                self.before = checkpoints_before(self.job, place)
             self.next = place + 1
             try:
                 outcomes.append(self._explain(checkpoint))
@@ -104,7 +104,7 @@ class BlockWorker:
                 # A disk that is full, say: what was explained before it is kept.
                 outcomes.append(error)
                 break
-            self.before = checkpoint
+            self.before = (checkpoint, *self.before[:1])
         with self.times.of("explaining and storing"):
             self.job.storage.settle(self.job.folder)
         return outcomes, self.times.taken()
@@ -128,7 +128,7 @@ class BlockWorker:
             )
         found = joined(parts)
         with times.of("evidence"):
-            evidence = self.evidence.gather(loaded, self.before)
+            evidence = self.evidence.gather(loaded)
         finite = bool(np.isfinite(found.score).all() and found.relevance.all())
         return {
             "step": checkpoint.step,
@@ -160,6 +160,7 @@ class BlockWorker:
 
     def _halved(self, size: int) -> None:
         self.batch_size = size
+        self.evidence.forget_batch()
 
     def _smaller_batches(self) -> dict[str, int]:
         """Return the size of the batches where it is not what was requested: last bits may differ."""
@@ -180,6 +181,7 @@ class BlockWorker:
             values, question = job.observations.values, self.question
             loaded = loaded.with_batch_size(self.batch_size)
             for part in explain_parts(loaded, values, question, self._halved):
+                self.evidence.add_batch(len(part.score))
                 yield part.relevance
                 finite = np.array([np.isfinite(part.relevance).all()])
                 parts.append(replace(part, relevance=finite))
@@ -187,17 +189,20 @@ class BlockWorker:
         same.update(compare_outputs(loaded, values, outputs))
 
 
-def checkpoint_before(job: Job, place: int) -> Checkpoint | None:
-    """Return the last checkpoint before a place that can be loaded."""
+def checkpoints_before(job: Job, place: int) -> tuple[Checkpoint, ...]:
+    """Return the last two checkpoints before a place that can be loaded, the nearest first."""
+    found: list[Checkpoint] = []
     for checkpoint in reversed(job.listing.checkpoints[:place]):
-        if not job.options.skip_bad:
-            return checkpoint  # one that could not be loaded would have ended the run
-        try:
-            load(job.model, checkpoint, trust=job.options.trust)
-        except (CheckpointError, ArchitectureError):
-            continue
-        return checkpoint
-    return None
+        if len(found) == 2:
+            break
+        # Without skip_bad one that could not be loaded would have ended the run.
+        if job.options.skip_bad:
+            try:
+                load(job.model, checkpoint, trust=job.options.trust)
+            except (CheckpointError, ArchitectureError):
+                continue
+        found.append(checkpoint)
+    return tuple(found)
 
 
 def _plain(values: NDArray[np.float64]) -> list[float | None]:

@@ -16,14 +16,14 @@ from lrpdyn.dynamics.accumulate import Dynamics
 from lrpdyn.dynamics.measures import Array
 from lrpdyn.dynamics.phases import mean_outline, outline
 from lrpdyn.dynamics.step_table import UNUSABLE, Records
-from lrpdyn.errors import LrpdynError, RunError
+from lrpdyn.errors import ArchitectureError, CheckpointError, LrpdynError, RunError
 from lrpdyn.explain.explanation import Question
 from lrpdyn.explain.loaded import load_again
 from lrpdyn.files.atomic import save_pieces
 from lrpdyn.files.streamed import opened, pieces
 from lrpdyn.files.text import first_line
 from lrpdyn.observations.regions import shares
-from lrpdyn.pipeline.blocks import LARGEST_BLOCK, Hands, Outcome, checkpoint_before
+from lrpdyn.pipeline.blocks import LARGEST_BLOCK, Hands, Outcome, checkpoints_before
 from lrpdyn.pipeline.setup.job import Job, progress
 from lrpdyn.pipeline.setup.resume import Kept
 from lrpdyn.run.journal import JOURNAL, append_journal, record_at
@@ -77,7 +77,7 @@ class Steps:
         self._evidence = StepEvidence(job.model, values, job.painting, trust=job.options.trust)
         self._next = job.places.start
         self._held: set[int] = set()
-        self._before = checkpoint_before(job, self._next)
+        self._before = checkpoints_before(job, self._next)
         self.records = Records(len(job.places))
         self.dynamics = Dynamics(values.shape, job.options.normalize, job.folder, threads)
 
@@ -119,7 +119,7 @@ class Steps:
                 else:
                     outcome, more = self._known(job, checkpoint), True
                 together.append(outcome)
-                self._before = checkpoint
+                self._before = (checkpoint, *self._before[:1])
                 advance()
                 if len(together) == LARGEST_BLOCK or not (more or later):
                     self._add(job, together)
@@ -178,12 +178,18 @@ class Steps:
         facts = record_at(job.folder, self._kept[checkpoint.step])
         path = job.storage.maps_path(job.folder, checkpoint.step)
         check_maps(path, facts.get("maps_sha256"), checkpoint.step)
-        if facts["evidence"].get("key") == self._evidence.key(self._before):
+        known, key = facts["evidence"], self._evidence.key(self._before)
+        if known.get("key") == key:
             return facts
         self._evidence.set_before(self._before)
-        loaded = load_again(job.model, checkpoint, trust=job.options.trust)
-        loaded = replace(loaded, sha256=facts["sha256"])
-        renewed = {**facts, "evidence": self._evidence.gather(loaded, self._before)}
+        try:
+            loaded = load_again(job.model, checkpoint, trust=job.options.trust)
+        except (CheckpointError, ArchitectureError):
+            if _ends(known.get("key")) != _ends(key):
+                raise
+            return facts  # only what is compared with two checkpoints before it is not known
+        evidence = self._evidence.gather(replace(loaded, sha256=facts["sha256"]))
+        renewed = {**facts, "evidence": _with_known(evidence, known)}
         append_journal(job.folder, renewed)
         return renewed
 
@@ -202,6 +208,19 @@ class Steps:
         self._held |= set(steps)
         job.storage.forget(job.folder, self._held - self.dynamics.needed)
         self._held &= self.dynamics.needed
+
+
+def _ends(key: Any) -> tuple[Any, ...]:
+    """Return what the key of a step's evidence has in common with that of version 0.1."""
+    return (key[0], key[-1]) if isinstance(key, list) and key else ()
+
+
+def _with_known(evidence: dict[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
+    """Return evidence with what was known of checkpoints that are gone by now."""
+    new, old = evidence["weights"], known["weights"]
+    if new["change"] is None and new["from_step"] == old["from_step"]:
+        new = {**new, "from_sha256": old.get("from_sha256"), "change": old["change"]}
+    return {**evidence, "weights": new}
 
 
 def _add_to(

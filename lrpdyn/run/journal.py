@@ -18,9 +18,12 @@ JOURNAL = "journal.jsonl"
 _LONGEST = 1 << 30
 
 _OF_LAYERS = (None, Each((None, float)))
+_OF_WEIGHTS = {"change?": _OF_LAYERS, "norm?": _OF_LAYERS, "back?": _OF_LAYERS, "back_step?": (None, int),
+               "sketch?": (None, [float]), "reset?": [str]}  # fmt: skip
+_OF_UNITS = {"dormant?": (None, float), "rank?": (None, float), "gram?": (None, str)}
 _EXPECTED = {"step": int, "path": str, "sha256": str, "size": int, "modified": int,
              "changed?": int, "inode?": int, "environment?": Each(str),
-             "evidence?": {"weights?": {"change?": _OF_LAYERS}, "dead?": _OF_LAYERS},
+             "evidence?": {"weights?": _OF_WEIGHTS, "dead?": _OF_LAYERS, "units?": Each(_OF_UNITS)},
              "status": frozenset({"done", "not_finite"})}  # fmt: skip
 
 
@@ -113,18 +116,29 @@ def is_whole(run: Path) -> bool:
 def forget(run: Path, steps: Collection[int]) -> None:
     """Take `steps`, and lines that are damaged, out of the journal: they are then explained again.
 
-    The step after each of them was compared with its weights: that is looked at again too.
+    The two steps after each of them were compared with its weights: these are looked at again too.
     """
     records = {record["step"]: record for record in whole_records(run)}
-    kept, before = [], None
+    kept, before, back = [], None, None
     for step, record in sorted(records.items()):
         if step not in steps:
-            follows = before in steps and isinstance(record.get("evidence"), dict)
-            evidence = {"evidence": {**record["evidence"], "key": None}} if follows else {}
-            kept.append({**record, **evidence})
-        before = step
+            evidence = record.get("evidence")
+            if isinstance(evidence, dict) and before in steps:
+                record = {**record, "evidence": {**evidence, "key": None}}
+            elif isinstance(evidence, dict) and back in steps:
+                record = {**record, "evidence": _without_back(evidence)}
+            kept.append(record)
+        before, back = step, before
     with whole_file(run / JOURNAL) as file:
         file.writelines(_line(record) for record in kept)
+
+
+def _without_back(evidence: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a step's evidence as one that was never compared with the step two before it."""
+    key, weights = evidence.get("key"), evidence.get("weights")
+    ends = [*key[:1], *key[-1:]] if isinstance(key, list) else None
+    known = {**weights, "back": None, "back_step": None} if isinstance(weights, dict) else weights
+    return {**evidence, "key": ends, "weights": known}
 
 
 def _lines(path: Path) -> Iterator[bytes]:

@@ -14,14 +14,14 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from lrpdyn.dynamics.columns import names_of_every_version
+from lrpdyn.dynamics.columns import Of, names_of_every_version
 from lrpdyn.dynamics.measures import of_pixels
 from lrpdyn.dynamics.scratch import LARGEST_IN_MEMORY
 from lrpdyn.errors import RunError
 from lrpdyn.files.npy import map_npy, read_npy
 from lrpdyn.files.plain import open_plain, read_plain
 from lrpdyn.files.text import printable_data
-from lrpdyn.run.layout import OTHER_BYTES, PIXEL_MAPS, damaged, relevance_path
+from lrpdyn.run.layout import LAYERS, OTHER_BYTES, PIXEL_MAPS, damaged, relevance_path
 from lrpdyn.run.manifest import read_manifest
 from lrpdyn.run.question import question_in_words
 from lrpdyn.run.stamps import is_as_written
@@ -225,8 +225,11 @@ class RunFolder:
         """Whether the tables have a row for each step, not for each sample of it (`lrpdyn.run.series`)."""
         return bool(self.manifest.get("tables") == "steps")
 
+    def _columns(self, of: Of) -> Sequence[str]:
+        names = names_of_every_version(of)
+        return columns_by_step(names) if self.by_step else names
+
     def _table(self, name: str, columns: Sequence[str]) -> Table:
-        columns = columns_by_step(columns) if self.by_step else columns
         try:
             with open_plain(self.path / name) as file:
                 self._check_bytes(name, hashlib.file_digest(file, "sha256").hexdigest())
@@ -278,12 +281,28 @@ class RunFolder:
 
         Its columns are then medians, least and largest values over samples, as ``score_median``.
         """
-        return self._table("metrics.csv", names_of_every_version("step"))
+        return self._table("metrics.csv", self._columns("step"))
 
     @cached_property
     def transitions(self) -> Table:
         """A row for each successive pair of steps and sample; with ``--tables steps`` for each pair."""
-        return self._table("transitions.csv", names_of_every_version("transition"))
+        return self._table("transitions.csv", self._columns("transition"))
+
+    @cached_property
+    def layers(self) -> Table:
+        """A row for each step and layer: its weights, and what its units do.
+
+        Raises
+        ------
+        RunError
+            The run is one of version 0.1, which has none.
+        """
+        if LAYERS not in self.manifest.get("files", {}):
+            raise RunError(
+                f"{self.path}: has no {LAYERS}, which version 0.1 did not write; the command that made the "
+                "run makes it"
+            )
+        return self._table(LAYERS, names_of_every_version("layer"))
 
     @cached_property
     def outliers(self) -> dict[str, Any]:

@@ -178,7 +178,9 @@ def _table_of(rows: Iterator[list[str]], needed: Sequence[str]) -> Table:
         raise ValueError(f"its columns begin otherwise than with {', '.join(needed)}")
     if not all(header):
         raise ValueError("a column has no name")
-    table = np.empty(0, dtype=[(name, dtype_of(name)) for name in header])
+    kinds = {name: dtype_of(name) for name in header}
+    # How long a text is is known at the end.
+    table = np.empty(0, dtype=[(n, "O" if kind == "U" else kind) for n, kind in kinds.items()])
     while part := list(islice(rows, _ROWS)):
         if any(len(row) != len(header) for row in part):
             raise ValueError("a row has more or fewer cells than its header")
@@ -186,10 +188,15 @@ def _table_of(rows: Iterator[list[str]], needed: Sequence[str]) -> Table:
         table.resize(start + len(part), refcheck=False)  # in place
         for name, cells in zip(header, zip(*part, strict=True), strict=True):
             table[name][start:] = _values_of(cells, table.dtype[name].kind)
+    texts = {n: np.array(table[n], dtype=str).dtype for n, kind in kinds.items() if kind == "U"}
+    if texts:
+        table = table.astype([(n, texts.get(n, kind)) for n, kind in kinds.items()])
     return table.view(Table)
 
 
-def _values_of(cells: Sequence[str], kind: str) -> list[float] | list[int]:
+def _values_of(cells: Sequence[str], kind: str) -> Sequence[Any]:
+    if kind == "O":
+        return cells
     empty = "" in cells
     if kind == "f":
         return [float(cell or "nan") for cell in cells] if empty else list(map(float, cells))

@@ -18,6 +18,7 @@ from lrpdyn.files.npy import map_npy
 from lrpdyn.files.plain import read_plain
 from lrpdyn.run.journal import JOURNAL, is_whole, whole_records
 from lrpdyn.run.layout import (
+    LAYERS,
     OTHER_BYTES,
     RESULTS,
     SHARD_REGIONS,
@@ -87,7 +88,7 @@ def finish_manifest(
     (`lrpdyn.run.stamps`).
     """
     known = known or {}
-    names = _results(manifest)
+    names = results_of(manifest, now=True)
     files = {name: known.get(run / name) or sha256_of(run / name) for name in names}
     kept = (e["step"] for e in manifest["checkpoints"] if e.get("relevance_sha256") is not None)
     maps = (str(relevance_path(Path(), step)) for step in kept)
@@ -114,14 +115,15 @@ def damaged_results(run: Path, manifest: Mapping[str, Any]) -> list[Damage]:
     """Return which of the files that are made from the relevance are missing, or not as written."""
     hashes = manifest.get("files", {})
     shape = manifest["observations"]["shape"]
-    found = ((n, _state(run / n, hashes.get(n), shape)) for n in _results(manifest))
+    found = ((n, _state(run / n, hashes.get(n), shape)) for n in results_of(manifest))
     return [Damage(file=name, what=what) for name, what in found if what is not None]
 
 
-def _results(manifest: Mapping[str, Any]) -> Sequence[str]:
-    """Return the files that are written besides the relevance."""
+def results_of(manifest: Mapping[str, Any], *, now: bool = False) -> Sequence[str]:
+    """Return the files that are written besides the relevance: were written, or are to be `now`."""
     if manifest.get("shard") is None:
-        return RESULTS
+        added = () if now else {LAYERS} - manifest.get("files", {}).keys()  # a run of 0.1 has none
+        return [name for name in RESULTS if name not in added]
     return SHARD_RESULTS if manifest.get("regions") is None else (*SHARD_RESULTS, SHARD_REGIONS)
 
 
@@ -167,7 +169,7 @@ def verify(run: Path) -> Verdict:
     if pending or kept_whole or manifest.get("shard") is None:
         maps = {}  # there are none besides the relevance
     damaged += _damaged_maps(run, partial(working_path, run), maps, opened.shape)
-    results = () if pending else _results(manifest)
+    results = () if pending else results_of(manifest)
     written = [*hashes.values(), *(manifest.get("files", {}).get(name) for name in results)]
     written += maps.values()
     checked = 2 + len(written)  # the manifest and the journal too

@@ -25,25 +25,26 @@ def test_evidence_of_a_step_is_against_the_checkpoint_before_it(
     def gather(history: list[Checkpoint]) -> dict[str, Any]:
         evidence = StepEvidence(model, pictures, None, trust=False)
         found: dict[str, Any] = {}
-        for before, now in zip([None, *history], history, strict=False):
-            evidence.set_before(before)
-            found = evidence.gather(load(model, now, trust=False), before)
+        for place, now in enumerate(history):
+            evidence.set_before(history[:place][:-3:-1])
+            found = evidence.gather(load(model, now, trust=False))
         return found
 
     through = gather(series)
-    # A run that goes on at the third step loads the second once more, and tells the same.
+    # A run that goes on at the third step loads the two before it once more, and tells the same.
     evidence = StepEvidence(model, pictures, None, trust=False)
-    evidence.set_before(series[1])
-    assert evidence.gather(load(model, series[2], trust=False), series[1]) == through
+    evidence.set_before(series[1::-1])
+    assert evidence.gather(load(model, series[2], trust=False)) == through
     assert through["weights"]["from_step"] == 2
     assert through["weights"]["from_sha256"] == digest(series[1].path, series[1].format)
-    assert through["key"] == [2, None]
-    assert gather([series[0], series[2]])["weights"]["from_step"] == 1
+    assert through["weights"]["back_step"] == 1
+    assert through["key"] == [2, 1, None]
+    skipped = gather([series[0], series[2]])
+    assert (skipped["weights"]["from_step"], skipped["weights"]["back_step"]) == (1, None)
+    assert skipped["weights"]["back"] is None
+    assert skipped["key"] == [1, None, None]
     series[1].path.unlink()
     evidence = StepEvidence(model, pictures, None, trust=False)
-    evidence.set_before(series[1])
-    assert evidence.gather(load(model, series[2], trust=False), series[1])["weights"] == {
-        "from_step": 2,
-        "from_sha256": None,
-        "change": None,
-    }
+    evidence.set_before(series[1::-1])
+    gone = evidence.gather(load(model, series[2], trust=False))["weights"]
+    assert gone == {**through["weights"], "from_sha256": None, "change": None}

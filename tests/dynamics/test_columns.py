@@ -18,6 +18,8 @@ def test_tables_begin_as_every_version_began_them() -> None:
     promised = {
         "step": "step,sample,target,score,argmax,relevance_sum,relevance_l1,entropy,distance_from_first",
         "transition": "from_step,to_step,sample,change,score_change,scale_share,argmax_changed",
+        "layer": "step,layer,weight_norm,weight_change,dead_share,dormant_share,effective_rank,"
+                 "cka_previous,cka_last",
     }  # fmt: skip
     for of, names in promised.items():
         assert ",".join(names_of_every_version(of)) == names

@@ -13,7 +13,7 @@ import pytest
 from lrpdyn.checkpoints.model import Checkpoint, Header
 from lrpdyn.dynamics.columns import measured as formulas_of
 from lrpdyn.dynamics.one_step import Measured
-from lrpdyn.dynamics.step_table import Columns, Records
+from lrpdyn.dynamics.step_table import SKETCHED, Columns, Records
 
 SAMPLES, UNITS = 4, 3
 ENTRY = ("step", "path", "format", "sha256", "status", "reason", "relevance_sha256")
@@ -22,12 +22,16 @@ ENTRY = ("step", "path", "format", "sha256", "status", "reason", "relevance_sha2
 def facts_of(step: int, **others: Any) -> dict[str, Any]:
     """Return a line of the journal, as it comes back from it."""
     rng = np.random.default_rng(step)
+    weights = {kind: {"0": rng.random(), "2": rng.random()} for kind in ("change", "norm", "back")}
+    units = {name: {"dormant": 0.25, "rank": 1 + rng.random()} for name in ("0", "2")}
     evidence = {
-        "key": [step - 1, None],
+        "key": [step - 1, step - 2, None],
         "dead": {"0": 0.25, "2": 0.0},
+        "units": units,
         "weights_not_finite": [],
-        "weights": {"from_step": step - 1, "change": {"0": rng.random(), "2": rng.random()}},
-    }
+        "weights": {"from_step": step - 1, "back_step": step - 2, **weights,
+                    "sketch": rng.random(SKETCHED).tolist(), "reset": []},
+    }  # fmt: skip
     facts = {
         "step": step, "path": f"series/net_{step}_steps.pt", "format": "state_dict",
         "sha256": f"{step:064x}", "size": 2500, "modified": 10**18 + step, "status": "done",
@@ -59,8 +63,8 @@ def test_a_step_takes_its_numbers_and_little_more(expected: int) -> None:
         added(records, step)
     held, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    # 620 bytes of numbers, 128 of hashes, a path, what explained it; room may be made for twice as many.
-    assert 620 * 2000 < held < 1.1 * (620 + 128 + 128) * 2000 * (1 if expected > 1 else 2)
+    # 940 bytes of numbers, 128 of hashes, a path, what explained it; room may be made for twice as many.
+    assert 940 * 2000 < held < 1.1 * (940 + 128 + 128) * 2000 * (1 if expected > 1 else 2)
     assert records["score"][1234].tolist() == facts_of(1234)["score"]
 
 
@@ -106,15 +110,37 @@ def test_layers_and_effects_that_are_not_there_are_not_a_number() -> None:
     records.put_facts(2, facts_of(3, evidence=whole))
     records.put_facts(1, facts_of(2, evidence=whole))
     records.put_facts(1, facts_of(2, evidence=gone))  # the last line on a step holds
-    names, dead = records.dead
+    names, of_units = records.units
+    dead = of_units["dead"]
     assert names == ("0", "2")
     assert np.isnan(dead).tolist() == [[False, False], [True, True], [False, False]]
-    names, change = records.weight_change
+    names, of_weights = records.weights
+    change = of_weights["change"]
     assert names == ("0", "2")
     assert change[2].tolist() == list(whole["weights"]["change"].values())
     assert np.isnan(change[1]).all()
     assert np.isnan(records["effects"][:2]).all()
     assert np.isnan(records["effects"][2]).tolist() == [[False, True, False, False]]
+
+
+def test_layers_of_an_earlier_version_have_no_more_than_it_knew() -> None:
+    records = Records(2)
+    now, earlier = facts_of(1)["evidence"], facts_of(2)["evidence"]
+    now["weights"]["reset"] = ["1"]
+    weights = {name: earlier["weights"][name] for name in ("from_step", "change")}
+    earlier = {**earlier, "key": [1, None], "weights": weights}
+    del earlier["units"]
+    for facts in (facts_of(1, evidence=now), facts_of(2, evidence=earlier)):
+        records.put_facts(records.extend(), facts)
+    of_weights, of_units = records.weights[1], records.units[1]
+    assert of_weights["change"][1].tolist() == list(weights["change"].values())
+    assert of_units["dead"].tolist() == [[0.25, 0], [0.25, 0]]
+    for table in (of_weights["norm"], of_weights["back"], of_units["dormant"], of_units["rank"]):
+        assert np.isnan(table).all(axis=1).tolist() == [False, True]
+    assert records.reset == [("1",), ()]
+    assert np.isnan(records["sketch"][1]).all()
+    np.testing.assert_allclose(records["sketch"][0], now["weights"]["sketch"], rtol=1e-6)
+    assert of_units["rank"][0].tolist() == [of["rank"] for of in now["units"].values()]
 
 
 def test_columns_grow_and_say_where_nothing_is() -> None:

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
+from lrpdyn.diagnostics.activity import activity_of
 from lrpdyn.diagnostics.at_each_step import StepEvidence
-from lrpdyn.diagnostics.dead_units import dead_units
 from lrpdyn.diagnostics.occlusion import agreement, effects
 from lrpdyn.diagnostics.same_outputs import compare_outputs
 from lrpdyn.diagnostics.sanity_checks import dependence, random_weights
@@ -41,12 +41,12 @@ NEEDS_WEIGHTS: dict[str, Callable[[LoadedNetwork], Any]] = {
     "outputs_of": lambda loaded: outputs_of(loaded, X),
     "preferred": lambda loaded: preferred(loaded, torch.from_numpy(X), torch.zeros(5, 3)),
     "trace": lambda loaded: trace(loaded, X, FIRST),
-    "dead_units": lambda loaded: dead_units(loaded, X),
+    "activity_of": lambda loaded: activity_of(loaded, X),
     "effects": lambda loaded: effects(loaded, X, [np.ones(X.shape, dtype=bool)], 0.0),
     "agreement": lambda loaded: agreement(loaded, X, X, 0.0, FIRST),
     "compare_outputs": lambda loaded: compare_outputs(loaded, X),
     "dependence": lambda loaded: dependence(loaded, X, MEAN, [random_weights(loaded.model, 0)]),
-    "gather": lambda loaded: StepEvidence(loaded.model, X, None, trust=False).gather(loaded, None),
+    "gather": lambda loaded: StepEvidence(loaded.model, X, None, trust=False).gather(loaded),
 }
 
 

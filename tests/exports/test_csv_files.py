@@ -13,7 +13,7 @@ from lrpdyn.exports.formats import export
 
 def test_csv(flat_run: lrpdyn.Run, tmp_path: Path) -> None:
     out = export(flat_run, "csv", tmp_path / "csv")
-    for name in ("metrics.csv", "transitions.csv", "outliers.csv"):
+    for name in ("metrics.csv", "transitions.csv", "layers.csv", "outliers.csv"):
         assert (out / name).read_bytes() == (flat_run.path / name).read_bytes()
     with (out / "relevance" / "step_000000000004.csv").open(newline="") as file:
         header, *rows = csv.reader(file)

@@ -315,8 +315,8 @@ def manifest(folder: Path, canary: Path) -> Reader:
 def run_files(folder: Path, canary: Path) -> Reader:
     """Mutate the other files of a run, and make their hashes anew."""
     run = _run(folder)
-    names = ("outliers.json", "metrics.csv", "transitions.csv", "dynamics.npy", "observations.npy",
-             "journal.jsonl", "relevance/step_000000000002.npy")  # fmt: skip
+    names = ("outliers.json", "metrics.csv", "transitions.csv", "layers.csv", "dynamics.npy",
+             "observations.npy", "journal.jsonl", "relevance/step_000000000002.npy")  # fmt: skip
     whole = {name: (run / name).read_bytes() for name in (*names, "manifest.json")}
 
     def read(payload: bytes) -> str:

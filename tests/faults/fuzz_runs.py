@@ -228,7 +228,9 @@ def change(run: Path, scene: Scene, draw: random.Random) -> str:
     """Mutate a run folder; return what was done."""
     files = [path for path in sorted(run.rglob("*")) if path.is_file() and not path.is_symlink()]
     texts = [path for path in files if path.suffix in (".json", ".jsonl")]
-    tables = [path for path in files if path.name in ("metrics.csv", "transitions.csv")]
+    tables = [
+        path for path in files if path.name in ("metrics.csv", "transitions.csv", "layers.csv")
+    ]
     folders = [path for path in run.iterdir() if path.is_dir() and not path.is_symlink()]
     new = [run / name for name in (".lock", ".lock.json", ".maps", "report.html", "notes")]
     ways: dict[str, tuple[Callable[[Path, Scene, random.Random], None], Sequence[Path]]] = {

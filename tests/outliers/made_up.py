@@ -43,8 +43,14 @@ def calm_run(steps: int = 41, samples: int = 8, seed: int = 0) -> RunFacts:
             weight_change=np.vstack(
                 [[np.nan] * 2, 0.02 * generator.lognormal(sigma=0.1, size=(transitions, 2))]
             ),
+            weight_norm=np.full((steps, 2), 3.0),
+            weight_back=np.full((steps, 2), np.nan),
+            weight_sketch=np.full((steps, 64), np.nan),
+            reset=((),) * steps,
             activity_layers=("first",),
             dead=np.full((steps, 1), 0.4),
+            dormant=np.full((steps, 1), 0.4),
+            rank=np.full((steps, 1), 4.0),
         ),
         changes=Changes(
             before=np.arange(transitions),

@@ -33,6 +33,7 @@ READ = {
     "dynamics.npy": {"csv", "zarr", "report", "heat", "compare"},
     "transitions.csv": {"csv", "zarr", "report", "curves", "compare"},
     "metrics.csv": {"csv", "zarr", "report", "curves"},
+    "layers.csv": {"csv"},
     "outliers.csv": {"csv"},
     "outliers.json": {"report", "film", "curves", "compare"},
     "observations.npy": {"hdf5", "zarr", "report", "film", "heat", "curves", "compare"},

@@ -33,6 +33,7 @@ from lrpdyn.outliers.render import KINDS, as_csv
 from lrpdyn.outliers.report import build_report, find_outliers
 from lrpdyn.outliers.trajectory import trajectory
 from lrpdyn.pipeline.results.checks import check_maps, same_weights
+from lrpdyn.pipeline.results.layer_rows import save_layers
 from lrpdyn.pipeline.results.run_facts import prediction_changes, run_facts
 from lrpdyn.pipeline.results.table_rows import metric_columns, metric_values, transition_values
 from lrpdyn.pipeline.setup.job import Job
@@ -89,6 +90,7 @@ def finish(
         tables = write_tables(
             folder, manifest, records, facts, regions, checked.of_random, job.options.tables
         )
+        save_layers(folder, records)
         report = {
             **build_report(outliers, checked.evidence),
             **trajectory(records, regions, manifest["rule"]["name"]),

@@ -34,17 +34,23 @@ def run_facts(
     """
     rules = list(manifest["rule"]["layers"].values())
     size = np.where(records["score"] != 0, np.abs(records["score"]), np.nan)
-    weight_layers, weight_change = records.weight_change
-    activity_layers, dead = records.dead
+    weight_layers, of_weights = records.weights
+    activity_layers, of_units = records.units
     of_steps = ("step", "score", "relevance_sum", "relevance_l1", "argmax", "finite")
     steps = Steps(
         **{name: records[name] for name in of_steps},
         support=records["support"] / size,
         broken=tuple(records.broken),
         weight_layers=weight_layers,
-        weight_change=weight_change,
+        weight_norm=of_weights["norm"],
+        weight_change=of_weights["change"],
+        weight_back=of_weights["back"],
+        weight_sketch=records["sketch"].astype(np.float64),
+        reset=tuple(records.reset),
         activity_layers=activity_layers,
-        dead=dead,
+        dead=of_units["dead"],
+        dormant=of_units["dormant"],
+        rank=of_units["rank"],
     )
     # The row before a transition's own is the step it starts from.
     after = np.flatnonzero(records["from_step"][1:] != NO_TRANSITION) + 1

@@ -22,7 +22,7 @@ from lrpdyn.run.layout import clear_run
 from lrpdyn.run.manifest import MANIFEST, is_of_lrpdyn, is_sealed, load_manifest
 from lrpdyn.run.stored_maps import Storage
 from lrpdyn.run.tables import TABLES, tables_of
-from lrpdyn.run.verify import damaged_results
+from lrpdyn.run.verify import damaged_results, results_of
 from lrpdyn.system.environment import environment_of
 
 
@@ -132,6 +132,8 @@ def is_finished(job: Job, previous: Mapping[str, Any], kept: Kept) -> bool:
     if job.painting is not None and job.painting.key != painted:
         return False
     listed = {entry.step for entry in job.listing.bad} | set(steps)
+    if set(results_of(previous)) != set(results_of(previous, now=True)):
+        return False
     there = is_sealed(previous) and not damaged_results(job.folder, previous)
     is_there = job.storage.is_kept if job.shard is None else job.storage.is_there
     maps = all(

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from lrpdyn.diagnostics.activity import Activity, activation_layers, activity_of
 from lrpdyn.diagnostics.at_each_step import layer_names
-from lrpdyn.diagnostics.dead_units import Activity, activation_layers, dead_units
 from lrpdyn.explain.explanation import Question, explain
 from lrpdyn.explain.loaded import LoadedNetwork
 from tests.diagnostics.networks import loaded_of
@@ -22,14 +22,15 @@ def test_dead_units_are_channels_and_neurons_that_nothing_moves(
     loaded, names = replace(loaded, model=model), layer_names(model)
 
     def dead() -> dict[str, float]:
-        return {names[k]: v for k, v in dead_units(loaded, pictures).items()}
+        return {names[k]: v for k, v in activity_of(loaded, pictures).dead().items()}
 
     def watched() -> dict[str, float]:
-        activity = Activity(model.explained)
+        activity = Activity(model.explained, len(pictures))
         with activity.watching():
             for part in (slice(0, 2), slice(2, None)):
                 explain(loaded, pictures[part], Question(contrast="mean"))
-        return {names[k]: v for k, v in (activity.dead() or {}).items()}
+                activity.add(len(pictures[part]))
+        return {names[k]: v for k, v in activity.dead().items()}
 
     assert dead() == {"body.0": 0, "hidden.0": 0}
     with torch.no_grad():
@@ -56,4 +57,4 @@ def test_scaling_of_the_observation_is_no_activation() -> None:
     observations = np.full((2, 4), 100, dtype=np.float32)
     scaled = loaded_of(Scaled, observations)
     assert len(activation_layers(scaled.explained)) == 1
-    assert max(dead_units(scaled, observations).values()) <= 1
+    assert max(activity_of(scaled, observations).dead().values()) <= 1
