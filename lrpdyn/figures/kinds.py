@@ -71,6 +71,11 @@ KINDS = {
             file_per_sample=True,
         ),
         Kind(
+            name="layers",
+            summary="layers over training: weights, dead and dormant units, rank, likeness",
+            draw=_function("drawings.layers"),
+        ),
+        Kind(
             name="comparison",
             summary="several RUNs side by side",
             draw=_function("drawings.side_by_side"),

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from lrpdyn.errors import ObservationError, UsageError
 from lrpdyn.files.streamed import Samples, Streamed, in_memory, joined, kept, pieces
 from lrpdyn.observations.choice import choose
+from lrpdyn.observations.doubtful import Doubt
 from lrpdyn.observations.frames import grey, join_frames, oldest_first, stack_frames
 from lrpdyn.observations.layout import Expected, arrange
 from lrpdyn.observations.normalisation import Statistics, from_file, from_options, imagenet
@@ -57,6 +58,8 @@ class Observations:
         The options behind all else that was done.
     notes
         What was done without being requested, and what is assumed, in sentences.
+    doubtful
+        Why some of them may be wrong.
     """
 
     values: Samples
@@ -69,6 +72,7 @@ class Observations:
     normalisation: Statistics | None = None
     preparation: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    doubtful: tuple[Doubt, ...] = ()
 
 
 def load_observations(

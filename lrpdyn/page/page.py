@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from lrpdyn.page.about import Facts, facts_of
 from lrpdyn.page.budget import MOST_PIXELS, Flagged, Kept, choose_samples, flagged, keep
 from lrpdyn.page.findings import Findings, findings_of
+from lrpdyn.page.layers import LayersPicture, layers_picture
 from lrpdyn.page.pictures import Observations, View, observations_of, views_of
 from lrpdyn.page.series import Series, series_of
 from lrpdyn.run.question import unit_of
@@ -25,7 +26,8 @@ class Page:
 
     `step_unit` is what steps count, `output_unit` what a unit of the head is called. `steps` are
     all that have relevance, in order; `samples` those shown, by their number in the run; `units`
-    the unit that is explained, (steps, samples), -1 where it is not known. `notes` say what is not
+    the unit that is explained, (steps, samples), -1 where it is not known. `layers` is None of runs
+    that have no layers.csv. `notes` say what is not
     shown.
     """
 
@@ -42,6 +44,7 @@ class Page:
     views: dict[str, View]
     units: NDArray[np.int64]
     series: Sequence[Series]
+    layers: LayersPicture | None
     findings: Findings
     facts: Facts
     notes: tuple[str, ...]
@@ -86,6 +89,7 @@ def page_of(run: RunFolder, curve: Curve | None = None, most_pixels: int = MOST_
         views=views_of(run, samples, kept),
         units=tables.explained_units(samples),
         series=series_of(run, samples, curve),
+        layers=layers_picture(run),
         findings=findings_of(report, run.steps, run.manifest["observations"]["shape"][-1]),
         facts=facts_of(run),
         notes=tuple(notes),

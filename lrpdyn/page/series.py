@@ -66,4 +66,8 @@ def series_of(run: RunFolder, samples: Sequence[int], curve: Curve | None) -> li
         Series(name=tables.column(name), title=f"{title}{suffix}", values=of(name, samples))
         for of, name, title in drawn
     ]
+    places = np.searchsorted(tables.steps, steps)
+    churn = np.repeat(tables.churn()[places][:, None], len(samples), axis=1)
+    title = "Share whose preferred unit changed"
+    found.append(Series(name="churn", title=title, values=churn))
     return [one for one in found if np.isfinite(one.values).any()]

@@ -222,6 +222,16 @@ class TableSeries:
             return int(changed), len(table) * samples
         return int(np.count_nonzero(table["argmax_changed"])), len(table)
 
+    def churn(self) -> Floats:
+        """Return the share of samples whose preferred unit changed into each step, (S,)."""
+        table, count = self._transitions, len(self.steps)
+        ends = np.searchsorted(self.steps, table["to_step"])
+        if not self._run.by_step:
+            return over_samples(np.mean, table["argmax_changed"].astype(np.float64), ends, count)
+        found = np.full(count, np.nan)
+        found[ends] = table["argmax_changed_share"]
+        return found
+
     def shaped(self, column: Any) -> NDArray[Any]:
         """Return a column of a table of all samples, (rows, N), or (rows,) where it is by step."""
         shape = (-1,) if self._run.by_step else (-1, len(self._run.mapped("observations")))

@@ -317,3 +317,14 @@ def test_flat_observations_are_bars(
     found.page.keyboard.press("ArrowRight")
     expect(found.page.locator("#readout")).to_contain_text("Sample 0, feature")
     assert found.complaints == []
+
+
+def test_the_layers_are_a_picture_that_is_there(show: Callable[..., Opened], written: Path) -> None:
+    found = show(written, viewport={"width": 390, "height": 844})
+    picture = found.page.get_by_role("img", name="effective rank")
+    expect(picture).to_be_visible()
+    assert picture.evaluate("(image) => image.complete && image.naturalWidth") == 1037
+    box = picture.bounding_box()
+    assert box is not None
+    assert box["x"] + box["width"] <= 390
+    assert not found.complaints

@@ -42,3 +42,10 @@ def test_titles_say_over_what_and_in_what_unit(image_run: lrpdyn.Run, flat_run: 
     assert of_images["change"] == "Change into the step (unit: score)"
     of_features = {one.name: one.title for one in series_of(flat_run, [0], None)}
     assert of_features["entropy"] == "Entropy over features (at most 1.79)"  # ln 6
+
+
+def test_churn_is_the_share_of_samples_whose_unit_changed(image_run: lrpdyn.Run) -> None:
+    churn = next(one.values for one in series_of(image_run, [2], None) if one.name == "churn")
+    units = image_run.metrics["argmax"].reshape(4, 4)
+    assert np.isnan(churn[0, 0])
+    np.testing.assert_allclose(churn[1:, 0], (units[1:] != units[:-1]).mean(axis=1))

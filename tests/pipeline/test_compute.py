@@ -289,3 +289,19 @@ def test_files_of_two_networks_are_no_run(
         return
     with pytest.raises(ArchitectureError, match=r"its activation is relu, .* is tanh: .*--pattern"):
         lrpdyn.compute(mlp_folder, vectors, **options)
+
+
+def test_observations_that_may_be_wrong_are_said_and_recorded(
+    mlp_folder: Path, vectors: Vectors, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    doubled = np.concatenate([vectors, vectors[1:2]])
+    run = lrpdyn.compute(mlp_folder, doubled, out=tmp_path / "run", arch_args=TANH)
+    lines = [line for line in capsys.readouterr().err.splitlines() if "may be wrong" in line]
+    assert lines == [
+        "observations  2 of 6 may be wrong: samples 1 and 5 are equal; to leave them out: --samples 0-4"
+    ]
+    assert run.manifest["observations"]["doubtful"] == [
+        {"what": "equal", "samples": [1, 5], "words": "samples 1 and 5 are equal"}
+    ]
+    ordinary = mlp_run(mlp_folder, vectors, tmp_path / "ordinary")
+    assert ordinary.manifest["observations"]["doubtful"] == []

@@ -9,6 +9,7 @@ import shlex
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -67,6 +68,7 @@ def make_manifest(job: Job, checks: Mapping[str, Any]) -> dict[str, Any]:
             "scale": job.observations.scale,
             **job.observations.preparation,
             "notes": list(job.observations.notes),
+            "doubtful": [asdict(doubt) for doubt in job.observations.doubtful],
         },
         "selection": job.options.part("selection"),
         "weights": {

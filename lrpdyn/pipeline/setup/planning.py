@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -32,11 +33,13 @@ from lrpdyn.lrp.composites import parse_composite
 from lrpdyn.lrp.operations_table import operations_table
 from lrpdyn.lrp.plan import make_plan, unused
 from lrpdyn.observations import spaces
+from lrpdyn.observations.doubtful import line_of
 from lrpdyn.observations.fixed_inputs import notes
 from lrpdyn.observations.layout import Expected
+from lrpdyn.observations.loading import Observations
 from lrpdyn.pipeline.setup.network_input import network_input
 from lrpdyn.pipeline.setup.options import Options
-from lrpdyn.pipeline.setup.prepare import bounds_of, check, selection_of
+from lrpdyn.pipeline.setup.prepare import bounds_of, check, doubtful, selection_of
 
 #: The usual side of the images of a classifier, in pixels.
 _SIDE = 224
@@ -99,7 +102,10 @@ def planned(
     model = make_model(resolved, options.head, "cpu", options.batch_size, composite)
     load(model, first, trust=options.trust)
     if observations:
-        model, said = _with_observations(model, list(observations), options)
+        model, loaded = _with_observations(model, list(observations), options)
+        said = list(loaded.notes)
+        if loaded.doubtful and not options.quiet:
+            print(line_of(loaded.doubtful, loaded.chosen), file=sys.stderr)
     else:
         model, said = _with_zeros(model, options)
     found = [*resolved.assumed, *said, *model.canonised.notes, *unused(composite, model.explained)]
@@ -109,11 +115,13 @@ def planned(
 
 def _with_observations(
     model: Model, sources: list[Any], options: Options
-) -> tuple[Model, list[str]]:
+) -> tuple[Model, Observations]:
     expected = expected_observations(model)
     loaded, fixed = network_input(sources, expected, model, options)
     model = with_layers(with_fixed_inputs(model, fixed, loaded.chosen), loaded.values)
-    return with_plan(model, loaded.values, bounds_of(expected, loaded)), list(loaded.notes)
+    bounds = bounds_of(expected, loaded)
+    loaded = replace(loaded, doubtful=doubtful(model, loaded, bounds))
+    return with_plan(model, loaded.values, bounds), loaded
 
 
 def _with_zeros(model: Model, options: Options) -> tuple[Model, list[str]]:

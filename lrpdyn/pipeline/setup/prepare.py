@@ -35,6 +35,7 @@ from lrpdyn.files.text import printable
 from lrpdyn.lrp.composites import parse_composite
 from lrpdyn.lrp.plan import Bounds
 from lrpdyn.observations.background import modal_pixel, modal_value
+from lrpdyn.observations.doubtful import Doubt, find_doubtful, line_of
 from lrpdyn.observations.layout import Expected
 from lrpdyn.observations.loading import Observations
 from lrpdyn.observations.training_statistics import check_normalisation, recorded_as_normalised
@@ -133,13 +134,16 @@ def prepare(options: Options, listing: Listing, observations: Any) -> tuple[Job,
     loaded, fixed = network_input(sources, expected, model, options)
     _say([*said, *loaded.notes], options.quiet)
     model = with_layers(with_fixed_inputs(model, fixed, loaded.chosen), loaded.values)
+    bounds = bounds_of(expected, loaded)
+    loaded = replace(loaded, doubtful=doubtful(model, loaded, bounds))
+    if loaded.doubtful and not options.quiet:
+        print(line_of(loaded.doubtful, loaded.chosen), file=sys.stderr)
     recorded = check_outputs(model, listing, loaded, options)
     network = _load_first(model, listing, options)
     checks: dict[str, Any] = {
         "outputs": same_outputs.compare_outputs(network, loaded.values),
         "expected": recorded,
     }
-    bounds = bounds_of(expected, loaded)
     count = outputs_of(network, loaded.values[:1]).shape[1]
     model = with_plan(with_units(model, count, options.actions), loaded.values, bounds)
     options = replace(options, contrast=contrast_of(options.contrast, model.units))
@@ -208,6 +212,16 @@ def bounds_of(expected: Expected, loaded: Observations) -> Bounds | None:
     if loaded.preparation["statistics"] is not None:  # the space may be of the raw observations
         return pixels
     return expected.range or pixels
+
+
+def doubtful(model: Model, loaded: Observations, bounds: Bounds | None) -> tuple[Doubt, ...]:
+    """Return which observations may be wrong; `model` has the inputs that are fixed next to them."""
+    known = None
+    if bounds is not None:
+        least, most = bounds
+        if not isinstance(least, tuple) and not isinstance(most, tuple):
+            known = (least, most)
+    return tuple(find_doubtful(loaded.values, known, model.fixed_inputs))
 
 
 def _modal(loaded: Observations) -> float:
