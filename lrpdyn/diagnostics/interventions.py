@@ -37,6 +37,8 @@ Value = Callable[[frozenset[str]], float]
 MOST_TRANSITIONS = 10
 #: Samples that are explained with layers put back, at most.
 MOST_SAMPLES = 16
+#: Of a deep network and few steps fewer are, but at least so many.
+FEWEST_SAMPLES = 4
 #: Layers up to which every set of them is put back.
 EXACT = 5
 #: Orders of more layers that are drawn: fewer say too little, more add nothing.
@@ -98,13 +100,25 @@ def shared_out(transitions: int, layers: int, most: int, both: int = 0) -> list[
     return found + [0] * (transitions - reached)
 
 
+def samples_by_default(layers: int, steps: int, samples: int) -> int:
+    """Return how many samples are explained with layers put back.
+
+    Fewer where the layers of one transition would take more than a quarter of the explaining.
+    """
+    quarter = steps * samples // 4
+    few, many = min(samples, FEWEST_SAMPLES), min(samples, MOST_SAMPLES)
+    return max(few, min(many, quarter // (_first(layers) + 2)))
+
+
 def shared_out_by_default(transitions: int, layers: int, steps: int, samples: int) -> list[int]:
     """Return `shared_out` of a quarter of what explaining took, with both steps of each transition.
 
-    The first transition has at least what it takes to put each layer back.
+    The first transition has what it takes to put each layer back, if that is less than the explaining.
     """
-    quarter = steps * samples // (4 * min(samples, MOST_SAMPLES))
-    return shared_out(transitions, layers, max(quarter, _first(layers) + 2), both=2)
+    each = samples_by_default(layers, steps, samples)
+    quarter, least = steps * samples // (4 * each), _first(layers) + 2
+    most = max(quarter, least) if least * each <= steps * samples else quarter
+    return shared_out(transitions, layers, most, both=2)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,20 +149,25 @@ class Interventions:
             Explanations of changed networks, at most; `shared_out_by_default` where it is None.
         """
         layers, count = len(layers_of(self.model)), len(transitions)
+        number = min(len(self.observations), MOST_SAMPLES)
         if most is None:
+            number = samples_by_default(layers, steps, len(self.observations))
             shared = shared_out_by_default(count, layers, steps, len(self.observations))
         else:
             shared = shared_out(count, layers, most)
+        samples = evenly_spaced(len(self.observations), number)
         works: list[Callable[[], dict[str, Any]]] = []
         for n, allowed in enumerate(shared):
             if allowed:
-                works.append(partial(self.measure, transitions[n], allowed))
+                works.append(partial(self.measure, transitions[n], allowed, samples))
             else:
                 words = f"not measured: --interventions {(n + 1) * _first(layers)} reaches it"
-                works.append(partial(self._entry, transitions[n], words=words))
+                works.append(partial(_entry, transitions[n], samples, words=words))
         return works
 
-    def measure(self, transition: Transition, allowed: int) -> dict[str, Any]:
+    def measure(
+        self, transition: Transition, allowed: int, samples: Sequence[int]
+    ) -> dict[str, Any]:
         """Return an entry of the report, made with so many explanations of changed networks at most.
 
         At the end the network has the weights of the step after.
@@ -156,23 +175,23 @@ class Interventions:
         new = layers_of(self.model)
         loaded = self._load(transition.before)
         if loaded is None:
-            return self._gone(transition, transition.before)
-        one = self._maps(loaded)
+            return _gone(transition, samples, transition.before)
+        one = self._maps(loaded, samples)
         old = {name: tuple(tensor.clone() for tensor in own) for name, own in new.items()}
         loaded = self._load(transition.after)
         if loaded is None:
-            return self._gone(transition, transition.after)
-        whole, moved = _distance(one, self._maps(loaded)), _moved(old, new)
+            return _gone(transition, samples, transition.after)
+        whole, moved = _distance(one, self._maps(loaded, samples)), _moved(old, new)
         if not whole or not moved:
             words = "not measured: maps are not finite" if whole is None else "nothing changed"
-            return self._entry(transition, words=words, change=whole)
+            return _entry(transition, samples, words=words, change=whole)
         known = {frozenset[str](): 0.0}
 
         def value(back: frozenset[str]) -> float:
             if back not in known:
                 pairs = [pair for name in back for pair in zip(new[name], old[name], strict=True)]
                 with other_tensors(loaded, pairs, "layers of two steps") as mixed:
-                    left = _distance(one, self._maps(mixed))
+                    left = _distance(one, self._maps(mixed, samples))
                 known[back] = math.nan if left is None else 1 - left / whole
             return known[back]
 
@@ -195,55 +214,54 @@ class Interventions:
             for name in names
         ]
         give_back()
-        return self._entry(
-            transition, change=whole, explanations=len(known) - 1,
+        return _entry(
+            transition, samples, change=whole, explanations=len(known) - 1,
             orders=orders, layers=sorted(found, key=_part, reverse=True), together=_finite(together),
         )  # fmt: skip
 
     def _load(self, step: int) -> LoadedNetwork | None:
         return load_if_there(self.model, self.checkpoints[step], trust=self.trust)
 
-    def _gone(self, transition: Transition, step: int) -> dict[str, Any]:
-        words = f"not measured: the checkpoint of step {step:,} is gone"
-        return self._entry(transition, words=words)
-
-    @property
-    def _samples(self) -> list[int]:
-        return evenly_spaced(len(self.observations), MOST_SAMPLES)
-
-    def _maps(self, loaded: LoadedNetwork) -> Floats | None:
+    def _maps(self, loaded: LoadedNetwork, samples: Sequence[int]) -> Floats | None:
         """Return the normalised maps of the samples as rows; None where there are none."""
-        found = explain(*chosen_samples(loaded, self.observations, self.question, self._samples))
+        found = explain(*chosen_samples(loaded, self.observations, self.question, samples))
         try:
             return rows(normalise(found.relevance, self.normalisation)) if found.finite else None
         except UsageError:  # relevance of both signs, by whose sum nothing can be divided
             return None
 
-    def _entry(
-        self,
-        transition: Transition,
-        *,
-        change: float | None = None,
-        explanations: int = 0,
-        orders: int | None = None,
-        layers: Sequence[dict[str, Any]] = (),
-        together: float | None = None,
-        words: str = "",
-    ) -> dict[str, Any]:
-        known = [entry["alone"] for entry in layers if entry["alone"] is not None]
-        return {
-            "from_step": transition.before,
-            "to_step": transition.after,
-            "why": transition.why,
-            "samples": self._samples,
-            "change": change,
-            "explanations": explanations,
-            "orders": orders,
-            "layers": list(layers),
-            "together": together,
-            "no_single_layer": max(known) < _HALF if known else False,
-            "words": words or in_words(layers, together),
-        }
+
+def _gone(transition: Transition, samples: Sequence[int], step: int) -> dict[str, Any]:
+    return _entry(
+        transition, samples, words=f"not measured: the checkpoint of step {step:,} is gone"
+    )
+
+
+def _entry(
+    transition: Transition,
+    samples: Sequence[int],
+    *,
+    change: float | None = None,
+    explanations: int = 0,
+    orders: int | None = None,
+    layers: Sequence[dict[str, Any]] = (),
+    together: float | None = None,
+    words: str = "",
+) -> dict[str, Any]:
+    known = [entry["alone"] for entry in layers if entry["alone"] is not None]
+    return {
+        "from_step": transition.before,
+        "to_step": transition.after,
+        "why": transition.why,
+        "samples": list(samples),
+        "change": change,
+        "explanations": explanations,
+        "orders": orders,
+        "layers": list(layers),
+        "together": together,
+        "no_single_layer": max(known) < _HALF if known else False,
+        "words": words or in_words(layers, together),
+    }
 
 
 def _distance(one: Floats | None, two: Floats | None) -> float | None:

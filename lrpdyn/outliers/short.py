@@ -6,9 +6,13 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from lrpdyn.outliers.causes import meaning_of
+
 Report = Mapping[str, Any]
 #: The width of the labels on the left, and of what is indented below a headline.
 _LABEL, _INDENT = 12, 2
+#: Causes of the largest change that are said have this share of it.
+_LARGE_SHARE = 0.25
 #: Findings after the first that have a line.
 _MOST_LINES = 8
 #: Transitions that a fence needs, as `lrpdyn.outliers.fences.in_time` has it; that module loads NumPy.
@@ -61,9 +65,13 @@ def _largest(report: Report) -> Iterator[str]:
         return
     ends = (entry["where"]["from_step"], entry["where"]["to_step"])
     yield f"The largest change is {ends[0]:,} -> {ends[1]:,} ({entry['value']:.3g})."
+    causes = [cause for cause in entry["causes"] if (cause["share"] or 0) >= _LARGE_SHARE]
+    if causes:
+        said = (f"{meaning_of(one['cause'])} ({100 * one['share']:.0f} %)" for one in causes[:2])
+        yield f"What happened: {', '.join(said)}."
     for one in report["layers"]:
         if (one["from_step"], one["to_step"]) == ends and one["layers"]:
-            yield f"{one['words']}."
+            yield f"Who made it: {one['words']}."
 
 
 def _then(report: Report) -> list[tuple[int, str]]:

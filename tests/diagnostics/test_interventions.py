@@ -28,9 +28,11 @@ from lrpdyn.diagnostics.interventions import (
     sampled_values,
     shapley_values,
     shared_out,
+    samples_by_default,
     shared_out_by_default,
 )
 from lrpdyn.explain.explanation import Question
+from lrpdyn.observations.checked_samples import evenly_spaced
 from lrpdyn.outliers.report import find_outliers
 from tests.diagnostics.networks import checkpoint, model_of
 from tests.lrp.zennit_reference import RULES, by_zennit
@@ -134,6 +136,11 @@ def between(
     )  # fmt: skip
 
 
+def measured(looked: Interventions, allowed: int) -> dict[str, Any]:
+    """Return the entry of the two steps, of at most sixteen samples."""
+    return looked.measure(JUMP, allowed, evenly_spaced(len(looked.observations), 16))
+
+
 def parts(entry: dict[str, Any], kind: str) -> dict[str, float]:
     return {layer["layer"]: layer[kind] for layer in entry["layers"]}
 
@@ -189,7 +196,7 @@ def test_parts_are_those_of_zennit_and_all_orders(
 
     targets = np.array([0, 1, 2, 0, 1]) if fixed else None
     looked = between(tmp_path, one, two, pictures, targets=targets)
-    found = looked.measure(JUMP, 15)
+    found = measured(looked, 15)
     assert (found["explanations"], found["together"], found["samples"]) == (
         15,
         1.0,
@@ -261,12 +268,16 @@ def test_by_default_it_takes_a_quarter(
     transitions: int, layers: int, steps: int, samples: int
 ) -> None:
     allowed = shared_out_by_default(transitions, layers, steps, samples)
+    each = samples_by_default(layers, steps, samples)
+    assert min(4, samples) <= each <= min(16, samples)
     reached = sum(one > 0 for one in allowed)
-    assert reached >= 1
-    in_steps = (sum(allowed) + 2 * reached) * min(samples, 16) / samples
+    in_steps = (sum(allowed) + 2 * reached) * each / samples
     assert in_steps <= steps / 4 or reached == 1
     if in_steps > steps / 4:
+        assert in_steps <= steps
         assert allowed[0] == layers + (layers > 1)
+    if not reached:
+        assert (layers + (layers > 1) + 2) * each > steps * samples
 
 
 values = st.floats(-2, 2, allow_subnormal=False)
@@ -317,9 +328,9 @@ def test_of_many_layers_orders_are_drawn(tmp_path: Path) -> None:
         two.body[0].weight += 1.0
     looked = between(tmp_path, one, two, x)
     assert len(layers_of(looked.model)) == 7 > EXACT
-    assert looked.measure(JUMP, 47)["orders"] is None
-    assert parts(looked.measure(JUMP, 47), "shapley")["body.0"] is None
-    found = looked.measure(JUMP, 48)  # seven alone, all, and five for each of eight orders
+    assert measured(looked, 47)["orders"] is None
+    assert parts(measured(looked, 47), "shapley")["body.0"] is None
+    found = measured(looked, 48)  # seven alone, all, and five for each of eight orders
     assert found["orders"] == 8
     assert 8 < found["explanations"] <= 48
     assert len(found["samples"]) == 16
@@ -332,14 +343,14 @@ def test_statistics_are_a_layer_of_their_own(pictures: np.ndarray, tmp_path: Pat
     one = trained(WithNorm(), pictures, 10)
     two = copy_of(one)
     two.body[1].reset_running_stats()
-    found = between(tmp_path, one, two, pictures).measure(JUMP, 99)
+    found = measured(between(tmp_path, one, two, pictures), 99)
     assert parts(found, "alone") == parts(found, "shapley") == {"body.1 statistics": 1.0}
     assert found["words"] == "body.1 statistics alone makes all of the change"
     assert found["explanations"] == 1
     # Weights and statistics that both moved are told apart.
     with torch.no_grad():
         two.body[1].weight += 0.01
-    found = between(tmp_path, one, two, pictures).measure(JUMP, 99)
+    found = measured(between(tmp_path, one, two, pictures), 99)
     assert list(parts(found, "shapley")) == ["body.1 statistics", "body.1"]
     assert not found["no_single_layer"]
 
@@ -372,7 +383,7 @@ def test_a_mask_is_put_back_and_shared_weights_once(tmp_path: Path) -> None:
     with torch.no_grad():
         two.mask[:3] = 0
         two.first.weight += 0.1
-    found = between(tmp_path, one, two, x).measure(JUMP, 99)
+    found = measured(between(tmp_path, one, two, x), 99)
     assert set(parts(found, "alone")) == {"first", "weights statistics"}
     assert found["together"] == 1.0
     assert all(part not in (0, 1) for part in parts(found, "alone").values())
@@ -381,7 +392,7 @@ def test_a_mask_is_put_back_and_shared_weights_once(tmp_path: Path) -> None:
 def test_a_restart_is_no_single_layer(pictures: np.ndarray, tmp_path: Path) -> None:
     torch.manual_seed(0)
     one, two = (trained(Pictures(), pictures, 60) for _ in range(2))
-    found = between(tmp_path, one, two, pictures).measure(JUMP, 99)
+    found = measured(between(tmp_path, one, two, pictures), 99)
     best = max(parts(found, "alone").values())
     assert found["no_single_layer"] is (best < 0.5) is True
     assert found["words"].startswith(
@@ -407,7 +418,7 @@ def test_all_layers_put_back_are_the_step_before(
     x = np.random.default_rng(3).random((7, *shape)).astype(np.float32)
     one = network()
     two = trained(copy_of(one), x, 3)
-    found = between(tmp_path, one, two, x, rule).measure(JUMP, 99)
+    found = measured(between(tmp_path, one, two, x, rule), 99)
     assert found["together"] == 1.0
     assert sum(parts(found, "shapley").values()) == pytest.approx(1.0)
     assert any(part != found["layers"][0]["alone"] for part in parts(found, "alone").values())
@@ -417,20 +428,20 @@ def test_what_cannot_be_measured_is_said(
     two_steps: tuple[nn.Module, nn.Module], pictures: np.ndarray, tmp_path: Path
 ) -> None:
     one, two = two_steps
-    same = between(tmp_path, one, one, pictures).measure(JUMP, 99)
+    same = measured(between(tmp_path, one, one, pictures), 99)
     assert (same["change"], same["layers"], same["words"]) == (0.0, [], "nothing changed")
     broken = copy_of(two)
     with torch.no_grad():
         broken.body[0].weight[0] = math.nan
-    found = between(tmp_path, one, broken, pictures).measure(JUMP, 99)
+    found = measured(between(tmp_path, one, broken, pictures), 99)
     assert (found["change"], found["words"]) == (None, "not measured: maps are not finite")
     # By a sum of both signs nothing is divided; the run goes on.
-    apart = between(tmp_path, one, two, pictures, "epsilon", normalisation="sum").measure(JUMP, 99)
+    apart = measured(between(tmp_path, one, two, pictures, "epsilon", normalisation="sum"), 99)
     assert all(part is None or math.isfinite(part) for part in parts(apart, "alone").values())
     json.dumps(apart, allow_nan=False)
     looked = between(tmp_path, one, two, pictures)
     looked.checkpoints[100].path.unlink()
-    gone = looked.measure(JUMP, 99)
+    gone = measured(looked, 99)
     assert gone["words"] == "not measured: the checkpoint of step 100 is gone"
     assert (gone["explanations"], gone["no_single_layer"]) == (0, False)
 
