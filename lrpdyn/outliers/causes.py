@@ -324,11 +324,10 @@ CAUSES = [
         meaning="the weights are those of the checkpoint before",
         advice="Training stood still, or a file was copied: look at how the checkpoint was saved, or "
         "leave it out with --pattern.",
-        criterion="all weights on the path to the head are those of the checkpoint before",
+        criterion="all weights on the path to the head are those of the checkpoint before, and training had "
+        "begun",
         where="step",
-        present=lambda known: (
-            (known.steps.weight_change == 0).all(axis=1) & bool(known.steps.weight_layers)
-        ),
+        present=lambda known: known.duplicates,
         evidence=lambda known, step: (
             f"all weights are those of step {known.steps.step[step - 1]:,}"
         ),

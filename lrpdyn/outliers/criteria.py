@@ -199,6 +199,15 @@ class Criteria:
         return self.weights.jumped | self.weights.began
 
     @cached_property
+    def duplicates(self) -> Truths:
+        """Which steps have the weights of the step before, (S,), once training has begun."""
+        change = self.steps.weight_change
+        same = (change == 0).all(axis=1) & bool(self.steps.weight_layers)
+        begun = np.logical_or.accumulate((change > 0).any(axis=1))
+        found: Truths = same & begun if begun.any() else same
+        return found
+
+    @cached_property
     def restarted(self) -> Truths:
         """Into which steps training began anew, or went on from an earlier step, (S,)."""
         weights = self.weights

@@ -26,9 +26,9 @@ from lrpdyn.diagnostics.interventions import (
     in_words,
     layers_of,
     sampled_values,
+    samples_by_default,
     shapley_values,
     shared_out,
-    samples_by_default,
     shared_out_by_default,
 )
 from lrpdyn.explain.explanation import Question
