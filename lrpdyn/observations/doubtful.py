@@ -94,7 +94,7 @@ def find_doubtful(
         are = "is constant" if constant.sum() == 1 else "are constant"
         found.append(_doubt("constant", constant, f"{are}{' (a black frame?)' * black}"))
     rest = ~constant
-    for judge in (_other_scale, _clipped, _noise):
+    for judge in (_other_scale, _noise, _clipped):
         if rest.sum() >= FEWEST:
             doubts = judge(known, rest, entries, bounds)
             found += doubts
@@ -218,7 +218,7 @@ def _clipped(
             excess = max(0.15 if middle >= 0.02 else least_share, 3 * (high - middle))
             flags |= (share >= 1.5 * high) & (share - high >= excess) & (share * entries >= 3)
             if few_suffice and word == "largest":
-                several = (share >= 0.005) & (share * entries >= 10) & (share > 2 * high)
+                several = (share >= 0.01) & (share * entries >= 10) & (share > 2 * high)
                 flags |= several & brighter
         flags &= rest
         if flags.any():

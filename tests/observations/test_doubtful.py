@@ -66,6 +66,14 @@ def test_clipped_ones_are_found_with_and_without_known_bounds(
     }
 
 
+def test_noise_that_reaches_the_end_of_the_range_is_noise_next_to_a_clipped_one(
+    smooth: Array,
+) -> None:
+    noise = np.random.default_rng(0).integers(0, 41, smooth[0].shape) / np.float32(40)
+    both = planted(planted(smooth, 3, noise), 5, np.clip(smooth[5] * 3, 0, 1))
+    assert kinds(both) == {"noise": [3], "clipped": [5]}
+
+
 def test_two_values_alone_are_not_clipped(catch: Array) -> None:
     assert not kinds((catch > 0.5).astype(np.float32))
 
