@@ -9,6 +9,8 @@ from typing import Any
 from lrpdyn.outliers.causes import meaning_of
 
 Report = Mapping[str, Any]
+#: A sentence and its level: 0, or 1 for what explains the one before.
+Said = tuple[int, str]
 #: The width of the labels on the left, and of what is indented below a headline.
 _LABEL, _INDENT = 12, 2
 #: Causes of the largest change that are said have this share of it.
@@ -21,32 +23,40 @@ _FEWEST = 20
 
 def short_report(report: Report, width: int) -> str:
     """Return the report in a few lines of at most `width` characters."""
-    lines = _labelled("LOOK FIRST", _first(report), width)
-    lines += _labelled("THEN", _then(report), width)
-    lines += _labelled("START", _start(report), width)
-    lines += _labelled("NOT SEEN", _not_seen(report), width)
-    return "\n".join(lines)
+    return "\n".join(
+        line for label, said in labelled(report) for line in _wrapped(label.upper(), said, width)
+    )
 
 
-def _labelled(label: str, paragraphs: Sequence[tuple[int, str]], width: int) -> list[str]:
-    """Return paragraphs, each with its indentation, with a label before the first of them."""
+def labelled(report: Report) -> list[tuple[str, list[Said]]]:
+    """Return the parts of the short report: a label, and sentences with their level, 0 or 1."""
+    parts = {
+        "Look first": _first(report),
+        "Then": _then(report),
+        "Start": _start(report),
+        "Not seen": _not_seen(report),
+    }
+    return [(label, said) for label, said in parts.items() if said]
+
+
+def _wrapped(label: str, said: Sequence[Said], width: int) -> list[str]:
+    """Return the lines of sentences, with a label before the first of them."""
     lines: list[str] = []
-    for indent, text in paragraphs:
-        begin = " " * (_LABEL + indent)
+    for level, text in said:
+        begin = " " * (_LABEL + _INDENT * level)
         lines += textwrap.wrap(
             text, max(width, _LABEL + 28), initial_indent=begin, subsequent_indent=begin,
             break_on_hyphens=False,
         )  # fmt: skip
-    if lines:
-        lines[0] = label.ljust(_LABEL) + lines[0][_LABEL:]
+    lines[0] = label.ljust(_LABEL) + lines[0][_LABEL:]
     return lines
 
 
-def _first(report: Report) -> list[tuple[int, str]]:
-    found: list[tuple[int, str]] = []
+def _first(report: Report) -> list[Said]:
+    found: list[Said] = []
     for one in report["first"]:
         headline, *rest = one["words"]
-        found += [(0, headline), *((_INDENT, text) for text in rest)]
+        found += [(0, headline), *((1, text) for text in rest)]
     if found:
         return found
     changes = report["totals"]["steps"]["values"]
@@ -74,7 +84,7 @@ def _largest(report: Report) -> Iterator[str]:
             yield f"Who made it: {one['words']}."
 
 
-def _then(report: Report) -> list[tuple[int, str]]:
+def _then(report: Report) -> list[Said]:
     found = [(0, one["words"][0]) for one in report["then"][:_MOST_LINES]]
     more = len(report["then"]) - _MOST_LINES
     found += [(0, f"and {more} more: --details")] if more > 0 else []
@@ -91,7 +101,7 @@ def _then(report: Report) -> list[tuple[int, str]]:
     return found
 
 
-def _start(report: Report) -> list[tuple[int, str]]:
+def _start(report: Report) -> list[Said]:
     start = report["start"]
     if start is None:
         return []
@@ -103,7 +113,7 @@ def _start(report: Report) -> list[tuple[int, str]]:
     return [(0, f"{text}. Learning sets in: ranked, not reported.")]
 
 
-def _not_seen(report: Report) -> list[tuple[int, str]]:
+def _not_seen(report: Report) -> list[Said]:
     least, false = report["least"], report["expected_false"]
     if least is None:
         return []

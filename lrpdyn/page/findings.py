@@ -16,6 +16,7 @@ from lrpdyn.outliers.render import (
     shifts_in_words,
     summary,
 )
+from lrpdyn.outliers.short import labelled
 
 #: Rows of a kind; outliers.csv has all.
 MOST_ROWS = 100
@@ -62,8 +63,12 @@ class Phase:
 
 @dataclass(frozen=True, kw_only=True)
 class Findings:
-    """The outliers: rows, a line on each population, advice by cause, phases, shifts."""
+    """The outliers: rows, a line on each population, advice by cause, phases, shifts.
 
+    `short` is the short report, as `lrpdyn.outliers.short.labelled` gives it.
+    """
+
+    short: Sequence[tuple[str, Sequence[tuple[int, str]]]]
     rows: tuple[Finding, ...]
     summaries: tuple[str, ...]
     advice: tuple[tuple[str, str, str], ...]
@@ -85,6 +90,7 @@ def findings_of(report: Mapping[str, Any], steps: Sequence[int], width: int = 0)
     known = report.get("advice", {}).items()
     advice = [(name, meaning_of(name), text) for name, text in known if name in named]
     return Findings(
+        short=labelled(report) if "first" in report else (),
         rows=tuple(rows),
         summaries=tuple(summary(report, kind) for kind in SHOWN_KINDS),
         advice=tuple(advice),
