@@ -96,7 +96,7 @@ def _then(report: Report) -> list[Said]:
         if total["method"] != "rank":
             calm.append(_count(inside, what))
     if calm:
-        begin = "" if found else "nothing: "
+        begin = "" if found else "nothing else: " if report["first"] else "nothing: "
         found.append((0, f"{begin}{' and '.join(calm)} within their fences."))
     return found
 

@@ -83,9 +83,9 @@ def populations_of(run: RunFolder) -> list[Population]:
         if of_kind is None:
             continue
         total, note = run.outliers["totals"][name], ""
-        if total.get("window"):  # changes have fences of their own, by the transitions around them
-            note = f"{total['far']:,} far and {total['mild']:,} mild beside the {total['window']} "
-            note += "transitions around each"
+        if total.get("compared_with"):  # each change has a fence of its own
+            note = f"{total['far']:,} far and {total['mild']:,} mild compared with the "
+            note += f"{total['compared_with']} transitions around each"
         flagged = [entry for entry in run.outliers[name] if entry["severity"] != "none"]
         found.append(
             Population(
