@@ -60,6 +60,12 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for step in STEPS:
         if step == 30:
             network.body[1].reset_running_stats()
+        if step == 50:  # its statistics alone, as who forgets that these are no parameters does
+            network.body[1].running_mean.zero_()
+            network.body[1].running_var.fill_(1)
+        if step == 20:  # a counter alone: training that began anew
+            network.body[1].num_batches_tracked.zero_()
+        if step == 30:
             with torch.no_grad():
                 network.body[3].bias[:4] = -100
         torch.save(network.state_dict(), folder / "ckpts" / f"net_{step}.pt")
@@ -230,18 +236,28 @@ def test_weights_are_those_of_the_state_dicts(run: lrpdyn.Run, trained: Path) ->
         assert journal[step]["back_step"] == (STEPS[place - 2] if place > 1 else None)
     assert journal[0]["back"] is journal[10]["back"] is None
     # A BatchNorm that is fresh from the start was not reset.
-    assert {step: of["reset"] for step, of in journal.items() if of["reset"]} == {30: ["body.1"]}
+    assert {step: of["reset"] for step, of in journal.items() if of["reset"]} == {
+        step: ["body.1"] for step in (20, 30, 50)
+    }
+
+
+def evidence_of(run: lrpdyn.Run) -> dict[int, dict[str, Any]]:
+    return {record["step"]: record["evidence"] for record in read_journal(run.path)}
 
 
 def test_the_table_is_the_same_for_any_workers_and_shards(
     run: lrpdyn.Run, trained: Path, tmp_path: Path
 ) -> None:
-    assert contents(computed(trained, tmp_path / "run", workers=3).path) == contents(run.path)
+    shared = computed(trained, tmp_path / "run", workers=3)
+    assert contents(shared.path) == contents(run.path)
+    # What layers.csv does not show is the same too, such as the distance to two steps before.
+    assert evidence_of(shared) == evidence_of(run)
     parts = [computed(trained, tmp_path / f"{k}", shard=f"{k}/3").path for k in (1, 2, 3)]
     merged = lrpdyn.merge(
         parts, out=tmp_path / "merged", arch=f"{trained / 'nets.py'}:Small", quiet=True
     )
     assert contents(merged.path) == contents(run.path)
+    assert evidence_of(merged) == evidence_of(run)
 
 
 def of_version_0_1(run: Path) -> Path:
