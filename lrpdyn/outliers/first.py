@@ -49,7 +49,12 @@ def findings(report: Entry) -> list[dict[str, Any]]:
     found += [_of_group(group) for group in report["cell_groups"] if group["severity"] == "far"]
     for one in found:
         one["words"] += _of_layers(report.get("layers", ()), one["where"])
-    return sorted(found, key=lambda one: _ORDER.index(one.pop("order")))
+    return sorted(found, key=lambda one: _rank(one.pop("order")))
+
+
+def _rank(order: str) -> int:
+    """Return the place of a kind of finding in the order; a cause that was added goes last."""
+    return _ORDER.index(order) if order in _ORDER else len(_ORDER)
 
 
 _AT_BOTH_ENDS = ("off_path", "swapped_order", "not_finite", "statistics_reset")

@@ -54,11 +54,11 @@ def main() -> None:
         clean, spiked = [], []
         for _ in range(repeats):
             values = changes(trend, count, sigma, correlation, generator)
-            found = population(values, where, rolls=True)
+            found = population(values, where, over_time=True)
             clean.append((np.any(found.is_far), np.any(found.is_mild)))
             at = int(generator.integers(2 * count // 3, count - 1))
             values[at] *= 3
-            found = population(values, where, rolls=True)
+            found = population(values, where, over_time=True)
             spiked.append((found.is_far[at], found.is_mild[at]))
         clean_far, clean_mild = 100 * np.mean(clean, axis=0)
         far, mild = 100 * np.mean(spiked, axis=0)

@@ -2,41 +2,19 @@
 
 from __future__ import annotations
 
-import tracemalloc
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from lrpdyn.outliers import criteria
-from lrpdyn.outliers.criteria import Criteria
 from lrpdyn.outliers.facts import RunFacts
 from tests.outliers.made_up import (
-    calm_run,
     everywhere,
     evidence,
     names,
     report_on,
     with_steps,
 )
-
-
-def test_usual_changes_of_weights_are_the_same_in_blocks_and_take_little(
-    calm: RunFacts, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    whole = Criteria(calm).weight_ratio
-    near = calm.steps.weight_change[10:31, 1]
-    assert whole[20, 1] == pytest.approx(near[10] / np.median(near))
-    assert np.isnan(whole[0]).all()
-    monkeypatch.setattr(criteria, "AT_ONCE", 7)
-    np.testing.assert_array_equal(Criteria(calm).weight_ratio, whole)
-    long = calm_run(20_000, 1)
-    monkeypatch.undo()
-    tracemalloc.start()
-    _ = Criteria(long).weight_ratio
-    _, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert peak < 20_000 * 500
 
 
 def test_a_layer_that_is_usually_half_dead_is_healthy(calm: RunFacts) -> None:

@@ -30,11 +30,12 @@ def test_an_outlier_without_a_cause_is_unexplained(calm: RunFacts) -> None:
     assert set(report["advice"]) >= {"unexplained", "shape_change"}
 
 
-def test_growth_explains_only_where_the_score_grew(calm: RunFacts) -> None:
+def test_growth_explains_what_a_factor_removes(calm: RunFacts) -> None:
     share = calm.changes.scale_share.copy()
-    share[20, 3] = 0.9
+    share[20, 3] = 0.9  # along the mean direction of both maps: says nothing of growth
     facts = spiked(with_changes(calm, scale_share=share), 20, 3)
     assert "unexplained" in names(report_on(facts)["cells"][0])
+    facts = spiked(with_changes(calm, growth_share=share), 20, 3)
     score = calm.steps.score.copy()
     score[21, 3] *= 3
     grown = report_on(with_steps(facts, score=score, relevance_sum=0.97 * score))["cells"][0]

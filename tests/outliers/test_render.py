@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -34,8 +35,9 @@ def report(calm: RunFacts) -> dict[str, Any]:
 
 
 def test_a_row_says_where_how_far_and_why(report: dict[str, Any]) -> None:
-    lines = as_table(report, ["cells"], 1).splitlines()
-    assert lines[0] == "pathologies: 4 (wrong by their own criterion, no fence needed)"
+    lines = as_table(report, ["cells"], 1, 240).splitlines()
+    assert lines[0].startswith("LOOK FIRST  step 2,100, 4 samples: a layer absorbed all relevance")
+    assert "pathologies: 4 (wrong by their own criterion, no fence needed)" in lines
     # One row for all samples of a step.
     (row,) = (line for line in lines if "vanished_relevance " in line and "4: 2, 3, 4, 5" in line)
     assert "step 2,100" in row
@@ -56,9 +58,9 @@ def test_csv_has_a_row_for_each_entry(report: dict[str, Any]) -> None:
     assert len(rows) == 4 + sum(len(report[kind]) for kind in KINDS)
     (strongest,) = (row for row in rows if (row["kind"], row["rank"]) == ("cells", "1"))
     assert float(strongest["value"]) == report["cells"][0]["value"]
-    assert float(strongest["tail"]) > 3
     assert strongest["causes"] == "shape_change score_growth unexplained"
-    assert next(row["form"] for row in rows if row["kind"] == "steps") in ("spike", "shift")
+    assert strongest["tail"] == ""  # each cell has a fence of its own, and no tail
+    assert next(row["form"] for row in rows if row["kind"] == "steps") == "lasting"
     assert len(as_csv(report, ["cells"], 2).splitlines()) == 1 + 2 + 2
 
 
@@ -79,12 +81,9 @@ def test_markdown_is_piped(report: dict[str, Any]) -> None:
 def test_summaries_say_why_there_is_no_fence() -> None:
     few = report_on(calm_run(5, 3))
     assert "too few to say which is unusual" in summary(few, "cells")
-    alike = calm_run()
-    same = report_on(spiked(alike, 0, by=1))
-    same["totals"]["cells"]["fence_far"] = None
-    assert "too alike for a fence" in summary(same, "cells")
-    long = report_on(calm_run(151))
-    assert "beside the 50 transitions around it" in summary(long, "steps")
+    alike = report_on(replace(calm_run(), relative=np.ones((8, 2, 2))))
+    assert "too alike for a fence" in summary(alike, "pixels")
+    assert "compared with the 14 transitions around it" in summary(alike, "steps")
 
 
 def test_what_is_looked_for(report: dict[str, Any], calm: RunFacts) -> None:

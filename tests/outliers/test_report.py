@@ -29,16 +29,6 @@ def test_a_calm_run_has_nothing_to_tell(calm: RunFacts) -> None:
     json.dumps(report, allow_nan=False)
 
 
-def test_a_long_way_is_also_told_per_unit_of_step(calm: RunFacts) -> None:
-    step = calm.steps.step.copy()
-    step[21:] += 1900
-    facts = with_steps(spiked(calm, 20, by=20), step=step)
-    strongest = report_on(facts)["steps"][0]
-    assert strongest["where"] == {"from_step": 2000, "to_step": 4000}
-    assert (strongest["severity"], strongest["severity_per_unit"]) == ("far", "none")
-    assert "severity_per_unit" not in report_on(spiked(calm, 20))["steps"][0]
-
-
 def test_pixels_have_the_causes_of_their_largest_transition(calm: RunFacts) -> None:
     relative, third = calm.relative.copy(), calm.sums(slice(3, 4))
     relative[3, 1, 0], third.largest[0, 1, 0], third.largest_at[0, 1, 0] = 1.9, 0.8, 20
@@ -56,11 +46,16 @@ def test_spikes_are_told_from_shifts() -> None:
     facts = calm_run(61)
     change = facts.changes.change.copy()
     change[45:] *= 6
-    report = report_on(spiked(with_changes(facts, change=change), 20))
+    outline = facts.steps.outline.copy()
+    outline[21] = [0.7, 0.1, 0.1, 0.1]  # and back again
+    outline[31:] = [0.4, 0.3, 0.2, 0.1]
+    facts = with_steps(with_changes(facts, change=change), outline=outline)
+    report = report_on(spiked(spiked(facts, 20), 30))
     assert [shift["step"] for shift in report["shifts"]] == [4500]
     forms = {entry["where"]["from_step"]: entry["form"] for entry in report["steps"]}
-    assert forms[2000] == "spike"
+    assert (forms[0], forms[2000], forms[3000]) == ("start", "spike", "lasting")
     assert {forms[step] for step in range(4500, 6000, 100)} == {"shift"}
+    assert {entry["form"] for entry in report_on(calm_run(11))["steps"]} == {None}
 
 
 def test_a_run_of_two_steps_has_a_report() -> None:
@@ -75,7 +70,7 @@ def test_nothing_is_left_where_no_transition_is_finite() -> None:
     empty = np.zeros((0, 8))
     none = np.zeros(0, dtype=np.int64)
     changes = replace(facts.changes, before=none, after=none, change=empty, scale_share=empty,
-                      left_out=np.zeros(0, dtype=bool))  # fmt: skip
+                      scale_factor=empty, growth_share=empty, left_out=np.zeros(0, dtype=bool))  # fmt: skip
     report = report_on(replace(facts, changes=changes))
     assert report["cells"] == report["steps"] == []
     assert report["totals"]["samples"]["zeros"] == 1

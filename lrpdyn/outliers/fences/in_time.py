@@ -144,7 +144,8 @@ def _neighbours(length: int, half: int) -> Integers:
 def _centres(length: int, half: int) -> tuple[Floats, Floats]:
     """Return how far the middle of each half lies from each place, (T,) and (T,)."""
     away = _neighbours(length, half) - np.arange(length)[:, None]
-    return away[:, :half].mean(axis=1), away[:, half:].mean(axis=1)
+    # The middle of a median: of a half with a gap in it, at the end of a run, that is not the mean place.
+    return np.median(away[:, :half], axis=1), np.median(away[:, half:], axis=1)
 
 
 def _relative_spread(length: int) -> Floats:

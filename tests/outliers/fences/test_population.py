@@ -11,7 +11,8 @@ import pytest
 from lrpdyn.files.streamed import in_memory
 from lrpdyn.outliers.fences import population as populations
 from lrpdyn.outliers.fences.fences import fences
-from lrpdyn.outliers.fences.population import WIDTH, entries, population, totals
+from lrpdyn.outliers.fences.in_time import FEWEST, in_time
+from lrpdyn.outliers.fences.population import entries, population, totals
 
 
 def values_of(count: int) -> np.ndarray:
@@ -32,14 +33,22 @@ def test_pixels_read_in_pieces_are_listed_as_values_in_memory() -> None:
     assert totals(whole, 60)["far"] == sum(one["severity"] == "far" for one in listed)
 
 
-def test_a_long_series_lists_what_is_furthest_beyond_the_fence_around_it() -> None:
-    values = values_of(2 * WIDTH)
-    values[WIDTH:] *= 100
-    of = population(values, lambda place: {"from_step": place}, rolls=True)
+def test_a_series_lists_what_is_furthest_beyond_the_fence_around_it() -> None:
+    values = np.geomspace(10, 0.1, 60) * np.random.default_rng(0).lognormal(sigma=0.2, size=60)
+    values[50] *= 8
+    of = population(values, place, over_time=True)
     listed, places = entries(of)
-    assert places[0] == 7
-    assert listed[0]["value"] == 50 < values.max()
-    assert totals(of, len(listed))["window"] == WIDTH
+    assert places[0] == 50
+    assert listed[0]["severity"] == "far"
+    assert listed[0]["value"] == values[50] < values.max()
+    assert listed[0]["usual"] == of.trend[50]
+    # The start has no fence: it is ranked below all that have one, its largest first.
+    assert places[-12:] == sorted(range(12), key=lambda n: -values[n])
+    assert {one["fence_far"] for one in listed[-12:]} == {None}
+    assert totals(of, len(listed)) == {
+        "method": "trend", "values": 60, "zeros": 0.0, "fence_mild": None, "fence_far": None,
+        "mild": 0, "far": 1, "listed": 60, "compared_with": 14,
+    }  # fmt: skip
 
 
 def test_so_many_are_listed_and_an_empty_population_has_no_entry(
@@ -47,7 +56,7 @@ def test_so_many_are_listed_and_an_empty_population_has_no_entry(
 ) -> None:
     monkeypatch.setattr(populations, "LISTED", 3)
     assert len(entries(population(values_of(60), lambda place: {}))[0]) == 3
-    none = population(np.zeros(0), lambda place: {}, rolls=True)
+    none = population(np.zeros(0), lambda place: {}, over_time=True)
     assert entries(none) == ([], [])
     assert totals(none, 0)["fence_far"] is None
 
@@ -78,43 +87,36 @@ def test_a_late_spike_is_found_beside_its_neighbours_only() -> None:
     values = falling()
     values[380, 2] *= 12
     whole = fences(values)
-    rolling = population(values, place, rolls=True)
-    assert rolling.window == WIDTH
+    in_order = population(values, place, over_time=True)
     assert whole.far is not None
     assert values[380, 2] < whole.far
-    assert values[380, 2] > rolling.far[380, 0]
-    assert rolling.is_far.mean() < 0.005
+    assert np.argwhere(in_order.is_far).tolist() == [[380, 2]]
+    assert in_order.is_mild.mean() < 0.005
 
 
-def test_each_transition_has_the_fence_of_the_window_around_it() -> None:
-    values = falling()
-    rolling = population(values, place, rolls=True)
-    expected = fences(values[:WIDTH])
-    assert rolling.far[0, 0] == rolling.far[WIDTH // 2, 1] == expected.far
-    assert rolling.mild[0, 0] == expected.mild
-    assert rolling.far[-1, 0] == fences(values[-WIDTH:]).far
+def test_each_change_has_its_own_fences_and_trend() -> None:
+    values = falling(60)
+    of, expected = population(values, place, over_time=True), in_time(values)
+    np.testing.assert_array_equal(of.far, expected.far)
+    np.testing.assert_array_equal(of.mild, expected.mild)
+    np.testing.assert_array_equal(of.trend, expected.trend)
+    assert of.method == "trend"
 
 
-@pytest.mark.parametrize("transitions", [0, 1, 2 * WIDTH - 1])
-def test_a_short_run_has_the_fence_of_the_whole(transitions: int) -> None:
-    values = falling(transitions)
-    whole = fences(values)
-    rolling = population(values, place, rolls=True)
-    assert rolling.window is None
-    np.testing.assert_equal(float(rolling.far), np.nan if whole.far is None else whole.far)
-
-
-def test_a_window_without_a_fence_takes_that_of_the_whole() -> None:
-    values = falling()
-    values[:WIDTH] = 0
-    whole = fences(values)
-    assert population(values, place, rolls=True).far[0, 0] == whole.far
+@pytest.mark.parametrize("transitions", [0, 1, FEWEST - 1])
+def test_the_changes_of_a_short_run_are_only_ranked(transitions: int) -> None:
+    of = population(falling(transitions), place, over_time=True)
+    assert not of.is_fenced
+    assert of.method == "rank"
+    listed, places = entries(of)
+    assert [one["value"] for one in listed] == sorted(of.values.ravel(), reverse=True)
+    assert totals(of, len(places))["compared_with"] is None
 
 
 def test_memory_does_not_take_the_square_of_the_transitions() -> None:
     values = falling(20_000, 1)
     tracemalloc.start()
-    population(values, place, rolls=True)
+    population(values, place, over_time=True)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert peak < 1000 * len(values)
+    assert peak < 2000 * len(values)
