@@ -12,8 +12,8 @@ Array = NDArray[np.float64]
 
 #: Features are compared for so many samples, at most.
 CKA_SAMPLES = 16
-#: The debiased estimate needs so many.
-_FEWEST = 4
+#: Of fewer, the debiased estimate is mostly noise: with four it goes from -1 to 1.
+_FEWEST = 8
 #: Below this share of the features' size, what is left of them without their mean is rounding.
 _ROUNDING = 1e-12
 
@@ -66,7 +66,7 @@ def aligned(gram: Array) -> Array | None:
 
     The diagonal, which biases the estimate, is left out: products of two such matrices sum to the unbiased
     HSIC of Song et al. (2012) over the root of that of each with itself (Szekely & Rizzo 2014). None for
-    fewer than four samples, and where the features are the same for all.
+    fewer than eight samples, and where the features are the same for all.
     """
     count = len(gram)
     if count < _FEWEST:

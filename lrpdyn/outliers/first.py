@@ -10,7 +10,8 @@ from lrpdyn.outliers.causes import meaning_of
 #: The order of findings: what is broken, what does not belong here, what changed, what lasts.
 _ORDER = ("not_finite", "swapped_order", "off_path", "restart", "statistics_reset", "far", "weight_jump",
           "vanished_relevance", "unstable_denominator", "dead_layer", "duplicate_checkpoint", "cells",
-          "dormant_units", "near_copy", "mild", "small jump", "began")  # fmt: skip
+          "dormant_units", "near_copy", "mild", "small jump", "began",
+          "samples")  # fmt: skip
 _HEADLINES = {
     "swapped_order": "very likely in the wrong order.",
     "restart": "training began anew, or went on from an earlier checkpoint.",
@@ -49,7 +50,57 @@ def findings(report: Entry) -> list[dict[str, Any]]:
     found += [_of_group(group) for group in report["cell_groups"] if group["severity"] == "far"]
     for one in found:
         one["words"] += _of_layers(report.get("layers", ()), one["where"])
+    found = _in_a_row(found)
+    far = [entry for entry in report["samples"] if entry["severity"] == "far"]
+    found += [_of_samples(far, report["totals"]["samples"]["values"])] if far else []
     return sorted(found, key=lambda one: _rank(one.pop("order")))
+
+
+def _in_a_row(found: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return findings of which jumps that follow each other, or a restart, are one."""
+    jumps = {one["where"]["from_step"]: one for one in found if one["kind"] == "weight_jump"}
+    starts = [one for one in found if one["kind"] in ("restart", "weight_jump")]
+    part_of: set[int] = set()
+    for one in sorted(starts, key=lambda one: int(one["where"]["from_step"])):
+        if one["kind"] == "weight_jump" and one["where"]["from_step"] in part_of:
+            continue
+        row: list[dict[str, Any]] = []
+        while (end := (row[-1] if row else one)["where"]["to_step"]) in jumps:
+            row.append(jumps[end])
+            part_of.add(end)
+        if not row:
+            continue
+        if one["kind"] == "restart":
+            one["words"].append(f"the weights moved more than usual up to step {end:,}")
+            continue
+        strongest = min([one, *row], key=lambda jump: _rank(jump["order"]))
+        begin, to = one["where"]["from_step"], one["where"]["to_step"]
+        which = strongest["where"]
+        first = (
+            f"most from {which['from_step']:,} to {which['to_step']:,}"
+            if strongest is not one
+            else ""
+        )
+        one["words"] = [
+            f"{begin:,} -> {end:,}: the weights jumped in {len(row) + 1:,} transitions in a row.",
+            *([first] if first else [f"first, and most, up to {to:,}"]),
+            *strongest["words"][1:],
+        ]
+        one["where"], one["order"] = {"from_step": begin, "to_step": end}, strongest["order"]
+        one["severity"] = strongest["severity"]
+    return [
+        one
+        for one in found
+        if one["kind"] != "weight_jump" or one["where"]["from_step"] not in part_of
+    ]
+
+
+def _of_samples(far: Sequence[Entry], of: int) -> dict[str, Any]:
+    numbers = [entry["where"]["sample"] for entry in far]
+    which = ", ".join(map(str, numbers[:6])) + (" and others" if len(numbers) > 6 else "")
+    what, change = ("sample", "changes") if len(numbers) == 1 else ("samples", "change")
+    words = f"{what} {which}: {change} far more than the other {of - len(numbers):,} over the whole run."
+    return _finding("samples", {"sample": numbers[0]}, [words], order="samples")
 
 
 def _rank(order: str) -> int:

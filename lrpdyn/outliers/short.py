@@ -117,14 +117,14 @@ def _not_seen(report: Report) -> list[Said]:
     least, false = report["least"], report["expected_false"]
     if least is None:
         return []
-    flags = sum(false.values())
+    by_mistake = false["steps"] + false["weights"]
+    needed = f"{least['mild']:.2g} times (extreme: {least['far']:.2g} times) the usual change"
     return [
+        (0, f"a step needs {needed} to be reported here."),
         (
             0,
-            f"a step needs {least['mild']:.2g} times (extreme: {least['far']:.2g} times) the usual change "
-            f"to be reported here. A run of this size in which nothing happened has {flags:.1g} false "
-            "reports.",
-        )
+            f"Of runs in which nothing happened, {100 * by_mistake:.0f} % have a step reported by mistake.",
+        ),
     ]
 
 

@@ -46,7 +46,7 @@ _OF_MEDIAN = np.pi / 2
 
 @dataclass(frozen=True, kw_only=True)
 class InTime:
-    """Values (T, ...) over training beside their local trend.
+    """Values (T, ...) over training, with what is usual around each: its local trend.
 
     `trend`, `mild` and `far` are in the unit of the values, of their shape; NaN where there is no trend,
     the fences also at the start.
@@ -81,15 +81,18 @@ def in_time(values: Floats, *, least_far: float = LEAST_FAR) -> InTime:
     around = sides(logarithms, *AWAY, since_before=True)
     known = max(int(np.isfinite(late).sum()), 1)
     unfenced = first_after_start(length) if length >= FEWEST else length
-    fences = []
+    usual, fences = trend, list[Floats]()
     for expected, least in ((FALSE_MILD, LEAST_MILD), (FALSE_FAR, least_far)):
         score = NormalDist().inv_cdf(1 - expected / known) * (1 + WIDENING / max(length, 1))
         near = trend + np.fmax(middle + score * spread, np.log(least)) * scale
         wide = around + np.fmax(score * spread, np.log(LEAST_WIDE))
         height = np.exp(np.fmin(near, wide))
+        if not fences:  # what a stretch of outliers is compared with is further away
+            stretch = (logarithms > wide) & ~(logarithms > near)
+            usual = np.where(stretch, around, trend)
         height[:unfenced] = np.nan
         fences.append(height)
-    return InTime(trend=np.exp(trend), mild=fences[0], far=fences[1])
+    return InTime(trend=np.exp(usual), mild=fences[0], far=fences[1])
 
 
 def first_after_start(length: int) -> int:
