@@ -210,7 +210,7 @@ class WeightPath:
             cosine = (norm**2 + before**2 - change**2) / (2 * norm * before)
         known = np.isfinite(cosine).any(axis=1)
         middle = (
-            np.nanmedian(np.where(known[:, None], cosine, 1.0), axis=1) if len(cosine) else known
+            np.nanmedian(np.where(known[:, None], cosine, 1.0), axis=1) if cosine.size else known
         )
         found: Truths = known & (middle < NEW)
         return found
