@@ -40,6 +40,8 @@ AWAY, LEAST_WIDE = (9, 17), 3.0
 OFTEN = 0.95
 #: A spread below this, of logarithms, is that of rounding, not of training.
 LEAST_SPREAD = 0.05
+#: So many values are in memory beside those that trends are made of.
+AT_ONCE = 2**20
 #: The variance of the median of n normal values is this over n.
 _OF_MEDIAN = np.pi / 2
 
@@ -110,9 +112,8 @@ def local_trend(values: Floats) -> Floats:
     if half < 2:
         return np.full(values.shape, np.nan)
     around, (before, after) = _neighbours(length, half), _centres(length, half)
-    with np.errstate(invalid="ignore"):
-        first = _median(values[around[:, :half]])
-        second = _median(values[around[:, half:]])
+    first = _medians_at(values, around[:, :half])
+    second = _medians_at(values, around[:, half:])
     column = (-1, *(1,) * (values.ndim - 1))
     share = (before / (before - after)).reshape(column)  # of the second half, at the place itself
     found: Floats = first + share * (second - first)
@@ -130,7 +131,7 @@ def sides(values: Floats, nearest: int, farthest: int, *, since_before: bool = F
     padded = np.concatenate([nothing, values, nothing])
     places = np.arange(len(values))[:, None]
     away = np.arange(nearest, farthest + 1)
-    before, after = (_median(padded[places + farthest + sign * away]) for sign in (-1, 1))
+    before, after = (_medians_at(padded, places + farthest + sign * away) for sign in (-1, 1))
     found: Floats = np.fmax(before, after)
     return np.where(np.isnan(before), np.nan, found) if since_before else found
 
@@ -159,6 +160,15 @@ def _relative_spread(length: int) -> Floats:
     before, after = _centres(length, half)
     share = before / (before - after)
     found: Floats = np.sqrt(1 + (share**2 + (1 - share) ** 2) * _OF_MEDIAN / half)
+    return found
+
+
+def _medians_at(values: Floats, places: Integers) -> Floats:
+    """Return the median of the values at the places (T, K) of each row, (T, ...); a part at a time."""
+    found = np.empty((len(places), *values.shape[1:]))
+    rows = max(1, AT_ONCE // (places.shape[1] * max(1, int(np.prod(values.shape[1:])))))
+    for start in range(0, len(places), rows):
+        found[start : start + rows] = _median(values[places[start : start + rows]])
     return found
 
 
