@@ -55,7 +55,10 @@ def by_weights(known: Criteria) -> list[dict[str, Any]]:
             if name == "restart":
                 where = {"from_step": int(steps.step[step - 1]), "to_step": int(steps.step[step])}
             entry = _entry(known, name, where, value, layers, cause.evidence(known, step))
-            found.append({**entry, **(_detour(known, step, layers) if name == "off_path" else {})})
+            more = _detour(known, step, layers) if name == "off_path" else {}
+            if name == "swapped_order":
+                more = {"other_step": int(steps.step[step + 1])}
+            found.append({**entry, **more})
             part_of |= {"swapped_order": {step, step + 1, step + 2}, "off_path": {step, step + 1},
                         "restart": {step}, "statistics_reset": {step}}.get(name, set())  # fmt: skip
     jump = present["weight_jump"]

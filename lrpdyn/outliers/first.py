@@ -35,6 +35,7 @@ def findings(report: Entry) -> list[dict[str, Any]]:
     found = [*_of_weights(report), *_of_conditions(report)]
     covered = {_ends(one["where"]) for one in found}
     steps_off = {one["where"]["step"] for one in found if one["kind"] in _AT_BOTH_ENDS}
+    steps_off |= {entry["other_step"] for entry in report["weights"] if "other_step" in entry}
     for entry in report["steps"]:
         if entry["severity"] == "none":
             continue
@@ -151,6 +152,8 @@ def _of_weights(report: Entry) -> list[dict[str, Any]]:
             if "step" in where
             else f"checkpoint {where['to_step']:,}"
         )
+        if cause == "swapped_order":
+            place = f"checkpoints {where['step']:,} and {entry['other_step']:,}"
         headline = _HEADLINES.get(cause) or _of_detour(entry)
         words = [f"{place}: {headline}", evidence]
         if cause == "off_path" and entry["without"] is not None:
