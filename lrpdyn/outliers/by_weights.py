@@ -88,11 +88,16 @@ def by_weights(known: Criteria) -> list[dict[str, Any]]:
 
 
 def _detour(known: Criteria, step: int, layers: list[int]) -> dict[str, Any]:
-    """Return whether all layers make a detour, and which step is an ordinary one without it."""
+    """Return whether all layers make a detour, what is ordinary without it, and where it belongs."""
     weights, place = known.weights, known.steps.step
     ordinary = weights.apart[step] < ORDINARY * weights.usual_of_all[step]
     without = [int(place[step - 1]), int(place[step + 1])] if ordinary else None
-    return {"all_layers": len(layers) == int(weights.learned.sum()), "without": without}
+    like = weights.belongs_to(step)
+    return {
+        "all_layers": len(layers) == int(weights.learned.sum()),
+        "without": without,
+        "like_step": None if like is None else int(place[like]),
+    }
 
 
 def _entry(

@@ -164,8 +164,8 @@ def _of_weights(report: Entry) -> list[dict[str, Any]]:
 
 
 def _of_detour(entry: Entry) -> str:
-    if "its weights are near those" in entry["evidence"]:
-        return "very likely a copy of another checkpoint of this run."
+    if entry["like_step"] is not None:
+        return f"very likely a copy of checkpoint {entry['like_step']:,} of this run."
     if entry["all_layers"]:
         return "very likely not of this run (or a bad file)."
     return f"very likely damaged, or changed by hand ({', '.join(entry['layers'][:3])})."
