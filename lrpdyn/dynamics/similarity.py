@@ -46,10 +46,11 @@ def centred(gram: Array) -> Array:
 def packed(gram: Array) -> str:
     """Return the upper half of a Gram matrix as text: float32 in base64.
 
-    Its trace becomes 1, which no alignment depends on: squares of large features pass float32's end.
+    Its largest entry becomes 1, on which no alignment depends: squares of large features pass the end of
+    float32.
     """
-    trace = float(np.trace(gram))
-    scaled = gram / trace if trace > 0 else gram
+    largest = float(np.abs(gram).max(initial=0.0))
+    scaled = gram / largest if largest > 0 else gram
     half = scaled[np.triu_indices(len(gram))].astype("<f4")
     return base64.b64encode(half.tobytes()).decode()
 
