@@ -10,7 +10,7 @@ from lrpdyn.outliers.causes import meaning_of
 #: The order of findings: what is broken, what does not belong here, what changed, what lasts.
 _ORDER = ("not_finite", "swapped_order", "off_path", "restart", "statistics_reset", "far", "weight_jump",
           "vanished_relevance", "unstable_denominator", "dead_layer", "duplicate_checkpoint", "cells",
-          "dormant_units", "near_copy", "mild", "small jump", "began",
+          "dormant_units", "near_copy", "mild", "small jump", "began", "step_gap",
           "samples")  # fmt: skip
 _HEADLINES = {
     "swapped_order": "very likely in the wrong order.",
@@ -137,6 +137,11 @@ def _of_weights(report: Entry) -> list[dict[str, Any]]:
     found = []
     for entry in report["weights"]:
         where, cause, evidence = entry["where"], entry["cause"], entry["evidence"]
+        if cause == "step_gap":
+            place = f"{where['from_step']:,} -> {where['to_step']:,}"
+            words = [f"{place}: checkpoints are missing in between.", evidence]
+            found.append(_finding(cause, where, words, severity="mild"))
+            continue
         if cause == "weight_jump":
             place = f"{where['from_step']:,} -> {where['to_step']:,}"
             began = entry["value"] is None
