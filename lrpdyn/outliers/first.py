@@ -59,8 +59,9 @@ def findings(report: Entry) -> list[dict[str, Any]]:
 
 def _in_a_row(found: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return findings of which jumps that follow each other, or a restart, are one."""
-    jumps = {one["where"]["from_step"]: one for one in found if one["kind"] == "weight_jump"}
-    starts = [one for one in found if one["kind"] in ("restart", "weight_jump")]
+    may_follow = [one for one in found if one["kind"] == "weight_jump" and one["order"] != "began"]
+    jumps = {one["where"]["from_step"]: one for one in may_follow}
+    starts = [*may_follow, *(one for one in found if one["kind"] == "restart")]
     part_of: set[int] = set()
     for one in sorted(starts, key=lambda one: int(one["where"]["from_step"])):
         if one["kind"] == "weight_jump" and one["where"]["from_step"] in part_of:
