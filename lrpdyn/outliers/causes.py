@@ -153,6 +153,7 @@ def _off_path(known: Criteria, step: int) -> str:
         float(r)
         for layer in layers
         for r in (weights.ratio[step, layer], weights.ratio[step + 1, layer])
+        if math.isfinite(r)
     ]
     named = _layers_in_words(known, layers)
     text = f"{named} moved by {_range([*into, *out])} into it and out of it again"
@@ -168,6 +169,7 @@ def off_layers(known: Criteria, step: int) -> list[int]:
     weights = known.weights
     into, out = weights.ratio[step], weights.ratio[step + 1]
     clear = (weights.detours[step] < 1) & (into > 1.5) & (out > 1.5) & weights.learned
+    clear |= weights.layers_off[step]
     found: list[int] = sorted(
         clear.nonzero()[0].tolist(), key=lambda layer: weights.detours[step, layer]
     )
@@ -432,9 +434,9 @@ CAUSES = [
         meaning="checkpoints are missing in between",
         advice="Compare changes per unit of step (column change_per_unit), or fill the gap with more "
         "checkpoints.",
-        criterion="a transition 1.5 times as long as those around it let expect (a line through the "
-        "logarithms of their lengths, and the three before and after), or a checkpoint in between that "
-        "could not be used",
+        criterion="a transition 1.5 times as long as those around it let expect (their usual growth taken out: "
+        "a line through the logarithms of their lengths, and the three before and after), or a checkpoint in "
+        "between that could not be used",
         where="transition",
         present=lambda known: known.changes.left_out | (known.length_ratio > GAP),
         evidence=_gap,

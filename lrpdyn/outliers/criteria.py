@@ -15,7 +15,7 @@ import numpy as np
 from lrpdyn.outliers.causes import UNSTABLE_SUPPORT
 from lrpdyn.outliers.facts import UNAVAILABLE, Changes, Evidence, Floats, RunFacts, Steps, Truths
 from lrpdyn.outliers.fences.fences import fences
-from lrpdyn.outliers.fences.in_time import NEAR, first_after_start, local_trend, sides
+from lrpdyn.outliers.fences.in_time import HALF, NEAR, first_after_start, local_trend, sides
 from lrpdyn.outliers.weight_path import WeightPath
 
 #: Relevance below this share of the score has vanished.
@@ -227,13 +227,17 @@ class Criteria:
     def length_ratio(self) -> Floats:
         """How long each transition is, over those around it, (T,).
 
-        Lengths may grow over a run: what is expected is the largest of a line through the logarithms of
-        those around it, and of the medians of the three before and the three after.
+        Lengths may grow over a run, and their usual growth is taken out: the median of that from one to
+        the next around there. What is expected is the largest of a line through the logarithms of those
+        around it, and of the medians of the three before and the three after.
         """
         between = self.after(self.steps.step) - self.before(self.steps.step)
         logarithms = np.log(np.maximum(between, 1).astype(np.float64))
-        expected = np.fmax(local_trend(logarithms), sides(logarithms, 1, 3))
-        found: Floats = np.exp(logarithms - np.where(np.isfinite(expected), expected, logarithms))
+        growth = np.diff(logarithms, prepend=logarithms[:1])
+        usual = [np.median(growth[max(k - HALF, 0) : k + HALF + 1]) for k in range(len(growth))]
+        level = logarithms - np.cumsum(usual)
+        expected = np.fmax(local_trend(level), sides(level, 1, 3))
+        found: Floats = np.exp(level - np.where(np.isfinite(expected), expected, level))
         return found
 
     @cached_property

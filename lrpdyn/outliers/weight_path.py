@@ -161,8 +161,9 @@ class WeightPath:
     def layers_off(self) -> Truths:
         """Which layers of each step make a clear detour of their own, (S, L)."""
         into, out = self._ways(self.ratio)
+        # One that stands still else has no usual move.
         found: Truths = (self.detours < CLEAR_DETOUR) & (
-            np.fmin(into, out) > 2 * THERE_AND_BACK / 1.5
+            (np.fmin(into, out) > LAYER_THERE_AND_BACK) | self.began
         )
         return found & self.learned
 

@@ -137,3 +137,14 @@ def test_the_strongest_comes_first_and_is_what_interventions_look_at(
     assert {"off_path", "weight_jump", "duplicate_checkpoint"} <= set(report["advice"])
     # A copy hardly changed anything, and the way out of a bad checkpoint is the way in.
     assert find_outliers(facts).in_question() == [(2400, 2500, "weights"), (3200, 3300, "weights")]
+
+
+def test_a_frozen_layer_that_is_damaged_in_one_checkpoint_is_named(other: list[State]) -> None:
+    frozen = other[0]
+    own = [name for name in frozen if name.startswith(("first", "norm"))]
+    states = [{**state, **{name: frozen[name] for name in own}} for state in other]
+    states[AT]["first.weight"] = torch.randn(24, 10)
+    (entry,) = found_in(states)
+    assert (entry["cause"], entry["where"]) == ("off_path", {"step": 2500})
+    assert entry["layers"] == ["first"]
+    assert entry["evidence"].startswith("first moved by ")
