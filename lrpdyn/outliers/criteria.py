@@ -15,7 +15,14 @@ import numpy as np
 from lrpdyn.outliers.causes import UNSTABLE_SUPPORT
 from lrpdyn.outliers.facts import UNAVAILABLE, Changes, Evidence, Floats, RunFacts, Steps, Truths
 from lrpdyn.outliers.fences.fences import fences
-from lrpdyn.outliers.fences.in_time import HALF, NEAR, first_after_start, local_trend, sides
+from lrpdyn.outliers.fences.in_time import (
+    HALF,
+    NEAR,
+    first_after_start,
+    local_trend,
+    medians_at,
+    sides,
+)
 from lrpdyn.outliers.weight_path import WeightPath
 
 #: Relevance below this share of the score has vanished.
@@ -30,6 +37,10 @@ LEAST_ALIVE = 1 / 3
 #: A layer is dormant where at least this share of its units is, and less than this share of those is left
 #: that gave something.
 MOST_DORMANT, LEAST_AWAKE = 0.5, 0.5
+#: A step that was rounded to a whole number is so far off.
+ROUNDED = 0.5
+#: The share of the transitions that have the usual length where steps are evenly spaced.
+MOSTLY = 0.8
 #: Another unit is preferred in so large a share of the samples, and so many times as often as around.
 LEAST_CHURN, TIMES_USUAL_CHURN = 0.25, 3.0
 
@@ -229,15 +240,22 @@ class Criteria:
 
         Lengths may grow over a run, and their usual growth is taken out: the median of that from one to
         the next around there. What is expected is the largest of a line through the logarithms of those
-        around it, and of the medians of the three before and the three after.
+        around it, and of the medians of the three before and the three after. Where fewer than most are the
+        same, steps were rounded to whole numbers, which half a step on either side allows for.
         """
-        between = self.after(self.steps.step) - self.before(self.steps.step)
-        logarithms = np.log(np.maximum(between, 1).astype(np.float64))
-        growth = np.diff(logarithms, prepend=logarithms[:1])
-        usual = [np.median(growth[max(k - HALF, 0) : k + HALF + 1]) for k in range(len(growth))]
-        level = logarithms - np.cumsum(usual)
-        expected = np.fmax(local_trend(level), sides(level, 1, 3))
-        found: Floats = np.exp(level - np.where(np.isfinite(expected), expected, level))
+        between = (self.after(self.steps.step) - self.before(self.steps.step)).astype(np.float64)
+        if not between.size:
+            return np.zeros(0)
+        around = np.arange(len(between))[:, None] + np.arange(-HALF, HALF + 1)
+        around = np.clip(around, 0, len(between) - 1)
+        logarithms = np.log(np.maximum(between, 1))
+        growth = medians_at(np.diff(logarithms, prepend=logarithms[:1]), around)
+        level = logarithms - np.cumsum(growth)
+        expected = np.exp(np.fmax(local_trend(level), sides(level, 1, 3)) + logarithms - level)
+        expected = np.where(np.isfinite(expected), expected, between)
+        regular = float((between == np.median(between)).mean()) > MOSTLY
+        rounding = 0.0 if regular else ROUNDED
+        found: Floats = np.maximum(between - rounding, 0.0) / (expected + rounding)
         return found
 
     @cached_property

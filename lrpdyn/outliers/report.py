@@ -36,7 +36,7 @@ MOST_FIRST = 3
 LEAST_TOGETHER, SHARE_TOGETHER = 3, 0.1
 #: How many flags clean real runs had, each (tests/benchmarks/outlier_causes): steps, cells, steps by their
 #: weights; and the share of the samples.
-FALSE_OF_STEPS, FALSE_OF_CELLS, FALSE_OF_WEIGHTS = 0.1, 0.25, 0.04
+FALSE_OF_STEPS, FALSE_OF_CELLS, FALSE_OF_WEIGHTS = 0.1, 0.25, 0.06
 FALSE_OF_EACH_SAMPLE = 0.02
 #: Steps that are checked again, at most: each costs as much as explaining it did.
 MOST_STEPS = 200

@@ -112,8 +112,8 @@ def local_trend(values: Floats) -> Floats:
     if half < 2:
         return np.full(values.shape, np.nan)
     around, (before, after) = _neighbours(length, half), _centres(length, half)
-    first = _medians_at(values, around[:, :half])
-    second = _medians_at(values, around[:, half:])
+    first = medians_at(values, around[:, :half])
+    second = medians_at(values, around[:, half:])
     column = (-1, *(1,) * (values.ndim - 1))
     share = (before / (before - after)).reshape(column)  # of the second half, at the place itself
     found: Floats = first + share * (second - first)
@@ -131,7 +131,7 @@ def sides(values: Floats, nearest: int, farthest: int, *, since_before: bool = F
     padded = np.concatenate([nothing, values, nothing])
     places = np.arange(len(values))[:, None]
     away = np.arange(nearest, farthest + 1)
-    before, after = (_medians_at(padded, places + farthest + sign * away) for sign in (-1, 1))
+    before, after = (medians_at(padded, places + farthest + sign * away) for sign in (-1, 1))
     found: Floats = np.fmax(before, after)
     return np.where(np.isnan(before), np.nan, found) if since_before else found
 
@@ -163,7 +163,7 @@ def _relative_spread(length: int) -> Floats:
     return found
 
 
-def _medians_at(values: Floats, places: Integers) -> Floats:
+def medians_at(values: Floats, places: Integers) -> Floats:
     """Return the median of the values at the places (T, K) of each row, (T, ...); a part at a time."""
     found = np.empty((len(places), *values.shape[1:]))
     rows = max(1, AT_ONCE // (places.shape[1] * max(1, int(np.prod(values.shape[1:])))))
