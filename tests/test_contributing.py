@@ -129,7 +129,7 @@ def test_the_cause(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     try:
         names_in(code)
         run = explained(tmp_path)
-        printed = CliRunner().invoke(outliers_command, [str(run.path)]).stdout
+        printed = CliRunner().invoke(outliers_command, [str(run.path), "--details"]).stdout
     finally:
         del CAUSES[length:]
     found = {c["cause"]: c for entry in run.outliers["pathologies"] for c in entry["causes"]}

@@ -76,7 +76,13 @@ def test_a_run_of_fewer_columns_is_read(
 ) -> None:
     with monkeypatch.context() as patched:
         earlier = [column for column in COLUMNS if column.name in names_of_every_version(column.of)]
-        kept = {"support", "from_step_zero", "scale_factor", "distance_from_first_l1"}
+        kept = {
+            "support",
+            "from_step_zero",
+            "scale_factor",
+            "growth_share",
+            "distance_from_first_l1",
+        }
         earlier += [column for column in COLUMNS if column.name in kept]
         patched.setattr("lrpdyn.dynamics.columns.COLUMNS", earlier)
         path = lrpdyn.compute(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,9 +18,18 @@ import lrpdyn
 def image_run(
     ppo_folder: Path, images: NDArray[np.uint8], tmp_path_factory: pytest.TempPathFactory
 ) -> lrpdyn.Run:
-    """Four steps of four samples by z-plus; the weights of step 16 are those of step 0."""
-    folder = tmp_path_factory.mktemp("images") / "run"
-    return lrpdyn.compute(ppo_folder, images, out=folder, quiet=True)
+    """Four steps of four samples by z-plus; the weights of step 32 are those of step 16."""
+    folder = tmp_path_factory.mktemp("images")
+    checkpoints = Path(shutil.copytree(ppo_folder, folder / "checkpoints"))
+    (one,), (other,) = (checkpoints.glob(f"*_{step}_steps.zip") for step in (16, 32))
+    with zipfile.ZipFile(one) as archive:
+        content = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(other) as archive:
+        content["policy.pth"] = archive.read("policy.pth")
+    with zipfile.ZipFile(one, "w") as archive:
+        for name, data in content.items():
+            archive.writestr(name, data)
+    return lrpdyn.compute(checkpoints, images, out=folder / "run", quiet=True)
 
 
 @pytest.fixture

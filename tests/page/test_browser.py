@@ -166,7 +166,7 @@ def test_playing_goes_through_all_steps(show: Callable[..., Opened], written: Pa
     found.page.get_by_role("button", name="Play").click()  # from the end: from the start
     expect(found.page.get_by_role("button", name="Pause")).to_be_hidden()
     found.at("48")
-    assert found.page.evaluate("window.seen") == ["0", "⚑ 16", "32", "48"]
+    assert found.page.evaluate("window.seen") == ["0", "16", "⚑ 32", "48"]
     expect(found.page.get_by_role("button", name="Play")).to_be_visible()
     assert found.complaints == []
 
@@ -177,7 +177,7 @@ def test_an_outlier_row_jumps(show: Callable[..., Opened], written: Path) -> Non
     row = page.locator("#findings tbody tr[data-kind=pathologies]").first
     expect(row).to_contain_text("duplicate checkpoint")
     row.get_by_role("button").click()
-    found.at("16")
+    found.at("32")
     expect(page.locator("#now")).to_contain_text("⚑")
     cell = page.locator("#findings tbody tr[data-kind=cells]").first
     sample = cell.get_attribute("data-sample")

@@ -13,11 +13,10 @@ from lrpdyn.page.page import page_of
 
 def test_findings_lead_to_their_step_and_sample(image_run: lrpdyn.Run) -> None:
     page = page_of(image_run)
-    # The callback saves at 16 steps before the first update, which is what the network was at 0.
     first = page.findings.rows[0]
-    assert (first.kind, first.severity, first.step) == ("pathologies", "pathology", 16)
+    assert (first.kind, first.severity, first.step) == ("pathologies", "pathology", 32)
     assert first.causes[0].name == "duplicate_checkpoint"
-    assert 16 in page.flagged.anywhere
+    assert 32 in page.flagged.anywhere
     pixel = next(row for row in page.findings.rows if row.kind == "pixels")
     strongest = image_run.outliers["pixels"][0]["where"]
     assert (pixel.sample, pixel.row, pixel.column) == tuple(strongest.values())
