@@ -100,7 +100,7 @@ def _is_of_gap(known: Criteria, transition: int) -> bool:
     """Return whether layers moved further only since a transition is longer than those around it."""
     after = known.ends(transition)[1]
     ratio = known.weights.ratio[after][known.weights.jumped[after]]
-    return bool((ratio <= JUMP * known.length_ratio[transition]).all())
+    return bool(ratio.size) and bool((ratio <= JUMP * known.length_ratio[transition]).all())
 
 
 def _detour(known: Criteria, step: int, layers: list[int]) -> dict[str, Any]:
