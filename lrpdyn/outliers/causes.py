@@ -435,8 +435,8 @@ CAUSES = [
         advice="Compare changes per unit of step (column change_per_unit), or fill the gap with more "
         "checkpoints.",
         criterion="a transition 1.5 times as long as those around it let expect (their usual growth taken "
-        "out: a line through the logarithms of their lengths, and the three before and after), or a checkpoint in "
-        "between that could not be used",
+        "out: a line through the logarithms of their lengths, and the three before and after), or a "
+        "checkpoint in between that could not be used",
         where="transition",
         present=lambda known: known.changes.left_out | (known.length_ratio > GAP),
         evidence=_gap,

@@ -39,7 +39,7 @@ LEAST_ALIVE = 1 / 3
 MOST_DORMANT, LEAST_AWAKE = 0.5, 0.5
 #: A step that was rounded to a whole number is so far off.
 ROUNDED = 0.5
-#: The share of the transitions that have the usual length where steps are evenly spaced.
+#: The share of the transitions around one that have the usual length where steps are evenly spaced.
 MOSTLY = 0.8
 #: Another unit is preferred in so large a share of the samples, and so many times as often as around.
 LEAST_CHURN, TIMES_USUAL_CHURN = 0.25, 3.0
@@ -246,15 +246,18 @@ class Criteria:
         between = (self.after(self.steps.step) - self.before(self.steps.step)).astype(np.float64)
         if not between.size:
             return np.zeros(0)
-        around = np.arange(len(between))[:, None] + np.arange(-HALF, HALF + 1)
-        around = np.clip(around, 0, len(between) - 1)
+        nothing = np.full(HALF, np.nan)
+        around = np.arange(len(between))[:, None] + np.arange(2 * HALF + 1)
         logarithms = np.log(np.maximum(between, 1))
-        growth = medians_at(np.diff(logarithms, prepend=logarithms[:1]), around)
+        steps = np.diff(logarithms, prepend=logarithms[:1])
+        growth = medians_at(np.concatenate([nothing, steps, nothing]), around)
         level = logarithms - np.cumsum(growth)
         expected = np.exp(np.fmax(local_trend(level), sides(level, 1, 3)) + logarithms - level)
         expected = np.where(np.isfinite(expected), expected, between)
-        regular = float((between == np.median(between)).mean()) > MOSTLY
-        rounding = 0.0 if regular else ROUNDED
+        near = np.concatenate([nothing, between, nothing])[around]
+        usual = np.nanmedian(near, axis=1)[:, None]
+        regular = (near == usual).sum(axis=1) > MOSTLY * np.isfinite(near).sum(axis=1)
+        rounding = np.where(regular, 0.0, ROUNDED)
         found: Floats = np.maximum(between - rounding, 0.0) / (expected + rounding)
         return found
 
