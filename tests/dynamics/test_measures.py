@@ -117,3 +117,46 @@ def test_entropy_of_known_maps() -> None:
     assert found[0] == pytest.approx(np.log(4))
     assert found[1] == 0
     assert np.isnan(found[2])
+
+
+def growth_of(before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    return scale_of_change(before, after, after - before)[2]
+
+
+def test_growth_by_hand() -> None:
+    before = np.array([[10.0, 0], [1, 2], [1, 2], [1, 2], [3, 4], [1, 0], [0, 0]])
+    after = np.array([[0.0, 3], [5, 10], [-2, -4], [1, 2], [3, 8], [1, 1], [1, 2]])
+    expected = [
+        0,  # a small map elsewhere: nothing grew, though a factor of zero removes nearly all
+        1,  # five times the map
+        0,  # the map turned round
+        np.nan,  # nothing changed
+        0.64,  # of (0, 4), the part along (3, 4) / 5 is 3.2: 10.24 of 16
+        0,  # what came is at right angles to what was
+        0,  # there was nothing that could grow
+    ]
+    np.testing.assert_allclose(growth_of(before, after), expected, atol=1e-12)
+
+
+@given(arrays(np.float64, (2, 3, 6), elements=numbers), st.floats(1.001, 100))
+@settings(max_examples=60, deadline=None)
+def test_growth_is_what_the_best_factor_removes_and_at_most_the_cosine(
+    maps: np.ndarray, factor: float
+) -> None:
+    before, after = maps
+    found = growth_of(before, after)
+    for n in range(3):
+        one, two = before[n], after[n]
+        if not (two - one).any():
+            assert np.isnan(found[n])
+            continue
+        if not one.any() or not two.any():
+            assert found[n] == 0
+            continue
+        (best,) = np.linalg.lstsq(one[:, None], two, rcond=None)[0]
+        removed = 1 - ((two - best * one) ** 2).sum() / ((two - one) ** 2).sum()
+        cosine = one @ two / np.linalg.norm(one) / np.linalg.norm(two)
+        assert found[n] == pytest.approx(max(0, min(removed, cosine)), abs=1e-6)
+        assert found[n] <= max(cosine, 0) + 1e-9
+    grown = growth_of(before, factor * before)
+    np.testing.assert_allclose(grown[before.any(axis=1)], 1)
