@@ -21,7 +21,7 @@ from lrpdyn.errors import RunError
 from lrpdyn.files.npy import map_npy, read_npy
 from lrpdyn.files.plain import open_plain, read_plain
 from lrpdyn.files.text import printable_data
-from lrpdyn.run.layout import LAYERS, OTHER_BYTES, PIXEL_MAPS, damaged, relevance_path
+from lrpdyn.run.layout import FAITHFULNESS, LAYERS, OTHER_BYTES, PIXEL_MAPS, damaged, relevance_path
 from lrpdyn.run.manifest import read_manifest
 from lrpdyn.run.question import question_in_words
 from lrpdyn.run.stamps import is_as_written
@@ -297,12 +297,26 @@ class RunFolder:
         RunError
             The run is one of version 0.1, which has none.
         """
-        if LAYERS not in self.manifest.get("files", {}):
+        return self._added_table(LAYERS, "layer")
+
+    @cached_property
+    def faithfulness(self) -> Table:
+        """A row for each measured step, sample and map: how well it says what the score depends on.
+
+        Raises
+        ------
+        RunError
+            The run is one of version 0.1, which has none.
+        """
+        return self._added_table(FAITHFULNESS, "map")
+
+    def _added_table(self, name: str, of: Of) -> Table:
+        if name not in self.manifest.get("files", {}):
             raise RunError(
-                f"{self.path}: has no {LAYERS}, which version 0.1 did not write; the command that made the "
+                f"{self.path}: has no {name}, which version 0.1 did not write; the command that made the "
                 "run makes it"
             )
-        return self._table(LAYERS, names_of_every_version("layer"))
+        return self._table(name, names_of_every_version(of))
 
     @cached_property
     def outliers(self) -> dict[str, Any]:

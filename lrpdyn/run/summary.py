@@ -31,6 +31,7 @@ def closing_words(run: RunFolder) -> list[tuple[str, str]]:
         ("sign", _sign(run)),
         ("sums", _sums(run)),
         *_dependence(run),
+        ("faithful", _faithful(run)),
         ("dynamics", _dynamics(run)),
         *_outliers(run.outliers),
         ("batches", _batches(run)),
@@ -83,6 +84,36 @@ def _question(run: RunFolder) -> str:
     flips, of = table_series(run).preference_changes()
     changes = "the preference" if has_preference(run.manifest) else "which is largest in size"
     return f"{asked}; {changes} changes in {flips:,} of {of:,} transitions"
+
+
+#: What the yardsticks of faithfulness are called.
+_YARDSTICKS = {"gradient_x_input": "gradient x input", "edges": "edges of the picture",
+               "difference": "difference from the fill"}  # fmt: skip
+
+
+def _faithful(run: RunFolder) -> str:
+    """Say how well maps say what the score depends on, next to what says it without them."""
+    found = run.manifest["checks"].get("faithfulness")
+    if not found or not found["steps"]:
+        return ""
+    shape, last = run.manifest["observations"]["shape"], found["steps"][-1]
+    fill = found["fill"] if isinstance(found["fill"], str) else f"{found['fill']:.3g}"
+    measured = (
+        f"measured at {len(found['steps']):,} of {len(run.steps):,} steps, {len(found['samples']):,} of "
+        f"{shape[0]:,} samples, {found['patches']} patches that become {fill} (--fill)"
+    )
+    medians, band = last["abpc"], last["random_band"]
+    if medians.get("rule") is None or None in band.values():
+        return f"unknown at step {last['step']:,}, where the score hardly moves; {measured}"
+    others = [
+        f"{name} {medians[key]:.2f}"
+        for key, name in _YARDSTICKS.items()
+        if medians.get(key) is not None
+    ]
+    return (
+        f"{medians['rule']:.2f} at step {last['step']:,} ({', '.join(others)}, random orders "
+        f"{band['low']:.2f} to {band['high']:.2f}); {measured}"
+    )
 
 
 def _about_rule(run: RunFolder) -> dict[str, Any]:
