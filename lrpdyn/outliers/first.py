@@ -53,8 +53,8 @@ def findings(report: Entry) -> list[dict[str, Any]]:
         _of_group(group)
         for group in report["cell_groups"]
         if group["severity"] == "far"
-        and (ends := _ends(group["where"])) not in covered
-        and not steps_off & set(ends)
+        and _ends(group["where"]) not in covered
+        and not steps_off & set(_ends(group["where"]))
     ]
     for one in found:
         one["words"] += _of_layers(report.get("layers", ()), one["where"])
