@@ -188,9 +188,11 @@ def _layers_in_words(known: Criteria, layers: list[int]) -> str:
 def _range(shares: list[float]) -> str:
     """Return the least and the largest of some moves in words.
 
-    >>> _range([1.34, 1.45]), _range([0.5])
-    ('134-145 %', '50 %')
+    >>> _range([1.34, 1.45]), _range([0.5]), _range([0.97, 44])
+    ('134-145 %', '50 %', '97 % to 44 times their own norm')
     """
+    if max(shares, default=0) >= 2:
+        return " to ".join(dict.fromkeys((_moved(min(shares)), _moved(max(shares)))))
     least, most = f"{100 * min(shares, default=0):.3g}", f"{100 * max(shares, default=0):.3g}"
     return f"{least} %" if least == most else f"{least}-{most} %"
 

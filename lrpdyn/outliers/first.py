@@ -48,7 +48,14 @@ def findings(report: Entry) -> list[dict[str, Any]]:
             jump["words"][1:1] = [f"the maps changed {_times(entry)} as much as usual there"]
         elif not steps_off & set(ends) and ends not in covered:
             found.append(_of_step(entry))
-    found += [_of_group(group) for group in report["cell_groups"] if group["severity"] == "far"]
+    covered |= {_ends(one["where"]) for one in found}
+    found += [
+        _of_group(group)
+        for group in report["cell_groups"]
+        if group["severity"] == "far"
+        and _ends(group["where"]) not in covered
+        and not steps_off & set(_ends(group["where"]))
+    ]
     for one in found:
         one["words"] += _of_layers(report.get("layers", ()), one["where"])
     found = _in_a_row(found)

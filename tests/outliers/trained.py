@@ -36,6 +36,8 @@ def training(
     seed: int, checkpoints: int = CHECKPOINTS, begin: State | None = None, frozen_until: int = 0
 ) -> list[State]:
     """Return the weights at every checkpoint; `first` and `norm` are frozen until one of them."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # of so small a network, more of them wait for each other
     torch.manual_seed(seed)
     network = Network()
     if begin is not None:
@@ -56,6 +58,7 @@ def training(
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
+    torch.set_num_threads(threads)
     return states
 
 

@@ -37,7 +37,11 @@ def test_a_pathology_of_many_samples_is_one_row_that_leads_to_the_first(
 ) -> None:
     (first, *_) = image_run.outliers["pathologies"]
     alike = [{**first, "where": {"step": 1_000, "sample": n}} for n in range(8, 0, -1)]
-    report = {**image_run.outliers, "pathologies": alike, "conditions": conditions(alike, [0, 1_000])}
+    report = {
+        **image_run.outliers,
+        "pathologies": alike,
+        "conditions": conditions(alike, [0, 1_000]),
+    }
     rows = [row for row in findings_of(report, [0, 1_000]).rows if row.kind == "pathologies"]
     assert [row.where for row in rows] == ["step 1,000, samples 1, 2, 3, 4, 5, 6, ..."]
     assert (rows[0].step, rows[0].sample) == (1_000, 1)

@@ -125,12 +125,17 @@ def test_evidence_of_checkpoints_that_are_gone_is_unavailable(
 ) -> None:
     weights = torch.load(series / "net_70.pt", weights_only=True)
     torch.save({k: 40 * v for k, v in weights.items()}, series / "net_70.pt")
+    for step in range(160, 260, 10):  # so many that maps have fences
+        weights = {k: v + 0.3 * torch.randn_like(v) for k, v in weights.items()}
+        torch.save(weights, series / f"net_{step}.pt")
     options = {"arch_args": TANH, "quiet": True, "rule": "gamma"}
     one = lrpdyn.compute(series, vectors, out=tmp_path / "one", **options)
     parts = shards_of(series, vectors, tmp_path, 2, arch_args=TANH, rule="gamma")
     shutil.rmtree(series)
     run = lrpdyn.merge(parts, out=tmp_path / "run", quiet=True)
     assert "unavailable" in (run.path / "outliers.json").read_text()
+    words = [entry["words"] for entry in run.outliers["layers"]]
+    assert "not measured: the checkpoint of step 60 is gone" in words
     assert "unavailable" not in (one.path / "outliers.json").read_text()
     for name in ("dynamics.npy", "transitions.csv", "relevance/step_000000000070.npy"):
         assert contents(run.path)[name] == contents(one.path)[name]
