@@ -15,7 +15,7 @@ from lrpdyn.dynamics import formulas
 from lrpdyn.dynamics.formulas import StepMaps
 from lrpdyn.dynamics.measures import Array
 
-Of = Literal["step", "transition", "layer"]
+Of = Literal["step", "transition", "layer", "faithfulness"]
 OverSamples = Literal["spread", "most common", "share", "same", "number"]
 
 #: How a table by step sums up a column: by columns of the same name with these endings. A column that
@@ -134,6 +134,15 @@ COLUMNS: list[Column] = [
            says="linear CKA, debiased, of the features at the step before and at this one"),
     Column(name="cka_last", of="layer", over_samples="same", always=True,
            says="the same of this step and the last"),
+    Column(name="step", of="faithfulness", dtype="i8", over_samples="same", always=True,
+           says="where in training"),
+    Column(name="sample", of="faithfulness", dtype="i8", over_samples="number", always=True,
+           says="its number"),
+    Column(name="map", of="faithfulness", dtype="U", over_samples="same", always=True,
+           says="whose order of patches it is"),
+    Column(name="morf", of="faithfulness", always=True, says="most relevant first"),
+    Column(name="lerf", of="faithfulness", always=True, says="least relevant first"),
+    Column(name="abpc", of="faithfulness", always=True, says="lerf - morf"),
 ]  # fmt: skip
 
 

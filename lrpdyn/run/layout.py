@@ -27,6 +27,8 @@ MAPS = ("dynamics", "net_change", "mean_relevance", "directness", "relative_dyna
 PIXEL_MAPS = ("relative_dynamics", "pixel_entropy")
 #: What is known of each layer at each step; runs of 0.1 have none.
 LAYERS = "layers.csv"
+#: How well the maps predict what matters, at the steps that were measured.
+FAITHFULNESS = "faithfulness.csv"
 #: The files of a finished run, next to its manifest, journal and relevance.
 RESULTS = ("observations.npy", *(f"{name}.npy" for name in MAPS), "metrics.csv", "transitions.csv",
            LAYERS, "outliers.json", "outliers.csv", "figures/dynamics.png")  # fmt: skip

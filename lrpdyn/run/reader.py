@@ -21,7 +21,7 @@ from lrpdyn.errors import RunError
 from lrpdyn.files.npy import map_npy, read_npy
 from lrpdyn.files.plain import open_plain, read_plain
 from lrpdyn.files.text import printable_data
-from lrpdyn.run.layout import LAYERS, OTHER_BYTES, PIXEL_MAPS, damaged, relevance_path
+from lrpdyn.run.layout import FAITHFULNESS, LAYERS, OTHER_BYTES, PIXEL_MAPS, damaged, relevance_path
 from lrpdyn.run.manifest import read_manifest
 from lrpdyn.run.question import question_in_words
 from lrpdyn.run.stamps import is_as_written
@@ -303,6 +303,22 @@ class RunFolder:
                 "run makes it"
             )
         return self._table(LAYERS, names_of_every_version("layer"))
+
+    @cached_property
+    def faithfulness(self) -> Table:
+        """A row for each measured step, sample and map: how well it predicts what matters.
+
+        Raises
+        ------
+        RunError
+            Nothing was measured.
+        """
+        if FAITHFULNESS not in self.manifest.get("files", {}):
+            raise RunError(
+                f"{self.path}: has no {FAITHFULNESS}: nothing was measured; the command that made the run, "
+                "with --faithfulness all and another folder (-o), makes it"
+            )
+        return self._table(FAITHFULNESS, names_of_every_version("faithfulness"))
 
     @cached_property
     def outliers(self) -> dict[str, Any]:
