@@ -44,8 +44,14 @@ def centred(gram: Array) -> Array:
 
 
 def packed(gram: Array) -> str:
-    """Return the upper half of a Gram matrix as text: float32 in base64."""
-    half = gram[np.triu_indices(len(gram))].astype("<f4")
+    """Return the upper half of a Gram matrix as text: float32 in base64.
+
+    Its largest entry becomes 1, on which no alignment depends: squares of large features pass the end of
+    float32.
+    """
+    largest = float(np.abs(gram).max(initial=0.0))
+    scaled = gram / largest if largest > 0 else gram
+    half = scaled[np.triu_indices(len(gram))].astype("<f4")
     return base64.b64encode(half.tobytes()).decode()
 
 
@@ -66,10 +72,10 @@ def aligned(gram: Array) -> Array | None:
 
     The diagonal, which biases the estimate, is left out: products of two such matrices sum to the unbiased
     HSIC of Song et al. (2012) over the root of that of each with itself (Szekely & Rizzo 2014). None for
-    fewer than eight samples, and where the features are the same for all.
+    fewer than eight samples, where the features are the same for all, and where they are not finite.
     """
     count = len(gram)
-    if count < _FEWEST:
+    if count < _FEWEST or not np.isfinite(gram).all():
         return None
     hollow = gram - np.diag(np.diag(gram))
     rows = hollow.sum(axis=0) / (count - 2)

@@ -10,6 +10,7 @@ import numpy as np
 from lrpdyn.outliers.causes import CAUSES, off_layers
 from lrpdyn.outliers.criteria import Criteria
 from lrpdyn.outliers.facts import Floats
+from lrpdyn.outliers.weight_path import JUMP
 
 #: How sure it is that something is wrong: a file that does not belong here, or a change that may be meant.
 _SEVERITY = {
@@ -20,6 +21,7 @@ _SEVERITY = {
     "weight_jump": "far",
     "duplicate_checkpoint": "mild",
     "near_copy": "mild",
+    "step_gap": "mild",
 }
 
 #: A jump of so many times the usual is far; smaller ones occur in sound training now and then.
@@ -29,7 +31,7 @@ ORDINARY = 3.0
 
 
 def by_weights(known: Criteria) -> list[dict[str, Any]]:
-    """Return an entry for each step, or transition, with a cause that the weights alone show.
+    """Return an entry for each step, or transition, with a cause that needs no map to be seen.
 
     A transition into or out of a checkpoint that is off the path, or in the wrong order, has none of its
     own: it is part of the detour.
@@ -55,15 +57,25 @@ def by_weights(known: Criteria) -> list[dict[str, Any]]:
             if name == "restart":
                 where = {"from_step": int(steps.step[step - 1]), "to_step": int(steps.step[step])}
             entry = _entry(known, name, where, value, layers, cause.evidence(known, step))
-            found.append({**entry, **(_detour(known, step, layers) if name == "off_path" else {})})
+            more = _detour(known, step, layers) if name == "off_path" else {}
+            if name == "swapped_order":
+                more = {"other_step": int(steps.step[step + 1])}
+            found.append({**entry, **more})
             part_of |= {"swapped_order": {step, step + 1, step + 2}, "off_path": {step, step + 1},
                         "restart": {step}, "statistics_reset": {step}}.get(name, set())  # fmt: skip
-    jump = present["weight_jump"]
+    gap, jump = present["step_gap"], present["weight_jump"]
+    assert gap.present is not None
+    gaps = gap.present(known)
+    for transition in np.flatnonzero(gaps).tolist():
+        ends = (int(steps.step[end]) for end in known.ends(transition))
+        where = dict(zip(("from_step", "to_step"), ends, strict=True))
+        length = _number(known.length_ratio[transition])
+        found.append(_entry(known, "step_gap", where, length, [], gap.evidence(known, transition)))
     for transition in np.flatnonzero(known.after(known.moved).any(axis=1)).tolist():
         before, after = known.ends(transition)
-        if after in part_of:
-            continue
         ratio = weights.ratio[after]
+        if after in part_of or (gaps[transition] and _is_of_gap(known, transition)):
+            continue
         layers = np.flatnonzero(weights.jumped[after] | weights.began[after]).tolist()
         layers = sorted(layers, key=lambda layer: -_known(ratio)[layer])
         where = {"from_step": int(steps.step[before]), "to_step": int(steps.step[after])}
@@ -84,12 +96,24 @@ def by_weights(known: Criteria) -> list[dict[str, Any]]:
     )
 
 
+def _is_of_gap(known: Criteria, transition: int) -> bool:
+    """Return whether layers moved further only since a transition is longer than those around it."""
+    after = known.ends(transition)[1]
+    ratio = known.weights.ratio[after][known.weights.jumped[after]]
+    return bool((ratio <= JUMP * known.length_ratio[transition]).all())
+
+
 def _detour(known: Criteria, step: int, layers: list[int]) -> dict[str, Any]:
-    """Return whether all layers make a detour, and which step is an ordinary one without it."""
+    """Return whether all layers make a detour, what is ordinary without it, and where it belongs."""
     weights, place = known.weights, known.steps.step
     ordinary = weights.apart[step] < ORDINARY * weights.usual_of_all[step]
     without = [int(place[step - 1]), int(place[step + 1])] if ordinary else None
-    return {"all_layers": len(layers) == int(weights.learned.sum()), "without": without}
+    like = weights.belongs_to(step)
+    return {
+        "all_layers": len(layers) == int(weights.learned.sum()),
+        "without": without,
+        "like_step": None if like is None else int(place[like]),
+    }
 
 
 def _entry(

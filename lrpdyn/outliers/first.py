@@ -10,7 +10,7 @@ from lrpdyn.outliers.causes import meaning_of
 #: The order of findings: what is broken, what does not belong here, what changed, what lasts.
 _ORDER = ("not_finite", "swapped_order", "off_path", "restart", "statistics_reset", "far", "weight_jump",
           "vanished_relevance", "unstable_denominator", "dead_layer", "duplicate_checkpoint", "cells",
-          "dormant_units", "near_copy", "mild", "small jump", "began",
+          "dormant_units", "near_copy", "mild", "small jump", "began", "step_gap",
           "samples")  # fmt: skip
 _HEADLINES = {
     "swapped_order": "very likely in the wrong order.",
@@ -35,6 +35,7 @@ def findings(report: Entry) -> list[dict[str, Any]]:
     found = [*_of_weights(report), *_of_conditions(report)]
     covered = {_ends(one["where"]) for one in found}
     steps_off = {one["where"]["step"] for one in found if one["kind"] in _AT_BOTH_ENDS}
+    steps_off |= {entry["other_step"] for entry in report["weights"] if "other_step" in entry}
     for entry in report["steps"]:
         if entry["severity"] == "none":
             continue
@@ -58,8 +59,9 @@ def findings(report: Entry) -> list[dict[str, Any]]:
 
 def _in_a_row(found: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return findings of which jumps that follow each other, or a restart, are one."""
-    jumps = {one["where"]["from_step"]: one for one in found if one["kind"] == "weight_jump"}
-    starts = [one for one in found if one["kind"] in ("restart", "weight_jump")]
+    may_follow = [one for one in found if one["kind"] == "weight_jump" and one["order"] != "began"]
+    jumps = {one["where"]["from_step"]: one for one in may_follow}
+    starts = [*may_follow, *(one for one in found if one["kind"] == "restart")]
     part_of: set[int] = set()
     for one in sorted(starts, key=lambda one: int(one["where"]["from_step"])):
         if one["kind"] == "weight_jump" and one["where"]["from_step"] in part_of:
@@ -136,6 +138,11 @@ def _of_weights(report: Entry) -> list[dict[str, Any]]:
     found = []
     for entry in report["weights"]:
         where, cause, evidence = entry["where"], entry["cause"], entry["evidence"]
+        if cause == "step_gap":
+            place = f"{where['from_step']:,} -> {where['to_step']:,}"
+            words = [f"{place}: checkpoints are missing in between.", evidence]
+            found.append(_finding(cause, where, words, severity="mild"))
+            continue
         if cause == "weight_jump":
             place = f"{where['from_step']:,} -> {where['to_step']:,}"
             began = entry["value"] is None
@@ -151,6 +158,8 @@ def _of_weights(report: Entry) -> list[dict[str, Any]]:
             if "step" in where
             else f"checkpoint {where['to_step']:,}"
         )
+        if cause == "swapped_order":
+            place = f"checkpoints {where['step']:,} and {entry['other_step']:,}"
         headline = _HEADLINES.get(cause) or _of_detour(entry)
         words = [f"{place}: {headline}", evidence]
         if cause == "off_path" and entry["without"] is not None:
@@ -161,8 +170,8 @@ def _of_weights(report: Entry) -> list[dict[str, Any]]:
 
 
 def _of_detour(entry: Entry) -> str:
-    if "its weights are near those" in entry["evidence"]:
-        return "very likely a copy of another checkpoint of this run."
+    if entry["like_step"] is not None:
+        return f"very likely a copy of checkpoint {entry['like_step']:,} of this run."
     if entry["all_layers"]:
         return "very likely not of this run (or a bad file)."
     return f"very likely damaged, or changed by hand ({', '.join(entry['layers'][:3])})."

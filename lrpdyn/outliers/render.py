@@ -12,7 +12,7 @@ from typing import Any
 
 from lrpdyn.files.text import printable
 from lrpdyn.outliers.causes import meaning_of
-from lrpdyn.outliers.short import short_report
+from lrpdyn.outliers.short import short_as_list, short_report
 
 KINDS = ("steps", "samples", "pixels", "cells")
 SEVERITIES = ("none", "mild", "far")
@@ -115,8 +115,8 @@ def _readable(
     top = 10 if most is None else most
     lines: list[str] = []
     if "first" in report:
-        lines += [f"{heading}in short", "", short_report(report, width), ""] if heading else [
-            short_report(report, width), ""]  # fmt: skip
+        short = short_as_list(report) if heading else [short_report(report, width)]
+        lines += [*([f"{heading}in short", ""] if heading else []), *short, ""]
     lines += _conditions(report, top, draw, heading)
     shown = list(report["pathologies"])
     for kind in kinds:

@@ -26,8 +26,8 @@ from lrpdyn.outliers.first import conditions, findings
 from lrpdyn.outliers.render import place as place_in_words
 from lrpdyn.outliers.weight_path import DETOUR
 
-#: What hardly changed the weights needs nobody to be blamed.
-COPIES = ("duplicate_checkpoint", "near_copy")
+#: Of these no layer is to blame.
+COPIES = ("duplicate_checkpoint", "near_copy", "step_gap")
 #: An option in a piece of advice, and its value.
 _NAMED_OPTION = re.compile(r"--(\w+) (\w+)")
 #: Findings that are looked at first; the others follow.

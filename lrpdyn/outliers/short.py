@@ -28,6 +28,15 @@ def short_report(report: Report, width: int) -> str:
     )
 
 
+def short_as_list(report: Report) -> list[str]:
+    """Return the short report as the lines of a list in Markdown."""
+    lines = []
+    for label, said in labelled(report):
+        lines.append(f"- **{label}**")
+        lines += [f"{'  ' * (level + 1)}- {text}" for level, text in said]
+    return lines
+
+
 def labelled(report: Report) -> list[tuple[str, list[Said]]]:
     """Return the parts of the short report: a label, and sentences with their level, 0 or 1."""
     parts = {

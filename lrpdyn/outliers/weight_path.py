@@ -100,8 +100,8 @@ class WeightPath:
 
     @cached_property
     def jumped(self) -> Truths:
-        """Which layers jumped into each step, (S, L), after the start of learning."""
-        found: Truths = self.moved > self._fences[1]
+        """Which layers jumped into each step, (S, L), after the start of learning; not those that began."""
+        found: Truths = (self.moved > self._fences[1]) & ~self.began
         return found
 
     @cached_property

@@ -16,11 +16,6 @@ AT = 25
 States = list[State]
 
 
-@pytest.fixture(scope="module")
-def clean() -> States:
-    return training(0)
-
-
 def path_of(states: States) -> WeightPath:
     return WeightPath(run_of(states).steps)
 
@@ -36,12 +31,6 @@ def flagged(path: WeightPath) -> dict[str, list[int]]:
         "began": path.began.any(axis=1),
     }
     return {name: np.flatnonzero(at).tolist() for name, at in found.items() if at.any()}
-
-
-@pytest.fixture(scope="module")
-def other() -> States:
-    """Training with another seed."""
-    return training(1)
 
 
 def test_nothing_is_said_of_sound_training(clean: States, other: States) -> None:
@@ -140,12 +129,6 @@ def restarted(clean: States) -> States:
 def anew(clean: States) -> States:
     """Training that began anew."""
     return clean[:AT] + training(3, len(clean) - AT)
-
-
-@pytest.fixture(scope="module")
-def unfrozen() -> States:
-    """Training in which one layer and a norm were frozen until half way."""
-    return training(4, frozen_until=20)
 
 
 def test_training_that_went_on_from_an_earlier_checkpoint(restarted: States) -> None:
