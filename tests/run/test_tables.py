@@ -41,9 +41,9 @@ from lrpdyn.run.comparison import as_table, compare
 from lrpdyn.run.layout import RESULTS
 from lrpdyn.run.series import table_series
 from lrpdyn.run.summary import closing_words
-from lrpdyn.run.trust import trust_lines
 from lrpdyn.run.tables import medians_in, read_table, rows_by_step
 from lrpdyn.run.training_curve import Curve, curve_section
+from lrpdyn.run.trust import trust_lines
 
 Vectors = NDArray[np.float32]
 KEYS = {
