@@ -111,6 +111,15 @@ def _by_layer(known: Criteria, cause: str, step: int, sample: int) -> str:
     return "" if found is None else f"; {found}"
 
 
+def _lost_meaning(known: Criteria, step: int) -> str:
+    steps = known.steps
+    low, high = steps.faithfulness_band[step]
+    return (
+        f"faithfulness {steps.faithfulness[step]:.2f}, where random orders reach {low:.2f} to {high:.2f}; "
+        f"it was {known.meaningful_before[step]:.2f} before (median of the measured steps)"
+    )
+
+
 def _dying(known: Criteria, transition: int) -> str:
     steps, (before, after) = known.steps, known.ends(transition)
     return "; ".join(
@@ -317,6 +326,19 @@ CAUSES = [
         where="sample of a step",
         present=lambda known: known.unstable,
         evidence=_unstable,
+        pathologies=wherever_present,
+    ),
+    Cause(
+        name="map_lost_meaning",
+        meaning="the maps say no more than a random order of patches, though the score holds",
+        advice="Do not read the maps of these steps; look at the checkpoint's file, and whether another rule "
+        "does better (--rule gamma).",
+        criterion="where faithfulness is measured: that of the rule is within what random orders reach, the "
+        "median of the measured steps before is at least twice the upper end of that, and the median "
+        "abs(score) at least half of what it was at the measured step before",
+        where="step",
+        present=lambda known: known.lost_meaning,
+        evidence=_lost_meaning,
         pathologies=wherever_present,
     ),
     Cause(

@@ -8,6 +8,7 @@ network is not for another.
 from __future__ import annotations
 
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,9 @@ LEAST_ALIVE = 1 / 3
 MOST_DORMANT, LEAST_AWAKE = 0.5, 0.5
 #: Another unit is preferred in so large a share of the samples, and so many times as often as around.
 LEAST_CHURN, TIMES_USUAL_CHURN = 0.25, 3.0
+#: A map lost its meaning where its faithfulness was so many times what random orders reach, and the
+#: score is at least this share of what it was.
+TIMES_RANDOM, LEAST_SCORE_LEFT = 2.0, 0.5
 
 
 def vanished(score: Floats, relevance_l1: Floats) -> Truths:
@@ -254,6 +258,32 @@ class Criteria:
         """In which transitions the preferred unit changes, (T, N)."""
         found: Truths = self.before(self.steps.argmax) != self.after(self.steps.argmax)
         return found
+
+    @cached_property
+    def meaningful_before(self) -> Floats:
+        """The median of the rule's faithfulness at all measured steps before each one, (S,)."""
+        found, earlier = np.full(len(self.steps.step), np.nan), list[float]()
+        for place in self._measured:
+            if earlier:
+                found[place] = np.median(earlier)
+            earlier.append(float(self.steps.faithfulness[place]))
+        return found
+
+    @cached_property
+    def lost_meaning(self) -> Truths:
+        """At which measured steps maps say no more than a random order, though the score holds, (S,)."""
+        steps = self.steps
+        size, high = np.median(np.abs(steps.score), axis=1), steps.faithfulness_band[:, 1]
+        held = np.zeros(len(steps.step), dtype=np.bool_)
+        for before, place in pairwise(self._measured):
+            held[place] = size[place] >= LEAST_SCORE_LEFT * size[before]
+        found: Truths = held & (steps.faithfulness <= high)
+        return found & (self.meaningful_before >= TIMES_RANDOM * high)
+
+    @property
+    def _measured(self) -> list[int]:
+        measured: list[int] = np.flatnonzero(np.isfinite(self.steps.faithfulness)).tolist()
+        return measured
 
     @cached_property
     def crosses_zero(self) -> Truths:
