@@ -8,6 +8,7 @@ S steps, T transitions, N samples.
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -114,9 +115,10 @@ def _by_layer(known: Criteria, cause: str, step: int, sample: int) -> str:
 def _lost_meaning(known: Criteria, step: int) -> str:
     steps = known.steps
     low, high = steps.faithfulness_band[step]
+    earlier = [own for own in steps.faithfulness[:step].tolist() if not math.isnan(own)]
     return (
         f"faithfulness {steps.faithfulness[step]:.2f}, where random orders reach {low:.2f} to {high:.2f}; "
-        f"it was {known.meaningful_before[step]:.2f} before (median of the measured steps)"
+        f"it was {statistics.median(earlier):.2f} before (median of the measured steps)"
     )
 
 
@@ -334,8 +336,8 @@ CAUSES = [
         advice="Do not read the maps of these steps; look at the checkpoint's file, and whether another rule "
         "does better (--rule gamma).",
         criterion="where faithfulness is measured: that of the rule is within what random orders reach, the "
-        "median of the measured steps before is at least twice the upper end of that, and the median "
-        "abs(score) at least half of what it was at the measured step before",
+        "measured steps before had more than twice as much (median), and the median abs(score) is at least "
+        "half of what it was at the measured step before",
         where="step",
         present=lambda known: known.lost_meaning,
         evidence=_lost_meaning,

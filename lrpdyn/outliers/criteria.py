@@ -260,30 +260,18 @@ class Criteria:
         return found
 
     @cached_property
-    def meaningful_before(self) -> Floats:
-        """The median of the rule's faithfulness at all measured steps before each one, (S,)."""
-        found, earlier = np.full(len(self.steps.step), np.nan), list[float]()
-        for place in self._measured:
-            if earlier:
-                found[place] = np.median(earlier)
-            earlier.append(float(self.steps.faithfulness[place]))
-        return found
-
-    @cached_property
     def lost_meaning(self) -> Truths:
         """At which measured steps maps say no more than a random order, though the score holds, (S,)."""
-        steps = self.steps
-        size, high = np.median(np.abs(steps.score), axis=1), steps.faithfulness_band[:, 1]
-        held = np.zeros(len(steps.step), dtype=np.bool_)
-        for before, place in pairwise(self._measured):
-            held[place] = size[place] >= LEAST_SCORE_LEFT * size[before]
-        found: Truths = held & (steps.faithfulness <= high)
-        return found & (self.meaningful_before >= TIMES_RANDOM * high)
-
-    @property
-    def _measured(self) -> list[int]:
-        measured: list[int] = np.flatnonzero(np.isfinite(self.steps.faithfulness)).tolist()
-        return measured
+        own, high = self.steps.faithfulness, self.steps.faithfulness_band[:, 1]
+        size = np.median(np.abs(self.steps.score), axis=1)
+        found = np.zeros(len(own), dtype=np.bool_)
+        measured = np.flatnonzero(np.isfinite(own))
+        for before, place in pairwise(measured.tolist()):
+            earlier = measured[measured < place]
+            meant = np.median(own[earlier] - TIMES_RANDOM * high[earlier]) > 0
+            holds = size[place] >= LEAST_SCORE_LEFT * size[before]
+            found[place] = meant and holds and own[place] <= high[place]
+        return found
 
     @cached_property
     def crosses_zero(self) -> Truths:

@@ -142,6 +142,7 @@ def test_maps_that_lost_their_meaning_are_told_without_a_fence(calm: RunFacts) -
         {"_20": 0.11},  # above what random orders reach
         {"_0": 0.0, "_10": 0.19, "_20": 0.05},  # never had much
         {"_0": 0.0},  # nothing was measured before
+        {"_0": 0.2, "_10": 0.2, "_20": 0.05},  # twice what random orders reach is not more
     ],
 )
 def test_maps_that_did_not(calm: RunFacts, at: dict[str, float]) -> None:
