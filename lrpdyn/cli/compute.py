@@ -71,8 +71,9 @@ if TYPE_CHECKING:
 @options.tables
 @options.of_compute("--regions", type=click.Path(path_type=Path), help="Parts of the observations whose "
               "share and effect are measured: a PNG of labelled colours, an .npz of masks.")  # fmt: skip
-@options.of_compute("--fill", type=float, help="What a region is painted with, as in the observation files. "
-              "Default: their most frequent value.")  # fmt: skip
+@options.of_compute("--fill", metavar="VALUE|modal|blurred|mean", help="What a region or patch becomes that "
+              "is taken away: a number as in the observation files, their most frequent one, the observation "
+              "blurred, or the mean of the others.")  # fmt: skip
 @options.interventions
 @options.curve
 @options.of_compute("--shard", metavar="K/N", help="Explain stretch K of N of the checkpoints, for lrpdyn "

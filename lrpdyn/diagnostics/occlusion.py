@@ -14,10 +14,9 @@ from lrpdyn.explain.explanation import Question, outputs_of, rows_of
 from lrpdyn.explain.loaded import LoadedNetwork
 from lrpdyn.explain.model import batch_slices, batches
 from lrpdyn.files.streamed import Samples
+from lrpdyn.observations.fills import PATCHES
 from lrpdyn.observations.regions import Mask, Painting
 
-#: The grid of patches has this many rows and columns.
-PATCHES = 7
 #: Fewer patches than this that are not empty do not make a correlation.
 FEWEST_PATCHES = 5
 
@@ -44,18 +43,22 @@ def distance(
 
 
 def effects(
-    loaded: LoadedNetwork, observations: NDArray[np.float32], masks: Sequence[Mask], fill: float
+    loaded: LoadedNetwork,
+    observations: NDArray[np.float32],
+    masks: Sequence[Mask],
+    filled: NDArray[np.float32] | float,
 ) -> NDArray[np.float64]:
     """Return how much each sample's prediction changes when a mask is painted over, (masks, N).
 
-    Masks have the shape of the observations. NaN where one is empty for a sample.
+    Masks have the shape of the observations; `filled` is what each entry becomes. NaN where a mask is
+    empty for a sample.
     """
     plain, units = outputs_of(loaded, observations), loaded.model.units
     before = units.predictions(plain)
     found = np.full((len(masks), len(observations)), np.nan)
     for row, mask in zip(found, masks, strict=True):
         there = mask.reshape(len(mask), -1).any(axis=1)
-        painted = np.where(mask, np.float32(fill), observations)
+        painted = np.where(mask, np.float32(filled), observations)
         after = units.predictions(outputs_of(loaded, painted))
         probabilities = units.give_probabilities(plain.shape[1])
         row[there] = distance(before, after, probabilities=probabilities)[there]
@@ -71,7 +74,7 @@ def region_effects(
         shown, regions = observations[chosen], painting.regions.part(chosen)
         samples = range(*chosen.indices(len(observations)))
         masks = [regions.of_sample(r, shown.shape) for r in range(len(regions.names))]
-        found.append(effects(loaded.with_samples(samples), shown, masks, painting.fill))
+        found.append(effects(loaded.with_samples(samples), shown, masks, painting.fill.of(shown)))
     return np.concatenate(found, axis=1)
 
 
@@ -94,24 +97,24 @@ def agreement(
     loaded: LoadedNetwork,
     observations: NDArray[np.float32],
     maps: NDArray[np.float32],
-    fill: float,
+    filled: NDArray[np.float32] | float,
     question: Question,
 ) -> dict[str, float | None]:
     """Return how well relevance ranks the patches of a picture by what painting them over does.
 
     Only patches that painting changes are ranked. ``rule`` is the rank correlation of each patch's
-    sum|R| with its effect, ``gradient`` that of |gradient x (observation - fill)|, the maps of which
+    sum|R| with its effect, ``gradient`` that of |gradient x (observation - filled)|, the maps of which
     are no explanation but a yardstick: medians over samples. ``samples`` says how many had five such
     patches; both are None where none had.
     """
-    steepness = _gradient(loaded, observations, question)
+    steepness = gradient(loaded, observations, question)
     sizes = {
         "rule": np.abs(maps.astype(np.float64)),
-        "gradient": np.abs(steepness * (observations - np.float32(fill)).astype(np.float64)),
+        "gradient": np.abs(steepness * (observations - np.float32(filled)).astype(np.float64)),
     }
     masks = [np.broadcast_to(mask, observations.shape) for mask in patch_masks(observations.shape)]
-    changed = observations != np.float32(fill)
-    moved = effects(loaded, observations, masks, fill).T
+    changed = observations != np.float32(filled)
+    moved = effects(loaded, observations, masks, filled).T
     empty = np.stack([_within(changed, mask) == 0 for mask in masks], axis=1)
     of_patches = {
         name: np.stack([_within(size, mask) for mask in masks], axis=1)
@@ -135,7 +138,7 @@ def _within(values: NDArray[Any], mask: Mask) -> NDArray[np.float64]:
     return found
 
 
-def _gradient(
+def gradient(
     loaded: LoadedNetwork, observations: NDArray[np.float32], question: Question
 ) -> NDArray[np.float64]:
     """Return the gradient of each sample's score by its observation."""

@@ -28,6 +28,7 @@ from lrpdyn.files.streamed import Samples
 from lrpdyn.lrp import attribution
 from lrpdyn.lrp.canonical.layers import Weighted
 from lrpdyn.observations.checked_samples import checked_samples, evenly_spaced
+from lrpdyn.observations.fills import Fill
 from lrpdyn.outliers.criteria import VANISHED
 from lrpdyn.outliers.facts import UNAVAILABLE, Evidence, RunFacts, Wanted
 from lrpdyn.system.memory import give_back
@@ -104,7 +105,7 @@ class SecondLook:
             return []
         return list(dict.fromkeys((*wanted.places, *wanted.usual)))
 
-    def agreement_at(self, step: int, fill: float) -> dict[str, Any] | None:
+    def agreement_at(self, step: int, fill: Fill) -> dict[str, Any] | None:
         """Return whether maps rank patches as painting them does; None where the checkpoint is gone.
 
         Of up to 16 samples, spread over all; see `lrpdyn.diagnostics.occlusion.agreement`.
@@ -114,7 +115,8 @@ class SecondLook:
             return None
         samples = evenly_spaced(len(self.observations), AGREEMENT_SAMPLES)
         part, shown, asked = self._chosen(loaded, self.targets(step), samples)
-        return {"step": step, **agreement(part, shown, self.maps(step, samples), fill, asked)}
+        maps = self.maps(step, samples)
+        return {"step": step, **agreement(part, shown, maps, fill.of(shown), asked)}
 
     def _load(self, step: int) -> LoadedNetwork | None:
         return load_if_there(self.model, self.checkpoints[step], trust=self.trust)

@@ -16,6 +16,7 @@ from lrpdyn.errors import ObservationError
 from lrpdyn.files.atomic import whole_file
 from lrpdyn.files.images import picture_shape, read_picture
 from lrpdyn.files.npy import load_npz
+from lrpdyn.observations.fills import Fill
 
 Mask = NDArray[np.bool_]
 
@@ -48,17 +49,17 @@ class Regions:
         return np.broadcast_to(masks.mean(axis=2), (len(self.names), shape[0]))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Painting:
-    """The regions that are painted over, and the value (as the network takes it) that they get."""
+    """The regions that are painted over, and what they are painted with."""
 
     regions: Regions
-    fill: float
+    fill: Fill
 
     @property
     def key(self) -> str:
         """A text that differs between any two paintings."""
-        return f"{self.regions.sha256}:{self.fill!r}"
+        return f"{self.regions.sha256}:{self.fill.plain!r}"
 
 
 def read_regions(path: str | Path, shape: tuple[int, ...]) -> Regions:

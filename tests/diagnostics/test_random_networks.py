@@ -10,6 +10,7 @@ from lrpdyn.diagnostics.random_networks import mean_of_networks, measure_network
 from lrpdyn.diagnostics.sanity_checks import random_weights
 from lrpdyn.explain.explanation import Question
 from lrpdyn.explain.loaded import put_weights
+from lrpdyn.observations.fills import Fill
 from lrpdyn.observations.regions import Painting, Regions
 from tests.diagnostics.networks import TwoHeads, model_of
 
@@ -34,8 +35,9 @@ def test_random_networks_and_regions_are_measured_batch_by_batch(pictures: np.nd
     assert of_parts is not None
     np.testing.assert_allclose(of_parts.entropy, of_whole.entropy, rtol=1e-5)
     np.testing.assert_allclose(of_parts.shares, of_whole.shares, rtol=1e-5)
+    painting = Painting(regions=regions, fill=Fill(kind="value", value=0.0))
     one, two = (
-        region_effects(put_weights(model, {}, "as built"), pictures, Painting(regions, 0.0))
+        region_effects(put_weights(model, {}, "as built"), pictures, painting)
         for model in (whole, parts)
     )
     np.testing.assert_allclose(two, one, rtol=1e-4)

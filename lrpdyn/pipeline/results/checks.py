@@ -136,7 +136,7 @@ def check_maps(
         list(islice(done, len(part)))
         for part in (of_networks, of_layers, of_steps, of_patches, [draw], of_outliers)
     )
-    agreement = {"rule": job.model.composite.name, "fill": job.fill, "steps": _there(agreed)}
+    agreement = {"rule": job.model.composite.name, "fill": job.fill.plain, "steps": _there(agreed)}
     return Checked(
         dependence=_there(dependent) if networks else None,
         of_random=mean_of_networks(measured, regions),

@@ -54,9 +54,9 @@ class Description:
     """What a job is made from again, with its checkpoints and its observations.
 
     `options` are those of the job as they were resolved, with whole paths; `rule_name` is the name of the
-    rules; `units` what the outputs of the head are. `bounds` and `fill` are in units of what the network
-    takes; `hints` and `given` are those of the network by which further checkpoints are checked;
-    `rule_layers` are the tables of a rules file, which is not read again.
+    rules; `units` what the outputs of the head are. `bounds` and `fill`, the number of the `Fill`, are in
+    units of what the network takes; `hints` and `given` are those of the network by which further
+    checkpoints are checked; `rule_layers` are the tables of a rules file, which is not read again.
     """
 
     options: Options
@@ -121,7 +121,7 @@ def describe(job: Job) -> Description:
         rule_name=job.rule.name,
         units=model.units,
         bounds=job.bounds,
-        fill=job.fill,
+        fill=job.fill.value,
         rule_layers=job.rule.parameters.get("layers") if is_file(options.rule) else None,
     )
 

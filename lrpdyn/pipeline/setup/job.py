@@ -15,6 +15,7 @@ from lrpdyn.explain.model import Model
 from lrpdyn.explain.targets import Target
 from lrpdyn.lrp.composites import Composite
 from lrpdyn.lrp.plan import Bounds
+from lrpdyn.observations.fills import Fill, make_fill, parse_fill
 from lrpdyn.observations.loading import Observations
 from lrpdyn.observations.regions import Painting, read_regions
 from lrpdyn.pipeline.setup.options import Options
@@ -32,7 +33,7 @@ class Job:
     bounds
         The least and the largest value that observations can have, where that is known.
     fill
-        What a region or a patch is painted with, as the network takes it.
+        What a region or a patch becomes that is taken away.
     """
 
     options: Options
@@ -41,7 +42,7 @@ class Job:
     observations: Observations
     target: Target
     bounds: Bounds | None
-    fill: float
+    fill: Fill
     painting: Painting | None
     shard: Shard | None
 
@@ -88,15 +89,19 @@ def make_job(
     bounds: Bounds | None,
     fill: float,
 ) -> Job:
-    """Return the job; the regions and the shard are made from the options."""
+    """Return the job; the regions, the fill and the shard are made from the options.
+
+    `fill` is the number that takes the place of what is taken away, where a number does.
+    """
+    filled = make_fill(parse_fill(options.fill), fill, observations.values)
     painting = None
     if options.regions is not None:
         painting = Painting(
-            regions=read_regions(options.regions, observations.values.shape), fill=fill
+            regions=read_regions(options.regions, observations.values.shape), fill=filled
         )
     return Job(
         options=options, listing=listing, model=model, observations=observations, target=target,
-        bounds=bounds, fill=fill, painting=painting,
+        bounds=bounds, fill=filled, painting=painting,
         shard=None if options.shard is None else parse_shard(options.shard),
     )  # fmt: skip
 

@@ -81,7 +81,7 @@ def make_manifest(job: Job, checks: Mapping[str, Any]) -> dict[str, Any]:
             "name": str(job.shard), "series": _series(job.listing),
         },
         "regions": None if job.painting is None else {
-            "names": list(job.painting.regions.names), "fill": job.painting.fill,
+            "names": list(job.painting.regions.names), "fill": job.painting.fill.plain,
             "key": job.painting.key,
         },
         "checkpoints": pending(job),

@@ -102,8 +102,10 @@ class Options:
         share of the relevance and whose effect on the prediction are then measured. No part of the
         question.
     fill
-        What a region (or a patch, where no regions are given) is painted with, in units of the
-        observation files; their modal value where not given.
+        What a region (or a patch, where no regions are given) becomes that is taken away: ``modal``, the
+        most frequent value of the observations, which is taken where none is given; a number in units
+        of the observation files; ``blurred``, the observation itself under a Gaussian of half a
+        patch; ``mean``, the mean of the other observations, entry by entry.
     interventions
         How many explanations of a changed network, whose layers have the weights of the step before,
         may be made to find which layers made the largest changes; 0: none. Where not given, what takes
@@ -195,7 +197,7 @@ class Options:
         metadata=_not_with_shard("--tables: a shard has no tables; give it to lrpdyn merge"),
     )
     regions: str | Path | None = None
-    fill: float | None = None
+    fill: str | float | None = None
     interventions: int | None = field(
         default=None,
         metadata=_not_with_shard("--interventions: a shard has no report; give it to lrpdyn merge"),

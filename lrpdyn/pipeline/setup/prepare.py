@@ -36,6 +36,7 @@ from lrpdyn.lrp.composites import parse_composite
 from lrpdyn.lrp.plan import Bounds
 from lrpdyn.observations.background import modal_pixel, modal_value
 from lrpdyn.observations.doubtful import Doubt, find_doubtful, line_of
+from lrpdyn.observations.fills import parse_fill
 from lrpdyn.observations.layout import Expected
 from lrpdyn.observations.loading import Observations
 from lrpdyn.observations.training_statistics import check_normalisation, recorded_as_normalised
@@ -60,6 +61,7 @@ def check(options: Options) -> None:
         named(options.arch)  # a file of the user's may register rules too
     parse_composite(options.rule)
     parse_baseline(options.baseline)
+    parse_fill(options.fill)
     check_tables(options.tables)
 
 
@@ -149,7 +151,8 @@ def prepare(options: Options, listing: Listing, observations: Any) -> tuple[Job,
     options = replace(options, contrast=contrast_of(options.contrast, model.units))
     asked = None if options.target is None else str(options.target)
     target = parse_target(asked, len(loaded.values), count, model.units)
-    fill = _modal(loaded) if options.fill is None else _scaled(options.fill, loaded)
+    given = parse_fill(options.fill)
+    fill = _modal(loaded) if isinstance(given, str) else _scaled(given, loaded)
     return make_job(options, listing, model, loaded, target, bounds=bounds, fill=fill), checks
 
 
@@ -239,7 +242,7 @@ def _scaled(fill: float, loaded: Observations) -> float:
     if ends is None or len(set(ends[0])) > 1:
         raise UsageError(
             "--fill: normalised by a mean and deviation for each channel or pixel, one value is "
-            "another in each; leave --fill out, and the observations' modal value is taken"
+            "another in each; give --fill modal (the default), blurred or mean"
         )
     return ends[0][0]
 

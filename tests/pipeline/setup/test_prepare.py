@@ -71,11 +71,11 @@ def test_a_job_is_of_the_network_that_the_checkpoints_hold(
     np.testing.assert_array_equal(job.observations.values, vectors)
     assert (job.rule.name, dict(job.rule.parameters)) == ("gamma", {"gamma": 0.5})
     assert [rule.text for rule in job.model.plan.values()].count("gamma:0.5") == 2
-    assert (job.fill, job.painting, job.shard) == (0.25, None, None)
+    assert (job.fill.value, job.painting, job.shard) == (0.25, None, None)
     assert set(checks) == {"outputs", "expected"}
     assert checks["expected"] is None  # nothing was recorded
     job, _ = prepared(mlp_folder, vectors, tmp_path / "run", fill=-2.0, shard="2/2")
-    assert (job.fill, str(job.shard)) == (-2.0, "2/2")
+    assert (job.fill.value, str(job.shard)) == (-2.0, "2/2")
     assert [c.step for c in job.own] == [10, 20, 30]
     with pytest.raises(UsageError, match="--device tpu: not available here; expected auto, cpu"):
         prepared(mlp_folder, vectors, tmp_path / "run", device="tpu")
