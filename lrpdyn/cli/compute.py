@@ -74,6 +74,7 @@ if TYPE_CHECKING:
 @options.of_compute("--fill", metavar="VALUE|modal|blurred|mean", help="What a region or patch becomes that "
               "is taken away: a number as in the observation files, their most frequent one, the observation "
               "blurred, or the mean of the others.")  # fmt: skip
+@options.faithfulness
 @options.interventions
 @options.curve
 @options.of_compute("--shard", metavar="K/N", help="Explain stretch K of N of the checkpoints, for lrpdyn "

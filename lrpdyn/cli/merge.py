@@ -19,6 +19,7 @@ from lrpdyn.cli import options
                     "your own, which no shard may name.")  # fmt: skip
 @options.trust
 @options.tables
+@options.faithfulness
 @options.interventions
 @options.curve
 @options.wait

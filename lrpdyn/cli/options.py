@@ -133,6 +133,12 @@ tables = of_compute(
     help="A row for each sample of a step, or for each step: medians and extremes over samples. "
     "Default: samples, but steps where a table would pass 10 million rows.",
 )
+faithfulness = of_compute(
+    "--faithfulness",
+    metavar="STEPS|all|none",
+    help="Measure at so many evenly spaced steps how well maps say what the score depends on: patches are "
+    "taken away, most and least relevant first. Default: about what the explaining took, 5 at least.",
+)
 interventions = of_compute(
     "--interventions",
     type=click.IntRange(min=0),

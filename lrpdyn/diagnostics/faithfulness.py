@@ -24,8 +24,8 @@ from lrpdyn.observations.regions import Mask
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
-#: The name of what is taken away in random orders.
-RANDOM = "random"
+#: The names of the maps of the run's rule, and of what is taken away in random orders.
+RULE, RANDOM = "rule", "random"
 #: Random orders: half of them drawn, the other half the same ones backwards, so that they favour none.
 ORDERS = 10
 #: What 5 and 95 % of the random orders lie below.

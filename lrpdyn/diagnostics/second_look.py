@@ -110,13 +110,24 @@ class SecondLook:
 
         Of up to 16 samples, spread over all; see `lrpdyn.diagnostics.occlusion.agreement`.
         """
+        given = self.at(step, evenly_spaced(len(self.observations), AGREEMENT_SAMPLES))
+        if given is None:
+            return None
+        part, shown, asked, maps = given
+        return {"step": step, **agreement(part, shown, maps, fill.of(shown), asked)}
+
+    def at(
+        self, step: int, samples: Sequence[int]
+    ) -> tuple[LoadedNetwork, NDArray[np.float32], Question, NDArray[np.float32]] | None:
+        """Return the network of a step, and observations, question and stored maps of some samples.
+
+        None where the checkpoint is gone.
+        """
         loaded = self._load(step)
         if loaded is None:
             return None
-        samples = evenly_spaced(len(self.observations), AGREEMENT_SAMPLES)
-        part, shown, asked = self._chosen(loaded, self.targets(step), samples)
         maps = self.maps(step, samples)
-        return {"step": step, **agreement(part, shown, maps, fill.of(shown), asked)}
+        return (*self._chosen(loaded, self.targets(step), samples), maps)
 
     def _load(self, step: int) -> LoadedNetwork | None:
         return load_if_there(self.model, self.checkpoints[step], trust=self.trust)

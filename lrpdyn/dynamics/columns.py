@@ -2,7 +2,7 @@
 
 A new measure of maps is a formula (`lrpdyn.dynamics.formulas`) and an entry at the end of the list. The
 step table keeps it, both tables write it, tables by step sum it up, and the documentation lists it.
-What layers.csv has is made where it is written (`lrpdyn.pipeline.results.layer_rows`).
+What layers.csv and faithfulness.csv have is made where it is written (`lrpdyn.pipeline.results`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from lrpdyn.dynamics import formulas
 from lrpdyn.dynamics.formulas import StepMaps
 from lrpdyn.dynamics.measures import Array
 
-Of = Literal["step", "transition", "layer", "faithfulness"]
+Of = Literal["step", "transition", "layer", "map"]
 OverSamples = Literal["spread", "most common", "share", "same", "number"]
 
 #: How a table by step sums up a column: by columns of the same name with these endings. A column that
@@ -38,7 +38,8 @@ class Column:
     name, says
         Its name, and what it holds in one line.
     of
-        What the table has a row for. A key of both tables, as `sample`, has an entry in each.
+        What the table has a row for; `map` is of a step, a sample and a map. A key of several tables, as
+        `sample`, has an entry in each.
     dtype
         As NumPy writes it: f8, i8, ? or U, a text.
     over_samples
@@ -116,6 +117,8 @@ COLUMNS: list[Column] = [
            says="by how much the map grew along the common direction"),
     Column(name="growth_share", of="transition", formula=formulas.growth_share,
            says="the share of the change that the best factor removes, at most the cosine of both maps"),
+    Column(name="faithfulness", of="step",
+           says="abpc of the map, where it was measured (faithfulness.csv)"),
     Column(name="step", of="layer", dtype="i8", over_samples="same", always=True,
            says="where in training"),
     Column(name="layer", of="layer", dtype="U", over_samples="same", always=True,
@@ -134,15 +137,24 @@ COLUMNS: list[Column] = [
            says="linear CKA, debiased, of the features at the step before and at this one"),
     Column(name="cka_last", of="layer", over_samples="same", always=True,
            says="the same of this step and the last"),
-    Column(name="step", of="faithfulness", dtype="i8", over_samples="same", always=True,
+    Column(name="step", of="map", dtype="i8", over_samples="same", always=True,
            says="where in training"),
-    Column(name="sample", of="faithfulness", dtype="i8", over_samples="number", always=True,
-           says="its number"),
-    Column(name="map", of="faithfulness", dtype="U", over_samples="same", always=True,
-           says="whose order of patches it is"),
-    Column(name="morf", of="faithfulness", always=True, says="most relevant first"),
-    Column(name="lerf", of="faithfulness", always=True, says="least relevant first"),
-    Column(name="abpc", of="faithfulness", always=True, says="lerf - morf"),
+    Column(name="sample", of="map", dtype="i8", over_samples="number", always=True,
+           says="the number of the observation, from 0"),
+    Column(name="map", of="map", dtype="U", over_samples="same", always=True,
+           says="by what patches are ordered: the rule's relevance, or a yardstick"),
+    Column(name="morf", of="map", over_samples="same", always=True,
+           says="mean of the score over 0..P patches taken away, most relevant first, in its ranges"),
+    Column(name="lerf", of="map", over_samples="same", always=True,
+           says="the same, least relevant first"),
+    Column(name="abpc", of="map", over_samples="same", always=True,
+           says="lerf - morf"),
+    Column(name="morf_policy", of="map", over_samples="same", always=True,
+           says="mean of 1 - JS distance to the prediction for the whole, most relevant first"),
+    Column(name="lerf_policy", of="map", over_samples="same", always=True,
+           says="the same, least relevant first"),
+    Column(name="abpc_policy", of="map", over_samples="same", always=True,
+           says="lerf_policy - morf_policy"),
 ]  # fmt: skip
 
 

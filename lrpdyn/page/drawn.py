@@ -12,7 +12,7 @@ import numpy as np
 
 from lrpdyn.run.faithfulness_curves import DRAWN, faithfulness_curves
 from lrpdyn.run.layer_curves import layer_curves
-from lrpdyn.run.layout import FAITHFULNESS, LAYERS
+from lrpdyn.run.layout import LAYERS
 from lrpdyn.run.reader import RunFolder
 from lrpdyn.run.training_curve import Curve
 
@@ -56,7 +56,7 @@ def trust_figure(run: RunFolder, curve: Curve | None) -> DrawnFigure | None:
     RunError
         faithfulness.csv cannot be read.
     """
-    if FAITHFULNESS not in run.manifest.get("files", {}):
+    if not (run.manifest["checks"].get("faithfulness") or {}).get("steps"):
         return None
     curves = faithfulness_curves(run)
     if not np.isfinite(curves.rule).any():

@@ -84,6 +84,7 @@ def merge(
     arch: str | None = None,
     trust: bool = False,
     tables: str | None = None,
+    faithfulness: str | int | None = None,
     interventions: int | None = None,
     curve: str | None = None,
     wait: float = 0.0,
@@ -113,7 +114,7 @@ def merge(
         The shards' ``--arch``, which is needed where it is code of your own.
     trust
         Unpickle checkpoints that are more than weights, which can run code.
-    tables, interventions, curve
+    tables, faithfulness, interventions, curve
         As of `lrpdyn.compute`.
     wait
         Seconds to wait for another process that writes `out`.
@@ -160,6 +161,7 @@ def merge(
             job.options,
             quiet=quiet,
             tables=tables,
+            faithfulness=faithfulness,
             interventions=interventions,
             overwrite=overwrite,
         )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from lrpdyn.errors import RunError
 from lrpdyn.run.reader import RunFolder
 from lrpdyn.run.trust import YARDSTICKS
 
@@ -23,13 +24,14 @@ _MIDDLE_HALF = (25, 75)
 class FaithfulnessCurves:
     """Faithfulness over the S measured steps, NaN where it could not be measured.
 
-    `steps` are (S,), `rule` (S,) and `others`, by map, (S,): medians over `samples` samples;
-    `middle` and `random` (2, S) are the ends of the middle half of the samples under the rule, and of
-    what random orders reach.
+    `steps` are (S,), `rule` (S,) and `others`, by map, (S,): medians over `samples` samples; `middle` and
+    `random` (2, S) are the ends of the middle half of the samples under the rule, and of what random
+    orders reach. `taken_away` says in words what was.
     """
 
     steps: NDArray[np.int64]
     samples: int
+    taken_away: str
     rule: Floats
     middle: Floats
     others: Mapping[str, Floats]
@@ -42,9 +44,15 @@ def faithfulness_curves(run: RunFolder) -> FaithfulnessCurves:
     Raises
     ------
     RunError
-        The run has no faithfulness.csv, or it cannot be read.
+        Nothing was measured, or faithfulness.csv cannot be read.
     """
     table, checked = run.faithfulness, run.manifest["checks"]["faithfulness"]
+    if not checked or not checked["steps"]:
+        raise RunError(
+            f"{run.path}: its faithfulness was not measured; the command that made the run, with "
+            "--faithfulness all, measures it"
+        )
+    fill = checked["fill"] if isinstance(checked["fill"], str) else f"{checked['fill']:.3g}"
     steps = np.unique(table["step"])
 
     def at_each_step(name: str, percentile: float = 50) -> Floats:
@@ -57,14 +65,17 @@ def faithfulness_curves(run: RunFolder) -> FaithfulnessCurves:
                 found[place] = np.percentile(known, percentile)
         return found
 
-    others = {name: at_each_step(name) for name in DRAWN}
-    ends = {one["step"]: one["random"] for one in checked["by_step"]}
-    random = np.array([ends.get(step) or (None, None) for step in steps.tolist()], dtype=np.float64)
+    rule, others = at_each_step("rule"), {name: at_each_step(name) for name in DRAWN}
+    if np.array_equal(rule, others["rule_absolute"], equal_nan=True):  # of maps of one sign
+        del others["rule_absolute"]
+    bands = {one["step"]: one["random_band"] for one in checked["steps"]}
+    random = [[bands[step][end] for step in steps.tolist()] for end in ("low", "high")]
     return FaithfulnessCurves(
         steps=steps.astype(np.int64),
-        samples=checked["samples"],
-        rule=at_each_step("rule"),
+        samples=len(checked["samples"]),
+        taken_away=f"{checked['patches']:,} patches that become {fill} (--fill)",
+        rule=rule,
         middle=np.stack([at_each_step("rule", q) for q in _MIDDLE_HALF]),
         others={name: values for name, values in others.items() if np.isfinite(values).any()},
-        random=random.reshape(-1, 2).T,
+        random=np.array(random, dtype=np.float64),
     )

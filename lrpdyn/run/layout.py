@@ -27,11 +27,11 @@ MAPS = ("dynamics", "net_change", "mean_relevance", "directness", "relative_dyna
 PIXEL_MAPS = ("relative_dynamics", "pixel_entropy")
 #: What is known of each layer at each step; runs of 0.1 have none.
 LAYERS = "layers.csv"
-#: How well the maps predict what matters, at the steps that were measured.
+#: How well maps say what the score depends on, at some steps; runs of 0.1 have none.
 FAITHFULNESS = "faithfulness.csv"
 #: The files of a finished run, next to its manifest, journal and relevance.
 RESULTS = ("observations.npy", *(f"{name}.npy" for name in MAPS), "metrics.csv", "transitions.csv",
-           LAYERS, "outliers.json", "outliers.csv", "figures/dynamics.png")  # fmt: skip
+           LAYERS, FAITHFULNESS, "outliers.json", "outliers.csv", "figures/dynamics.png")  # fmt: skip
 #: The files of a finished shard of a run.
 SHARD_RESULTS = ("observations.npy", "shard/held.npz", "shard/shard.json")
 #: The regions of a shard, where it has some.

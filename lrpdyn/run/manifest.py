@@ -50,6 +50,7 @@ _EXPECTED = {
                 "dtype": frozenset({"float32", "float16"})},
     "tables?": frozenset(TABLES),
     "interventions?": (None, int),
+    "faithfulness?": (None, str),
     "shard?": (None, {"name": str, "series": str}),
     "regions?": (None, {"key": str}),
     "checkpoints": [Where(key="status", expected={
@@ -63,6 +64,12 @@ _EXPECTED = {
         "dynamics?": {"alike_mean_relevance": (None, float), "net_share": (None, float)},
         "dependence?": [{"samples?": int, "best_to_worst": _MEDIAN, "upper_layers": _MEDIAN,
                          "random": _MEDIAN, "random_to_random": {**_MEDIAN, "low": (None, float)}}],
+        "faithfulness?": (None, {
+            "fill": (str, float), "patches": int, "samples": [int],
+            "steps": [{"step": int, "range": (None, float), "abpc": Each((None, float)),
+                       "random_band": {"low": (None, float), "high": (None, float)},
+                       "abpc_policy": Each((None, float))}],
+        }),
         "expected?": (None, {"file": str, "step": int, "head": str, "samples": int,
                              "largest_difference": float, "largest_output": float}),
         "stock?": (None, {"exact_rule": str, "largest_difference": float,

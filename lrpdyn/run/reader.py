@@ -297,28 +297,26 @@ class RunFolder:
         RunError
             The run is one of version 0.1, which has none.
         """
-        if LAYERS not in self.manifest.get("files", {}):
-            raise RunError(
-                f"{self.path}: has no {LAYERS}, which version 0.1 did not write; the command that made the "
-                "run makes it"
-            )
-        return self._table(LAYERS, names_of_every_version("layer"))
+        return self._added_table(LAYERS, "layer")
 
     @cached_property
     def faithfulness(self) -> Table:
-        """A row for each measured step, sample and map: how well it predicts what matters.
+        """A row for each measured step, sample and map: how well it says what the score depends on.
 
         Raises
         ------
         RunError
-            Nothing was measured.
+            The run is one of version 0.1, which has none.
         """
-        if FAITHFULNESS not in self.manifest.get("files", {}):
+        return self._added_table(FAITHFULNESS, "map")
+
+    def _added_table(self, name: str, of: Of) -> Table:
+        if name not in self.manifest.get("files", {}):
             raise RunError(
-                f"{self.path}: has no {FAITHFULNESS}: nothing was measured; the command that made the run, "
-                "with --faithfulness all and another folder (-o), makes it"
+                f"{self.path}: has no {name}, which version 0.1 did not write; the command that made the "
+                "run makes it"
             )
-        return self._table(FAITHFULNESS, names_of_every_version("faithfulness"))
+        return self._table(name, names_of_every_version(of))
 
     @cached_property
     def outliers(self) -> dict[str, Any]:

@@ -108,10 +108,8 @@ def _signs(run: RunFolder) -> Iterator[tuple[str, str]]:
         hardly = f", and in {weak:,} hardly anything speaks for it" if weak else ""
         yield (
             "CARE",
-            (
-                f"{negative:,} of {maps:,} scores are negative: {about['title']} gives them to the evidence "
-                f"for the unit, none to what is against it{hardly}."
-            ),
+            f"{negative:,} of {maps:,} scores are negative: {about['title']} gives them to the evidence "
+            f"for the unit, none to what is against it{hardly}.",
         )
     elif negative:
         yield "note", f"{negative:,} of {maps:,} scores are negative."
@@ -132,30 +130,24 @@ def _random(run: RunFolder) -> Iterator[tuple[str, str]]:
     if among["median"] is None:
         yield (
             "note",
-            (
-                f"Their {similar} to maps of an untrained network says little alone: --baseline random:2 or "
-                "more shows how alike untrained ones are."
-            ),
+            f"Their {similar} to maps of an untrained network says little alone: --baseline random:2 or "
+            "more shows how alike untrained ones are.",
         )
         return
     both = f"({similar}; two untrained ones: {_short(among['median'])})"
     if among["median"] < PARTLY / 2:
         yield (
             "note",
-            (
-                f"No conclusion can be drawn from maps of untrained networks, which are as unlike each other "
-                f"{both}."
-            ),
+            f"No conclusion can be drawn from maps of untrained networks, which are as unlike each other "
+            f"{both}.",
         )
     elif told_apart(last):
         yield "ok", f"They differ from maps of untrained networks {both}."
     else:
         yield (
             "CARE",
-            (
-                f"They are not told apart from maps of untrained networks {both}: read shares relative to "
-                "random."
-            ),
+            f"They are not told apart from maps of untrained networks {both}: read shares relative to "
+            "random.",
         )
 
 
@@ -195,10 +187,8 @@ def _unit(run: RunFolder) -> Iterator[tuple[str, str]]:
     if upper is not None and upper > HARDLY:
         yield (
             "CARE",
-            (
-                f"They hardly depend on the upper layers: drawn anew, these give nearly the same maps "
-                f"({_short(upper)})."
-            ),
+            f"They hardly depend on the upper layers: drawn anew, these give nearly the same maps "
+            f"({_short(upper)}).",
         )
 
 
@@ -211,50 +201,41 @@ def _advice(run: RunFolder, begin: str) -> str:
 def _faithfulness(run: RunFolder) -> Iterator[tuple[str, str]]:
     """Say whether what the maps show matters to the network, at the last step that was measured."""
     found = run.manifest["checks"].get("faithfulness")
-    if not found or not found["by_step"]:
+    if not found or not found["steps"]:
         yield (
             "note",
-            (
-                "Nobody measured whether they predict what matters: --faithfulness all does, at every step."
-            ),
+            "Nobody measured whether they predict what matters: --faithfulness all does, at every step.",
         )
         return
-    known = [one for one in found["by_step"] if one["medians"].get("rule") is not None]
+    known = [one for one in found["steps"] if one["abpc"].get("rule") is not None]
     if not known:
         yield (
             "note",
-            (
-                "Whether they predict what matters cannot be measured: the score hardly changes when the "
-                "whole observation is taken away."
-            ),
+            "Whether they predict what matters cannot be measured: the score hardly changes when the "
+            "whole observation is taken away.",
         )
         return
     last = known[-1]
-    medians, (low, high) = last["medians"], last["random"]
-    rule, others = (
-        medians["rule"],
-        {n: medians[n] for n in YARDSTICKS if medians.get(n) is not None},
-    )
+    rule, low, high = last["abpc"]["rule"], last["random_band"]["low"], last["random_band"]["high"]
+    others = {n: last["abpc"][n] for n in YARDSTICKS if last["abpc"].get(n) is not None}
     at = "the last step" if last["step"] == run.steps[-1] else f"step {last['step']:,}"
-    beside = ", ".join(
-        [
-            *(f"{YARDSTICKS[name]} {value:.2f}" for name, value in others.items()),
-            f"random {low:.2f} to {high:.2f}",
-        ]
+    numbers = [
+        *(f"{YARDSTICKS[name]} {value:.2f}" for name, value in others.items()),
+        f"random orders {low:.2f} to {high:.2f}",
+    ]
+    measured = (
+        f"faithfulness {rule:.2f} at {at} ({', '.join(numbers)}; {len(found['samples']):,} samples)"
     )
-    numbers = f"faithfulness {rule:.2f} at {at} ({beside})"
     if rule <= high:
         yield (
             "CARE",
-            (
-                "The map says nothing here: it predicts the score no better than a random order does; "
-                f"{numbers}."
-            ),
+            "The map says nothing here: it predicts the score no better than a random order does; "
+            f"{measured}.",
         )
     elif round(rule, 2) < max((round(value, 2) for value in others.values()), default=rule):
-        yield "CARE", f"They predict only weakly what matters: {numbers}."
+        yield "CARE", f"A cheaper map predicts what matters better: {measured}."
     else:
-        yield "ok", f"They predict what matters: {numbers}."
+        yield "ok", f"They predict what matters: {measured}."
 
 
 def _percent(share: float) -> str:

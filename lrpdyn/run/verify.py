@@ -18,6 +18,7 @@ from lrpdyn.files.npy import map_npy
 from lrpdyn.files.plain import read_plain
 from lrpdyn.run.journal import JOURNAL, is_whole, whole_records
 from lrpdyn.run.layout import (
+    FAITHFULNESS,
     LAYERS,
     OTHER_BYTES,
     RESULTS,
@@ -122,7 +123,8 @@ def damaged_results(run: Path, manifest: Mapping[str, Any]) -> list[Damage]:
 def results_of(manifest: Mapping[str, Any], *, now: bool = False) -> Sequence[str]:
     """Return the files that are written besides the relevance: were written, or are to be `now`."""
     if manifest.get("shard") is None:
-        added = () if now else {LAYERS} - manifest.get("files", {}).keys()  # a run of 0.1 has none
+        # A run of 0.1 has none.
+        added = () if now else {LAYERS, FAITHFULNESS} - manifest.get("files", {}).keys()
         return [name for name in RESULTS if name not in added]
     return SHARD_RESULTS if manifest.get("regions") is None else (*SHARD_RESULTS, SHARD_REGIONS)
 

@@ -85,9 +85,10 @@ def measured(
         own = explain(loaded, x, question)
         fixed = replace(question, targets=own.target)
         curves = measure(loaded, x, fixed, {"rule": own.relevance}, filled, masks)
-        _, band = random_areas(curves.score["random"], curves.score_range)
+        _, (low, high) = random_areas(curves.score["random"], curves.score_range)
         rule_abpc = float(np.median(areas(curves.score["rule"], curves.score_range)[2]))
-        found.append({"step": 100 * step, "medians": {"rule": rule_abpc}, "random": list(band)})
+        band = {"low": low, "high": high}
+        found.append({"step": 100 * step, "abpc": {"rule": rule_abpc}, "random_band": band})
         scores.append(own.score)
     facts = with_steps(calm_run(len(networks), len(x)), score=np.stack(scores).astype(np.float64))
     return with_faithfulness(facts, found)

@@ -44,6 +44,6 @@ def test_faithfulness_is_a_picture_where_it_was_measured(copied: Callable[[str],
     assert "next to that of: rule, by size alone, gradient x input, edges" in figure.words
     assert trust_figure(without(run, "faithfulness.csv"), None) is None
     flat = by_step(run.steps)
-    for one in flat["by_step"]:
-        one["medians"] = dict.fromkeys(one["medians"])
+    for one in flat["steps"]:
+        one["abpc"] = dict.fromkeys(one["abpc"])
     assert trust_figure(with_faithfulness(run.path, flat), None) is None

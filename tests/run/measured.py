@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 import lrpdyn
+from lrpdyn.dynamics.columns import names_of
 from lrpdyn.run.layout import FAITHFULNESS
 from lrpdyn.run.manifest import read_manifest, save_manifest
 from lrpdyn.run.verify import replace_result
@@ -23,18 +24,18 @@ def by_step(steps: Sequence[int], **of_rule: float | None) -> dict[str, Any]:
     """Return the check of a run measured at `steps`; `rule` is that at the last one, or None."""
     last = {**LAST, **of_rule}
     return {
-        "steps": list(steps),
-        "samples": 5,
+        "samples": list(range(5)),
+        "patches": 49,
         "fill": 0.0,
-        "by_step": [
+        "steps": [
             {
                 "step": step,
                 "range": 1.0,
-                "medians": {
+                "abpc": {
                     name: None if value is None else value * (place + 1) / len(steps)
                     for name, value in last.items()
                 },
-                "random": [-0.05, 0.05],
+                "random_band": {"low": -0.05, "high": 0.05},
             }
             for place, step in enumerate(steps)
         ],
@@ -47,14 +48,12 @@ def with_faithfulness(folder: Path, checked: Mapping[str, Any] | None = None) ->
     spread = np.linspace(-0.1, 0.1, 5)
     with open(folder / FAITHFULNESS, "w", newline="") as file:
         rows = csv.writer(file)
-        rows.writerow(("step", "sample", "map", "morf", "lerf", "abpc"))
-        for one in checked["by_step"]:
-            for name, median in one["medians"].items():
+        rows.writerow(names_of("map"))
+        for one in checked["steps"]:
+            for name, median in one["abpc"].items():
                 for sample, away in enumerate(spread):
                     value = "" if median is None else median + away
-                    rows.writerow(
-                        (one["step"], sample, name, value and 0.3, value and 0.3 + value, value)
-                    )
+                    rows.writerow((one["step"], sample, name, *["", "", value] * 2))
     manifest = read_manifest(folder)
     checks = {**manifest["checks"], "faithfulness": checked}
     save_manifest(folder, {**manifest, "checks": checks})

@@ -147,9 +147,10 @@ def test_untrained_networks(
     ("rule", "verdict", "words"),
     [
         (0.5, "ok", "They predict what matters: faithfulness 0.50 at the last step (gradient x input "
-         "0.30, edges of the picture 0.20, difference from the fill 0.10, random -0.05 to 0.05)."),
+         "0.30, edges of the picture 0.20, difference from the fill 0.10, random orders "
+         "-0.05 to 0.05; 5 samples)."),
         (0.301, "ok", "They predict what matters: "),
-        (0.21, "CARE", "They predict only weakly what matters: faithfulness 0.21"),
+        (0.21, "CARE", "A cheaper map predicts what matters better: faithfulness 0.21"),
         (0.05, "CARE", "The map says nothing here: "),
         (-0.3, "CARE", "The map says nothing here: "),
     ],
@@ -163,11 +164,11 @@ def test_faithfulness_at_the_last_step(
 
 def test_a_score_that_is_flat_at_the_end_is_told_by_the_step_before(run: lrpdyn.Run) -> None:
     checked = by_step(run.steps)
-    checked["by_step"][-1] |= {"medians": {"rule": None}, "random": None}
+    checked["steps"][-1] |= {"abpc": {"rule": None}, "random_band": {"low": None, "high": None}}
     line = said(changed(run, faithfulness=checked), "They predict what matters: ")
     assert f"at step {run.steps[-2]:,} (" in line[1]
-    for one in checked["by_step"]:
-        one["medians"]["rule"] = None
+    for one in checked["steps"]:
+        one["abpc"]["rule"] = None
     line = said(changed(run, faithfulness=checked), "Whether they predict what matters cannot be")
     assert line[0] == "note"
     line = said(

@@ -9,7 +9,6 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 
-from lrpdyn.errors import RunError
 from lrpdyn.figures.canvas import layout, saving, style
 from lrpdyn.figures.canvas.curve_axes import tidy
 from lrpdyn.figures.canvas.look import Look
@@ -53,15 +52,7 @@ def draw_trust(
     curve: Curve | None,
     look: Look,
 ) -> None:
-    """Draw the curves over the `steps` of a run.
-
-    Raises
-    ------
-    RunError
-        Nothing could be measured at any step.
-    """
-    if not len(curves.steps):
-        raise RunError(f"{path}: there is nothing to draw: no step could be measured")
+    """Draw the curves over the `steps` of a run."""
     em, width = layout.smallest_em(look.dpi), WIDTH * look.dpi
     left, inner = LEFT * em, width - (LEFT + RIGHT) * em
     measured = f"{len(curves.steps):,} of {len(steps):,} steps, {curves.samples:,} samples"
@@ -69,8 +60,8 @@ def draw_trust(
         [
             QUESTION,
             f"rule {about.rule}; {about.question}",
-            "faithfulness: how much more of the score is lost when the patches of the most relevance are "
-            f"taken away first than when those of the least are; medians, measured at {measured}",
+            "faithfulness: how much more of the score is lost when the most relevant patches are taken away "
+            f"first than when the least relevant are; medians, {measured}, {curves.taken_away}",
         ],
         width,
         em,

@@ -28,10 +28,18 @@ from lrpdyn.explain.explanation import Integers, Question, explain_batch
 from lrpdyn.explain.loaded import load_again, load_if_there
 from lrpdyn.explain.model import batches, with_fixed_inputs
 from lrpdyn.files.npy import map_npy
-from lrpdyn.observations.checked_samples import checked_samples
+from lrpdyn.observations.checked_samples import checked_samples, evenly_spaced
 from lrpdyn.outliers.facts import Evidence
 from lrpdyn.outliers.report import Outliers
+from lrpdyn.pipeline.results.faithful_steps import (
+    Faithfulness,
+    Measuring,
+    extent,
+    flagged_steps,
+    patches_of,
+)
 from lrpdyn.pipeline.setup.job import Job, progress_bar
+from lrpdyn.pipeline.setup.options import parse_faithfulness
 from lrpdyn.run.layout import relevance_path
 from lrpdyn.system.memory import give_back
 from lrpdyn.system.processes import in_order
@@ -50,6 +58,7 @@ class Checked:
 
     dependence: list[dict[str, Any]] | None
     of_random: OfRandom | None
+    faithfulness: Faithfulness | None
     agreement: dict[str, Any] | None
     evidence: Evidence
     layers: list[dict[str, Any]]
@@ -112,6 +121,8 @@ def check_maps(
         partial(look.agreement_at, step, job.fill)
         for step in (chosen if job.painting is None else ())
     ]
+    measuring = _measuring(job, look, outliers, finite)
+    of_faithfulness: list[Work] = [] if measuring is None else list(measuring.works())
     of_outliers = look.works(wanted, outliers.facts)
     most = job.options.interventions
     of_layers: list[Work] = []
@@ -126,15 +137,23 @@ def check_maps(
         )
         of_layers += interventions.works(chosen_transitions(outliers), len(finite), most)
     # The longest first, and all at once: a step takes a tenth of the time of a check.
-    works = [*of_networks, *of_layers, *of_steps, *of_patches, draw, *of_outliers]
+    works = [*of_faithfulness, *of_networks, *of_layers, *of_steps, *of_patches, draw, *of_outliers]
     give_back()
     found = in_order(
         lambda n: works[n](), range(len(works)), min(workers, len(works)), ahead=len(works)
     )
     done = iter(list(progress_bar("checking", job.options.quiet)(found)))
-    measured, put_back, dependent, agreed, _, looked = (
+    faithful, measured, put_back, dependent, agreed, _, looked = (
         list(islice(done, len(part)))
-        for part in (of_networks, of_layers, of_steps, of_patches, [draw], of_outliers)
+        for part in (
+            of_faithfulness,
+            of_networks,
+            of_layers,
+            of_steps,
+            of_patches,
+            [draw],
+            of_outliers,
+        )
     )
     agreement = {"rule": job.model.composite.name, "fill": job.fill.plain, "steps": _there(agreed)}
     return Checked(
@@ -143,6 +162,28 @@ def check_maps(
         agreement=agreement if job.painting is None else None,
         evidence=look.evidence(wanted, outliers.facts, looked),
         layers=put_back,
+        faithfulness=None if measuring is None else measuring.result(faithful),
+    )
+
+
+def _measuring(
+    job: Job, look: SecondLook, outliers: Outliers, finite: Sequence[int]
+) -> Measuring | None:
+    """Return what measures the faithfulness of the steps that are asked for; None where none are."""
+    asked = parse_faithfulness(job.options.faithfulness)
+    if asked == "none" or not finite:
+        return None
+    regions = None if job.painting is None else job.painting.regions
+    values = job.observations.values
+    patches = len(patches_of(values.shape, regions, [0]))
+    steps, samples = extent(asked, len(finite), len(values), patches)
+    chosen = {finite[place] for place in evenly_spaced(len(finite), steps)}
+    return Measuring(
+        look=look,
+        fill=job.fill,
+        regions=regions,
+        steps=sorted(chosen | (set(flagged_steps(outliers)) & set(finite))),
+        samples=evenly_spaced(len(values), samples),
     )
 
 

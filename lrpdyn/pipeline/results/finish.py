@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,12 @@ from lrpdyn.diagnostics.same_outputs import share_of
 from lrpdyn.dynamics.accumulate import Dynamics
 from lrpdyn.dynamics.columns import names_of
 from lrpdyn.dynamics.measures import of_pixels
-from lrpdyn.dynamics.one_step import OfRandom
 from lrpdyn.dynamics.step_table import Records
 from lrpdyn.dynamics.totals import summary
 from lrpdyn.errors import CheckpointError
 from lrpdyn.explain.explanation import Question
 from lrpdyn.figures.kinds import draw
-from lrpdyn.files.atomic import save_json, save_together, whole_file
+from lrpdyn.files.atomic import save_json, save_table, save_together, whole_file
 from lrpdyn.files.streamed import opened
 from lrpdyn.observations.regions import Regions
 from lrpdyn.outliers.causes import WEAK_SUPPORT
@@ -32,13 +32,13 @@ from lrpdyn.outliers.facts import RunFacts, Steps
 from lrpdyn.outliers.render import KINDS, as_csv
 from lrpdyn.outliers.report import build_report, find_outliers
 from lrpdyn.outliers.trajectory import trajectory
-from lrpdyn.pipeline.results.checks import check_maps, same_weights
+from lrpdyn.pipeline.results.checks import Checked, check_maps, same_weights
 from lrpdyn.pipeline.results.layer_rows import save_layers
-from lrpdyn.pipeline.results.run_facts import prediction_changes, run_facts
+from lrpdyn.pipeline.results.run_facts import prediction_changes, run_facts, with_faithfulness
 from lrpdyn.pipeline.results.table_rows import metric_columns, metric_values, transition_values
 from lrpdyn.pipeline.setup.job import Job
 from lrpdyn.run.environments import are_same, of_results, stretches
-from lrpdyn.run.layout import MAPS, PIXEL_MAPS
+from lrpdyn.run.layout import FAITHFULNESS, MAPS, PIXEL_MAPS
 from lrpdyn.run.manifest import read_manifest, save_manifest
 from lrpdyn.run.reader import RunFolder
 from lrpdyn.run.tables import save_values, tables_of
@@ -88,9 +88,12 @@ def finish(
     give_back()
     with times.of("sums, tables and report"):
         tables = write_tables(
-            folder, manifest, records, facts, regions, checked.of_random, job.options.tables
+            folder, manifest, records, facts, regions, checked, job.options.tables
         )
         save_layers(folder, records)
+        faithful = None if checked.faithfulness is None else checked.faithfulness.as_check()
+        if faithful is not None:
+            outliers = replace(outliers, facts=with_faithfulness(facts, faithful["steps"]))
         report = {
             **build_report(outliers, checked.evidence, checked.layers),
             **trajectory(records, regions, manifest["rule"]["name"]),
@@ -103,6 +106,7 @@ def finish(
         checks["outputs"] = {**checks["outputs"], **same_outputs(records)}
         if checked.dependence is not None:
             checks["dependence"] = checked.dependence
+        checks["faithfulness"] = faithful
         del (
             facts,
             outliers,
@@ -114,6 +118,7 @@ def finish(
             **what_explained(manifest, records),
             "tables": tables,
             "interventions": job.options.interventions,
+            "faithfulness": job.options.asked_faithfulness,
             "checks": checks,
             "weights": {**manifest["weights"], "same": same},
             "environment": {**manifest["environment"], **ended},
@@ -171,17 +176,24 @@ def write_tables(
     records: Records,
     facts: RunFacts,
     regions: Regions | None,
-    of_random: OfRandom | None,
+    checked: Checked,
     tables: str | None,
 ) -> str:
-    """Write ``metrics.csv`` and ``transitions.csv``; return which of `TABLES` they are."""
+    """Write metrics.csv, transitions.csv and faithfulness.csv.
+
+    Returns which of `TABLES` the first two are.
+    """
     shape = tuple(manifest["observations"]["shape"])
     tables = tables_of(tables, shape[0], records.explained)
     areas = None if regions is None else regions.areas(shape)
-    of_steps = metric_values(records, regions, areas, of_random)
+    faithful = checked.faithfulness
+    of_rule = {} if faithful is None else faithful.of_rule(shape[0])
+    of_steps = metric_values(records, regions, areas, checked.of_random, of_rule)
     save_values(folder / "metrics.csv", tables, metric_columns(regions), of_steps)
     moved = transition_values(records, facts, prediction_changes(records, manifest, facts))
     save_values(folder / "transitions.csv", tables, names_of("transition"), moved)
+    rows = () if faithful is None else faithful.rows()
+    save_table(folder / FAITHFULNESS, names_of("map"), rows)
     return tables
 
 

@@ -91,15 +91,16 @@ def run_facts(
 def with_faithfulness(facts: RunFacts, measured: Sequence[Mapping[str, Any]]) -> RunFacts:
     """Return facts with how well the maps predict what matters, at the steps where it was measured.
 
-    `measured` has for each of these its ``step``, the ``medians`` by map, null where the score is flat,
-    and ``random``, what random orders reach.
+    `measured` has for each of these its ``step``, the median ``abpc`` of each map, null where the score is
+    flat, and the ``random_band``.
     """
     steps = facts.steps
     rule, band = steps.faithfulness.copy(), steps.faithfulness_band.copy()
     for one in measured:
-        if one["medians"]["rule"] is not None:
+        if one["abpc"]["rule"] is not None:
             place = steps.step == one["step"]
-            rule[place], band[place] = one["medians"]["rule"], one["random"]
+            rule[place] = one["abpc"]["rule"]
+            band[place] = one["random_band"]["low"], one["random_band"]["high"]
     return replace(facts, steps=replace(steps, faithfulness=rule, faithfulness_band=band))
 
 

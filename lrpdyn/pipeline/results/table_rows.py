@@ -5,7 +5,7 @@ A column is in the step table under its name, or is made here of what is there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -34,17 +34,24 @@ def _region_names(regions: Regions | None) -> tuple[str, ...]:
 
 
 def metric_values(
-    records: Records, regions: Regions | None, areas: Floats | None, of_random: OfRandom | None
+    records: Records,
+    regions: Regions | None,
+    areas: Floats | None,
+    of_random: OfRandom | None,
+    faithfulness: Mapping[int, Floats],
 ) -> Iterator[Values]:
     """Yield what metrics.csv holds of each step.
 
-    `areas` (R, N) is each region's share of the entries; None where there are no regions.
+    `areas` (R, N) is each region's share of the entries; None where there are no regions. `faithfulness`
+    (N,) is by step, of those that were measured.
     """
     of_regions = _region_names(regions)
     support, score = np.abs(records["support"]), np.abs(records["score"])
     random = np.full(score.shape[1], np.nan) if of_random is None else of_random.entropy
     random_shares = None if of_random is None else of_random.shares
+    unknown, steps = np.full(score.shape[1], np.nan), records["step"].tolist()
     made: dict[str, Callable[[int], Any]] = {
+        "faithfulness": lambda row: faithfulness.get(steps[row], unknown),
         "support": lambda row: _ratio(support[row], score[row]),
         "entropy_random": lambda row: random,
     }

@@ -35,6 +35,22 @@ def _not_with_shard(why: str) -> dict[str, Any]:
     return {"not_with_shard": why}
 
 
+def parse_faithfulness(asked: str | int | None) -> str | int | None:
+    """Return ``all``, ``none``, a number of steps, or None where nothing is asked.
+
+    Raises
+    ------
+    UsageError
+        It is none of these.
+    """
+    if asked is None or asked in ("all", "none"):
+        return asked
+    text = str(asked)
+    if not text.isdecimal() or not 0 < int(text) < 10**9:
+        raise UsageError(f"--faithfulness {text}: expected a number of steps from 1, all or none")
+    return int(text)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Options:
     """The options of `lrpdyn.compute`: all but the checkpoints and the observations.
@@ -106,6 +122,11 @@ class Options:
         most frequent value of the observations, which is taken where none is given; a number in units
         of the observation files; ``blurred``, the observation itself under a Gaussian of half a
         patch; ``mean``, the mean of the other observations, entry by entry.
+    faithfulness
+        At how many evenly spaced steps it is measured how well maps say what the score depends on
+        (`lrpdyn.diagnostics.faithfulness`): a number, ``all`` or ``none``. Where not given, at so many as
+        take about as long as the explaining, five at least. Steps that are flagged are measured, too.
+        No part of the question.
     interventions
         How many explanations of a changed network, whose layers have the weights of the step before,
         may be made to find which layers made the largest changes; 0: none. Where not given, what takes
@@ -198,6 +219,10 @@ class Options:
     )
     regions: str | Path | None = None
     fill: str | float | None = None
+    faithfulness: str | int | None = field(
+        default=None,
+        metadata=_not_with_shard("--faithfulness: a shard has no report; give it to lrpdyn merge"),
+    )
     interventions: int | None = field(
         default=None,
         metadata=_not_with_shard("--interventions: a shard has no report; give it to lrpdyn merge"),
@@ -235,6 +260,7 @@ class Options:
                 raise UsageError(known.metadata["not_with_shard"])
         if self.batch_size < 1:
             raise UsageError(f"batch_size {self.batch_size}: expected 1 or more")
+        parse_faithfulness(self.faithfulness)
         if self.interventions is not None and self.interventions < 0:
             raise UsageError(f"interventions {self.interventions}: expected 0 or more")
         if self.shard is not None:
@@ -245,6 +271,11 @@ class Options:
             seconds = getattr(self, name)
             if seconds is not None and not 0 < seconds < math.inf:
                 raise UsageError(f"--{name} {seconds}: expected seconds above 0")
+
+    @property
+    def asked_faithfulness(self) -> str | None:
+        """What was asked of `faithfulness`, as a manifest keeps it."""
+        return None if self.faithfulness is None else str(self.faithfulness)
 
     @property
     def folder(self) -> Path:

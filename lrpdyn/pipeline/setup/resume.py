@@ -130,6 +130,11 @@ def is_finished(job: Job, previous: Mapping[str, Any], kept: Kept) -> bool:
         return False
     if previous.get("interventions") != job.options.interventions:
         return False
+    measured = previous["checks"].get("faithfulness") or {}
+    if previous.get("faithfulness") != job.options.asked_faithfulness:
+        return False
+    if measured.get("fill", job.fill.plain) != job.fill.plain:
+        return False
     painted = (previous.get("regions") or {}).get("key")
     if job.painting is not None and job.painting.key != painted:
         return False

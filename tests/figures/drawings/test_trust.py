@@ -71,12 +71,12 @@ def test_the_training_curve_lies_above_over_the_same_steps(
 
 def test_a_step_that_could_not_be_measured_has_no_point(measured: Run, saved: list[Figure]) -> None:
     checked = by_step(measured.steps)
-    checked["by_step"][0] |= {
-        "medians": dict.fromkeys(checked["by_step"][0]["medians"]),
-        "random": None,
+    checked["steps"][0] |= {
+        "abpc": dict.fromkeys(checked["steps"][0]["abpc"]),
+        "random_band": {"low": None, "high": None},
     }
-    for one in checked["by_step"]:  # as of flat observations
-        del one["medians"]["edges"]
+    for one in checked["steps"]:  # as of flat observations
+        del one["abpc"]["edges"]
     draw([with_faithfulness(measured.path, checked)], "trust")
     key, axes = saved[0].axes
     assert np.isnan(axes.lines[1].get_ydata()[0])
