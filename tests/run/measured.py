@@ -36,6 +36,7 @@ def by_step(steps: Sequence[int], **of_rule: float | None) -> dict[str, Any]:
                     for name, value in last.items()
                 },
                 "random_band": {"low": -0.05, "high": 0.05},
+                "abpc_policy": {},
             }
             for place, step in enumerate(steps)
         ],

@@ -91,5 +91,11 @@ def test_a_run_without_the_table_says_what_to_do(measured: Run) -> None:
     manifest = json.loads((measured.path / "manifest.json").read_text())
     del manifest["files"]["faithfulness.csv"], manifest["sha256"]
     (measured.path / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(RunError, match=r"has no faithfulness\.csv.*--faithfulness"):
+    with pytest.raises(RunError, match=r"has no faithfulness\.csv.*the command that made the run"):
         draw([open_run(measured.path)], "trust")
+
+
+def test_a_run_that_was_not_measured_says_what_to_do(measured: Run) -> None:
+    nothing = {**by_step([]), "steps": []}
+    with pytest.raises(RunError, match="was not measured.*--faithfulness all"):
+        draw([with_faithfulness(measured.path, nothing)], "trust")
