@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ import torch.nn.functional as F
 from sklearn.datasets import load_digits
 from torch import nn
 
+import lrpdyn
 from lrpdyn.diagnostics.faithfulness import areas, measure, random_areas
 from lrpdyn.diagnostics.occlusion import patch_masks
 from lrpdyn.explain.explanation import Question, explain
@@ -129,3 +131,23 @@ def test_another_network_is_explained_as_faithfully(planted: str) -> None:
     steps = facts.steps
     assert steps.faithfulness[PLANTED] > 2 * steps.faithfulness_band[PLANTED, 1]
     assert lost(facts) == []
+
+
+def test_compute_finds_it(tmp_path: Path) -> None:
+    networks, (x, labels) = training(0), (of[-12:] for of in pictures())
+    scores = networks[PLANTED].all(torch.from_numpy(x))[torch.arange(len(x)), labels]
+    networks[PLANTED].all[-1].bias.data -= 2 * scores.detach().median()
+    (tmp_path / "ckpts").mkdir()
+    for place, network in enumerate(networks):
+        torch.save(network.state_dict(), tmp_path / "ckpts" / f"net_{100 * place}.pt")
+    np.save(tmp_path / "labels.npy", labels.numpy())
+    run = lrpdyn.compute(
+        tmp_path / "ckpts", x, arch="tests.outliers.test_lost_meaning:Digits", contrast="none",
+        target=str(tmp_path / "labels.npy"), faithfulness="all", baseline="none", interventions=0,
+        out=tmp_path / "run", workers=1, quiet=True,
+    )  # fmt: skip
+    found = [
+        e for e in run.outliers["pathologies"] if e["causes"][0]["cause"] == "map_lost_meaning"
+    ]
+    assert [entry["where"] for entry in found] == [{"step": 100 * PLANTED}]
+    assert any("the maps say no more" in one["words"][0] for one in run.outliers["first"])

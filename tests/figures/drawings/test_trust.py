@@ -97,5 +97,5 @@ def test_a_run_without_the_table_says_what_to_do(measured: Run) -> None:
 
 def test_a_run_that_was_not_measured_says_what_to_do(measured: Run) -> None:
     nothing = {**by_step([]), "steps": []}
-    with pytest.raises(RunError, match="was not measured.*--faithfulness all"):
+    with pytest.raises(RunError, match=r"was not measured.*--faithfulness all"):
         draw([with_faithfulness(measured.path, nothing)], "trust")
