@@ -233,10 +233,12 @@ def _outputs(
     states, places = np.unique(wanted, axis=0, return_inverse=True)
     found = np.empty((len(states), len(plain)))
     found[0] = plain  # nothing is away
-    size, of_patches = loaded.model.batch_size, masks[changed].astype(np.float32)
+    size, of_patches = loaded.model.batch_size, masks[changed]
     for start in range(1, len(states), size):
         part = states[start : start + size]
-        away = np.tensordot(part.astype(np.float32), of_patches, axes=1) > 0
+        away = np.zeros((len(part), *masks.shape[1:]), dtype=bool)
+        for patch, is_away in zip(of_patches, part.T, strict=True):
+            away[is_away] |= patch
         painted = np.where(away, filled, observation)
         found[start : start + size] = outputs_of(loaded.with_samples([sample] * len(part)), painted)
     return found[places.ravel()].reshape(*taken.shape[:2], -1), len(states) - 1

@@ -76,6 +76,12 @@ KINDS = {
             draw=_function("drawings.layers"),
         ),
         Kind(
+            name="trust",
+            summary="faithfulness over training, next to cheaper maps and random orders",
+            draw=_function("drawings.trust"),
+            uses=("curve",),
+        ),
+        Kind(
             name="comparison",
             summary="several RUNs side by side",
             draw=_function("drawings.side_by_side"),

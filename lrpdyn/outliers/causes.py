@@ -8,6 +8,7 @@ S steps, T transitions, N samples.
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -109,6 +110,16 @@ def _unstable(known: Criteria, step: int, sample: int) -> str:
 def _by_layer(known: Criteria, cause: str, step: int, sample: int) -> str:
     found = known.by_layer(cause, step, sample)
     return "" if found is None else f"; {found}"
+
+
+def _lost_meaning(known: Criteria, step: int) -> str:
+    steps = known.steps
+    low, high = steps.faithfulness_band[step]
+    earlier = [own for own in steps.faithfulness[:step].tolist() if not math.isnan(own)]
+    return (
+        f"faithfulness {steps.faithfulness[step]:.2f}, where random orders reach {low:.2f} to {high:.2f}; "
+        f"it was {statistics.median(earlier):.2f} before (median of the measured steps)"
+    )
 
 
 def _dying(known: Criteria, transition: int) -> str:
@@ -321,6 +332,19 @@ CAUSES = [
         where="sample of a step",
         present=lambda known: known.unstable,
         evidence=_unstable,
+        pathologies=wherever_present,
+    ),
+    Cause(
+        name="map_lost_meaning",
+        meaning="the maps say no more than a random order of patches, though the score holds",
+        advice="Do not read the maps of these steps; look at the checkpoint's file, and whether another rule "
+        "does better (--rule gamma).",
+        criterion="where faithfulness is measured: that of the rule is within what random orders reach, the "
+        "measured steps before had more than twice as much (median), and the median abs(score) is at least "
+        "half of what it was at the measured step before",
+        where="step",
+        present=lambda known: known.lost_meaning,
+        evidence=_lost_meaning,
         pathologies=wherever_present,
     ),
     Cause(

@@ -8,6 +8,7 @@ network is not for another.
 from __future__ import annotations
 
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,9 @@ ROUNDED = 0.5
 MOSTLY = 0.8
 #: Another unit is preferred in so large a share of the samples, and so many times as often as around.
 LEAST_CHURN, TIMES_USUAL_CHURN = 0.25, 3.0
+#: A map lost its meaning where its faithfulness was so many times what random orders reach, and the
+#: score is at least this share of what it was.
+TIMES_RANDOM, LEAST_SCORE_LEFT = 2.0, 0.5
 
 
 def vanished(score: Floats, relevance_l1: Floats) -> Truths:
@@ -278,6 +282,20 @@ class Criteria:
     def flips(self) -> Truths:
         """In which transitions the preferred unit changes, (T, N)."""
         found: Truths = self.before(self.steps.argmax) != self.after(self.steps.argmax)
+        return found
+
+    @cached_property
+    def lost_meaning(self) -> Truths:
+        """At which measured steps maps say no more than a random order, though the score holds, (S,)."""
+        own, high = self.steps.faithfulness, self.steps.faithfulness_band[:, 1]
+        size = np.median(np.abs(self.steps.score), axis=1)
+        found = np.zeros(len(own), dtype=np.bool_)
+        measured = np.flatnonzero(np.isfinite(own))
+        for before, place in pairwise(measured.tolist()):
+            earlier = measured[measured < place]
+            meant = np.median(own[earlier] - TIMES_RANDOM * high[earlier]) > 0
+            holds = size[place] >= LEAST_SCORE_LEFT * size[before]
+            found[place] = meant and holds and own[place] <= high[place]
         return found
 
     @cached_property

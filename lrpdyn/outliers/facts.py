@@ -33,6 +33,8 @@ class Steps:
     Of A layers of activations, each (S, A): `dead`, the share of units no sample moves, `dormant`, the
     share of those that give next to nothing, and `rank`, the effective rank of the features.
     `outline` (S, D) is the L1-normalised map of a mean sample, summed over coarse patches.
+    `faithfulness` (S,) is that of the rule, median over samples, at the steps where it was measured;
+    `faithfulness_band` (S, 2) what random orders reach there.
     """
 
     step: Integers
@@ -54,6 +56,8 @@ class Steps:
     dormant: Floats
     rank: Floats
     outline: Floats
+    faithfulness: Floats
+    faithfulness_band: Floats
 
 
 @dataclass(frozen=True)

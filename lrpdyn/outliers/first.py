@@ -9,9 +9,9 @@ from lrpdyn.outliers.causes import meaning_of
 
 #: The order of findings: what is broken, what does not belong here, what changed, what lasts.
 _ORDER = ("not_finite", "swapped_order", "off_path", "restart", "statistics_reset", "far", "weight_jump",
-          "vanished_relevance", "unstable_denominator", "dead_layer", "duplicate_checkpoint", "cells",
-          "dormant_units", "near_copy", "mild", "small jump", "began", "step_gap",
-          "samples")  # fmt: skip
+          "vanished_relevance", "unstable_denominator", "map_lost_meaning", "dead_layer",
+          "duplicate_checkpoint", "cells", "dormant_units", "near_copy", "mild", "small jump", "began",
+          "step_gap", "samples")  # fmt: skip
 _HEADLINES = {
     "swapped_order": "very likely in the wrong order.",
     "restart": "training began anew, or went on from an earlier checkpoint.",

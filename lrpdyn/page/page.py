@@ -10,14 +10,15 @@ from numpy.typing import NDArray
 
 from lrpdyn.page.about import Facts, facts_of
 from lrpdyn.page.budget import MOST_PIXELS, Flagged, Kept, choose_samples, flagged, keep
+from lrpdyn.page.drawn import DrawnFigure, layers_figure, trust_figure
 from lrpdyn.page.findings import Findings, findings_of
-from lrpdyn.page.layers import LayersPicture, layers_picture
 from lrpdyn.page.pictures import Observations, View, observations_of, views_of
 from lrpdyn.page.series import Series, series_of
 from lrpdyn.run.question import unit_of
 from lrpdyn.run.reader import RunFolder, as_pictures
 from lrpdyn.run.series import table_series
 from lrpdyn.run.training_curve import Curve
+from lrpdyn.run.trust import trust_lines
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,9 +27,9 @@ class Page:
 
     `step_unit` is what steps count, `output_unit` what a unit of the head is called. `steps` are
     all that have relevance, in order; `samples` those shown, by their number in the run; `units`
-    the unit that is explained, (steps, samples), -1 where it is not known. `layers` is None of runs
-    that have no layers.csv. `notes` say what is not
-    shown.
+    the unit that is explained, (steps, samples), -1 where it is not known. `trust` has a verdict and a
+    sentence each on whether the maps can be trusted. `trust_figure` is None where nothing of that was
+    measured, `layers` of runs that have no layers.csv. `notes` say what is not shown.
     """
 
     name: str
@@ -44,7 +45,9 @@ class Page:
     views: dict[str, View]
     units: NDArray[np.int64]
     series: Sequence[Series]
-    layers: LayersPicture | None
+    trust: Sequence[tuple[str, str]]
+    trust_figure: DrawnFigure | None
+    layers: DrawnFigure | None
     findings: Findings
     facts: Facts
     notes: tuple[str, ...]
@@ -89,7 +92,9 @@ def page_of(run: RunFolder, curve: Curve | None = None, most_pixels: int = MOST_
         views=views_of(run, samples, kept),
         units=tables.explained_units(samples),
         series=series_of(run, samples, curve),
-        layers=layers_picture(run),
+        trust=trust_lines(run),
+        trust_figure=trust_figure(run, curve),
+        layers=layers_figure(run),
         findings=findings_of(report, run.steps, run.manifest["observations"]["shape"][-1]),
         facts=facts_of(run),
         notes=tuple(notes),

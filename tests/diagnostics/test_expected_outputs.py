@@ -15,7 +15,7 @@ from torch import nn
 import lrpdyn
 from lrpdyn.errors import LrpdynError, ObservationError, UsageError
 from lrpdyn.observations.recording import Recording
-from lrpdyn.run.summary import closing_lines
+from lrpdyn.run.trust import trust_lines
 
 
 def outputs_at(folder: Path, step: int, observations: NDArray[Any]) -> NDArray[np.float32]:
@@ -45,14 +45,17 @@ def test_equal_outputs_are_kept_as_a_figure(mlp_folder: Path, vectors: NDArray[n
     assert found["largest_output"] == np.abs(outputs[[0, 3]]).max()
     assert (found["step"], found["samples"], found["head"]) == (20, 2, "logits")
     assert "up_to_constant" not in found
-    said = closing_lines(lrpdyn.open_run(mlp_folder.parent / "run"))[0]
-    assert said.startswith("network   outputs as recorded at step 20 (2 of 2 samples; largest")
+    verdict, said = trust_lines(lrpdyn.open_run(mlp_folder.parent / "run"))[0]
+    assert verdict == "ok"
+    assert said.startswith(
+        "The network is yours: outputs as recorded at step 20 (2 of 2 samples; largest"
+    )
 
 
 def test_without_a_recording_nobody_checked(mlp_folder: Path, vectors: NDArray[np.float32]) -> None:
     assert expected(mlp_folder, vectors) is None
     run = lrpdyn.open_run(mlp_folder.parent / "run")
-    assert closing_lines(run)[0].startswith("network   nobody checked that this is your network: ")
+    assert trust_lines(run)[0][1].startswith("Nobody checked that this is your network: ")
 
 
 @pytest.mark.parametrize(("share", "fits"), [(0.0009, True), (0.0011, False)])

@@ -16,7 +16,7 @@ from lrpdyn.errors import UsageError
 from lrpdyn.lrp import rules
 from lrpdyn.lrp.registry import RULES, parse_rule, register_rule, shows_support_only
 from lrpdyn.lrp.rules import Call
-from lrpdyn.run.summary import closing_words
+from lrpdyn.run.trust import about_rule, trust_lines
 
 
 def positive_contributions(call: Call, relevance: Tensor) -> Tensor:
@@ -67,15 +67,16 @@ def test_a_rule_from_outside_says_what_its_maps_mean(
         hardly_supported, vectors, rule=registered(support_only), target="0", contrast="none",
         arch_args={"activation": "relu"}, out=tmp_path / "run", baseline="none", quiet=True,
     )  # fmt: skip
-    said = dict(closing_words(run))
+    said = trust_lines(run)
     assert run.manifest["checks"]["negative_scores"] > 0
-    assert "normal for this rule: one half" in said["sums"]
-    assert ("own gives a negative score to the evidence" in said["sign"]) is support_only
+    assert about_rule(run.manifest)["usual_sum"] == "one half"
+    negative = [text for _, text in said if "own gives them to the evidence for the unit" in text]
+    assert bool(negative) is support_only
     causes = {cause["cause"] for found in run.outliers["pathologies"] for cause in found["causes"]}
     assert ("unstable_denominator" in causes) is support_only
     # The run says it to those who have no such rule.
     RULES.pop("own")
-    assert dict(closing_words(lrpdyn.open_run(run.path))) == said
+    assert trust_lines(lrpdyn.open_run(run.path)) == said
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,8 @@ def calm_run(steps: int = 41, samples: int = 8, seed: int = 0) -> RunFacts:
             dormant=np.full((steps, 1), 0.4),
             rank=np.full((steps, 1), 4.0),
             outline=np.full((steps, 4), 0.25),
+            faithfulness=np.full(steps, np.nan),
+            faithfulness_band=np.full((steps, 2), np.nan),
         ),
         changes=Changes(
             before=np.arange(transitions),

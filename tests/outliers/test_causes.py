@@ -108,6 +108,55 @@ def test_duplicates_dead_layers_and_broken_steps(calm: RunFacts) -> None:
     assert texts[2] == "first: 95 % of its units are dead, usually 40 %"
 
 
+def measured(calm: RunFacts, **at: float) -> RunFacts:
+    """Return a run measured at every tenth step, where random orders reach .1; `at` has others."""
+    rule, band = np.full(41, np.nan), np.full((41, 2), np.nan)
+    rule[::10], band[::10] = 0.4, (-0.1, 0.1)
+    for place, value in at.items():
+        rule[int(place[1:])] = value
+    return with_steps(calm, faithfulness=rule, faithfulness_band=band)
+
+
+def test_maps_that_lost_their_meaning_are_told_without_a_fence(calm: RunFacts) -> None:
+    report = report_on(measured(calm, _20=0.1, _30=-0.3))
+    assert [(entry["where"], names(entry)) for entry in report["pathologies"]] == [
+        ({"step": 2000}, ["map_lost_meaning"]),
+        ({"step": 3000}, ["map_lost_meaning"]),
+    ]
+    assert evidence(report["pathologies"][0], "map_lost_meaning") == (
+        "faithfulness 0.10, where random orders reach -0.10 to 0.10; it was 0.40 before (median of the "
+        "measured steps)"
+    )
+    assert {one["kind"] for one in report["first"]} == {"map_lost_meaning"}
+    assert "map_lost_meaning" in report["advice"]
+    # The transition into the step has the cause, too.
+    spike = spiked(measured(calm, _20=0.1), 19)
+    entry = next(e for e in report_on(spike)["steps"] if e["where"]["to_step"] == 2000)
+    assert "map_lost_meaning" in names(entry)
+
+
+@pytest.mark.parametrize(
+    "at",
+    [
+        {},
+        {"_20": 0.11},  # above what random orders reach
+        {"_0": 0.0, "_10": 0.19, "_20": 0.05},  # never had much
+        {"_0": 0.0},  # nothing was measured before
+        {"_0": 0.2, "_10": 0.2, "_20": 0.05},  # twice what random orders reach is not more
+    ],
+)
+def test_maps_that_did_not(calm: RunFacts, at: dict[str, float]) -> None:
+    assert report_on(measured(calm, **at))["pathologies"] == []
+
+
+def test_where_the_score_is_gone_a_map_has_nothing_to_say(calm: RunFacts) -> None:
+    score = calm.steps.score.copy()
+    score[15:] *= 0.45
+    facts = with_steps(calm, score=score, relevance_sum=0.97 * score, relevance_l1=0.97 * score)
+    assert report_on(measured(facts, _20=0.0))["pathologies"] == []
+    assert len(report_on(measured(facts, _30=0.0))["pathologies"]) == 1  # it held since
+
+
 def test_a_flip_is_a_cause_only_where_the_question_follows_it(calm: RunFacts) -> None:
     argmax = calm.steps.argmax.copy()
     argmax[21:, 3] = 2

@@ -18,7 +18,9 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 import lrpdyn
 from lrpdyn.page.report import write_report
+from lrpdyn.run.trust import trust_lines
 from tests.page.test_render import hostile
+from tests.run.measured import with_faithfulness
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = pytest.mark.skipif(
@@ -153,6 +155,25 @@ def test_the_slider_changes_pictures_and_numbers(
     slider.fill("3")
     found.at("48")
     assert found.pictures() == last
+    assert found.complaints == []
+
+
+def test_whether_the_maps_can_be_trusted_stands_above_them(
+    show: Callable[..., Opened], copied: Callable[[str], Path]
+) -> None:
+    run = with_faithfulness(copied("measured"))
+    found = show(write_report(run).path)
+    section = found.page.get_by_role("region", name="Can you trust the maps?")
+    terms, texts = section.locator("dt"), section.locator("dd")
+    said = list(zip(terms.all_inner_texts(), texts.all_inner_texts(), strict=True))
+    assert said == trust_lines(run)
+    picture = section.get_by_role("img", name="Faithfulness of the maps over training")
+    assert picture.evaluate("image => image.naturalWidth") == 1037
+    below = found.page.locator("#maps").bounding_box()
+    here = section.bounding_box()
+    assert below is not None
+    assert here is not None
+    assert here["y"] + here["height"] <= below["y"]
     assert found.complaints == []
 
 

@@ -6,11 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 import lrpdyn
-from lrpdyn.run.summary import closing_lines, closing_words, told_apart
+from lrpdyn.files.text import terminal_width
+from lrpdyn.run.summary import closing_lines, closing_words
+from lrpdyn.run.trust import trust_text
 from tests.pipeline.test_compute import Vectors, mlp_run
 
 
@@ -30,17 +31,13 @@ def test_numbers_are_those_of_the_tables(run: lrpdyn.Run) -> None:
     assert words["question"].endswith(
         f"the preference changes in {changed.sum()} of {changed.size} transitions"
     )
-    metrics = run.metrics
-    negative = int((metrics["score"] < 0).sum())
-    assert words["sign"].startswith(f"negative scores {negative} of {metrics['score'].size}; ")
-    share = metrics["relevance_sum"] / metrics["score"]
-    expected = f"{np.median(share):.2f} ({share.min():.2f} to {share.max():.2f})"
-    assert f"sum(R)/score {expected}" in words["sums"]
 
 
 def test_lines_are_the_words_in_one_column(run: lrpdyn.Run) -> None:
     words = closing_words(run)
-    lines = closing_lines(run)
+    trust, _, rest = "\n".join(closing_lines(run)).partition("\n\n")
+    assert trust.splitlines() == trust_text(run, terminal_width())
+    lines = rest.splitlines()
     assert [line[10:] for line in lines] == [text for _, text in words]
     assert [line[:10].rstrip() for line in lines] == [word for word, _ in words]
     assert not {"batches", "tables", "warning"} & dict(words).keys()  # of which nothing is to say
@@ -59,23 +56,3 @@ def test_smaller_batches_and_other_rules_are_told(run: lrpdyn.Run) -> None:
     stock["largest_difference"] = 1e-5
     text = said(run, checks={**run.manifest["checks"], "stock": stock})["warning"]
     assert text.endswith(": here both are right")
-
-
-def test_how_much_maps_depend_on_the_unit(run: lrpdyn.Run) -> None:
-    none = {"median": None, "low": None}
-    for cosine, much in ((0.95, "hardly"), (0.7, "partly"), (0.2, "clearly")):
-        found = {"best_to_worst": {"median": cosine}, "upper_layers": none, "random": none,
-                 "random_to_random": none}  # fmt: skip
-        words = said(run, checks={**run.manifest["checks"], "dependence": [found]})
-        assert f": {much} (cosine best to worst {cosine:.2f})" in words["depends"]
-        assert ("not why this" in words["note"]) is (much == "hardly")
-        assert "random" not in words
-
-
-@pytest.mark.parametrize(
-    ("to_random", "low", "apart"),
-    [(0.85, 0.94, False), (0.39, 0.64, True), (0.16, 0.12, False), (None, None, False)],
-)
-def test_told_apart(to_random: float | None, low: float | None, apart: bool) -> None:
-    found = {"random": {"median": to_random}, "random_to_random": {"low": low}}
-    assert told_apart(found) is apart

@@ -43,6 +43,7 @@ from lrpdyn.run.series import table_series
 from lrpdyn.run.summary import closing_words
 from lrpdyn.run.tables import medians_in, read_table, rows_by_step
 from lrpdyn.run.training_curve import Curve, curve_section
+from lrpdyn.run.trust import trust_lines
 
 Vectors = NDArray[np.float32]
 KEYS = {
@@ -282,6 +283,7 @@ def test_the_disk_that_is_needed_is_that_of_fewer_rows(
 def test_what_is_said_at_the_end_is_the_same(pair: tuple[lrpdyn.Run, lrpdyn.Run]) -> None:
     samples, steps = (closing_words(run) for run in pair)
     assert [pair for pair in steps if pair[0] != "tables"] == samples
+    assert trust_lines(pair[0]) == trust_lines(pair[1])
 
 
 def test_figures_are_drawn_of_medians_or_refused(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ from lrpdyn.outliers.report import build_report, find_outliers
 from lrpdyn.outliers.trajectory import trajectory
 from lrpdyn.pipeline.results.checks import Checked, check_maps, same_weights
 from lrpdyn.pipeline.results.layer_rows import save_layers
-from lrpdyn.pipeline.results.run_facts import prediction_changes, run_facts
+from lrpdyn.pipeline.results.run_facts import prediction_changes, run_facts, with_faithfulness
 from lrpdyn.pipeline.results.table_rows import metric_columns, metric_values, transition_values
 from lrpdyn.pipeline.setup.job import Job
 from lrpdyn.run.environments import are_same, of_results, stretches
@@ -90,6 +91,9 @@ def finish(
             folder, manifest, records, facts, regions, checked, job.options.tables
         )
         save_layers(folder, records)
+        faithful = None if checked.faithfulness is None else checked.faithfulness.as_check()
+        if faithful is not None:
+            outliers = replace(outliers, facts=with_faithfulness(facts, faithful["steps"]))
         report = {
             **build_report(outliers, checked.evidence, checked.layers),
             **trajectory(records, regions, manifest["rule"]["name"]),
@@ -102,8 +106,7 @@ def finish(
         checks["outputs"] = {**checks["outputs"], **same_outputs(records)}
         if checked.dependence is not None:
             checks["dependence"] = checked.dependence
-        faithful = checked.faithfulness
-        checks["faithfulness"] = None if faithful is None else faithful.as_check()
+        checks["faithfulness"] = faithful
         del (
             facts,
             outliers,

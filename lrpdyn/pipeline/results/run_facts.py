@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -51,6 +52,10 @@ def run_facts(
         dead=of_units["dead"],
         dormant=of_units["dormant"],
         rank=of_units["rank"],
+        faithfulness=np.full(
+            len(records["step"]), np.nan
+        ),  # checks measure it: `with_faithfulness`
+        faithfulness_band=np.full((len(records["step"]), 2), np.nan),
     )
     # The row before a transition's own is the step it starts from.
     after = np.flatnonzero(records["from_step"][1:] != NO_TRANSITION) + 1
@@ -81,6 +86,22 @@ def run_facts(
             "contrast": manifest["contrast"],
         },
     )
+
+
+def with_faithfulness(facts: RunFacts, measured: Sequence[Mapping[str, Any]]) -> RunFacts:
+    """Return facts with how well the maps predict what matters, at the steps where it was measured.
+
+    `measured` has for each of these its ``step``, the median ``abpc`` of each map, null where the score is
+    flat, and the ``random_band``.
+    """
+    steps = facts.steps
+    rule, band = steps.faithfulness.copy(), steps.faithfulness_band.copy()
+    for one in measured:
+        if one["abpc"]["rule"] is not None:
+            place = steps.step == one["step"]
+            rule[place] = one["abpc"]["rule"]
+            band[place] = one["random_band"]["low"], one["random_band"]["high"]
+    return replace(facts, steps=replace(steps, faithfulness=rule, faithfulness_band=band))
 
 
 def prediction_changes(records: Records, manifest: Mapping[str, Any], facts: RunFacts) -> Floats:

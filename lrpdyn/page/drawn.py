@@ -1,0 +1,82 @@
+"""The figures that a page shows as they are: PNGs within it."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from lrpdyn.run.faithfulness_curves import DRAWN, faithfulness_curves
+from lrpdyn.run.layer_curves import layer_curves
+from lrpdyn.run.layout import LAYERS
+from lrpdyn.run.reader import RunFolder
+from lrpdyn.run.training_curve import Curve
+
+
+@dataclass(frozen=True, kw_only=True)
+class DrawnFigure:
+    """A PNG as a data URL, and what it shows in words."""
+
+    url: str
+    words: str
+
+
+def layers_figure(run: RunFolder) -> DrawnFigure | None:
+    """Return the figure `layers` of a run; None where the run has no layers.csv, or nothing in it.
+
+    Raises
+    ------
+    RunError
+        The file cannot be read.
+    """
+    if LAYERS not in run.manifest.get("files", {}):
+        return None
+    curves = layer_curves(run)
+    if not curves.drawn:
+        return None
+    from lrpdyn.figures.canvas.look import Look
+    from lrpdyn.figures.drawings.layers import draw_layers
+
+    titles = "; ".join(curves.drawn.values())
+    return _drawn(
+        lambda path: draw_layers(path, curves, unit=run.manifest["unit"], look=Look(dpi=144)),
+        f"Curves over training of {len(curves.layers)} layers: {titles}.",
+    )
+
+
+def trust_figure(run: RunFolder, curve: Curve | None) -> DrawnFigure | None:
+    """Return the figure `trust` of a run; None where nothing of it could be measured.
+
+    Raises
+    ------
+    RunError
+        faithfulness.csv cannot be read.
+    """
+    if not (run.manifest["checks"].get("faithfulness") or {}).get("steps"):
+        return None
+    curves = faithfulness_curves(run)
+    if not np.isfinite(curves.rule).any():
+        return None
+    from lrpdyn.figures.canvas.look import Look
+    from lrpdyn.figures.drawings.trust import draw_trust
+    from lrpdyn.figures.run_data import about_of
+
+    others = ", ".join(DRAWN[name] for name in curves.others)
+    return _drawn(
+        lambda path: draw_trust(
+            path, curves, steps=run.steps, about=about_of(run), curve=curve, look=Look(dpi=144)
+        ),
+        f"Faithfulness of the maps over training, next to that of: {others}, random orders.",
+    )
+
+
+def _drawn(draw: Callable[[Path], None], words: str) -> DrawnFigure:
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "figure.png"
+        draw(path)
+        content = base64.b64encode(path.read_bytes()).decode()
+    return DrawnFigure(url=f"data:image/png;base64,{content}", words=words)

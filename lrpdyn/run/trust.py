@@ -1,0 +1,247 @@
+"""Whether the maps of a run can be trusted, in a few sentences: first of all that is said of it."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from lrpdyn.run.question import has_preference, rule_parts, unit_of
+from lrpdyn.run.reader import RunFolder
+
+QUESTION = "Can you trust the maps?"
+#: Maps whose cosine is above the first hardly depend on what was changed, above the second partly.
+HARDLY, PARTLY = 0.9, 0.6
+#: Above this cosine a map is mostly what random weights draw, however alike these are.
+MOSTLY_RANDOM = 0.8
+#: Relevance adds up to the score where it is off by less than this share of it.
+ADDS_UP = 0.25
+#: What a rule's faithfulness is compared with, in words.
+YARDSTICKS = {
+    "gradient_x_input": "gradient x input",
+    "edges": "edges of the picture",
+    "difference": "difference from the fill",
+}
+
+
+def trust_lines(run: RunFolder) -> list[tuple[str, str]]:
+    """Return sentences on the maps of a run, each with a verdict: "ok", "CARE" or "note"."""
+    return [
+        _network(run),
+        *_sums(run),
+        *_signs(run),
+        *_random(run),
+        *_unit(run),
+        *_faithfulness(run),
+    ]
+
+
+def trust_text(run: RunFolder, width: int) -> list[str]:
+    """Return the question and `trust_lines` as lines of at most `width` characters."""
+    lines = [QUESTION]
+    for verdict, text in trust_lines(run):
+        lines += textwrap.wrap(
+            text, max(width, 40), initial_indent=f"  {verdict:<6}", subsequent_indent=" " * 8,
+            break_on_hyphens=False,
+        )  # fmt: skip
+    return lines
+
+
+def about_rule(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a run recorded of its rule; see `lrpdyn.lrp.registry.RuleDefinition`.
+
+    Nothing is known of a composite, and runs of 0.1 recorded nothing.
+    """
+    unknown = {"usual_sum": None, "terms_cancel": False, "shows_support_only": False}
+    return {"title": manifest["rule"]["name"], **unknown, **manifest.get("about_rule", {})}
+
+
+def _network(run: RunFolder) -> tuple[str, str]:
+    """Say whether the network is known to be the user's."""
+    found = run.manifest["checks"].get("expected")
+    if found is None:
+        return "CARE", (
+            "Nobody checked that this is your network: record its outputs with the observations (lrpdyn "
+            "record), or give them with --expect."
+        )
+    constant = "; up to a constant for each sample" if found.get("up_to_constant") else ""
+    constant = "; after the tanh that makes actions of them" if found.get("squashed") else constant
+    return "ok", (
+        f"The network is yours: outputs as recorded at step {found['step']:,} ({found['samples']:,} of "
+        f"{run.manifest['observations']['shape'][0]:,} samples; largest difference "
+        f"{found['largest_difference']:.1g} of {found['largest_output']:.2g}{constant})."
+    )
+
+
+def _sums(run: RunFolder) -> Iterator[tuple[str, str]]:
+    """Say whether relevance adds up to the score."""
+    checks, about = run.manifest["checks"], about_rule(run.manifest)
+    total, size = checks["relevance_sum_to_score"], checks["relevance_l1_to_score"]
+    if total is None or size is None:
+        return
+    usual = f" (usual for {about['title']}: {about['usual_sum']})" if about["usual_sum"] else ""
+    shares = f"{_percent(total['median'])} of the score ({100 * total['least']:,.0f} to "
+    shares += f"{_percent(total['most'])})"
+    sizes = ""
+    if size["median"] > 1.05 * abs(total["median"]):  # of both signs
+        sizes = f"; sum|R| is {_short(size['median'])} times |score|{usual}"
+    if not about.get("conserves", True):
+        yield "note", f"They need not add up under this rule: relevance is {shares}{sizes}."
+    elif abs(total["median"] - 1) < ADDS_UP:
+        sound = not checks["vanished"] and not checks["negative_scores"]
+        signs = " No map is empty, no score negative." if sound else ""
+        yield "ok", f"They add up: relevance is {shares}{sizes}.{signs}"
+    else:
+        yield "CARE", f"They do not add up: relevance is {shares}{sizes}."
+    if about["terms_cancel"]:
+        yield "CARE", f"They are noisy, for terms of both signs cancel.{_advice(run, ' See')}"
+
+
+def _signs(run: RunFolder) -> Iterator[tuple[str, str]]:
+    """Say how many maps are empty, and how many scores negative."""
+    checks, about = run.manifest["checks"], about_rule(run.manifest)
+    maps, negative, gone = (checks[name] for name in ("maps", "negative_scores", "vanished"))
+    weak = checks["weak_support"]
+    if gone:
+        yield "CARE", f"{gone:,} of {maps:,} maps are empty though their score is not zero."
+    if negative and about["shows_support_only"]:
+        hardly = f", and in {weak:,} hardly anything speaks for it" if weak else ""
+        yield (
+            "CARE",
+            f"{negative:,} of {maps:,} scores are negative: {about['title']} gives them to the evidence "
+            f"for the unit, none to what is against it{hardly}.",
+        )
+    elif negative:
+        yield "note", f"{negative:,} of {maps:,} scores are negative."
+
+
+def _dependence(run: RunFolder) -> dict[str, Any] | None:
+    """Return what the maps of the last step that was checked depend on."""
+    found = run.manifest["checks"].get("dependence")
+    return found[-1] if found else None
+
+
+def _random(run: RunFolder) -> Iterator[tuple[str, str]]:
+    """Say whether the maps differ from those of untrained networks."""
+    last = _dependence(run)
+    if last is None or last["random"]["median"] is None:
+        return
+    similar, among = f"similarity {_short(last['random']['median'])}", last["random_to_random"]
+    if among["median"] is None:
+        yield (
+            "note",
+            f"Their {similar} to maps of an untrained network says little alone: --baseline random:2 or "
+            "more shows how alike untrained ones are.",
+        )
+        return
+    both = f"({similar}; two untrained ones: {_short(among['median'])})"
+    if among["median"] < PARTLY / 2:
+        yield (
+            "note",
+            f"No conclusion can be drawn from maps of untrained networks, which are as unlike each other "
+            f"{both}.",
+        )
+    elif told_apart(last):
+        yield "ok", f"They differ from maps of untrained networks {both}."
+    else:
+        yield (
+            "CARE",
+            f"They are not told apart from maps of untrained networks {both}: read shares relative to "
+            "random.",
+        )
+
+
+def told_apart(last: Mapping[str, Any]) -> bool:
+    """Tell whether maps are less like those of random networks than these are like each other.
+
+    They must lie below nearly all similarities among random networks, and be mostly something
+    else: of a map that is still alike at `MOSTLY_RANDOM`, the greater part is what random weights
+    draw too.
+    """
+    to_random, among = last["random"]["median"], last["random_to_random"]["low"]
+    if to_random is None or among is None:
+        return False
+    return bool(to_random < among and to_random < MOSTLY_RANDOM)
+
+
+def _unit(run: RunFolder) -> Iterator[tuple[str, str]]:
+    """Say whether the maps show why it is this unit; nothing where two were not compared.
+
+    Of two outputs the maps are each other's negative.
+    """
+    last = _dependence(run)
+    if last is None:
+        return
+    best, upper = last["best_to_worst"]["median"], last["upper_layers"]["median"]
+    unit = unit_of(run.manifest)
+    ends = (
+        "the best and the worst" if has_preference(run.manifest) else "the largest and the smallest"
+    )
+    if best is not None:
+        much = "hardly " if best > HARDLY else "partly " if best > PARTLY else ""
+        alike = "differ" if best <= PARTLY else "are alike"
+        line = f"They {much}show why this {unit}: maps of {ends} {unit} {alike} ({_short(best)}; "
+        line += "1 = identical)."
+        verdict = {"hardly ": "CARE", "partly ": "note", "": "ok"}[much]
+        yield verdict, line + (_advice(run, " To ask that:") if best > HARDLY else "")
+    if upper is not None and upper > HARDLY:
+        yield (
+            "CARE",
+            f"They hardly depend on the upper layers: drawn anew, these give nearly the same maps "
+            f"({_short(upper)}).",
+        )
+
+
+def _advice(run: RunFolder, begin: str) -> str:
+    """Return where a map of both signs and little noise is to be had; nothing where it is set."""
+    linear, attention = rule_parts(run.manifest)
+    return "" if linear.partition(":")[0] == "gamma" else f"{begin} --rule gamma{attention}"
+
+
+def _faithfulness(run: RunFolder) -> Iterator[tuple[str, str]]:
+    """Say whether what the maps show matters to the network, at the last step that was measured."""
+    found = run.manifest["checks"].get("faithfulness")
+    if not found or not found["steps"]:
+        yield (
+            "note",
+            "Nobody measured whether they predict what matters: --faithfulness all does, at every step.",
+        )
+        return
+    known = [one for one in found["steps"] if one["abpc"].get("rule") is not None]
+    if not known:
+        yield (
+            "note",
+            "Whether they predict what matters cannot be measured: the score hardly changes when the "
+            "whole observation is taken away.",
+        )
+        return
+    last = known[-1]
+    rule, low, high = last["abpc"]["rule"], last["random_band"]["low"], last["random_band"]["high"]
+    others = {n: last["abpc"][n] for n in YARDSTICKS if last["abpc"].get(n) is not None}
+    at = "the last step" if last["step"] == run.steps[-1] else f"step {last['step']:,}"
+    numbers = [
+        *(f"{YARDSTICKS[name]} {value:.2f}" for name, value in others.items()),
+        f"random orders {low:.2f} to {high:.2f}",
+    ]
+    measured = (
+        f"faithfulness {rule:.2f} at {at} ({', '.join(numbers)}; {len(found['samples']):,} samples)"
+    )
+    if rule <= high:
+        yield (
+            "CARE",
+            "The map says nothing here: it predicts the score no better than a random order does; "
+            f"{measured}.",
+        )
+    elif round(rule, 2) < max((round(value, 2) for value in others.values()), default=rule):
+        yield "CARE", f"A cheaper map predicts what matters better: {measured}."
+    else:
+        yield "ok", f"They predict what matters: {measured}."
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:,.0f} %"
+
+
+def _short(value: float) -> str:
+    """Return two digits after the point, and no more than three that matter."""
+    return f"{value:.2f}" if abs(value) < 10 else f"{value:,.0f}"
