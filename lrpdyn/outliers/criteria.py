@@ -42,6 +42,8 @@ MOST_DORMANT, LEAST_AWAKE = 0.5, 0.5
 ROUNDED = 0.5
 #: The share of the transitions around one that have the usual length where steps are evenly spaced.
 MOSTLY = 0.8
+#: Maps meant something before where so many measured steps say it.
+FEWEST_MEASURED = 2
 #: Another unit is preferred in so large a share of the samples, and so many times as often as around.
 LEAST_CHURN, TIMES_USUAL_CHURN = 0.25, 3.0
 #: A map lost its meaning where its faithfulness was so many times what random orders reach, and the
@@ -293,7 +295,10 @@ class Criteria:
         measured = np.flatnonzero(np.isfinite(own))
         for before, place in pairwise(measured.tolist()):
             earlier = measured[measured < place]
-            meant = np.median(own[earlier] - TIMES_RANDOM * high[earlier]) > 0
+            random = max(float(np.median(high[earlier])), high[place])
+            meant = (
+                len(earlier) >= FEWEST_MEASURED and np.median(own[earlier]) > TIMES_RANDOM * random
+            )
             holds = size[place] >= LEAST_SCORE_LEFT * size[before]
             found[place] = meant and holds and own[place] <= high[place]
         return found
