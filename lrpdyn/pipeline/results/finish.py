@@ -17,6 +17,7 @@ from lrpdyn.diagnostics.same_outputs import share_of
 from lrpdyn.dynamics.accumulate import Dynamics
 from lrpdyn.dynamics.columns import names_of
 from lrpdyn.dynamics.measures import of_pixels
+from lrpdyn.dynamics.one_step import OfRandom
 from lrpdyn.dynamics.step_table import Records
 from lrpdyn.dynamics.totals import summary
 from lrpdyn.errors import CheckpointError
@@ -31,7 +32,8 @@ from lrpdyn.outliers.facts import RunFacts, Steps
 from lrpdyn.outliers.render import KINDS, as_csv
 from lrpdyn.outliers.report import build_report, find_outliers
 from lrpdyn.outliers.trajectory import trajectory
-from lrpdyn.pipeline.results.checks import Checked, check_maps, same_weights
+from lrpdyn.pipeline.results.checks import check_maps, same_weights
+from lrpdyn.pipeline.results.faithful_steps import Faithfulness
 from lrpdyn.pipeline.results.layer_rows import save_layers
 from lrpdyn.pipeline.results.run_facts import prediction_changes, run_facts
 from lrpdyn.pipeline.results.table_rows import metric_columns, metric_values, transition_values
@@ -86,8 +88,16 @@ def finish(
         same = same_weights(job.listing, records)
     give_back()
     with times.of("sums, tables and report"):
+        faithful = checked.faithfulness
         tables = write_tables(
-            folder, manifest, records, facts, regions, checked, job.options.tables
+            folder,
+            manifest,
+            records,
+            facts,
+            regions,
+            checked.of_random,
+            faithful,
+            job.options.tables,
         )
         save_layers(folder, records)
         report = {
@@ -102,7 +112,6 @@ def finish(
         checks["outputs"] = {**checks["outputs"], **same_outputs(records)}
         if checked.dependence is not None:
             checks["dependence"] = checked.dependence
-        faithful = checked.faithfulness
         checks["faithfulness"] = None if faithful is None else faithful.as_check()
         del (
             facts,
@@ -173,7 +182,8 @@ def write_tables(
     records: Records,
     facts: RunFacts,
     regions: Regions | None,
-    checked: Checked,
+    of_random: OfRandom | None,
+    faithful: Faithfulness | None,
     tables: str | None,
 ) -> str:
     """Write metrics.csv, transitions.csv and faithfulness.csv.
@@ -183,9 +193,8 @@ def write_tables(
     shape = tuple(manifest["observations"]["shape"])
     tables = tables_of(tables, shape[0], records.explained)
     areas = None if regions is None else regions.areas(shape)
-    faithful = checked.faithfulness
     of_rule = {} if faithful is None else faithful.of_rule(shape[0])
-    of_steps = metric_values(records, regions, areas, checked.of_random, of_rule)
+    of_steps = metric_values(records, regions, areas, of_random, of_rule)
     save_values(folder / "metrics.csv", tables, metric_columns(regions), of_steps)
     moved = transition_values(records, facts, prediction_changes(records, manifest, facts))
     save_values(folder / "transitions.csv", tables, names_of("transition"), moved)
