@@ -340,8 +340,9 @@ CAUSES = [
         advice="Do not read the maps of these steps; look at the checkpoint's file, and whether another rule "
         "does better (--rule gamma).",
         criterion="where faithfulness is measured: that of the rule is within what random orders reach, the "
-        "measured steps before, two or more, had more than twice as much as random orders reach there or here "
-        "(medians), and the median abs(score) is at least half of what it was at the measured step before",
+        "measured steps before, two or more, had more than twice as much as random orders reach there or "
+        "here (medians), and the median abs(score) is at least half of what it was at the measured step "
+        "before",
         where="step",
         present=lambda known: known.lost_meaning,
         evidence=_lost_meaning,

@@ -164,8 +164,8 @@ def test_a_run_of_before_hashes_can_be_read(
     assert lrpdyn.open_run(run).dynamics.shape == vectors.shape
     found = verify(run)
     assert found.is_good
-    # It had no layers.csv.
-    assert found.unproven == len(RESULTS) - 1 + len(STEPS)
+    # It had no layers.csv and no faithfulness.csv.
+    assert found.unproven == len(RESULTS) - 2 + len(STEPS)
     (run / "relevance" / "step_000000000010.npy").write_bytes(b"\x93NUMPY")
     assert [d.step for d in verify(run).damaged] == [10]
 

@@ -18,6 +18,7 @@ from lrpdyn.diagnostics.same_outputs import share_of
 from lrpdyn.dynamics.accumulate import Dynamics
 from lrpdyn.dynamics.columns import names_of
 from lrpdyn.dynamics.measures import of_pixels
+from lrpdyn.dynamics.one_step import OfRandom
 from lrpdyn.dynamics.step_table import Records
 from lrpdyn.dynamics.totals import summary
 from lrpdyn.errors import CheckpointError
@@ -32,7 +33,8 @@ from lrpdyn.outliers.facts import RunFacts, Steps
 from lrpdyn.outliers.render import KINDS, as_csv
 from lrpdyn.outliers.report import build_report, find_outliers
 from lrpdyn.outliers.trajectory import trajectory
-from lrpdyn.pipeline.results.checks import Checked, check_maps, same_weights
+from lrpdyn.pipeline.results.checks import check_maps, same_weights
+from lrpdyn.pipeline.results.faithful_steps import Faithfulness
 from lrpdyn.pipeline.results.layer_rows import save_layers
 from lrpdyn.pipeline.results.run_facts import prediction_changes, run_facts, with_faithfulness
 from lrpdyn.pipeline.results.table_rows import metric_columns, metric_values, transition_values
@@ -87,13 +89,21 @@ def finish(
         same = same_weights(job.listing, records)
     give_back()
     with times.of("sums, tables and report"):
+        faithful = checked.faithfulness
         tables = write_tables(
-            folder, manifest, records, facts, regions, checked, job.options.tables
+            folder,
+            manifest,
+            records,
+            facts,
+            regions,
+            checked.of_random,
+            faithful,
+            job.options.tables,
         )
         save_layers(folder, records)
-        faithful = None if checked.faithfulness is None else checked.faithfulness.as_check()
-        if faithful is not None:
-            outliers = replace(outliers, facts=with_faithfulness(facts, faithful["steps"]))
+        of_faithful = None if faithful is None else faithful.as_check()
+        if of_faithful is not None:
+            outliers = replace(outliers, facts=with_faithfulness(facts, of_faithful["steps"]))
         report = {
             **build_report(outliers, checked.evidence, checked.layers),
             **trajectory(records, regions, manifest["rule"]["name"]),
@@ -106,7 +116,7 @@ def finish(
         checks["outputs"] = {**checks["outputs"], **same_outputs(records)}
         if checked.dependence is not None:
             checks["dependence"] = checked.dependence
-        checks["faithfulness"] = faithful
+        checks["faithfulness"] = of_faithful
         del (
             facts,
             outliers,
@@ -176,7 +186,8 @@ def write_tables(
     records: Records,
     facts: RunFacts,
     regions: Regions | None,
-    checked: Checked,
+    of_random: OfRandom | None,
+    faithful: Faithfulness | None,
     tables: str | None,
 ) -> str:
     """Write metrics.csv, transitions.csv and faithfulness.csv.
@@ -186,9 +197,8 @@ def write_tables(
     shape = tuple(manifest["observations"]["shape"])
     tables = tables_of(tables, shape[0], records.explained)
     areas = None if regions is None else regions.areas(shape)
-    faithful = checked.faithfulness
     of_rule = {} if faithful is None else faithful.of_rule(shape[0])
-    of_steps = metric_values(records, regions, areas, checked.of_random, of_rule)
+    of_steps = metric_values(records, regions, areas, of_random, of_rule)
     save_values(folder / "metrics.csv", tables, metric_columns(regions), of_steps)
     moved = transition_values(records, facts, prediction_changes(records, manifest, facts))
     save_values(folder / "transitions.csv", tables, names_of("transition"), moved)

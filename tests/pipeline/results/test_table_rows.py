@@ -21,7 +21,7 @@ def test_metrics_of_steps_are_given_in_order(
 ) -> None:
     *_, steps = explained(mlp_folder, vectors, tmp_path, rule="gamma")
     random = OfRandom(entropy=np.arange(5.0), shares=None)
-    rows = list(metric_values(steps.records, None, None, random))
+    rows = list(metric_values(steps.records, None, None, random, {}))
     assert metric_columns(None) == names_of("step")
     assert [row["step"] for row in rows] == list(STEPS)
     assert all(set(row) == set(names_of("step")) - {"sample"} for row in rows)
@@ -30,7 +30,7 @@ def test_metrics_of_steps_are_given_in_order(
     support = np.abs(steps.records["support"]) / np.abs(steps.records["score"])
     np.testing.assert_allclose([row["support"] for row in rows], support, rtol=1e-12)
     assert rows[3]["entropy_random"].tolist() == [0, 1, 2, 3, 4]
-    unknown = next(iter(metric_values(steps.records, None, None, None)))
+    unknown = next(iter(metric_values(steps.records, None, None, None, {})))
     assert np.isnan(unknown["entropy_random"]).all()
 
 
@@ -48,7 +48,7 @@ def test_regions_have_columns_of_their_own(
         "share_right", "share_per_area_right", "share_per_random_right", "effect_right",
     )  # fmt: skip
     random = OfRandom(entropy=np.zeros(5), shares=np.array([5 * [0.5], 5 * [0.0]]))
-    rows = list(metric_values(steps.records, regions, regions.areas(vectors.shape), random))
+    rows = list(metric_values(steps.records, regions, regions.areas(vectors.shape), random, {}))
     size = np.abs(stored(tmp_path / "run", STEPS))
     left = size[:, :, :2].sum(2) / size.sum(2)
     for name, expected in (
