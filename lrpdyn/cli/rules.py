@@ -89,11 +89,14 @@ def _print_trial(trial: Trial, form: str) -> None:
     width = terminal_width()
     table = [list(_COLUMNS), *(_cells(row) for row in trial.rows)]
     sizes = [max(map(len, column)) for column in zip(*table, strict=True)]
-    # Where the terminal is narrow, each rule's numbers are below its name.
-    apart = sum(sizes) + 2 * (len(sizes) - 1) > width
-    for name, *cells in table:
-        numbers = "".join(f"  {cell:>{size}}" for cell, size in zip(cells, sizes[1:], strict=True))
-        click.echo(f"{name}\n{numbers}" if apart else f"{name:<{sizes[0]}}{numbers}")
+    wide = sum(sizes) + 2 * (len(sizes) - 1) <= width
+    for name, *cells in table if wide else table[1:]:
+        if wide:
+            padded = [f"{cell:>{size}}" for cell, size in zip(cells, sizes[1:], strict=True)]
+            click.echo("  ".join([f"{name:<{sizes[0]}}", *padded]))
+        else:
+            named = [f"{title} {cell}" for title, cell in zip(_COLUMNS[1:], cells, strict=True)]
+            click.echo(_wrapped(f"{name}: {', '.join(named)}", width))
     low, high = trial.random_order
     reasons = defaultdict(list)
     for one in trial.left_out:
@@ -108,9 +111,11 @@ def _print_trial(trial: Trial, form: str) -> None:
         *([] if trial.named is None else [f"Take --rule {trial.named}"]),
     ]
     for text in about:
-        click.echo(
-            textwrap.fill(printable(text), width, subsequent_indent="    ", break_long_words=False)
-        )
+        click.echo(_wrapped(printable(text), width))
+
+
+def _wrapped(text: str, width: int) -> str:
+    return textwrap.fill(text, width, subsequent_indent="    ", break_on_hyphens=False)
 
 
 def _cells(row: Row) -> list[str]:
