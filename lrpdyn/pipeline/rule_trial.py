@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ from lrpdyn.diagnostics.sanity_checks import random_weights, with_statistics
 from lrpdyn.errors import ArchitectureError, CheckpointError, RunError
 from lrpdyn.explain.explanation import Question, chosen_samples, outputs_of
 from lrpdyn.explain.loaded import LoadedNetwork, load, load_again
-from lrpdyn.explain.model import with_plan
+from lrpdyn.explain.model import Model, with_plan
 from lrpdyn.files.text import printable
 from lrpdyn.lrp.composites import parse_composite
 from lrpdyn.observations.checked_samples import evenly_spaced
@@ -200,20 +201,7 @@ def trial(job: Job) -> Trial:
 
         flat: list[OfRule] = done(of_pair, len(pairs), 1)
         measured = [flat[n : n + len(models)] for n in range(0, len(flat), len(models))]
-
-        broken = {
-            n
-            for rules in measured
-            for n, one in enumerate(rules)
-            if not np.isfinite(one.maps).all()
-        }
-        not_finite = [
-            LeftOut(rule=str(models[n].composite), reason="its maps are not finite") for n in broken
-        ]
-        models = [model for n, model in enumerate(models) if n not in broken]
-        measured = [[one for n, one in enumerate(rules) if n not in broken] for rules in measured]
-        if not models:
-            raise CheckpointError("no rule can be tried: the maps of all of them are not finite")
+        models, measured, not_finite = _finite(models, measured)
 
         def of_part(n: int) -> Curves:
             place, part = parts[n]
@@ -232,17 +220,40 @@ def trial(job: Job) -> Trial:
     named, reason = choose(rows, band)
     moved = max(one.score_range for one in curves)
     if moved < _DECIDED * untrained:
-        named = None
-        reason = (
-            "no rule is named, for the network is hardly more decided than an untrained one: with all "
-            f"taken away its score moves by {moved:.2g}, that of freshly initialised networks by up to "
-            f"{untrained:.2g}; the best is {rows[0].rule} ({rows[0].faithfulness:.2f})"
+        named, reason = (
+            None,
+            (
+                "no rule is named, for the network is hardly more decided than an untrained one: with all "
+                f"taken away its score moves by {moved:.2g}, that of freshly initialised networks by up to "
+                f"{untrained:.2g}; the best is {rows[0].rule} ({rows[0].faithfulness:.2f})"
+            ),
         )
     return Trial(
         rows=rows, random_order=band, left_out=[*left_out, *twins, *not_finite],
         steps=sorted(checkpoint.step for checkpoint in chosen), samples=samples,
         named=named, reason=reason,
     )  # fmt: skip
+
+
+def _finite(
+    models: Sequence[Model], measured: Sequence[Sequence[OfRule]]
+) -> tuple[list[Model], list[list[OfRule]], list[LeftOut]]:
+    """Return what has finite maps at every checkpoint, and the rules that have not."""
+    fine = [
+        all(np.isfinite(one.maps).all() for one in by_step)
+        for by_step in zip(*measured, strict=True)
+    ]
+    if not any(fine):
+        raise CheckpointError("no rule can be tried: the maps of all of them are not finite")
+    return (
+        list(compress(models, fine)),
+        [list(compress(of_rules, fine)) for of_rules in measured],
+        [
+            LeftOut(rule=str(model.composite), reason="its maps are not finite")
+            for model, is_fine in zip(models, fine, strict=True)
+            if not is_fine
+        ],
+    )
 
 
 def _at(
