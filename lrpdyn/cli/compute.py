@@ -20,60 +20,24 @@ if TYPE_CHECKING:
 @click.argument("checkpoints", type=click.Path())
 @click.argument("observations", nargs=-1, required=True, type=click.Path())
 @options.of_compute("--out", "-o", help="The run folder.")
-@options.network
-@options.of_compute("--actions", metavar="discrete|box|binary|3,2", help="What a policy's outputs are, where "
-              "the checkpoint does not say; 3,2: actions of 3 and 2 choices.")  # fmt: skip
-@options.of_compute("--target",
-              help="argmax, modal, final, a unit, or FILE.npy with a unit for each sample; of several "
-              "actions GROUP:UNIT; of continuous ones largest. Default: argmax or largest.")  # fmt: skip
-@options.of_compute("--contrast", help="What is subtracted from the target's output. Default: mean; none of "
-              "continuous and binary actions.")  # fmt: skip
+@options.of_compute("--rule", help="NAME[:VALUE], a composite, or FILE.toml; +attnlrp; see lrpdyn rules. "
+              "auto: the one that lrpdyn rules --try names.")  # fmt: skip
+@options.architecture
+@options.score
 @options.of_compute("--normalize", help="Of each map, before differences are taken.")  # fmt: skip
 @options.of_compute("--baseline", metavar="none|random[:K]",
               help="Compare with K freshly initialised networks.")  # fmt: skip
-@options.layout
-@options.scale
-@options.of_compute(
-    "--mean", help="Subtracted after --scale: a number, one a channel, or FILE.npy."
-)
-@options.of_compute("--std", help="Divided by after --mean: the same.")
-@options.of_compute(
-    "--statistics",
-    metavar="FILE|none",
-    help="Running mean and variance of a sample-factory checkpoint or vecnormalize.pkl; none: the "
-    "observations are as the network saw them.",
-)
-@options.stack
-@options.of_compute(
-    "--stack-order",
-    type=click.Choice(["oldest", "newest"]),
-    help="newest turns the frames of each stack round.",
-)
-@options.of_compute("--samples", help="Which observations, such as 0,3,7 or 0-3.")
-@options.of_compute(
-    "--select", metavar="spread:K|random:K", help="K observations that differ most, or K at random."
-)
-@options.of_compute("--seed", type=click.IntRange(min=0), help="Of --select.")
-@options.of_compute("--expect", metavar="FILE", help="Outputs that the framework's network gave for the "
-              "observations (.npz, .npy): refuse where this one gives others.")  # fmt: skip
-@options.of_compute("--expect-step", type=int, metavar="STEP",
-              help="Of which checkpoint they are, where FILE does not say it.")  # fmt: skip
+@options.observations
 @options.selection
 @options.prefix
-@options.of_compute("--device", help="auto, cpu, cuda or mps.")
-@options.of_compute("--workers", type=click.IntRange(min=1),
-              help="Processes. Default: the cores given to this one.")  # fmt: skip
-@options.of_compute("--batch-size", type=click.IntRange(min=1),
-              help="Observations that are explained at once.")  # fmt: skip
+@options.resources
 @options.of_compute("--keep", help="What is stored of each step: its maps, summed over channels, or "
               "nothing but sums and tables.")  # fmt: skip
 @options.of_compute("--dtype", help="Of what is stored.")  # fmt: skip
 @options.tables
 @options.of_compute("--regions", type=click.Path(path_type=Path), help="Parts of the observations whose "
               "share and effect are measured: a PNG of labelled colours, an .npz of masks.")  # fmt: skip
-@options.of_compute("--fill", metavar="VALUE|modal|blurred|mean", help="What a region or patch becomes that "
-              "is taken away: a number as in the observation files, their most frequent one, the observation "
-              "blurred, or the mean of the others.")  # fmt: skip
+@options.fill
 @options.faithfulness
 @options.interventions
 @options.curve
@@ -91,7 +55,7 @@ if TYPE_CHECKING:
 @options.of_compute("--overwrite", help="Replace a run of another question.")
 @options.of_compute("--recompute", type=int, multiple=True, metavar="STEP",
               help="Explain this step again: its file or checkpoint is another now.")  # fmt: skip
-@options.of_compute("--skip-bad", help="Go on without checkpoints that cannot be read.")
+@options.skip_bad
 @options.trust
 @options.links
 @options.of_compute("--profile", help="Say where the time went.")

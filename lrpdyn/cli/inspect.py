@@ -42,7 +42,10 @@ _OF_LAYERS = (
 @click.option(
     "--layers", is_flag=True, help="Of the first one's network: what is done to each operation."
 )
-@options.network
+@options.of_compute(
+    "--rule", help="NAME[:VALUE], a composite, or FILE.toml; +attnlrp; see lrpdyn rules."
+)
+@options.architecture
 @options.prefix
 @options.layout
 @options.scale

@@ -93,16 +93,29 @@ def selection(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
-def network(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that say which network it is and by which rule it is explained."""
+def architecture(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that say which network it is."""
     for option in reversed((
-        of_compute("--rule",
-                   help="NAME[:VALUE], a composite, or FILE.toml; +attnlrp; see lrpdyn rules."),
         of_compute("--arch", help="A name (lrpdyn architectures), MODULE:CALLABLE or FILE.py:CALLABLE. "
                    "Default: recognised from the weights."),
         click.option("--arch-arg", "arch_arg", multiple=True, metavar="KEY=VALUE",
                      help="Argument of --arch."),
         of_compute("--head", help="Which output: policy, value, q, logits."),
+    )):  # fmt: skip
+        function = option(function)
+    return function
+
+
+def score(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that say which score is explained."""
+    for option in reversed((
+        of_compute("--actions", metavar="discrete|box|binary|3,2", help="What a policy's outputs are, where "
+                   "the checkpoint does not say; 3,2: actions of 3 and 2 choices."),
+        of_compute("--target",
+                   help="argmax, modal, final, a unit, or FILE.npy with a unit for each sample; of several "
+                   "actions GROUP:UNIT; of continuous ones largest. Default: argmax or largest."),
+        of_compute("--contrast", help="What is subtracted from the target's output. Default: mean; none of "
+                   "continuous and binary actions."),
     )):  # fmt: skip
         function = option(function)
     return function
@@ -121,6 +134,54 @@ stack = of_compute(
     metavar="K",
     help="Make each K successive frames into one observation.",
 )
+
+
+def observations(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that say how observations are read, which are taken, and what they gave."""
+    for option in reversed((
+        layout,
+        scale,
+        of_compute("--mean", help="Subtracted after --scale: a number, one a channel, or FILE.npy."),
+        of_compute("--std", help="Divided by after --mean: the same."),
+        of_compute("--statistics", metavar="FILE|none",
+                   help="Running mean and variance of a sample-factory checkpoint or vecnormalize.pkl; none: "
+                   "the observations are as the network saw them."),
+        stack,
+        of_compute("--stack-order", type=click.Choice(["oldest", "newest"]),
+                   help="newest turns the frames of each stack round."),
+        of_compute("--samples", help="Which observations, such as 0,3,7 or 0-3."),
+        of_compute("--select", metavar="spread:K|random:K",
+                   help="K observations that differ most, or K at random."),
+        of_compute("--seed", type=click.IntRange(min=0), help="Of --select."),
+        of_compute("--expect", metavar="FILE", help="Outputs that the framework's network gave for the "
+                   "observations (.npz, .npy): refuse where this one gives others."),
+        of_compute("--expect-step", type=int, metavar="STEP",
+                   help="Of which checkpoint they are, where FILE does not say it."),
+    )):  # fmt: skip
+        function = option(function)
+    return function
+
+
+def resources(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that say what it is computed on."""
+    for option in reversed((
+        of_compute("--device", help="auto, cpu, cuda or mps."),
+        of_compute("--workers", type=click.IntRange(min=1),
+                   help="Processes. Default: the cores given to this one."),
+        of_compute("--batch-size", type=click.IntRange(min=1),
+                   help="Observations that are explained at once."),
+    )):  # fmt: skip
+        function = option(function)
+    return function
+
+
+fill = of_compute(
+    "--fill",
+    metavar="VALUE|modal|blurred|mean",
+    help="What a region or patch becomes that is taken away: a number as in the observation files, their "
+    "most frequent one, the observation blurred, or the mean of the others.",
+)
+skip_bad = of_compute("--skip-bad", help="Go on without checkpoints that cannot be read.")
 curve = of_compute(
     "--curve",
     metavar="FILE:COLUMN",

@@ -3,17 +3,133 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+import textwrap
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from lrpdyn.cli import options
+from lrpdyn.cli.imports import loading
+from lrpdyn.files.text import printable, terminal_width
+
+if TYPE_CHECKING:
+    from lrpdyn.diagnostics.rule_trial import Row
+    from lrpdyn.pipeline.rule_trial import Trial
+
+#: The columns of the table of a trial.
+_COLUMNS = ("rule", "faithful", "90 % interval", "units", "random", "sum", "ms")
 
 
-@click.command("rules", short_help="List the propagation rules.")
+@click.command("rules", short_help="List the propagation rules, or try them on a network.")
+@click.argument("checkpoints", required=False, type=click.Path())
+@click.argument("observations", nargs=-1, type=click.Path())
+@click.option("--try", "tried", is_flag=True, help="Hold all rules that fit against each other.")
+@options.architecture
+@options.score
+@options.observations
+@options.selection
+@options.prefix
+@options.resources
+@options.fill
+@options.skip_bad
+@options.trust
+@options.links
 @options.output_format("table", "json")
-def command(form: str) -> None:
-    """List what --rule takes: rules and composites, with parameters and their defaults, and source."""
+@options.config
+@options.verbosity
+@click.pass_context
+def command(
+    ctx: click.Context,
+    /,
+    checkpoints: str | None,
+    observations: tuple[str, ...],
+    tried: bool,
+    form: str,
+    **given: Any,
+) -> None:
+    """List what --rule takes: rules and composites, with parameters and their defaults, and source.
+
+    With --try: every rule that fits the network of CHECKPOINTS, on an early, a middle and the last of
+    them and eight of the OBSERVATIONS. How faithful its maps are, and which rule to take.
+    """
+    if tried:
+        if checkpoints is None or not observations:
+            raise click.UsageError(
+                "--try: expected CHECKPOINTS and OBSERVATIONS, as compute has them"
+            )
+        _print_trial(_trial(checkpoints, observations, given), form)
+        return
+    needless = [name for name in ("checkpoints", "observations", *given) if name != "quiet"
+                and ctx.get_parameter_source(name) == click.core.ParameterSource.COMMANDLINE
+                and ctx.params.get(name)]  # fmt: skip
+    if needless:
+        argument = needless[0] in ("checkpoints", "observations")
+        name = needless[0].upper() if argument else f"--{needless[0].replace('_', '-')}"
+        raise click.UsageError(f"{name}: only with --try")
+    _print_list(form)
+
+
+def _trial(checkpoints: str, observations: tuple[str, ...], given: dict[str, Any]) -> Trial:
+    with loading():
+        from lrpdyn.architectures.registry import parse_arguments
+        from lrpdyn.pipeline.rule_trial import try_rules
+        from lrpdyn.pipeline.setup.options import Options
+        from lrpdyn.system.memory import keep
+
+    keep()
+    arguments = parse_arguments(given.pop("arch_arg"))
+    return try_rules(checkpoints, observations, Options(arch_args=arguments, **given))
+
+
+def _print_trial(trial: Trial, form: str) -> None:
+    if form == "json":
+        click.echo(json.dumps(trial.as_dict(), indent=1))
+        return
+    width = terminal_width()
+    table = [list(_COLUMNS), *(_cells(row) for row in trial.rows)]
+    sizes = [max(map(len, column)) for column in zip(*table, strict=True)]
+    wide = sum(sizes) + 2 * (len(sizes) - 1) <= width
+    for name, *cells in table if wide else table[1:]:
+        if wide:
+            padded = [f"{cell:>{size}}" for cell, size in zip(cells, sizes[1:], strict=True)]
+            click.echo("  ".join([f"{name:<{sizes[0]}}", *padded]))
+        else:
+            named = [f"{title} {cell}" for title, cell in zip(_COLUMNS[1:], cells, strict=True)]
+            click.echo(_wrapped(f"{name}: {', '.join(named)}", width))
+    low, high = trial.random_order
+    reasons = defaultdict(list)
+    for one in trial.left_out:
+        reasons[one.reason].append(one.rule)
+    steps = ", ".join(f"{step:,}" for step in trial.steps)
+    about = [
+        f"random orders of patches: {low:.2f} to {high:.2f}; steps {steps}; "
+        f"{len(trial.samples)} observations",
+        *(f"left out: {', '.join(names)}: {reason}" for reason, names in reasons.items()),
+        "",
+        trial.reason,
+        *([] if trial.named is None else [f"Take --rule {trial.named}"]),
+    ]
+    for text in about:
+        click.echo(_wrapped(printable(text), width))
+
+
+def _wrapped(text: str, width: int) -> str:
+    return textwrap.fill(text, width, subsequent_indent="    ", break_on_hyphens=False)
+
+
+def _cells(row: Row) -> list[str]:
+    return [
+        printable(row.rule),
+        f"{row.faithfulness:.2f}",
+        f"{row.low:.2f} to {row.high:.2f}",
+        *("-" if value is None else f"{value:.2f}" for value in (row.unit, row.random)),
+        "-" if row.sum_to_score is None else f"{row.sum_to_score:.3g}",
+        f"{row.milliseconds:.1f}",
+    ]
+
+
+def _print_list(form: str) -> None:
     rows = _rows()
     if form == "json":
         click.echo(json.dumps(rows, indent=1))

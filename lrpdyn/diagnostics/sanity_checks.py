@@ -164,25 +164,29 @@ def dependence(
     return {
         "random": _spread(to_random),
         "random_to_random": _spread(among),
-        "best_to_worst": _best_to_worst(checked, shown, own, question),
+        "best_to_worst": _spread([best_to_worst(checked, shown, own, question)]),
         "upper_layers": _spread([np.abs(cosines(own.relevance, without))]),
     }
 
 
-def _best_to_worst(
+def best_to_worst(
     loaded: LoadedNetwork, shown: Observations, own: Explanation, question: Question
-) -> dict[str, float | None]:
+) -> NDArray[np.float64]:
+    """Return the cosines (N,) of R / score of the best and the worst unit; none where there are no two.
+
+    `own` is an explanation of the same observations, under any rule.
+    """
     model_units, count = loaded.model.units, own.outputs.shape[1]
     largest = max(model_units.groups or (count,))
     if count < 2 or (largest == 2 and question.contrast != "none"):
-        return _spread([])  # of two units less each other, one map is the other's negative
+        return np.zeros(0)  # of two units less each other, one map is the other's negative
     units = model_units.best_and_worst(own.outputs, question.group)
     best, worst = (
         explain(loaded, shown, Question(contrast=question.contrast, targets=u)) for u in units
     )
     # The worst unit's score lies below the mean: in shares of the score, R / f, its sign is nothing.
     sign = np.sign(best.score * worst.score)
-    return _spread([sign * cosines(best.relevance, worst.relevance)])
+    return sign * cosines(best.relevance, worst.relevance)
 
 
 def _spread(values: list[NDArray[np.float64]]) -> dict[str, float | None]:

@@ -20,16 +20,17 @@ from lrpdyn.explain.explanation import Question
 from lrpdyn.pipeline.blocks import Hands, Outcomes, by_processes
 from lrpdyn.pipeline.follow import follow
 from lrpdyn.pipeline.results.finish import finish, with_curve, with_expected
+from lrpdyn.pipeline.rule_trial import prepared
 from lrpdyn.pipeline.setup.description import describe
 from lrpdyn.pipeline.setup.fixed_targets import fixed_targets, settle
 from lrpdyn.pipeline.setup.job import Job
 from lrpdyn.pipeline.setup.new_manifest import make_manifest
 from lrpdyn.pipeline.setup.options import Options
-from lrpdyn.pipeline.setup.prepare import check, listed, prepare
+from lrpdyn.pipeline.setup.prepare import check, listed
 from lrpdyn.pipeline.setup.requirements import check_requirements
 from lrpdyn.pipeline.setup.resume import (
     is_finished,
-    keep_expected,
+    keep_recorded,
     kept_steps,
     previous_manifest,
     say_of_environments,
@@ -115,8 +116,8 @@ def _compute(checkpoints: Folder, observations: Arrays, options: Options) -> Run
     with times.of("reading headers"):
         listing = listed(checkpoints, options)
     with _ready(options):
-        job, checks = prepare(options, listing, observations)
-        manifest = make_manifest(job, checks)
+        job, checks, tried = prepared(options, listing, observations)
+        manifest = make_manifest(job, checks, tried)
         previous = previous_manifest(job, manifest)
         kept = kept_steps(job)
         if previous is not None and is_finished(job, previous, kept):
@@ -124,7 +125,7 @@ def _compute(checkpoints: Folder, observations: Arrays, options: Options) -> Run
                 job.storage.finish(job.folder, [checkpoint.step for checkpoint in job.own])
             return with_curve(with_expected(Run(job.folder, previous), checks["expected"]), curve)
         check_requirements(job)
-        manifest = keep_expected(manifest, previous)
+        manifest = keep_recorded(manifest, previous)
         question, manifest = settle(job, manifest, fixed_targets(job, previous))
         say_of_environments(job, kept)
         begin(job, manifest)

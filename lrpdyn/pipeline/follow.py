@@ -29,7 +29,7 @@ from lrpdyn.pipeline.setup.requirements import check_requirements
 from lrpdyn.pipeline.setup.resume import (
     Kept,
     check_unchanged,
-    keep_expected,
+    keep_recorded,
     kept_steps,
     previous_manifest,
     say_of_environments,
@@ -82,7 +82,7 @@ def follow(
     job, checks = _prepared(watch, options, observations)
     manifest = make_manifest(job, checks)
     previous = previous_manifest(job, manifest)
-    manifest = keep_expected(manifest, previous)
+    manifest = keep_recorded(manifest, previous)
     check_requirements(job)
     question, manifest = settle(job, manifest, targets_of_newest(job, previous))
     if question.targets is not None and job.target.needs_outputs(job.contrast):

@@ -30,7 +30,8 @@ _MEDIAN = {"median": (None, float)}
 #: What the commands that read or resume a run rely on.
 _EXPECTED = {
     "command?": str,
-    "rule": {"name": str, "parameters": dict, "layers": Each(str), "notes?": [str]},
+    "rule": {"name": str, "parameters": dict, "layers": Each(str), "notes?": [str],
+             "tried?": {"named": str}},
     "about_rule?": {"title?": str, "usual_sum?": (None, str), "terms_cancel?": bool,
                     "shows_support_only?": bool, "conserves?": bool},
     "architecture": {"name": str, "arguments": dict},

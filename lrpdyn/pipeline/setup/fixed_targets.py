@@ -76,18 +76,23 @@ def settle(job: Job, manifest: Mapping[str, Any], fixed: Fixed) -> tuple[Questio
     if fixed.runner_up is not None:
         target["runner_up"] = fixed.runner_up.tolist()
     checks = manifest["checks"]
-    question = Question(
-        contrast=job.contrast,
-        targets=fixed.target,
-        runner_up=fixed.runner_up,
-        group=job.target.group,
-    )
+    question = question_of_job(job, fixed)
     if job.rule.exact_rule is not None:
         stock = same_outputs.stock_deviation(
             loaded_now(job.model), job.observations.values, question
         )
         checks = {**checks, "stock": stock}
     return question, {**manifest, "target": target, "checks": checks}
+
+
+def question_of_job(job: Job, fixed: Fixed) -> Question:
+    """Return the question whose targets are `fixed`."""
+    return Question(
+        contrast=job.contrast,
+        targets=fixed.target,
+        runner_up=fixed.runner_up,
+        group=job.target.group,
+    )
 
 
 def _check_same_targets(job: Job, recorded: Fixed, fixed: Fixed) -> None:

@@ -26,8 +26,10 @@ from lrpdyn.system.environment import environment_of
 from lrpdyn.version import __version__
 
 
-def make_manifest(job: Job, checks: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the manifest of a run that begins; `checks` as of `prepare`."""
+def make_manifest(
+    job: Job, checks: Mapping[str, Any], tried: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Return the manifest of a run that begins; `checks` as of `prepare`, `tried` what came of all rules."""
     values = job.observations.values
     resolved = job.model.resolved
     return {
@@ -44,6 +46,7 @@ def make_manifest(job: Job, checks: Mapping[str, Any]) -> dict[str, Any]:
                 *notes(job.model.path, job.model.fixed_inputs),
                 *unused(job.rule, job.model.explained),
             ],
+            **({} if tried is None else {"tried": dict(tried)}),
         },
         "about_rule": _about_rule(job),
         "architecture": {

@@ -23,6 +23,8 @@ _ARRANGEMENT: dict[str, Any] = {"part": "arrangement"}
 _SAME_RESULTS: dict[str, Any] = {"changes_results": False}
 #: A command that sets it is run, whatever was recorded of a finished run.
 _RUNS_AGAIN: dict[str, Any] = {"runs_again": True}
+#: The rule that takes the one which `lrpdyn.pipeline.rule_trial` names.
+AUTO = "auto"
 
 
 def _choices(*values: str) -> dict[str, Any]:
@@ -61,7 +63,8 @@ class Options:
         The run folder. A run that was interrupted goes on; one of another question is refused.
     rule
         ``NAME[:VALUE]``, a composite's name, or a rules file ``FILE.toml``, each also with
-        ``+attnlrp`` for attention; see ``lrpdyn rules``.
+        ``+attnlrp`` for attention; see ``lrpdyn rules``. ``auto`` tries all of them on a few checkpoints
+        and observations first, and takes the one that ``lrpdyn rules --try`` names.
     arch, arch_args
         A registered name, ``MODULE:CALLABLE`` or ``FILE.py:CALLABLE``, and its arguments;
         recognised from the weights where not given.
@@ -265,6 +268,11 @@ class Options:
             raise UsageError(f"interventions {self.interventions}: expected 0 or more")
         if self.shard is not None:
             parse_shard(self.shard)
+        if self.rule == AUTO and (self.follow or self.shard is not None):
+            other = "--follow" if self.follow else "--shard"
+            raise UsageError(
+                f"--rule auto: cannot be with {other}; lrpdyn rules --try names a rule to give"
+            )
         if self.idle is not None and not self.follow:
             raise UsageError("--idle: only with --follow, which waits for checkpoints")
         for name in ("poll", "idle") if self.follow else ():

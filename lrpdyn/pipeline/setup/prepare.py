@@ -42,7 +42,7 @@ from lrpdyn.observations.loading import Observations
 from lrpdyn.observations.training_statistics import check_normalisation, recorded_as_normalised
 from lrpdyn.pipeline.setup.job import Job, make_job, progress_bar
 from lrpdyn.pipeline.setup.network_input import network_input
-from lrpdyn.pipeline.setup.options import Options
+from lrpdyn.pipeline.setup.options import AUTO, Options
 from lrpdyn.run.tables import check_tables
 
 #: So many bad checkpoints are reported with their reasons.
@@ -59,7 +59,8 @@ def check(options: Options) -> None:
     """
     if options.arch is not None:
         named(options.arch)  # a file of the user's may register rules too
-    parse_composite(options.rule)
+    if options.rule != AUTO:
+        parse_composite(options.rule)
     parse_baseline(options.baseline)
     parse_fill(options.fill)
     check_tables(options.tables)
@@ -70,13 +71,13 @@ def selection_of(options: Options) -> Selection:
     return Selection(**{known.name: getattr(options, known.name) for known in fields(Selection)})
 
 
-def listed(checkpoints: str | Path, options: Options) -> Listing:
+def listed(checkpoints: str | Path, options: Options, fewest: int = 2) -> Listing:
     """Return the checkpoints.
 
     Raises
     ------
     CheckpointError
-        There are fewer than two, or some cannot be used and `skip_bad` is not set.
+        There are fewer than `fewest`, or some cannot be used and `skip_bad` is not set.
     """
     listing = discover(
         checkpoints,
@@ -87,12 +88,13 @@ def listed(checkpoints: str | Path, options: Options) -> Listing:
     )
     check_bad(listing, options.skip_bad)
     found = len(listing.checkpoints)
-    if found < 2:
+    if found < fewest:
         others = [f"{entry.path.name} ({entry.reason})" for entry in listing.left_out[:3]]
         left = f"; left out: {', '.join(others)}" if others else ""
+        expected = "two or more, whose steps differ" if fewest > 1 else "one or more"
         raise CheckpointError(
-            f"{checkpoints}: found {found} checkpoint{'s' * (found != 1)}, expected two or more, whose "
-            f"steps differ{left}; lrpdyn inspect lists every entry"
+            f"{checkpoints}: found {found} checkpoint{'s' * (found != 1)}, expected {expected}{left}; "
+            "lrpdyn inspect lists every entry"
         )
     return listing
 

@@ -109,11 +109,17 @@ def previous_manifest(job: Job, manifest: Mapping[str, Any]) -> dict[str, Any] |
     return previous
 
 
-def keep_expected(manifest: dict[str, Any], previous: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return the manifest with what was compared with recorded outputs before, if it was."""
-    checks = manifest["checks"]
-    found = checks["expected"] or (previous or {}).get("checks", {}).get("expected")
-    return {**manifest, "checks": {**checks, "expected": found}}
+def keep_recorded(manifest: dict[str, Any], previous: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return the manifest with a comparison of outputs and a trial of rules that were recorded before."""
+    checks, before = manifest["checks"], previous or {}
+    found = checks["expected"] or before.get("checks", {}).get("expected")
+    rule = manifest["rule"]
+    tried = rule.get("tried") or before.get("rule", {}).get("tried")
+    return {
+        **manifest,
+        "checks": {**checks, "expected": found},
+        "rule": {**rule, **({"tried": tried} if tried else {})},
+    }
 
 
 def is_finished(job: Job, previous: Mapping[str, Any], kept: Kept) -> bool:
