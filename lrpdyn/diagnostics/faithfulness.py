@@ -56,7 +56,7 @@ class Curves:
     def score_range(self) -> float:
         """The median over samples of the largest less the least score on any of the curves."""
         of_maps = [curves for name, curves in self.score.items() if name != RANDOM]
-        curves = np.concatenate([np.stack(of_maps), self.score[RANDOM]])
+        curves = np.stack([*of_maps, *self.score[RANDOM]])
         return float(np.median(np.ptp(curves, axis=(0, 1, 3))))
 
 

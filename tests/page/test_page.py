@@ -12,7 +12,7 @@ from tests.page.unpacking import almost, values_of
 
 def test_a_thinned_page_has_curves_of_all_steps(image_run: lrpdyn.Run) -> None:
     page = page_of(image_run, most_pixels=3 * 4 * 84 * 84)
-    assert page.kept.steps == (0, 16, 48)
+    assert page.kept.steps == (0, 32, 48)
     assert page.notes[0].startswith("3 of 4 steps have pictures")
     assert all(len(one.values) == 4 for one in page.series)
     exact = np.abs(image_run.relevance[48].astype(float) - image_run.relevance[32])
