@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from lrpdyn.pipeline.rule_trial import Trial
 
 #: The columns of the table of a trial.
-_COLUMNS = ("rule", "faithful", "90 % interval", "units", "random", "sum", "ms")
+_COLUMNS = ("rule", "faithful (90 %)", "units", "random", "sum", "ms")
 
 
 @click.command("rules", short_help="List the propagation rules, or try them on a network.")
@@ -36,7 +36,6 @@ _COLUMNS = ("rule", "faithful", "90 % interval", "units", "random", "sum", "ms")
 @options.trust
 @options.links
 @options.output_format("table", "json")
-@options.config
 @options.verbosity
 @click.pass_context
 def command(
@@ -121,8 +120,7 @@ def _wrapped(text: str, width: int) -> str:
 def _cells(row: Row) -> list[str]:
     return [
         printable(row.rule),
-        f"{row.faithfulness:.2f}",
-        f"{row.low:.2f} to {row.high:.2f}",
+        f"{row.faithfulness:.2f} ({row.low:.2f}..{row.high:.2f})",
         *("-" if value is None else f"{value:.2f}" for value in (row.unit, row.random)),
         "-" if row.sum_to_score is None else f"{row.sum_to_score:.3g}",
         f"{row.milliseconds:.1f}",
