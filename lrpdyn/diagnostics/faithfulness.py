@@ -53,6 +53,12 @@ class Curves:
     forwards: int
 
     @property
+    def moved(self) -> float:
+        """The median over samples of |score of the whole - score with all patches taken away|."""
+        of_one_order = self.score[RANDOM][0, 0]
+        return float(np.median(np.abs(of_one_order[:, -1] - of_one_order[:, 0])))
+
+    @property
     def score_range(self) -> float:
         """The median over samples of the largest less the least score on any of the curves."""
         of_maps = [curves for name, curves in self.score.items() if name != RANDOM]

@@ -52,8 +52,9 @@ Work = Callable[[], Any]
 class Checked:
     """What the maps depend on, and the evidence at steps that are outliers.
 
-    `dependence` has an entry for the first, middle and last finite step, `layers` one for each transition
-    whose layers' weights were put back. None is what was not checked.
+    `dependence` has an entry for the first, middle and last finite step and for those whose faithfulness is
+    measured, `layers` one for each transition whose layers' weights were put back. None is what was not
+    checked.
     """
 
     dependence: list[dict[str, Any]] | None
@@ -108,6 +109,8 @@ def check_maps(
         model = with_fixed_inputs(job.model, job.model.fixed_inputs, samples)
         fresh = [with_statistics(model, weights, shown) for weights in fresh]
     chosen = [finite[n] for n in sorted({0, len(finite) // 2, len(finite) - 1})] if finite else []
+    measuring = _measuring(job, look, outliers, finite)
+    depended = {*chosen, *(() if measuring is None else measuring.steps)}
     of_networks: list[Work] = [
         partial(measure_network, job.model, job.observations.values, question, network, regions)
         for network in fresh[:networks]
@@ -115,13 +118,12 @@ def check_maps(
     of_steps: list[Work] = [
         partial(_dependence_at, job, question, fresh, checkpoint)
         for checkpoint in (job.listing.checkpoints if networks else ())
-        if checkpoint.step in chosen
+        if checkpoint.step in depended
     ]
     of_patches: list[Work] = [
         partial(look.agreement_at, step, job.fill)
         for step in (chosen if job.painting is None else ())
     ]
-    measuring = _measuring(job, look, outliers, finite)
     of_faithfulness: list[Work] = [] if measuring is None else list(measuring.works())
     of_outliers = look.works(wanted, outliers.facts)
     most = job.options.interventions

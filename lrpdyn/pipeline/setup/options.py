@@ -85,8 +85,8 @@ class Options:
         ``none``, ``sum``, ``l1``, ``max`` or ``minmax``: of the copies that differences are made
         from; stored relevance stays raw.
     baseline
-        ``random:K`` compares the maps of the first, middle and last step with those of K freshly
-        initialised networks; ``none`` does not.
+        ``random:K`` compares the maps of the first, middle and last step, and of those whose faithfulness
+        is measured, with those of K freshly initialised networks; ``none`` does not.
     layout, scale, samples, stack, stack_order, mean, std, statistics, select, seed
         See `lrpdyn.observations.load_observations`.
     expect

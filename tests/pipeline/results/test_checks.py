@@ -27,14 +27,17 @@ def checked(
     return found
 
 
-def test_the_first_middle_and_last_step_are_checked(
+def test_the_first_middle_and_last_step_and_measured_ones_are_checked(
     mlp_folder: Path, vectors: Vectors, tmp_path: Path
 ) -> None:
     found = checked(mlp_folder, vectors, tmp_path / "run", rule="gamma", fill=0.5)
     assert found.dependence is not None
+    assert found.faithfulness is not None
+    measured = [of.step for of in found.faithfulness.steps]
+    assert {2, 10, 30} < set(measured)
     assert [(entry["step"], entry["samples"]) for entry in found.dependence] == [
-        (2, 5), (10, 5), (30, 5),
-    ]  # fmt: skip
+        (step, 5) for step in measured
+    ]
     assert found.agreement is not None
     assert (found.agreement["rule"], found.agreement["fill"]) == ("gamma", 0.5)
     assert [entry["step"] for entry in found.agreement["steps"]] == [2, 10, 30]
