@@ -27,6 +27,7 @@ _FILES = {
     "metrics.csv": "a row for each step and sample",
     "transitions.csv": "a row for each pair of successive steps and sample",
     "layers.csv": "a row for each step and layer",
+    "faithfulness.csv": "a row for each measured step, sample and map",
     "outliers.json": "the outlier report",
     "outliers.csv": f"the same, a row for each entry: `{','.join(COLUMNS)}`",
     "figures/dynamics.png": "the heatmap of Dynamics",
@@ -63,6 +64,7 @@ def _of_run_folder() -> dict[str, str]:
         + _columns(tuple(f"{kind}_NAME" for kind in OF_REGION)),
         "transitions": _described("transition"),
         "layers": _described("layer"),
+        "faithfulness": _described("map"),
         "metrics by step": _columns(columns_by_step(names_of("step"))),
         "transitions by step": _columns(columns_by_step(names_of("transition"))),
         "kinds": _table(("cause", "what it means"), meanings)

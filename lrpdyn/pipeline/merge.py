@@ -26,6 +26,7 @@ from lrpdyn.errors import CheckpointError, ObservationError, RunError, UsageErro
 from lrpdyn.explain.explanation import Question
 from lrpdyn.files.atomic import whole_file
 from lrpdyn.files.text import first_line
+from lrpdyn.observations.fills import parse_fill
 from lrpdyn.observations.regions import Painting, open_regions
 from lrpdyn.pipeline.blocks import Hands, Outcomes
 from lrpdyn.pipeline.results.finish import finish, with_curve
@@ -332,6 +333,7 @@ def _requested(shard: ExplainedShard) -> dict[str, Any]:
         "shard": None,
         "series of checkpoints": (manifest["shard"]["series"], shard.count),
         "what is kept": manifest["stored"],
+        "fill": (parse_fill(shard.description.options.fill), shard.description.fill),
         "regions": (manifest.get("regions") or {}).get("key"),
         "bad checkpoints": [(str(entry.path), entry.reason) for entry in shard.listing.bad],
     }

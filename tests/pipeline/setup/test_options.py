@@ -31,6 +31,11 @@ from tests.pipeline.test_compute import Vectors, mlp_run
         ({"shard": "1/2", "curve": "a.csv:r"}, "--curve: a shard has no report"),
         ({"shard": "1/2", "tables": "steps"}, "--tables: a shard has no tables"),
         ({"shard": "1/2", "interventions": 0}, "--interventions: a shard has no report"),
+        ({"shard": "1/2", "faithfulness": "all"}, "--faithfulness: a shard has no report"),
+        (
+            {"faithfulness": "some"},
+            "--faithfulness some: expected a number of steps from 1, all or none",
+        ),
         ({"interventions": -1}, "interventions -1: expected 0 or more"),
         ({"shard": "1/2", "follow": True}, "--shard: cannot be with --follow"),
         ({"idle": 3.0}, "--idle: only with --follow"),

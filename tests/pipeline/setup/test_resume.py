@@ -89,6 +89,8 @@ def test_a_run_is_finished_where_all_that_is_asked_for_is_there(
     assert not finished(mlp_folder, vectors, out, keep="pixels")
     assert not finished(mlp_folder, vectors, out, tables="steps")
     assert not finished(mlp_folder, vectors, out, interventions=5)
+    assert not finished(mlp_folder, vectors, out, faithfulness="all")
+    assert not finished(mlp_folder, vectors, out, fill="mean")
     maps = out / "relevance" / "step_000000000010.npy"
     content = maps.read_bytes()
     maps.unlink()
