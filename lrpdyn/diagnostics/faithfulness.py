@@ -53,17 +53,10 @@ class Curves:
     forwards: int
 
     @property
-    def moved(self) -> float:
+    def score_range(self) -> float:
         """The median over samples of |score of the whole - score with all patches taken away|."""
         of_one_order = self.score[RANDOM][0, 0]
         return float(np.median(np.abs(of_one_order[:, -1] - of_one_order[:, 0])))
-
-    @property
-    def score_range(self) -> float:
-        """The median over samples of the largest less the least score on any of the curves."""
-        of_maps = [curves for name, curves in self.score.items() if name != RANDOM]
-        curves = np.stack([*of_maps, *self.score[RANDOM]])
-        return float(np.median(np.ptp(curves, axis=(0, 1, 3))))
 
 
 def area(curves: Floats) -> Floats:

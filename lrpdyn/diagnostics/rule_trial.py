@@ -179,7 +179,7 @@ def untrained_range(
     found = []
     for weights in fresh:
         with other_weights(model, weights, "a random network") as network:
-            found.append(measure(network, shown, question, {}, filled, everything).moved)
+            found.append(measure(network, shown, question, {}, filled, everything).score_range)
     return max(found)
 
 

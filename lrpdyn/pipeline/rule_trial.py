@@ -218,7 +218,7 @@ def trial(job: Job) -> Trial:
         ]
     rows, band = ranked([str(model.composite) for model in models], measured, curves)
     named, reason = choose(rows, band)
-    moved = max(one.moved for one in curves)
+    moved = max(one.score_range for one in curves)
     if moved < _DECIDED * untrained:
         named, reason = (
             None,

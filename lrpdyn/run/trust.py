@@ -223,9 +223,9 @@ def _faithfulness(run: RunFolder) -> Iterator[tuple[str, str]]:
         *(f"{YARDSTICKS[name]} {value:.2f}" for name, value in others.items()),
         f"random orders {low:.2f} to {high:.2f}",
     ]
-    measured = (
-        f"faithfulness {rule:.2f} at {at} ({', '.join(numbers)}; {len(found['samples']):,} samples)"
-    )
+    where = f"measured at {len(found['steps']):,} of {len(run.steps):,} steps"
+    samples = f"{len(found['samples']):,} samples"
+    measured = f"faithfulness {rule:.2f} at {at} ({', '.join(numbers)}; {where}, {samples})"
     if rule <= high:
         yield (
             "CARE",

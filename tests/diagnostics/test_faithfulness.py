@@ -155,9 +155,10 @@ def test_areas_are_those_of_loops_in_plain_torch(kind: str, fill: str | float) -
     assert ("edges" in maps) == (kind != "flat")
     found, _ = measured(loaded, x, maps, fill)
     path = loaded.path
-    drawn = [found.score[name] for name in maps] + list(found.score["random"])
-    least, most = (of(drawn, axis=(0, 1, 3)) for of in (np.min, np.max))
-    assert found.score_range == np.median(most - least)
+    whole, away = (path(torch.from_numpy(v)).detach().double().numpy() for v in (x, filled))
+    units = whole.argmax(axis=1)
+    ends = [(v - v.mean(axis=1, keepdims=True))[np.arange(len(x)), units] for v in (whole, away)]
+    assert found.score_range == pytest.approx(np.median(np.abs(ends[1] - ends[0])), abs=1e-6)
     for name, map_ in maps.items():
         morf, lerf = by_hand(path, x, map_, filled)
         mine = areas(found.score[name], 2.0)

@@ -92,7 +92,7 @@ class Faithfulness:
     fill: float | str
 
     def is_flat(self, of: OfStep) -> bool:
-        """Return whether the score hardly moves while patches are taken away, against the run's most."""
+        """Return whether the score hardly moves with all patches taken away, against the run's most."""
         largest = max(one.score_range for one in self.steps)
         return not of.score_range > FLAT * largest
 

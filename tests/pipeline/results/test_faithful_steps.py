@@ -14,7 +14,7 @@ import lrpdyn
 from lrpdyn.errors import UsageError
 from lrpdyn.pipeline.results.faithful_steps import Faithfulness, OfStep, extent
 from lrpdyn.pipeline.setup.options import Options
-from lrpdyn.run.summary import closing_words
+from lrpdyn.run.trust import trust_lines
 from lrpdyn.run.verify import verify
 from tests.pipeline.test_compute import contents
 
@@ -106,11 +106,9 @@ def test_a_run_has_it_the_same_for_any_number_of_workers_and_shards(
     metrics = run.metrics[run.metrics["step"] == 70]
     np.testing.assert_array_equal(metrics["faithfulness"][check["samples"]], last["abpc"])
     assert np.isnan(run.metrics["faithfulness"][~np.isin(run.metrics["step"], measured)]).all()
-    said = dict(closing_words(run))["faithful"]
-    assert said.startswith(f"{np.median(last['abpc']):.2f} at step 70 (gradient x input ")
-    assert (
-        f"measured at {len(measured)} of 8 steps, 8 of 10 samples, 49 patches that become" in said
-    )
+    said = trust_lines(run)[-1][1]
+    assert f"faithfulness {np.median(last['abpc']):.2f} at the last step (gradient x input " in said
+    assert f"measured at {len(measured)} of 8 steps, 8 samples" in said
 
 
 def test_what_was_asked_decides_whether_a_run_is_finished(folder: Path, tmp_path: Path) -> None:
@@ -118,7 +116,7 @@ def test_what_was_asked_decides_whether_a_run_is_finished(folder: Path, tmp_path
     assert len(run.faithfulness) == 0
     assert run.manifest["checks"]["faithfulness"] is None
     assert np.isnan(run.metrics["faithfulness"]).all()
-    assert "faithful" not in dict(closing_words(run))
+    assert "Nobody measured" in trust_lines(run)[-1][1]
     before = json.loads((run.path / "manifest.json").read_text())
     run = compute(folder, tmp_path / "run", faithfulness=1)
     assert len(run.faithfulness) > 0
