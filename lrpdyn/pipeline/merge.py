@@ -333,7 +333,7 @@ def _requested(shard: ExplainedShard) -> dict[str, Any]:
         "shard": None,
         "series of checkpoints": (manifest["shard"]["series"], shard.count),
         "what is kept": manifest["stored"],
-        "fill": (parse_fill(shard.description.options.fill), shard.description.fill),
+        "fill": parse_fill(shard.description.options.fill),
         "regions": (manifest.get("regions") or {}).get("key"),
         "bad checkpoints": [(str(entry.path), entry.reason) for entry in shard.listing.bad],
     }
