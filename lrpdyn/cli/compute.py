@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 @options.architecture
 @options.score
 @options.of_compute("--normalize", help="Of each map, before differences are taken.")  # fmt: skip
+@options.of_compute("--reference", metavar="none|modal|mean|VALUE|FILE.npy", help="Relevance of the "
+              "observation less this: the most frequent value, the mean, a number or one observation as in "
+              "the observation files.")  # fmt: skip
 @options.of_compute("--baseline", metavar="none|random[:K]",
               help="Compare with K freshly initialised networks.")  # fmt: skip
 @options.observations

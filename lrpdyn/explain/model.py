@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, fx, nn
 
 from lrpdyn.architectures.registry import Resolved, path_of
@@ -21,6 +22,7 @@ from lrpdyn.lrp.canonical.first_layer import RECURRENT, first_with_weights
 from lrpdyn.lrp.composites import Composite
 from lrpdyn.lrp.plan import Bounds, Plan, make_plan
 from lrpdyn.lrp.registry import Rule
+from lrpdyn.lrp.shifted import against
 from lrpdyn.observations import spaces
 from lrpdyn.observations.fixed_inputs import FixedInputs, is_recurrent
 from lrpdyn.observations.layout import Expected
@@ -58,6 +60,9 @@ class Model:
         Which weights are in the network; models that are made of this one share it.
     units
         What the outputs of the head are.
+    reference
+        What relevance is measured from, (1, ...), as the network takes observations; None where it is
+        zero.
     """
 
     resolved: Resolved
@@ -72,6 +77,7 @@ class Model:
     fixed_inputs: FixedInputs = field(default_factory=dict)
     weights: WeightsNow = field(default_factory=WeightsNow)
     units: Units = LOGITS
+    reference: NDArray[np.float32] | None = None
 
     @property
     def canonised(self) -> Canonised:
@@ -169,16 +175,25 @@ def with_plan(model: Model, observations: Samples, bounds: Bounds | None) -> Mod
     Raises
     ------
     UsageError
-        A rule does not fit a layer, or observations lie outside of the bounds of a rule.
+        A rule does not fit a layer, or observations lie outside of the bounds of a rule; the reference
+        does not fit the network or the rule.
     """
     model = with_layers(model, observations)
     if model.composite.exact_rule is not None:
+        if model.reference is not None:
+            raise UsageError(
+                f"--reference: Captum's own rule {model.composite.name} has none; give --rule "
+                f"{model.composite.exact_rule}, or --reference none"
+            )
         return model
     for assignment in model.composite.assignments:
         if assignment.rule.definition.bounded:
             _check_bounds(assignment.rule, observations)
     _, example = next(batches(model, observations[:1]))
-    return replace(model, plan=make_plan(model.explained, model.composite, example, bounds))
+    plan = make_plan(model.explained, model.composite, example, bounds)
+    if model.reference is not None:
+        plan = against(model.explained, plan, torch.from_numpy(model.reference))
+    return replace(model, plan=plan)
 
 
 def _check_bounds(rule: Rule, observations: Samples) -> None:

@@ -194,7 +194,7 @@ def _through_head(
         found, done = _run(scored, layers_of(network), plan, x, seeds, keep)
     finally:
         network.set_submodule(name, head)
-    support = _support(hidden, folded.weights()[0][unit])
+    support = _support(plan[name].taken(hidden), folded.weights()[0][unit])
     return Explained(outputs=outputs, relevance=found, support=support, layers=done)
 
 

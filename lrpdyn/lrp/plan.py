@@ -33,17 +33,23 @@ from lrpdyn.lrp.registry import RULES, Rule, first_line, make_rule
 from lrpdyn.lrp.rules import Call, Shared
 
 
+def _itself(x: Tensor) -> Tensor:
+    return x
+
+
 @dataclass(frozen=True, kw_only=True)
 class LayerRule:
     """The rule of one layer: how the manifest names it, what it does, and what it divides by.
 
-    `source` is a paper and its equation; empty where nothing is shared, such as by a view.
+    `source` is a paper and its equation; empty where nothing is shared, such as by a view. `taken` makes of
+    the layer's input what the rule takes, which differs where there is a reference.
     """
 
     text: str
     function: Callable[[Call, Tensor], Shared]
     denominator: Callable[[Call], Tensor] | None = None
     source: str = ""
+    taken: Callable[[Tensor], Tensor] = _itself
 
     @property
     def summary(self) -> str:

@@ -235,10 +235,11 @@ def zplus(call: Call, relevance: Tensor) -> Shared:
 
 def _pays_in_blocks(call: Call) -> bool:
     """Return whether a layer has too many positive weights to make them all at once."""
-    weight, _ = call.linear.weights()
+    weight, bias = call.linear.weights()
     return (
         isinstance(call.linear.module, nn.Linear)
         and weight.ndim == 2
+        and (bias is None or bias.ndim == 1)  # a map where there is a reference
         and call.x.device.type == "cpu"
         and weight.numel() > LARGE
         and not float(call.x.amin()) < 0

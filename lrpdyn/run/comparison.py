@@ -78,6 +78,7 @@ def _requested(run: RunFolder) -> dict[str, Any]:
         "target": manifest["target"]["policy"],
         "contrast": manifest["contrast"],
         "normalize": manifest["normalize"],
+        "reference": manifest.get("reference", "none"),
         "steps": len(run.steps),
         "pathologies": run.outliers["totals"]["pathologies"]["values"],
     }

@@ -40,6 +40,7 @@ _EXPECTED = {
     "contrast": frozenset(CONTRASTS),
     "target": {"policy": str, "values?": (None, [int]), "runner_up?": (None, [int])},
     "normalize": str,
+    "reference?": str,
     "baseline": str,
     "unit": str,
     "observations": {"files": [str], "sha256": str, "shape": [int]},

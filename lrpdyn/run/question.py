@@ -63,7 +63,23 @@ def question_in_words(manifest: Mapping[str, Any], *, long: bool = False) -> str
     >>> several = {"units": {"kind": "groups", "groups": [3, 2]}, "target": {"policy": "1:argmax"}}
     >>> question_in_words({**manifest, **several}, long=True)
     "choice preferred at each step of action 1, minus the mean of that action's outputs"
+    >>> question_in_words({"head": "value", "reference": "modal 87"}, long=True)
+    "the state's value, relative to the modal value 87"
     """
+    return _of_outputs(manifest, long=long) + _relative_to(manifest)
+
+
+def _relative_to(manifest: Mapping[str, Any]) -> str:
+    """Return what relevance is measured from, where it is not zero; runs of earlier versions have none."""
+    reference = manifest.get("reference", "none")
+    if reference == "none":
+        return ""
+    kind, _, rest = reference.partition(" ")
+    known = {"modal": f"the modal value {rest}", "mean": "the mean of the observations"}
+    return f", relative to {known.get(kind, reference.rpartition(' ')[0] or reference)}"
+
+
+def _of_outputs(manifest: Mapping[str, Any], *, long: bool) -> str:
     head = manifest["head"]
     if long and head == "value":
         return "the state's value"

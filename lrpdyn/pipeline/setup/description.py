@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lrpdyn.architectures.registry import Resolved, function_hints, named
 from lrpdyn.checkpoints.keys import KeyMapping
@@ -44,6 +46,7 @@ _EXPECTED = {
     "fill": float,
     "hints": dict,
     "given": dict,
+    "reference?": (None, [float]),
     "rule_layers?": (None, [dict]),
 }  # fmt: skip
 _DEVICE = re.compile(r"cpu|mps|cuda(:[0-9]{1,3})?")
@@ -56,7 +59,8 @@ class Description:
     `options` are those of the job as they were resolved, with whole paths; `rule_name` is the name of the
     rules; `units` what the outputs of the head are. `bounds` and `fill`, the number of the `Fill`, are in
     units of what the network takes; `hints` and `given` are those of the network by which further
-    checkpoints are checked; `rule_layers` are the tables of a rules file, which is not read again.
+    checkpoints are checked; `reference` is that of the model, or the one number that all of its entries
+    are; `rule_layers` are the tables of a rules file, which is not read again.
     """
 
     options: Options
@@ -67,6 +71,7 @@ class Description:
     fill: float
     hints: Mapping[str, Any] = field(default_factory=dict)
     given: Mapping[str, Any] = field(default_factory=dict)
+    reference: Sequence[float] | None = None
     rule_layers: Sequence[Mapping[str, Any]] | None = None
 
     def as_dict(self) -> dict[str, Any]:
@@ -122,6 +127,7 @@ def describe(job: Job) -> Description:
         units=model.units,
         bounds=job.bounds,
         fill=job.fill.value,
+        reference=_plain(model.reference),
         rule_layers=job.rule.parameters.get("layers") if is_file(options.rule) else None,
     )
 
@@ -166,7 +172,8 @@ def job_of(
     else:
         composite = composite_of(description.rule_name, description.rule_layers)
     model = make_model(resolved, options.head, options.device, options.batch_size, composite)
-    model = replace(model, fixed_inputs=inputs, units=description.units)
+    reference = _reference(description.reference, values.shape[1:])
+    model = replace(model, fixed_inputs=inputs, units=description.units, reference=reference)
     model = with_plan(model, values, description.bounds)
     return make_job(
         options,
@@ -197,6 +204,32 @@ def read_fixed_inputs(path: Path) -> FixedInputs:
         return load_npz(path)
     except (OSError, ValueError) as error:
         raise RunError(f"{path}: cannot be read ({error}); compute it again") from error
+
+
+def _plain(reference: NDArray[np.float32] | None) -> list[float] | None:
+    if reference is None:
+        return None
+    found: list[float] = np.unique(reference).tolist()
+    return found if len(found) == 1 else reference.ravel().tolist()
+
+
+def _reference(plain: Sequence[float] | None, shape: tuple[int, ...]) -> NDArray[np.float32] | None:
+    """Return what `_plain` was made of, for observations of a shape.
+
+    Raises
+    ------
+    RunError
+        It is that of another shape.
+    """
+    if plain is None:
+        return None
+    if len(plain) not in (1, math.prod(shape)):
+        raise RunError(
+            f"description.reference: expected {math.prod(shape)} numbers, one for each entry of an "
+            f"observation, found {len(plain)}; compute it again"
+        )
+    found = np.asarray(plain, dtype=np.float32)
+    return found.reshape(1, *shape) if len(plain) > 1 else np.full((1, *shape), found[0])
 
 
 def _absolute(path: str | Path) -> str:

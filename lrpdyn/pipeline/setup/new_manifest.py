@@ -116,10 +116,13 @@ def pending(job: Job) -> list[dict[str, Any]]:
 def _about_rule(job: Job) -> dict[str, Any]:
     """Return what a reader of a run has to know of its rule, and of what is fixed besides."""
     found = about(job.rule, job.model.explained, job.model.plan)
-    usual, fixed = found.get("usual_sum"), what_is_fixed(job.model.path, job.model.fixed_inputs)
-    if not (usual and fixed):
+    usual = found.get("usual_sum")
+    fixed = [what_is_fixed(job.model.path, job.model.fixed_inputs)]
+    fixed += ["the reference"] if job.model.reference is not None else []
+    if not usual or not any(fixed):
         return found
-    return {**found, "usual_sum": f"{usual}; part of the score comes from {fixed}"}
+    parts = " and ".join(part for part in fixed if part)
+    return {**found, "usual_sum": f"{usual}; part of the score comes from {parts}"}
 
 
 def _left_out(job: Job) -> list[str]:

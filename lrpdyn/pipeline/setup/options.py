@@ -84,6 +84,10 @@ class Options:
     normalize
         ``none``, ``sum``, ``l1``, ``max`` or ``minmax``: of the copies that differences are made
         from; stored relevance stays raw.
+    reference
+        What relevance is measured from: that of x - reference. ``none`` (zero), ``modal``, the most
+        frequent value of the observations, ``mean``, their mean, entry by entry, a number in units of the
+        observation files, or a .npy file of the shape of one observation in these units.
     baseline
         ``random:K`` compares the maps of the first, middle and last step, and of those whose faithfulness
         is measured, with those of K freshly initialised networks; ``none`` does not.
@@ -190,6 +194,7 @@ class Options:
     normalize: str = field(
         default="none", metadata=_QUESTION | _choices("none", "sum", "l1", "max", "minmax")
     )
+    reference: str | float | Path = field(default="none", metadata=_QUESTION)
     baseline: str = field(default="random:2", metadata=_QUESTION)
     layout: str | None = field(default=None, metadata=_ARRANGEMENT)
     scale: str | float | None = field(default=None, metadata=_ARRANGEMENT)

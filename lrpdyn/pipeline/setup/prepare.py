@@ -39,6 +39,7 @@ from lrpdyn.observations.doubtful import Doubt, find_doubtful, line_of
 from lrpdyn.observations.fills import parse_fill
 from lrpdyn.observations.layout import Expected
 from lrpdyn.observations.loading import Observations
+from lrpdyn.observations.reference import make_reference, parse_reference
 from lrpdyn.observations.training_statistics import check_normalisation, recorded_as_normalised
 from lrpdyn.pipeline.setup.job import Job, make_job, progress_bar
 from lrpdyn.pipeline.setup.network_input import network_input
@@ -63,6 +64,7 @@ def check(options: Options) -> None:
         parse_composite(options.rule)
     parse_baseline(options.baseline)
     parse_fill(options.fill)
+    parse_reference(options.reference)
     check_tables(options.tables)
 
 
@@ -149,12 +151,15 @@ def prepare(options: Options, listing: Listing, observations: Any) -> tuple[Job,
         "expected": recorded,
     }
     count = outputs_of(network, loaded.values[:1]).shape[1]
-    model = with_plan(with_units(model, count, options.actions), loaded.values, bounds)
-    options = replace(options, contrast=contrast_of(options.contrast, model.units))
+    given, modal = parse_fill(options.fill), _modal(loaded)
+    name, reference = make_reference(parse_reference(options.reference), loaded, modal)
+    model = replace(with_units(model, count, options.actions), reference=reference)
+    model = with_plan(model, loaded.values, bounds)
+    contrast = contrast_of(options.contrast, model.units)
+    options = replace(options, contrast=contrast, reference=name)
     asked = None if options.target is None else str(options.target)
     target = parse_target(asked, len(loaded.values), count, model.units)
-    given = parse_fill(options.fill)
-    fill = _modal(loaded) if isinstance(given, str) else _scaled(given, loaded)
+    fill = modal if isinstance(given, str) else _scaled(given, loaded)
     return make_job(options, listing, model, loaded, target, bounds=bounds, fill=fill), checks
 
 
