@@ -148,7 +148,7 @@ def test_untrained_networks(
     [
         (0.5, "ok", "They predict what matters: faithfulness 0.50 at the last step (gradient x input "
          "0.30, edges of the picture 0.20, difference from the fill 0.10, random orders "
-         "-0.05 to 0.05; 5 samples)."),
+         "-0.05 to 0.05; measured at "),
         (0.301, "ok", "They predict what matters: "),
         (0.21, "CARE", "A cheaper map predicts what matters better: faithfulness 0.21"),
         (0.05, "CARE", "The map says nothing here: "),
