@@ -331,6 +331,8 @@ def summary(report: Report, kind: str) -> str:
     if total.get("compared_with"):
         around = f"the {total['compared_with']} transitions around it"
         return f"{begin}, {total['far']:,} far and {total['mild']:,} mild compared with {around}"
+    if kind in ("steps", "cells") and report["totals"]["steps"]["values"] < _FEWEST:
+        return f"{begin}, too few to say which is unusual (20 transitions are needed): ranked only"
     if total["fence_far"] is None:
         if total["values"] * (1 - total["zeros"]) < _FEWEST:
             return f"{begin}, too few to say which is unusual (20 are needed): ranked only"

@@ -104,6 +104,13 @@ def _then(report: Report) -> list[Said]:
         inside = total["values"] - total["far"] - total["mild"]
         if total["method"] != "rank":
             calm.append(_count(inside, what))
+    if report["first"] and steps["method"] == "rank":
+        found.append(
+            (
+                0,
+                f"{_count(steps['values'], 'transition')}: too few to call one unusual ({_FEWEST} needed).",
+            )
+        )
     if calm:
         begin = "" if found else "nothing else: " if report["first"] else "nothing: "
         found.append((0, f"{begin}{' and '.join(calm)} within their fences."))
