@@ -29,7 +29,7 @@ def test_record_and_compute(user: Path) -> None:
     assert "next      lrpdyn compute ckpts obs.npz" in found.stderr
     found = lrpdyn("compute", "ckpts", "obs.npz", "--baseline", "none", cwd=user)
     assert found.returncode == 0, found.stderr
-    assert "network   outputs as recorded at step 128 (8 of 8 samples; largest" in found.stderr
+    assert "The network is yours: outputs as recorded at step 128 (8 of 8 samples;" in found.stderr
     wrong = ("--arch-arg", "activation=relu", "-o", "wrong")
     found = lrpdyn("compute", "ckpts", "obs.npz", *wrong, cwd=user)
     assert found.returncode == 1
