@@ -46,7 +46,8 @@ def test_run_folder_is_as_promised(mlp_folder: Path, vectors: Vectors, tmp_path:
     assert set(contents(run.path)) == {
         "observations.npy", "dynamics.npy", "net_change.npy", "mean_relevance.npy",
         "directness.npy", "relative_dynamics.npy", "pixel_entropy.npy", "metrics.csv",
-        "transitions.csv", "layers.csv", "outliers.json", "outliers.csv", "figures/dynamics.png",
+        "transitions.csv", "layers.csv", "faithfulness.csv", "outliers.json", "outliers.csv",
+        "figures/dynamics.png",
         *(f"relevance/step_{step:012d}.npy" for step in (2, 4, 10, 20, 30)),
     }  # fmt: skip
     assert run.steps == (2, 4, 10, 20, 30)
@@ -70,7 +71,7 @@ def test_run_folder_is_as_promised(mlp_folder: Path, vectors: Vectors, tmp_path:
     assert run.metrics.dtype.names == (
         "step", "sample", "target", "score", "argmax", "relevance_sum", "relevance_l1", "entropy",
         "distance_from_first", "distance_from_first_l1", "from_step_zero", "support",
-        "entropy_random",
+        "entropy_random", "faithfulness",
     )  # fmt: skip
     assert run.transitions.dtype.names is not None
     assert run.transitions.dtype.names[:7] == (
@@ -128,6 +129,7 @@ def test_any_number_of_workers_gives_the_same_bytes(
     assert [entry["status"] for entry in one.manifest["checkpoints"]].count("bad") == 1
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_gives_the_same_bytes(
     ppo_folder: Path, images: NDArray[np.uint8], tmp_path: Path
 ) -> None:

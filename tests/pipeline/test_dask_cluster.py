@@ -101,6 +101,7 @@ def test_one_worker_killed_in_the_middle(
     assert contents(run.path) == contents(one.path)
 
 
+@pytest.mark.slow
 def test_a_cluster_of_its_own_on_a_rule_and_regions(
     ppo_folder: Path, images: NDArray[np.uint8], tmp_path: Path
 ) -> None:

@@ -50,6 +50,7 @@ def test_the_disk_is_asked_before_the_start(
     assert asked[1] == vectors.nbytes + 128
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("keep", "dtype"), [
     ("relevance", "float32"), ("relevance", "float16"), ("pixels", "float32"), ("none", "float32"),
 ])  # fmt: skip
