@@ -59,14 +59,19 @@ def parse_fill(text: str | float | None) -> str | float:
     """
     if text is None or text in NAMES:
         return text or "modal"
+    return parse_number(
+        text, f"--fill {text}: expected a number, {', '.join(NAMES[:-1])} or {NAMES[-1]}"
+    )
+
+
+def parse_number(text: str | float, otherwise: str) -> float:
+    """Return a finite number; raise UsageError with the message `otherwise` where it is none."""
     try:
         value = float(text)
     except ValueError:
         value = np.nan
     if not np.isfinite(value):
-        raise UsageError(
-            f"--fill {text}: expected a number, {', '.join(NAMES[:-1])} or {NAMES[-1]}"
-        )
+        raise UsageError(otherwise)
     return value
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from lrpdyn.errors import UsageError
 from lrpdyn.files.npy import load_npy
 from lrpdyn.files.streamed import pieces
+from lrpdyn.observations.fills import parse_number
 from lrpdyn.observations.loading import Observations
 
 #: What `--reference` takes besides a number and a file.
@@ -28,15 +29,8 @@ def parse_reference(text: str | float | Path) -> str | float:
     said = str(text)
     if said in NAMES or said.endswith(".npy"):
         return said
-    try:
-        value = float(said)
-    except ValueError:
-        value = np.nan
-    if not np.isfinite(value):
-        raise UsageError(
-            f"--reference {said}: expected a number, a .npy file, {', '.join(NAMES[:-1])} or {NAMES[-1]}"
-        )
-    return value
+    choices = f"{', '.join(NAMES[:-1])} or {NAMES[-1]}"
+    return parse_number(said, f"--reference {said}: expected a number, a .npy file, {choices}")
 
 
 def make_reference(
