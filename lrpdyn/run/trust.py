@@ -146,8 +146,7 @@ def _random(run: RunFolder) -> Iterator[tuple[str, str]]:
     else:
         yield (
             "CARE",
-            f"They are not told apart from maps of untrained networks {both}: read shares relative to "
-            "random.",
+            f"They look much like maps of untrained networks {both}: compare what they show with those.",
         )
 
 

@@ -129,7 +129,7 @@ def test_of_two_outputs_nothing_is_said_of_why(run: lrpdyn.Run) -> None:
     ("own", "among", "verdict", "words"),
     [
         (0.77, 0.96, "ok", "They differ from maps of untrained networks"),
-        (0.85, 0.94, "CARE", "They are not told apart from maps of untrained networks"),
+        (0.85, 0.94, "CARE", "They look much like maps of untrained networks"),
         (0.01, 0.02, "note", "No conclusion can be drawn"),
         (0.4, None, "note", "Their similarity 0.40 to maps of an untrained network says little"),
     ],
