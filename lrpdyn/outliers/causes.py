@@ -22,6 +22,8 @@ UNSTABLE_SUPPORT = 0.01
 WEAK_SUPPORT = 0.1
 #: A transition this many times as long as the usual one is a gap.
 GAP = 1.5
+#: The causes that a change is split into: their shares are parts of it, those of others say where they are.
+SPLIT = ("score_growth", "shape_change")
 #: A place of the report, the value there, and the evidence.
 Pathology = tuple[dict[str, int], float | None, str]
 
@@ -63,6 +65,20 @@ def meaning_of(name: str) -> str:
     'checkpoints are missing in between'
     """
     return next((cause.meaning for cause in CAUSES if cause.name == name), "")
+
+
+def with_share(name: str, share: float | None) -> str:
+    """Return what a cause means, and what its share is of.
+
+    >>> with_share("score_growth", 0.83)
+    'the score grew or shrank (83 % of the change)'
+    >>> with_share("churn", 0.5)
+    'another unit is preferred in many samples at once (in samples with 50 % of the change)'
+    """
+    if share is None:
+        return meaning_of(name)
+    part = f"{100 * share:.0f} % of the change"
+    return f"{meaning_of(name)} ({part if name in SPLIT else f'in samples with {part}'})"
 
 
 def wherever_present(cause: Cause, known: Criteria) -> list[Pathology]:

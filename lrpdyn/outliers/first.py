@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from lrpdyn.outliers.causes import meaning_of
+from lrpdyn.outliers.causes import meaning_of, with_share
 
 #: The order of findings: what is broken, what does not belong here, what changed, what lasts.
 _ORDER = ("not_finite", "swapped_order", "off_path", "restart", "statistics_reset", "far", "weight_jump",
@@ -271,7 +271,7 @@ def _of_step(entry: Entry) -> dict[str, Any]:
     words = [
         f"{where['from_step']:,} -> {where['to_step']:,}: the maps changed {_times(entry)} as much as usual"
         f"{often.get(entry['form'] or '', '')}.",
-        "; ".join(_in_words(cause) for cause in main_causes(entry)[:2]),
+        "; ".join(with_share(one["cause"], one["share"]) for one in main_causes(entry)[:2]),
     ]
     return _finding("step", where, words, severity=entry["severity"], order=entry["severity"])
 
@@ -281,11 +281,6 @@ def main_causes(entry: Entry) -> list[Mapping[str, Any]]:
     return [cause for cause in entry["causes"] if cause["share"] is None or cause["share"] >= 0.1][
         :4
     ]
-
-
-def _in_words(cause: Mapping[str, Any]) -> str:
-    share = "" if cause["share"] is None else f" ({100 * cause['share']:.0f} %)"
-    return f"{meaning_of(cause['cause'])}{share}"
 
 
 def _times(entry: Entry) -> str:

@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from lrpdyn.outliers.causes import meaning_of
+from lrpdyn.outliers.causes import with_share
 
 Report = Mapping[str, Any]
 #: A sentence and its level: 0, or 1 for what explains the one before.
@@ -86,8 +86,8 @@ def _largest(report: Report) -> Iterator[str]:
     yield f"The largest change is {ends[0]:,} -> {ends[1]:,} ({entry['value']:.3g})."
     causes = [cause for cause in entry["causes"] if (cause["share"] or 0) >= _LARGE_SHARE]
     if causes:
-        said = (f"{meaning_of(one['cause'])} ({100 * one['share']:.0f} %)" for one in causes[:2])
-        yield f"What happened: {', '.join(said)}."
+        said = (with_share(one["cause"], one["share"]) for one in causes[:2])
+        yield f"What happened: {'; '.join(said)}."
     for one in report["layers"]:
         if (one["from_step"], one["to_step"]) == ends and one["layers"]:
             yield f"Who made it: {one['words']}."
