@@ -10,12 +10,16 @@ from __future__ import annotations
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lrpdyn.dynamics.measures import (
     Array,
     centred_ranks,
+    centres,
     cosines,
     entropy_of_sizes,
+    gini_of_sizes,
+    largest_tenth,
     normalise,
     pixels,
     rows,
@@ -46,6 +50,11 @@ class Samples:
     def shares(self) -> Array:
         """The maps, L1-normalised."""
         return normalise(self.exact, "l1")
+
+    @cached_property
+    def largest_tenth(self) -> NDArray[np.bool_]:
+        """Which pixels of the raw maps are the tenth that is the largest in size."""
+        return largest_tenth(pixels(np.abs(self.exact)))
 
 
 class StepMaps:
@@ -82,6 +91,11 @@ class StepMaps:
     def pixel_size(self) -> Array:
         """The absolute value of the normalised maps, channels summed."""
         return pixels(self.size)
+
+    @cached_property
+    def raw_pixel_size(self) -> Array:
+        """The absolute value of the maps, channels summed."""
+        return self.pixel_size if self.size is self.raw_size else pixels(self.raw_size)
 
     @cached_property
     def ranks(self) -> Array:
@@ -125,8 +139,7 @@ def relevance_l1(step: StepMaps) -> Array:
 
 def entropy(step: StepMaps) -> Array:
     """Return the entropy of the raw maps over pixels."""
-    is_raw = step.size is step.raw_size
-    return entropy_of_sizes(step.pixel_size if is_raw else pixels(step.raw_size))
+    return entropy_of_sizes(step.raw_pixel_size)
 
 
 def distance_from_first(step: StepMaps) -> Array:
@@ -141,6 +154,39 @@ def distance_from_first_l1(step: StepMaps) -> Array:
     if step.first is step.now:
         return np.zeros(len(step.now.exact))
     return _sums(apart(step.now.shares, step.first.shares))
+
+
+def gini(step: StepMaps) -> Array:
+    """Return the Gini coefficient of the raw maps over pixels (`lrpdyn.dynamics.measures.gini_of_sizes`)."""
+    return gini_of_sizes(step.raw_pixel_size)
+
+
+def top_kept(step: StepMaps) -> Array:
+    """Return the share of the largest tenth of pixels that was among it at the step before.
+
+    NaN where there is no step before, or no relevance at this one.
+    """
+    if step.previous is None:
+        return np.full(len(step.now.exact), np.nan)
+    now, before = step.now.largest_tenth, step.previous.largest_tenth
+    count = now.sum(axis=1)
+    return np.where(count > 0, (now & before).sum(axis=1) / np.maximum(count, 1), np.nan)
+
+
+def center_row(step: StepMaps) -> Array:
+    """Return the row of the centre of mass of the raw maps; NaN of what is no picture."""
+    return _centre(step, axis=-2)
+
+
+def center_column(step: StepMaps) -> Array:
+    """Return the column of the centre of mass of the raw maps; NaN of what is no picture."""
+    return _centre(step, axis=-1)
+
+
+def _centre(step: StepMaps, axis: int) -> Array:
+    if step.now.exact.ndim < 4:
+        return np.full(len(step.now.exact), np.nan)
+    return centres(step.raw_pixel_size, axis)
 
 
 def change(step: StepMaps) -> Array:

@@ -77,6 +77,47 @@ def entropy_of_sizes(sizes: Array) -> Array:
     return np.where(total[:, 0] > 0, np.abs((q * logarithm).sum(axis=1)), np.nan)
 
 
+def gini_of_sizes(sizes: Array) -> Array:
+    """Return the Gini coefficient of maps whose channel-summed |R| is `sizes`; NaN if zero.
+
+    0 where all pixels are alike, 1 - 1 / pixels where one has all (Hurley and Rickard 2009).
+
+    >>> gini_of_sizes(np.array([[1.0, 1.0, 1.0, 1.0], [0.0, 4.0, 0.0, 0.0]]))
+    array([0.  , 0.75])
+    """
+    ordered = np.sort(rows(sizes), axis=1)
+    count, total = ordered.shape[1], ordered.sum(axis=1)
+    weights = (2 * np.arange(1, count + 1) - count - 1) / count
+    found = (ordered @ weights) / np.where(total == 0, 1.0, total)
+    return np.where(total > 0, np.maximum(found, 0.0), np.nan)
+
+
+def largest_tenth(sizes: Array) -> NDArray[np.bool_]:
+    """Return which pixels (N, pixels) of maps are the tenth whose channel-summed |R| is the largest.
+
+    At least one, with those that tie with the last of them; none that is zero.
+    """
+    values = rows(sizes)
+    place = values.shape[1] - -(-values.shape[1] // 10)
+    least = np.partition(values, place, axis=1)[:, place, None]
+    return (values >= least) & (values > 0)
+
+
+def centres(sizes: Array, axis: int) -> Array:
+    """Return the centre of mass of channel-summed |R| (N, ..., H, W) along one of the last axes, from 0.
+
+    NaN where a map is zero.
+
+    >>> centres(np.array([[[0.0, 1.0], [0.0, 1.0]]]), axis=-2)
+    array([0.5])
+    """
+    others = tuple(n for n in range(1, sizes.ndim) if n != sizes.ndim + axis)
+    along = sizes.sum(axis=others)
+    total = along.sum(axis=1)
+    found = (along @ np.arange(along.shape[1])) / np.where(total == 0, 1.0, total)
+    return np.where(total > 0, found, np.nan)
+
+
 def _products(one: Array, other: Array) -> Array:
     found: Array = np.einsum("ij,ij->i", one, other)
     return found

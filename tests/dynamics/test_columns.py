@@ -21,6 +21,9 @@ def test_tables_begin_as_every_version_began_them() -> None:
         "layer": "step,layer,weight_norm,weight_change,dead_share,dormant_share,effective_rank,"
                  "cka_previous,cka_last",
     }  # fmt: skip
+    assert ",".join(names_of("step")).endswith(
+        ",faithfulness,gini,top_kept,center_row,center_column,cosine_to_last"
+    )
     for of, names in promised.items():
         assert ",".join(names_of_every_version(of)) == names
         assert ",".join(names_of(of)).startswith(names)

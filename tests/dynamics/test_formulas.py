@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import ndimage, stats
 
 from lrpdyn.dynamics import formulas
 from lrpdyn.dynamics.formulas import Samples, StepMaps
@@ -82,3 +82,42 @@ def test_what_is_measured_does_not_change_the_maps() -> None:
         formula(step)
     np.testing.assert_array_equal(now, NOW)
     np.testing.assert_array_equal(before, BEFORE)
+
+
+@pytest.mark.parametrize("normalisation", ["none", "minmax"])
+def test_how_concentrated_and_where_is_of_the_raw_maps(normalisation: str) -> None:
+    step = step_of(normalisation)
+    for sample, one in enumerate(np.abs(NOW).sum(axis=1)):
+        apart = np.abs(np.subtract.outer(one.ravel(), one.ravel())).mean()
+        assert formulas.gini(step)[sample] == pytest.approx(apart / 2 / one.mean())
+        row, column = ndimage.center_of_mass(one)
+        assert formulas.center_row(step)[sample] == pytest.approx(row)
+        assert formulas.center_column(step)[sample] == pytest.approx(column)
+        before = np.abs(BEFORE[sample]).sum(axis=0)
+        tops = [set(np.argsort(-size.ravel())[:2].tolist()) for size in (one, before)]
+        assert formulas.top_kept(step)[sample] == len(tops[0] & tops[1]) / 2
+
+
+def test_pixels_that_tie_are_among_the_tenth_and_those_without_relevance_never() -> None:
+    def of(*sizes: float) -> Samples:
+        return Samples(np.array([[*sizes, *[0.0] * (20 - len(sizes))]]), "none")
+
+    def largest(*sizes: float) -> StepMaps:
+        return StepMaps(of(*sizes), of(*sizes), of(5, 4), None)
+
+    assert formulas.top_kept(largest(9, 3, 3, 3)).tolist() == [0.5]  # two of four
+    assert formulas.top_kept(largest(0, -7)).tolist() == [1.0]  # not of the zeros, too
+    assert np.isnan(formulas.top_kept(largest())).all()
+
+
+def test_what_there_is_not_is_empty() -> None:
+    none = Samples(np.zeros((2, 1, 3, 3)), "none")
+    even = Samples(np.ones((2, 4)), "none")
+    of_none, of_features = StepMaps(none, none, none, None), StepMaps(even, even, None, None)
+    for formula in (formulas.gini, formulas.top_kept, formulas.center_row, formulas.center_column):
+        assert np.isnan(formula(of_none)).all()
+    for formula in (formulas.top_kept, formulas.center_row, formulas.center_column):
+        assert np.isnan(formula(of_features)).all()
+    assert formulas.gini(of_features).tolist() == [0, 0]
+    in_time = Samples(np.ones((2, 4, 3)), "none")  # (N, L, C): no picture
+    assert np.isnan(formulas.center_row(StepMaps(in_time, in_time, None, None))).all()

@@ -37,7 +37,12 @@ from lrpdyn.pipeline.results.checks import check_maps, same_weights
 from lrpdyn.pipeline.results.faithful_steps import Faithfulness
 from lrpdyn.pipeline.results.layer_rows import save_layers
 from lrpdyn.pipeline.results.run_facts import prediction_changes, run_facts, with_faithfulness
-from lrpdyn.pipeline.results.table_rows import metric_columns, metric_values, transition_values
+from lrpdyn.pipeline.results.table_rows import (
+    cosines_to_last,
+    metric_columns,
+    metric_values,
+    transition_values,
+)
 from lrpdyn.pipeline.setup.job import Job
 from lrpdyn.run.environments import are_same, of_results, stretches
 from lrpdyn.run.layout import FAITHFULNESS, MAPS, PIXEL_MAPS
@@ -98,6 +103,7 @@ def finish(
             regions,
             checked.of_random,
             faithful,
+            cosines_to_last(folder, job.storage, records.finite_steps),
             job.options.tables,
         )
         save_layers(folder, records)
@@ -188,6 +194,7 @@ def write_tables(
     regions: Regions | None,
     of_random: OfRandom | None,
     faithful: Faithfulness | None,
+    to_last: Mapping[int, NDArray[np.float64]],
     tables: str | None,
 ) -> str:
     """Write metrics.csv, transitions.csv and faithfulness.csv.
@@ -198,7 +205,7 @@ def write_tables(
     tables = tables_of(tables, shape[0], records.explained)
     areas = None if regions is None else regions.areas(shape)
     of_rule = {} if faithful is None else faithful.of_rule(shape[0])
-    of_steps = metric_values(records, regions, areas, of_random, of_rule)
+    of_steps = metric_values(records, regions, areas, of_random, of_rule, to_last)
     save_values(folder / "metrics.csv", tables, metric_columns(regions), of_steps)
     moved = transition_values(records, facts, prediction_changes(records, manifest, facts))
     save_values(folder / "transitions.csv", tables, names_of("transition"), moved)

@@ -5,18 +5,22 @@ A column is in the step table under its name, or is made here of what is there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lrpdyn.dynamics.columns import columns_of, names_of
+from lrpdyn.dynamics.measures import cosines
 from lrpdyn.dynamics.one_step import OfRandom
 from lrpdyn.dynamics.step_table import Records
+from lrpdyn.files.streamed import IN_CACHE, LARGEST_IN_MEMORY, Samples, opened, slices
 from lrpdyn.observations.regions import Regions
 from lrpdyn.outliers.criteria import Criteria
 from lrpdyn.outliers.facts import Floats, RunFacts
+from lrpdyn.run.stored_maps import Storage
 from lrpdyn.run.tables import Values
 
 #: For each region, the columns that metrics.csv ends with.
@@ -39,11 +43,12 @@ def metric_values(
     areas: Floats | None,
     of_random: OfRandom | None,
     faithfulness: Mapping[int, Floats],
+    to_last: Mapping[int, Floats],
 ) -> Iterator[Values]:
     """Yield what metrics.csv holds of each step.
 
     `areas` (R, N) is each region's share of the entries; None where there are no regions. `faithfulness`
-    (N,) is by step, of those that were measured.
+    (N,) is by step, of those that were measured, as `to_last` is (`cosines_to_last`).
     """
     of_regions = _region_names(regions)
     support, score = np.abs(records["support"]), np.abs(records["score"])
@@ -52,6 +57,7 @@ def metric_values(
     unknown, steps = np.full(score.shape[1], np.nan), records["step"].tolist()
     made: dict[str, Callable[[int], Any]] = {
         "faithfulness": lambda row: faithfulness.get(steps[row], unknown),
+        "cosine_to_last": lambda row: to_last.get(steps[row], unknown),
         "support": lambda row: _ratio(support[row], score[row]),
         "entropy_random": lambda row: random,
     }
@@ -67,6 +73,24 @@ def metric_values(
             **{name: make(row) for name, make in made.items()},
             **dict(zip(of_regions, regional, strict=True)),
         }
+
+
+def cosines_to_last(folder: Path, storage: Storage, steps: Sequence[int]) -> dict[int, Floats]:
+    """Return the cosine (N,) of each finite step's raw maps and those of the last, by step.
+
+    Which step is the last is known at the end alone: the maps are read once more. Nothing where they are
+    not kept as they are.
+    """
+    if not storage.whole or not steps:
+        return {}
+    maps = {step: opened(storage.maps_path(folder, step)) for step in steps}
+    last: Samples = maps[steps[-1]]
+    last = last[:] if last.size * last.dtype.itemsize <= LARGEST_IN_MEMORY else last
+    pieces = list(slices(last.shape, IN_CACHE))
+    return {
+        step: np.concatenate([cosines(values[piece], last[piece]) for piece in pieces])
+        for step, values in maps.items()
+    }
 
 
 def _plain(values: NDArray[Any], *, units: bool) -> Any:

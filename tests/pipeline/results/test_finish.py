@@ -85,7 +85,7 @@ def test_tables_have_a_row_for_each_sample_of_a_step_or_transition(
 ) -> None:
     job, _, manifest, steps = explained(mlp_folder, vectors, tmp_path)
     facts = facts_of(job, manifest, steps)
-    kind = write_tables(tmp_path, manifest, steps.records, facts, None, None, None, None)
+    kind = write_tables(tmp_path, manifest, steps.records, facts, None, None, None, {}, None)
     assert kind == "samples"
     for name, first, column in (("metrics", 0, "relevance_l1"), ("transitions", 1, "change")):
         rows = list(csv.DictReader((tmp_path / f"{name}.csv").read_text().splitlines()))

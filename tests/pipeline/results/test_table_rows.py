@@ -5,7 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import torch
+from sklearn.metrics.pairwise import cosine_similarity
 
+import lrpdyn
 from lrpdyn.dynamics.columns import names_of
 from lrpdyn.dynamics.one_step import OfRandom
 from lrpdyn.pipeline.results.table_rows import metric_columns, metric_values, transition_values
@@ -21,7 +24,7 @@ def test_metrics_of_steps_are_given_in_order(
 ) -> None:
     *_, steps = explained(mlp_folder, vectors, tmp_path, rule="gamma")
     random = OfRandom(entropy=np.arange(5.0), shares=None)
-    rows = list(metric_values(steps.records, None, None, random, {}))
+    rows = list(metric_values(steps.records, None, None, random, {}, {}))
     assert metric_columns(None) == names_of("step")
     assert [row["step"] for row in rows] == list(STEPS)
     assert all(set(row) == set(names_of("step")) - {"sample"} for row in rows)
@@ -30,7 +33,7 @@ def test_metrics_of_steps_are_given_in_order(
     support = np.abs(steps.records["support"]) / np.abs(steps.records["score"])
     np.testing.assert_allclose([row["support"] for row in rows], support, rtol=1e-12)
     assert rows[3]["entropy_random"].tolist() == [0, 1, 2, 3, 4]
-    unknown = next(iter(metric_values(steps.records, None, None, None, {})))
+    unknown = next(iter(metric_values(steps.records, None, None, None, {}, {})))
     assert np.isnan(unknown["entropy_random"]).all()
 
 
@@ -48,7 +51,7 @@ def test_regions_have_columns_of_their_own(
         "share_right", "share_per_area_right", "share_per_random_right", "effect_right",
     )  # fmt: skip
     random = OfRandom(entropy=np.zeros(5), shares=np.array([5 * [0.5], 5 * [0.0]]))
-    rows = list(metric_values(steps.records, regions, regions.areas(vectors.shape), random, {}))
+    rows = list(metric_values(steps.records, regions, regions.areas(vectors.shape), random, {}, {}))
     size = np.abs(stored(tmp_path / "run", STEPS))
     left = size[:, :, :2].sum(2) / size.sum(2)
     for name, expected in (
@@ -82,3 +85,33 @@ def test_transitions_lead_from_one_step_to_the_next(
     }.items():
         np.testing.assert_allclose([row[name] for row in rows], expected, rtol=1e-9)
     assert not any(row["step_gap"] for row in rows)
+
+
+def test_maps_are_compared_with_those_of_the_last_step_whatever_it_is(
+    mlp_folder: Path, vectors: Vectors, tmp_path: Path
+) -> None:
+    def computed(**options: str) -> lrpdyn.Run:
+        out = tmp_path / options.get("keep", "run")
+        arguments = {"activation": "tanh"}
+        return lrpdyn.compute(mlp_folder, vectors, out=out, arch_args=arguments, quiet=True,
+                              workers=1, faithfulness="none", baseline="none", **options)  # fmt: skip
+
+    def expected(run: lrpdyn.Run, last: int) -> list[float]:
+        maps = [run.relevance[step].astype(np.float64) for step in run.steps]
+        alike = [np.diag(cosine_similarity(one, run.relevance[last])) for one in maps]
+        return np.concatenate(alike).tolist()
+
+    run = computed()
+    np.testing.assert_allclose(run.metrics["cosine_to_last"], expected(run, 30), atol=1e-9)
+    weights = torch.load(mlp_folder / "net_20.pt", weights_only=True)
+    torch.save(weights, mlp_folder / "net_40.pt")
+    torch.save({key: value * torch.nan for key, value in weights.items()}, mlp_folder / "net_50.pt")
+    run = computed()  # resumed: another step is the last now, and one after it is not finite
+    table = run.metrics
+    finite = table["step"] < 50
+    np.testing.assert_allclose(table["cosine_to_last"][finite], expected(run, 40), atol=1e-9)
+    assert np.isnan(table["cosine_to_last"][~finite]).all()
+    assert (run.path / "metrics.csv").read_text().splitlines()[-1].endswith(",,,,,,")
+    without = computed(keep="none").metrics
+    assert np.isnan(without["cosine_to_last"]).all()
+    np.testing.assert_array_equal(without["gini"], table["gini"])
