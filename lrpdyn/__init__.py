@@ -33,10 +33,12 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "exports":
+        return importlib.import_module("lrpdyn.exports")
     if name not in _HOMES:
         raise AttributeError(f"module 'lrpdyn' has no attribute '{name}'")
     return getattr(importlib.import_module(_HOMES[name]), name)
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_HOMES])
+    return sorted([*globals(), *_HOMES, "exports"])

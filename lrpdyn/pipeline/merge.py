@@ -210,7 +210,7 @@ def _placed(shards: Sequence[ExplainedShard], folder: str | Path | None) -> tupl
     checkpoints = [checkpoint for shard in shards for checkpoint in shard.checkpoints]
     if folder is None:
         for checkpoint in checkpoints:
-            if not _may_be_read(str(checkpoint.path)):
+            if not may_be_read(str(checkpoint.path)):
                 named = _ADDRESS.sub(r"\g<0>/", str(checkpoint.path))
                 raise RunError(
                     f"{named}: is named as a checkpoint by a shard, and is no file or folder of "
@@ -245,7 +245,7 @@ def _placed(shards: Sequence[ExplainedShard], folder: str | Path | None) -> tupl
     return placed
 
 
-def _may_be_read(path: str) -> bool:
+def may_be_read(path: str) -> bool:
     """Tell whether nothing but a plain file, or a folder of such, is there."""
     try:
         status = os.stat(path)
