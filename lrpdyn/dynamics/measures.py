@@ -88,7 +88,7 @@ def gini_of_sizes(sizes: Array) -> Array:
     ordered = np.sort(rows(sizes), axis=1)
     count, total = ordered.shape[1], ordered.sum(axis=1)
     weights = (2 * np.arange(1, count + 1) - count - 1) / count
-    found = (ordered @ weights) / np.where(total == 0, 1.0, total)
+    found = np.einsum("ij,j->i", ordered, weights) / np.where(total == 0, 1.0, total)
     return np.where(total > 0, np.maximum(found, 0.0), np.nan)
 
 
@@ -114,7 +114,9 @@ def centres(sizes: Array, axis: int) -> Array:
     others = tuple(n for n in range(1, sizes.ndim) if n != sizes.ndim + axis)
     along = sizes.sum(axis=others)
     total = along.sum(axis=1)
-    found = (along @ np.arange(along.shape[1])) / np.where(total == 0, 1.0, total)
+    found = np.einsum("ij,j->i", along, np.arange(along.shape[1])) / np.where(
+        total == 0, 1.0, total
+    )
     return np.where(total > 0, found, np.nan)
 
 
