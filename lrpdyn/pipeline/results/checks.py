@@ -144,7 +144,7 @@ def check_maps(
     found = in_order(
         lambda n: works[n](), range(len(works)), min(workers, len(works)), ahead=len(works)
     )
-    done = iter(list(progress_bar("checking", job.options.quiet)(found)))
+    done = iter(list(progress_bar("checking the maps", job.options.quiet, len(works))(found)))
     faithful, measured, put_back, dependent, agreed, _, looked = (
         list(islice(done, len(part)))
         for part in (
