@@ -81,7 +81,7 @@ def command(settings: Any, /, checkpoints: str, observations: tuple[str, ...], *
     finished = this.finished_run()
     if finished is not None:
         return _print(finished, started, quiet=given["quiet"])
-    with loading():
+    with loading(quiet=given["quiet"]):
         from lrpdyn.architectures.registry import parse_arguments
         from lrpdyn.pipeline.compute import compute
         from lrpdyn.system.memory import keep

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 import textwrap
 from typing import Any
 
@@ -47,3 +48,9 @@ def wrapped(text: str, width: int, begin: str = "", indent: str = "") -> list[st
         text, max(width, _NARROWEST), initial_indent=begin, subsequent_indent=indent,
         break_on_hyphens=False, break_long_words=False,
     )  # fmt: skip
+
+
+def print_note(text: str) -> None:
+    """Print a paragraph for a person on stderr, wrapped to the terminal."""
+    lines = wrapped(printable(text), terminal_width(), indent="  ")
+    print("\n".join(lines), file=sys.stderr, flush=True)

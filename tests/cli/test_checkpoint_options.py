@@ -105,7 +105,7 @@ def test_what_is_trusted_is_told_before_it_runs(folder: Path) -> None:
     assert "whole pickled module" in str(refused.exception)
     result, _ = compute(folder, "--until", 20, "--trust", "--quiet")
     assert result.exit_code == 0, result.output
-    assert "note      trusted: reading these checkpoints runs" in result.stderr
+    assert "Note: trusted: reading these checkpoints runs" in result.stderr
     assert "tests.checkpoints.networks.Net" in result.stderr
 
 
