@@ -111,7 +111,7 @@ def command(
         click.echo(f"note: {printable(note)}", err=True)
     for steps in listing.same:
         listed = ", ".join(f"{step:,}" for step in steps[:6]) + " ..." * (len(steps) > 6)
-        click.echo(f"warning: steps {listed} hold the same weights", err=True)
+        click.echo(f"warning: steps {listed} have the same weights", err=True)
     _print_left_out(left_out)
 
 
