@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lrpdyn.run import DEFAULT_RUN
 from lrpdyn.run.reader import RunFolder
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class Run(RunFolder):
         return as_html(self)
 
 
-def open_run(path: str | Path = "lrpdyn-run") -> Run:
+def open_run(path: str | Path = DEFAULT_RUN) -> Run:
     """Open a run folder for reading.
 
     Raises

@@ -6,19 +6,20 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lrpdyn.files.text import printable
+from lrpdyn.cli.terminal import say
+from lrpdyn.files.text import printable, terminal_width, wrapped
 
 if TYPE_CHECKING:
     from lrpdyn.api import Run
 
 
-def print_summary(run: Run, *, quiet: bool) -> int:
+def print_summary(run: Run, *, quiet: bool, seconds: float | None = None) -> int:
     """Print a summary on stderr and the folder on stdout; return the exit code."""
     from lrpdyn.run.summary import closing_lines
 
     if not quiet:
-        for line in closing_lines(run):
-            click.echo(printable(line), err=True)
+        for line in closing_lines(run, terminal_width(), seconds):
+            say(printable(line))
     return print_warnings(run)
 
 
@@ -26,13 +27,17 @@ def print_warnings(run: Run) -> int:
     """Print warnings on stderr and the folder on stdout; return the exit code."""
     entries = run.manifest["checkpoints"]
     skipped = [entry for entry in entries if entry["status"] == "bad"]
-    for entry in skipped:
-        click.echo(printable(f"skipped   {entry['reason']}"), err=True)
-    for entry in entries:
-        if entry["status"] == "not_finite":
-            click.echo(f"warning   step {entry['step']:,}: {entry['reason']}", err=True)
+    warnings = [f"Skipped: {entry['reason']}" for entry in skipped]
+    warnings += [
+        f"Warning: step {entry['step']:,}: {entry['reason']}"
+        for entry in entries
+        if entry["status"] == "not_finite"
+    ]
     for steps in run.manifest.get("weights", {}).get("same", []):
         listed = ", ".join(f"{step:,}" for step in steps[:6]) + " ..." * (len(steps) > 6)
-        click.echo(f"warning   steps {listed} hold the same weights", err=True)
+        warnings.append(f"Warning: steps {listed} have the same weights")
+    for warning in warnings:
+        for line in wrapped(printable(warning), terminal_width(), indent="  "):
+            say(line)
     click.echo(str(run.path))
     return 3 if skipped else 0

@@ -11,6 +11,7 @@ import click
 from lrpdyn.cli import options
 from lrpdyn.cli.closing import print_summary, print_warnings
 from lrpdyn.cli.imports import loading
+from lrpdyn.cli.terminal import say
 
 if TYPE_CHECKING:
     from lrpdyn.api import Run
@@ -80,7 +81,7 @@ def command(settings: Any, /, checkpoints: str, observations: tuple[str, ...], *
     finished = this.finished_run()
     if finished is not None:
         return _print(finished, started, quiet=given["quiet"])
-    with loading():
+    with loading(quiet=given["quiet"]):
         from lrpdyn.architectures.registry import parse_arguments
         from lrpdyn.pipeline.compute import compute
         from lrpdyn.system.memory import keep
@@ -95,11 +96,16 @@ def command(settings: Any, /, checkpoints: str, observations: tuple[str, ...], *
 
 def _print(run: Run, started: float, *, quiet: bool) -> int:
     """Print what was found in a run, or in a shard of one, and return the exit code."""
+    seconds: float | None = time.time() - started
     if not quiet and (run.path / "manifest.json").stat().st_mtime < started:
-        click.echo(f"{run.path} is finished: {len(run.steps)} steps; nothing to do", err=True)
+        say(f"{run.path} is finished: {len(run.steps)} steps; nothing to do")
+        seconds = None
     shard = run.manifest.get("shard")
     if shard is None:
-        return print_summary(run, quiet=quiet)
+        return print_summary(run, quiet=quiet, seconds=seconds)
     if not quiet:
-        click.echo(f"shard     {shard['name']}: {len(run.steps)} steps; see lrpdyn merge", err=True)
+        say(
+            f"Shard {shard['name']}: {len(run.steps)} steps explained. Put together with the others: lrpdyn "
+            "merge"
+        )
     return print_warnings(run)

@@ -21,7 +21,7 @@ def command(ctx: click.Context, directory: Path, seed: int, quiet: bool) -> None
 
     Each command is printed, so that it can be repeated.
     """
-    with loading():
+    with loading(quiet=quiet):
         from tqdm import tqdm
 
         from lrpdyn.demo import train

@@ -75,7 +75,7 @@ def command(
     needless = [name for name in _OF_LAYERS if ctx.get_parameter_source(name) == _GIVEN]
     if needless:
         raise click.UsageError(f"{_spelled(needless[0])}: only with --layers")
-    with loading():
+    with loading(quiet=quiet):
         from tqdm import tqdm
 
         from lrpdyn.checkpoints.discovery import discover
@@ -111,7 +111,7 @@ def command(
         click.echo(f"note: {printable(note)}", err=True)
     for steps in listing.same:
         listed = ", ".join(f"{step:,}" for step in steps[:6]) + " ..." * (len(steps) > 6)
-        click.echo(f"warning: steps {listed} hold the same weights", err=True)
+        click.echo(f"warning: steps {listed} have the same weights", err=True)
     _print_left_out(left_out)
 
 
@@ -121,7 +121,7 @@ def _spelled(name: str) -> str:
 
 
 def _print_layers(checkpoints: str, given: dict[str, Any], form: str) -> None:
-    with loading():
+    with loading(quiet=given["quiet"]):
         from tqdm import tqdm
 
         from lrpdyn.architectures.registry import parse_arguments

@@ -48,7 +48,7 @@ def command(
     taken from the files of RL-Zoo that lie by the checkpoint, or from options. Other frameworks:
     lrpdyn.record in Python. Needs pip install 'lrpdyn[record]'.
     """
-    with loading():
+    with loading(quiet=quiet):
         from lrpdyn.recording.checkpoint import Setting, record_checkpoint
 
     def say(text: str) -> None:

@@ -70,7 +70,7 @@ def command(
 
 
 def _trial(checkpoints: str, observations: tuple[str, ...], given: dict[str, Any]) -> Trial:
-    with loading():
+    with loading(quiet=given["quiet"]):
         from lrpdyn.architectures.registry import parse_arguments
         from lrpdyn.pipeline.rule_trial import try_rules
         from lrpdyn.pipeline.setup.options import Options

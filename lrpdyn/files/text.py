@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import shutil
+import sys
+import textwrap
 from typing import Any
 
 #: Lines for a person are not wider than this, however wide the terminal is.
 _WIDEST = 120
+#: Text is not broken into lines that are narrower than this.
+_NARROWEST = 40
 
 
 def printable(text: str) -> str:
@@ -33,3 +37,20 @@ def first_line(error: BaseException) -> str:
 def terminal_width() -> int:
     """Return how many characters fit into a line: of the terminal, 80 where there is none."""
     return min(shutil.get_terminal_size().columns, _WIDEST)
+
+
+def wrapped(text: str, width: int, begin: str = "", indent: str = "") -> list[str]:
+    """Return a paragraph in lines of at most `width` characters, words kept whole: a path can be copied.
+
+    `begin` stands before the first line, `indent` before the others.
+    """
+    return textwrap.wrap(
+        text, max(width, _NARROWEST), initial_indent=begin, subsequent_indent=indent,
+        break_on_hyphens=False, break_long_words=False,
+    )  # fmt: skip
+
+
+def print_note(text: str) -> None:
+    """Print a paragraph for a person on stderr, wrapped to the terminal."""
+    lines = wrapped(printable(text), terminal_width(), indent="  ")
+    print("\n".join(lines), file=sys.stderr, flush=True)

@@ -115,7 +115,7 @@ def line_of(doubts: Sequence[Doubt], chosen: Sequence[int]) -> str:
     remedy = f"--samples {kept if len(kept) <= 40 else '...'}" if kept else "other files"
     words = ", ".join(doubt.words for doubt in doubts)
     return (
-        f"observations  {len(doubtful)} of {len(chosen)} may be wrong: {words}; to leave them out: "
+        f"Observations: {len(doubtful)} of {len(chosen)} may be wrong: {words}; to leave them out: "
         f"{remedy}"
     )
 

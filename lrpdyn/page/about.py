@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from lrpdyn.run.question import question_in_words
 from lrpdyn.run.reader import RunFolder
-from lrpdyn.run.summary import closing_words
+from lrpdyn.run.summary import run_notes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,8 +33,8 @@ def facts_of(run: RunFolder) -> Facts:
         }
         for entry in run.manifest["checkpoints"]
     )
-    # What closing words say of outliers stands above their table.
-    checks = tuple(pair for pair in closing_words(run) if pair[0] != "outliers")
+    question = ("question", question_in_words(run.manifest, long=True))
+    checks = (question, *(("note", text) for text in run_notes(run)))
     return Facts(checks=checks, manifest=tuple(_manifest(run.manifest)), checkpoints=checkpoints)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
@@ -18,6 +17,7 @@ from lrpdyn.checkpoints.readers import suffixes
 from lrpdyn.checkpoints.watching import WRITTEN, Watch
 from lrpdyn.errors import ArchitectureError, CheckpointError, UsageError
 from lrpdyn.explain.explanation import Question
+from lrpdyn.files.text import print_note
 from lrpdyn.pipeline.blocks import Hands
 from lrpdyn.pipeline.results.finish import finish
 from lrpdyn.pipeline.setup.fixed_targets import settle, targets_of_newest
@@ -288,4 +288,4 @@ def _joined(known: Listing, seen: Listing) -> Listing:
 
 def _say(line: str, quiet: bool) -> None:
     if not quiet:
-        print(f"following {line}", file=sys.stderr, flush=True)
+        print_note(f"Following: {line}")

@@ -57,6 +57,7 @@ from lrpdyn.pipeline.shards import (
 )
 from lrpdyn.pipeline.steps import Steps
 from lrpdyn.remote.path import as_path
+from lrpdyn.run import DEFAULT_RUN
 from lrpdyn.run.journal import JOURNAL
 from lrpdyn.run.layout import SHARD_REGIONS, DamagedMapsError, delete, leftovers, relevance_path
 from lrpdyn.run.lock import locked
@@ -80,7 +81,7 @@ _LARGEST = 1 << 40
 def merge(
     shards: Sequence[str | Path],
     *,
-    out: str | Path = "lrpdyn-run",
+    out: str | Path = DEFAULT_RUN,
     checkpoints: str | Path | None = None,
     arch: str | None = None,
     trust: bool = False,

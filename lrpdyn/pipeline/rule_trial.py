@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import compress
@@ -34,7 +33,7 @@ from lrpdyn.errors import ArchitectureError, CheckpointError, RunError
 from lrpdyn.explain.explanation import Question, chosen_samples, outputs_of
 from lrpdyn.explain.loaded import LoadedNetwork, load, load_again
 from lrpdyn.explain.model import Model, with_plan
-from lrpdyn.files.text import printable
+from lrpdyn.files.text import print_note
 from lrpdyn.lrp.composites import parse_composite
 from lrpdyn.observations.checked_samples import evenly_spaced
 from lrpdyn.pipeline.setup.fixed_targets import fixed_targets, question_of_job
@@ -160,7 +159,7 @@ def _recorded(options: Options) -> dict[str, Any] | None:
 
 def _say(line: str, quiet: bool) -> None:
     if not quiet:
-        print(printable(f"note      {line}"), file=sys.stderr)
+        print_note(f"Note: {line}")
 
 
 def trial(job: Job) -> Trial:

@@ -13,3 +13,7 @@ def __getattr__(name: str) -> Any:
     if name not in _MOVED:
         raise AttributeError(f"module 'lrpdyn.run' has no attribute '{name}'")
     return getattr(importlib.import_module(_MOVED[name]), name)
+
+
+#: The run folder where none is named.
+DEFAULT_RUN = "lrpdyn-run"

@@ -7,7 +7,6 @@ import errno
 import json
 import os
 import socket
-import sys
 import time
 import warnings
 from collections.abc import Iterator
@@ -19,7 +18,7 @@ from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 from lrpdyn.errors import RunError
 from lrpdyn.files.atomic import cannot_write
 from lrpdyn.files.plain import read_plain
-from lrpdyn.files.text import printable
+from lrpdyn.files.text import print_note, printable
 from lrpdyn.run.parts import check_parts
 
 LOCK, HOLDER = ".lock", ".lock.json"
@@ -139,7 +138,7 @@ def _acquire(lock: BaseFileLock, run: Path, wait: float) -> None:
             if wait <= 0:
                 raise
             holder = read_holder(run)
-            print(f"note      {run}: waiting for {holder or 'another process'}", file=sys.stderr)
+            print_note(f"Note: {run}: waiting for {holder or 'another process'}")
             lock.acquire(timeout=wait)
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from lrpdyn.files.text import wrapped
 from lrpdyn.run.question import has_preference, rule_parts, unit_of
 from lrpdyn.run.reader import RunFolder
+from lrpdyn.run.series import table_series
 
 QUESTION = "Can you trust the maps?"
 #: Maps whose cosine is above the first hardly depend on what was changed, above the second partly.
@@ -28,11 +29,14 @@ def trust_lines(run: RunFolder) -> list[tuple[str, str]]:
     """Return sentences on the maps of a run, each with a verdict: "ok", "CARE" or "note"."""
     return [
         _network(run),
+        *_assumed(run),
+        *_explained_as(run),
         *_sums(run),
         *_signs(run),
         *_random(run),
         *_unit(run),
         *_faithfulness(run),
+        *_preference(run),
     ]
 
 
@@ -40,10 +44,7 @@ def trust_text(run: RunFolder, width: int) -> list[str]:
     """Return the question and `trust_lines` as lines of at most `width` characters."""
     lines = [QUESTION]
     for verdict, text in trust_lines(run):
-        lines += textwrap.wrap(
-            text, max(width, 40), initial_indent=f"  {verdict:<6}", subsequent_indent=" " * 8,
-            break_on_hyphens=False,
-        )  # fmt: skip
+        lines += wrapped(text, width, f"  {verdict:<6}", " " * 8)
     return lines
 
 
@@ -71,6 +72,33 @@ def _network(run: RunFolder) -> tuple[str, str]:
         f"{run.manifest['observations']['shape'][0]:,} samples; largest difference "
         f"{found['largest_difference']:.1g} of {found['largest_output']:.2g}{constant})."
     )
+
+
+def _assumed(run: RunFolder) -> Iterator[tuple[str, str]]:
+    """Say what of the network's function nobody knows."""
+    assumed = run.manifest["architecture"].get("assumed", ())
+    if assumed:
+        yield "CARE", f"Of the network this is assumed: {'; '.join(assumed)}."
+
+
+def _explained_as(run: RunFolder) -> Iterator[tuple[str, str]]:
+    """Say how the network was rewritten to be explained, and what a rule does that is not exact."""
+    notes = run.manifest["rule"].get("notes", ())
+    if notes:
+        yield "note", f"How it is explained: {'; '.join(notes)}."
+    stock = run.manifest["checks"].get("stock")
+    if stock is None:
+        return
+    cosine = "" if stock["cosine"] is None else f" (similarity {stock['cosine']:.2f})"
+    line = (
+        f"{run.manifest['rule']['name']} differs from the exact rule, {stock['exact_rule']}, by up to "
+        f"{stock['largest_difference']:.2g} of the largest relevance{cosine}"
+    )
+    if stock["largest_difference"] < 1e-3:
+        yield "ok", f"{line}: both are right here."
+    else:
+        why = f": {'; '.join(stock['reasons'])}" if stock["reasons"] else ""
+        yield "CARE", f"{line}{why}."
 
 
 def _sums(run: RunFolder) -> Iterator[tuple[str, str]]:
@@ -235,6 +263,22 @@ def _faithfulness(run: RunFolder) -> Iterator[tuple[str, str]]:
         yield "CARE", f"A cheaper map predicts what matters better: {measured}."
     else:
         yield "ok", f"They predict what matters: {measured}."
+
+
+def _preference(run: RunFolder) -> Iterator[tuple[str, str]]:
+    """Say how often another unit was explained than at the step before."""
+    group, colon, policy = run.manifest["target"]["policy"].rpartition(":")
+    if policy not in ("argmax", "largest"):
+        return
+    flips, of = table_series(run).preference_changes()
+    if flips:
+        unit = unit_of(run.manifest)
+        changed = f"preferred {unit}" if has_preference(run.manifest) else f"largest {unit}"
+        yield (
+            "note",
+            f"In {flips:,} of {of:,} cases the {changed} changed between two checkpoints, and with it what "
+            f"is explained. To keep it fixed: --target {group}{colon}modal",
+        )
 
 
 def _percent(share: float) -> str:

@@ -21,7 +21,8 @@ def folder(
     result = lrpdyn("compute", ppo_folder, "obs.npy", "--rule", "zplus", cwd=folder)
     assert result.returncode == 0, result.stderr
     assert result.stdout == "lrpdyn-run\n"
-    assert "question  action preferred at each step, minus the mean" in result.stderr
-    assert result.stderr.startswith("Can you trust the maps?\n")
+    assert result.stderr.startswith("Explained ")
+    assert "\nQuestion: action preferred at each step, minus the mean" in result.stderr
+    assert "\n\nCan you trust the maps?\n" in result.stderr
     assert "empty, no score negative." in " ".join(result.stderr.split())
     return folder

@@ -72,9 +72,9 @@ def test_averaged_weights_are_others(folder: Path) -> None:
 def test_equal_weights_are_told(folder: Path) -> None:
     result, manifest = compute(folder, "--since", 70)
     assert manifest["weights"]["same"] == [[80, 90]]
-    assert "steps 80, 90 hold the same weights" in result.stderr
+    assert "steps 80, 90 have the same weights" in result.stderr
     shown = run("inspect", folder / "ckpts")
-    assert "steps 80, 90 hold the same weights" in shown.stderr
+    assert "steps 80, 90 have the same weights" in shown.stderr
 
 
 def test_other_samples_are_one_flag(folder: Path) -> None:
@@ -105,7 +105,7 @@ def test_what_is_trusted_is_told_before_it_runs(folder: Path) -> None:
     assert "whole pickled module" in str(refused.exception)
     result, _ = compute(folder, "--until", 20, "--trust", "--quiet")
     assert result.exit_code == 0, result.output
-    assert "note      trusted: reading these checkpoints runs" in result.stderr
+    assert "Note: trusted: reading these checkpoints runs" in result.stderr
     assert "tests.checkpoints.networks.Net" in result.stderr
 
 

@@ -23,7 +23,7 @@ def test_a_run_without_warnings_prints_its_folder(capsys: pytest.CaptureFixture[
 
 def test_skipped_checkpoints_have_an_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
     assert print_warnings(made({"step": 1, "status": "bad", "reason": "a.pt: ends early"})) == 3
-    assert capsys.readouterr() == ("run\n", "skipped   a.pt: ends early\n")
+    assert capsys.readouterr() == ("run\n", "Skipped: a.pt: ends early\n")
 
 
 def test_steps_that_are_not_finite_or_equal_are_warnings(
@@ -32,6 +32,6 @@ def test_steps_that_are_not_finite_or_equal_are_warnings(
     entry = {"step": 2000, "status": "not_finite", "reason": "holds NaN"}
     assert print_warnings(made(entry, weights={"same": [list(range(7))]})) == 0
     assert capsys.readouterr().err == (
-        "warning   step 2,000: holds NaN\n"
-        "warning   steps 0, 1, 2, 3, 4, 5 ... hold the same weights\n"
+        "Warning: step 2,000: holds NaN\n"
+        "Warning: steps 0, 1, 2, 3, 4, 5 ... have the same weights\n"
     )

@@ -391,7 +391,7 @@ def _read_run(run: Path) -> str:
 
     def lines() -> None:
         opened = open_run(run)
-        closing_lines(opened)
+        closing_lines(opened, 80)
         table_series(opened).curves()
         assert opened.question
         for step in opened.steps:

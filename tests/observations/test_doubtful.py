@@ -122,7 +122,7 @@ def test_large_values_do_not_overflow(smooth: Array) -> None:
 def test_the_line_says_which_and_how_to_leave_them_out(smooth: Array) -> None:
     values = planted(planted(smooth, 3, np.zeros_like(smooth[3])), 5, smooth[9])
     assert line_of(find_doubtful(values), range(16)) == (
-        "observations  3 of 16 may be wrong: samples 5 and 9 are equal, sample 3 is constant (a black "
+        "Observations: 3 of 16 may be wrong: samples 5 and 9 are equal, sample 3 is constant (a black "
         "frame?); to leave them out: --samples 0-2,4-8,10-15"
     )
     numbers = [10 * number for number in range(16)]

@@ -86,9 +86,9 @@ def test_beside_a_training_process(
     steps = list(range(0, 120, 10))
     assert explained(out) == steps
     assert list(run.steps) == steps
-    said = capsys.readouterr().err
+    said = " ".join(capsys.readouterr().err.split())
     assert "no new checkpoint for 8 seconds" in said
-    assert "following target final: held as step " in said
+    assert "Following: target final: held as step " in said
     np.save(tmp_path / "units.npy", np.array(run.manifest["target"]["values"]))
     options["target"] = str(tmp_path / "units.npy")
     (out / "figures" / "dynamics.png").unlink()  # its title says what was asked

@@ -70,7 +70,7 @@ def test_the_second_waits_where_it_is_told_to(
     assert process.stdin is not None
     with pytest.raises(RunError), locked(tmp_path, wait=0.2):
         pytest.fail("two at once")
-    assert f"waiting for process {process.pid}" in capsys.readouterr().err
+    assert f"waiting for process {process.pid}" in " ".join(capsys.readouterr().err.split())
     subprocess.Popen([sys.executable, "-c", "import time; time.sleep(.3); print()"],
                      stdout=process.stdin).wait()  # fmt: skip
     with locked(tmp_path, wait=60):

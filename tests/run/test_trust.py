@@ -36,6 +36,40 @@ def said(run: lrpdyn.Run, begin: str) -> tuple[str, str]:
     return found
 
 
+def test_what_is_assumed_comes_before_the_sums(run: lrpdyn.Run) -> None:
+    architecture = {**run.manifest["architecture"], "assumed": ["ReLU", "no scaling"]}
+    assumed = replace(run, manifest={**run.manifest, "architecture": architecture})
+    lines = trust_lines(assumed)
+    assert lines[1] == ("CARE", "Of the network this is assumed: ReLU; no scaling.")
+    assert lines[2][1].startswith("They")
+
+
+def test_another_rule_than_the_exact_one_is_said(run: lrpdyn.Run) -> None:
+    stock = {"exact_rule": "zplus", "largest_difference": 0.25, "cosine": 0.5, "reasons": ["bias"]}
+    assert said(changed(run, stock=stock), "epsilon differs") == (
+        "CARE",
+        "epsilon differs from the exact rule, zplus, by up to 0.25 of the largest relevance (similarity "
+        "0.50): bias.",
+    )
+    verdict, text = said(
+        changed(run, stock={**stock, "largest_difference": 1e-5}), "epsilon differs"
+    )
+    assert verdict == "ok"
+    assert text.endswith(": both are right here.")
+
+
+def test_another_preference_is_said_where_it_is_followed(run: lrpdyn.Run) -> None:
+    table = run.transitions["argmax_changed"]
+    assert table.any()
+    verdict, text = said(run, "In ")
+    assert verdict == "note"
+    assert text.startswith(f"In {table.sum()} of {table.size} cases the preferred ")
+    assert text.endswith("To keep it fixed: --target modal")
+    fixed = {**run.manifest["target"], "policy": "modal"}
+    lines = trust_lines(replace(run, manifest={**run.manifest, "target": fixed}))
+    assert not [text for _, text in lines if "preferred" in text]
+
+
 def dependence(**cosines: float | None) -> list[dict[str, Any]]:
     """Return what maps depend on at one step."""
     names = ("best_to_worst", "upper_layers", "random", "random_to_random")

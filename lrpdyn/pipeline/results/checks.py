@@ -144,7 +144,7 @@ def check_maps(
     found = in_order(
         lambda n: works[n](), range(len(works)), min(workers, len(works)), ahead=len(works)
     )
-    done = iter(list(progress_bar("checking", job.options.quiet)(found)))
+    done = iter(list(progress_bar("checking the maps", job.options.quiet, len(works))(found)))
     faithful, measured, put_back, dependent, agreed, _, looked = (
         list(islice(done, len(part)))
         for part in (
@@ -234,7 +234,7 @@ def _maps_of(
 
 
 def same_weights(listing: Listing, records: Records) -> list[list[int]]:
-    """Return the groups of steps that hold the same weights: a training that stood still."""
+    """Return the groups of steps that have the same weights: a training that stood still."""
     order = np.argsort(records["sha256"], kind="stable")
     steps, hashes = records["step"][order], records["sha256"][order]
     borders = np.flatnonzero(hashes[1:] != hashes[:-1]) + 1

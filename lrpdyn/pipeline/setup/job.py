@@ -106,9 +106,14 @@ def make_job(
     )  # fmt: skip
 
 
-def progress_bar(what: str, quiet: bool) -> Any:
-    """Return a wrapper that shows progress on stderr, on a terminal only."""
-    return lambda entries: tqdm(entries, desc=what, disable=True if quiet else None, leave=False)
+def progress_bar(what: str, quiet: bool, total: int | None = None) -> Any:
+    """Return a wrapper that shows progress on stderr, on a terminal only.
+
+    `total` is how many entries there are, of iterators that do not know it.
+    """
+    return lambda entries: tqdm(
+        entries, desc=what, total=total, disable=True if quiet else None, leave=False
+    )
 
 
 #: What of the times of a run is waiting for a disk.

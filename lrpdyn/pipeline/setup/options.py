@@ -10,6 +10,7 @@ from typing import Any
 
 from lrpdyn.errors import UsageError
 from lrpdyn.pipeline.setup.shard import parse_shard
+from lrpdyn.run import DEFAULT_RUN
 
 #: What a field's metadata may say, so that no other file has to know the option. Parts of the question:
 #: ``question`` is recorded in the manifest under the field's name, and a run with another value is another
@@ -181,7 +182,7 @@ class Options:
         A value is not among its choices, or two options cannot be set together.
     """
 
-    out: str | Path = field(default="lrpdyn-run", metadata=_SAME_RESULTS)
+    out: str | Path = field(default=DEFAULT_RUN, metadata=_SAME_RESULTS)
     rule: str = "zplus"
     arch: str | None = None
     arch_args: Mapping[str, Any] | None = None

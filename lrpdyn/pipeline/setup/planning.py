@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -28,6 +27,7 @@ from lrpdyn.explain.model import (
     with_layers,
     with_plan,
 )
+from lrpdyn.files.text import print_note
 from lrpdyn.lrp.canonical.canonise import canonise_fully
 from lrpdyn.lrp.composites import parse_composite
 from lrpdyn.lrp.operations_table import operations_table
@@ -105,7 +105,7 @@ def planned(
         model, loaded = _with_observations(model, list(observations), options)
         said = list(loaded.notes)
         if loaded.doubtful and not options.quiet:
-            print(line_of(loaded.doubtful, loaded.chosen), file=sys.stderr)
+            print_note(line_of(loaded.doubtful, loaded.chosen))
     else:
         model, said = _with_zeros(model, options)
     found = [*resolved.assumed, *said, *model.canonised.notes, *unused(composite, model.explained)]

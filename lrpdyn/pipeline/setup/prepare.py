@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, replace
 from pathlib import Path
@@ -31,7 +30,7 @@ from lrpdyn.explain.model import (
     with_units,
 )
 from lrpdyn.explain.targets import contrast_of, parse_target
-from lrpdyn.files.text import printable
+from lrpdyn.files.text import print_note
 from lrpdyn.lrp.composites import parse_composite
 from lrpdyn.lrp.plan import Bounds
 from lrpdyn.observations.background import modal_pixel, modal_value
@@ -143,7 +142,7 @@ def prepare(options: Options, listing: Listing, observations: Any) -> tuple[Job,
     bounds = bounds_of(expected, loaded)
     loaded = replace(loaded, doubtful=doubtful(model, loaded, bounds))
     if loaded.doubtful and not options.quiet:
-        print(line_of(loaded.doubtful, loaded.chosen), file=sys.stderr)
+        print_note(line_of(loaded.doubtful, loaded.chosen))
     recorded = check_outputs(model, listing, loaded, options)
     network = _load_first(model, listing, options)
     checks: dict[str, Any] = {
@@ -258,7 +257,7 @@ def _say(lines: Iterable[str], quiet: bool) -> None:
     """Write notes to stderr; with `quiet`, only what is trusted to run code."""
     for line in lines:
         if not quiet or line.startswith("trusted"):
-            print(printable(f"note      {line}"), file=sys.stderr)
+            print_note(f"Note: {line}")
 
 
 def _notes(resolved: Resolved, first: Checkpoint) -> list[str]:

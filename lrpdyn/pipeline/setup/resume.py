@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
@@ -13,7 +12,7 @@ from lrpdyn.checkpoints.readers import digest, stamp
 from lrpdyn.errors import CheckpointError, RunError, UsageError
 from lrpdyn.explain.units import recorded_units
 from lrpdyn.figures.kinds import drawn_files
-from lrpdyn.files.text import printable
+from lrpdyn.files.text import print_note
 from lrpdyn.pipeline.setup.job import Job
 from lrpdyn.pipeline.setup.options import defaults
 from lrpdyn.run.environments import are_same, difference_in_words, stretches
@@ -212,8 +211,7 @@ def say_of_environments(job: Job, kept: Kept) -> None:
     """Say which steps were explained before with other versions or on another device."""
     now = environment_of(job.model.device)
     if not job.options.quiet and not are_same(kept.environments, now):
-        says = printable(difference_in_words(kept.environments, now))
-        print(f"note      {says}", file=sys.stderr)
+        print_note(f"Note: {difference_in_words(kept.environments, now)}.")
 
 
 def check_unchanged(job: Job, journal: Iterable[Mapping[str, Any]]) -> set[int]:

@@ -1,4 +1,4 @@
-"""Checks after the last step: at which steps, what is skipped, and which steps hold the same weights."""
+"""Checks after the last step: at which steps, what is skipped, and which steps have the same weights."""
 
 from __future__ import annotations
 

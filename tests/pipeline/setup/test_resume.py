@@ -203,11 +203,11 @@ def test_steps_of_other_versions_are_told_and_void_the_promise(
         f"explained before: steps 2 to 4 with torch 2.6.0; all else with torch {torch.__version__}: the "
         "promise of the same bytes does not hold"
     )
-    assert f"note      {says}" in capsys.readouterr().err
+    assert f"Note: {says}" in " ".join(capsys.readouterr().err.split())
     assert run.manifest["same_bytes"] is False
     found = [(e["from_step"], e["to_step"], e["torch"]) for e in run.manifest["environments"]]
     assert found == [(2, 4, "2.6.0"), (10, 30, torch.__version__)]
-    assert f"versions  {says}" in "\n".join(closing_lines(run))
+    assert f"note Versions: {says}" in " ".join("\n".join(closing_lines(run, 80)).split())
     again = lrpdyn.compute(mlp_folder, vectors, recompute=[2, 4], **options)
     assert again.manifest["same_bytes"] is True
     assert len(again.manifest["environments"]) == 1

@@ -1,0 +1,35 @@
+"""What is printed for a person: bold and in colour on a terminal, plain everywhere else."""
+
+from __future__ import annotations
+
+import os
+import re
+
+import click
+
+#: Words at the beginning of a line that are seen first, and how.
+_STYLES = (
+    (r"(Can you trust the maps\?|What changed\?)$", {"bold": True}),
+    (r"  (ok)  ", {"fg": "green"}),
+    (r"  (CARE)  ", {"fg": "yellow", "bold": True}),
+    (r"  (note)  ", {"fg": "cyan"}),
+    (r"\s*(LOOK FIRST)\b", {"fg": "red", "bold": True}),
+    (r"(THEN|START|NOT SEEN|Next)\s", {"bold": True}),
+    (r"(Error):", {"fg": "red", "bold": True}),
+    (r"(Warning):", {"fg": "yellow", "bold": True}),
+)
+
+
+def say(text: str, *, err: bool = True) -> None:
+    """Print lines on stderr, or on stdout; with colour on a terminal that does not say NO_COLOR."""
+    plain = False if os.environ.get("NO_COLOR") else None
+    click.echo("\n".join(map(_styled, text.split("\n"))), err=err, color=plain)
+
+
+def _styled(line: str) -> str:
+    for pattern, style in _STYLES:
+        found = re.match(pattern, line)
+        if found:
+            begin, end = found.span(1)
+            return f"{line[:begin]}{click.style(found[1], **style)}{line[end:]}"  # type: ignore[arg-type]
+    return line
