@@ -39,7 +39,7 @@ class Spread:
 class TwoFills:
     """The area between curves under a fill and under another one, (checkpoints, m) each.
 
-    Checkpoints differ where the score is flat under one of them; `other` has none where it is flat at all.
+    Checkpoints differ where the score is flat under one of them.
     """
 
     fill: Floats
@@ -79,8 +79,7 @@ def usable(curves: Sequence[Curves], largest: float) -> list[Curves]:
 
 def abpc(curves: Sequence[Curves], name: str) -> Floats:
     """Return the areas of a map in shares of the score's range, (checkpoints, ..., m)."""
-    found = [areas(one.score[name], one.score_range)[2] for one in curves]
-    return np.stack(found) if found else np.empty((0, 0))
+    return np.stack([areas(one.score[name], one.score_range)[2] for one in curves])
 
 
 def spread(values: Floats) -> Spread:
@@ -100,8 +99,6 @@ def gain(one: Floats, other: Floats) -> Spread:
 
 def is_better(one: TwoFills, than: TwoFills) -> bool:
     """Return whether maps are more faithful, by more than the interval, under both fills."""
-    if not one.other.size:
-        return False
     pairs = ((one.fill, than.fill), (one.other, than.other))
     return all(gain(*pair).low > 0 for pair in pairs)
 
