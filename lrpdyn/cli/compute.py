@@ -22,13 +22,11 @@ if TYPE_CHECKING:
 @click.argument("observations", nargs=-1, required=True, type=click.Path())
 @options.of_compute("--out", "-o", help="The run folder.")
 @options.of_compute("--rule", help="NAME[:VALUE], a composite, or FILE.toml; +attnlrp; see lrpdyn rules. "
-              "auto: the one that lrpdyn rules --try names.")  # fmt: skip
+              "auto: what lrpdyn rules --try names, with its reference if none is given.")  # fmt: skip
 @options.architecture
 @options.score
 @options.of_compute("--normalize", help="Of each map, before differences are taken.")  # fmt: skip
-@options.of_compute("--reference", metavar="none|modal|mean|VALUE|FILE.npy", help="Relevance of the "
-              "observation less this: the most frequent value, the mean, a number or one observation as in "
-              "the observation files.")  # fmt: skip
+@options.reference
 @options.of_compute("--baseline", metavar="none|random[:K]",
               help="Compare with K freshly initialised networks.")  # fmt: skip
 @options.observations
@@ -43,6 +41,7 @@ if TYPE_CHECKING:
               "share and effect are measured: a PNG of labelled colours, an .npz of masks.")  # fmt: skip
 @options.fill
 @options.faithfulness
+@options.faithfulness_samples
 @options.interventions
 @options.curve
 @options.of_compute("--shard", metavar="K/N", help="Explain stretch K of N of the checkpoints, for lrpdyn "

@@ -20,6 +20,7 @@ from lrpdyn.cli import options
 @options.trust
 @options.tables
 @options.faithfulness
+@options.faithfulness_samples
 @options.interventions
 @options.curve
 @options.wait

@@ -181,6 +181,12 @@ fill = of_compute(
     help="What a region or patch becomes that is taken away: a number as in the observation files, their "
     "most frequent one, the observation blurred, or the mean of the others.",
 )
+reference = of_compute(
+    "--reference",
+    metavar="none|modal|mean|VALUE|FILE.npy",
+    help="Relevance of the observation less this: the most frequent value, the mean, a number or one "
+    "observation as in the observation files. Default: none.",
+)
 skip_bad = of_compute("--skip-bad", help="Go on without checkpoints that cannot be read.")
 curve = of_compute(
     "--curve",
@@ -199,6 +205,12 @@ faithfulness = of_compute(
     metavar="STEPS|all|none",
     help="Measure at so many evenly spaced steps how well maps say what the score depends on: patches are "
     "taken away, most and least relevant first. Default: about what the explaining took, 5 at least.",
+)
+faithfulness_samples = of_compute(
+    "--faithfulness-samples",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Measure that of so many evenly spaced observations. Default: 8, more of few patches.",
 )
 interventions = of_compute(
     "--interventions",

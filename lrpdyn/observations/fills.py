@@ -106,6 +106,16 @@ def make_fill(kind: str | float, value: float, observations: Samples) -> Fill:
     return Fill(kind="mean", value=value, total=total, count=len(observations))
 
 
+def other_fill(fill: Fill, observations: Samples) -> Fill:
+    """Return a second fill, by which to see whether a finding is one of the first alone.
+
+    ``blurred`` for pictures and ``mean`` for features; ``modal`` where that is the first. So one of both
+    at least is not the reference of `lrpdyn.observations.reference.usual_reference`.
+    """
+    usual = "blurred" if observations.ndim > 3 else "mean"
+    return make_fill("modal" if fill.kind == usual else usual, fill.value, observations)
+
+
 def blurred(pictures: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return pictures (N, ..., H, W) under a Gaussian whose deviation is half a patch of the grid.
 

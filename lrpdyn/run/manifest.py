@@ -31,7 +31,7 @@ _MEDIAN = {"median": (None, float)}
 _EXPECTED = {
     "command?": str,
     "rule": {"name": str, "parameters": dict, "layers": Each(str), "notes?": [str],
-             "tried?": {"named": str}},
+             "tried?": {"named": str, "reference?": _OPTIONAL_TEXT}},
     "about_rule?": {"title?": str, "usual_sum?": (None, str), "terms_cancel?": bool,
                     "shows_support_only?": bool, "conserves?": bool},
     "architecture": {"name": str, "arguments": dict},
@@ -53,6 +53,7 @@ _EXPECTED = {
     "tables?": frozenset(TABLES),
     "interventions?": (None, int),
     "faithfulness?": (None, str),
+    "faithfulness_samples?": (None, int),
     "shard?": (None, {"name": str, "series": str}),
     "regions?": (None, {"key": str}),
     "checkpoints": [Where(key="status", expected={
@@ -71,6 +72,11 @@ _EXPECTED = {
             "steps": [{"step": int, "range": (None, float), "abpc": Each((None, float)),
                        "random_band": {"low": (None, float), "high": (None, float)},
                        "abpc_policy": Each((None, float))}],
+            "reference?": (None, {
+                "reference": str, "step": int, "helps": bool,
+                "fills": [{"fill": (str, float), "without": float, "with": float,
+                           "gain": {"low": float, "high": float}}],
+            }),
         }),
         "expected?": (None, {"file": str, "step": int, "head": str, "samples": int,
                              "largest_difference": float, "largest_output": float}),

@@ -16,7 +16,8 @@ from lrpdyn.run import DEFAULT_RUN
 #: ``question`` is recorded in the manifest under the field's name, and a run with another value is another
 #: run; ``selection`` is the same, of which checkpoints are explained; ``arrangement`` is passed to
 #: `lrpdyn.observations.load_observations` and compared by the observations' hash. A field without a part is
-#: recorded as what it was resolved to, or not at all.
+#: recorded as what it was resolved to, or not at all. ``unset`` is what a question without the field has,
+#: where that is not its default.
 _QUESTION: dict[str, Any] = {"part": "question"}
 _SELECTION: dict[str, Any] = {"part": "selection"}
 _ARRANGEMENT: dict[str, Any] = {"part": "arrangement"}
@@ -65,7 +66,8 @@ class Options:
     rule
         ``NAME[:VALUE]``, a composite's name, or a rules file ``FILE.toml``, each also with
         ``+attnlrp`` for attention; see ``lrpdyn rules``. ``auto`` tries all of them on a few checkpoints
-        and observations first, and takes the one that ``lrpdyn rules --try`` names.
+        and observations first, and takes the one that ``lrpdyn rules --try`` names, with its reference
+        unless `reference` is given.
     arch, arch_args
         A registered name, ``MODULE:CALLABLE`` or ``FILE.py:CALLABLE``, and its arguments;
         recognised from the weights where not given.
@@ -88,7 +90,8 @@ class Options:
     reference
         What relevance is measured from: that of x - reference. ``none`` (zero), ``modal``, the most
         frequent value of the observations, ``mean``, their mean, entry by entry, a number in units of the
-        observation files, or a .npy file of the shape of one observation in these units.
+        observation files, or a .npy file of the shape of one observation in these units. Where not given,
+        ``none``.
     baseline
         ``random:K`` compares the maps of the first, middle and last step, and of those whose faithfulness
         is measured, with those of K freshly initialised networks; ``none`` does not.
@@ -135,6 +138,10 @@ class Options:
         (`lrpdyn.diagnostics.faithfulness`): a number, ``all`` or ``none``. Where not given, at so many as
         take about as long as the explaining, five at least. Steps that are flagged are measured, too.
         No part of the question.
+    faithfulness_samples
+        Of how many evenly spaced observations that is measured, of those that there are. Where not given,
+        of eight, and of more where patches are so few that all steps take less than the explaining. No
+        part of the question.
     interventions
         How many explanations of a changed network, whose layers have the weights of the step before,
         may be made to find which layers made the largest changes; 0: none. Where not given, what takes
@@ -195,7 +202,9 @@ class Options:
     normalize: str = field(
         default="none", metadata=_QUESTION | _choices("none", "sum", "l1", "max", "minmax")
     )
-    reference: str | float | Path = field(default="none", metadata=_QUESTION)
+    reference: str | float | Path | None = field(
+        default=None, metadata=_QUESTION | {"unset": "none"}
+    )
     baseline: str = field(default="random:2", metadata=_QUESTION)
     layout: str | None = field(default=None, metadata=_ARRANGEMENT)
     scale: str | float | None = field(default=None, metadata=_ARRANGEMENT)
@@ -231,6 +240,12 @@ class Options:
     faithfulness: str | int | None = field(
         default=None,
         metadata=_not_with_shard("--faithfulness: a shard has no report; give it to lrpdyn merge"),
+    )
+    faithfulness_samples: int | None = field(
+        default=None,
+        metadata=_not_with_shard(
+            "--faithfulness-samples: a shard has no report; give it to lrpdyn merge"
+        ),
     )
     interventions: int | None = field(
         default=None,
@@ -270,6 +285,10 @@ class Options:
         if self.batch_size < 1:
             raise UsageError(f"batch_size {self.batch_size}: expected 1 or more")
         parse_faithfulness(self.faithfulness)
+        if self.faithfulness_samples is not None and self.faithfulness_samples < 1:
+            raise UsageError(
+                f"faithfulness_samples {self.faithfulness_samples}: expected 1 or more"
+            )
         if self.interventions is not None and self.interventions < 0:
             raise UsageError(f"interventions {self.interventions}: expected 0 or more")
         if self.shard is not None:
@@ -302,10 +321,10 @@ class Options:
 
 
 def defaults(part: str) -> dict[str, Any]:
-    """Return the default of each field of a part of the question, by name.
+    """Return what a question has where it does not say it, of each field of one of its parts, by name.
 
     >>> defaults("selection")["weights"]
     'model'
     """
     known = (field for field in fields(Options) if field.metadata.get("part") == part)
-    return {field.name: field.default for field in known}
+    return {field.name: field.metadata.get("unset", field.default) for field in known}

@@ -33,12 +33,11 @@ from lrpdyn.explain.targets import contrast_of, parse_target
 from lrpdyn.files.text import print_note
 from lrpdyn.lrp.composites import parse_composite
 from lrpdyn.lrp.plan import Bounds
-from lrpdyn.observations.background import modal_pixel, modal_value
 from lrpdyn.observations.doubtful import Doubt, find_doubtful, line_of
 from lrpdyn.observations.fills import parse_fill
 from lrpdyn.observations.layout import Expected
 from lrpdyn.observations.loading import Observations
-from lrpdyn.observations.reference import make_reference, parse_reference
+from lrpdyn.observations.reference import make_reference, modal_of, parse_reference
 from lrpdyn.observations.training_statistics import check_normalisation, recorded_as_normalised
 from lrpdyn.pipeline.setup.job import Job, make_job, progress_bar
 from lrpdyn.pipeline.setup.network_input import network_input
@@ -150,7 +149,7 @@ def prepare(options: Options, listing: Listing, observations: Any) -> tuple[Job,
         "expected": recorded,
     }
     count = outputs_of(network, loaded.values[:1]).shape[1]
-    given, modal = parse_fill(options.fill), _modal(loaded)
+    given, modal = parse_fill(options.fill), modal_of(loaded)
     name, reference = make_reference(parse_reference(options.reference), loaded, modal)
     model = replace(with_units(model, count, options.actions), reference=reference)
     model = with_plan(model, loaded.values, bounds)
@@ -231,12 +230,6 @@ def doubtful(model: Model, loaded: Observations, bounds: Bounds | None) -> tuple
         if not isinstance(least, tuple) and not isinstance(most, tuple):
             known = (least, most)
     return tuple(find_doubtful(loaded.values, known, model.fixed_inputs))
-
-
-def _modal(loaded: Observations) -> float:
-    if loaded.pixels and loaded.normalisation is None:
-        return modal_pixel(loaded.values, loaded.scale)
-    return modal_value(loaded.values)
 
 
 def _scaled(fill: float, loaded: Observations) -> float:

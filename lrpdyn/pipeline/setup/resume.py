@@ -138,6 +138,8 @@ def is_finished(job: Job, previous: Mapping[str, Any], kept: Kept) -> bool:
     measured = previous["checks"].get("faithfulness") or {}
     if previous.get("faithfulness") != job.options.asked_faithfulness:
         return False
+    if previous.get("faithfulness_samples") != job.options.faithfulness_samples:
+        return False
     if measured.get("fill", job.fill.plain) != job.fill.plain:
         return False
     painted = (previous.get("regions") or {}).get("key")
