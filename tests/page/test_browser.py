@@ -20,6 +20,8 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 import lrpdyn
 from lrpdyn.files.atomic import sha256_of
+from lrpdyn.page.page import page_of
+from lrpdyn.page.render import as_html, player_script
 from lrpdyn.page.report import write_report
 from lrpdyn.run.manifest import save_manifest
 from lrpdyn.run.trust import trust_lines
@@ -689,3 +691,39 @@ def test_steps_on_axes_read_as_in_figures(show: Callable[..., Opened], written: 
     formatter = "Bokeh.documents[0].get_model_by_name('figure').below[0].formatter"
     labels = found.page.evaluate(f"{formatter}.doFormat([0, 9000, 12000, 800000, 1100000, 2e9])")
     assert labels == ["0", "9,000", "12k", "800k", "1.1M", "2B"]
+
+
+def test_what_a_finger_touched_stays_until_it_touches_something_else(
+    show: Callable[..., Opened], written: Path
+) -> None:
+    found = show(written, viewport={"width": 375, "height": 812}, has_touch=True)
+    found.page.locator(".picture canvas").first.tap(position={"x": 40, "y": 40})
+    expect(found.page.locator("#tip")).to_contain_text("step 48, sample 0")
+    found.page.wait_for_timeout(300)
+    expect(found.page.locator("#tip")).to_be_visible()
+    found.page.locator("#bar-note").tap()
+    expect(found.page.locator("#tip")).to_be_hidden()
+    assert found.complaints == []
+
+
+def test_the_script_works_in_any_element(browser: Browser, image_run: lrpdyn.Run) -> None:
+    """As a part of another document, of which it takes neither the address nor the keys."""
+    text = as_html(page_of(image_run))
+    library, _own = re.findall(r"<script>(.*?)</script>", text, re.DOTALL)
+    body = text.partition("<body>")[2].partition("<script>")[0]
+    page = browser.new_page()
+    page.set_content("<input id=other><div id=here></div>")
+    page.add_script_tag(content=library)
+    page.evaluate(
+        "([body, script]) => { here.innerHTML = body; eval(`(${script})`)(here, false); }",
+        [body, player_script()],
+    )
+    page.wait_for_selector("#here[data-ready=all]")
+    page.get_by_role("slider", name="Step").fill("1")
+    expect(page.locator("#now")).to_have_text("16")
+    page.locator("#other").press("Home")
+    page.wait_for_timeout(300)
+    expect(page.locator("#now")).to_have_text("16")
+    assert page.url == "about:blank"
+    expect(page.get_by_role("button", name="Copy link")).to_be_hidden()
+    page.close()

@@ -5,6 +5,7 @@ const SETTINGS = ["view", "scale", "channel"];
 class Address {
   constructor(page) {
     Object.assign(this, { page, timer: 0, open: false });
+    byId("link").hidden = !isPage;
     byId("link").addEventListener("click", (event) => this.copy(event.currentTarget));
     window.addEventListener("popstate", () => this.restore() && page.showAll());
   }

@@ -17,7 +17,9 @@ class Card {
     element.querySelector(".pick").addEventListener("click", () => page.choose(sample));
     this.enlarge.addEventListener("click", () => page.enlarged.open(this));
     this.save.addEventListener("click", () => savePicture(this));
-    this.picture.addEventListener("pointermove", (event) => this.hover(this.at(event), event));
+    for (const kind of ["pointerdown", "pointermove"]) {
+      this.picture.addEventListener(kind, (event) => this.hover(this.at(event), event));
+    }
     // A finger leaves at once: what it touched stays until it touches something else.
     this.picture.addEventListener("pointerleave", (event) => event.pointerType === "touch" || this.hover(null));
     this.picture.addEventListener("click", (event) => page.pin(sample, this.at(event)));
@@ -112,7 +114,7 @@ class Card {
     const regions = await regionsAt(this.sample, pixel);
     const lines = [
       `${pixelName(pixel)}${regions.length ? `: ${regions.join(", ")}` : ""}`,
-      `${data.stepUnit.replace(/s$/, "")} ${whole(data.kept[place])}, sample ${data.samples[this.sample]}`,
+      `${stepName(data.kept[place])}, sample ${data.samples[this.sample]}`,
     ];
     for (const [name, word] of [["relevance", "R"], ["change", "change"], ["dynamics", "dynamics"]]) {
       lines.push(`${word} ${number(await this.valueAt(views[name], place, pixel))}`);

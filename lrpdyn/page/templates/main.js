@@ -185,7 +185,7 @@ class Page {
     });
     on("numbers", "toggle", () => this.fillTable());
     root.addEventListener("pointerdown", (event) => {
-      if (event.pointerType === "touch" && !event.target.closest(".picture")) this.cards.forEach((card) => card.hover(null));
+      this.cards.filter((card) => !card.picture.contains(event.target)).forEach((card) => card.hover(null));
     });
     if (flat) window.addEventListener("resize", () => this.draw());
   }

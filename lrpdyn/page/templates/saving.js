@@ -21,7 +21,7 @@ const savePicture = async (card) => {
   const step = data.kept[page.state.place];
   const unit = card.element.querySelector(".unit").textContent;
   write(`${data.name}: sample ${data.samples[sample]}`, "600");
-  write([`${data.stepUnit} ${whole(step)}`, unit, card.what()].filter(Boolean).join(", "));
+  write([stepName(step), unit, card.what()].filter(Boolean).join(", "));
   context.imageSmoothingEnabled = false;
   context.drawImage(card.canvas, margin, top, wide, high);
   for (const [cross, stroke] of [[card.pinned, "#35d0ff"], [card.cross, "#fff"]]) {
