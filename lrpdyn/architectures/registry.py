@@ -48,6 +48,7 @@ from lrpdyn.architectures.model import (
     Preprocessing,
     never,
 )
+from lrpdyn.architectures.names import unknown_architecture
 from lrpdyn.architectures.own import own_architecture
 from lrpdyn.architectures.shapes import on_meta, shapes_of
 from lrpdyn.checkpoints.keys import IDENTITY, KeyMapping, candidates, is_copy
@@ -571,11 +572,7 @@ def named(name: str) -> Architecture:
         if name.startswith(family.prefix):
             return family.named(name)
     if ":" not in name:
-        others = "".join(f", another of {f.owner} as {f.prefix}NAME" for f in FAMILIES)
-        raise UsageError(
-            f"no architecture is called '{name}'; expected {', '.join(registered)}{others}, or your "
-            "own as MODULE:CALLABLE or FILE.py:CALLABLE"
-        )
+        raise unknown_architecture(name, tuple(registered))
     return own_architecture(name)
 
 
