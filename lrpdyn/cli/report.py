@@ -7,16 +7,20 @@ from pathlib import Path
 import click
 
 from lrpdyn.cli import options
+from lrpdyn.cli.command import Command, option
 
 
-@click.command("report", short_help="Write one HTML page that tells the story of a run.")
+@click.command("report", cls=Command, short_help="Write one HTML page of a run, with a slider over training.",
+               examples=("lrpdyn report", "lrpdyn report gamma-run -o gamma.html"),
+               about=options.ABOUT_RUN)  # fmt: skip
 @options.run_argument
-@click.option("-o", "--out", metavar="FILE", type=click.Path(path_type=Path),
-              help="The page. Default: report.html in RUN.")  # fmt: skip
+@option("-o", "--out", metavar="FILE", type=click.Path(path_type=Path),
+              show_default="report.html in RUN",
+              help="The page that is written.")  # fmt: skip
 @options.curve
 @options.verbosity
 def command(run: Path, out: Path | None, curve: str | None, quiet: bool) -> None:
-    """Write a page of RUN that opens from disk, in any browser and without a network; print its path.
+    """Write one HTML page of a run, which any browser opens without a network; print its path.
 
     Maps of all samples over the observations, with a slider over the steps; a pixel's history;
     curves; outliers, phases, checks and manifest. Needs pip install 'lrpdyn[report]'.
