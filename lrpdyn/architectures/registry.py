@@ -54,6 +54,7 @@ from lrpdyn.architectures.shapes import on_meta, shapes_of
 from lrpdyn.checkpoints.keys import IDENTITY, KeyMapping, candidates, is_copy
 from lrpdyn.checkpoints.model import Header, Shapes
 from lrpdyn.errors import ArchitectureError, UsageError
+from lrpdyn.files.reasons import as_text, reason_of
 from lrpdyn.files.text import first_line
 
 _T = TypeVar("_T")
@@ -168,8 +169,8 @@ class Resolved:
             network = self.architecture.factory(**arguments)
         except TypeError as error:
             raise ArchitectureError(
-                f"architecture {self.architecture.name} does not take {self.arguments}: {error}; "
-                "give its arguments with --arch-arg KEY=VALUE"
+                f"architecture {self.architecture.name} does not take {as_text(self.arguments)}: "
+                f"{reason_of(error)}; give its arguments with --arch-arg KEY=VALUE"
             ) from error
         if not isinstance(network, nn.Module):
             raise ArchitectureError(
@@ -591,7 +592,7 @@ def _shapes_of(resolved: Resolved, where: str) -> dict[str, tuple[int, ...]]:
         raise ArchitectureError(f"{where}: {error}") from error
     except (RuntimeError, ValueError, AssertionError, OverflowError, MemoryError) as error:
         raise ArchitectureError(
-            f"architecture {resolved.architecture.name} cannot be built with {resolved.arguments}: "
+            f"architecture {resolved.architecture.name} cannot be built with {as_text(resolved.arguments)}: "
             f"{first_line(error)}"
         ) from error
 

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     "-o",
     group=options.WRITTEN,
     metavar="DIR",
-    help="The run folder; an interrupted run there is resumed.",
+    help="The run folder. An interrupted run there is resumed.",
 )
 @options.rule
 @options.score
@@ -115,7 +115,7 @@ if TYPE_CHECKING:
 @options.of_compute(
     "--follow",
     group=options.RUNNING,
-    help="Explain checkpoints as training writes them, until Ctrl-C, --until or --idle.",
+    help="Explain checkpoints as training writes them. Ctrl-C, --until or --idle ends it.",
 )
 @options.of_compute(
     "--poll",

@@ -31,7 +31,7 @@ def config(function: Callable[..., Any]) -> Callable[..., Any]:
         is_eager=True,
         expose_value=False,
         callback=_read,
-        show_default="lrpdyn.toml if here",
+        show_default="lrpdyn.toml",
         help="Take options from a TOML file. The command line wins. In the working folder, lrpdyn.toml is "
         "found, or [tool.lrpdyn] of pyproject.toml; none leaves them out.",
     )(function)

@@ -6,6 +6,7 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,6 +15,7 @@ from lrpdyn.cli import options
 from lrpdyn.cli.command import Command, option
 from lrpdyn.cli.imports import loading
 from lrpdyn.files.text import printable
+from lrpdyn.pipeline.setup.options import Options
 
 if TYPE_CHECKING:
     from lrpdyn.checkpoints.model import Checkpoint
@@ -35,6 +37,9 @@ _OF_LAYERS = (
     "scale",
     "stack",
 )
+
+
+_CHECKED = {field.name for field in fields(Options)}
 
 
 @click.command(
@@ -69,6 +74,10 @@ def command(
     Nothing is explained. With --layers, list each operation of the network in order of call, its rule and
     where the rule is from.
     """
+    from lrpdyn.pipeline.setup.values import check_inputs, check_values
+
+    check_values(Options(**{name: value for name, value in given.items() if name in _CHECKED}))
+    check_inputs(checkpoints, given["observations"])
     of_layers = {name: given.pop(name) for name in _OF_LAYERS}
     if layers:
         shared = {"trust": trust, "links": links, "quiet": quiet}
@@ -127,7 +136,6 @@ def _print_layers(checkpoints: str, given: dict[str, Any], form: str) -> None:
         from tqdm import tqdm
 
         from lrpdyn.architectures.registry import parse_arguments
-        from lrpdyn.pipeline.setup.options import Options
         from lrpdyn.pipeline.setup.planning import planned
 
     quiet, observations = given["quiet"], given.pop("observations")

@@ -16,7 +16,7 @@ from lrpdyn.cli.command import heading
 from lrpdyn.cli.mistakes import in_one_line, unknown_command
 from lrpdyn.cli.names import COMMANDS, GROUPS
 from lrpdyn.errors import LrpdynError
-from lrpdyn.files.reasons import reason_of
+from lrpdyn.files.reasons import plainly, reason_of
 from lrpdyn.files.text import printable, terminal_width
 from lrpdyn.system.memory import is_out_of_memory
 from lrpdyn.system.signals import Stopped, kill_workers
@@ -123,7 +123,7 @@ def _run(settings: dict[str, int]) -> int:
             raise
         if settings["verbose"] >= 2:
             traceback.print_exc()
-        click.echo(f"Error: {printable(message)}", err=True)
+        click.echo(f"Error: {printable(plainly(message))}", err=True)
         return error.exit_code if isinstance(error, LrpdynError) else 1
 
 

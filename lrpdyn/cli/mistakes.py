@@ -34,7 +34,8 @@ def in_one_line(error: click.ClickException, commands: _Commands) -> str:
     `commands` gives the command of a name.
     """
     ctx = getattr(error, "ctx", None)
-    path = "lrpdyn" if ctx is None else ctx.command_path.replace("python -m lrpdyn", "lrpdyn")
+    command = next((word for word in sys.argv[1:] if word in COMMANDS), "")
+    path = f"lrpdyn {command}".rstrip()
     see = f"; {path} -h says what it takes"
     if isinstance(error, click.NoSuchOption):
         return _unknown_option(error.option_name, ctx, commands) + see
@@ -51,7 +52,7 @@ def in_one_line(error: click.ClickException, commands: _Commands) -> str:
     extra = re.match(r"Got unexpected extra arguments? \((.*)\)", message)
     if extra is not None:
         return f"{extra[1]}: one argument too many for {path}{see}"
-    return message[:1] + message[1:] + ("" if "lrpdyn" in message else see)
+    return message + ("" if "lrpdyn" in message else see)
 
 
 def _missing(parameter: click.Parameter, ctx: click.Context | None) -> str:

@@ -108,8 +108,9 @@ wait = of_compute(
 )  # fmt: skip
 rule = of_compute(
     "--rule", group=QUESTION, metavar="RULE", shell_complete=words_of(of=rule_names),
-    help="The LRP rule; lrpdyn rules lists them. Values follow a colon, as in gamma:0.25; FILE.toml has a rule for each layer; "
-    "+attnlrp after a rule is for attention; auto tries all rules and takes the best.",
+    help="The LRP rule; lrpdyn rules lists them. Values follow a colon, as in gamma:0.25; "
+    "FILE.toml has a rule for each layer; +attnlrp after a rule is for attention; auto tries all "
+    "rules and takes the best.",
 )  # fmt: skip
 selection = in_order(
     of_compute("--pattern", group=CHECKPOINTS, metavar="GLOB",
@@ -163,7 +164,8 @@ layout = of_compute(
 scale = of_compute("--scale", group=OBSERVATIONS, metavar="NUMBER",
                    shell_complete=words_of("255", "none", "imagenet"),
                    show_default="recognised",
-                   help="Divide pixels by this number. none divides by nothing, imagenet normalises as torchvision does.")  # fmt: skip
+                   help="Divide pixels by this number. none divides by nothing, imagenet normalises as "
+                   "torchvision does.")  # fmt: skip
 stack = of_compute("--stack", group=OBSERVATIONS, type=_SIZE, metavar="K",
                    help="Make one observation of each K successive frames.")  # fmt: skip
 observations = in_order(

@@ -12,6 +12,7 @@ import click
 from lrpdyn.cli import options
 from lrpdyn.cli.command import Command, Whole, option, words_of
 from lrpdyn.cli.imports import loading
+from lrpdyn.files.nearby import seems, similar_path
 from lrpdyn.files.text import printable
 
 
@@ -39,7 +40,7 @@ from lrpdyn.files.text import printable
               help="Keep each K-th step.")  # fmt: skip
 @option("--seed", type=Whole(min=0), metavar="N", default=0, show_default=True,
         help="The seed of the environment and of a policy that draws.")  # fmt: skip
-@option("--deterministic/--stochastic", default=True, show_default=True,
+@option("--deterministic/--stochastic", default=True, show_default="deterministic",
               help="Whether the policy takes the action that it prefers, or draws one.")  # fmt: skip
 @option(
     "--head",
@@ -66,6 +67,13 @@ def command(
     taken from the files of RL-Zoo that lie by the checkpoint, or from options. Other frameworks:
     lrpdyn.record in Python. Needs pip install 'lrpdyn[record]'.
     """
+    if seems(environment) and not seems(checkpoint):
+        raise click.UsageError(
+            f"{environment}: is {seems(environment)}, expected the name of an environment first: "
+            f"lrpdyn record {checkpoint} {environment}"
+        )
+    if "://" not in checkpoint and not Path(checkpoint).exists():
+        raise click.UsageError(f"{checkpoint}: no such checkpoint{similar_path(checkpoint)}")
     with loading():
         from lrpdyn.recording.checkpoint import Setting, record_checkpoint
 

@@ -79,10 +79,14 @@ def command(
 
 
 def _trial(checkpoints: str, observations: tuple[str, ...], given: dict[str, Any]) -> Trial:
+    from lrpdyn.pipeline.setup.options import Options
+    from lrpdyn.pipeline.setup.values import check_inputs, check_values
+
+    check_values(Options(**{name: value for name, value in given.items() if name != "arch_arg"}))
+    check_inputs(checkpoints, observations)
     with loading():
         from lrpdyn.architectures.registry import parse_arguments
         from lrpdyn.pipeline.rule_trial import try_rules
-        from lrpdyn.pipeline.setup.options import Options
         from lrpdyn.system.memory import keep
 
     keep()

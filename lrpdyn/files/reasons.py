@@ -1,6 +1,10 @@
-"""Why something failed, in the words of the system, without numbers and quotes of Python."""
+"""Why something failed, and values, in words that a person reads: no quotes and numbers of Python."""
 
 from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
 
 
 def reason_of(error: BaseException) -> str:
@@ -13,4 +17,29 @@ def reason_of(error: BaseException) -> str:
         return error.strerror[:1].lower() + error.strerror[1:]
     if isinstance(error, KeyError) and error.args:
         return f"there is no {error.args[0]}"
-    return " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, UnicodeDecodeError):
+        return "is no text in UTF-8"
+    return plainly(" ".join(str(error).split())) or type(error).__name__
+
+
+def plainly(text: str) -> str:
+    """Return a text of other libraries without ``[Errno 2]`` and ``PosixPath('...')``.
+
+    >>> plainly("[Errno 2] No such file: PosixPath('a/b')")
+    'No such file: a/b'
+    """
+    text = re.sub(r"\[Errno -?\d+\] ", "", text)
+    return re.sub(r"\b(?:Pure)?(?:Posix|Windows)?Path\((['\"])(.*?)\1\)", r"\2", text)
+
+
+def as_text(value: Any) -> str:
+    """Return plain data as a person writes it.
+
+    >>> as_text({"name": "mlp", "sizes": [64, 64], "layout": None})
+    'name mlp, sizes 64 64, layout none'
+    """
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {as_text(item)}" for key, item in value.items()) or "none"
+    if isinstance(value, list | tuple):
+        return " ".join(map(as_text, value)) or "none"
+    return "none" if value is None else str(value)

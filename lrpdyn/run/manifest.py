@@ -14,6 +14,7 @@ from lrpdyn.errors import RunError
 from lrpdyn.files import nearby
 from lrpdyn.files.atomic import save_json
 from lrpdyn.files.json_data import Each, Where, fault, read_json
+from lrpdyn.files.reasons import reason_of
 from lrpdyn.files.text import printable
 from lrpdyn.run.environments import PARTS
 from lrpdyn.run.journal import whole_records
@@ -200,7 +201,7 @@ def load_manifest(run: Path) -> dict[str, Any]:
     except OSError as error:
         raise RunError(f"{path}: cannot be read: {error.strerror or error}") from error
     except ValueError as error:
-        raise _damaged(run, f"it is no JSON: {error}") from error
+        raise _damaged(run, f"it is no JSON: {reason_of(error)}") from error
     schema = manifest.get("schema") if isinstance(manifest, dict) else None
     if isinstance(schema, int) and not isinstance(schema, bool) and schema > SCHEMA:
         raise RunError(

@@ -61,7 +61,7 @@ def read_report(run: Path) -> dict[str, Any]:
             raise ValueError(f"schema {report['schema']}, expected {SCHEMA}")
         _use_all(report)
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        why = f"{type(error).__name__}: {error}"
+        why = f"{reason_of(error)}"
         raise RunError(f"{path}: is damaged ({why}); {_ANEW}") from error
     cleaned: dict[str, Any] = printable_data(report)
     return cleaned

@@ -22,6 +22,7 @@ from lrpdyn.explain.units import Units
 from lrpdyn.files.atomic import whole_file
 from lrpdyn.files.json_data import fault
 from lrpdyn.files.npy import load_npz
+from lrpdyn.files.reasons import reason_of
 from lrpdyn.files.streamed import LARGEST_IN_MEMORY, Samples
 from lrpdyn.lrp.composites import composite_of, is_file, parse_composite
 from lrpdyn.lrp.plan import Bounds
@@ -199,7 +200,7 @@ def read_fixed_inputs(path: Path) -> FixedInputs:
     try:
         return load_npz(path)
     except (OSError, ValueError) as error:
-        raise RunError(f"{path}: cannot be read ({error}); compute it again") from error
+        raise RunError(f"{path}: cannot be read ({reason_of(error)}); compute it again") from error
 
 
 def _plain(reference: NDArray[np.float32] | None) -> list[float] | None:

@@ -291,7 +291,7 @@ class Options:
         if not DEVICE.fullmatch(self.device):
             raise UsageError(
                 f"--device {self.device}: expected {', '.join(DEVICES)}, or one of several as cuda:1"
-                + did_you_mean(self.device, DEVICES)
+                + did_you_mean("cuda" if "gpu" in self.device.lower() else self.device, DEVICES)
             )
         parse_faithfulness(self.faithfulness)
         if self.shard is not None:
