@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from lrpdyn.cli.command import Command, words_of
+from lrpdyn.cli.command import Command, option, words_of
 from lrpdyn.cli.names import COMMANDS
 
 
@@ -12,7 +12,7 @@ from lrpdyn.cli.names import COMMANDS
                examples=("lrpdyn help", "lrpdyn help compute", "lrpdyn help compute --all"),
                about={"COMMAND": "Which command; all of them are listed where none is given."})  # fmt: skip
 @click.argument("command", required=False, shell_complete=words_of(*COMMANDS))
-@click.option("--all", "whole", is_flag=True, help="Show every option.")
+@option("--all", "whole", is_flag=True, help="Show every option.")
 @click.pass_context
 def command(ctx: click.Context, command: str | None, whole: bool) -> None:
     """Show the help of COMMAND, as its own -h does."""
@@ -24,5 +24,5 @@ def command(ctx: click.Context, command: str | None, whole: bool) -> None:
         return
     name, found, _ = group.resolve_command(ctx.parent, [command])
     assert found is not None
-    shown = ["--help-all"] if whole and getattr(found, "shown", ()) else ["--help"]
+    shown = ["--help-all"] if whole and isinstance(found, Command) and found.shown else ["--help"]
     found.main(shown, prog_name=f"{ctx.parent.command_path} {name}", standalone_mode=False)

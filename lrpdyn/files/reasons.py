@@ -41,5 +41,5 @@ def as_text(value: Any) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{key} {as_text(item)}" for key, item in value.items()) or "none"
     if isinstance(value, list | tuple):
-        return " ".join(map(as_text, value)) or "none"
+        return " ".join(as_text(item) for item in value if item is not None) or "none"
     return "none" if value is None else str(value)

@@ -86,8 +86,8 @@ def read_regions(path: str | Path, shape: tuple[int, ...]) -> Regions:
         found = _from_png(file, shape) if file.suffix.lower() == ".png" else _from_npz(file)
     except (OSError, ValueError, MemoryError) as error:
         raise ObservationError(
-            f"--regions {file}: cannot be read ({reason_of(error)}); expected a PNG of labelled colours or an "
-            ".npz of named masks"
+            f"--regions {file}: cannot be read ({reason_of(error)}); expected a PNG of labelled colours or "
+            "an .npz of named masks"
         ) from error
     if not found:
         raise ObservationError(f"--regions {file}: holds no region; a PNG needs a colour but black")

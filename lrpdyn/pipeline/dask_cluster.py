@@ -90,8 +90,8 @@ def connected(address: str) -> Iterator[Any]:
                 client.run(memory.keep)
         except (OSError, TimeoutError, ValueError) as error:
             raise RunError(
-                f"--dask {address}: no cluster with a worker answers there ({reason_of(error)}); start one, or give "
-                "local:N"
+                f"--dask {address}: no cluster with a worker answers there ({reason_of(error)}); start one, "
+                "or give local:N"
             ) from error
         yield client
 
