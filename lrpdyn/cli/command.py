@@ -82,7 +82,7 @@ class Command(click.Command):
     def get_help(self, ctx: click.Context) -> str:
         """Return the help: all of it where ``--help-all`` asks."""
         formatter = click.HelpFormatter(width=min(terminal_width(), _WIDEST))
-        ctx.meta[_SHORT] = bool(self.shown) and not ctx.meta.get(_ALL)
+        ctx.meta[_SHORT] = bool(self.shown) and not ctx.meta.get(ALL)
         self.format_help(ctx, formatter)
         return formatter.getvalue().rstrip("\n")
 
@@ -123,14 +123,14 @@ class Command(click.Command):
                 formatter.write_dl(records, col_max=28)
 
 
-_ALL, _SHORT = "lrpdyn.help_all", "lrpdyn.help_short"
+ALL, _SHORT = "lrpdyn.help_all", "lrpdyn.help_short"
 #: What the short help of each command shows.
 _ALWAYS = {"--quiet", "--help", "--help-all"}
 
 
 def _print_all(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
     if value and not ctx.resilient_parsing:
-        ctx.meta[_ALL] = True
+        ctx.meta[ALL] = True
         click.echo(ctx.get_help())
         ctx.exit()
 

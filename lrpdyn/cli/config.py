@@ -135,7 +135,7 @@ def _values(
     return found
 
 
-_KINDS = {dict: "a table", list: "a list"}
+_KINDS = {dict: "table", list: "list"}
 
 
 def _texts(item: Any) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from lrpdyn.cli.command import Command, option, words_of
+from lrpdyn.cli.command import ALL, Command, option, words_of
 from lrpdyn.cli.names import COMMANDS
 
 
@@ -24,5 +24,6 @@ def command(ctx: click.Context, command: str | None, whole: bool) -> None:
         return
     name, found, _ = group.resolve_command(ctx.parent, [command])
     assert found is not None
-    shown = ["--help-all"] if whole and isinstance(found, Command) and found.shown else ["--help"]
-    found.main(shown, prog_name=f"{ctx.parent.command_path} {name}", standalone_mode=False)
+    own = click.Context(found, info_name=name, parent=ctx.parent)
+    own.meta[ALL] = whole
+    click.echo(found.get_help(own))

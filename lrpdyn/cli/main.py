@@ -97,7 +97,7 @@ def main() -> None:
 
 def _run(settings: dict[str, int]) -> int:
     try:
-        code = group.main(standalone_mode=False, obj=settings)
+        code = group.main(prog_name="lrpdyn", standalone_mode=False, obj=settings)
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except click.exceptions.Abort:
