@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lrpdyn.cli import options
+from lrpdyn.cli.command import Command, option
 from lrpdyn.cli.imports import loading
 from lrpdyn.files.text import printable, terminal_width
 
@@ -22,10 +23,18 @@ if TYPE_CHECKING:
 _LEAST = ("random", "sum", "ms")
 
 
-@click.command("rules", short_help="List the propagation rules, or try them on a network.")
+@click.command(
+    "rules", cls=Command, short_help="List the LRP rules, or try them on your network.",
+    examples=("lrpdyn rules", "lrpdyn rules --try ckpts/ obs.npy"),
+    about={"CHECKPOINTS": "With --try: a folder of checkpoints, or a glob in quotes.",
+           "OBSERVATIONS": "With --try: files .npy, .npz, .png or .jpg, or folders."},
+    shown={"tried", "arch", "target", "contrast", "scale", "samples", "device", "form", "trust"},
+)  # fmt: skip
 @click.argument("checkpoints", required=False, type=click.Path())
 @click.argument("observations", nargs=-1, type=click.Path())
-@click.option("--try", "tried", is_flag=True, help="Hold all rules that fit against each other.")
+@option(
+    "--try", "tried", is_flag=True, help="Compare all rules that fit the network, and name one."
+)
 @options.architecture
 @options.score
 @options.observations
@@ -49,12 +58,11 @@ def command(
     form: str,
     **given: Any,
 ) -> None:
-    """List what --rule takes: rules and composites, with parameters and their defaults, and source.
+    """List what --rule takes: rules and composites, their parameters with defaults, their sources.
 
-    With --try: every rule that fits the network of CHECKPOINTS, on an early, a middle and the last of
-    them and eight of the OBSERVATIONS. How faithful its maps are, and which rule to take. The best are
-    tried with a reference, too, unless --reference is given, which is then that of all: modal of pictures,
-    mean of features. It is named only where it helps under two fills.
+    With --try: every rule that fits the network, on an early, a middle and the last checkpoint and eight
+    of the observations. How faithful its maps are, and which rule to take. The best rules are tried with a
+    reference, too: modal for pictures, mean for features, or the one that --reference names.
     """
     if tried:
         if checkpoints is None or not observations:
@@ -74,10 +82,14 @@ def command(
 
 
 def _trial(checkpoints: str, observations: tuple[str, ...], given: dict[str, Any]) -> Trial:
+    from lrpdyn.pipeline.setup.options import Options
+    from lrpdyn.pipeline.setup.values import check_inputs, check_values
+
+    check_values(Options(**{name: value for name, value in given.items() if name != "arch_arg"}))
+    check_inputs(checkpoints, observations)
     with loading(quiet=given["quiet"]):
         from lrpdyn.architectures.registry import parse_arguments
         from lrpdyn.pipeline.rule_trial import try_rules
-        from lrpdyn.pipeline.setup.options import Options
         from lrpdyn.system.memory import keep
 
     keep()

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lrpdyn.errors import UsageError
+from lrpdyn.files.nearby import did_you_mean
 from lrpdyn.files.streamed import Samples, pieces
 
 #: The grid of patches over a picture has this many rows and columns.
@@ -60,7 +61,9 @@ def parse_fill(text: str | float | None) -> str | float:
     if text is None or text in NAMES:
         return text or "modal"
     return parse_number(
-        text, f"--fill {text}: expected a number, {', '.join(NAMES[:-1])} or {NAMES[-1]}"
+        text,
+        f"--fill {text}: expected a number, {', '.join(NAMES[:-1])} or {NAMES[-1]}"
+        + did_you_mean(str(text), NAMES),
     )
 
 

@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lrpdyn.errors import UsageError
+from lrpdyn.files.nearby import did_you_mean
 from lrpdyn.files.npy import load_npy
+from lrpdyn.files.reasons import reason_of
 from lrpdyn.files.streamed import Samples, pieces
 from lrpdyn.observations.background import modal_pixel, modal_value
 from lrpdyn.observations.fills import Fill, parse_number
@@ -33,7 +35,10 @@ def parse_reference(text: str | float | Path | None) -> str | float:
     if said in NAMES or said.endswith(".npy"):
         return said
     choices = f"{', '.join(NAMES[:-1])} or {NAMES[-1]}"
-    return parse_number(said, f"--reference {said}: expected a number, a .npy file, {choices}")
+    return parse_number(
+        said,
+        f"--reference {said}: expected a number, a .npy file, {choices}{did_you_mean(said, NAMES)}",
+    )
 
 
 def make_reference(
@@ -98,7 +103,7 @@ def _read(path: str, shape: tuple[int, ...]) -> NDArray[np.float64]:
     try:
         found = load_npy(path)
     except (OSError, ValueError) as error:
-        raise UsageError(f"--reference {path}: cannot be read ({error})") from error
+        raise UsageError(f"--reference {path}: cannot be read ({reason_of(error)})") from error
     numbers = found.dtype.kind in "fiub"
     if found.shape != shape or not numbers or not np.isfinite(found).all():
         raise UsageError(

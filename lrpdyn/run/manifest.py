@@ -11,16 +11,20 @@ from pathlib import Path
 from typing import Any
 
 from lrpdyn.errors import RunError
+from lrpdyn.files import nearby
 from lrpdyn.files.atomic import save_json
 from lrpdyn.files.json_data import Each, Where, fault, read_json
+from lrpdyn.files.reasons import reason_of
+from lrpdyn.files.text import printable
 from lrpdyn.run.environments import PARTS
 from lrpdyn.run.journal import whole_records
+from lrpdyn.run.missing import no_run
 from lrpdyn.run.parts import check_parts
 from lrpdyn.run.question import CONTRASTS, KINDS
 from lrpdyn.run.tables import TABLES
 
 SCHEMA = 1
-MANIFEST = "manifest.json"
+MANIFEST = nearby.MANIFEST
 
 _OPTIONAL_TEXT = (None, str)
 _ENTRY = {"path": str, "format?": _OPTIONAL_TEXT, "sha256?": _OPTIONAL_TEXT}
@@ -198,14 +202,12 @@ def load_manifest(run: Path) -> dict[str, Any]:
     check_parts(run, writing=False)
     try:
         manifest = read_json(path)
-    except FileNotFoundError as error:
-        raise RunError(
-            f"{run}: holds no run of lrpdyn; make one with lrpdyn compute -o {run}"
-        ) from error
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise no_run(run) from error
     except OSError as error:
         raise RunError(f"{path}: cannot be read: {error.strerror or error}") from error
     except ValueError as error:
-        raise _damaged(run, f"it is no JSON: {error}") from error
+        raise _damaged(run, f"it is no JSON: {reason_of(error)}") from error
     schema = manifest.get("schema") if isinstance(manifest, dict) else None
     if isinstance(schema, int) and not isinstance(schema, bool) and schema > SCHEMA:
         raise RunError(
@@ -240,7 +242,7 @@ def _contradiction(manifest: dict[str, Any]) -> str | None:
         (name for name in manifest.get("files", {}) if not _INSIDE.fullmatch(name)), None
     )
     if strange is not None:
-        return f"manifest.files names {strange[:80]!r}, which is no file of a run folder"
+        return f"manifest.files names {printable(strange[:80])}, which is no file of a run folder"
     steps = [entry["step"] for entry in entries if entry["status"] != "bad"]
     if any(abs(step) >= _LARGEST_STEP for step in steps):
         return "manifest.checkpoints hold a step that is too large"

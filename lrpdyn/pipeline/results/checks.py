@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lrpdyn.checkpoints.model import Checkpoint, Listing
+from lrpdyn.diagnostics.baseline import parse_baseline
 from lrpdyn.diagnostics.interventions import Interventions, chosen_transitions
 from lrpdyn.diagnostics.random_networks import mean_of_networks, measure_network
 from lrpdyn.diagnostics.reference_gain import with_reference
 from lrpdyn.diagnostics.sanity_checks import (
     Weights,
     dependence,
-    parse_baseline,
     random_weights,
     with_statistics,
 )

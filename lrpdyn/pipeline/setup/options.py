@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from lrpdyn.errors import UsageError
+from lrpdyn.files.nearby import did_you_mean
+from lrpdyn.observations.layouts import LAYOUTS
 from lrpdyn.pipeline.setup.shard import parse_shard
 from lrpdyn.run import DEFAULT_RUN
 
@@ -27,6 +30,12 @@ _SAME_RESULTS: dict[str, Any] = {"changes_results": False}
 _RUNS_AGAIN: dict[str, Any] = {"runs_again": True}
 #: The rule that takes the one which `lrpdyn.pipeline.rule_trial` names.
 AUTO = "auto"
+#: What ``--device`` takes.
+DEVICES = ("auto", "cpu", "cuda", "mps")
+DEVICE = re.compile(r"auto|cpu|mps|cuda(:[0-9]{1,3})?")
+#: The least value of numbers.
+_LEAST = {"batch_size": 1, "workers": 1, "interventions": 0, "stack": 1, "seed": 0, "wait": 0,
+          "faithfulness_samples": 1}  # fmt: skip
 
 
 def _choices(*values: str) -> dict[str, Any]:
@@ -51,7 +60,10 @@ def parse_faithfulness(asked: str | int | None) -> str | int | None:
         return asked
     text = str(asked)
     if not text.isdecimal() or not 0 < int(text) < 10**9:
-        raise UsageError(f"--faithfulness {text}: expected a number of steps from 1, all or none")
+        raise UsageError(
+            f"--faithfulness {text}: expected a number of steps from 1, all or none"
+            + did_you_mean(text, ("all", "none"))
+        )
     return int(text)
 
 
@@ -182,6 +194,9 @@ class Options:
         No progress bar; one that says what is being waited for.
     profile
         Print to stderr where the time went.
+    config
+        Where options were read from, if from a file: its name and what it says. It is recorded in the
+        manifest; nothing is read.
 
     Raises
     ------
@@ -206,11 +221,11 @@ class Options:
         default=None, metadata=_QUESTION | {"unset": "none"}
     )
     baseline: str = field(default="random:2", metadata=_QUESTION)
-    layout: str | None = field(default=None, metadata=_ARRANGEMENT)
+    layout: str | None = field(default=None, metadata=_ARRANGEMENT | _choices(*LAYOUTS))
     scale: str | float | None = field(default=None, metadata=_ARRANGEMENT)
     samples: str | Sequence[int] | None = field(default=None, metadata=_ARRANGEMENT)
     stack: int | None = field(default=None, metadata=_ARRANGEMENT)
-    stack_order: str = field(default="oldest", metadata=_ARRANGEMENT)
+    stack_order: str = field(default="oldest", metadata=_ARRANGEMENT | _choices("oldest", "newest"))
     mean: Any = field(default=None, metadata=_ARRANGEMENT)
     std: Any = field(default=None, metadata=_ARRANGEMENT)
     statistics: str | Path | None = field(default=None, metadata=_ARRANGEMENT)
@@ -272,25 +287,30 @@ class Options:
     links: bool = False
     quiet: bool = field(default=False, metadata=_SAME_RESULTS)
     verbose: bool = field(default=False, metadata=_SAME_RESULTS | _RUNS_AGAIN)
+    config: Mapping[str, Any] | None = field(default=None, metadata=_SAME_RESULTS)
     profile: bool = field(default=False, metadata=_SAME_RESULTS | _RUNS_AGAIN)
 
     def __post_init__(self) -> None:
         for known in fields(self):
             value, choices = getattr(self, known.name), known.metadata.get("choices", ())
             if choices and value is not None and value not in choices:
-                raise UsageError(f"{known.name} '{value}': expected one of {', '.join(choices)}")
+                raise UsageError(
+                    f"{known.name} '{value}': expected one of {', '.join(choices)}"
+                    + did_you_mean(str(value), choices)
+                )
             is_set = value is not None and value is not False
             if "not_with_shard" in known.metadata and is_set and self.shard is not None:
                 raise UsageError(known.metadata["not_with_shard"])
-        if self.batch_size < 1:
-            raise UsageError(f"batch_size {self.batch_size}: expected 1 or more")
-        parse_faithfulness(self.faithfulness)
-        if self.faithfulness_samples is not None and self.faithfulness_samples < 1:
+        for name, least in _LEAST.items():
+            number = getattr(self, name)
+            if number is not None and number < least:
+                raise UsageError(f"{name} {number}: expected {least} or more")
+        if not DEVICE.fullmatch(self.device):
             raise UsageError(
-                f"faithfulness_samples {self.faithfulness_samples}: expected 1 or more"
+                f"--device {self.device}: expected {', '.join(DEVICES)}, or one of several as cuda:1"
+                + did_you_mean("cuda" if "gpu" in self.device.lower() else self.device, DEVICES)
             )
-        if self.interventions is not None and self.interventions < 0:
-            raise UsageError(f"interventions {self.interventions}: expected 0 or more")
+        parse_faithfulness(self.faithfulness)
         if self.shard is not None:
             parse_shard(self.shard)
         if self.rule == AUTO and (self.follow or self.shard is not None):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,8 @@ import torch
 from lrpdyn.architectures.registry import Resolved, check_function, check_spaces, named, resolve
 from lrpdyn.checkpoints.discovery import discover
 from lrpdyn.checkpoints.model import Checkpoint, Listing
-from lrpdyn.checkpoints.selection import Selection
 from lrpdyn.diagnostics import same_outputs
 from lrpdyn.diagnostics.expected_outputs import MissingStepError, check_recorded
-from lrpdyn.diagnostics.sanity_checks import parse_baseline
 from lrpdyn.errors import ArchitectureError, CheckpointError, UsageError
 from lrpdyn.explain.explanation import outputs_of
 from lrpdyn.explain.loaded import LoadedNetwork, load
@@ -42,7 +40,7 @@ from lrpdyn.observations.training_statistics import check_normalisation, recorde
 from lrpdyn.pipeline.setup.job import Job, make_job, progress_bar
 from lrpdyn.pipeline.setup.network_input import network_input
 from lrpdyn.pipeline.setup.options import AUTO, Options
-from lrpdyn.run.tables import check_tables
+from lrpdyn.pipeline.setup.values import check_values, selection_of
 
 #: So many bad checkpoints are reported with their reasons.
 _MOST_BAD = 20
@@ -54,21 +52,13 @@ def check(options: Options) -> None:
     Raises
     ------
     LrpdynError
-        There is no such architecture, rule, baseline or kind of table.
+        There is no such architecture, rule, target, baseline, file or the like.
     """
     if options.arch is not None:
         named(options.arch)  # a file of the user's may register rules too
-    if options.rule != AUTO:
-        parse_composite(options.rule)
-    parse_baseline(options.baseline)
-    parse_fill(options.fill)
-    parse_reference(options.reference)
-    check_tables(options.tables)
-
-
-def selection_of(options: Options) -> Selection:
-    """Return which checkpoints are explained."""
-    return Selection(**{known.name: getattr(options, known.name) for known in fields(Selection)})
+        if options.rule != AUTO:
+            parse_composite(options.rule)
+    check_values(options)
 
 
 def listed(checkpoints: str | Path, options: Options, fewest: int = 2) -> Listing:
