@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,21 @@ RULES = (
     "epsilon-plus-flat", "gamma", "zplus", "alphabeta:2,1", "epsilon",
 )  # fmt: skip
 FILLS = ("modal", "blurred", "mean")
+
+
+def print_ranks(found: Mapping[tuple[str, str], Sequence[np.ndarray]]) -> None:
+    """Print a table for each fill of the areas of all seeds, by fill and map."""
+    for fill in dict.fromkeys(fill for fill, _ in found):
+        names = [name for of, name in found if of == fill]
+        medians = np.array([[np.median(part) for part in found[fill, name]] for name in names])
+        ranks = rankdata(-medians, axis=0).mean(axis=1)
+        print(f"\n{fill:26} median  95 % interval   less epsilon: 95 %   by seed; mean rank")
+        for place in np.argsort(ranks):
+            name, values = names[place], np.concatenate(found[fill, names[place]])
+            low, high = interval(values)
+            less, more = interval(values - np.concatenate(found[fill, "epsilon"]))
+            print(f"{name:26} {np.median(values):6.2f}  {low:6.2f} {high:6.2f}    {less:6.2f} {more:6.2f}    "
+                  f"{medians[place].round(2).tolist()}  {ranks[place]:.1f}")  # fmt: skip
 
 
 def main() -> None:
@@ -64,17 +80,7 @@ def main() -> None:
         tried = try_rules(folder, pictures, Options(quiet=True, workers=1, **options))
         print(f"seed {seed}: rules --try: {tried.reason}", flush=True)
         print("  ", ", ".join(f"{row.rule} {row.faithfulness:.2f}" for row in tried.rows))
-    for fill in given.fills:
-        names = [name for of, name in found if of == fill]
-        medians = np.array([[np.median(part) for part in found[fill, name]] for name in names])
-        ranks = rankdata(-medians, axis=0).mean(axis=1)
-        print(f"\n{fill:26} median  95 % interval   less epsilon: 95 %   by seed; mean rank")
-        for place in np.argsort(ranks):
-            name, values = names[place], np.concatenate(found[fill, names[place]])
-            low, high = interval(values)
-            less, more = interval(values - np.concatenate(found[fill, "epsilon"]))
-            print(f"{name:26} {np.median(values):6.2f}  {low:6.2f} {high:6.2f}    {less:6.2f} {more:6.2f}    "
-                  f"{medians[place].round(2).tolist()}  {ranks[place]:.1f}")  # fmt: skip
+    print_ranks(found)
 
 
 if __name__ == "__main__":

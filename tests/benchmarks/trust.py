@@ -1,11 +1,11 @@
 """How well maps predict what matters over training: rules, cheaper maps, random orders, several tasks.
 
-``python -m tests.benchmarks.trust [--pong FOLDER] [--work FOLDER] [--out PICTURE]`` trains an agent that plays
-Catch (`lrpdyn.demo`), the classifier of `vgg` and the transformer of `tests.lrp.faithfulness_vit`, half a
-minute each; FOLDER has the checkpoints ``ckpts`` of an agent that plays Pong, and ``obs64.npy``. All
-are explained on observations that they were not trained on, at five steps: the median area between
-the perturbation curves in units of the score's range at the step, with 95 % intervals over
-observations. Prints the tables of docs/trust.md and draws its picture.
+``python -m tests.benchmarks.trust [--pong FOLDER] [--work FOLDER] [--out PICTURE]`` trains an agent that
+plays Catch (`lrpdyn.demo`), the classifier of `vgg` and the transformer of `tests.lrp.faithfulness_vit`,
+half a minute each; FOLDER has the checkpoints ``ckpts`` of an agent that plays Pong, and ``obs64.npy``.
+All are explained at five steps, the classifiers on pictures that they were not trained on: the median
+area between the perturbation curves in units of the score's range at the step, with 95 % intervals
+over observations. Prints the tables of docs/trust.md and draws its picture.
 """
 
 from __future__ import annotations
@@ -106,51 +106,54 @@ def chosen_steps(job: Job) -> list[Checkpoint]:
     return [one for one in there if one.step in steps and one.step > 0]
 
 
-Measured = dict[int, Areas]
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """By map the median area and the ends of its interval; the band of random orders."""
+
+    of: dict[str, tuple[float, float, float]]
+    band: tuple[float, float]
 
 
-def measured(task: Task) -> tuple[Measured, dict[str, Areas]]:
-    """Return the areas by step, under the modal fill, and of the last step by fill."""
+def summary(areas: Areas) -> Summary:
+    """Return what is printed and drawn of areas."""
+    found = {
+        name: (float(np.median(values)), *interval(values))
+        for name, values in areas.of.items()
+        if name != "random"
+    }
+    return Summary(of=found, band=areas.band)
+
+
+Measured = dict[int, Summary]
+
+
+def measured(task: Task) -> tuple[Measured, dict[str, Summary]]:
+    """Return the areas by step, under the modal fill, and those of the last step under the others."""
     job = job_of(task.checkpoints, task.observations, **task.options)
     by_step, by_fill = {}, {}
     for checkpoint in chosen_steps(job):
         started = time.perf_counter()
-        by_step[checkpoint.step] = areas_at(job, checkpoint, task.rules, FILLS[0])
+        by_step[checkpoint.step] = summary(areas_at(job, checkpoint, task.rules, FILLS[0]))
         print(
             f"{task.title}, step {checkpoint.step:,}: {time.perf_counter() - started:.0f} s",
             flush=True,
         )
     last = job.listing.checkpoints[-1]
-    for fill in FILLS:
-        known = fill == FILLS[0]
-        by_fill[fill] = by_step[last.step] if known else areas_at(job, last, task.rules, fill)
+    for fill in FILLS[1:]:
+        by_fill[fill] = summary(areas_at(job, last, task.rules, fill))
     return by_step, by_fill
 
 
-def print_tables(task: Task, by_step: Measured, by_fill: dict[str, Areas]) -> None:
-    """Print a row for each map: its medians over training and, of the last step, under each fill."""
-    names = list(next(iter(by_step.values())).of)
-    steps = [f"{step:,}" for step in by_step]
-    print(f"\n| {task.title} | {' | '.join(steps)} | {', '.join(FILLS[1:])} |")
-    print(f"| --- |{' --- |' * (len(steps) + 1)}")
-    for name in [name for name in names if name != "random"]:
-        cells = [_cell(areas.of[name]) for areas in by_step.values()]
-        cells.append(" / ".join(f"{np.median(by_fill[fill].of[name]):.2f}" for fill in FILLS[1:]))
+def print_table(title: str, by_step: Measured, by_fill: dict[str, Summary]) -> None:
+    """Print a row for each map: over training, and of the last step under each fill."""
+    print(f"\n| {title} | {' | '.join(f'{step:,}' for step in by_step)} | {' | '.join(by_fill)} |")
+    print(f"| --- |{' --- |' * (len(by_step) + len(by_fill))}")
+    found = [*by_step.values(), *by_fill.values()]
+    for name in found[0].of:
+        cells = ["{:.2f} ({:.2f}..{:.2f})".format(*one.of[name]) for one in found]
         print(f"| {name} | {' | '.join(cells)} |")
-    bands = [_band(areas) for areas in (*by_step.values(), *(by_fill[fill] for fill in FILLS[1:]))]
-    split = len(by_step)
-    print(
-        f"| random orders | {' | '.join([*bands[:split], ' / '.join(bands[split:])])} |", flush=True
-    )
-
-
-def _cell(values: np.ndarray) -> str:
-    low, high = interval(values)
-    return f"{np.median(values):.2f} ({low:.2f}..{high:.2f})"
-
-
-def _band(areas: Areas) -> str:
-    return f"{areas.band[0]:.2f}..{areas.band[1]:.2f}"
+    bands = ["{:.2f}..{:.2f}".format(*one.band) for one in found]
+    print(f"| random orders | {' | '.join(bands)} |", flush=True)
 
 
 def draw(found: dict[str, Measured], out: Path) -> None:
@@ -165,22 +168,18 @@ def draw(found: dict[str, Measured], out: Path) -> None:
     grid = figure.subplots(-(-len(found) // 2), 2, squeeze=False).ravel()
     for axes, (title, by_step) in zip(grid, found.items(), strict=False):
         steps = np.array(list(by_step))
-        bands = np.array([areas.band for areas in by_step.values()]).T
+        bands = np.array([one.band for one in by_step.values()]).T
         handles["random orders"] = axes.fill_between(steps, *bands, color="0.85", linewidth=0)
         for name in next(iter(by_step.values())).of:
-            if name in ("random", "difference"):
+            if name == "difference":
                 continue
-            values = [areas.of[name] for areas in by_step.values()]
-            medians, ends = (
-                [np.median(one) for one in values],
-                np.array([interval(one) for one in values]),
-            )
+            medians, low, high = np.array([one.of[name] for one in by_step.values()]).T
             is_rule = name in colour_of
             look = {"color": colour_of[name]} if is_rule else {
                 "color": "0.25", "linestyle": "--" if name == "edges" else ":"}  # fmt: skip
-            axes.fill_between(steps, *ends.T, color=look["color"], alpha=0.1, linewidth=0)
+            axes.fill_between(steps, low, high, color=look["color"], alpha=0.1, linewidth=0)
             (handles[name],) = axes.plot(steps, medians, marker=".", linewidth=1.6, **look)
-        axes.set_title(title, fontsize=9, loc="left")
+        axes.set_title(f"{title}, by step", fontsize=9, loc="left")
         axes.tick_params(labelsize=8)
         axes.spines[["top", "right"]].set_visible(False)
         axes.ticklabel_format(axis="x", style="plain")
@@ -215,7 +214,7 @@ def main() -> None:
     found = {}
     for task in tasks:
         by_step, by_fill = measured(task)
-        print_tables(task, by_step, by_fill)
+        print_table(task.title, by_step, by_fill)
         found[task.title] = by_step
     draw(found, given.out)
 
