@@ -1,6 +1,6 @@
 """Do rules rank as published on a trained VGG-like classifier: composites and gamma over plain epsilon?
 
-``python -m tests.benchmarks.rule_ranks [--seeds 0 1 2] [--samples 24] [--work FOLDER]`` trains the network of
+``python -m tests.benchmarks.rule_ranks [--seeds 0 1 2] [--samples 16] [--work FOLDER]`` trains the network of
 `vgg` for each seed (a minute each on one core) and holds rules against each other on pictures that it
 was not trained on, under three fills: the median area between the perturbation curves, in units of
 the score's range at the checkpoint, with 95 % intervals over pictures and the mean rank over seeds. Then
@@ -51,7 +51,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--depth", type=int, default=2, help="convolutions of each of three blocks")
-    parser.add_argument("--samples", type=int, default=24)
+    parser.add_argument("--samples", type=int, default=16)
     parser.add_argument("--fills", nargs="+", default=FILLS, choices=FILLS)
     parser.add_argument("--work", type=Path, help="where trained runs are, or go")
     given = parser.parse_args()

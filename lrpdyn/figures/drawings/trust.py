@@ -130,8 +130,8 @@ def _limit(curves: FaithfulnessCurves) -> tuple[float, str]:
         return np.inf, ""
     where = f"{int(beyond.sum()):,} steps from" if beyond.sum() > 1 else "step"
     return limit, (
-        f"the axis ends at {limit:.2g}: at {where} {steps[beyond][0]:,}, where the score hardly moves, "
-        f"values reach {largest[beyond].max():.3g}"
+        f"the axis ends at {limit:.2g}: at {where} {steps[beyond][0]:,} values reach "
+        f"{largest.max():.3g}"
     )
 
 
