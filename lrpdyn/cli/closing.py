@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lrpdyn.cli.terminal import say
-from lrpdyn.files.text import printable, terminal_width, wrapped
+from lrpdyn.cli.terminal import paragraph, say
+from lrpdyn.files.text import printable, terminal_width
 
 if TYPE_CHECKING:
     from lrpdyn.api import Run
@@ -37,7 +37,6 @@ def print_warnings(run: Run) -> int:
         listed = ", ".join(f"{step:,}" for step in steps[:6]) + " ..." * (len(steps) > 6)
         warnings.append(f"Warning: steps {listed} have the same weights")
     for warning in warnings:
-        for line in wrapped(printable(warning), terminal_width(), indent="  "):
-            say(line)
+        paragraph(warning)
     click.echo(str(run.path))
     return 3 if skipped else 0

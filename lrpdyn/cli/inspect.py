@@ -14,6 +14,7 @@ import click
 from lrpdyn.cli import options
 from lrpdyn.cli.command import Command, option
 from lrpdyn.cli.imports import loading
+from lrpdyn.cli.terminal import paragraph
 from lrpdyn.files.text import printable
 from lrpdyn.pipeline.setup.options import Options
 
@@ -113,16 +114,14 @@ def command(
     click.echo(f"{len(rows)} checkpoints, in {listing.unit}", err=True)
     problems = [row["problem"] for row in rows if row["problem"]]
     if problems:
-        click.echo(
-            f"{len(problems)} of unknown architecture, first: {printable(problems[0])}", err=True
-        )
+        paragraph(f"{len(problems)} of unknown architecture, first: {problems[0]}")
     for assumed in dict.fromkeys(sentence for row in rows for sentence in row["assumed"]):
-        click.echo(f"assumed: {printable(assumed)}", err=True)
+        paragraph(f"Assumed: {assumed}")
     for note in listing.notes:
-        click.echo(f"note: {printable(note)}", err=True)
+        paragraph(f"Note: {note}")
     for steps in listing.same:
         listed = ", ".join(f"{step:,}" for step in steps[:6]) + " ..." * (len(steps) > 6)
-        click.echo(f"warning: steps {listed} have the same weights", err=True)
+        paragraph(f"Warning: steps {listed} have the same weights")
     _print_left_out(left_out)
 
 
@@ -169,7 +168,7 @@ def _print_layers(checkpoints: str, given: dict[str, Any], form: str) -> None:
     if any(row["gates"] for row in rows):
         _print_wrapped("  gate: a factor that only weighs the other one, and gets no relevance")
     for note in found.notes:
-        _print_wrapped(f"note: {note}")
+        _print_wrapped(f"Note: {note}")
 
 
 def _print_wrapped(text: str) -> None:
@@ -206,12 +205,12 @@ def _print_left_out(left_out: Sequence[dict[str, Any]]) -> None:
         reason = str(entry["reason"]).removeprefix(f"{entry['path']}: ")
         said[reason] += 1
         if entry["bad"] or said[reason] <= _MOST_ALIKE:
-            kind = "bad" if entry["bad"] else "left out"
-            click.echo(printable(f"{kind}: {entry['path']}: {reason}"), err=True)
+            kind = "Bad" if entry["bad"] else "Skipped"
+            paragraph(f"{kind}: {entry['path']}: {reason}")
     for reason, count in said.items():
         bad = sum(entry["bad"] for entry in left_out if str(entry["reason"]).endswith(reason))
         if count - bad > _MOST_ALIKE:
-            click.echo(printable(f"left out: {count - bad - _MOST_ALIKE} more: {reason}"), err=True)
+            paragraph(f"Skipped: {count - bad - _MOST_ALIKE} more: {reason}")
 
 
 def _rows(checkpoints: Sequence[Checkpoint]) -> list[dict[str, Any]]:

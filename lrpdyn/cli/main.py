@@ -15,6 +15,7 @@ from lrpdyn.cli import options
 from lrpdyn.cli.command import heading
 from lrpdyn.cli.mistakes import in_one_line, unknown_command
 from lrpdyn.cli.names import COMMANDS, GROUPS
+from lrpdyn.cli.terminal import say
 from lrpdyn.errors import LrpdynError
 from lrpdyn.files.reasons import plainly, reason_of
 from lrpdyn.files.text import printable, terminal_width
@@ -108,7 +109,7 @@ def _run(settings: dict[str, int]) -> int:
             error.show()
         else:
             said = in_one_line(error, lambda name: group.get_command(click.Context(group), name))
-            click.echo(f"Error: {printable(said)}", err=True)
+            say(f"Error: {printable(said)}")
         return error.exit_code
     except Stopped as stop:
         click.echo(str(stop), err=True)
@@ -123,7 +124,7 @@ def _run(settings: dict[str, int]) -> int:
             raise
         if settings["verbose"] >= 2:
             traceback.print_exc()
-        click.echo(f"Error: {printable(plainly(message))}", err=True)
+        say(f"Error: {printable(plainly(message))}")
         return error.exit_code if isinstance(error, LrpdynError) else 1
 
 

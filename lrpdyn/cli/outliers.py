@@ -8,6 +8,7 @@ import click
 
 from lrpdyn.cli import options
 from lrpdyn.cli.command import Command, Whole, option, words_of
+from lrpdyn.cli.terminal import say
 from lrpdyn.errors import UsageError
 from lrpdyn.files.nearby import did_you_mean
 from lrpdyn.files.text import terminal_width
@@ -78,9 +79,9 @@ def command(
     if form != "table":
         click.echo(RENDERERS[form](report, kinds, top))
     elif details or top is not None or kind is not None:
-        click.echo(as_table(report, kinds, top, terminal_width()))
+        say(as_table(report, kinds, top, terminal_width()), err=False)
     else:
-        click.echo(as_short(report, terminal_width()))
+        say(as_short(report, terminal_width()), err=False)
         if curve is not None:
             click.echo("\n" + "\n".join(curve_lines(report, terminal_width())))
         elif "first" in report:

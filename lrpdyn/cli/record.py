@@ -12,8 +12,8 @@ import click
 from lrpdyn.cli import options
 from lrpdyn.cli.command import Command, Whole, option, words_of
 from lrpdyn.cli.imports import loading
+from lrpdyn.cli.terminal import paragraph
 from lrpdyn.files.nearby import seems, similar_path
-from lrpdyn.files.text import printable
 
 
 @click.command(
@@ -79,7 +79,7 @@ def command(
 
     def say(text: str) -> None:
         if not quiet:
-            click.echo(printable(f"{'wrapped':<9} {text}"), err=True)
+            paragraph(f"Wrapped: {text}")
 
     setting = Setting(
         env_kwargs=dict(map(_pair, env_kwarg)), atari=atari, stack=stack, vecnormalize=vecnormalize
@@ -90,13 +90,12 @@ def command(
     if not quiet:
         about = found.about
         at = "" if about.get("step") is None else f" at step {about['step']:,}"
-        click.echo(
-            f"{'recorded':<9} {len(found.outputs)} observations of {about['episodes']} episodes "
-            f"({about['steps']:,} steps), and outputs of {about['policy']}{at}, head {about['head']}",
-            err=True,
+        paragraph(
+            f"Recorded {len(found.outputs)} observations of {about['episodes']} episodes "
+            f"({about['steps']:,} steps), and outputs of {about['policy']}{at}, head {about['head']}."
         )
         folder = shlex.quote(str(Path(checkpoint).parent))
-        click.echo(f"{'next':<9} lrpdyn compute {folder} {shlex.quote(out)}", err=True)
+        paragraph(f"Next   lrpdyn compute {folder} {shlex.quote(out)}")
     click.echo(out)
 
 

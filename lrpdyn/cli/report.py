@@ -8,6 +8,7 @@ import click
 
 from lrpdyn.cli import options
 from lrpdyn.cli.command import Command, option
+from lrpdyn.cli.terminal import paragraph
 
 
 @click.command("report", cls=Command, short_help="Write one HTML page of a run, with a slider over training.",
@@ -46,5 +47,5 @@ def command(
     written = write_report(open_run(run), out, curve, name=name, note=note, regions=regions)
     if not quiet:
         for note in written.notes:
-            click.echo(f"note: {note}", err=True)
+            paragraph(f"Note: {note}")
     click.echo(str(written.path))

@@ -7,6 +7,8 @@ import re
 
 import click
 
+from lrpdyn.files.text import printable, terminal_width, wrapped
+
 #: Words at the beginning of a line that are seen first, and how.
 _STYLES = (
     (r"(Can you trust the maps\?|What changed\?)$", {"bold": True}),
@@ -24,6 +26,12 @@ def say(text: str, *, err: bool = True) -> None:
     """Print lines on stderr, or on stdout; with colour on a terminal that does not say NO_COLOR."""
     plain = False if os.environ.get("NO_COLOR") else None
     click.echo("\n".join(map(_styled, text.split("\n"))), err=err, color=plain)
+
+
+def paragraph(text: str) -> None:
+    """Print a paragraph on stderr, wrapped to the terminal; what strangers' files say is made printable."""
+    for line in wrapped(printable(text), terminal_width(), indent="  "):
+        say(line)
 
 
 def _styled(line: str) -> str:

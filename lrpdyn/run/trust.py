@@ -250,16 +250,18 @@ def _faithfulness(run: RunFolder) -> Iterator[tuple[str, str]]:
     at = "the last step" if last["step"] == run.steps[-1] else f"step {last['step']:,}"
     numbers = [
         *(f"{YARDSTICKS[name]} {value:.2f}" for name, value in others.items()),
-        f"random orders {low:.2f} to {high:.2f}",
+        f"random {low:.2f} to {high:.2f}",
     ]
-    where = f"measured at {len(found['steps']):,} of {len(run.steps):,} steps"
-    samples = f"{len(found['samples']):,} samples"
-    measured = f"faithfulness {rule:.2f} at {at} ({', '.join(numbers)}; {where}, {samples})"
+    measured = f"faithfulness {rule:.2f} at {at} ({', '.join(numbers)})"
     with_reference, advice = _reference(found, last["step"])
+    advice = (
+        f" Measured at {len(found['steps']):,} of {len(run.steps):,} steps on {len(found['samples']):,} of "
+        f"{run.shape[0]:,} samples.{advice}"
+    )
     if rule <= high:
         yield (
             "CARE",
-            "The map says nothing here: it predicts the score no better than a random order does; "
+            "They say nothing here: they predict what matters no better than a random order does; "
             f"{measured}.{advice}",
         )
     elif round(rule, 2) < max((round(value, 2) for value in others.values()), default=rule):

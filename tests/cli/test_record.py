@@ -24,12 +24,15 @@ def test_record_and_compute(user: Path) -> None:
     found = lrpdyn("record", "CartPole-v1", LAST, "-o", "obs.npz", "--n", 8, "--seed", 4, cwd=user)
     assert found.returncode == 0, found.stderr
     assert found.stdout == "obs.npz\n"
-    assert "recorded  8 observations of" in found.stderr
-    assert "outputs of ActorCriticPolicy at step 128, head policy" in found.stderr
-    assert "next      lrpdyn compute ckpts obs.npz" in found.stderr
+    assert "Recorded 8 observations of" in found.stderr
+    assert "outputs of ActorCriticPolicy at step 128, head policy." in " ".join(
+        found.stderr.split()
+    )
+    assert "Next lrpdyn compute ckpts obs.npz" in " ".join(found.stderr.split())
     found = lrpdyn("compute", "ckpts", "obs.npz", "--baseline", "none", cwd=user)
     assert found.returncode == 0, found.stderr
-    assert "The network is yours: outputs as recorded at step 128 (8 of 8 samples;" in found.stderr
+    said = " ".join(found.stderr.split())
+    assert "The network is yours: outputs as recorded at step 128 (8 of 8 samples;" in said
     wrong = ("--arch-arg", "activation=relu", "-o", "wrong")
     found = lrpdyn("compute", "ckpts", "obs.npz", *wrong, cwd=user)
     assert found.returncode == 1
@@ -51,7 +54,7 @@ def test_record_and_compute(user: Path) -> None:
         (
             ("CartPole-v1", LAST, "--env-kwarg", "nothing=1"),
             1,
-            "cannot be made with {'nothing': 1}",
+            "cannot be made with nothing 1",
         ),
     ],
 )

@@ -181,12 +181,12 @@ def test_untrained_networks(
     ("rule", "verdict", "words"),
     [
         (0.5, "ok", "They predict what matters: faithfulness 0.50 at the last step (gradient x input "
-         "0.30, edges of the picture 0.20, difference from the fill 0.10, random orders "
-         "-0.05 to 0.05; measured at "),
+         "0.30, edges of the picture 0.20, difference from the fill 0.10, random -0.05 to 0.05). "
+         "Measured at "),
         (0.301, "ok", "They predict what matters: "),
         (0.21, "CARE", "A cheaper map predicts what matters better: faithfulness 0.21"),
-        (0.05, "CARE", "The map says nothing here: "),
-        (-0.3, "CARE", "The map says nothing here: "),
+        (0.05, "CARE", "They say nothing here: "),
+        (-0.3, "CARE", "They say nothing here: "),
     ],
 )  # fmt: skip
 def test_faithfulness_at_the_last_step(
@@ -202,7 +202,7 @@ def test_faithfulness_at_the_last_step(
         (0.5, "ok", "They predict what matters: "),
         (0.31, "CARE", "They predict only weakly what matters: faithfulness 0.31"),
         (0.21, "CARE", "A cheaper map predicts what matters better: "),
-        (0.05, "CARE", "The map says nothing here: "),
+        (0.05, "CARE", "They say nothing here: "),
     ],
 )
 def test_a_reference_is_advised_where_it_helps_at_that_step(
