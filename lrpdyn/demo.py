@@ -26,6 +26,7 @@ from torch.optim import Adam, Optimizer
 
 from lrpdyn.architectures.frameworks.catch import CatchNetwork
 from lrpdyn.errors import RunError, UsageError
+from lrpdyn.files.reasons import reason_of
 from lrpdyn.run.lock import HOLDER, LOCK, locked
 from lrpdyn.system.randomness import seeded
 
@@ -280,7 +281,9 @@ def _write(directory: Path, weights: Weights, observations: Pixels) -> None:
                 Path(name, part).replace(directory / part)
     # torch.save raises RuntimeError where the disk is full.
     except (OSError, RuntimeError) as error:
-        raise RunError(f"{directory}: cannot be written: {error}: choose another folder") from error
+        raise RunError(
+            f"{directory}: cannot be written: {reason_of(error)}: choose another folder"
+        ) from error
 
 
 def _copy_weights(network: CatchNetwork) -> dict[str, Tensor]:

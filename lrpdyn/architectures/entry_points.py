@@ -9,10 +9,9 @@ from typing import Any
 from torch import nn
 
 from lrpdyn.architectures.model import Architecture, never
+from lrpdyn.architectures.names import GROUP
 from lrpdyn.errors import ArchitectureError
 from lrpdyn.files.text import first_line
-
-GROUP = "lrpdyn.architectures"
 
 
 def load_entry_points(register: Callable[[Architecture], None]) -> None:

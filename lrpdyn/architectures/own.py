@@ -12,6 +12,7 @@ from typing import Any
 from lrpdyn.architectures.model import Architecture, never
 from lrpdyn.errors import UsageError
 from lrpdyn.files.plain import check_plain
+from lrpdyn.files.reasons import reason_of
 
 
 def own_architecture(name: str) -> Architecture:
@@ -43,4 +44,4 @@ def _module(place: str) -> Any:
         specification.loader.exec_module(module)
         return module
     except (ImportError, OSError, SyntaxError) as error:
-        raise UsageError(f"--arch: {place} cannot be imported: {error}") from error
+        raise UsageError(f"--arch: {place} cannot be imported: {reason_of(error)}") from error

@@ -48,11 +48,13 @@ from lrpdyn.architectures.model import (
     Preprocessing,
     never,
 )
+from lrpdyn.architectures.names import unknown_architecture
 from lrpdyn.architectures.own import own_architecture
 from lrpdyn.architectures.shapes import on_meta, shapes_of
 from lrpdyn.checkpoints.keys import IDENTITY, KeyMapping, candidates, is_copy
 from lrpdyn.checkpoints.model import Header, Shapes
 from lrpdyn.errors import ArchitectureError, UsageError
+from lrpdyn.files.reasons import as_text, reason_of
 from lrpdyn.files.text import first_line
 
 _T = TypeVar("_T")
@@ -167,8 +169,8 @@ class Resolved:
             network = self.architecture.factory(**arguments)
         except TypeError as error:
             raise ArchitectureError(
-                f"architecture {self.architecture.name} does not take {self.arguments}: {error}; "
-                "give its arguments with --arch-arg KEY=VALUE"
+                f"architecture {self.architecture.name} does not take {as_text(self.arguments)}: "
+                f"{reason_of(error)}; give its arguments with --arch-arg KEY=VALUE"
             ) from error
         if not isinstance(network, nn.Module):
             raise ArchitectureError(
@@ -571,11 +573,7 @@ def named(name: str) -> Architecture:
         if name.startswith(family.prefix):
             return family.named(name)
     if ":" not in name:
-        others = "".join(f", another of {f.owner} as {f.prefix}NAME" for f in FAMILIES)
-        raise UsageError(
-            f"no architecture is called '{name}'; expected {', '.join(registered)}{others}, or your "
-            "own as MODULE:CALLABLE or FILE.py:CALLABLE"
-        )
+        raise unknown_architecture(name, tuple(registered))
     return own_architecture(name)
 
 
@@ -594,7 +592,7 @@ def _shapes_of(resolved: Resolved, where: str) -> dict[str, tuple[int, ...]]:
         raise ArchitectureError(f"{where}: {error}") from error
     except (RuntimeError, ValueError, AssertionError, OverflowError, MemoryError) as error:
         raise ArchitectureError(
-            f"architecture {resolved.architecture.name} cannot be built with {resolved.arguments}: "
+            f"architecture {resolved.architecture.name} cannot be built with {as_text(resolved.arguments)}: "
             f"{first_line(error)}"
         ) from error
 

@@ -19,6 +19,8 @@ from lrpdyn.checkpoints.series import Found, order, same_weights
 from lrpdyn.checkpoints.settling import wait_for
 from lrpdyn.checkpoints.steps import step_in
 from lrpdyn.errors import CheckpointError
+from lrpdyn.files.nearby import similar_path
+from lrpdyn.files.reasons import reason_of
 from lrpdyn.remote.path import RemotePath, as_path, each, matching
 
 Progress = Callable[[list[Path]], Iterable[Path]]
@@ -185,10 +187,11 @@ def _entries(where: str) -> _Where:
         remote = isinstance(folder, RemotePath)
         paths = matching(where) if remote else sorted(map(Path, glob.glob(where)))
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise CheckpointError(f"{where}: cannot be listed: {reason}") from error
+        raise CheckpointError(f"{where}: cannot be listed: {reason_of(error)}") from error
     if not paths:
-        raise CheckpointError(f"{where}: no such folder, and no file matches it as a glob")
+        raise CheckpointError(
+            f"{where}: no such folder, and no file matches it as a glob{similar_path(where)}"
+        )
     return _Where(name=where, entries=paths, root=None)
 
 

@@ -156,7 +156,7 @@ def _naming(path: Path) -> Iterator[None]:
 def known_format(format: str) -> str:
     """Return `format`; raises ValueError where there is no such one."""
     if all(reader.format != format for reader in READERS):
-        raise ValueError(f"no format is called {format!r}")
+        raise ValueError(f"no format is called {format}")
     return format
 
 

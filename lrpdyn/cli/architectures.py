@@ -8,13 +8,15 @@ from importlib.resources import files
 import click
 
 from lrpdyn.cli import options
+from lrpdyn.cli.command import Command, option
 
 
-@click.command("architectures", short_help="List the registered architectures.")
+@click.command("architectures", cls=Command, short_help="List the networks that --arch takes.",
+               examples=("lrpdyn architectures", "lrpdyn architectures --template > mine.py"))  # fmt: skip
 @options.output_format("table", "json")
-@click.option("--template", is_flag=True, help="Print a Python file for a network of your own.")
+@option("--template", is_flag=True, help="Print a Python file for a network of your own.")
 def command(form: str, template: bool) -> None:
-    """List the architectures that --arch takes and that are recognised from the weights."""
+    """List the networks that --arch takes and that are recognised from their weights."""
     if template:
         click.echo(files("lrpdyn.architectures").joinpath("template.py").read_text(), nl=False)
         return

@@ -7,19 +7,23 @@ from pathlib import Path
 import click
 
 from lrpdyn.cli import options
+from lrpdyn.cli.command import Command, Whole, option
 
 
-@click.command("compare", short_help="Hold two or more runs side by side.")
+@click.command("compare", cls=Command, short_help="Compare two or more runs side by side.",
+               examples=("lrpdyn compare zplus-run gamma-run",
+                         "lrpdyn compare seed-*/lrpdyn-run --format json"),
+               about={"RUNS": "Two or more folders that lrpdyn compute wrote."})  # fmt: skip
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
 @options.output_format("table", "json")
-@click.option("--top", type=click.IntRange(min=1), default=20, show_default=True,
-              help="Outliers in the table.")  # fmt: skip
+@option("--top", type=Whole(min=1), metavar="N", default=20,
+              show_default=True, help="List this number of outliers in the table.")  # fmt: skip
 @options.verbosity
 def command(runs: tuple[Path, ...], form: str, top: int, quiet: bool) -> None:
-    """Hold RUNS side by side: the same samples under other rules, seeds, heads, targets, normalisations.
+    """Compare runs of the same samples under other rules, seeds, heads, targets or normalisations.
 
-    An outlier that stands in all of them is real; one that stands in one of them is an artefact of
-    what differs, or there by chance.
+    An outlier that all of them have is real; one that a single run has comes from what differs, or is there
+    by chance.
     """
     from lrpdyn.api import open_run
     from lrpdyn.run.comparison import as_json, as_table, compare

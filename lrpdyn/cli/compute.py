@@ -10,72 +10,153 @@ import click
 
 from lrpdyn.cli import options
 from lrpdyn.cli.closing import print_summary, print_warnings
+from lrpdyn.cli.command import Command, Number, Whole, words_of
+from lrpdyn.cli.config import config, in_words, taken_from
 from lrpdyn.cli.imports import loading
 from lrpdyn.cli.terminal import say
+from lrpdyn.files.text import printable
+from lrpdyn.pipeline.setup.options import Options
 
 if TYPE_CHECKING:
     from lrpdyn.api import Run
 
 
-@click.command("compute", short_help="Explain every checkpoint and write a run folder.")
+@click.command(
+    "compute", cls=Command, short_help="Explain every checkpoint and write a run folder.",
+    examples=(
+        "lrpdyn compute ckpts/ obs.npy",
+        "lrpdyn compute ckpts/ obs.npy --rule gamma:0.25 -o gamma-run",
+        "lrpdyn compute 'ckpts/*.zip' obs.npz --target modal --limit 20",
+        "lrpdyn compute ckpts/ obs.npy --follow     while training goes on",
+    ),
+    about={
+        "CHECKPOINTS": "A folder of checkpoints, or a glob in quotes.",
+        "OBSERVATIONS": "Files .npy, .npz, .png or .jpg, or folders of them.",
+    },
+    shown={"rule", "target", "contrast", "arch", "limit", "skip_bad", "trust", "scale", "samples", "out",
+           "device", "workers", "follow", "config"},
+)  # fmt: skip
 @click.argument("checkpoints", type=click.Path())
 @click.argument("observations", nargs=-1, required=True, type=click.Path())
-@options.of_compute("--out", "-o", help="The run folder.")
-@options.of_compute("--rule", help="NAME[:VALUE], a composite, or FILE.toml; +attnlrp; see lrpdyn rules. "
-              "auto: the one that lrpdyn rules --try names.")  # fmt: skip
-@options.architecture
+@options.of_compute(
+    "--out",
+    "-o",
+    group=options.WRITTEN,
+    metavar="DIR",
+    help="The run folder. An interrupted run there is resumed.",
+)
+@options.rule
 @options.score
-@options.of_compute("--normalize", help="Of each map, before differences are taken.")  # fmt: skip
-@options.of_compute("--reference", metavar="none|modal|mean|VALUE|FILE.npy", help="Relevance of the "
-              "observation less this: the most frequent value, the mean, a number or one observation as in "
-              "the observation files.")  # fmt: skip
-@options.of_compute("--baseline", metavar="none|random[:K]",
-              help="Compare with K freshly initialised networks.")  # fmt: skip
-@options.observations
-@options.selection
+@options.architecture
+@options.of_compute(
+    "--normalize", group=options.QUESTION, help="Normalise each map before differences are taken."
+)
+@options.reference
 @options.prefix
-@options.resources
-@options.of_compute("--keep", help="What is stored of each step: its maps, summed over channels, or "
-              "nothing but sums and tables.")  # fmt: skip
-@options.of_compute("--dtype", help="Of what is stored.")  # fmt: skip
-@options.tables
-@options.of_compute("--regions", type=click.Path(path_type=Path), help="Parts of the observations whose "
-              "share and effect are measured: a PNG of labelled colours, an .npz of masks.")  # fmt: skip
-@options.fill
+@options.selection
+@options.observations
+@options.of_compute(
+    "--baseline",
+    group=options.MEASURED,
+    metavar="none|random[:K]",
+    shell_complete=words_of("none", "random", "random:"),
+    help="Compare the maps with those of K untrained networks.",
+)
 @options.faithfulness
+@options.faithfulness_samples
 @options.interventions
+@options.of_compute(
+    "--regions",
+    group=options.MEASURED,
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Measure the share and the effect of parts of the observations: a PNG of labelled "
+    "colours, or an .npz of masks.",
+)
+@options.fill
 @options.curve
-@options.of_compute("--shard", metavar="K/N", help="Explain stretch K of N of the checkpoints, for lrpdyn "
-              "merge.")  # fmt: skip
-@options.of_compute("--dask", metavar="ADDRESS", help="Explain on the Dask cluster there, or on one of N "
-              "processes here: local:N.")  # fmt: skip
-@options.of_compute("--follow", help="Go on as training writes checkpoints, until Ctrl-C, "
-              "--until or --idle.")  # fmt: skip
-@options.of_compute("--poll", type=float, metavar="SECONDS",
-              help="Between two looks at the folder that is followed.")  # fmt: skip
-@options.of_compute("--idle", type=float, metavar="SECONDS",
-              help="Stop following after so long without a new checkpoint.")  # fmt: skip
-@options.wait
-@options.of_compute("--overwrite", help="Replace a run of another question.")
-@options.of_compute("--recompute", type=int, multiple=True, metavar="STEP",
-              help="Explain this step again: its file or checkpoint is another now.")  # fmt: skip
+@options.of_compute("--overwrite", group=options.WRITTEN, help="Replace a run of another question.")
+@options.of_compute(
+    "--recompute",
+    group=options.WRITTEN,
+    type=Whole(),
+    multiple=True,
+    metavar="STEP",
+    help="Explain this step again, because its file or checkpoint has changed.",
+)
+@options.of_compute(
+    "--keep",
+    group=options.WRITTEN,
+    help="Store each step's maps, their sums over channels (pixels), or none of them.",
+)
+@options.of_compute(
+    "--dtype", group=options.WRITTEN, help="The type of the numbers that are stored."
+)
+@options.tables
+@options.resources
+@options.of_compute(
+    "--shard",
+    group=options.RUNNING,
+    metavar="K/N",
+    help="Explain part K of N of the checkpoints, for lrpdyn merge.",
+)
+@options.of_compute(
+    "--dask",
+    group=options.RUNNING,
+    metavar="ADDRESS",
+    help="Explain on the Dask cluster at this address, or on one of N processes here: local:N.",
+)
+@options.of_compute("--profile", group=options.RUNNING, help="Print where the time went.")
+@options.of_compute(
+    "--follow",
+    group=options.RUNNING,
+    help="Explain checkpoints as training writes them. Ctrl-C, --until or --idle ends it.",
+)
+@options.of_compute(
+    "--poll",
+    group=options.RUNNING,
+    type=Number(),
+    metavar="SECONDS",
+    help="The time between two looks at the folder that is followed.",
+)
+@options.of_compute(
+    "--idle",
+    group=options.RUNNING,
+    type=Number(),
+    metavar="SECONDS",
+    help="Stop after this time without a new checkpoint.",
+)
 @options.skip_bad
+@options.wait
 @options.trust
 @options.links
-@options.of_compute("--profile", help="Say where the time went.")
-@options.config
+@config
 @options.verbosity
-@click.pass_obj
-def command(settings: Any, /, checkpoints: str, observations: tuple[str, ...], **given: Any) -> int:
-    """Explain CHECKPOINTS (a folder, or a glob in quotes) on OBSERVATIONS and write a run folder.
+@click.pass_context
+def command(
+    ctx: click.Context, /, checkpoints: str, observations: tuple[str, ...], **given: Any
+) -> int:
+    """Explain every checkpoint of a training with LRP and write a run folder.
 
-    OBSERVATIONS are .npy, .npz, .png or .jpg files, or folders of them. Both may be in a store:
-    s3://, gs://, hf://, ssh:// (pip install 'lrpdyn[remote]'). A run that was interrupted
-    goes on with the same command. Prints the run folder; what it found goes to stderr.
+    Checkpoints and observations may be in a store: s3://, gs://, hf://, ssh:// (pip install
+    'lrpdyn[remote]'). A run that was interrupted goes on with the same command. Prints the run
+    folder; what it found goes to stderr.
+
+    Each option is also a key of lrpdyn.toml, and a variable: LRPDYN_COMPUTE_BATCH_SIZE is --batch-size.
     """
+    from lrpdyn.pipeline.setup.values import check_inputs, check_values
+
+    given["verbose"] = isinstance(ctx.obj, dict) and ctx.obj["verbose"] > 0
+    given["config"] = taken_from(ctx)
+    plain = {name: value for name, value in given.items() if name != "arch_arg"}
+    check_values(Options(**plain))
+    if not given["follow"]:
+        check_inputs(checkpoints, observations)
+    for line in [] if given["quiet"] else in_words(ctx):
+        say(printable(line))
+
     from lrpdyn.pipeline.setup.same_command import command_of
 
-    given["verbose"] = isinstance(settings, dict) and settings["verbose"] > 0
     started = time.time()
     this = command_of([checkpoints, *observations], given)
     finished = this.finished_run()

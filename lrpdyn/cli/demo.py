@@ -8,16 +8,21 @@ from pathlib import Path
 import click
 
 from lrpdyn.cli import options
+from lrpdyn.cli.command import Command, Whole, option
+from lrpdyn.cli.config import found_here
 from lrpdyn.cli.imports import loading
 
 
-@click.command("demo", short_help="Train a small agent and explain it.")
+@click.command("demo", cls=Command, short_help="Train a small agent and explain it.",
+               examples=("lrpdyn demo", "lrpdyn demo try/ --seed 3"),
+               about={"DIRECTORY": "A new or empty folder.  [default: lrpdyn-demo]"})  # fmt: skip
 @click.argument("directory", default="lrpdyn-demo", type=click.Path(path_type=Path))
-@click.option("--seed", default=0, show_default=True)
+@option("--seed", type=Whole(min=0), metavar="N", default=0, show_default=True,
+        help="The seed of the training.")  # fmt: skip
 @options.verbosity
 @click.pass_context
 def command(ctx: click.Context, directory: Path, seed: int, quiet: bool) -> None:
-    """Train a small agent for real in DIRECTORY (new or empty), then run compute, plot and outliers.
+    """Train a small agent in under a minute, then run compute, plot and outliers on it.
 
     Each command is printed, so that it can be repeated.
     """
@@ -48,4 +53,5 @@ def command(ctx: click.Context, directory: Path, seed: int, quiet: bool) -> None
     ):
         click.echo(f"\n$ lrpdyn {shlex.join(arguments)}", err=True)
         assert ctx.parent is not None
-        ctx.parent.command.main(arguments, standalone_mode=False, obj=ctx.obj)
+        without = ["--config", "none"] if arguments[0] == "compute" and found_here() else []
+        ctx.parent.command.main([*arguments, *without], standalone_mode=False, obj=ctx.obj)

@@ -6,13 +6,16 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from lrpdyn.cli import options
+from lrpdyn.cli.command import Command, option
 from lrpdyn.cli.imports import loading
 from lrpdyn.files.text import printable
+from lrpdyn.pipeline.setup.options import Options
 
 if TYPE_CHECKING:
     from lrpdyn.checkpoints.model import Checkpoint
@@ -36,15 +39,21 @@ _OF_LAYERS = (
 )
 
 
-@click.command("inspect", short_help="List what a folder of checkpoints, or a network, holds.")
+_CHECKED = {field.name for field in fields(Options)}
+
+
+@click.command(
+    "inspect", cls=Command, short_help="List the checkpoints of a folder, or the layers of their network.",
+    examples=("lrpdyn inspect ckpts/", "lrpdyn inspect ckpts/ --format json",
+              "lrpdyn inspect ckpts/ --layers --rule epsilon-plus"),
+    about={"CHECKPOINTS": "A folder of checkpoints, or a glob in quotes.",
+           "OBSERVATIONS": "With --layers: an example of what the network sees; zeros if not given."},
+    shown={"layers", "rule", "arch", "pattern", "since", "until", "limit", "form", "trust"},
+)  # fmt: skip
 @click.argument("checkpoints", type=click.Path())
 @click.argument("observations", nargs=-1, type=click.Path())
-@click.option(
-    "--layers", is_flag=True, help="Of the first one's network: what is done to each operation."
-)
-@options.of_compute(
-    "--rule", help="NAME[:VALUE], a composite, or FILE.toml; +attnlrp; see lrpdyn rules."
-)
+@option("--layers", is_flag=True, help="List the operations of the network, and the rule of each.")
+@options.rule
 @options.architecture
 @options.prefix
 @options.layout
@@ -60,13 +69,15 @@ def command(
     ctx: click.Context, /, checkpoints: str, layers: bool, form: str, trust: bool, links: bool,
     quiet: bool, **given: Any,
 ) -> None:  # fmt: skip
-    """List every entry of CHECKPOINTS in order: its step and where that came from, its format and
-    architecture, or why it is left out. Nothing is explained.
+    """List every entry of a folder: its step, format and architecture, or why it is skipped.
 
-    With --layers: each operation of the network in order of call, its rule and where the rule is from.
-    OBSERVATIONS are then an example of what the network sees. Without them zeros are, of the shape that
-    the checkpoint tells.
+    Nothing is explained. With --layers, list each operation of the network in order of call, its rule and
+    where the rule is from.
     """
+    from lrpdyn.pipeline.setup.values import check_inputs, check_values
+
+    check_values(Options(**{name: value for name, value in given.items() if name in _CHECKED}))
+    check_inputs(checkpoints, given["observations"])
     of_layers = {name: given.pop(name) for name in _OF_LAYERS}
     if layers:
         shared = {"trust": trust, "links": links, "quiet": quiet}
@@ -125,7 +136,6 @@ def _print_layers(checkpoints: str, given: dict[str, Any], form: str) -> None:
         from tqdm import tqdm
 
         from lrpdyn.architectures.registry import parse_arguments
-        from lrpdyn.pipeline.setup.options import Options
         from lrpdyn.pipeline.setup.planning import planned
 
     quiet, observations = given["quiet"], given.pop("observations")

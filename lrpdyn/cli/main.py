@@ -12,14 +12,18 @@ from typing import Any
 import click
 
 from lrpdyn.cli import options
+from lrpdyn.cli.command import heading
+from lrpdyn.cli.mistakes import in_one_line, unknown_command
+from lrpdyn.cli.names import COMMANDS, GROUPS
 from lrpdyn.errors import LrpdynError
-from lrpdyn.files.text import printable
+from lrpdyn.files.reasons import plainly, reason_of
+from lrpdyn.files.text import printable, terminal_width
 from lrpdyn.system.memory import is_out_of_memory
 from lrpdyn.system.signals import Stopped, kill_workers
 from lrpdyn.version import __version__
 
-_COMMANDS = ("record", "compute", "plot", "outliers", "report", "compare", "merge", "export", "verify",
-             "inspect", "demo", "rules", "architectures")  # fmt: skip
+#: What click raises where nothing is given at all; 8.1 prints the help itself.
+_NO_ARGUMENTS: Any = getattr(click.exceptions, "NoArgsIsHelpError", ())
 _STOPPED = "Stopped. What is finished is kept: the same command goes on from there."
 
 
@@ -27,14 +31,39 @@ class _LazyGroup(click.Group):
     """Import a command when it is needed; none of them loads torch by being imported."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_COMMANDS)
+        return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        if name not in _COMMANDS:
+        if name not in COMMANDS:
             return None
         command: click.Command = importlib.import_module(f"lrpdyn.cli.{name}").command
         options.add_variables(command)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS and not ctx.resilient_parsing and args[0][:1] != "-":
+            raise unknown_command(args[0])
+        return super().resolve_command(ctx, args)
+
+    def get_help(self, ctx: click.Context) -> str:
+        formatter = click.HelpFormatter(width=min(terminal_width(), 100))
+        self.format_help(ctx, formatter)
+        return formatter.getvalue().rstrip("\n")
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for title, names in GROUPS.items():
+            commands = [(name, self.get_command(ctx, name)) for name in names]
+            with formatter.section(heading(title)):
+                formatter.write_dl(
+                    [
+                        (name, command.get_short_help_str(100))
+                        for name, command in commands
+                        if command
+                    ]
+                )
+        click.Command.format_options(self, ctx, formatter)
 
 
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
@@ -43,9 +72,11 @@ def group() -> None:
     """See how a network's relevance changes over its training, and what went wrong on the way.
 
     \b
-    lrpdyn compute ckpts/ obs.npy --rule zplus
-    lrpdyn plot
-    lrpdyn outliers
+    lrpdyn demo                                  a small agent, explained
+    lrpdyn compute ckpts/ obs.npy --rule zplus   explain your own training
+    lrpdyn plot                                  draw figures of it
+    lrpdyn outliers                              read what stands out, and why
+    lrpdyn help compute                          what compute takes
     """
 
 
@@ -66,14 +97,18 @@ def main() -> None:
 
 def _run(settings: dict[str, int]) -> int:
     try:
-        code = group.main(standalone_mode=False, obj=settings)
+        code = group.main(prog_name="lrpdyn", standalone_mode=False, obj=settings)
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except click.exceptions.Abort:
         click.echo(_STOPPED, err=True)
         return 130
     except click.ClickException as error:
-        error.show()
+        if isinstance(error, _NO_ARGUMENTS):
+            error.show()
+        else:
+            said = in_one_line(error, lambda name: group.get_command(click.Context(group), name))
+            click.echo(f"Error: {printable(said)}", err=True)
         return error.exit_code
     except Stopped as stop:
         click.echo(str(stop), err=True)
@@ -88,7 +123,7 @@ def _run(settings: dict[str, int]) -> int:
             raise
         if settings["verbose"] >= 2:
             traceback.print_exc()
-        click.echo(f"Error: {printable(message)}", err=True)
+        click.echo(f"Error: {printable(plainly(message))}", err=True)
         return error.exit_code if isinstance(error, LrpdynError) else 1
 
 
@@ -98,7 +133,7 @@ def _message(error: Exception) -> str | None:
         return str(error)
     if isinstance(error, OSError):
         where = "" if error.filename is None else f"{error.filename}: "
-        return f"{where}{error.strerror or error}; mend that, and give the same command again"
+        return f"{where}{error.strerror or reason_of(error)}; mend that, and give the same command again"
     # The interpreter itself fails (SystemError) where memory runs out while it handles an error.
     if isinstance(error, SystemError) or (
         isinstance(error, RuntimeError) and is_out_of_memory(error)

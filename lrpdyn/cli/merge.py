@@ -8,25 +8,31 @@ from typing import Any
 import click
 
 from lrpdyn.cli import options
+from lrpdyn.cli.command import Command, option
 
 
-@click.command("merge", short_help="Put the shards of a run together.")
+@click.command("merge", cls=Command, short_help="Put the shards of a run together.",
+               examples=("lrpdyn merge shard-*", "lrpdyn merge shard-1 shard-2 -o whole-run"),
+               shown=("out", "checkpoints", "arch", "overwrite", "trust", "curve"),
+               about={"SHARDS": "Folders that lrpdyn compute --shard K/N wrote, all N of them."})  # fmt: skip
 @click.argument("shards", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("-o", "--out", default=options.DEFAULT_RUN, show_default=True, help="The run folder.")
-@click.option("--checkpoints", metavar="FOLDER", help="Where the checkpoints are now; the shards name "
-              "them. Default: where they were.")  # fmt: skip
-@options.of_compute("--arch", metavar="NAME", help="The --arch of the shards; needed where it is code of "
-                    "your own, which no shard may name.")  # fmt: skip
+@option("-o", "--out", default=options.DEFAULT_RUN, show_default=True, metavar="DIR",
+        help="The run folder.")  # fmt: skip
+@option("--checkpoints", metavar="DIR", show_default="where the shards found them",
+        help="The folder that the checkpoints are in now.")  # fmt: skip
+@options.of_compute("--arch", group="Options", metavar="ARCH", help="The --arch of the shards, where it is "
+                    "code of your own, which no shard may name.")  # fmt: skip
 @options.trust
 @options.tables
 @options.faithfulness
+@options.faithfulness_samples
 @options.interventions
 @options.curve
 @options.wait
-@click.option("--overwrite", is_flag=True, help="Replace a run of another question.")
+@option("--overwrite", is_flag=True, help="Replace a run of another question.")
 @options.verbosity
 def command(shards: tuple[Path, ...], **given: Any) -> int:
-    """Put SHARDS, folders of lrpdyn compute --shard K/N, together to the run that one would be.
+    """Put shards together to the run that one command would have written.
 
     Prints the run folder; what it found goes to stderr.
     """

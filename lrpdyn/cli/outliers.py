@@ -7,7 +7,9 @@ from pathlib import Path
 import click
 
 from lrpdyn.cli import options
+from lrpdyn.cli.command import Command, Whole, option, words_of
 from lrpdyn.errors import UsageError
+from lrpdyn.files.nearby import did_you_mean
 from lrpdyn.files.text import terminal_width
 from lrpdyn.outliers.render import (
     KINDS,
@@ -23,16 +25,26 @@ from lrpdyn.run.outlier_report import read_report
 _SEVERITIES = ("mild", "far", "pathology")
 
 
-@click.command("outliers", short_help="Print the outlier report of a run.")
+@click.command("outliers", cls=Command, short_help="Print what is unusual in a run, and why.",
+               examples=("lrpdyn outliers", "lrpdyn outliers lrpdyn-run --details",
+                         "lrpdyn outliers --format csv > outliers.csv",
+                         "lrpdyn outliers --fail-on far,pathology"),
+               about=options.ABOUT_RUN)  # fmt: skip
 @options.run_argument
 @options.output_format("table", *RENDERERS)
-@click.option("--details", is_flag=True, help="All of it: the largest changes, the observations that change "
-              "most, layers put back, phases, what to do next.")  # fmt: skip
-@click.option("--top", type=click.IntRange(min=1), help="Entries of a kind, in detail. Default: 10 in a "
-              "table or Markdown, else all that are listed.")  # fmt: skip
-@click.option("--kind", help=f"Which, in detail, with commas between: {', '.join(KINDS)}. Default: all in "
-              "JSON and CSV, else all but pixels.")  # fmt: skip
-@click.option("--fail-on", metavar="WHAT", help="Exit 4 if there is any: mild, far, pathology.")
+@option("--details", is_flag=True, help="Print the whole report: the largest changes, the "
+              "observations that change most, layers, phases and advice.")  # fmt: skip
+@option("--top", type=Whole(min=1), metavar="N", show_default="10 in a table, else all",
+              help="Print this number of entries of each kind, in detail.")  # fmt: skip
+@option("--kind", metavar="KIND,KIND", shell_complete=words_of(*KINDS),
+              show_default="all; no pixels in a table",
+              help=f"Print only these kinds, in detail: {', '.join(KINDS)}.")  # fmt: skip
+@option(
+    "--fail-on",
+    metavar="KIND,KIND",
+    shell_complete=words_of(*_SEVERITIES),
+    help="Exit with code 4 if there is any of these: mild, far, pathology.",
+)
 @options.curve
 @options.verbosity
 def command(
@@ -45,7 +57,7 @@ def command(
     curve: str | None,
     quiet: bool,
 ) -> int:
-    """Print the outlier report that compute made of RUN."""
+    """Print what is unusual in a run: where, how far, and the likely cause."""
     every = KINDS if form in ("json", "csv") else SHOWN_KINDS
     kinds = list(every) if kind is None else [name.strip() for name in kind.split(",")]
     wanted = [name.strip() for name in fail_on.split(",")] if fail_on else []
@@ -54,7 +66,9 @@ def command(
         *(("--fail-on", name, _SEVERITIES) for name in wanted),
     ]:
         if given not in known:
-            raise UsageError(f"{name} {given}: expected {', '.join(known)}")
+            raise UsageError(
+                f"{name} {given}: expected {', '.join(known)}{did_you_mean(given, known)}"
+            )
     report = read_report(run)
     if curve is not None:
         from lrpdyn.api import open_run

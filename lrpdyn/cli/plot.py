@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from lrpdyn.cli import options
+from lrpdyn.cli.command import Command, Whole, option, words_of
 from lrpdyn.errors import UsageError
 from lrpdyn.figures import kinds
 from lrpdyn.figures.canvas.look import Look, with_colours
@@ -24,37 +25,37 @@ if TYPE_CHECKING:
 Part = TypeVar("Part")
 
 
-class _PlotCommand(click.Command):
-    """A command whose help lists the kinds of figures, a line each."""
-
-    def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        super().format_help_text(ctx, formatter)
-        formatter.write_paragraph()
-        with formatter.indentation():
-            formatter.write_dl([(kind.name, kind.summary) for kind in kinds.KINDS.values()])
+def _kinds() -> tuple[str, list[tuple[str, str]]]:
+    """Return a line of the help for each kind of figure."""
+    return "Kinds of figures", [(kind.name, kind.summary) for kind in kinds.KINDS.values()]
 
 
 def _in_words(names: Sequence[str]) -> str:
     return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
 
 
-@click.command("plot", cls=_PlotCommand, short_help="Draw the figures of a run.")
+@click.command("plot", cls=Command, short_help="Draw figures of a run.", lists=_kinds,
+               examples=("lrpdyn plot", "lrpdyn plot gamma-run --kind filmstrip --sample 0-3 --format pdf"),
+               about=options.ABOUT_RUN, shown=("kind", "sample", "steps", "form", "out"))  # fmt: skip
 @click.argument("runs", nargs=-1, metavar="[RUN]...", type=click.Path(path_type=Path))
-@click.option("--kind", help="Which figures, with commas between. Default: "
-              f"{','.join(kinds.default_kinds())}; of several runs, "
-              f"{','.join(kinds.default_kinds(several_runs=True))}.")  # fmt: skip
-@click.option("--sample", metavar="N,N-N", help="Samples, as 0,3 or 0-5. Default: the first 16 of a "
-              "heatmap, the first of a filmstrip, all of a trajectory.")  # fmt: skip
-@click.option("--steps", metavar="STEP,STEP", help=f"Steps of {_in_words(kinds.users_of('steps'))}, as "
-              "0,100k,1.1M.")  # fmt: skip
-@click.option("--format", "form", metavar="NAME,NAME", help=f"{', '.join(PICTURES)}; {', '.join(FILMS)} "
-              f"of an animation. Default: {PICTURES[0]}, {FILMS[0]}.")  # fmt: skip
-@click.option("--dpi", type=click.IntRange(5, 1200), default=150, show_default=True,
-              help="Pixels to the inch.")  # fmt: skip
-@click.option("--cmap", metavar="NAME,NAME", help="Colour maps: a sequential one for dynamics, a "
-              "diverging one for relevance. Default: inferno,RdBu_r.")  # fmt: skip
-@click.option("-o", "--out", type=click.Path(path_type=Path), help="A folder, or the name of the one "
-              "file. Default: figures/ of the run.")  # fmt: skip
+@option("--kind", metavar="KIND,KIND", shell_complete=words_of(*kinds.KINDS),
+              show_default=f"{','.join(kinds.default_kinds())}; of several runs "
+              f"{','.join(kinds.default_kinds(several_runs=True))}",
+              help="Draw these kinds.")  # fmt: skip
+@option("--sample", metavar="N,N-N", show_default="the first, or as many as fit",
+              help="Draw these samples, such as 0,3 or 0-5.")  # fmt: skip
+@option("--steps", metavar="STEP,STEP", help=f"Draw these steps in {_in_words(kinds.users_of('steps'))}, "
+              "such as 0,100k,1.1M.")  # fmt: skip
+@option("--format", "form", metavar="NAME,NAME", shell_complete=words_of(*FORMATS),
+              show_default=f"{PICTURES[0]}; {FILMS[0]} of an animation",
+              help=f"Write {', '.join(PICTURES)}; {', '.join(FILMS)}.")  # fmt: skip
+@option("--dpi", type=Whole(5, 1200), metavar="N", default=150, show_default=True,
+              help="The number of pixels to an inch.")  # fmt: skip
+@option("--cmap", metavar="NAME,NAME", show_default="inferno,RdBu_r",
+              help="Colour maps of Matplotlib: a sequential and a diverging one.")  # fmt: skip
+@option("-o", "--out", type=click.Path(path_type=Path), metavar="PATH",
+              show_default="figures/ in RUN",
+        help="The folder that is written, or the one file.")  # fmt: skip
 @options.curve
 @options.verbosity
 def command(
@@ -69,7 +70,7 @@ def command(
     curve: str | None,
     quiet: bool,
 ) -> None:
-    """Draw figures of RUN into its folder figures/, and print their paths."""
+    """Draw figures of a run and print their paths."""
     from lrpdyn.api import open_run
     from lrpdyn.figures.canvas.words import parse_step
     from lrpdyn.run.training_curve import read_curve
@@ -112,7 +113,7 @@ def _parts(option: str, text: str, read: Callable[[str], Part], expected: str) -
     """Read what stands between commas, each once."""
     parts = [part.strip() for part in text.split(",") if part.strip()]
     if not parts:
-        raise UsageError(f"{option}: expected {expected}, found {text!r}")
+        raise UsageError(f"{option}: expected {expected}, found {text or 'nothing'}")
     found: dict[Part, None] = {}
     for part in parts:
         try:

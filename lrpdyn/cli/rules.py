@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import textwrap
 from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from lrpdyn.cli import options
+from lrpdyn.cli.command import Command, option
 from lrpdyn.cli.imports import loading
 from lrpdyn.files.text import printable, terminal_width
 
@@ -17,14 +19,22 @@ if TYPE_CHECKING:
     from lrpdyn.diagnostics.rule_trial import Row
     from lrpdyn.pipeline.rule_trial import Trial
 
-#: The columns of the table of a trial.
-_COLUMNS = ("rule", "faithful (90 %)", "units", "random", "sum", "ms")
+#: The columns that a narrow terminal does without.
+_LEAST = ("random", "sum", "ms")
 
 
-@click.command("rules", short_help="List the propagation rules, or try them on a network.")
+@click.command(
+    "rules", cls=Command, short_help="List the LRP rules, or try them on your network.",
+    examples=("lrpdyn rules", "lrpdyn rules --try ckpts/ obs.npy"),
+    about={"CHECKPOINTS": "With --try: a folder of checkpoints, or a glob in quotes.",
+           "OBSERVATIONS": "With --try: files .npy, .npz, .png or .jpg, or folders."},
+    shown={"tried", "arch", "target", "contrast", "scale", "samples", "device", "form", "trust"},
+)  # fmt: skip
 @click.argument("checkpoints", required=False, type=click.Path())
 @click.argument("observations", nargs=-1, type=click.Path())
-@click.option("--try", "tried", is_flag=True, help="Hold all rules that fit against each other.")
+@option(
+    "--try", "tried", is_flag=True, help="Compare all rules that fit the network, and name one."
+)
 @options.architecture
 @options.score
 @options.observations
@@ -32,6 +42,7 @@ _COLUMNS = ("rule", "faithful (90 %)", "units", "random", "sum", "ms")
 @options.prefix
 @options.resources
 @options.fill
+@options.reference
 @options.skip_bad
 @options.trust
 @options.links
@@ -47,10 +58,11 @@ def command(
     form: str,
     **given: Any,
 ) -> None:
-    """List what --rule takes: rules and composites, with parameters and their defaults, and source.
+    """List what --rule takes: rules and composites, their parameters with defaults, their sources.
 
-    With --try: every rule that fits the network of CHECKPOINTS, on an early, a middle and the last of
-    them and eight of the OBSERVATIONS. How faithful its maps are, and which rule to take.
+    With --try: every rule that fits the network, on an early, a middle and the last checkpoint and eight
+    of the observations. How faithful its maps are, and which rule to take. The best rules are tried with a
+    reference, too: modal for pictures, mean for features, or the one that --reference names.
     """
     if tried:
         if checkpoints is None or not observations:
@@ -70,10 +82,14 @@ def command(
 
 
 def _trial(checkpoints: str, observations: tuple[str, ...], given: dict[str, Any]) -> Trial:
+    from lrpdyn.pipeline.setup.options import Options
+    from lrpdyn.pipeline.setup.values import check_inputs, check_values
+
+    check_values(Options(**{name: value for name, value in given.items() if name != "arch_arg"}))
+    check_inputs(checkpoints, observations)
     with loading(quiet=given["quiet"]):
         from lrpdyn.architectures.registry import parse_arguments
         from lrpdyn.pipeline.rule_trial import try_rules
-        from lrpdyn.pipeline.setup.options import Options
         from lrpdyn.system.memory import keep
 
     keep()
@@ -86,15 +102,22 @@ def _print_trial(trial: Trial, form: str) -> None:
         click.echo(json.dumps(trial.as_dict(), indent=1))
         return
     width = terminal_width()
-    table = [list(_COLUMNS), *(_cells(row) for row in trial.rows)]
-    sizes = [max(map(len, column)) for column in zip(*table, strict=True)]
-    wide = sum(sizes) + 2 * (len(sizes) - 1) <= width
-    for name, *cells in table if wide else table[1:]:
+    rows = [_cells(row, trial.fills[1:]) for row in trial.rows]
+    titles = list(rows[0])
+    table = [dict(zip(titles, titles, strict=True)), *rows]
+    sizes = {title: max(len(row[title]) for row in table) for title in titles}
+    hidden: list[str] = []
+    while sum(sizes[title] + 2 for title in titles) - 2 > width and titles[-1] in _LEAST:
+        hidden.insert(0, titles.pop())
+    wide = sum(sizes[title] + 2 for title in titles) - 2 <= width
+    for name, *cells in ([row[title] for title in titles] for row in table[0 if wide else 1 :]):
         if wide:
-            padded = [f"{cell:>{size}}" for cell, size in zip(cells, sizes[1:], strict=True)]
-            click.echo("  ".join([f"{name:<{sizes[0]}}", *padded]))
+            padded = [
+                f"{cell:>{sizes[title]}}" for cell, title in zip(cells, titles[1:], strict=True)
+            ]
+            click.echo("  ".join([f"{name:<{sizes['rule']}}", *padded]))
         else:
-            named = [f"{title} {cell}" for title, cell in zip(_COLUMNS[1:], cells, strict=True)]
+            named = [f"{title} {cell}" for title, cell in zip(titles[1:], cells, strict=True)]
             click.echo(_wrapped(f"{name}: {', '.join(named)}", width))
     low, high = trial.random_order
     reasons = defaultdict(list)
@@ -104,10 +127,12 @@ def _print_trial(trial: Trial, form: str) -> None:
     about = [
         f"random orders of patches: {low:.2f} to {high:.2f}; steps {steps}; "
         f"{len(trial.samples)} observations",
+        *([f"no room for {', '.join(hidden)}: --format json has all"] if hidden else []),
         *(f"left out: {', '.join(names)}: {reason}" for reason, names in reasons.items()),
+        *_about_references(trial),
         "",
         trial.reason,
-        *([] if trial.named is None else [f"Take --rule {trial.named}"]),
+        *([] if trial.named is None else [f"Take --rule {trial.named}{_reference(trial)}"]),
     ]
     for text in about:
         click.echo(_wrapped(printable(text), width))
@@ -117,14 +142,34 @@ def _wrapped(text: str, width: int) -> str:
     return textwrap.fill(text, width, subsequent_indent="    ", break_on_hyphens=False)
 
 
-def _cells(row: Row) -> list[str]:
-    return [
-        printable(row.rule),
-        f"{row.faithfulness:.2f} ({row.low:.2f}..{row.high:.2f})",
-        *("-" if value is None else f"{value:.2f}" for value in (row.unit, row.random)),
-        "-" if row.sum_to_score is None else f"{row.sum_to_score:.3g}",
-        f"{row.milliseconds:.1f}",
-    ]
+def _cells(row: Row, other_fill: Sequence[str]) -> dict[str, str]:
+    """Return what a row says, by column; with the faithfulness under another fill, if there is one."""
+    beside = "-" if row.other_fill is None else f"{row.other_fill.median:.2f}"
+    return {
+        "rule": printable(row.name),
+        "faithful (90 %)": f"{row.faithfulness:.2f} ({row.low:.2f}..{row.high:.2f})",
+        **dict.fromkeys(other_fill, beside),
+        "units": "-" if row.unit is None else f"{row.unit:.2f}",
+        "random": "-" if row.random is None else f"{row.random:.2f}",
+        "sum": "-" if row.sum_to_score is None else f"{row.sum_to_score:.3g}",
+        "ms": f"{row.milliseconds:.1f}",
+    }
+
+
+def _about_references(trial: Trial) -> Iterator[str]:
+    """Say which rules a reference helps."""
+    fills = " and ".join(trial.fills)
+    for helps, what in (
+        (True, "helps under both fills"),
+        (False, "is not known to help under both"),
+    ):
+        names = [row.rule for row in trial.rows if row.helps is helps]
+        if names:
+            yield f"the reference {what} ({fills}), by more than its interval: {', '.join(names)}"
+
+
+def _reference(trial: Trial) -> str:
+    return "" if trial.reference is None else f" --reference {trial.reference}"
 
 
 def _print_list(form: str) -> None:

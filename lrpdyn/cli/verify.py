@@ -8,15 +8,18 @@ from pathlib import Path
 import click
 
 from lrpdyn.cli import options
+from lrpdyn.cli.command import Command
 from lrpdyn.files.text import printable
 
 
-@click.command("verify", short_help="Check every file of a run against its manifest.")
+@click.command("verify", cls=Command, short_help="Check every file of a run against its manifest.",
+               examples=("lrpdyn verify", "lrpdyn verify lrpdyn-run --format json"),
+               about=options.ABOUT_RUN)  # fmt: skip
 @options.run_argument
 @options.output_format("table", "json")
 @options.verbosity
 def command(run: Path, form: str, quiet: bool) -> int:
-    """Check every file of RUN against the hashes in its manifest.
+    """Check every file of a run against the hashes in its manifest.
 
     Says what is damaged, and the command that makes just that anew. Exits with 1 where anything is
     damaged, or the run is not finished.

@@ -55,7 +55,8 @@ class Curves:
     @property
     def score_range(self) -> float:
         """The median over samples of |score of the whole - score with all patches taken away|."""
-        of_one_order = self.score[RANDOM][0, 0]
+        curves = next(iter(self.score.values()))  # all orders begin and end alike
+        of_one_order = curves.reshape(-1, *curves.shape[-2:])[0]
         return float(np.median(np.abs(of_one_order[:, -1] - of_one_order[:, 0])))
 
 
@@ -99,6 +100,7 @@ def measure(
     maps: Mapping[str, NDArray[Any]],
     filled: NDArray[np.float32],
     masks: Mask,
+    random_orders: int = ORDERS,
 ) -> Curves:
     """Return the curves of each map, and of random orders, which are the same for the same m and P.
 
@@ -114,13 +116,16 @@ def measure(
     masks
         The P patches, (P, m, ...), or of length 1 where all samples, frames or channels have the same
         (`lrpdyn.diagnostics.occlusion.patch_masks`, stacked).
+    random_orders
+        How many, an even number; with 0 there is no ``random`` among the curves.
     """
     count, patches = len(observations), len(masks)
     orders = {
         name: np.stack([np.argsort(sign * sums, axis=1, kind="stable") for sign in (-1, 1)])
         for name, sums in ((name, patch_sums(values, masks)) for name, values in maps.items())
     }
-    flat = [orders[name][way] for name in orders for way in (0, 1)] + _random_orders(count, patches)
+    flat = [orders[name][way] for name in orders for way in (0, 1)]
+    flat += _random_orders(random_orders, count, patches)
     taken = _taken_away(np.stack(flat))
     plain, units = outputs_of(loaded, observations), loaded.model.units
     weights = _score_weights(loaded, observations, question)
@@ -143,9 +148,12 @@ def measure(
 
     def named(curves: Floats) -> dict[str, Floats]:
         found = {name: curves[2 * k : 2 * k + 2] for k, name in enumerate(orders)}
-        drawn = curves[2 * len(orders) :]
-        # Most relevant first is an order, least relevant first the same one backwards.
-        return {**found, RANDOM: np.stack([drawn, np.roll(drawn, ORDERS // 2, axis=0)], axis=1)}
+        if random_orders:
+            drawn = curves[2 * len(orders) :]
+            # Most relevant first is an order, least relevant first the same one backwards.
+            backwards = np.roll(drawn, random_orders // 2, axis=0)
+            found[RANDOM] = np.stack([drawn, backwards], axis=1)
+        return found
 
     return Curves(
         score=named(score), policy=named(policy) if gives_policy else None, forwards=forwards
@@ -189,9 +197,9 @@ def patch_sums(maps: NDArray[Any], masks: Iterable[Mask]) -> Floats:
     return np.stack([np.where(mask, values, 0.0).sum(axis=axes) for mask in masks], axis=1)
 
 
-def _random_orders(samples: int, patches: int) -> list[Integers]:
+def _random_orders(count: int, samples: int, patches: int) -> list[Integers]:
     """Return the random orders of all samples, (samples, patches) each, and the same backwards."""
-    start = np.tile(np.arange(patches), (ORDERS // 2, samples, 1))
+    start = np.tile(np.arange(patches), (count // 2, samples, 1))
     drawn = list(np.random.default_rng(0).permuted(start, axis=2))
     return [*drawn, *(order[:, ::-1] for order in drawn)]
 

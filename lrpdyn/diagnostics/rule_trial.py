@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lrpdyn.checkpoints.model import Checkpoint
-from lrpdyn.diagnostics.faithfulness import RANDOM, Curves, areas, measure
+from lrpdyn.diagnostics.faithfulness import RANDOM, Curves, Floats, measure
+from lrpdyn.diagnostics.reference_gain import (
+    Spread,
+    TwoFills,
+    abpc,
+    are_same,
+    is_better,
+    spread,
+    under,
+    usable,
+)
 from lrpdyn.diagnostics.sanity_checks import Weights, best_to_worst
 from lrpdyn.dynamics.measures import cosines, rows
 from lrpdyn.errors import CheckpointError, UsageError
@@ -22,15 +32,11 @@ from lrpdyn.lrp.composites import COMPOSITES, parse_composite, split_attention
 from lrpdyn.lrp.plan import Bounds, layers_of
 from lrpdyn.lrp.registry import ALIASES, STOCK, rule_definitions
 
-Floats = NDArray[np.float64]
 #: So many observations are explained, evenly spaced.
 SAMPLES = 8
-#: Maps that differ by less than this share of their largest entry are the same.
-_SAME = 1e-3
-#: Observations are drawn again so often for an interval, which holds 90 % of the medians.
-_DRAWS, _ENDS = 1000, (0.05, 0.95)
-#: Ranges of the score below this share of the largest are flat: what is divided by them is noise.
-_FLAT = 1e-3
+#: What 5 and 95 % of random orders lie below.
+Band = tuple[float, float]
+_BAND = (0.05, 0.95)
 
 
 def tried_checkpoints(checkpoints: Sequence[Checkpoint]) -> list[Checkpoint]:
@@ -91,24 +97,14 @@ def distinct(
     chosen, left_out = [], []
     for model in models:
         name = str(model.composite)
-        maps = explain(_under(loaded, model), shown, question).relevance
-        same = next((other for other, of_it in known if _are_same(maps, of_it)), None)
+        maps = explain(under(loaded, model), shown, question).relevance
+        same = next((other for other, of_it in known if are_same(maps, of_it)), None)
         if same is not None:
             left_out.append(LeftOut(rule=name, reason=f"its maps are those of {same} here"))
         else:
             known.append((name, maps))
             chosen.append(model)
     return chosen, left_out
-
-
-def _are_same(one: NDArray[np.float32], two: NDArray[np.float32]) -> bool:
-    return bool(np.abs(one - two).max() <= _SAME * np.abs(two).max())
-
-
-def _under(loaded: LoadedNetwork, model: Model) -> LoadedNetwork:
-    """Return the network with its weights under the rule of a model."""
-    own = loaded.model
-    return replace(loaded, model=replace(own, composite=model.composite, plan=model.plan))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,20 +143,20 @@ def measure_rule(
     fresh: Sequence[Weights],
 ) -> OfRule:
     """Return what the rule of `model` gives; `fresh` are the weights of random networks."""
-    under = _under(loaded, model)
+    network = under(loaded, model)
     started = time.perf_counter()
-    own = explain(under, shown, question)
+    own = explain(network, shown, question)
     seconds = time.perf_counter() - started
     fixed = replace(question, targets=own.target)
     randoms = []
     for weights in fresh:
-        with other_weights(under.model, weights, "a random network") as network:
-            randoms.append(explain(network, shown, fixed).relevance)
+        with other_weights(network.model, weights, "a random network") as untrained:
+            randoms.append(explain(untrained, shown, fixed).relevance)
     sums, nonzero = rows(own.relevance).sum(axis=1), own.score != 0
     return OfRule(
         maps=own.relevance,
         target=own.target,
-        unit=best_to_worst(under, shown, own, question),
+        unit=best_to_worst(network, shown, own, question),
         random=np.concatenate([np.abs(cosines(own.relevance, other)) for other in randoms]),
         sums=np.where(nonzero, sums, np.nan) / np.where(nonzero, own.score, 1.0),
         milliseconds=1000 * seconds / len(shown),
@@ -201,10 +197,17 @@ class Row:
 
     Attributes
     ----------
+    reference
+        What relevance is measured from; None where that is what was asked for.
     faithfulness, low, high
         Area between the curves, least relevant patches first and most relevant first, in shares of the
         score's range at the checkpoint; what 5 and 95 % of medians over observations that are drawn
         again lie below.
+    other_fill
+        The same under another fill; of rules alone that were tried with a reference, too.
+    helps
+        Whether maps are more faithful than without the reference, under both fills, by more than the
+        interval; None where there is no reference.
     unit
         Cosine of the maps of the best and the worst unit; None where there are no two to compare.
     random
@@ -216,27 +219,59 @@ class Row:
     """
 
     rule: str
+    reference: str | None = None
     faithfulness: float
     low: float
     high: float
+    other_fill: Spread | None = None
+    helps: bool | None = None
     unit: float | None
     random: float | None
     sum_to_score: float | None
     milliseconds: float
 
+    @property
+    def name(self) -> str:
+        """The rule, and its reference."""
+        return name_of(self.rule, self.reference)
+
+
+def name_of(rule: str, reference: str | None) -> str:
+    """Return what a rule with a reference is called in a trial.
+
+    >>> name_of("gamma:0.25", "modal")
+    'gamma:0.25, reference modal'
+    """
+    return rule if reference is None else f"{rule}, reference {reference}"
+
+
+def _row(rule: str, values: Floats, measured: Sequence[OfRule]) -> Row:
+    """Return the row of areas (checkpoints, m), and of what was measured at each checkpoint."""
+    found = spread(values)
+    return Row(
+        rule=rule,
+        faithfulness=found.median,
+        low=found.low,
+        high=found.high,
+        unit=_median([one.unit for one in measured]),
+        random=_median([one.random for one in measured]),
+        sum_to_score=_median([one.sums for one in measured]),
+        milliseconds=min(one.milliseconds for one in measured),
+    )
+
 
 def ranked(
-    names: Sequence[str], measured: Sequence[Sequence[OfRule]], curves: Sequence[Curves]
-) -> tuple[list[Row], tuple[float, float]]:
+    measured: Sequence[Mapping[str, OfRule]], curves: Sequence[Curves]
+) -> tuple[list[Row], Band]:
     """Return a row for each rule, the most faithful first, and the band of random orders.
 
     Parameters
     ----------
-    names, measured
-        The rules; what each gives, by checkpoint.
+    measured
+        By checkpoint, what each rule gives.
     curves
-        By checkpoint; the name of a map is its rule's place. Those whose range is flat beside the
-        largest do not count.
+        By checkpoint, those of each rule's maps. Those whose range is flat beside the largest do not
+        count.
 
     Raises
     ------
@@ -249,33 +284,63 @@ def ranked(
             "the score of these observations stays the same when all of them is taken away: no rule can be "
             "held against it; give other observations, or another --fill"
         )
-    usable = [one for one in curves if one.score_range > _FLAT * largest]
+    moving = usable(curves, largest)
+    rows_of_rules = [
+        _row(name, abpc(moving, name), [one[name] for one in measured]) for name in measured[0]
+    ]
+    by_order = np.median(abpc(moving, RANDOM), axis=(0, 2))
+    low, high = np.quantile(by_order, _BAND).tolist()
+    return _by_faithfulness(rows_of_rules), (low, high)
 
-    def abpc(name: str) -> Floats:
-        """Return the areas of a map, (checkpoints, ..., m)."""
-        return np.stack([areas(one.score[name], one.score_range)[2] for one in usable])
 
-    rows_of_rules = []
-    for place, name in enumerate(names):
-        values, of_rule = abpc(str(place)), [one[place] for one in measured]
-        draws = np.random.default_rng(0).integers(values.shape[1], size=(_DRAWS, values.shape[1]))
-        medians = np.median(values[:, draws], axis=(0, 2))
-        low, high = np.quantile(medians, _ENDS).tolist()
-        rows_of_rules.append(
-            Row(
-                rule=name,
-                faithfulness=float(np.median(values)),
-                low=low,
-                high=high,
-                unit=_median([one.unit for one in of_rule]),
-                random=_median([one.random for one in of_rule]),
-                sum_to_score=_median([one.sums for one in of_rule]),
-                milliseconds=min(one.milliseconds for one in of_rule),
+def _by_faithfulness(rows: Sequence[Row]) -> list[Row]:
+    return sorted(rows, key=lambda row: -row.faithfulness)
+
+
+def with_references(
+    rows: Sequence[Row],
+    reference: str,
+    measured: Sequence[Mapping[str, OfRule]],
+    curves: Sequence[Curves],
+    other: Sequence[Curves],
+) -> tuple[list[Row], dict[str, TwoFills]]:
+    """Return the rows with those of rules with a reference, and the areas of what has two fills, by name.
+
+    Parameters
+    ----------
+    rows
+        Of all rules alone.
+    measured
+        By checkpoint, what each rule with a reference gives, by `name_of`.
+    curves, other
+        By checkpoint, under the fill those of rules with a reference, and of some alone; the same ones
+        under another fill, whose range is not flat everywhere.
+    """
+    largest = max(one.score_range for one in curves)
+    moving = usable(curves, largest), usable(other, largest)
+    values = {
+        name: TwoFills(fill=abpc(moving[0], name), other=abpc(moving[1], name))
+        for name in other[0].score
+    }
+    found = []
+    for row in rows:
+        if row.rule not in values:
+            found.append(row)
+            continue
+        alone, name = values[row.rule], name_of(row.rule, reference)
+        found.append(replace(row, other_fill=spread(alone.other)))
+        if name in values:
+            both = values[name]
+            referred = _row(row.rule, both.fill, [one[name] for one in measured])
+            found.append(
+                replace(
+                    referred,
+                    reference=reference,
+                    other_fill=spread(both.other),
+                    helps=is_better(both, alone),
+                )
             )
-        )
-    by_order = np.median(abpc(RANDOM), axis=(0, 2))
-    low, high = np.quantile(by_order, _ENDS).tolist()
-    return sorted(rows_of_rules, key=lambda row: -row.faithfulness), (low, high)
+    return _by_faithfulness(found), values
 
 
 def _median(values: Sequence[Floats]) -> float | None:
@@ -284,7 +349,7 @@ def _median(values: Sequence[Floats]) -> float | None:
     return float(np.median(known)) if len(known) else None
 
 
-def choose(rows: Sequence[Row], band: tuple[float, float]) -> tuple[str | None, str]:
+def choose(rows: Sequence[Row], band: Band) -> tuple[str | None, str]:
     """Return the rule that is named, or None, and the reason in a sentence.
 
     Of the rules whose interval reaches the best one's median it is the one that depends most on the
@@ -319,3 +384,50 @@ def choose(rows: Sequence[Row], band: tuple[float, float]) -> tuple[str | None, 
 
 def _cosine(row: Row) -> str:
     return f"{row.unit:.2f}"
+
+
+def choose_reference(
+    rows: Sequence[Row],
+    values: Mapping[str, TwoFills],
+    named: str | None,
+    band: Band,
+    fills: Sequence[str],
+) -> tuple[Row, str] | None:
+    """Return the rule and reference to take instead of the rule that is `named`, if any, and the reason.
+
+    The reference must help its rule, and maps must be more faithful than those of the rule that is named
+    and than random orders: all under both fills. Of several it is, as of rules, the one that depends most
+    on the unit of those that reach the best; each is judged by the worse of its fills.
+
+    Parameters
+    ----------
+    values
+        By name, the areas under both fills.
+    band
+        That of random orders, under the first fill.
+    fills
+        What both are called.
+    """
+    fitting = [
+        (row, row.other_fill)
+        for row in rows
+        if row.helps
+        and row.other_fill is not None
+        and min(row.low, row.other_fill.low) > band[1]
+        and (named is None or is_better(values[row.name], values[named]))
+    ]
+    if not fitting:
+        return None
+    best = max(min(row.faithfulness, other.median) for row, other in fitting)
+    close = [one for one in fitting if min(one[0].high, one[1].high) >= best]
+    row, other = min(close, key=lambda one: 0.0 if one[0].unit is None else abs(one[0].unit))
+    than = named or row.rule
+    medians = [float(np.median(part)) for part in (values[than].fill, values[than].other)]
+    said = "; ".join(
+        f"{fill}: {here:.2f} against {there:.2f}"
+        for fill, here, there in zip(fills, (row.faithfulness, other.median), medians, strict=True)
+    )
+    return row, (
+        f"{row.rule} with the reference {row.reference}: more faithful than {than} without one under both "
+        f"fills ({said})"
+    )

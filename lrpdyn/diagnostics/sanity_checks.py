@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from torch import nn
 
 from lrpdyn.dynamics.measures import cosines
-from lrpdyn.errors import UsageError
 from lrpdyn.explain.explanation import Explanation, Question, chosen_samples, explain
 from lrpdyn.explain.loaded import LoadedNetwork, other_weights
 from lrpdyn.explain.model import Model, batches
@@ -31,23 +30,6 @@ from lrpdyn.system.randomness import seeded
 
 Observations = NDArray[np.float32]
 Weights = dict[str, torch.Tensor]
-DEFAULT = "random:2"
-
-
-def parse_baseline(text: str) -> int:
-    """Read ``none``, ``random`` or ``random:K``; return the number of random networks.
-
-    Raises
-    ------
-    UsageError
-        It is none of these.
-    """
-    if text == "none":
-        return 0
-    name, _, count = text.partition(":")
-    if name != "random" or (count and not count.isdecimal()) or count == "0":
-        raise UsageError(f"--baseline {text}: expected none, random or random:K, such as random:2")
-    return int(count or DEFAULT.partition(":")[2])
 
 
 def random_weights(model: Model, seed: int) -> Weights:

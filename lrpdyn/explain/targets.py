@@ -11,7 +11,12 @@ import numpy as np
 
 from lrpdyn.errors import CheckpointError, UsageError
 from lrpdyn.explain.units import LOGITS, Integers, Outputs, Units
+from lrpdyn.files.nearby import did_you_mean, similar_path
 from lrpdyn.files.npy import load_npy
+from lrpdyn.files.reasons import reason_of
+
+#: What ``--target`` takes besides units and files.
+POLICIES = ("argmax", "largest", "modal", "final")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,6 +106,7 @@ def parse_target(text: str | None, samples: int, count: int, units: Units = LOGI
         of = ", GROUP:UNIT" if units.groups else ""
         raise UsageError(
             f"--target {text}: expected {usual}, modal, final, an integer{of} or FILE.npy"
+            + did_you_mean(policy, POLICIES)
         )
     first, size = 0, count
     if group is not None:
@@ -109,6 +115,21 @@ def parse_target(text: str | None, samples: int, count: int, units: Units = LOGI
         found = values.min() if values.min() < 0 else values.max()
         raise UsageError(f"--target {text}: expected units from 0 to {size - 1}, found {found}")
     return Target(policy=policy, group=group, values=values + first)
+
+
+def check_target(text: str) -> None:
+    """Raise UsageError where ``--target`` takes a text under no units, or its file is not there."""
+    group, colon, policy = text.rpartition(":")
+    if colon and group.isdecimal():
+        check_target(policy)
+    elif text.endswith(".npy"):
+        if not Path(text).exists():
+            raise UsageError(f"--target {text}: no such file{similar_path(text)}")
+    elif text not in POLICIES and not text.isdecimal():
+        raise UsageError(
+            f"--target {text}: expected {', '.join(POLICIES)}, a unit, GROUP:UNIT or FILE.npy"
+            + did_you_mean(text, POLICIES)
+        )
 
 
 _WHY_NOT = {
@@ -138,7 +159,7 @@ def _read_values(path: Path, samples: int) -> Integers:
     try:
         values = load_npy(path)
     except (OSError, ValueError, MemoryError) as error:
-        raise UsageError(f"--target {path}: cannot be read: {error}") from error
+        raise UsageError(f"--target {path}: cannot be read: {reason_of(error)}") from error
     if values.dtype.kind not in "ui" or values.shape != (samples,):
         raise UsageError(
             f"--target {path}: expected {samples} integers, one a sample, found {values.dtype} of "

@@ -5,13 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import nn
 
 from lrpdyn.errors import UsageError
+from lrpdyn.files.nearby import did_you_mean
+
+if TYPE_CHECKING:
+    from torch import nn
 
 Outputs = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -194,6 +197,11 @@ def _said(
     return found
 
 
+def check_actions(text: str) -> None:
+    """Raise UsageError where ``--actions`` does not take a text."""
+    _of_text(text, f"--actions {text}")
+
+
 _KINDS = {"discrete": "categorical", "box": "gaussian", "binary": "bernoulli"}
 
 
@@ -204,6 +212,7 @@ def _of_text(text: str, where: str) -> _Said:
     if not all(sizes):
         raise UsageError(
             f"{where}: expected discrete, box, binary, or the choices of each action, such as 3,2"
+            + did_you_mean(text, _KINDS)
         )
     return _Said(units=_grouped(sizes), size=sum(sizes), where=where)
 

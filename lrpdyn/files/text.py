@@ -7,6 +7,8 @@ import sys
 import textwrap
 from typing import Any
 
+from lrpdyn.files.reasons import plainly, reason_of
+
 #: Lines for a person are not wider than this, however wide the terminal is.
 _WIDEST = 120
 #: Text is not broken into lines that are narrower than this.
@@ -31,7 +33,9 @@ def printable_data(value: Any) -> Any:
 
 def first_line(error: BaseException) -> str:
     """Return the first line of what an error says, up to 160 characters, or the error's kind."""
-    return (str(error).splitlines() or [""])[0][:160] or type(error).__name__
+    if isinstance(error, OSError | KeyError):
+        return reason_of(error)[:160]
+    return plainly((str(error).splitlines() or [""])[0])[:160] or type(error).__name__
 
 
 def terminal_width() -> int:

@@ -6,23 +6,28 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
-
-from torch import nn
+from typing import TYPE_CHECKING, Any
 
 from lrpdyn.errors import UsageError
+from lrpdyn.files.nearby import did_you_mean, similar_path
+from lrpdyn.files.reasons import reason_of
 from lrpdyn.files.toml_files import read_toml
-from lrpdyn.lrp.canonical.layers import Layer, Weighted
 from lrpdyn.lrp.registry import (
     ALIASES,
     ATTENTION,
+    LINEAR,
     RULES,
     STOCK,
     Rule,
+    as_registered,
     make_rule,
     parse_rule,
-    unknown_rule,
 )
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from lrpdyn.lrp.canonical.layers import Layer
 
 KINDS = ("linear", "convolution", "average-pooling", "max-pooling", "sum", "activation", "scaling",
          "normalisation", "product", "matrix-product", "softmax")  # fmt: skip
@@ -64,7 +69,7 @@ class Assignment:
             return False
         if self.type is not None:
             return self.type in (layer.kind, called(layer))
-        return isinstance(layer, Weighted) or self.whole_name
+        return layer.kind in LINEAR or self.whole_name
 
 
 @dataclass(frozen=True)
@@ -158,6 +163,9 @@ COMPOSITES: dict[str, NamedComposite] = {
 
 def called(layer: Layer) -> str:
     """Return the name of the class or function that a layer stands for."""
+    # Loads torch, which names of rules do not need.
+    from lrpdyn.lrp.canonical.layers import Weighted
+
     return type(layer.module).__name__ if isinstance(layer, Weighted) else layer.called
 
 
@@ -168,6 +176,7 @@ def split_attention(text: str) -> tuple[str, str]:
     (('gamma:0.5', '+attnlrp'), ('epsilon:1e+3', ''))
     """
     linear, plus, attention = text.rpartition("+")
+    attention = as_registered(attention)
     known = plus and attention in RULES and RULES[attention].linear is not None
     return (linear, f"+{attention}") if known else (text, "")
 
@@ -195,7 +204,8 @@ def parse_composite(text: str) -> Composite:
             raise UsageError(
                 f"--rule {text}: Captum has no rule for attention; use --rule {exact}{attention}"
             )
-        alone = linear in RULES and RULES[linear].linear is not None
+        name = as_registered(linear)
+        alone = name in RULES and RULES[name].linear is not None
         if alone or not linear or split_attention(linear)[1]:
             raise UsageError(
                 f"--rule {text}: expected a rule for linear layers before {attention}, found "
@@ -206,7 +216,10 @@ def parse_composite(text: str) -> Composite:
     before, plus, after = text.rpartition("+")
     if plus and after[:1].isalpha() and not text.endswith(".toml"):
         known = " or ".join(f"+{name}" for name, rule in RULES.items() if rule.linear)
-        raise UsageError(f"--rule {text}: expected {known} after {before}, found +{after}")
+        raise UsageError(
+            f"--rule {text}: expected {known} after {before}, found +{after}"
+            + did_you_mean(after, [name for name, rule in RULES.items() if rule.linear])
+        )
     return _without_attention(text)
 
 
@@ -215,18 +228,15 @@ def _without_attention(text: str) -> Composite:
         return _from_file(Path(text))
     if text.startswith("captum:"):
         if text not in STOCK:
-            raise UsageError(f"--rule {text}: expected one of {', '.join(STOCK)}")
+            hint = did_you_mean(text, STOCK)
+            raise UsageError(f"--rule {text}: expected one of {', '.join(STOCK)}{hint}")
         return Composite(name=text, assignments=())
+    text = as_registered(text, COMPOSITES)
     name, _, values = text.partition(":")
     if name in COMPOSITES:
         return _named(name, values)
     plain, _, _ = ALIASES.get(text, text).partition(":")
-    try:
-        rule = parse_rule(text)
-    except UsageError as error:
-        if plain in RULES:
-            raise
-        raise unknown_rule(plain, (*COMPOSITES, *STOCK, "FILE.toml")) from error
+    rule = parse_rule(text, (*COMPOSITES, *STOCK, "FILE.toml"))
     if rule.definition.linear is not None:
         return parse_composite(f"{rule.definition.linear}+{plain}")
     if rule.definition.above is not None:
@@ -260,9 +270,9 @@ def _from_file(path: Path) -> Composite:
     try:
         found = read_toml(path)
     except FileNotFoundError as error:
-        raise UsageError(f"--rule {path}: no such file") from error
+        raise UsageError(f"--rule {path}: no such file{similar_path(str(path))}") from error
     except (OSError, ValueError) as error:
-        raise UsageError(f"--rule {path}: cannot be read as TOML: {error}") from error
+        raise UsageError(f"--rule {path}: cannot be read as TOML: {reason_of(error)}") from error
     entries = found.get("layers")
     if set(found) != {"layers"} or not isinstance(entries, list) or not entries:
         raise UsageError(
@@ -304,13 +314,13 @@ def assignment(entry: Any, where: str) -> Assignment:
         if key in place and not isinstance(place[key], kind):
             raise UsageError(
                 f"--rule {where}: {key} must be {'text' if kind is str else 'true or false'}, "
-                f"found {place[key]!r}"
+                f"found {place[key]}"
             )
     if text.startswith("captum:"):
         raise UsageError(f"--rule {where}: {text} is for the whole network: --rule {text}")
     try:
         # Bounds for each channel are easier to read as a list: low = [0, 0, 0].
-        rule = make_rule(text, given) if given else parse_rule(text)
+        rule = make_rule(as_registered(text), given) if given else parse_rule(text)
     except UsageError as error:
         raise UsageError(f"--rule {where}: {error}") from error
     return Assignment(rule, **place)

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from importlib.metadata import entry_points
-from typing import Any
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from lrpdyn.errors import UsageError
-from lrpdyn.lrp import rules
-from lrpdyn.lrp.rules import STABILISER, RuleFunction
+from lrpdyn.files.nearby import did_you_mean, plain_word
+from lrpdyn.lrp.stabiliser import STABILISER
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from lrpdyn.lrp.rules import RuleFunction
 
 #: A number, one number for each channel, or None: taken from the architecture's preprocessing.
 Value = float | tuple[float, ...] | None
@@ -26,9 +29,37 @@ ANY = ("linear", "convolution", "average-pooling", "max-pooling", "sum", "activa
        "normalisation", "opaque")  # fmt: skip
 
 
+@dataclass(frozen=True)
+class _Function:
+    """A function of `lrpdyn.lrp.rules`, which loads torch: it is imported when it is used."""
+
+    name: str
+
+    @property
+    def itself(self) -> Callable[..., Any]:
+        from lrpdyn.lrp import rules
+
+        found: Callable[..., Any] = getattr(rules, self.name)
+        return found
+
+    def __call__(self, *arguments: Any, **parameters: Any) -> Any:
+        return self.itself(*arguments, **parameters)
+
+
+class _Functions:
+    """The functions of `lrpdyn.lrp.rules` by name, so that names and parameters load no torch."""
+
+    def __getattr__(self, name: str) -> _Function:
+        return _Function(name)
+
+
+rules = _Functions()
+
+
 def first_line(function: Callable[..., Any]) -> str:
     """Return the first line of a function's docstring."""
-    return (inspect.getdoc(function) or "").partition("\n")[0]
+    own = function.itself if isinstance(function, _Function) else function
+    return (inspect.getdoc(own) or "").partition("\n")[0]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +100,7 @@ class RuleDefinition:
         The rule of linear layers, where ``--rule`` names one that is for products and softmax.
     """
 
-    function: RuleFunction
+    function: RuleFunction | _Function
     parameters: Parameters = field(default_factory=dict)
     source: str = ""
     kinds: tuple[str, ...] = LINEAR
@@ -219,6 +250,11 @@ RULES: dict[str, RuleDefinition] = {
 ATTENTION = "cp-lrp"
 #: Names that stand for a rule with its parameters.
 ALIASES = {"alpha2beta1": "alphabeta:2,1", "alpha1beta0": "alphabeta:1,0"}
+#: How a name may be written besides, but for capitals, hyphens and the like.
+_WRITTEN = {"w2": "wsquare", "zb": "zbox", "zbeta": "zbox", "eps": "epsilon", "identity": "pass",
+            "zero": "lrp0"}  # fmt: skip
+_LETTERS = str.maketrans({"ε": "epsilon", "ϵ": "epsilon", "γ": "gamma", "α": "alpha", "β": "beta",
+                          "+": "plus", "²": "2", "⁺": "plus"})  # fmt: skip
 #: Captum's own rules, as they are, and the rule here that does exactly what the name says.
 STOCK = {
     "captum:alpha1beta0": "zplus",
@@ -307,7 +343,7 @@ def _definition(name: str) -> RuleDefinition:
     # Installed packages are read only for a name that is not known.
     definition = RULES.get(name) or rule_definitions().get(name)
     if definition is None:
-        raise unknown_rule(name)
+        raise _unknown_rule(name, ())
     return definition
 
 
@@ -322,25 +358,67 @@ def shows_support_only(text: str) -> bool:
     return text.partition(":")[0] in RULES and parse_rule(text).shows_support_only
 
 
-def unknown_rule(name: str, others: tuple[str, ...] = ()) -> UsageError:
-    """Return the error for a name that nothing is registered under."""
+def as_registered(text: str, others: Iterable[str] = ()) -> str:
+    """Return ``NAME[:VALUES]`` with the registered name (or one of `others`) that a name stands for.
+
+    Capitals, hyphens, underscores, a plus for the word and Greek letters do not matter, nor do LRP
+    before the name and Rule after it. A name that stands for none stays.
+
+    >>> as_registered("z+"), as_registered("Alpha2_Beta1"), as_registered("LRP-γ:0.5")
+    ('zplus', 'alpha2beta1', 'gamma:0.5')
+    """
+    name, colon, values = text.partition(":")
+    if name in RULES or name in ALIASES or name in others:
+        return text
+    known = {plain_word(known): known for known in (*RULES, *ALIASES, *others)}
+    word = plain_word(name.casefold().translate(_LETTERS))
+    for plain in (word, word.removeprefix("lrp"), word.removesuffix("rule")):
+        found = known.get(plain) or _WRITTEN.get(plain)
+        if found is not None:
+            return f"{found}{colon}{values}"
+    return text
+
+
+def _unknown_rule(text: str, others: tuple[str, ...]) -> UsageError:
+    """Return the error for a text whose name nothing is registered under."""
+    values = re.search(r"(?:[=(\[ ,_]+|-)?([-+.\d][-+.,/ \de]*)[)\]]?$", text)
+    if values is not None:
+        name = as_registered(text[: values.start()], others)
+        if name in RULES and RULES[name].parameters:
+            written = f"{name}:{values[1].replace(' ', '')}"
+            parse_rule(written)
+            return UsageError(
+                f"--rule {text}: the values of a rule follow a colon: --rule {written}"
+            )
     known = sorted({*RULES, *ALIASES, *others})
-    near = get_close_matches(name, known, n=1)
-    hint = f" (did you mean {near[0]}?)" if near else ""
-    return UsageError(f"no rule is called '{name}'{hint}; the rules are: {', '.join(known)}")
+    name = text.partition(":")[0]
+    return UsageError(
+        f"no rule is called '{name}'{did_you_mean(name, known)}; the rules are: {', '.join(known)}"
+    )
 
 
-def parse_rule(text: str) -> Rule:
+def parse_rule(text: str, others: tuple[str, ...] = ()) -> Rule:
     """Read ``NAME[:VALUE[,VALUE...]]``; a value for each channel is written ``A/B/C``.
 
     Raises
     ------
     UsageError
-        The name is not registered, or the values do not fit it.
+        The name is not registered (the message also lists `others`), or the values do not fit it.
     """
+    text = as_registered(text)
     text = ALIASES.get(text, text)
     name, _, values = text.partition(":")
+    if name not in RULES and name not in rule_definitions():
+        raise _unknown_rule(text, others)
     given, names = [v for v in values.split(",") if v.strip()], list(_definition(name).parameters)
+    named = [value.rpartition("=")[::2] for value in given]
+    if any(key for key, _ in named):
+        by_name = {key.strip(): value.strip() for key, value in named}
+        known = set(by_name) == set(names[: len(by_name)])
+        values = ",".join(by_name[key] if known else key.upper() for key in names[: len(by_name)])
+        raise UsageError(
+            f"--rule {text}: values are given in their order, without names: --rule {name}:{values}"
+        )
     if len(given) > len(names):
         takes = ", ".join(names) or "no parameter"
         raise UsageError(f"rule '{text}': {name} takes {takes}, found {len(given)} values")

@@ -29,10 +29,10 @@ from lrpdyn.lrp.canonical.layers import (
     Weighted,
     Weights,
 )
+from lrpdyn.lrp.stabiliser import STABILISER
 
-#: Denominators are stabilised by so much of the layer's outputs, and at most by `STABILISER`, which
-#: is the default of `epsilon`, too.
-OF_OUTPUTS, STABILISER = 1e-5, 1e-6
+#: Denominators are stabilised by so much of the layer's outputs, and at most by `STABILISER`.
+OF_OUTPUTS = 1e-5
 #: A Linear layer of more weights than `LARGE` is worked on in blocks of so many outputs.
 LARGE, BLOCK = 1 << 18, 64
 Shared = Tensor | tuple[Tensor, ...]

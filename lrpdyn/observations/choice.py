@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lrpdyn.errors import UsageError
+from lrpdyn.files.nearby import did_you_mean
 from lrpdyn.files.streamed import Samples, pieces
 
 
@@ -46,9 +47,7 @@ def choose(
         return list(range(len(values))) if samples is None else _numbered(samples, len(values))
     if samples is not None:
         raise UsageError("--samples and --select: give one of them")
-    found = re.fullmatch(r"(spread|random):([1-9]\d{0,8})", select)
-    if found is None:
-        raise UsageError(f"--select {select}: expected spread:K or random:K, such as spread:4")
+    found = _parse_select(select)
     count = int(found[2])
     if count > len(values):
         raise UsageError(f"--select {select}: there are only {len(values)} observations")
@@ -56,6 +55,31 @@ def choose(
     if found[1] == "random":
         return sorted(generator.choice(len(values), count, replace=False).tolist())
     return _spread(values, count, int(generator.integers(len(values))))
+
+
+def check_choice(samples: str | Sequence[int] | None, select: str | None) -> None:
+    """Raise UsageError where ``--samples`` or ``--select`` are not what these take."""
+    if select is not None:
+        _parse_select(select)
+    for part in samples.split(",") if isinstance(samples, str) else ():
+        _parse_range(part, samples)
+
+
+def _parse_select(select: str) -> re.Match[str]:
+    found = re.fullmatch(r"(spread|random):([1-9]\d{0,8})", select)
+    if found is None:
+        raise UsageError(
+            f"--select {select}: expected spread:K or random:K, such as spread:4"
+            + did_you_mean(select.partition(":")[0], ("spread", "random"))
+        )
+    return found
+
+
+def _parse_range(part: str, samples: object) -> tuple[int, int]:
+    found = re.fullmatch(r"\s*(\d{1,9})(?:-(\d{1,9}))?\s*", part)
+    if found is None:
+        raise UsageError(f"--samples {samples}: expected numbers such as 0,3,7 or 0-3")
+    return int(found[1]), int(found[2] or found[1])
 
 
 def _spread(values: Samples, count: int, first: int) -> list[int]:
@@ -85,10 +109,7 @@ def _distances(values: Samples, index: int) -> NDArray[np.float64]:
 def _numbered(samples: str | Sequence[int], count: int) -> list[int]:
     indices: list[int] = []
     for part in samples.split(",") if isinstance(samples, str) else map(str, samples):
-        found = re.fullmatch(r"\s*(\d{1,9})(?:-(\d{1,9}))?\s*", part)
-        if found is None:
-            raise UsageError(f"--samples {samples}: expected numbers such as 0,3,7 or 0-3")
-        first, last = int(found[1]), int(found[2] or found[1])
+        first, last = _parse_range(part, samples)
         if last >= count:
             indices = [last]
             break

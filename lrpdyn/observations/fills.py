@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lrpdyn.errors import UsageError
+from lrpdyn.files.nearby import did_you_mean
 from lrpdyn.files.streamed import Samples, pieces
 
 #: The grid of patches over a picture has this many rows and columns.
@@ -60,7 +61,9 @@ def parse_fill(text: str | float | None) -> str | float:
     if text is None or text in NAMES:
         return text or "modal"
     return parse_number(
-        text, f"--fill {text}: expected a number, {', '.join(NAMES[:-1])} or {NAMES[-1]}"
+        text,
+        f"--fill {text}: expected a number, {', '.join(NAMES[:-1])} or {NAMES[-1]}"
+        + did_you_mean(str(text), NAMES),
     )
 
 
@@ -104,6 +107,16 @@ def make_fill(kind: str | float, value: float, observations: Samples) -> Fill:
     for piece in pieces(observations):
         total += piece.sum(axis=0, dtype=np.float64, keepdims=True)
     return Fill(kind="mean", value=value, total=total, count=len(observations))
+
+
+def other_fill(fill: Fill, observations: Samples) -> Fill:
+    """Return a second fill, by which to see whether a finding is one of the first alone.
+
+    ``blurred`` for pictures and ``mean`` for features; ``modal`` where that is the first. So one of both
+    at least is not the reference of `lrpdyn.observations.reference.usual_reference`.
+    """
+    usual = "blurred" if observations.ndim > 3 else "mean"
+    return make_fill("modal" if fill.kind == usual else usual, fill.value, observations)
 
 
 def blurred(pictures: NDArray[np.float32]) -> NDArray[np.float32]:

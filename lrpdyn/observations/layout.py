@@ -15,9 +15,6 @@ from lrpdyn.files.streamed import Streamed, as_sample, in_memory
 from lrpdyn.observations.frames import channels_first, merged
 from lrpdyn.observations.spaces import is_image, text_of
 
-LAYOUTS = ("NCHW", "NHWC", "CHW", "HWC", "NHW", "HW", "NF", "F", "NKHWC", "NKCHW", "NLC",
-           "NCL", "NTF", "TF", "NTCHW", "NTHWC", "NTHW")  # fmt: skip
-
 
 @dataclass(frozen=True, kw_only=True)
 class Expected:

@@ -11,9 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lrpdyn.errors import ObservationError, UsageError
+from lrpdyn.files.nearby import did_you_mean
 from lrpdyn.files.streamed import Samples, Streamed, in_memory, joined, kept, pieces
 from lrpdyn.observations.choice import choose
 from lrpdyn.observations.doubtful import Doubt
+from lrpdyn.observations.fills import parse_number
 from lrpdyn.observations.frames import grey, join_frames, oldest_first, stack_frames
 from lrpdyn.observations.layout import Expected, arrange
 from lrpdyn.observations.normalisation import Statistics, from_file, from_options, imagenet
@@ -101,7 +103,7 @@ def load_observations(
     expected
         What the network takes.
     layout
-        One of `lrpdyn.observations.layout.LAYOUTS`; taken from the network's channels where not given.
+        One of `lrpdyn.observations.layouts.LAYOUTS`; taken from the network's channels where not given.
     scale
         What the observations are divided by, ``none``, or ``imagenet``; given by the architecture
         for uint8.
@@ -296,6 +298,24 @@ def _read_all(
     return [(stack_frames(frames, stack, name), name) for frames, name in plain], notes
 
 
+def parse_divisor(scale: str | float) -> float:
+    """Return the number that ``--scale`` says, a name of it being 1.
+
+    Raises
+    ------
+    UsageError
+        It is neither a number above 0 nor a name.
+    """
+    if scale in ("none", "imagenet"):
+        return 1.0
+    otherwise = f"--scale {scale}: expected a number above 0, such as 255, or none or imagenet"
+    otherwise += did_you_mean(str(scale), ("none", "imagenet"))
+    divisor = parse_number(scale, otherwise)
+    if divisor <= 0:
+        raise UsageError(otherwise)
+    return divisor
+
+
 def _divisor(
     kind: np.dtype[Any],
     expected: Expected,
@@ -307,17 +327,7 @@ def _divisor(
     if scale is None and normalisation is not None and normalisation.raw:
         return 1.0
     if scale is not None:
-        if str(scale) == "none":
-            return 1.0
-        try:
-            divisor = float(scale)
-        except ValueError:
-            divisor = 0.0
-        if not 0 < divisor < float("inf"):
-            raise UsageError(
-                f"--scale {scale}: expected a number above 0, such as 255, or none or imagenet"
-            )
-        return divisor
+        return parse_divisor(scale)
     if kind.kind not in "ui" or (kind != np.uint8 and expected.divisor is None):
         return 1.0
     if expected.divisor is None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from lrpdyn.errors import ObservationError, UsageError
 from lrpdyn.files.npy import load_npy
+from lrpdyn.files.reasons import reason_of
 
 #: Of ImageNet's training pictures, channels red, green, blue, in 0..1 (torchvision's weights).
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -189,7 +190,7 @@ def _numbers(option: str, given: Any, channels: int | None) -> NDArray[np.float6
         try:
             loaded = load_npy(str(given))
         except (OSError, ValueError, MemoryError) as error:
-            raise UsageError(f"{option} {given}: cannot be read: {error}") from error
+            raise UsageError(f"{option} {given}: cannot be read: {reason_of(error)}") from error
         if loaded.dtype.kind not in "buif" or loaded.size == 0 or not np.isfinite(loaded).all():
             raise UsageError(
                 f"{option} {given}: expected finite numbers, found {loaded.dtype} of shape {loaded.shape}"

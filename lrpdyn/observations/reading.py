@@ -12,14 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lrpdyn.errors import ObservationError
+from lrpdyn.files import nearby
 from lrpdyn.files.images import picture_shape, read_picture
 from lrpdyn.files.npy import Outline, is_npy, load_npy, open_npz, read_outline, size_of
 from lrpdyn.files.plain import open_plain
+from lrpdyn.files.reasons import reason_of
 from lrpdyn.files.streamed import Streamed, in_file, in_memory, kept, slices
 from lrpdyn.remote.path import as_path
 
-IMAGES = (".png", ".jpg", ".jpeg")
-ARRAYS = (".npy", ".npz")
+IMAGES, ARRAYS = nearby.IMAGES, nearby.ARRAYS
 #: The array that is read of a recording (`lrpdyn.observations.recording`), and two that make it one.
 OBSERVATIONS = "observations"
 _RECORDED = {"outputs", "about"}
@@ -85,9 +86,11 @@ def naming(path: Path) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:
-        raise ObservationError(f"{path}: no such file") from error
+        raise ObservationError(f"{path}: no such file{nearby.similar_path(str(path))}") from error
     except (OSError, ValueError, MemoryError) as error:
-        raise ObservationError(f"{path}: cannot be read as observations: {error}") from error
+        raise ObservationError(
+            f"{path}: cannot be read as observations: {reason_of(error)}"
+        ) from error
 
 
 def check_numbers(array: Streamed, where: str) -> Streamed:

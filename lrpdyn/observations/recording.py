@@ -19,6 +19,7 @@ from lrpdyn.errors import ObservationError
 from lrpdyn.files.atomic import whole_file
 from lrpdyn.files.json_data import fault, parse_json
 from lrpdyn.files.npy import is_npy, load_npy, open_npz
+from lrpdyn.files.reasons import reason_of
 from lrpdyn.observations.reading import OBSERVATIONS, naming, shapes_inside
 from lrpdyn.remote.path import as_path
 
@@ -135,7 +136,7 @@ def _about(text: NDArray[Any], path: Path) -> dict[str, Any]:
             raise ValueError(wrong)
     except ValueError as error:
         raise ObservationError(
-            f"{path}: its array about is not what lrpdyn record writes: {error}; record it again"
+            f"{path}: its array about is not what lrpdyn record writes: {reason_of(error)}; record it again"
         ) from error
     return dict(about)
 

@@ -16,6 +16,7 @@ from lrpdyn.errors import ObservationError
 from lrpdyn.files.atomic import whole_file
 from lrpdyn.files.images import picture_shape, read_picture
 from lrpdyn.files.npy import load_npz
+from lrpdyn.files.reasons import reason_of
 from lrpdyn.observations.fills import Fill
 
 Mask = NDArray[np.bool_]
@@ -85,8 +86,8 @@ def read_regions(path: str | Path, shape: tuple[int, ...]) -> Regions:
         found = _from_png(file, shape) if file.suffix.lower() == ".png" else _from_npz(file)
     except (OSError, ValueError, MemoryError) as error:
         raise ObservationError(
-            f"--regions {file}: cannot be read ({error}); expected a PNG of labelled colours or an "
-            ".npz of named masks"
+            f"--regions {file}: cannot be read ({reason_of(error)}); expected a PNG of labelled colours or "
+            "an .npz of named masks"
         ) from error
     if not found:
         raise ObservationError(f"--regions {file}: holds no region; a PNG needs a colour but black")
@@ -123,7 +124,7 @@ def open_regions(path: Path, shape: tuple[int, ...]) -> Regions:
             raise ValueError("expected names and their masks")
         np.broadcast_to(masks[0], shape)
     except (OSError, ValueError, KeyError, IndexError, MemoryError) as error:
-        raise ObservationError(f"{path}: cannot be read ({error})") from error
+        raise ObservationError(f"{path}: cannot be read ({reason_of(error)})") from error
     return _regions(tuple(names.tolist()), masks)
 
 

@@ -22,6 +22,7 @@ import torch
 from lrpdyn.checkpoints.model import Checkpoint, Header, Listing
 from lrpdyn.errors import RunError, UsageError
 from lrpdyn.explain.explanation import Question
+from lrpdyn.files.reasons import reason_of
 from lrpdyn.observations.fixed_inputs import FixedInputs
 from lrpdyn.pipeline.blocks import BlockWorker, Outcomes, in_blocks
 from lrpdyn.pipeline.setup.description import Description, describe, job_of, open_values
@@ -89,8 +90,8 @@ def connected(address: str) -> Iterator[Any]:
                 client.run(memory.keep)
         except (OSError, TimeoutError, ValueError) as error:
             raise RunError(
-                f"--dask {address}: no cluster with a worker answers there ({error}); start one, or give "
-                "local:N"
+                f"--dask {address}: no cluster with a worker answers there ({reason_of(error)}); start one, "
+                "or give local:N"
             ) from error
         yield client
 

@@ -24,7 +24,7 @@ from lrpdyn.pipeline.setup.fixed_targets import settle, targets_of_newest
 from lrpdyn.pipeline.setup.job import Job
 from lrpdyn.pipeline.setup.new_manifest import make_manifest
 from lrpdyn.pipeline.setup.options import Options
-from lrpdyn.pipeline.setup.prepare import check_bad, check_outputs, prepare, selection_of
+from lrpdyn.pipeline.setup.prepare import check_bad, check_outputs, prepare
 from lrpdyn.pipeline.setup.requirements import check_requirements
 from lrpdyn.pipeline.setup.resume import (
     Kept,
@@ -34,6 +34,7 @@ from lrpdyn.pipeline.setup.resume import (
     previous_manifest,
     say_of_environments,
 )
+from lrpdyn.pipeline.setup.values import selection_of
 from lrpdyn.pipeline.steps import Steps, begin
 from lrpdyn.remote.path import RemotePath, as_path
 from lrpdyn.run.journal import read_journal

@@ -87,6 +87,7 @@ def merge(
     trust: bool = False,
     tables: str | None = None,
     faithfulness: str | int | None = None,
+    faithfulness_samples: int | None = None,
     interventions: int | None = None,
     curve: str | None = None,
     wait: float = 0.0,
@@ -116,7 +117,7 @@ def merge(
         The shards' ``--arch``, which is needed where it is code of your own.
     trust
         Unpickle checkpoints that are more than weights, which can run code.
-    tables, faithfulness, interventions, curve
+    tables, faithfulness, faithfulness_samples, interventions, curve
         As of `lrpdyn.compute`.
     wait
         Seconds to wait for another process that writes `out`.
@@ -164,6 +165,7 @@ def merge(
             quiet=quiet,
             tables=tables,
             faithfulness=faithfulness,
+            faithfulness_samples=faithfulness_samples,
             interventions=interventions,
             overwrite=overwrite,
         )

@@ -15,6 +15,7 @@ from lrpdyn.dynamics.step_table import UNUSABLE, Records
 from lrpdyn.errors import RunError, UsageError
 from lrpdyn.files.atomic import save_json
 from lrpdyn.files.json_data import fault, read_json
+from lrpdyn.files.reasons import reason_of
 from lrpdyn.observations.regions import save_regions
 from lrpdyn.pipeline.results.finish import what_explained
 from lrpdyn.pipeline.setup.description import FIXED_INPUTS, Description, save_fixed_inputs
@@ -157,7 +158,7 @@ def open_shard(path: Path) -> ExplainedShard:
         )
     except (OSError, ValueError, TypeError, KeyError, IndexError, UsageError) as error:
         raise RunError(
-            f"{summary}: is not as this version of lrpdyn writes it ({type(error).__name__}: {error}); "
+            f"{summary}: is not as this version of lrpdyn writes it ({reason_of(error)}); "
             "compute the shard again with --overwrite"
         ) from error
 
@@ -219,7 +220,7 @@ def check_shard(shard: ExplainedShard, storage: Storage, shape: tuple[int, ...])
                 told.append((shard, int(before["from_step"]), str(before["from_sha256"])))
         except UNUSABLE as error:
             raise RunError(
-                f"{journal}: cannot be read ({error}); compute the shard again"
+                f"{journal}: cannot be read ({reason_of(error)}); compute the shard again"
             ) from error
         step = facts["step"]
         if step in missing and not storage.is_there(shard.path, step, shape):

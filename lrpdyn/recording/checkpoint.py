@@ -18,6 +18,7 @@ from lrpdyn.checkpoints.containers import open_archive, open_file
 from lrpdyn.checkpoints.model import Header
 from lrpdyn.checkpoints.readers import find_reader, read_header, read_weights
 from lrpdyn.errors import RecordingError
+from lrpdyn.files.reasons import as_text, reason_of
 from lrpdyn.observations.recording import Recording
 from lrpdyn.observations.training_statistics import (
     has_statistics,
@@ -115,7 +116,7 @@ def _check_installed() -> None:
         import stable_baselines3
     except ImportError as error:
         raise RecordingError(
-            f"lrpdyn record plays with gymnasium and Stable-Baselines3 ({error}): pip install "
+            f"lrpdyn record plays with gymnasium and Stable-Baselines3 ({reason_of(error)}): pip install "
             "'lrpdyn[record]'"
         ) from error
     del gymnasium, sb3_contrib, stable_baselines3
@@ -158,7 +159,7 @@ def _environment(
         if statistics is not None:
             say(f"normalised with {statistics} (--vecnormalize none: not at all)")
     for wrapper, arguments in wrappers:
-        say(f"wrapper {wrapper.rpartition('.')[2]}{f' {dict(arguments)}' if arguments else ''}")
+        say(f"wrapper {wrapper.rpartition('.')[2]}{f' {as_text(arguments)}' if arguments else ''}")
     if stack is not None:
         say(f"{stack} frames stacked (--stack)")
     return make_environment(
@@ -210,7 +211,7 @@ def _policy(path: Path, env: Any, weights: Mapping[str, Tensor], *, trust: bool)
         policy = kind(env.observation_space, env.action_space, lambda _: 0.0, **options)
         policy.load_state_dict(_with_copies(weights, policy.state_dict()))
     except Exception as error:  # of a network that may be anybody's
-        said = " ".join(str(error).split())[:240]
+        said = reason_of(error)[:240]
         raise RecordingError(
             f"{path}: its weights do not fit a {kind.__name__} for this environment "
             f"({env.observation_space}, {env.action_space}): {said}"
@@ -305,7 +306,7 @@ def _unpickled(path: Path) -> dict[str, Any]:
         data, _, _ = load_from_zip_file(path, device="cpu")
     except Exception as error:  # of whatever it runs
         raise RecordingError(
-            f"{path}: cannot be loaded by Stable-Baselines3: {type(error).__name__}: {str(error)[:200]}"
+            f"{path}: cannot be loaded by Stable-Baselines3: {reason_of(error)[:200]}"
         ) from error
     return dict(data or {})
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lrpdyn.errors import LrpdynError, RecordingError
+from lrpdyn.files.reasons import as_text, reason_of
 from lrpdyn.observations.normalisation import from_file
 
 ATARI = "stable_baselines3.common.atari_wrappers.AtariWrapper"
@@ -68,7 +69,7 @@ def make_environment(
     except Exception as error:  # of wrappers, which may be anybody's
         raise RecordingError(
             f"{name}: its wrappers ({', '.join(one for one, _ in wrappers) or 'none'}, stack {stack}) do not "
-            f"fit: {type(error).__name__}: {str(error)[:160]}"
+            f"fit: {reason_of(error)[:160]}"
         ) from error
 
 
@@ -82,14 +83,14 @@ def _made(name: str, env_kwargs: Mapping[str, Any]) -> Any:
     try:
         return gymnasium.make(name, **env_kwargs)
     except (gymnasium.error.Error, ImportError) as error:
-        said = " ".join(str(error).split())[:200]
+        said = reason_of(error)[:200]
         raise RecordingError(
             f"{name}: this environment is not installed here ({said}); Atari: pip install "
             "'lrpdyn[record]'; others: the package that has it, and MODULE:NAME where MODULE registers it"
         ) from error
     except Exception as error:  # of the environment
         raise RecordingError(
-            f"{name}: cannot be made with {dict(env_kwargs)}: {type(error).__name__}: {str(error)[:160]}; "
+            f"{name}: cannot be made with {as_text(env_kwargs)}: {reason_of(error)[:160]}; "
             "give its arguments with --env-kwarg KEY=VALUE"
         ) from error
 
@@ -105,7 +106,9 @@ def _wrapper(name: str, *, trust: bool) -> Any:
     try:
         return getattr(importlib.import_module(module), kind)
     except (ImportError, AttributeError, ValueError) as error:
-        raise RecordingError(f"wrapper {name}: is not installed here: {error}") from error
+        raise RecordingError(
+            f"wrapper {name}: is not installed here: {reason_of(error)}"
+        ) from error
 
 
 def _shape_of(statistics: Path) -> tuple[int, ...] | None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from lrpdyn.errors import RecordingError
 from lrpdyn.files.plain import read_plain
+from lrpdyn.files.reasons import reason_of
 
 CONFIG, ARGUMENTS = "config.yml", "args.yml"
 _LARGEST = 1 << 20
@@ -117,7 +118,7 @@ def _read(path: Path) -> dict[str, Any]:
         if not isinstance(found, dict):
             raise ValueError("is no mapping")
     except (OSError, ValueError, TypeError, RecursionError, yaml.YAMLError) as error:
-        said = " ".join(str(error).split())[:160]
+        said = reason_of(error)[:160]
         raise RecordingError(f"{path}: is not what RL-Zoo writes: {said}") from error
     return found
 

@@ -11,16 +11,20 @@ from pathlib import Path
 from typing import Any
 
 from lrpdyn.errors import RunError
+from lrpdyn.files import nearby
 from lrpdyn.files.atomic import save_json
 from lrpdyn.files.json_data import Each, Where, fault, read_json
+from lrpdyn.files.reasons import reason_of
+from lrpdyn.files.text import printable
 from lrpdyn.run.environments import PARTS
 from lrpdyn.run.journal import whole_records
+from lrpdyn.run.missing import no_run
 from lrpdyn.run.parts import check_parts
 from lrpdyn.run.question import CONTRASTS, KINDS
 from lrpdyn.run.tables import TABLES
 
 SCHEMA = 1
-MANIFEST = "manifest.json"
+MANIFEST = nearby.MANIFEST
 
 _OPTIONAL_TEXT = (None, str)
 _ENTRY = {"path": str, "format?": _OPTIONAL_TEXT, "sha256?": _OPTIONAL_TEXT}
@@ -31,7 +35,7 @@ _MEDIAN = {"median": (None, float)}
 _EXPECTED = {
     "command?": str,
     "rule": {"name": str, "parameters": dict, "layers": Each(str), "notes?": [str],
-             "tried?": {"named": str}},
+             "tried?": {"named": str, "reference?": _OPTIONAL_TEXT}},
     "about_rule?": {"title?": str, "usual_sum?": (None, str), "terms_cancel?": bool,
                     "shows_support_only?": bool, "conserves?": bool},
     "architecture": {"name": str, "arguments": dict},
@@ -53,6 +57,7 @@ _EXPECTED = {
     "tables?": frozenset(TABLES),
     "interventions?": (None, int),
     "faithfulness?": (None, str),
+    "faithfulness_samples?": (None, int),
     "shard?": (None, {"name": str, "series": str}),
     "regions?": (None, {"key": str}),
     "checkpoints": [Where(key="status", expected={
@@ -71,6 +76,11 @@ _EXPECTED = {
             "steps": [{"step": int, "range": (None, float), "abpc": Each((None, float)),
                        "random_band": {"low": (None, float), "high": (None, float)},
                        "abpc_policy": Each((None, float))}],
+            "reference?": (None, {
+                "reference": str, "step": int, "helps": bool,
+                "fills": [{"fill": (str, float), "without": float, "with": float,
+                           "gain": {"low": float, "high": float}}],
+            }),
         }),
         "expected?": (None, {"file": str, "step": int, "head": str, "samples": int,
                              "largest_difference": float, "largest_output": float}),
@@ -192,14 +202,12 @@ def load_manifest(run: Path) -> dict[str, Any]:
     check_parts(run, writing=False)
     try:
         manifest = read_json(path)
-    except FileNotFoundError as error:
-        raise RunError(
-            f"{run}: holds no run of lrpdyn; make one with lrpdyn compute -o {run}"
-        ) from error
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise no_run(run) from error
     except OSError as error:
         raise RunError(f"{path}: cannot be read: {error.strerror or error}") from error
     except ValueError as error:
-        raise _damaged(run, f"it is no JSON: {error}") from error
+        raise _damaged(run, f"it is no JSON: {reason_of(error)}") from error
     schema = manifest.get("schema") if isinstance(manifest, dict) else None
     if isinstance(schema, int) and not isinstance(schema, bool) and schema > SCHEMA:
         raise RunError(
@@ -234,7 +242,7 @@ def _contradiction(manifest: dict[str, Any]) -> str | None:
         (name for name in manifest.get("files", {}) if not _INSIDE.fullmatch(name)), None
     )
     if strange is not None:
-        return f"manifest.files names {strange[:80]!r}, which is no file of a run folder"
+        return f"manifest.files names {printable(strange[:80])}, which is no file of a run folder"
     steps = [entry["step"] for entry in entries if entry["status"] != "bad"]
     if any(abs(step) >= _LARGEST_STEP for step in steps):
         return "manifest.checkpoints hold a step that is too large"

@@ -11,8 +11,10 @@ from typing import Any
 from lrpdyn.errors import RunError
 from lrpdyn.files.json_data import parse_json, read_json
 from lrpdyn.files.plain import read_plain
+from lrpdyn.files.reasons import reason_of
 from lrpdyn.files.text import printable_data
 from lrpdyn.outliers.render import KINDS, SEVERITIES, as_csv, as_short, as_table
+from lrpdyn.run.missing import no_run
 from lrpdyn.run.parts import check_parts
 
 NAME = "outliers.json"
@@ -44,12 +46,10 @@ def read_report(run: Path) -> dict[str, Any]:
         check_parts(run, writing=False)
         content = read_plain(path)
         report: dict[str, Any] = parse_json(content)
-    except FileNotFoundError as error:
-        raise RunError(
-            f"{run}: holds no finished run of lrpdyn; make one with lrpdyn compute -o {run}"
-        ) from error
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise no_run(run, "finished run") from error
     except (OSError, ValueError) as error:
-        raise RunError(f"{path}: cannot be read ({error}); {_ANEW}") from error
+        raise RunError(f"{path}: cannot be read ({reason_of(error)}); {_ANEW}") from error
     try:
         if report["schema"] > SCHEMA:
             raise RunError(f"{path}: schema {report['schema']}; install a newer lrpdyn")
@@ -61,7 +61,7 @@ def read_report(run: Path) -> dict[str, Any]:
             raise ValueError(f"schema {report['schema']}, expected {SCHEMA}")
         _use_all(report)
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        why = f"{type(error).__name__}: {error}"
+        why = f"{reason_of(error)}"
         raise RunError(f"{path}: is damaged ({why}); {_ANEW}") from error
     cleaned: dict[str, Any] = printable_data(report)
     return cleaned

@@ -16,6 +16,7 @@ from lrpdyn.dynamics.measures import centred_ranks, cosines, rank_correlation
 from lrpdyn.errors import UsageError
 from lrpdyn.files.npy import load_npz
 from lrpdyn.files.plain import check_plain, open_plain
+from lrpdyn.files.reasons import reason_of
 from lrpdyn.run.reader import RunFolder
 from lrpdyn.run.series import table_series
 
@@ -109,11 +110,11 @@ def _table(path: Path) -> tuple[Floats, dict[str, Floats]]:
         with io.TextIOWrapper(open_plain(path), encoding="utf-8", newline="") as file:
             lines = [line for line in file if line.strip() and not line.startswith("#")]
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"--curve {path}: cannot be read: {error}") from error
+        raise UsageError(f"--curve {path}: cannot be read: {reason_of(error)}") from error
     try:
         names, *rows = csv.reader(lines) if lines else [[]]
     except csv.Error as error:
-        raise UsageError(f"--curve {path}: is no CSV: {error}") from error
+        raise UsageError(f"--curve {path}: is no CSV: {reason_of(error)}") from error
     columns = {name: np.array([_number(row[at]) if at < len(row) else np.nan for row in rows])
                for at, name in enumerate(names)}  # fmt: skip
     if {"r", "l", "t"} <= set(names):
@@ -140,7 +141,7 @@ def _evaluations(path: Path) -> tuple[Floats, dict[str, Floats]]:
         arrays = {name: array.astype(np.float64) for name, array in load_npz(path).items()
                   if array.dtype.kind in "buif" and array.ndim > 0}  # fmt: skip
     except (OSError, ValueError, MemoryError) as error:
-        raise UsageError(f"--curve {path}: cannot be read: {error}") from error
+        raise UsageError(f"--curve {path}: cannot be read: {reason_of(error)}") from error
     if "timesteps" not in arrays:
         raise UsageError(f"--curve {path}: no array timesteps; it has {', '.join(arrays)}")
     steps = arrays.pop("timesteps")
@@ -166,7 +167,7 @@ def _events(path: Path, column: str | None) -> tuple[Floats, dict[str, Floats]]:
             if ".tfevents." in file.name:
                 check_plain(file)
     except OSError as error:
-        raise UsageError(f"--curve {path}: cannot be read: {error}") from error
+        raise UsageError(f"--curve {path}: cannot be read: {reason_of(error)}") from error
     events = EventAccumulator(str(path), size_guidance={"scalars": 0})
     events.Reload()
     # Each tag has steps of its own, so only the chosen one is read.

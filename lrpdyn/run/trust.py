@@ -17,6 +17,8 @@ HARDLY, PARTLY = 0.9, 0.6
 MOSTLY_RANDOM = 0.8
 #: Relevance adds up to the score where it is off by less than this share of it.
 ADDS_UP = 0.25
+#: Maps predict only weakly what matters below this share of the faithfulness with a reference.
+WEAKLY = 0.5
 #: What a rule's faithfulness is compared with, in words.
 YARDSTICKS = {
     "gradient_x_input": "gradient x input",
@@ -253,16 +255,32 @@ def _faithfulness(run: RunFolder) -> Iterator[tuple[str, str]]:
     where = f"measured at {len(found['steps']):,} of {len(run.steps):,} steps"
     samples = f"{len(found['samples']):,} samples"
     measured = f"faithfulness {rule:.2f} at {at} ({', '.join(numbers)}; {where}, {samples})"
+    with_reference, advice = _reference(found, last["step"])
     if rule <= high:
         yield (
             "CARE",
             "The map says nothing here: it predicts the score no better than a random order does; "
-            f"{measured}.",
+            f"{measured}.{advice}",
         )
     elif round(rule, 2) < max((round(value, 2) for value in others.values()), default=rule):
-        yield "CARE", f"A cheaper map predicts what matters better: {measured}."
+        yield "CARE", f"A cheaper map predicts what matters better: {measured}.{advice}"
+    elif with_reference is not None and rule < WEAKLY * with_reference:
+        yield "CARE", f"They predict only weakly what matters: {measured}.{advice}"
     else:
-        yield "ok", f"They predict what matters: {measured}."
+        yield "ok", f"They predict what matters: {measured}.{advice}"
+
+
+def _reference(found: Mapping[str, Any], step: int) -> tuple[float | None, str]:
+    """Return the faithfulness with a reference, and advice to take it; none where it is not known to help."""
+    known = found.get("reference")
+    if known is None or not known["helps"] or known["step"] != step:
+        return None, ""
+    first, second = known["fills"]
+    under = second["fill"] if isinstance(second["fill"], str) else "modal"
+    return first["with"], (
+        f" With --reference {known['reference']} it would be {first['with']:.2f} (with --fill {under}, as a "
+        f"second test, {second['with']:.2f} instead of {second['without']:.2f})."
+    )
 
 
 def _preference(run: RunFolder) -> Iterator[tuple[str, str]]:

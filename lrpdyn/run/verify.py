@@ -16,6 +16,7 @@ from typing import Any
 from lrpdyn.files.atomic import sha256_of, sync_folder
 from lrpdyn.files.npy import map_npy
 from lrpdyn.files.plain import read_plain
+from lrpdyn.files.reasons import reason_of
 from lrpdyn.run.journal import JOURNAL, is_whole, whole_records
 from lrpdyn.run.layout import (
     FAITHFULNESS,
@@ -199,7 +200,7 @@ def _damaged_maps(
                 found = map_npy(path).shape
                 what = None if found == shape else f"has shape {found}, expected {shape}"
             except (OSError, ValueError) as error:
-                what = str(error)
+                what = reason_of(error)
         if what is not None:
             yield Damage(file=str(path.relative_to(run)), what=what, step=step)
 

@@ -55,15 +55,18 @@ def test_a_trial_as_json(flat: list[str], tmp_path: Path) -> None:
     found = json.loads(done.stdout)
     assert set(found) == {
         "named",
+        "reference",
         "reason",
         "rules",
         "random_order",
         "left_out",
         "steps",
         "samples",
+        "fills",
     }
     assert set(found["rules"][0]) == {
-        "rule", "faithfulness", "low", "high", "unit", "random", "sum_to_score", "milliseconds",
+        "rule", "reference", "faithfulness", "low", "high", "other_fill", "helps", "unit", "random",
+        "sum_to_score", "milliseconds",
     }  # fmt: skip
     assert set(found["random_order"]) == {"low", "high"}
     assert all(set(entry) == {"rule", "reason"} for entry in found["left_out"])

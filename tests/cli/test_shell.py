@@ -32,13 +32,24 @@ def test_bash_completes_commands_options_and_choices() -> None:
         complete_line lrpdyn comp
         complete_line lrpdyn compute --contr
         complete_line lrpdyn compute --contrast r
+        complete_line lrpdyn compute --rule epsilon-p
+        complete_line lrpdyn compute --arch sb3-dqn-c
+        complete_line lrpdyn compute --device cu
+        complete_line lrpdyn compute --target mo
+        complete_line lrpdyn compute --fill bl
+        complete_line lrpdyn compute --reference me
+        complete_line lrpdyn plot --kind dynamics,fi
+        complete_line lrpdyn help ins
         complete -p lrpdyn
     """
     told = subprocess.run(
         ["bash", "-c", script], env=ENVIRONMENT, capture_output=True, text=True, check=True
     )
     *completed, registered = told.stdout.splitlines()
-    assert completed == ["compute compare", "--contrast", "runner-up"]
+    assert completed == [
+        "compute compare", "--contrast", "runner-up", "epsilon-plus epsilon-plus-flat", "sb3-dqn-cnn",
+        "cuda", "modal", "blurred", "mean", "dynamics,filmstrip", "inspect",
+    ]  # fmt: skip
     assert "_lrpdyn_completion lrpdyn" in registered
 
 

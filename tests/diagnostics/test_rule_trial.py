@@ -107,12 +107,14 @@ def _curves(scale: float) -> Curves:
     good, bad = np.stack([early, late]), np.stack([late, early])
     random = np.stack([np.stack([one, one]) for one in (early, late)])
     both = [np.stack([one, one], axis=-2) for one in (bad, good, random)]
-    return Curves(score={"0": both[0], "1": both[1], "random": both[2]}, policy=None, forwards=0)
+    score = {"bad": both[0], "good": both[1], "random": both[2]}
+    return Curves(score=score, policy=None, forwards=0)
 
 
 def test_the_most_faithful_rule_is_first_in_shares_of_each_checkpoints_range() -> None:
-    measured = [[_of_rule(0.2), _of_rule(0.8)], [_of_rule(0.4), _of_rule(0.6)]]
-    rows, band = ranked(["bad", "good"], measured, [_curves(1.0), _curves(50.0)])
+    measured = [{"bad": _of_rule(0.2), "good": _of_rule(0.8)},
+                {"bad": _of_rule(0.4), "good": _of_rule(0.6)}]  # fmt: skip
+    rows, band = ranked(measured, [_curves(1.0), _curves(50.0)])
     assert [(row.rule, row.faithfulness, row.low, row.high) for row in rows] == [
         ("good", 0.5, 0.5, 0.5),
         ("bad", -0.5, -0.5, -0.5),
@@ -123,13 +125,13 @@ def test_the_most_faithful_rule_is_first_in_shares_of_each_checkpoints_range() -
         pytest.approx(0.7), 0.5, 1.0, 0.6,
     )  # fmt: skip
     # A checkpoint whose range is flat beside the largest says nothing.
-    alone, _ = ranked(["bad", "good"], measured, [_curves(1.0), _curves(-1e-9)])
+    alone, _ = ranked(measured, [_curves(1.0), _curves(-1e-9)])
     assert alone[0].faithfulness == 0.5
 
 
 def test_a_score_that_nothing_changes_ranks_no_rule() -> None:
     with pytest.raises(CheckpointError, match="stays the same when all of them is taken away"):
-        ranked(["bad", "good"], [[_of_rule(0.2), _of_rule(0.8)]], [_curves(0.0)])
+        ranked([{"bad": _of_rule(0.2), "good": _of_rule(0.8)}], [_curves(0.0)])
 
 
 def _row(rule: str, faithfulness: float, low: float, high: float, unit: float | None) -> Row:

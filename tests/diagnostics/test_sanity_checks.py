@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from lrpdyn.architectures.model import UNKNOWN, Architecture, never
 from lrpdyn.architectures.registry import Resolved
+from lrpdyn.diagnostics.baseline import parse_baseline
 from lrpdyn.diagnostics.sanity_checks import (
     dependence,
-    parse_baseline,
     random_weights,
     upper_layers,
     with_statistics,

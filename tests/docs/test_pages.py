@@ -170,7 +170,7 @@ def test_commands_and_options_in_a_line_exist() -> None:
             command = words.split()[1]
             assert group.get_command(click.Context(group), command), f"{name}: {words}"
         for option in re.findall(r"(?<![\w-])--[a-z][a-z-]*", words):
-            assert option in options_of(command) | {"--version"}, f"{name}: {words}"
+            assert option in options_of(command) | {"--version", "--help-all"}, f"{name}: {words}"
 
 
 @pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md"])

@@ -19,6 +19,7 @@ from lrpdyn.errors import CheckpointError, LrpdynError, RunError, UsageError
 from lrpdyn.pipeline import rule_trial
 from lrpdyn.pipeline.rule_trial import Trial, try_rules
 from lrpdyn.pipeline.setup.options import Options
+from tests.pipeline.linear import linear_folder
 
 NET = """
 from torch import nn
@@ -218,7 +219,7 @@ def test_auto_takes_the_rule_that_is_named_and_records_the_trial(
     assert [row["rule"] for row in tried["rules"]] == [row.rule for row in trial.rows]
 
     # Resumed, the rule stays what it was, and nothing is tried again.
-    monkeypatch.setattr(rule_trial, "trial", lambda job: pytest.fail("tried again"))
+    monkeypatch.setattr(rule_trial, "trial", lambda *_: pytest.fail("tried again"))
     assert compute(rule="auto").manifest["rule"] == rule
     torch.save(_network(9).state_dict(), digits / "ckpts" / "net_120.pt")
     try:
@@ -263,3 +264,62 @@ def test_auto_refuses_where_no_rule_is_named_and_where_another_was_given(
     compute("ckpts", rule="zplus", limit=2)
     with pytest.raises(RunError, match=r"rule \(zplus there, auto here\); give the rule"):
         compute("ckpts", rule="auto", limit=2)
+
+
+def _planted(folder: Path, **more: Any) -> dict[str, Any]:
+    known = _options(folder, **more)
+    return {**known, "arch": f"{folder / 'nets.py'}:linear"}
+
+
+@pytest.mark.parametrize(("background", "helps"), [(5.0, True), (0.0, False)])
+def test_a_reference_is_named_only_where_it_helps_under_two_fills(
+    tmp_path: Path, background: float, helps: bool
+) -> None:
+    folder = linear_folder(tmp_path, background)
+    found = try_rules(folder / "ckpts", folder / "obs.npy", Options(**_planted(folder)))
+    assert found.fills == ["modal", "mean"]
+    rows = {row.name: row for row in found.rows}
+    # Epsilon is the gradient times x, and with the reference times what x has more than it.
+    alone, referred = rows["epsilon:1e-06"], rows["epsilon:1e-06, reference mean"]
+    assert alone.other_fill is not None
+    assert referred.other_fill is not None
+    assert referred.helps is helps
+    assert (referred.faithfulness > alone.faithfulness) is helps
+    assert referred.other_fill.median > alone.other_fill.median  # the fill is the reference
+    assert found.reference == ("mean" if helps else None)
+    assert ("under both fills (modal: " in found.reason) is helps
+    json.dumps(found.as_dict(), allow_nan=False)
+    given = try_rules(
+        folder / "ckpts", folder / "obs.npy", Options(**_planted(folder, reference="mean"))
+    )
+    assert {row.reference for row in given.rows} == {None}
+    own = next(row for row in given.rows if row.rule == "epsilon:1e-06")
+    assert own.faithfulness == pytest.approx(referred.faithfulness, abs=1e-6)
+
+
+def test_auto_takes_the_reference_unless_one_is_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = linear_folder(tmp_path, 5.0)
+
+    def compute(out: str, **more: Any) -> lrpdyn.Run:
+        options = _planted(folder, **{"out": tmp_path / out, "workers": 1, **more})
+        return lrpdyn.compute(folder / "ckpts", folder / "obs.npy", **options)
+
+    run = compute("run", rule="auto", quiet=False)
+    assert "with the reference mean: more faithful than" in capsys.readouterr().err
+    assert (run.manifest["reference"], run.manifest["rule"]["tried"]["reference"]) == (
+        "mean",
+        "mean",
+    )
+    named = run.manifest["rule"]["tried"]["named"]
+    other = compute("other", rule=named, reference="mean")
+    assert (run.path / "dynamics.npy").read_bytes() == (other.path / "dynamics.npy").read_bytes()
+    given = compute("given", rule="auto", reference="mean").manifest
+    assert (given["reference"], given["rule"]["tried"]["reference"]) == ("mean", None)
+    with pytest.raises(CheckpointError, match="no rule is clearly more faithful than random"):
+        compute("none", rule="auto", reference="none")
+    monkeypatch.setattr(rule_trial, "trial", lambda *_: pytest.fail("tried again"))
+    assert compute("run", rule="auto").manifest["reference"] == "mean"
+    with pytest.raises(RunError, match="another question: reference "):
+        compute("run", rule="auto", reference="none")

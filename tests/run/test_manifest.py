@@ -52,7 +52,9 @@ def test_one_that_was_edited_can_be_loaded_but_is_not_read(run: Path) -> None:
 
 
 def test_what_is_no_manifest_is_told(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match="holds no run of lrpdyn; make one with lrpdyn compute -o"):
+    with pytest.raises(
+        RunError, match="holds no run of lrpdyn; lrpdyn compute CHECKPOINTS OBSERVATIONS"
+    ):
         load_manifest(tmp_path)
     path = tmp_path / "manifest.json"
     for text, says in (("{", "is damaged .it is no JSON"), ("[]", "manifest is a list, expected"),

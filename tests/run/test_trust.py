@@ -196,6 +196,37 @@ def test_faithfulness_at_the_last_step(
     assert line[0] == verdict
 
 
+@pytest.mark.parametrize(
+    ("rule", "verdict", "words"),
+    [
+        (0.5, "ok", "They predict what matters: "),
+        (0.31, "CARE", "They predict only weakly what matters: faithfulness 0.31"),
+        (0.21, "CARE", "A cheaper map predicts what matters better: "),
+        (0.05, "CARE", "The map says nothing here: "),
+    ],
+)
+def test_a_reference_is_advised_where_it_helps_at_that_step(
+    run: lrpdyn.Run, rule: float, verdict: str, words: str
+) -> None:
+    fills = [{"fill": 0.3, "with": 0.65}, {"fill": "blurred", "without": 0.28, "with": 0.71}]
+    known = {"reference": "modal", "step": run.steps[-1], "helps": True, "fills": fills}
+    checked = {**by_step(run.steps, rule=rule), "reference": known}
+    line = said(changed(run, faithfulness=checked), words)
+    assert line[0] == verdict
+    assert line[1].endswith(
+        " With --reference modal it would be 0.65 (with --fill blurred, as a second test, 0.71 instead of "
+        "0.28)."
+    )
+    for other in ({"helps": False}, {"step": run.steps[0]}):
+        checked["reference"] = {**known, **other}
+        (line,) = (
+            one
+            for one in trust_lines(changed(run, faithfulness=checked))
+            if "faithfulness" in one[1]
+        )
+        assert "--reference" not in line[1]
+
+
 def test_a_score_that_is_flat_at_the_end_is_told_by_the_step_before(run: lrpdyn.Run) -> None:
     checked = by_step(run.steps)
     checked["steps"][-1] |= {"abpc": {"rule": None}, "random_band": {"low": None, "high": None}}

@@ -18,6 +18,7 @@ from lrpdyn.architectures.model import Architecture, Arguments, Family, is_insta
 from lrpdyn.architectures.shapes import OtherSizesError, built_like, not_installed
 from lrpdyn.checkpoints.model import Shapes
 from lrpdyn.errors import ArchitectureError, UsageError
+from lrpdyn.files.reasons import reason_of
 
 PREFIX = "hf:"
 _ENDING = "ForImageClassification"
@@ -160,7 +161,7 @@ def _recognised(shapes: Shapes, hints: Mapping[str, Any]) -> Sequence[Architectu
         raise ArchitectureError(f"config.json names {model}; {not_installed('transformers', 'hf')}")
     if not is_installed("transformers") or model not in _known():
         raise ArchitectureError(
-            f"config.json names {model[:_LONGEST]!r}, expected an image classifier of transformers such "
+            f"config.json names {model[:_LONGEST]}, expected an image classifier of transformers such "
             f"as ViT{_ENDING}, or {decisions.CLASS}; give the network with --arch FILE.py:CALLABLE"
         )
     return [_architecture(model)]
@@ -245,7 +246,7 @@ def _plain(value: Any, where: str, deepest: int) -> Any:
     if value is None or number or (isinstance(value, str) and len(value) <= _LONGEST):
         return value
     raise ArchitectureError(
-        f"{where}: {str(value)[:40]!r} is no setting that a network has, expected a number up to "
+        f"{where}: {str(value)[:40]} is no setting that a network has, expected a number up to "
         f"{_LARGEST:,}, a word, or up to {_MOST_ENTRIES} of them"
     )
 
@@ -266,7 +267,7 @@ def _network(model: str, settings: Mapping[str, Any]) -> nn.Module:
     except OtherSizesError:
         raise
     except Exception as error:  # another package's code and a stranger's settings: anything
-        reason = " ".join(str(error).split())[:_LONGEST] or type(error).__name__
+        reason = reason_of(error)[:_LONGEST] or type(error).__name__
         raise ArchitectureError(
             f"transformers builds no {model} of its config.json: {reason}"
         ) from error

@@ -22,6 +22,7 @@ from lrpdyn.checkpoints.payload import locate, step_of
 from lrpdyn.checkpoints.pickles.globals import dangerous
 from lrpdyn.checkpoints.pickles.outline import DamagedPickleError, outline
 from lrpdyn.errors import CheckpointError
+from lrpdyn.files.text import printable
 
 METADATA = ".metadata"
 _OWN = "torch.distributed.checkpoint."
@@ -141,7 +142,8 @@ def _chunk(path: Path, index: Mapping[str, Any], place: Mapping[str, Any]) -> _C
         raise CheckpointError(f"{path}: its files are compressed; save it without that")
     if Path(name).name != name or not name.endswith(".distcp"):
         raise CheckpointError(
-            f"{path}: refused: its {METADATA} names the file {name!r}, expected one of its own *.distcp"
+            f"{path}: refused: its {METADATA} names the file {printable(name)}, expected one of its "
+            "own *.distcp"
         )
     if not are_counts([start, length]):
         raise ValueError("no place")

@@ -15,6 +15,7 @@ from lrpdyn.checkpoints.formats import arrays, rllib, safetensors, torchfile
 from lrpdyn.checkpoints.model import Choice, Header, Reader
 from lrpdyn.checkpoints.payload import epoch_of, step_of
 from lrpdyn.errors import CheckpointError
+from lrpdyn.files.text import printable
 
 _SINGLE = ("model.safetensors", "pytorch_model.bin")
 _SHARDED = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
@@ -136,7 +137,7 @@ def _shards(index: Path) -> tuple[Path, ...]:
     for name in names:
         if Path(name).name != name:
             raise CheckpointError(
-                f"{index}: refused: names the shard {name[:80]!r} outside of its folder"
+                f"{index}: refused: names the shard {printable(name[:80])} outside of its folder"
             )
         if not os.path.isfile(index.parent / name):  # a name may be too long for any file
             raise damaged(f"{index.parent}: shard {name[:80]} is missing")

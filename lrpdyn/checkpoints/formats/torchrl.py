@@ -16,6 +16,7 @@ from lrpdyn.checkpoints.model import Choice, Header, Reader
 from lrpdyn.checkpoints.payload import epoch_of, locate, step_of
 from lrpdyn.checkpoints.pickles.pickled import TensorOutline
 from lrpdyn.errors import CheckpointError
+from lrpdyn.files.text import printable
 
 MANIFEST = "manifest.json"
 _FORMAT = "torchrl.checkpoint"
@@ -96,7 +97,8 @@ def _components(manifest: Mapping[str, Any], path: Path) -> dict[str, Path]:
         parts = Path(str(relative)).parts
         if relative is None or len(parts) != 2 or parts[0] != "components" or ".." in parts:
             raise CheckpointError(
-                f"{path}: refused: component {name} lies at {relative!r}, expected components/NAME"
+                f"{path}: refused: component {name} lies at {printable(str(relative))}, expected "
+                "components/NAME"
             )
         found[name] = path / parts[0] / parts[1]
     return found

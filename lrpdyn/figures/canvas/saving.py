@@ -53,7 +53,9 @@ def save_figure(figure: Figure, path: str | os.PathLike[str]) -> None:
     suffix = target.suffix.lower()
     if suffix not in METADATA:
         known = " or ".join(METADATA)
-        raise UsageError(f"figure {target}: expected a name ending in {known}, found {suffix!r}")
+        raise UsageError(
+            f"figure {target}: expected a name ending in {known}, found {suffix or 'none'}"
+        )
     width, height = (int(side) for side in figure.bbox.size)
     too_many = max(width, height) > MOST_PIXELS_ON_A_SIDE or width * height > MOST_PIXELS
     if suffix == ".png" and too_many:

@@ -115,7 +115,7 @@ def draw_animation(
     if target.suffix.lower() not in CONTAINERS:
         known = " or ".join(CONTAINERS)
         raise UsageError(
-            f"animation {target}: expected a name ending in {known}, found {target.suffix!r}"
+            f"animation {target}: expected a name ending in {known}, found {target.suffix or 'none'}"
         )
     chosen = places_of(steps, wanted, MOST_FRAMES, flags.order())
     values = load_maps(steps, chosen, relevance, observation.shape).maps

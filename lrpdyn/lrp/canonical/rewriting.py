@@ -580,7 +580,7 @@ class Rewriting:
         if not (isinstance(node.args[0], fx.Node) and node.args[0] in self.tensors - self.tuples):
             raise ArchitectureError(
                 f"{self.name}.forward must return one tensor of outputs, (N, units); found "
-                f"{node.args[0]!r}. Give the network a method path(head) that returns the module of "
+                f"{node.args[0]}. Give the network a method path(head) that returns the module of "
                 "one head"
             )
 

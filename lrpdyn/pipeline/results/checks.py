@@ -12,23 +12,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lrpdyn.checkpoints.model import Checkpoint, Listing
+from lrpdyn.diagnostics.baseline import parse_baseline
 from lrpdyn.diagnostics.interventions import Interventions, chosen_transitions
 from lrpdyn.diagnostics.random_networks import mean_of_networks, measure_network
+from lrpdyn.diagnostics.reference_gain import with_reference
 from lrpdyn.diagnostics.sanity_checks import (
     Weights,
     dependence,
-    parse_baseline,
     random_weights,
     with_statistics,
 )
 from lrpdyn.diagnostics.second_look import Maps, SecondLook
 from lrpdyn.dynamics.one_step import OfRandom
 from lrpdyn.dynamics.step_table import Records
+from lrpdyn.errors import UsageError
 from lrpdyn.explain.explanation import Integers, Question, explain_batch
 from lrpdyn.explain.loaded import load_again, load_if_there
-from lrpdyn.explain.model import batches, with_fixed_inputs
+from lrpdyn.explain.model import Model, batches, with_fixed_inputs
 from lrpdyn.files.npy import map_npy
 from lrpdyn.observations.checked_samples import checked_samples, evenly_spaced
+from lrpdyn.observations.reference import usual_reference
 from lrpdyn.outliers.facts import Evidence
 from lrpdyn.outliers.report import Outliers
 from lrpdyn.pipeline.results.faithful_steps import (
@@ -178,7 +181,8 @@ def _measuring(
     regions = None if job.painting is None else job.painting.regions
     values = job.observations.values
     patches = len(patches_of(values.shape, regions, [0]))
-    steps, samples = extent(asked, len(finite), len(values), patches)
+    wanted = job.options.faithfulness_samples
+    steps, samples = extent(asked, len(finite), len(values), patches, wanted)
     chosen = {finite[place] for place in evenly_spaced(len(finite), steps)}
     return Measuring(
         look=look,
@@ -186,7 +190,21 @@ def _measuring(
         regions=regions,
         steps=sorted(chosen | (set(flagged_steps(outliers)) & set(finite))),
         samples=evenly_spaced(len(values), samples),
+        referred=_referred(job),
     )
+
+
+def _referred(job: Job) -> tuple[str, Model] | None:
+    """Return a reference to compare with, where there is none, and the model that has it, if it can."""
+    values = job.observations.values
+    usual = None if job.model.reference is not None else usual_reference(values, job.fill)
+    if usual is None:
+        return None
+    name, reference = usual
+    try:
+        return name, with_reference(job.model, reference, values, job.bounds)
+    except UsageError:
+        return None
 
 
 def _there(values: Iterable[dict[str, Any] | None]) -> list[dict[str, Any]]:

@@ -21,9 +21,20 @@ from lrpdyn.diagnostics.faithfulness import (
 )
 from lrpdyn.diagnostics.interventions import chosen_transitions
 from lrpdyn.diagnostics.occlusion import patch_masks
+from lrpdyn.diagnostics.reference_gain import (
+    TwoFills,
+    abpc,
+    are_same,
+    gain,
+    is_better,
+    under,
+    usable,
+)
 from lrpdyn.diagnostics.second_look import SecondLook
+from lrpdyn.explain.explanation import explain
+from lrpdyn.explain.model import Model
 from lrpdyn.observations.checked_samples import MOST_CHECKED
-from lrpdyn.observations.fills import Fill
+from lrpdyn.observations.fills import Fill, other_fill
 from lrpdyn.observations.regions import Mask, Regions
 from lrpdyn.outliers.report import Outliers
 from lrpdyn.system.memory import give_back
@@ -38,20 +49,25 @@ _MAPS = 5
 FLAT = 1e-3
 
 
-def extent(asked: str | int | None, steps: int, samples: int, patches: int) -> tuple[int, int]:
+def extent(
+    asked: str | int | None, steps: int, samples: int, patches: int, wanted: int | None = None
+) -> tuple[int, int]:
     """Return how many steps and samples are measured, of those that there are.
 
     Where no number of steps is asked for, so many as take about what the explaining took, counted in
-    forward passes, but five at least; eight samples, and more where all of that would not be used.
+    forward passes, but five at least; eight samples, and more where all of that would not be used, or
+    as many as are `wanted`.
 
     >>> extent(None, 12, 64, 49), extent("all", 12, 64, 49), extent(None, 2000, 64, 49)
     ((5, 8), (12, 8), (66, 8))
     """
     each = 2 + (2 * _MAPS + ORDERS) * (patches - 1)
     pairs = PASSES * steps * samples // each
-    fewest = min(samples, FEWEST_SAMPLES)
-    wanted = max(FEWEST_STEPS, pairs // fewest) if asked is None else asked
-    chosen = steps if isinstance(wanted, str) else min(steps, wanted)
+    fewest = min(samples, wanted or FEWEST_SAMPLES)
+    most = max(FEWEST_STEPS, pairs // fewest) if asked is None else asked
+    chosen = steps if isinstance(most, str) else min(steps, most)
+    if wanted is not None:
+        return chosen, fewest
     return chosen, min(samples, MOST_CHECKED, max(fewest, pairs // max(chosen, 1)))
 
 
@@ -83,13 +99,56 @@ class OfStep:
 
 
 @dataclass(frozen=True, kw_only=True)
+class OfReference:
+    """What a reference would change at a step, under two fills.
+
+    Attributes
+    ----------
+    reference
+        Its name, as ``--reference`` takes it.
+    fills
+        The fills, as `Fill.plain`.
+    without, with_it
+        The rule's areas alone and with the reference, in shares of the score's range, each (1, m).
+    """
+
+    step: int
+    reference: str
+    fills: tuple[float | str, float | str]
+    without: TwoFills
+    with_it: TwoFills
+    forwards: int
+
+    def as_check(self) -> dict[str, Any]:
+        """Return plain data, for the manifest: medians, and the gain's interval (`reference_gain.gain`)."""
+        pairs = ((self.without.fill, self.with_it.fill), (self.without.other, self.with_it.other))
+        entries = []
+        for fill, (without, with_it) in zip(self.fills, pairs, strict=True):
+            more = gain(with_it, without)
+            entries.append({
+                "fill": fill, "without": float(np.median(without)), "with": float(np.median(with_it)),
+                "gain": {"low": more.low, "high": more.high},
+            })  # fmt: skip
+        return {
+            "reference": self.reference,
+            "step": self.step,
+            "helps": is_better(self.with_it, self.without),
+            "fills": entries,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
 class Faithfulness:
-    """What was measured of a run: at these steps, of these samples, with patches that became the fill."""
+    """What was measured of a run: at these steps, of these samples, with patches that became the fill.
+
+    `reference` is what one would change at the last of the steps; None where none fits or the score is flat.
+    """
 
     steps: Sequence[OfStep]
     samples: Sequence[int]
     patches: int
     fill: float | str
+    reference: OfReference | None = None
 
     def is_flat(self, of: OfStep) -> bool:
         """Return whether the score hardly moves with all patches taken away, against the run's most."""
@@ -135,8 +194,11 @@ class Faithfulness:
             "fill": self.fill,
             "patches": self.patches,
             "samples": list(self.samples),
-            "forward_passes": sum(of.forwards for of in self.steps),
+            "forward_passes": sum(
+                of.forwards for of in (*self.steps, self.reference) if of is not None
+            ),
             "steps": entries,
+            "reference": None if self.reference is None else self.reference.as_check(),
         }
 
 
@@ -151,22 +213,29 @@ def _finite(value: float) -> float | None:
 
 @dataclass(frozen=True, kw_only=True)
 class Measuring:
-    """Measures the faithfulness of the maps of some steps, of the same samples at each."""
+    """Measures the faithfulness of the maps of some steps, of the same samples at each.
+
+    At the last step what a reference would change, too, if `referred` has one: its name, and the model whose
+    relevance is measured from it.
+    """
 
     look: SecondLook
     fill: Fill
     regions: Regions | None
     steps: Sequence[int]
     samples: Sequence[int]
+    referred: tuple[str, Model] | None
 
-    def works(self) -> list[Callable[[], OfStep | None]]:
+    def works(self) -> list[Callable[[], Any]]:
         """Return what has to be done, in any order; None where a checkpoint is gone."""
-        return [partial(self._at, step) for step in self.steps]
+        return [*(partial(self._at, step) for step in self.steps), self._reference]
 
-    def result(self, found: Sequence[OfStep | None]) -> Faithfulness:
+    def result(self, found: Sequence[Any]) -> Faithfulness:
         """Return what `works` gave as one."""
+        *steps, reference = found
         return Faithfulness(
-            steps=[of for of in found if of is not None],
+            steps=[of for of in steps if of is not None],
+            reference=reference,
             samples=self.samples,
             patches=len(self._masks),
             fill=self.fill.plain,
@@ -195,6 +264,37 @@ class Measuring:
             policy={} if curves.policy is None else _areas(curves.policy)[0],
             band=band,
             forwards=curves.forwards,
+        )
+
+    def _reference(self) -> OfReference | None:
+        given = None if self.referred is None else self.look.at(self.steps[-1], self.samples)
+        if self.referred is None or given is None:
+            return None
+        name, model = self.referred
+        loaded, shown, asked, relevance = given
+        referred = explain(under(loaded, model), shown, asked).relevance
+        if not np.isfinite(referred).all() or are_same(referred, relevance):
+            return None
+        maps = {RULE: relevance, name: referred}
+        second = other_fill(self.fill, self.look.observations)
+        here, there = (
+            measure(loaded, shown, asked, maps, fill.of(shown), self._masks, random_orders=0)
+            for fill in (self.fill, second)
+        )
+        give_back()
+        largest = here.score_range
+        if not usable([here], largest) or not usable([there], largest):
+            return None
+        without, with_it = (
+            TwoFills(fill=abpc([here], one), other=abpc([there], one)) for one in maps
+        )
+        return OfReference(
+            step=self.steps[-1],
+            reference=name,
+            fills=(self.fill.plain, second.plain),
+            without=without,
+            with_it=with_it,
+            forwards=here.forwards + there.forwards,
         )
 
 

@@ -135,6 +135,7 @@ def finish(
             "tables": tables,
             "interventions": job.options.interventions,
             "faithfulness": job.options.asked_faithfulness,
+            "faithfulness_samples": job.options.faithfulness_samples,
             "checks": checks,
             "weights": {**manifest["weights"], "same": same},
             "environment": {**manifest["environment"], **ended},

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -23,6 +22,7 @@ from lrpdyn.explain.units import Units
 from lrpdyn.files.atomic import whole_file
 from lrpdyn.files.json_data import fault
 from lrpdyn.files.npy import load_npz
+from lrpdyn.files.reasons import reason_of
 from lrpdyn.files.streamed import LARGEST_IN_MEMORY, Samples
 from lrpdyn.lrp.composites import composite_of, is_file, parse_composite
 from lrpdyn.lrp.plan import Bounds
@@ -30,7 +30,7 @@ from lrpdyn.observations.fixed_inputs import FixedInputs
 from lrpdyn.observations.loading import Observations
 from lrpdyn.observations.reading import open_observations
 from lrpdyn.pipeline.setup.job import Job, make_job
-from lrpdyn.pipeline.setup.options import Options, defaults
+from lrpdyn.pipeline.setup.options import DEVICE, Options, defaults
 from lrpdyn.run.question import KINDS
 
 FIXED_INPUTS = "held.npz"
@@ -49,7 +49,6 @@ _EXPECTED = {
     "reference?": (None, [float]),
     "rule_layers?": (None, [dict]),
 }  # fmt: skip
-_DEVICE = re.compile(r"cpu|mps|cuda(:[0-9]{1,3})?")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,10 +88,8 @@ class Description:
         """
         found = json.loads(json.dumps(found))
         wrong = fault(found, _EXPECTED, "description")
-        if wrong is not None or not _DEVICE.fullmatch(found["options"]["device"]):
-            raise TypeError(
-                wrong or f"description.options.device is {found['options']['device']!r}"
-            )
+        if wrong is not None or not DEVICE.fullmatch(found["options"]["device"]):
+            raise TypeError(wrong or f"description.options.device is {found['options']['device']}")
         if is_file(found["options"]["rule"]) and not found.get("rule_layers"):
             raise TypeError("description has no tables of its rules file, which is not read again")
         plain = _frozen(found)
@@ -203,7 +200,7 @@ def read_fixed_inputs(path: Path) -> FixedInputs:
     try:
         return load_npz(path)
     except (OSError, ValueError) as error:
-        raise RunError(f"{path}: cannot be read ({error}); compute it again") from error
+        raise RunError(f"{path}: cannot be read ({reason_of(error)}); compute it again") from error
 
 
 def _plain(reference: NDArray[np.float32] | None) -> list[float] | None:

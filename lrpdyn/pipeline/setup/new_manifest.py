@@ -36,6 +36,7 @@ def make_manifest(
         "schema": SCHEMA,
         "lrpdyn": __version__,
         "command": shlex.join(sys.argv),
+        **({} if job.options.config is None else {"config": dict(job.options.config)}),
         "rule": {
             "name": job.rule.name,
             "parameters": dict(job.rule.parameters),

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from lrpdyn.errors import UsageError
+from lrpdyn.files.nearby import did_you_mean
+from lrpdyn.observations.layouts import LAYOUTS
 from lrpdyn.pipeline.setup.shard import parse_shard
 from lrpdyn.run import DEFAULT_RUN
 
@@ -16,7 +19,8 @@ from lrpdyn.run import DEFAULT_RUN
 #: ``question`` is recorded in the manifest under the field's name, and a run with another value is another
 #: run; ``selection`` is the same, of which checkpoints are explained; ``arrangement`` is passed to
 #: `lrpdyn.observations.load_observations` and compared by the observations' hash. A field without a part is
-#: recorded as what it was resolved to, or not at all.
+#: recorded as what it was resolved to, or not at all. ``unset`` is what a question without the field has,
+#: where that is not its default.
 _QUESTION: dict[str, Any] = {"part": "question"}
 _SELECTION: dict[str, Any] = {"part": "selection"}
 _ARRANGEMENT: dict[str, Any] = {"part": "arrangement"}
@@ -26,6 +30,12 @@ _SAME_RESULTS: dict[str, Any] = {"changes_results": False}
 _RUNS_AGAIN: dict[str, Any] = {"runs_again": True}
 #: The rule that takes the one which `lrpdyn.pipeline.rule_trial` names.
 AUTO = "auto"
+#: What ``--device`` takes.
+DEVICES = ("auto", "cpu", "cuda", "mps")
+DEVICE = re.compile(r"auto|cpu|mps|cuda(:[0-9]{1,3})?")
+#: The least value of numbers.
+_LEAST = {"batch_size": 1, "workers": 1, "interventions": 0, "stack": 1, "seed": 0, "wait": 0,
+          "faithfulness_samples": 1}  # fmt: skip
 
 
 def _choices(*values: str) -> dict[str, Any]:
@@ -50,7 +60,10 @@ def parse_faithfulness(asked: str | int | None) -> str | int | None:
         return asked
     text = str(asked)
     if not text.isdecimal() or not 0 < int(text) < 10**9:
-        raise UsageError(f"--faithfulness {text}: expected a number of steps from 1, all or none")
+        raise UsageError(
+            f"--faithfulness {text}: expected a number of steps from 1, all or none"
+            + did_you_mean(text, ("all", "none"))
+        )
     return int(text)
 
 
@@ -65,7 +78,8 @@ class Options:
     rule
         ``NAME[:VALUE]``, a composite's name, or a rules file ``FILE.toml``, each also with
         ``+attnlrp`` for attention; see ``lrpdyn rules``. ``auto`` tries all of them on a few checkpoints
-        and observations first, and takes the one that ``lrpdyn rules --try`` names.
+        and observations first, and takes the one that ``lrpdyn rules --try`` names, with its reference
+        unless `reference` is given.
     arch, arch_args
         A registered name, ``MODULE:CALLABLE`` or ``FILE.py:CALLABLE``, and its arguments;
         recognised from the weights where not given.
@@ -88,7 +102,8 @@ class Options:
     reference
         What relevance is measured from: that of x - reference. ``none`` (zero), ``modal``, the most
         frequent value of the observations, ``mean``, their mean, entry by entry, a number in units of the
-        observation files, or a .npy file of the shape of one observation in these units.
+        observation files, or a .npy file of the shape of one observation in these units. Where not given,
+        ``none``.
     baseline
         ``random:K`` compares the maps of the first, middle and last step, and of those whose faithfulness
         is measured, with those of K freshly initialised networks; ``none`` does not.
@@ -135,6 +150,10 @@ class Options:
         (`lrpdyn.diagnostics.faithfulness`): a number, ``all`` or ``none``. Where not given, at so many as
         take about as long as the explaining, five at least. Steps that are flagged are measured, too.
         No part of the question.
+    faithfulness_samples
+        Of how many evenly spaced observations that is measured, of those that there are. Where not given,
+        of eight, and of more where patches are so few that all steps take less than the explaining. No
+        part of the question.
     interventions
         How many explanations of a changed network, whose layers have the weights of the step before,
         may be made to find which layers made the largest changes; 0: none. Where not given, what takes
@@ -175,6 +194,9 @@ class Options:
         No progress bar; one that says what is being waited for.
     profile
         Print to stderr where the time went.
+    config
+        Where options were read from, if from a file: its name and what it says. It is recorded in the
+        manifest; nothing is read.
 
     Raises
     ------
@@ -195,13 +217,15 @@ class Options:
     normalize: str = field(
         default="none", metadata=_QUESTION | _choices("none", "sum", "l1", "max", "minmax")
     )
-    reference: str | float | Path = field(default="none", metadata=_QUESTION)
+    reference: str | float | Path | None = field(
+        default=None, metadata=_QUESTION | {"unset": "none"}
+    )
     baseline: str = field(default="random:2", metadata=_QUESTION)
-    layout: str | None = field(default=None, metadata=_ARRANGEMENT)
+    layout: str | None = field(default=None, metadata=_ARRANGEMENT | _choices(*LAYOUTS))
     scale: str | float | None = field(default=None, metadata=_ARRANGEMENT)
     samples: str | Sequence[int] | None = field(default=None, metadata=_ARRANGEMENT)
     stack: int | None = field(default=None, metadata=_ARRANGEMENT)
-    stack_order: str = field(default="oldest", metadata=_ARRANGEMENT)
+    stack_order: str = field(default="oldest", metadata=_ARRANGEMENT | _choices("oldest", "newest"))
     mean: Any = field(default=None, metadata=_ARRANGEMENT)
     std: Any = field(default=None, metadata=_ARRANGEMENT)
     statistics: str | Path | None = field(default=None, metadata=_ARRANGEMENT)
@@ -232,6 +256,12 @@ class Options:
         default=None,
         metadata=_not_with_shard("--faithfulness: a shard has no report; give it to lrpdyn merge"),
     )
+    faithfulness_samples: int | None = field(
+        default=None,
+        metadata=_not_with_shard(
+            "--faithfulness-samples: a shard has no report; give it to lrpdyn merge"
+        ),
+    )
     interventions: int | None = field(
         default=None,
         metadata=_not_with_shard("--interventions: a shard has no report; give it to lrpdyn merge"),
@@ -257,21 +287,30 @@ class Options:
     links: bool = False
     quiet: bool = field(default=False, metadata=_SAME_RESULTS)
     verbose: bool = field(default=False, metadata=_SAME_RESULTS | _RUNS_AGAIN)
+    config: Mapping[str, Any] | None = field(default=None, metadata=_SAME_RESULTS)
     profile: bool = field(default=False, metadata=_SAME_RESULTS | _RUNS_AGAIN)
 
     def __post_init__(self) -> None:
         for known in fields(self):
             value, choices = getattr(self, known.name), known.metadata.get("choices", ())
             if choices and value is not None and value not in choices:
-                raise UsageError(f"{known.name} '{value}': expected one of {', '.join(choices)}")
+                raise UsageError(
+                    f"{known.name} '{value}': expected one of {', '.join(choices)}"
+                    + did_you_mean(str(value), choices)
+                )
             is_set = value is not None and value is not False
             if "not_with_shard" in known.metadata and is_set and self.shard is not None:
                 raise UsageError(known.metadata["not_with_shard"])
-        if self.batch_size < 1:
-            raise UsageError(f"batch_size {self.batch_size}: expected 1 or more")
+        for name, least in _LEAST.items():
+            number = getattr(self, name)
+            if number is not None and number < least:
+                raise UsageError(f"{name} {number}: expected {least} or more")
+        if not DEVICE.fullmatch(self.device):
+            raise UsageError(
+                f"--device {self.device}: expected {', '.join(DEVICES)}, or one of several as cuda:1"
+                + did_you_mean("cuda" if "gpu" in self.device.lower() else self.device, DEVICES)
+            )
         parse_faithfulness(self.faithfulness)
-        if self.interventions is not None and self.interventions < 0:
-            raise UsageError(f"interventions {self.interventions}: expected 0 or more")
         if self.shard is not None:
             parse_shard(self.shard)
         if self.rule == AUTO and (self.follow or self.shard is not None):
@@ -302,10 +341,10 @@ class Options:
 
 
 def defaults(part: str) -> dict[str, Any]:
-    """Return the default of each field of a part of the question, by name.
+    """Return what a question has where it does not say it, of each field of one of its parts, by name.
 
     >>> defaults("selection")["weights"]
     'model'
     """
     known = (field for field in fields(Options) if field.metadata.get("part") == part)
-    return {field.name: field.default for field in known}
+    return {field.name: field.metadata.get("unset", field.default) for field in known}

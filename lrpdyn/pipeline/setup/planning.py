@@ -39,7 +39,8 @@ from lrpdyn.observations.layout import Expected
 from lrpdyn.observations.loading import Observations
 from lrpdyn.pipeline.setup.network_input import network_input
 from lrpdyn.pipeline.setup.options import Options
-from lrpdyn.pipeline.setup.prepare import bounds_of, check, doubtful, selection_of
+from lrpdyn.pipeline.setup.prepare import bounds_of, check, doubtful
+from lrpdyn.pipeline.setup.values import selection_of
 
 #: The usual side of the images of a classifier, in pixels.
 _SIDE = 224

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,8 @@ import torch
 from lrpdyn.architectures.registry import Resolved, check_function, check_spaces, named, resolve
 from lrpdyn.checkpoints.discovery import discover
 from lrpdyn.checkpoints.model import Checkpoint, Listing
-from lrpdyn.checkpoints.selection import Selection
 from lrpdyn.diagnostics import same_outputs
 from lrpdyn.diagnostics.expected_outputs import MissingStepError, check_recorded
-from lrpdyn.diagnostics.sanity_checks import parse_baseline
 from lrpdyn.errors import ArchitectureError, CheckpointError, UsageError
 from lrpdyn.explain.explanation import outputs_of
 from lrpdyn.explain.loaded import LoadedNetwork, load
@@ -33,17 +31,16 @@ from lrpdyn.explain.targets import contrast_of, parse_target
 from lrpdyn.files.text import print_note
 from lrpdyn.lrp.composites import parse_composite
 from lrpdyn.lrp.plan import Bounds
-from lrpdyn.observations.background import modal_pixel, modal_value
 from lrpdyn.observations.doubtful import Doubt, find_doubtful, line_of
 from lrpdyn.observations.fills import parse_fill
 from lrpdyn.observations.layout import Expected
 from lrpdyn.observations.loading import Observations
-from lrpdyn.observations.reference import make_reference, parse_reference
+from lrpdyn.observations.reference import make_reference, modal_of, parse_reference
 from lrpdyn.observations.training_statistics import check_normalisation, recorded_as_normalised
 from lrpdyn.pipeline.setup.job import Job, make_job, progress_bar
 from lrpdyn.pipeline.setup.network_input import network_input
 from lrpdyn.pipeline.setup.options import AUTO, Options
-from lrpdyn.run.tables import check_tables
+from lrpdyn.pipeline.setup.values import check_values, selection_of
 
 #: So many bad checkpoints are reported with their reasons.
 _MOST_BAD = 20
@@ -55,21 +52,13 @@ def check(options: Options) -> None:
     Raises
     ------
     LrpdynError
-        There is no such architecture, rule, baseline or kind of table.
+        There is no such architecture, rule, target, baseline, file or the like.
     """
     if options.arch is not None:
         named(options.arch)  # a file of the user's may register rules too
-    if options.rule != AUTO:
-        parse_composite(options.rule)
-    parse_baseline(options.baseline)
-    parse_fill(options.fill)
-    parse_reference(options.reference)
-    check_tables(options.tables)
-
-
-def selection_of(options: Options) -> Selection:
-    """Return which checkpoints are explained."""
-    return Selection(**{known.name: getattr(options, known.name) for known in fields(Selection)})
+        if options.rule != AUTO:
+            parse_composite(options.rule)
+    check_values(options)
 
 
 def listed(checkpoints: str | Path, options: Options, fewest: int = 2) -> Listing:
@@ -150,7 +139,7 @@ def prepare(options: Options, listing: Listing, observations: Any) -> tuple[Job,
         "expected": recorded,
     }
     count = outputs_of(network, loaded.values[:1]).shape[1]
-    given, modal = parse_fill(options.fill), _modal(loaded)
+    given, modal = parse_fill(options.fill), modal_of(loaded)
     name, reference = make_reference(parse_reference(options.reference), loaded, modal)
     model = replace(with_units(model, count, options.actions), reference=reference)
     model = with_plan(model, loaded.values, bounds)
@@ -231,12 +220,6 @@ def doubtful(model: Model, loaded: Observations, bounds: Bounds | None) -> tuple
         if not isinstance(least, tuple) and not isinstance(most, tuple):
             known = (least, most)
     return tuple(find_doubtful(loaded.values, known, model.fixed_inputs))
-
-
-def _modal(loaded: Observations) -> float:
-    if loaded.pixels and loaded.normalisation is None:
-        return modal_pixel(loaded.values, loaded.scale)
-    return modal_value(loaded.values)
 
 
 def _scaled(fill: float, loaded: Observations) -> float:

@@ -12,6 +12,7 @@ from lrpdyn.checkpoints.readers import digest, stamp
 from lrpdyn.errors import CheckpointError, RunError, UsageError
 from lrpdyn.explain.units import recorded_units
 from lrpdyn.figures.kinds import drawn_files
+from lrpdyn.files.reasons import as_text
 from lrpdyn.files.text import print_note
 from lrpdyn.pipeline.setup.job import Job
 from lrpdyn.pipeline.setup.options import defaults
@@ -91,7 +92,9 @@ def previous_manifest(job: Job, manifest: Mapping[str, Any]) -> dict[str, Any] |
     given = job.target.values is not None
     old, new = question_of(previous, given_values=given), question_of(manifest, given_values=given)
     differing = [
-        f"{name} ({old[name]} there, {new[name]} here)" for name in old if old[name] != new[name]
+        f"{name} ({as_text(old[name])} there, {as_text(new[name])} here)"
+        for name in old
+        if old[name] != new[name]
     ]
     files = manifest["observations"]["files"]
     if old["observations"] != new["observations"] and files == previous["observations"]["files"]:
@@ -137,6 +140,8 @@ def is_finished(job: Job, previous: Mapping[str, Any], kept: Kept) -> bool:
         return False
     measured = previous["checks"].get("faithfulness") or {}
     if previous.get("faithfulness") != job.options.asked_faithfulness:
+        return False
+    if previous.get("faithfulness_samples") != job.options.faithfulness_samples:
         return False
     if measured.get("fill", job.fill.plain) != job.fill.plain:
         return False

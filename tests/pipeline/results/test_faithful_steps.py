@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +17,8 @@ from lrpdyn.pipeline.results.faithful_steps import Faithfulness, OfStep, extent
 from lrpdyn.pipeline.setup.options import Options
 from lrpdyn.run.trust import trust_lines
 from lrpdyn.run.verify import verify
+from tests.pipeline.linear import STEPS as STEPS_OF_LINEAR
+from tests.pipeline.linear import faithfulness, linear_folder
 from tests.pipeline.test_compute import contents
 
 STEPS = tuple(range(0, 80, 10))
@@ -68,6 +71,8 @@ def test_how_much_is_measured() -> None:
     assert extent(None, 12, 64, 49) == (5, 8)
     assert extent(3, 12, 64, 49) == (3, 8)
     assert extent("all", 12, 4, 49) == (12, 4)
+    assert extent(None, 12, 64, 49, 32) == (5, 32)
+    assert extent("all", 12, 4, 49, 32) == (12, 4)
     assert extent(None, 10, 500, 4) == (10, 32)  # so few patches that all steps take less
     steps, samples = extent(None, 5000, 64, 49)
     assert samples == 8
@@ -160,3 +165,54 @@ def test_a_flat_score_has_no_faithfulness() -> None:
     assert found.as_check()["steps"][0]["abpc"] == {"rule": None}
     constant = Faithfulness(steps=[of(0, 0.0)], samples=[0, 2], patches=4, fill=0.0)
     assert constant.is_flat(constant.steps[0])
+
+
+def planted(folder: Path, out: Path, **options: Any) -> dict[str, Any]:
+    """Return the manifest of a run of a linear network, at whose last step faithfulness is measured."""
+    run = lrpdyn.compute(
+        folder / "ckpts", folder / "obs.npy", out=out, arch=f"{folder / 'nets.py'}:linear",
+        scale="none", quiet=True, baseline="none", interventions=0, rule="lrp0", faithfulness="all",
+        **options,
+    )  # fmt: skip
+    assert verify(run.path).is_good
+    manifest: dict[str, Any] = run.manifest
+    return manifest
+
+
+@pytest.mark.parametrize(("background", "helps"), [(5.0, True), (0.0, False)])
+def test_a_reference_helps_where_there_is_a_background(
+    tmp_path: Path, background: float, helps: bool
+) -> None:
+    folder = linear_folder(tmp_path, background)
+    manifest = planted(folder, tmp_path / "one", workers=1)
+    check = manifest["checks"]["faithfulness"]
+    found = check["reference"]
+    assert (found["reference"], found["step"], found["helps"]) == (
+        "mean",
+        STEPS_OF_LINEAR[-1],
+        helps,
+    )
+    assert [one["fill"] for one in found["fills"]] == [background, "mean"]
+    for one, fill in zip(found["fills"], ("modal", "mean"), strict=True):
+        for name, reference in (("without", False), ("with", True)):
+            expected = faithfulness(
+                folder, found["step"], check["samples"], fill=fill, reference=reference
+            )
+            assert one[name] == pytest.approx(expected, abs=1e-4)
+    assert found["fills"][0]["without"] == pytest.approx(check["steps"][-1]["abpc"]["rule"])
+    said = trust_lines(lrpdyn.open_run(tmp_path / "one"))[-1][1]
+    assert ("With --reference mean it would be" in said) is helps
+    two = planted(folder, tmp_path / "two", workers=2)
+    assert two["checks"] == manifest["checks"]
+
+
+def test_so_many_samples_are_measured_as_are_asked_for(tmp_path: Path) -> None:
+    folder = linear_folder(tmp_path, 5.0)
+    for count, samples in ((3, [0, 6, 11]), (99, list(range(12)))):
+        manifest = planted(folder, tmp_path / "run", faithfulness_samples=count, reference="mean")
+        assert manifest["faithfulness_samples"] == count
+        assert manifest["checks"]["faithfulness"]["samples"] == samples
+        # With a reference none is advised.
+        assert manifest["checks"]["faithfulness"]["reference"] is None
+    with pytest.raises(UsageError, match="faithfulness_samples 0: expected 1 or more"):
+        Options(faithfulness_samples=0)

@@ -58,7 +58,7 @@ def test_the_same_question_is_gone_on_with_and_another_is_told(
     assert previous(mlp_folder, vectors, out) == json.loads((out / "manifest.json").read_text())
     with pytest.raises(RunError, match=r"rule \(.*zplus.* there, .*gamma.* here\).*--overwrite"):
         previous(mlp_folder, vectors, out, rule="gamma")
-    with pytest.raises(RunError, match=r"until \(None there, 20 here\)"):
+    with pytest.raises(RunError, match=r"until \(none there, 20 here\)"):
         previous(mlp_folder, vectors, out, until=20)
     with pytest.raises(UsageError, match="--recompute 7: there is no checkpoint of that step"):
         previous(mlp_folder, vectors, out, recompute=[7])
