@@ -14,9 +14,18 @@ import click
 from lrpdyn.cli import options
 from lrpdyn.errors import UsageError
 from lrpdyn.figures import kinds
-from lrpdyn.figures.canvas.look import Look, with_colours
+from lrpdyn.figures.canvas.look import (
+    FONT_SIZE,
+    HEADERS,
+    SCALES,
+    Header,
+    Look,
+    ScaleBy,
+    inches,
+    with_colours,
+)
 from lrpdyn.figures.kind import FILMS, FORMATS, PICTURES
-from lrpdyn.figures.request import Request
+from lrpdyn.figures.request import PANELS, Request
 
 if TYPE_CHECKING:
     from lrpdyn.figures.terminal import Terminal
@@ -49,8 +58,22 @@ def _in_words(names: Sequence[str]) -> str:
               "0,100k,1.1M.")  # fmt: skip
 @click.option("--format", "form", metavar="NAME,NAME", help=f"{', '.join(PICTURES)}; {', '.join(FILMS)} "
               f"of an animation. Default: {PICTURES[0]}, {FILMS[0]}.")  # fmt: skip
-@click.option("--dpi", type=click.IntRange(5, 1200), default=150, show_default=True,
-              help="Pixels to the inch.")  # fmt: skip
+@click.option("--dpi", type=click.IntRange(5, 1200), help="Pixels to the inch. Default: 150, or 300 "
+              "with --width.")  # fmt: skip
+@click.option("--width", metavar="WIDTH", help="Width in print, as 3.25in or 8cm. Default: wide enough for "
+              "a screen, with text for print.")  # fmt: skip
+@click.option("--font-size", type=click.FloatRange(4, 40), default=FONT_SIZE, show_default=True,
+              metavar="POINTS", help="Size of the text in print.")  # fmt: skip
+@click.option("--header", type=click.Choice(HEADERS), default="short", show_default=True,
+              help="What stands above a figure: its whole caption, a title and at most one line, or "
+              "nothing.")  # fmt: skip
+@click.option("--title", metavar="TEXT", help="The title above, instead of the figure's own.")
+@click.option("--scale-by", type=click.Choice(SCALES), help="What has colour scales of its own: every step, "
+              "every sample, or nothing less than all that is drawn. Default: all of dynamics, sample of "
+              "filmstrip, channels and animation.")  # fmt: skip
+@click.option("--relative", is_flag=True, help="Add the relative dynamics to the figure dynamics.")
+@click.option("--panels", metavar="NAME,NAME", help=f"Panels of a trajectory: {', '.join(PANELS)}. "
+              "Default: all that the run has.")  # fmt: skip
 @click.option("--cmap", metavar="NAME,NAME", help="Colour maps: a sequential one for dynamics, a "
               "diverging one for relevance. Default: inferno,RdBu_r.")  # fmt: skip
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="A folder, or the name of the one "
@@ -63,13 +86,20 @@ def command(
     sample: str | None,
     steps: str | None,
     form: str | None,
-    dpi: int,
+    dpi: int | None,
+    width: str | None,
+    font_size: float,
+    header: Header,
+    title: str | None,
+    scale_by: ScaleBy | None,
+    relative: bool,
+    panels: str | None,
     cmap: str | None,
     out: Path | None,
     curve: str | None,
     quiet: bool,
 ) -> None:
-    """Draw figures of RUN into its folder figures/, and print their paths."""
+    """Draw figures of RUN into its folder figures/, each with its caption, and print their paths."""
     from lrpdyn.api import open_run
     from lrpdyn.figures.canvas.words import parse_step
     from lrpdyn.run.training_curve import read_curve
@@ -77,6 +107,13 @@ def command(
     names = kinds.default_kinds(several_runs=len(runs) > 1)
     if kind is not None:
         names = _parts("--kind", kind, str, "a kind of figure")
+    look = Look(
+        dpi=dpi or (150 if width is None else 300),
+        width=None if width is None else inches(width),
+        font_size=font_size,
+        header=header,
+        title=title,
+    )
     request = Request(
         samples=None if sample is None else _samples(sample),
         steps=None
@@ -84,9 +121,10 @@ def command(
         else _parts("--steps", steps, parse_step, "steps, as 0,100k,1.1M"),
         curve=None if curve is None else read_curve(curve),
         formats=[] if form is None else _parts("--format", form, _format, ", ".join(FORMATS)),
-        look=with_colours(
-            Look(dpi=dpi), [] if cmap is None else _parts("--cmap", cmap, str, "names")
-        ),
+        panels=None if panels is None else _parts("--panels", panels, str, ", ".join(PANELS)),
+        relative=relative,
+        scale_by=scale_by,
+        look=with_colours(look, [] if cmap is None else _parts("--cmap", cmap, str, "names")),
         out=out,
     )
     opened = [open_run(run) for run in runs or (options.DEFAULT_RUN,)]

@@ -100,7 +100,7 @@ def test_of_a_run_that_keeps_pixels_the_filmstrip_says_so(
     given = {"quiet": True, "baseline": "none", "limit": 2}
     run = lrpdyn.compute(ppo_folder, images[:1], out=tmp_path / "pixels", keep="pixels", **given)
     draw([run], "filmstrip")
-    words = " ".join(text.get_text() for text in saved[-1].texts)
+    words = saved[-1].get_label()
     assert "of sums over channels, which alone are kept" in words
     with pytest.raises(UsageError, match="keeps relevance summed over channels"):
         draw([run], "channels")

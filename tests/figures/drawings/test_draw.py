@@ -29,7 +29,7 @@ SMALL = Look(dpi=60)
 
 
 def words(figure: Figure) -> str:
-    return " ".join(text.get_text() for text in figure.texts)
+    return str(figure.get_label()) + " ".join(text.get_text() for text in figure.texts)
 
 
 def pictures(figure: Figure) -> list[np.ndarray]:

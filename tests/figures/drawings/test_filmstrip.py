@@ -146,7 +146,7 @@ def test_one_step_shows_its_relevance_alone(saved: list[Figure], shape: tuple[in
 
 def test_features_left_out_are_said(saved: list[Figure]) -> None:
     draw_filmstrip("a.png", np.zeros(600), [1, 2], _relevance((600,)), **WORDS)
-    words = " ".join(text.get_text() for text in saved[0].texts)
+    words = saved[0].get_label() + " ".join(text.get_text() for text in saved[0].texts)
     assert "512 of 600 features, those that changed most" in words
 
 

@@ -31,7 +31,7 @@ def _arrays(shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _words(figure: Figure) -> str:
-    return " ".join(text.get_text() for text in figure.texts)
+    return str(figure.get_label()) + " ".join(text.get_text() for text in figure.texts)
 
 
 @pytest.mark.parametrize("shape", [(2, 4, 84, 84), (2, 2, 24, 24), (1, 3, 224, 224), (4, 4)])

@@ -52,7 +52,7 @@ def test_marks_lie_on_their_cells_and_borders_between(saved: list[Figure]) -> No
         assert down == pytest.approx(top + row * high, abs=1)
     border = next(line for line in maps.backdrop(saved[0]).lines if line.get_linestyle() == "--")
     assert border.get_xdata()[0] == pytest.approx(left + 3 * wide, abs=1)
-    words = " ".join(text.get_text() for text in saved[0].texts)
+    words = saved[0].get_label() + " ".join(text.get_text() for text in saved[0].texts)
     assert "ring: beyond the mild fence; dot: beyond the far fence; cross: pathology" in words
 
 
@@ -64,7 +64,7 @@ def test_many_cells_keep_the_largest_of_neighbours(saved: list[Figure]) -> None:
     shown = np.asarray(image.get_array())
     assert shown.shape == (2, 367)
     assert shown[1, -1] == 5
-    words = " ".join(text.get_text() for text in saved[0].texts)
+    words = saved[0].get_label() + " ".join(text.get_text() for text in saved[0].texts)
     assert "each cell is the largest of 3 transitions x 1 samples" in words
 
 

@@ -49,7 +49,7 @@ def test_runs_of_any_size_are_seen_from_zero_to_their_own_limit(
         first, second = images[0][:, 0], images[0][:, 1]
         np.testing.assert_allclose(first, sides[0].dynamics[0] / sides[0].dynamics.max())
     np.testing.assert_allclose(first, second)
-    words = " ".join(text.get_text() for text in saved[0].texts)
+    words = saved[0].get_label() + " ".join(text.get_text() for text in saved[0].texts)
     for expected in ("A: one, rule zplus", "B: two, rule epsilon", "cosine A-B 1.00", "sample 7",
                      "own limit", "B "):  # fmt: skip
         assert expected in words
