@@ -177,6 +177,8 @@ def draw(runs: Sequence[RunFolder], kind: str, request: Request = PLAIN) -> list
         for run in runs:
             check_target(run.path, path)
             check_target(run.path, caption_path(path))
+        if request.out is not None:
+            _check_caption(caption_path(path))
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -189,6 +191,17 @@ def draw(runs: Sequence[RunFolder], kind: str, request: Request = PLAIN) -> list
             draw_file(runs, replace(request, samples=samples, together=request.samples), path)
         paths.append(path)
     return paths
+
+
+def _check_caption(path: Path) -> None:
+    """Check that a caption replaces nothing of the user's, where the user chose its place."""
+    from lrpdyn.run.layout import is_caption
+
+    if path.exists() and not is_caption(path):
+        raise UsageError(
+            f"{path}: is no caption that lrpdyn wrote, and is not replaced; rename it, or choose "
+            "another name with -o"
+        )
 
 
 def _check_unchanged(runs: Sequence[RunFolder]) -> None:

@@ -18,7 +18,7 @@ MOST_IN_COLUMN = 5
 LOWEST_ROW, MARGINS = 5.6, 2.1 + 0.6
 GAP = 0.4
 #: A column is no narrower, for its heading's sake: what does not fit stands below; in em.
-NARROWEST = 5.2
+NARROWEST = 4.95
 #: Of few rows, so many columns fill the height better.
 ABREAST = 2
 #: A figure that is narrower has so few rows of maps that its title would fill it; in em.
@@ -93,16 +93,17 @@ def draw_grid(
             layout.add_text(figure, left + cell / 2, lines_top, lines, em, align="center")
             if column.scale.note:
                 maps.add_small_bar(figure, column.scale, left, above + heading, cell, em)
-            for row, values in enumerate(column.values):
-                map_top = rows_top + row * pitch + (row_height - size.height) // 2
-                maps.show_map(
-                    figure, values, column.scale, left + inset, map_top, size.width, size.height
-                )
             for row, limit in enumerate(column.limits):
                 under = rows_top + row * pitch + row_height
                 layout.add_text(figure, left + cell / 2, under, [limit], em, align="center")
         for row, name in enumerate(names):
-            layout.add_rotated(figure, 1.2 * em, rows_top + row * pitch + row_height / 2, name, em)
+            row_top = rows_top + row * pitch
+            layout.add_rotated(figure, 1.2 * em, row_top + row_height / 2, name, em)
+            for place, column in enumerate(band):
+                left = 2.1 * em + place * (cell + GAP * em) + inset
+                map_top = row_top + (row_height - size.height) // 2
+                values = column.values[row]
+                maps.show_map(figure, values, column.scale, left, map_top, size.width, size.height)
     return figure, bottom, em
 
 

@@ -23,6 +23,8 @@ STRONGEST_OVERLAY = 0.9
 FIRST_COLOUR = 0.35
 #: The grey of a picture below an overlay, from its black to its white, where colours become lighter.
 DIMMED = (0.08, 0.6)
+#: Where elements have so many pixels, one more or less is not seen.
+COARSE = 8
 #: Digits at the end of a small colour bar are dropped beyond so many characters.
 LONGEST_END = 6
 FRAME = "0.6"
@@ -157,7 +159,7 @@ def show_map(
     axes = backdrop(figure)
     left, top, width, height = round(left), round(top), round(width), round(height)
     rows, columns = values.shape[:2]
-    if height % rows or width % columns:
+    if (height % rows or width % columns) and height < COARSE * rows:
         # Smoothed from a larger picture: by nearest, elements would differ in size, or drop out.
         down, across = -(-height // rows), -(-width // columns)
         values = values.repeat(down, axis=0).repeat(across, axis=1)
@@ -241,7 +243,8 @@ def add_small_bar(
     if scale.signed:
         layout.add_text(figure, left + width / 2, below, [f"± {limit}"], em, align="center")
         return
-    layout.add_text(figure, left, below, ["0"], em)
+    if layout.text_width(f"0 {limit}", em) <= width:
+        layout.add_text(figure, left, below, ["0"], em)
     layout.add_text(figure, left + width, below, [limit], em, align="right")
 
 

@@ -16,7 +16,7 @@ from lrpdyn.figures.canvas.look import Look
 from lrpdyn.figures.canvas.words import Caption
 from lrpdyn.figures.file_names import caption_path
 from lrpdyn.files.atomic import whole_file
-from lrpdyn.run.layout import CAPTION_END, is_caption
+from lrpdyn.run.layout import CAPTION_END
 
 # A PNG names its software, a PDF and an SVG the time: none of it belongs in equal bytes.
 METADATA: dict[str, dict[str, Any]] = {
@@ -51,8 +51,7 @@ def save_figure(figure: Figure, path: str | os.PathLike[str], caption: Caption, 
     Raises
     ------
     UsageError
-        The suffix is none of .png, .svg and .pdf, there would be too many pixels, or a file that
-        lrpdyn did not write has the name of the caption.
+        The suffix is none of .png, .svg and .pdf, or there would be too many pixels.
     RunError
         A file cannot be written.
     """
@@ -71,26 +70,9 @@ def save_figure(figure: Figure, path: str | os.PathLike[str], caption: Caption, 
     text = caption.text(look.title)
     title = text.partition("\n")[0]
     metadata = {**METADATA[suffix], "Title": title, DESCRIPTION[suffix]: text}
-    check_caption(target)
     with whole_file(target, "wb") as file:
         figure.savefig(file, dpi=figure.dpi, format=suffix[1:], metadata=metadata)
     save_caption(target, text)
-
-
-def check_caption(figure: Path) -> None:
-    """Check that the caption of a figure replaces nothing that is not lrpdyn's.
-
-    Raises
-    ------
-    UsageError
-        A file that lrpdyn did not write has its name.
-    """
-    target = caption_path(figure)
-    if target.exists() and not is_caption(target):
-        raise UsageError(
-            f"{target}: is no caption that lrpdyn wrote, and is not replaced; rename it, or choose "
-            "another name with -o"
-        )
 
 
 def save_caption(figure: Path, text: str) -> None:

@@ -327,7 +327,6 @@ def _save(
         film, format=container, save_all=True, append_images=frames[1:], duration=durations,
         loop=0, **options, **_metadata(container, caption),
     )  # fmt: skip
-    saving.check_caption(target)
     with whole_file(target, "wb") as file:
         file.write(film.getvalue())
     saving.save_caption(target, caption)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -322,6 +323,9 @@ def _draw_population(
     axes.set_xscale("log")
     axes.set_xlim(low, high)
     ticks = words.log_ticks(low, high)
+    needed = layout.widest([f"{tick:.3g}" for tick in ticks], em) + em
+    # A log axis shares its width among the ticks, less what lies beyond the outermost.
+    ticks = ticks[:: max(1, math.ceil(len(ticks) * needed / (axes.bbox.width + needed)))]
     axes.set_xticks(ticks, labels=[f"{tick:.3g}" for tick in ticks])
     axes.xaxis.set_minor_locator(NullLocator())
     axes.tick_params(labelsize=layout.points(em, figure.dpi))

@@ -41,7 +41,7 @@ def test_each_channel_has_a_row_and_nothing_is_summed(saved: list[Figure]) -> No
     largest = float(np.abs(relevance * 20).max())
     assert (-largest, largest) in limits
     words = saved[0].get_label() + " ".join(text.get_text() for text in saved[0].texts)
-    assert "4 channels, of a stack the last is the newest" in words
+    assert "4 channels; of a stack the last is the newest" in words
 
 
 def test_sixteen_channels_are_drawn_at_most(saved: list[Figure]) -> None:

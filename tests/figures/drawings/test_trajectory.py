@@ -85,7 +85,7 @@ def test_lines_and_marks_are_what_was_given(saved: list[Figure]) -> None:
     )
     saved[0].draw_without_rendering()
     labels = [text.get_text() for text in fourth.get_xticklabels()]
-    assert {"200k", "1M"} <= set(labels)
+    assert {"500k", "1M"} <= set(labels)
 
 
 def test_what_is_marked_is_in_the_legend_and_what_is_not_in_the_caption() -> None:
@@ -144,9 +144,7 @@ def test_panels_are_drawn_as_requested(of_images: Run, saved: list[Figure], tmp_
     texts = [text.get_text() for text in saved[0].texts]
     assert texts.index("score") < texts.index("entropy of $|R|$, nats")
     assert not any("distance" in text for text in texts)
-    with pytest.raises(
-        UsageError, match="--panels regions: .* nothing to draw there; it has score"
-    ):
+    with pytest.raises(UsageError, match="nothing to draw there; it has score"):
         draw([of_images], "trajectory", Request(panels=["score", "regions"], out=tmp_path))
     with pytest.raises(UsageError, match="--panels pie: expected some of curve, regions"):
         draw([of_images], "trajectory", Request(panels=["pie"], out=tmp_path))
