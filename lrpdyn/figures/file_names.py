@@ -77,11 +77,6 @@ def _ending(samples: Sequence[int] | None) -> str:
     return f"_samples{min(samples)}to{max(samples)}"
 
 
-def caption_path(figure: Path) -> Path:
-    """Return where the caption of a figure is written: dynamics.txt, of dynamics.png."""
-    return figure.with_suffix(".txt")
-
-
 def name_pattern(kinds: Iterable[Kind]) -> re.Pattern[str]:
     """Return a pattern of the names that `files_of` gives to files of some kinds, and of no others.
 

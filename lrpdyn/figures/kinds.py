@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from lrpdyn.errors import RunError, UsageError
 from lrpdyn.figures.file_names import (
-    caption_path,
     files_of,
     formats_of,
     is_file,
@@ -170,6 +169,7 @@ def draw(runs: Sequence[RunFolder], kind: str, request: Request = PLAIN) -> list
         for run in runs:
             need_samples(run, f"--kind {kind}")
     from lrpdyn.files.atomic import delete_killed
+    from lrpdyn.run.layout import caption_path
     from lrpdyn.run.parts import check_target
 
     runs = [_with_pictures(run) for run in runs]

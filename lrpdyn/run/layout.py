@@ -102,6 +102,11 @@ def clear_run(run: Path, figures: Iterable[Path]) -> None:
         delete(path)
 
 
+def caption_path(figure: Path) -> Path:
+    """Return where the caption of a figure is written: dynamics.txt, of dynamics.png."""
+    return figure.with_suffix(".txt")
+
+
 def is_caption(path: Path) -> bool:
     """Return whether a file is the caption of a figure, as lrpdyn writes it, and whole."""
     end = f"\n{CAPTION_END}\n".encode()

@@ -14,9 +14,8 @@ from matplotlib.figure import Figure
 from lrpdyn.errors import UsageError
 from lrpdyn.figures.canvas.look import Look
 from lrpdyn.figures.canvas.words import Caption
-from lrpdyn.figures.file_names import caption_path
 from lrpdyn.files.atomic import whole_file
-from lrpdyn.run.layout import CAPTION_END
+from lrpdyn.run.layout import CAPTION_END, caption_path
 
 # A PNG names its software, a PDF and an SVG the time: none of it belongs in equal bytes.
 METADATA: dict[str, dict[str, Any]] = {
