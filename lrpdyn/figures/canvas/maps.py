@@ -21,8 +21,9 @@ from lrpdyn.figures.canvas.style import Array
 STRONGEST_OVERLAY = 0.9
 #: An overlay leaves out the part of its colours that is darkest, or lightest.
 FIRST_COLOUR = 0.35
-#: The grey of a picture below an overlay, from its black to its white, where colours become lighter.
-DIMMED = (0.08, 0.6)
+#: The greys of a picture below an overlay, from its black to its white, where colours become lighter,
+#: and where they become darker.
+DIMMED, PALED = (0.08, 0.6), (0.7, 0.96)
 #: Where elements have so many pixels, one more or less is not seen.
 COARSE = 8
 #: Digits at the end of a small colour bar are dropped beyond so many characters.
@@ -133,7 +134,7 @@ def overlaid(pictures: Array, dynamics: Array, limit: float, colours: str) -> Ar
     grey = pictures @ weights if pictures.ndim == 4 else pictures
     ramp = matplotlib.colormaps[colours]
     first, last = (np.array(ramp(end)[:3]) @ weights for end in (0.0, 1.0))
-    dark, light = DIMMED if first < last else (1 - DIMMED[1], 1 - DIMMED[0])
+    dark, light = DIMMED if first < last else PALED
     grey = dark + (light - dark) * grey
     strength = np.clip(np.where(np.isfinite(dynamics), dynamics, 0.0) / limit, 0.0, 1.0)
     coloured = ramp(FIRST_COLOUR + (1 - FIRST_COLOUR) * strength)[..., :3]
