@@ -31,6 +31,7 @@ _FILES = {
     "outliers.json": "the outlier report",
     "outliers.csv": f"the same, a row for each entry: `{','.join(COLUMNS)}`",
     "figures/dynamics.png": "the heatmap of Dynamics",
+    "figures/dynamics.txt": "its caption",
 }
 
 

@@ -12,12 +12,22 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from lrpdyn.cli import options
-from lrpdyn.cli.command import Command, Whole, option, words_of
+from lrpdyn.cli.command import Command, Number, Whole, Word, option, words_of
+from lrpdyn.cli.terminal import bar
 from lrpdyn.errors import UsageError
 from lrpdyn.figures import kinds
-from lrpdyn.figures.canvas.look import Look, with_colours
+from lrpdyn.figures.canvas.look import (
+    FONT_SIZE,
+    HEADERS,
+    SCALES,
+    Header,
+    Look,
+    ScaleBy,
+    inches,
+    with_colours,
+)
 from lrpdyn.figures.kind import FILMS, FORMATS, PICTURES
-from lrpdyn.figures.request import Request
+from lrpdyn.figures.request import PANELS, Request
 
 if TYPE_CHECKING:
     from lrpdyn.figures.terminal import Terminal
@@ -49,8 +59,21 @@ def _in_words(names: Sequence[str]) -> str:
 @option("--format", "form", metavar="NAME,NAME", shell_complete=words_of(*FORMATS),
               show_default=f"{PICTURES[0]}; {FILMS[0]} of an animation",
               help=f"Write {', '.join(PICTURES)}; {', '.join(FILMS)}.")  # fmt: skip
-@option("--dpi", type=Whole(5, 1200), metavar="N", default=150, show_default=True,
+@option("--dpi", type=Whole(5, 1200), metavar="N", show_default="150, or 300 with --width",
               help="The number of pixels to an inch.")  # fmt: skip
+@option("--width", metavar="WIDTH", show_default="wide enough for a screen",
+              help="The width in print, as 3.25in or 8cm.")  # fmt: skip
+@option("--font-size", type=Number(4, 40), default=FONT_SIZE, show_default=True, metavar="POINTS",
+              help="The size of the text in print.")  # fmt: skip
+@option("--header", type=Word(HEADERS), default="short", show_default=True,
+              help="What stands above a figure: its full caption, a title and at most one line, or "
+              "none.")  # fmt: skip
+@option("--title", metavar="TEXT", show_default="the figure's own", help="The title above.")
+@option("--scale-by", type=Word(SCALES), show_default="all of dynamics, else sample",
+              help="What has its own colour scale: a step, a sample, or all that is drawn.")  # fmt: skip
+@option("--relative", is_flag=True, help="Add the relative dynamics to the figure dynamics.")
+@option("--panels", metavar="NAME,NAME", shell_complete=words_of(*PANELS), show_default="all of the run",
+              help=f"Draw these panels of a trajectory: {', '.join(PANELS)}.")  # fmt: skip
 @option("--cmap", metavar="NAME,NAME", show_default="inferno,RdBu_r",
               help="Colour maps of Matplotlib: a sequential and a diverging one.")  # fmt: skip
 @option("-o", "--out", type=click.Path(path_type=Path), metavar="PATH",
@@ -64,13 +87,20 @@ def command(
     sample: str | None,
     steps: str | None,
     form: str | None,
-    dpi: int,
+    dpi: int | None,
+    width: str | None,
+    font_size: float,
+    header: Header,
+    title: str | None,
+    scale_by: ScaleBy | None,
+    relative: bool,
+    panels: str | None,
     cmap: str | None,
     out: Path | None,
     curve: str | None,
     quiet: bool,
 ) -> None:
-    """Draw figures of a run and print their paths."""
+    """Draw figures of a run, each with its caption in a file next to it, and print their paths."""
     from lrpdyn.api import open_run
     from lrpdyn.figures.canvas.words import parse_step
     from lrpdyn.run.training_curve import read_curve
@@ -78,6 +108,13 @@ def command(
     names = kinds.default_kinds(several_runs=len(runs) > 1)
     if kind is not None:
         names = _parts("--kind", kind, str, "a kind of figure")
+    look = Look(
+        dpi=dpi or (150 if width is None else 300),
+        width=None if width is None else inches(width),
+        font_size=font_size,
+        header=header,
+        title=title,
+    )
     request = Request(
         samples=None if sample is None else _samples(sample),
         steps=None
@@ -85,19 +122,21 @@ def command(
         else _parts("--steps", steps, parse_step, "steps, as 0,100k,1.1M"),
         curve=None if curve is None else read_curve(curve),
         formats=[] if form is None else _parts("--format", form, _format, ", ".join(FORMATS)),
-        look=with_colours(
-            Look(dpi=dpi), [] if cmap is None else _parts("--cmap", cmap, str, "names")
-        ),
+        panels=None if panels is None else _parts("--panels", panels, str, ", ".join(PANELS)),
+        relative=relative,
+        scale_by=scale_by,
+        look=with_colours(look, [] if cmap is None else _parts("--cmap", cmap, str, "names")),
         out=out,
     )
     opened = [open_run(run) for run in runs or (options.DEFAULT_RUN,)]
     kinds.check(opened, names, request)
-    for name in names:
-        part = kinds.part_of(request, name)
-        for path in kinds.draw(opened, name, part):
-            click.echo(str(path))
-        if kinds.KINDS[name].lines is not None:
-            click.echo("\n".join(kinds.lines(opened, name, part, _terminal())))
+    with bar("drawing", "figure", len(names), quiet=quiet) as advance:
+        for name in names:
+            part = kinds.part_of(request, name)
+            drawn = [str(path) for path in kinds.draw(opened, name, part)]
+            if kinds.KINDS[name].lines is not None:
+                drawn += kinds.lines(opened, name, part, _terminal())
+            advance(drawn)
 
 
 def _terminal() -> Terminal:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import click
 
@@ -26,6 +28,26 @@ def say(text: str, *, err: bool = True) -> None:
     """Print lines on stderr, or on stdout; with colour on a terminal that does not say NO_COLOR."""
     plain = False if os.environ.get("NO_COLOR") else None
     click.echo("\n".join(map(_styled, text.split("\n"))), err=err, color=plain)
+
+
+@contextmanager
+def bar(
+    what: str, unit: str, total: int, *, quiet: bool
+) -> Iterator[Callable[[Sequence[str]], None]]:
+    """Show progress on stderr, on a terminal only; yield what prints lines on stdout, and advances."""
+    from tqdm import tqdm
+
+    with tqdm(
+        total=total, desc=what, unit=unit, disable=True if quiet else None, leave=False
+    ) as shown:
+
+        def advance(lines: Sequence[str] = ()) -> None:
+            with tqdm.external_write_mode():
+                for line in lines:
+                    click.echo(line)
+            shown.update()
+
+        yield advance
 
 
 def paragraph(text: str) -> None:

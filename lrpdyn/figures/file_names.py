@@ -1,4 +1,4 @@
-"""The names of the files that kinds of figures are drawn to, and the formats that they are written in."""
+"""The names of the files that kinds of figures are drawn to, of their formats and of their captions."""
 
 from __future__ import annotations
 
@@ -80,6 +80,8 @@ def _ending(samples: Sequence[int] | None) -> str:
 def name_pattern(kinds: Iterable[Kind]) -> re.Pattern[str]:
     """Return a pattern of the names that `files_of` gives to files of some kinds, and of no others.
 
+    Their captions are among them.
+
     Examples
     --------
     >>> raster = Kind(name="raster", summary="changes")
@@ -88,6 +90,6 @@ def name_pattern(kinds: Iterable[Kind]) -> re.Pattern[str]:
     >>> bool(name_pattern([raster]).fullmatch("raster_of_mine.svg"))
     False
     """
-    names = (f"{re.escape(k.name)}@({'|'.join(k.formats)})" for k in kinds if k.formats)
+    names = (f"{re.escape(k.name)}@({'|'.join((*k.formats, 'txt'))})" for k in kinds if k.formats)
     ending = r"(_sample\d+(-\d+)*|_samples\d+to\d+)?\."
     return re.compile("|".join(names).replace("@", ending))

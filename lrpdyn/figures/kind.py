@@ -17,7 +17,7 @@ FILMS = ("gif", "webp", "apng")
 FORMATS = (*PICTURES, *FILMS)
 
 #: Parts of a request that change some kinds and not others.
-Part = Literal["samples", "steps", "curve"]
+Part = Literal["samples", "steps", "curve", "panels", "relative", "scale_by"]
 
 
 @dataclass(frozen=True, kw_only=True)

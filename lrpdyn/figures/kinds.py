@@ -10,9 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lrpdyn.errors import RunError, UsageError
-from lrpdyn.figures.file_names import files_of, formats_of, is_file, is_other_file, name_pattern
+from lrpdyn.figures.file_names import (
+    files_of,
+    formats_of,
+    is_file,
+    is_other_file,
+    name_pattern,
+)
 from lrpdyn.figures.kind import FILMS, FORMATS, Kind, Part
-from lrpdyn.figures.request import Request
+from lrpdyn.figures.request import PANELS, Request
 
 if TYPE_CHECKING:
     from lrpdyn.figures.terminal import Terminal
@@ -30,16 +36,16 @@ KINDS = {
     for kind in (
         Kind(
             name="dynamics",
-            summary="observation, dynamics, relative dynamics, net change, overlay",
+            summary="observation, dynamics, net change, overlay",
             draw=_function("drawings.heatmap"),
-            uses=("samples",),
+            uses=("samples", "relative", "scale_by"),
             by_default=True,
         ),
         Kind(
             name="filmstrip",
             summary="relevance and its differences, at log-spaced and flagged steps",
             draw=_function("drawings.filmstrip"),
-            uses=("samples", "steps"),
+            uses=("samples", "steps", "scale_by"),
             file_per_sample=True,
             by_default=True,
         ),
@@ -53,7 +59,7 @@ KINDS = {
             name="trajectory",
             summary="curves over training: score, change, entropy, regions, checks",
             draw=_function("drawings.trajectory"),
-            uses=("samples", "curve"),
+            uses=("samples", "curve", "panels"),
             by_default=True,
         ),
         Kind(
@@ -67,7 +73,7 @@ KINDS = {
             name="channels",
             summary="the channels of an observation apart, as frames of a stack",
             draw=_function("drawings.channels"),
-            uses=("samples", "steps"),
+            uses=("samples", "steps", "scale_by"),
             file_per_sample=True,
         ),
         Kind(
@@ -93,7 +99,7 @@ KINDS = {
             summary="relevance over training as a film",
             draw=_function("drawings.animation"),
             formats=FILMS,
-            uses=("samples", "steps"),
+            uses=("samples", "steps", "scale_by"),
             file_per_sample=True,
             by_sample=True,
         ),
@@ -107,7 +113,14 @@ KINDS = {
     )
 }
 #: The parts of a request that not every kind uses, with their options.
-OPTIONS: dict[Part, str] = {"samples": "--sample", "steps": "--steps", "curve": "--curve"}
+OPTIONS: dict[Part, str] = {
+    "samples": "--sample",
+    "steps": "--steps",
+    "curve": "--curve",
+    "panels": "--panels",
+    "relative": "--relative",
+    "scale_by": "--scale-by",
+}
 PLAIN = Request()
 
 
@@ -127,7 +140,7 @@ def users_of(part: Part) -> list[str]:
 
 def part_of(request: Request, kind: str) -> Request:
     """Return the parts of a request that a kind uses: several kinds may be requested at once."""
-    unused: dict[str, Any] = {part: None for part in OPTIONS if part not in KINDS[kind].uses}
+    unused = {part: getattr(PLAIN, part) for part in OPTIONS if part not in KINDS[kind].uses}
     return replace(request, **unused)
 
 
@@ -156,12 +169,16 @@ def draw(runs: Sequence[RunFolder], kind: str, request: Request = PLAIN) -> list
         for run in runs:
             need_samples(run, f"--kind {kind}")
     from lrpdyn.files.atomic import delete_killed
+    from lrpdyn.run.layout import caption_path
     from lrpdyn.run.parts import check_target
 
     runs = [_with_pictures(run) for run in runs]
     for path, samples in files_of(runs[0].path, KINDS[kind], request):
         for run in runs:
             check_target(run.path, path)
+            check_target(run.path, caption_path(path))
+        if request.out is not None:
+            _check_caption(caption_path(path))
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -169,10 +186,22 @@ def draw(runs: Sequence[RunFolder], kind: str, request: Request = PLAIN) -> list
                 f"{path.parent}: cannot be made: {error.strerror}; choose another place with -o"
             ) from error
         delete_killed(path)
+        delete_killed(caption_path(path))
         with naming_after(partial(_check_unchanged, runs)):
-            draw_file(runs, replace(request, samples=samples), path)
+            draw_file(runs, replace(request, samples=samples, together=request.samples), path)
         paths.append(path)
     return paths
+
+
+def _check_caption(path: Path) -> None:
+    """Check that a caption replaces nothing of the user's, where the user chose its place."""
+    from lrpdyn.run.layout import is_caption
+
+    if path.exists() and not is_caption(path):
+        raise UsageError(
+            f"{path}: is no caption that lrpdyn wrote, and is not replaced; rename it, or choose "
+            "another name with -o"
+        )
 
 
 def _check_unchanged(runs: Sequence[RunFolder]) -> None:
@@ -196,9 +225,18 @@ def lines(runs: Sequence[RunFolder], kind: str, request: Request, terminal: Term
 
 
 def drawn_files(run: Path) -> list[Path]:
-    """Return the files that `draw` wrote into the folder of figures of a run, by their names."""
+    """Return the files that `draw` wrote into the folder of figures of a run, by their names.
+
+    A text is a caption by its last line too.
+    """
+    from lrpdyn.run.layout import is_caption
+
     names = name_pattern(KINDS.values())
-    return [path for path in sorted((run / "figures").glob("*")) if names.fullmatch(path.name)]
+    return [
+        path
+        for path in sorted((run / "figures").glob("*"))
+        if names.fullmatch(path.name) and (path.suffix != ".txt" or is_caption(path))
+    ]
 
 
 def check(runs: Sequence[RunFolder], kinds: Sequence[str], request: Request) -> None:
@@ -218,7 +256,7 @@ def check(runs: Sequence[RunFolder], kinds: Sequence[str], request: Request) -> 
             raise UsageError(f"--kind {kind}: expected one run, found {len(runs)}; see {others}")
     for part, option in OPTIONS.items():
         users = users_of(part)
-        if getattr(request, part) is not None and not set(users) & set(kinds):
+        if getattr(request, part) != getattr(PLAIN, part) and not set(users) & set(kinds):
             raise UsageError(
                 f"{option}: changes nothing in {', '.join(kinds)}; it is for {', '.join(users)}"
             )
@@ -233,6 +271,9 @@ def check(runs: Sequence[RunFolder], kinds: Sequence[str], request: Request) -> 
                 f"--steps {step}: the run has no such step; it has {len(run.steps):,} from "
                 f"{run.steps[0]} to {run.steps[-1]}, near it {', '.join(map(str, near))}"
             )
+    for name in request.panels or ():
+        if name not in PANELS:
+            raise UsageError(f"--panels {name}: expected some of {', '.join(PANELS)}")
     _check_files(run, kinds, request)
 
 

@@ -9,6 +9,8 @@ from typing import Any
 from lrpdyn.dynamics.measures import normalise
 from lrpdyn.figures.canvas.style import Array
 from lrpdyn.figures.canvas.words import About
+from lrpdyn.figures.request import Request
+from lrpdyn.figures.step_choice import Loaded, load_maps, places_of
 from lrpdyn.outliers.render import SEVERITIES
 from lrpdyn.run.reader import RunFolder, axes_of
 
@@ -38,6 +40,7 @@ class Flags:
 
 
 NO_FLAGS = Flags()
+NO_OTHERS: Mapping[int, Loaded] = {}
 
 
 def flags_of(report: Mapping[str, Any], sample: int | None) -> Flags:
@@ -80,3 +83,15 @@ def maps_of(run: RunFolder, sample: int) -> Callable[[int], Array]:
     """
     maps, how = run.relevance, run.manifest["normalize"]
     return lambda step: normalise(maps[step][sample : sample + 1], how)[0]
+
+
+def other_samples(run: RunFolder, request: Request, most: int) -> dict[int, Loaded]:
+    """Return the maps of the other samples that are drawn at once, at the steps that theirs show."""
+    found = {}
+    for sample in request.together or ():
+        if sample != request.sample:
+            flagged = flags_of(run.outliers, sample).order()
+            chosen = places_of(run.steps, request.steps, most, flagged)
+            shape = run.mapped("observations").shape[1:]
+            found[sample] = load_maps(run.steps, chosen, maps_of(run, sample), shape)
+    return found

@@ -212,7 +212,9 @@ def picture_lines(
     )
     head = [
         f"dynamics of sample {sample} over {words.count_of(steps)}",
-        *about.lines(steps),
+        f"{words.span_of(steps, about.unit)}; rule {about.rule}",
+        about.question,
+        *([about.axes] if about.axes else []),
         f"{about.value_unit}; largest {largest:.3g}",
     ]
     width = terminal.width

@@ -40,10 +40,11 @@ def layers_figure(run: RunFolder) -> DrawnFigure | None:
         return None
     from lrpdyn.figures.canvas.look import Look
     from lrpdyn.figures.drawings.layers import draw_layers
+    from lrpdyn.figures.run_data import about_of
 
     titles = "; ".join(curves.drawn.values())
     return _drawn(
-        lambda path: draw_layers(path, curves, unit=run.manifest["unit"], look=Look(dpi=144)),
+        lambda path: draw_layers(path, curves, about=about_of(run), look=Look(dpi=144)),
         f"Curves over training of {len(curves.layers)} layers: {titles}.",
     )
 

@@ -29,9 +29,14 @@ PIXEL_MAPS = ("relative_dynamics", "pixel_entropy")
 LAYERS = "layers.csv"
 #: How well maps say what the score depends on, at some steps; runs of 0.1 have none.
 FAITHFULNESS = "faithfulness.csv"
+#: The caption of the figure that each run has; runs of 0.1 have none.
+CAPTION = "figures/dynamics.txt"
+#: The last line of each file with a caption, by which it is known.
+CAPTION_END = "(Caption of a figure, written by lrpdyn.)"
 #: The files of a finished run, next to its manifest, journal and relevance.
 RESULTS = ("observations.npy", *(f"{name}.npy" for name in MAPS), "metrics.csv", "transitions.csv",
-           LAYERS, FAITHFULNESS, "outliers.json", "outliers.csv", "figures/dynamics.png")  # fmt: skip
+           LAYERS, FAITHFULNESS, "outliers.json", "outliers.csv", "figures/dynamics.png",
+           CAPTION)  # fmt: skip
 #: The files of a finished shard of a run.
 SHARD_RESULTS = ("observations.npy", "shard/held.npz", "shard/shard.json")
 #: The regions of a shard, where it has some.
@@ -86,7 +91,8 @@ def clear_run(run: Path, figures: Iterable[Path]) -> None:
 
     `figures` are those that it drew: `lrpdyn.figures.kinds.drawn_files` knows them.
     """
-    written = [run / name for name in (JOURNAL, *RESULTS, *SHARD_RESULTS, SHARD_REGIONS, REPORT)]
+    names = (JOURNAL, *RESULTS, *SHARD_RESULTS, SHARD_REGIONS, REPORT)
+    written = [run / name for name in names if name != CAPTION or is_caption(run / name)]
     for folder in (run / "relevance", run / WORKING):
         written += [
             path for path in sorted(folder.glob("step_*.npy")) if _MAPS.fullmatch(path.name)
@@ -94,6 +100,22 @@ def clear_run(run: Path, figures: Iterable[Path]) -> None:
     # The manifest goes last: until then the folder is known to be a run.
     for path in (*written, *figures, *leftovers(run), run / MANIFEST):
         delete(path)
+
+
+def caption_path(figure: Path) -> Path:
+    """Return where the caption of a figure is written: dynamics.txt, of dynamics.png."""
+    return figure.with_suffix(".txt")
+
+
+def is_caption(path: Path) -> bool:
+    """Return whether a file is the caption of a figure, as lrpdyn writes it, and whole."""
+    end = f"\n{CAPTION_END}\n".encode()
+    try:
+        with open(path, "rb") as file:
+            file.seek(-min(len(end), path.stat().st_size), os.SEEK_END)
+            return file.read() == end
+    except OSError:
+        return False
 
 
 def delete(path: Path) -> None:

@@ -15,6 +15,7 @@ from lrpdyn.errors import RunError
 
 #: The folders of a run that lrpdyn makes; all in them is its own, but for figures.
 _FOLDERS = ("relevance", "figures", "shard", ".maps")
+_DRAWN = ("dynamics.png", "dynamics.txt")
 #: The files next to them that it makes; other files and links there are the user's.
 _FILES = re.compile(
     r"(manifest|outliers)\.json|journal\.jsonl|report\.html|\.lock(\.json)?|[a-z_]+\.(npy|csv|parquet)"
@@ -74,7 +75,7 @@ def _parts(run: Path) -> Iterator[os.DirEntry[str]]:
             yield entry
     for folder in folders:
         for entry in _entries(Path(folder.path)):
-            theirs = folder.name == "figures" and entry.name != "dynamics.png"
+            theirs = folder.name == "figures" and entry.name not in _DRAWN
             if not (theirs and entry.is_symlink()):
                 yield entry
 

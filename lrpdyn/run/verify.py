@@ -19,12 +19,14 @@ from lrpdyn.files.plain import read_plain
 from lrpdyn.files.reasons import reason_of
 from lrpdyn.run.journal import JOURNAL, is_whole, whole_records
 from lrpdyn.run.layout import (
+    CAPTION,
     FAITHFULNESS,
     LAYERS,
     OTHER_BYTES,
     RESULTS,
     SHARD_REGIONS,
     SHARD_RESULTS,
+    is_caption,
     leftovers,
     relevance_path,
     working_path,
@@ -125,7 +127,7 @@ def results_of(manifest: Mapping[str, Any], *, now: bool = False) -> Sequence[st
     """Return the files that are written besides the relevance: were written, or are to be `now`."""
     if manifest.get("shard") is None:
         # A run of 0.1 has none.
-        added = () if now else {LAYERS, FAITHFULNESS} - manifest.get("files", {}).keys()
+        added = () if now else {LAYERS, FAITHFULNESS, CAPTION} - manifest.get("files", {}).keys()
         return [name for name in RESULTS if name not in added]
     return SHARD_RESULTS if manifest.get("regions") is None else (*SHARD_RESULTS, SHARD_REGIONS)
 
@@ -217,6 +219,8 @@ def _state(path: Path, written: str | None, shape: Sequence[int]) -> str | None:
         if path.suffix == ".png":
             # `lrpdyn plot` draws it again, with other options too: it has to be whole, no more.
             return None if _is_whole_png(read_plain(path)) else "is no whole PNG"
+        if path.name == Path(CAPTION).name and path.exists():
+            return None if is_caption(path) else "is no whole caption"
         if written is None:
             return None if path.stat().st_size else "is empty"
         return None if sha256_of(path) == written else OTHER_BYTES

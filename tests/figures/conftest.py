@@ -12,18 +12,21 @@ from numpy.typing import NDArray
 import lrpdyn
 from lrpdyn.api import Run
 from lrpdyn.figures.canvas import saving
+from lrpdyn.figures.canvas.look import Look
+from lrpdyn.figures.canvas.words import Caption
 
 
 @pytest.fixture
 def saved(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
-    """Figures as they were saved; where there is no folder for them, they are kept alone."""
+    """Figures as they were saved, labelled with their captions; without a folder they are kept alone."""
     figures: list[Figure] = []
     save = saving.save_figure
 
-    def keep(figure: Figure, path: str | Path) -> None:
+    def keep(figure: Figure, path: str | Path, caption: Caption, look: Look) -> None:
+        figure.set_label(caption.text(look.title))
         figures.append(figure)
         if Path(path).is_absolute():
-            save(figure, path)
+            save(figure, path, caption, look)
 
     monkeypatch.setattr(saving, "save_figure", keep)
     return figures

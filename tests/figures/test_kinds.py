@@ -31,7 +31,7 @@ def test_every_kind_draws_images_into_the_run(of_images: Run, tmp_path: Path) ->
         runs = [of_images, of_images] if kind == "comparison" else [of_images]
         for path in draw(runs, kind, Request(look=Look(dpi=60))):
             assert path.parent == of_images.path / "figures"
-            assert path in drawn_files(of_images.path)
+            assert {path, path.with_suffix(".txt")} <= set(drawn_files(of_images.path))
             with Image.open(path) as picture:
                 assert min(picture.size) > 100
 
@@ -100,7 +100,7 @@ def test_of_a_run_that_keeps_pixels_the_filmstrip_says_so(
     given = {"quiet": True, "baseline": "none", "limit": 2}
     run = lrpdyn.compute(ppo_folder, images[:1], out=tmp_path / "pixels", keep="pixels", **given)
     draw([run], "filmstrip")
-    words = " ".join(text.get_text() for text in saved[-1].texts)
+    words = saved[-1].get_label()
     assert "of sums over channels, which alone are kept" in words
     with pytest.raises(UsageError, match="keeps relevance summed over channels"):
         draw([run], "channels")
@@ -124,12 +124,14 @@ def test_overwrite_clears_figures_and_nothing_else(
     copy = tmp_path / "copy"
     shutil.copytree(of_images.path, copy)
     draw([lrpdyn.open_run(copy)], "raster", Request(formats=["svg"]))
+    assert (copy / "figures" / "raster.txt").exists()
     (copy / "figures" / "raster_of_mine.svg").write_text("mine")
+    (copy / "figures" / "layers.txt").write_text("mine")
     lrpdyn.compute(
         ppo_folder, images, rule="zplus", out=copy, overwrite=True, baseline="none", quiet=True
     )
     assert {path.name for path in (copy / "figures").iterdir()} == {
-        "dynamics.png", "raster_of_mine.svg",
+        "dynamics.png", "dynamics.txt", "layers.txt", "raster_of_mine.svg",
     }  # fmt: skip
 
 

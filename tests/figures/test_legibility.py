@@ -12,9 +12,9 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from lrpdyn.figures.canvas import saving
-from lrpdyn.figures.canvas.look import Look
-from lrpdyn.figures.canvas.words import About
+from lrpdyn.figures.canvas import layout, saving
+from lrpdyn.figures.canvas.look import COLUMN, PAGE, Look
+from lrpdyn.figures.canvas.words import DIFFERENCE, SUM, About
 from lrpdyn.figures.drawings import animation
 from lrpdyn.figures.drawings.animation import Score, draw_animation
 from lrpdyn.figures.drawings.channels import draw_channels
@@ -37,7 +37,18 @@ def _random(shape: tuple[int, ...], scale: float = 1.0) -> np.ndarray:
     return np.random.default_rng(0).normal(0, scale, shape).astype(np.float32)
 
 
-def _heatmap(shape: tuple[int, ...], about: About, dpi: int) -> None:
+class Looks:
+    """The look of the case that is drawn: with its dpi, and the width that a test chooses."""
+
+    width: float | None = None
+    font_size = 8.0
+
+
+def _look(dpi: int) -> Look:
+    return Look(dpi=dpi, width=Looks.width, font_size=Looks.font_size)
+
+
+def _heatmap(shape: tuple[int, ...], about: About, dpi: int, *, also: bool = False) -> None:
     dynamics = np.abs(_random(shape, 1.23456e-7))
     relative = dynamics.sum(axis=1) if len(shape) == 4 else dynamics
     relative = relative / relative.max()
@@ -46,7 +57,14 @@ def _heatmap(shape: tuple[int, ...], about: About, dpi: int) -> None:
     ends = [0, shape[0] - 1]
     observations = _random(shape, 1e-5)
     draw_heatmap(
-        "a.png", observations, moved, steps=STEPS, samples=ends, look=Look(dpi=dpi), about=about
+        "a.png",
+        observations,
+        moved,
+        steps=STEPS,
+        samples=ends,
+        look=_look(dpi),
+        about=about,
+        relative=also,
     )
 
 
@@ -54,7 +72,7 @@ def _filmstrip(shape: tuple[int, ...], steps: Any, about: About, dpi: int = 150)
     observation, relevance = _random(shape, 1e-5), _random(shape, 1.23456e-7)
     draw_filmstrip(
         "a.png", observation, steps, lambda step: relevance * step, sample=12, about=about,
-        look=Look(dpi=dpi), flags=Flags({steps[0]: "far"}, {steps[-1]: "vanished"}),
+        look=_look(dpi), flags=Flags({steps[0]: "far"}, {steps[-1]: "vanished"}),
     )  # fmt: skip
 
 
@@ -93,7 +111,7 @@ def _distribution(about: About, dpi: int) -> None:
         ),
         Population(name="cells", values=np.zeros(352), mild=None, far=None, labels=[]),
     ]
-    draw_distribution("a.png", populations, about=about, look=Look(dpi=dpi))
+    draw_distribution("a.png", populations, about=about, look=_look(dpi))
 
 
 def _trajectory(about: About, dpi: int) -> None:
@@ -101,20 +119,21 @@ def _trajectory(about: About, dpi: int) -> None:
     lines = {f"region number {place}": _random((len(steps),)) for place in range(9)}
     panels = [
         Panel(
+            name="curve",
             title="training curve: " + "progress.csv:rollout/ep_rew_mean " * 4,
             steps=steps,
             lines={"": -steps},
         ),
-        Panel(title="share of regions", steps=steps, lines=lines),
+        Panel(name="regions", title="share of regions", steps=steps, lines=lines),
         Panel(
-            title="change",
+            name="change",
+            title=f"change of relevance into the step, {SUM} {DIFFERENCE}",
             steps=steps,
             lines={"relevance": 1e-9 * steps},
-            right={"prediction": 1e7 * steps},
         ),
     ]
     marks = Marks(note="it drifts steadily: a straight line describes it better")
-    draw_trajectory("a.png", panels, about=about, samples="all", marks=marks, look=Look(dpi=dpi))
+    draw_trajectory("a.png", panels, about=about, samples="all", marks=marks, look=_look(dpi))
 
 
 def _raster(transitions: int, samples: int, steps: Any, about: About, dpi: int) -> None:
@@ -125,7 +144,7 @@ def _raster(transitions: int, samples: int, steps: Any, about: About, dpi: int) 
         Mark(column=1, row=0, kind="mild"),
         Mark(column=1, row=0, kind="pathology"),
     ]
-    draw_raster("a.png", change, ends, range(samples), marks, about=about, look=Look(dpi=dpi),
+    draw_raster("a.png", change, ends, range(samples), marks, about=about, look=_look(dpi),
                 borders=[steps[1]])  # fmt: skip
 
 
@@ -133,7 +152,7 @@ def _channels(shape: tuple[int, ...], shown: Any, about: About, dpi: int) -> Non
     values = np.abs(_random(shape, 1.23456e-7))
     values.ravel()[0] = 1
     draw_channels("a.png", values, values, values / 3, lambda step: values, steps=CLOSE_STEPS,
-                  shown=shown, sample=12, about=about, look=Look(dpi=dpi))  # fmt: skip
+                  shown=shown, sample=12, about=about, look=_look(dpi))  # fmt: skip
 
 
 def _sides(shape: tuple[int, ...], runs: int, dpi: int) -> None:
@@ -141,6 +160,7 @@ def _sides(shape: tuple[int, ...], runs: int, dpi: int) -> None:
     ends = np.array(STEPS)
     sides = [
         Side(
+            label="epsilon-gamma-box:" + "x" * 30,
             name=f"run-{place}, rule gamma:0.25; {LONG}",
             dynamics=dynamics,
             ends=ends,
@@ -151,40 +171,40 @@ def _sides(shape: tuple[int, ...], runs: int, dpi: int) -> None:
     ]
     alike = "cosine of dynamics, median over samples: A-B 0.93" + ", A-C 0.11" * (runs - 2)
     draw_side_by_side(
-        "a.png", dynamics, sides, samples=range(len(dynamics)), alike=alike, look=Look(dpi=dpi)
+        "a.png", dynamics, sides, samples=range(len(dynamics)), alike=alike, look=_look(dpi)
     )
 
 
 # What is drawn, and how wide in inches it is to be printed.
 CASES: dict[str, tuple[Callable[[], None], float]] = {
-    "heatmap 84": (lambda: _heatmap((3, 4, 84, 84), PLAIN, 150), 3.5),
-    "heatmap 24, long words": (lambda: _heatmap((11, 2, 24, 24), LENGTHY, 150), 3.5),
-    "heatmap 224": (lambda: _heatmap((1, 3, 224, 224), PLAIN, 150), 3.5),
-    "heatmap coarse": (lambda: _heatmap((2, 1, 84, 84), LENGTHY, 60), 3.5),
-    "heatmap fine": (lambda: _heatmap((1, 1, 84, 84), PLAIN, 300), 3.5),
-    "heatmap high": (lambda: _heatmap((2, 1, 84, 5), PLAIN, 150), 3.5),
-    "heatmap wide": (lambda: _heatmap((11, 1, 3, 84), PLAIN, 150), 3.5),
-    "bars 4": (lambda: _heatmap((12, 4), LENGTHY, 150), 3.5),
-    "bars 32, one sample": (lambda: _heatmap((1, 32), PLAIN, 150), 3.5),
-    "bars 128": (lambda: _heatmap((3, 128), PLAIN, 100), 3.5),
-    "strip 84": (lambda: _filmstrip((4, 84, 84), STEPS, PLAIN), 7.2),
-    "strip 24, one transition": (lambda: _filmstrip((1, 24, 24), [0, 10], LENGTHY), 7.2),
-    "strip, two transitions": (lambda: _filmstrip((1, 24, 24), [0, 9, 20], PLAIN, 99), 7.2),
-    "strip, close steps": (lambda: _filmstrip((1, 84, 84), CLOSE_STEPS, PLAIN), 7.2),
-    "flat strip 4": (lambda: _filmstrip((4,), STEPS, LENGTHY), 7.2),
-    "flat strip 128": (lambda: _filmstrip((128,), STEPS, PLAIN), 7.2),
-    "flat strip, close steps": (lambda: _filmstrip((40,), CLOSE_STEPS, PLAIN), 7.2),
-    "distribution": (lambda: _distribution(PLAIN, 150), 3.5),
-    "distribution, long words": (lambda: _distribution(LENGTHY, 90), 3.5),
-    "trajectory": (lambda: _trajectory(PLAIN, 150), 7.2),
-    "trajectory, long words": (lambda: _trajectory(LENGTHY, 90), 7.2),
-    "raster": (lambda: _raster(22, 4, STEPS, PLAIN, 150), 7.2),
-    "raster, close steps": (lambda: _raster(40, 100, CLOSE_STEPS, LENGTHY, 90), 7.2),
-    "channels": (lambda: _channels((4, 84, 84), CLOSE_STEPS[:1], PLAIN, 150), 3.5),
-    "channels, many": (lambda: _channels((3, 24, 24), CLOSE_STEPS[:6], LENGTHY, 100), 7.2),
-    "two runs": (lambda: _sides((2, 4, 84, 84), 2, 150), 3.5),
-    "six runs": (lambda: _sides((1, 1, 24, 24), 6, 100), 7.2),
-    "six runs, flat": (lambda: _sides((2, 40), 6, 150), 3.5),
+    "heatmap 84": (lambda: _heatmap((3, 4, 84, 84), PLAIN, 150, also=True), COLUMN),
+    "heatmap 24, long words": (lambda: _heatmap((11, 2, 24, 24), LENGTHY, 150), COLUMN),
+    "heatmap 224": (lambda: _heatmap((1, 3, 224, 224), PLAIN, 150), COLUMN),
+    "heatmap coarse": (lambda: _heatmap((2, 1, 84, 84), LENGTHY, 60), COLUMN),
+    "heatmap fine": (lambda: _heatmap((1, 1, 84, 84), PLAIN, 300), COLUMN),
+    "heatmap high": (lambda: _heatmap((2, 1, 84, 5), PLAIN, 150), COLUMN),
+    "heatmap wide": (lambda: _heatmap((11, 1, 3, 84), PLAIN, 150), COLUMN),
+    "bars 4": (lambda: _heatmap((12, 4), LENGTHY, 150, also=True), COLUMN),
+    "bars 32, one sample": (lambda: _heatmap((1, 32), PLAIN, 150), COLUMN),
+    "bars 128": (lambda: _heatmap((3, 128), PLAIN, 100), COLUMN),
+    "strip 84": (lambda: _filmstrip((4, 84, 84), STEPS, PLAIN), PAGE),
+    "strip 24, one transition": (lambda: _filmstrip((1, 24, 24), [0, 10], LENGTHY), PAGE),
+    "strip, two transitions": (lambda: _filmstrip((1, 24, 24), [0, 9, 20], PLAIN, 99), PAGE),
+    "strip, close steps": (lambda: _filmstrip((1, 84, 84), CLOSE_STEPS, PLAIN), PAGE),
+    "flat strip 4": (lambda: _filmstrip((4,), STEPS, LENGTHY), PAGE),
+    "flat strip 128": (lambda: _filmstrip((128,), STEPS, PLAIN), PAGE),
+    "flat strip, close steps": (lambda: _filmstrip((40,), CLOSE_STEPS, PLAIN), PAGE),
+    "distribution": (lambda: _distribution(PLAIN, 150), COLUMN),
+    "distribution, long words": (lambda: _distribution(LENGTHY, 90), COLUMN),
+    "trajectory": (lambda: _trajectory(PLAIN, 150), PAGE),
+    "trajectory, long words": (lambda: _trajectory(LENGTHY, 90), PAGE),
+    "raster": (lambda: _raster(22, 4, STEPS, PLAIN, 150), PAGE),
+    "raster, close steps": (lambda: _raster(40, 100, CLOSE_STEPS, LENGTHY, 90), PAGE),
+    "channels": (lambda: _channels((4, 84, 84), CLOSE_STEPS[:1], PLAIN, 150), COLUMN),
+    "channels, many": (lambda: _channels((3, 24, 24), CLOSE_STEPS[:6], LENGTHY, 100), PAGE),
+    "two runs": (lambda: _sides((2, 4, 84, 84), 2, 150), COLUMN),
+    "six runs": (lambda: _sides((1, 1, 24, 24), 6, 100), PAGE),
+    "six runs, flat": (lambda: _sides((2, 40), 6, 150), COLUMN),
 }
 
 
@@ -206,15 +226,49 @@ def _texts(figure: Figure) -> list[tuple[str, Any, float]]:
     ]
 
 
+def _drawn(case: str, monkeypatch: pytest.MonkeyPatch) -> Figure:
+    figures: list[Figure] = []
+    monkeypatch.setattr(
+        saving, "save_figure", lambda figure, path, caption, look: figures.append(figure)
+    )
+    CASES[case][0]()
+    (figure,) = figures
+    return figure
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_text_is_whole_apart_and_large_enough(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    figures: list[Figure] = []
-    monkeypatch.setattr(saving, "save_figure", lambda figure, path: figures.append(figure))
-    draw, printed = CASES[case]
-    draw()
-    (figure,) = figures
+    figure = _drawn(case, monkeypatch)
     assert len(_texts(figure)) > 10
-    _check_texts(figure, printed / figure.get_figwidth())
+    _check_texts(figure, CASES[case][1] / figure.get_figwidth())
+
+
+@pytest.mark.parametrize("width", [COLUMN, PAGE])
+@pytest.mark.parametrize("case", CASES)
+def test_a_figure_is_as_wide_as_asked_and_its_header_is_small(
+    case: str, width: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Looks, "width", width)
+    figure = _drawn(case, monkeypatch)
+    assert figure.get_figwidth() == pytest.approx(width, abs=0.02)
+    _check_texts(figure, 1.0)
+    header = [text for text in figure.texts if text.get_gid() == layout.HEADER]
+    assert 1 <= len(header) <= 2
+    assert header[0].get_fontweight() == "bold"
+    boxes = [text.get_window_extent() for text in header]
+    height = max(box.y1 for box in boxes) - min(box.y0 for box in boxes)
+    assert height < 0.1 * figure.bbox.height
+
+
+def test_a_larger_font_is_that_of_every_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Looks, "width", PAGE)
+    monkeypatch.setattr(Looks, "font_size", 11.0)
+    for case in ("heatmap 84", "strip 84", "distribution", "trajectory", "raster", "two runs"):
+        figure = _drawn(case, monkeypatch)
+        assert [size for _, _, size in _texts(figure)] == pytest.approx(
+            [11.0] * len(_texts(figure))
+        )
+        _check_texts(figure, 1.0)
 
 
 def _check_texts(figure: Figure, shrunk: float) -> None:
@@ -257,7 +311,7 @@ def test_figures_load_neither_torch_nor_pyplot() -> None:
         "from lrpdyn.figures import kinds, notebook, terminal\n"
         "from lrpdyn.figures.canvas import saving, words\n"
         "from lrpdyn.figures.drawings import heatmap\n"
-        "saving.save_figure = lambda figure, path: figure.savefig(io.BytesIO())\n"
+        "saving.save_figure = lambda figure, path, caption, look: figure.savefig(io.BytesIO())\n"
         "one = numpy.ones((1, 1, 8, 8))\n"
         "change = heatmap.Moved(dynamics=one, net_change=one, relative=one[0])\n"
         "about = words.About(rule='r', question='q')\n"

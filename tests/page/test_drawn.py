@@ -31,7 +31,7 @@ def without(run: lrpdyn.Run, name: str) -> lrpdyn.Run:
 def test_the_layers_are_a_picture_with_words(image_run: lrpdyn.Run) -> None:
     figure = layers_figure(image_run)
     assert figure is not None
-    assert width_of(figure) == 1037
+    assert width_of(figure) == 1008
     assert "effective rank" in figure.words
     assert layers_figure(without(image_run, "layers.csv")) is None
 
@@ -40,7 +40,7 @@ def test_faithfulness_is_a_picture_where_it_was_measured(copied: Callable[[str],
     run = with_faithfulness(copied("measured"))
     figure = trust_figure(run, None)
     assert figure is not None
-    assert width_of(figure) == 1037
+    assert width_of(figure) == 1008
     assert "next to that of: rule, by size alone, gradient x input, edges" in figure.words
     checks = {**run.manifest["checks"], "faithfulness": None}
     assert trust_figure(replace(run, manifest={**run.manifest, "checks": checks}), None) is None

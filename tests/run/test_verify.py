@@ -165,7 +165,7 @@ def test_a_run_of_before_hashes_can_be_read(
     found = verify(run)
     assert found.is_good
     # It had no layers.csv and no faithfulness.csv.
-    assert found.unproven == len(RESULTS) - 2 + len(STEPS)
+    assert found.unproven == len(RESULTS) - 3 + len(STEPS)
     (run / "relevance" / "step_000000000010.npy").write_bytes(b"\x93NUMPY")
     assert [d.step for d in verify(run).damaged] == [10]
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.ticker import Formatter
 
-from lrpdyn.figures.canvas import words
+from lrpdyn.figures.canvas import layout, words
+
+#: Room for the line and the gaps of an entry of a legend, in em.
+ENTRY = 4.6
 
 
 class _Numbers(Formatter):
@@ -47,9 +51,37 @@ def tidy(axes: Axes, points: float, *, across: int, down: int) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def legend_above(axes: Axes, points: float, columns: int, *entries: Any, **gaps: float) -> None:
-    """Write a legend above axes, at their left end; of all lines, or of handles and names."""
-    axes.legend(
-        *entries, prop={"family": "DejaVu Sans", "size": points}, frameon=False, ncols=columns,
-        loc="lower left", bbox_to_anchor=(0, 1), borderpad=0, borderaxespad=0.2, **gaps,
+def key_lines(names: Sequence[str], width: float, em: float) -> int:
+    """Return how many lines a legend of `width` pixels has."""
+    return -(-len(names) // _columns(names, width, em)) if names else 0
+
+
+def _columns(names: Sequence[str], width: float, em: float) -> int:
+    """Return how many entries of a legend fit into a line."""
+    return max(1, int(width / (layout.widest(names, em) + ENTRY * em)))
+
+
+def add_key(
+    figure: Figure,
+    left: float,
+    top: float,
+    width: float,
+    handles: Sequence[Artist],
+    names: Sequence[str],
+    em: float,
+) -> float:
+    """Write a legend of `width` pixels; return where the next thing may begin, in pixels."""
+    if not names:
+        return top
+    lines = key_lines(names, width, em)
+    axes = layout.add_panel(figure, left, top, width, lines * layout.LINE * em)
+    axes.set_axis_off()
+    legend = axes.legend(
+        handles, [layout.shortened(name, width - ENTRY * em, em) for name in names],
+        prop={"family": "DejaVu Sans", "size": layout.points(em, figure.dpi)}, frameon=False,
+        ncols=_columns(names, width, em), loc="upper left", borderpad=0, borderaxespad=0,
+        columnspacing=1.2, handlelength=2.2, labelspacing=0.2,
     )  # fmt: skip
+    for text in legend.get_texts():
+        text.set_parse_math(False)
+    return top + lines * layout.LINE * em

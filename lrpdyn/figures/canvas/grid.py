@@ -8,80 +8,125 @@ from dataclasses import dataclass
 from matplotlib.figure import Figure
 
 from lrpdyn.figures.canvas import layout, maps
-from lrpdyn.figures.canvas.look import Look
+from lrpdyn.figures.canvas.look import COLUMN, PAGE, Look
 from lrpdyn.figures.canvas.style import Array
+from lrpdyn.figures.canvas.words import Caption
 
 #: So many columns are legible in a paper's column, more in its page.
 MOST_IN_COLUMN = 5
 #: The row's name, such as "sample 12" upwards, and the margins around all columns, in em.
 LOWEST_ROW, MARGINS = 5.6, 2.1 + 0.6
 GAP = 0.4
-#: A colour bar with its labels, in em.
-BAR = 0.7 + 1.6
+#: A column is no narrower, for its heading's sake: what does not fit stands below; in em.
+NARROWEST = 4.95
+#: Of few rows, so many columns fill the height better.
+ABREAST = 2
+#: A figure that is narrower has so few rows of maps that its title would fill it; in em.
+LOW = 45.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Column:
-    """A column of maps: the lines above it, (rows, H, W) or (rows, H, W, 3) values, their scale."""
+    """A column of maps: what is written above it, (rows, H, W) or (rows, H, W, 3) values, their scale.
 
-    heading: Sequence[str]
+    `limits` are written below its maps, one each, where each has a scale of its own.
+    """
+
+    heading: str
     values: Array
     scale: maps.Scale
+    limits: Sequence[str] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Measures:
+    """Sizes in pixels: of a cell, of a map in it, of text, of the figure; and columns abreast."""
+
+    cell: int
+    height: int
+    width: int
+    em: float
+    across: float
+    abreast: int
 
 
 def draw_grid(
     columns: Sequence[Column],
     names: Sequence[str],
-    header: Sequence[str],
+    caption: Caption,
     look: Look,
     *,
     ems_below: float = 0.0,
 ) -> tuple[Figure, float, float]:
-    """Draw maps in rows and columns, with a header that says how each column is coloured.
+    """Draw maps in rows and columns, with a heading and a colour bar above each column.
 
     Returns the figure, where there is room below (pixels from its top), and em, the size of text.
 
-    `columns` are from left to right, `names` those of the rows from top to bottom; the scales of
-    the columns are written below the title and notes of `header`; `ems_below` is room to leave
-    below.
+    `columns` are from left to right, and go on below where the figure is too narrow for all; `names`
+    are those of the rows from top to bottom; `ems_below` is room to leave below.
     """
-    dpi = look.dpi
-    ems = layout.EMS_IN_COLUMN if len(columns) <= MOST_IN_COLUMN else layout.EMS_IN_PAGE
-    high, wide = columns[0].values.shape[1:3]
-    panel_height, panel_width = layout.panel_size(high, wide, 252 * dpi / 150)
-    cell = max(panel_width, round(1.6 * dpi))
-    margins = MARGINS + GAP * (len(columns) - 1)
-    em = len(columns) * cell / (ems - margins)
-    # Few columns do not swell the text.
-    em = min(em, cell / 5.4)
-    width = len(columns) * cell + margins * em
-    row_height = max(panel_height, round(LOWEST_ROW * em))
-    scales = list(dict.fromkeys(column.scale.heading for column in columns if column.scale.note))
-    head = layout.header_of([*header, *scales], width, em)
-    bars_top = (1.1 + head.height) * em
-    bars_top += layout.LINE * max(len(column.heading) for column in columns) * em
-    rows_top = bars_top + BAR * em
-    pitch = row_height + GAP * em
-    bottom = rows_top + len(names) * pitch
-    figure = layout.new_figure(width, bottom + (0.2 + ems_below) * em, dpi)
-
+    size = _measure(columns, len(names), look)
+    em, cell = size.em, size.cell
+    bands = [columns[at : at + size.abreast] for at in range(0, len(columns), size.abreast)]
+    row_height = max(size.height, round(LOWEST_ROW * em))
+    of_limit = layout.LINE * em if any(column.limits for column in columns) else 0.0
+    pitch = row_height + of_limit + GAP * em
+    bar = maps.small_bar_height([column.scale for column in columns]) * em
+    headings = [layout.wrap(column.heading, cell, em) for column in columns]
+    heading = layout.LINE * max(map(len, headings)) * em
+    of_band = heading + bar + len(names) * pitch + 0.2 * em
+    head = layout.header_of(caption, look, size.across, em, len(bands) * of_band / em + ems_below)
+    top = (0.9 + head.height) * em
+    bottom = top + len(bands) * of_band
+    figure = layout.new_figure(size.across, bottom + ems_below * em, look.dpi)
     head.write(figure)
-    lefts = [2.1 * em + place * (cell + GAP * em) for place in range(len(columns))]
-    for left, column in zip(lefts, columns, strict=True):
-        # What has no bar is headed where the bars are.
-        below = bars_top if column.scale.note else rows_top - 0.2 * em
-        above = below - layout.LINE * em * len(column.heading)
-        layout.add_text(figure, left + cell / 2, above, column.heading, em, align="center")
-        if column.scale.note:
-            maps.add_small_bar(figure, column.scale, left, bars_top, cell, em)
-    inset = (cell - panel_width) // 2
-    for row, name in enumerate(names):
-        top = rows_top + row * pitch
-        layout.add_rotated(figure, 1.2 * em, top + row_height / 2, name, em)
-        top += (row_height - panel_height) // 2
-        for left, column in zip(lefts, columns, strict=True):
-            values = column.values[row]
-            maps.show_map(
-                figure, values, column.scale, left + inset, top, panel_width, panel_height
-            )
+    inset = (cell - size.width) // 2
+    for number, band in enumerate(bands):
+        above = top + number * of_band
+        rows_top = above + heading + bar
+        for place, column in enumerate(band):
+            left = 2.1 * em + place * (cell + GAP * em)
+            # What has no bar is headed where the bars are.
+            below = above + heading if column.scale.note else rows_top - 0.2 * em
+            lines = headings[number * size.abreast + place]
+            lines_top = below - layout.LINE * em * len(lines)
+            layout.add_text(figure, left + cell / 2, lines_top, lines, em, align="center")
+            if column.scale.note:
+                maps.add_small_bar(figure, column.scale, left, above + heading, cell, em)
+            for row, limit in enumerate(column.limits):
+                under = rows_top + row * pitch + row_height
+                layout.add_text(figure, left + cell / 2, under, [limit], em, align="center")
+        for row, name in enumerate(names):
+            row_top = rows_top + row * pitch
+            layout.add_rotated(figure, 1.2 * em, row_top + row_height / 2, name, em)
+            for place, column in enumerate(band):
+                left = 2.1 * em + place * (cell + GAP * em) + inset
+                map_top = row_top + (row_height - size.height) // 2
+                values = column.values[row]
+                maps.show_map(figure, values, column.scale, left, map_top, size.width, size.height)
     return figure, bottom, em
+
+
+def _measure(columns: Sequence[Column], rows: int, look: Look) -> _Measures:
+    """Return how large the cells are, and how many of them lie abreast."""
+    count = len(columns)
+    high, wide = columns[0].values.shape[1:3]
+    if look.width is None:
+        height, width = layout.panel_size(high, wide, 252 * look.dpi / 150)
+        cell = max(width, round(1.6 * look.dpi))
+        printed = COLUMN if count <= MOST_IN_COLUMN else PAGE
+        margins = MARGINS + GAP * (count - 1)
+        em = count * cell / (printed * 72 / look.font_size - margins)
+        # Few columns do not swell the text, and many do not shrink it.
+        em = min(em, cell / NARROWEST)
+        return _Measures(cell=cell, height=height, width=width, em=em,
+                         across=count * cell + margins * em, abreast=count)  # fmt: skip
+    across, em = look.page(look.width, look.width)
+    most = max(1, int((across / em - MARGINS + GAP) / (NARROWEST + GAP)))
+    bands = -(-count // most)
+    if rows == 1 and bands == 1 and across < LOW * em:
+        bands = -(-count // ABREAST)
+    abreast = -(-count // bands)
+    cell = int((across - (MARGINS + GAP * (abreast - 1)) * em) / abreast)
+    height, width = layout.panel_within(high, wide, cell)
+    return _Measures(cell=cell, height=height, width=width, em=em, across=across, abreast=abreast)

@@ -8,6 +8,7 @@ import functools
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain, zip_longest
 from typing import Any
 
 import numpy as np
@@ -17,12 +18,17 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import text_to_path
 
-# Text is 8 pt when a figure is printed this wide: 3.5 in for one column, 7.2 in for a page.
-EMS_IN_COLUMN = 3.5 * 72 / 8
-EMS_IN_PAGE = 7.2 * 72 / 8
+from lrpdyn.figures.canvas import words
+from lrpdyn.figures.canvas.look import Look
+
 LINE = 1.35
-SMALLEST_TEXT = 8.0
+#: The share of the height that stands above a figure, at most; its margins take some of it.
+LARGEST_HEADER = 0.095
 LARGEST_PANEL = 1024
+#: A map of so much of its place is not stretched to fill it.
+FULL = 0.9
+#: The group of what stands above a figure.
+HEADER = "header"
 
 
 def panel_size(height: int, width: int, target: float) -> tuple[int, int]:
@@ -35,10 +41,27 @@ def panel_size(height: int, width: int, target: float) -> tuple[int, int]:
     return height * scale, width * scale
 
 
+def panel_within(height: int, width: int, side: int) -> tuple[int, int]:
+    """Pixels (height, width) that fill a square of `side`: whole multiples, where these nearly do."""
+    longer = max(height, width)
+    if longer * (side // longer) >= FULL * side:
+        return height * (side // longer), width * (side // longer)
+    return max(1, round(height * side / longer)), max(1, round(width * side / longer))
+
+
 def text_width(text: str, em: float, *, bold: bool = False) -> float:
     """Width of one line in pixels, em being the text's size in pixels; never too little."""
+    words_ = sum(_advance(character, bold) for character in words.SYMBOL.sub("", text))
+    symbols = sum(_symbol_width(symbol) for symbol in words.SYMBOL.findall(text))
     # Hinting makes drawn text a little wider than its outline.
-    return 1.04 * em * sum(_advance(character, bold) for character in text)
+    return 1.04 * em * (words_ + symbols)
+
+
+@functools.lru_cache(maxsize=64)
+def _symbol_width(symbol: str) -> float:
+    font = FontProperties(family="DejaVu Sans", size=20)
+    width, _, _ = text_to_path.get_text_width_height_descent(symbol, font, ismath=True)
+    return float(width) / 20
 
 
 @functools.lru_cache(maxsize=1024)
@@ -63,7 +86,7 @@ def wrap(text: str, width: float, em: float, *, bold: bool = False) -> list[str]
 
 @dataclass(frozen=True, kw_only=True)
 class Header:
-    """A title and the notes below it, broken into lines; em is the size of the text in pixels."""
+    """What is written above a figure, in lines; em is the size of the text in pixels."""
 
     title: list[str]
     notes: list[str]
@@ -76,15 +99,32 @@ class Header:
 
     def write(self, figure: Figure) -> float:
         """Write it at the top of a figure; return where the next line may begin, in pixels."""
-        below = add_text(figure, 0.6 * self.em, 0.6 * self.em, self.title, self.em, bold=True)
-        return add_text(figure, 0.6 * self.em, below, self.notes, self.em)
+        below = add_text(
+            figure, 0.6 * self.em, 0.6 * self.em, self.title, self.em, bold=True, gid=HEADER
+        )
+        return add_text(figure, 0.6 * self.em, below, self.notes, self.em, gid=HEADER)
 
 
-def header_of(texts: Sequence[str], width: float, em: float) -> Header:
-    """Return a title (the first text) and notes (the others) for a figure of `width` pixels."""
+def header_of(caption: words.Caption, look: Look, width: float, em: float, below: float) -> Header:
+    """Return what stands above a figure of `width` pixels with `below` em of drawing.
+
+    The line below the title loses its last parts where they do not fit into the width, and is left
+    out where the figure is not high enough for it.
+    """
     inner = width - 1.2 * em
-    notes = [line for note in texts[1:] for line in wrap(note, inner, em)]
-    return Header(title=wrap(texts[0], inner, em, bold=True), notes=notes, em=em)
+    if look.header == "none":
+        return Header(title=[], notes=[], em=em)
+    title = wrap(look.title or caption.title, inner, em, bold=True)
+    parts = list(caption.line)
+    if look.header == "full":
+        texts = ["; ".join(parts), *caption.notes]
+        notes = [line for text in texts for line in wrap(text, inner, em)]
+        return Header(title=title, notes=notes, em=em)
+    while parts and text_width("; ".join(parts), em) > inner:
+        parts.pop()
+    lines = LINE * (len(title) + 1)
+    fits = parts and lines <= LARGEST_HEADER * (1.2 + lines + below)
+    return Header(title=title, notes=["; ".join(parts)] if fits else [], em=em)
 
 
 def widest(texts: Sequence[str], em: float) -> float:
@@ -130,6 +170,7 @@ def add_text(
     *,
     bold: bool = False,
     align: str = "left",
+    gid: str | None = None,
 ) -> float:
     """Write lines below top (pixels) and return where the next line may begin."""
     for line in lines:
@@ -142,6 +183,7 @@ def add_text(
             fontweight="bold" if bold else "normal",
             horizontalalignment=align,
             verticalalignment="top",
+            gid=gid,
         )
         top += LINE * em
     return top
@@ -163,7 +205,18 @@ def add_rotated(figure: Figure, centre: float, middle: float, text: str, em: flo
 
 def _write(figure: Figure, left: float, top: float, text: str, em: float, **how: Any) -> None:
     width, height = figure.bbox.size
-    figure.text(left / width, 1 - top / height, text, **text_style(em, figure.dpi), **how)
+    style = text_style(em, figure.dpi)
+    if words.SYMBOL.search(text):
+        style["parse_math"] = True
+        text = _dollars_escaped(text)
+    figure.text(left / width, 1 - top / height, text, **style, **how)
+
+
+def _dollars_escaped(text: str) -> str:
+    """Return text for mathtext: what is no symbol of ours is written as it is."""
+    rest = (part.replace("$", r"\$") for part in words.SYMBOL.split(text))
+    symbols = words.SYMBOL.findall(text)
+    return "".join(chain.from_iterable(zip_longest(rest, symbols, fillvalue="")))
 
 
 def text_style(em: float, dpi: float) -> dict[str, Any]:
@@ -188,8 +241,3 @@ def add_names(
 def points(em: float, dpi: float) -> float:
     """Return the size of text in points, from pixels."""
     return em * 72 / dpi
-
-
-def smallest_em(dpi: int) -> float:
-    """Return the size of the smallest text in pixels."""
-    return SMALLEST_TEXT * dpi / 72

@@ -1,4 +1,4 @@
-"""Writing a figure: whole or not at all, and the same bytes each time."""
+"""Writing a figure and its caption: whole or not at all, and the same bytes each time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ import matplotlib
 from matplotlib.figure import Figure
 
 from lrpdyn.errors import UsageError
+from lrpdyn.figures.canvas.look import Look
+from lrpdyn.figures.canvas.words import Caption
 from lrpdyn.files.atomic import whole_file
+from lrpdyn.run.layout import CAPTION_END, caption_path
 
 # A PNG names its software, a PDF and an SVG the time: none of it belongs in equal bytes.
 METADATA: dict[str, dict[str, Any]] = {
@@ -20,6 +23,8 @@ METADATA: dict[str, dict[str, Any]] = {
     ".svg": {"Date": None},
     ".pdf": {"CreationDate": None},
 }
+#: Where each has its caption.
+DESCRIPTION = {".png": "Description", ".svg": "Description", ".pdf": "Subject"}
 #: Settings that change no picture, and that a program has made for itself.
 NO_STYLE = {"backend", "backend_fallback", "date.epoch", "interactive", "timezone", "toolbar"}
 #: What Agg can draw on each side, and what is 1 GiB of pixels.
@@ -39,15 +44,15 @@ def own_settings() -> Iterator[None]:
         yield
 
 
-def save_figure(figure: Figure, path: str | os.PathLike[str]) -> None:
-    """Write a figure, whole or not at all.
+def save_figure(figure: Figure, path: str | os.PathLike[str], caption: Caption, look: Look) -> None:
+    """Write a figure, with its caption in its metadata and next to it, each whole or not at all.
 
     Raises
     ------
     UsageError
         The suffix is none of .png, .svg and .pdf, or there would be too many pixels.
     RunError
-        The file cannot be written.
+        A file cannot be written.
     """
     target = Path(path)
     suffix = target.suffix.lower()
@@ -63,5 +68,21 @@ def save_figure(figure: Figure, path: str | os.PathLike[str]) -> None:
             f"figure {target}: {width:,} x {height:,} pixels are too many for a PNG; choose a "
             "smaller --dpi or fewer samples"
         )
+    text = caption.text(look.title)
+    title = text.partition("\n")[0]
+    metadata = {**METADATA[suffix], "Title": title, DESCRIPTION[suffix]: text}
     with whole_file(target, "wb") as file:
-        figure.savefig(file, dpi=figure.dpi, format=suffix[1:], metadata=METADATA[suffix])
+        figure.savefig(file, dpi=figure.dpi, format=suffix[1:], metadata=metadata)
+    save_caption(target, text)
+
+
+def save_caption(figure: Path, text: str) -> None:
+    """Write the caption of a figure next to it.
+
+    Raises
+    ------
+    RunError
+        The file cannot be written.
+    """
+    with whole_file(caption_path(figure), "wb") as file:
+        file.write(f"{text}{CAPTION_END}\n".encode())

@@ -40,16 +40,16 @@ def colour_scale(values: Array) -> ColourScale:
     finite = np.isfinite(values)
     sizes = np.abs(values[finite]).astype(np.float64)
     missing = int(values.size - sizes.size)
-    ending = f"; {missing:,} not finite (green)" if missing else ""
+    ending = f", {missing:,} not finite (green)" if missing else ""
     largest = float(sizes.max(initial=0.0))
     if largest == 0:
         return ColourScale(limit=1.0, clipped=False, note="all values are zero" + ending)
     quantile = float(np.quantile(sizes, CLIP_QUANTILE))
     if 0 < quantile * CLIP_ABOVE < largest:
-        note = f"clipped at the 99.9 % quantile, {quantile:.3g}; largest {largest:.3g}"
+        note = f"clipped at the 99.9 % quantile, {quantile:.3g}, the largest is {largest:.3g}"
         return ColourScale(limit=quantile, clipped=True, note=note + ending)
     return ColourScale(
-        limit=largest, clipped=False, note=f"not clipped, largest {largest:.3g}" + ending
+        limit=largest, clipped=False, note=f"not clipped, the largest is {largest:.3g}" + ending
     )
 
 

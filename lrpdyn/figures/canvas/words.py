@@ -1,15 +1,68 @@
-"""What figures say in words: the question, and the names of steps, samples and ticks."""
+"""What figures say in words: captions, symbols, and the names of steps, samples and ticks."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+#: Symbols as matplotlib sets them, and as plain text has them.
+RELEVANCE, DIFFERENCE, NET = r"$R_i$", r"$|R_i-R_{i+1}|$", r"$|R_N-R_1|$"
+SIZE, SUM, FIRST = r"$|R|$", r"$\Sigma$", r"$|R_i-R_1|$"
+SYMBOLS = {
+    RELEVANCE: "R_i",
+    DIFFERENCE: "|R_i − R_{i+1}|",
+    NET: "|R_N − R_1|",
+    FIRST: "|R_i − R_1|",
+    SIZE: "|R|",
+    SUM: "sum of",
+}
+SYMBOL = re.compile("|".join(re.escape(symbol) for symbol in SYMBOLS))
+
+#: What lies beyond the mild and the far fence is called.
+SEVERITIES = {"mild": "unusual", "far": "extreme"}
+
 _SIZES = {"B": 10**9, "M": 10**6, "k": 10**3}
 #: Labels of steps that are longer than this are written as distances from the first step.
 LONGEST_LABEL = 6
+
+
+def plain(text: str) -> str:
+    """Return text with its symbols as a file or a terminal can hold them.
+
+    >>> plain(f"change, {DIFFERENCE}")
+    'change, |R_i − R_{i+1}|'
+    """
+    return SYMBOL.sub(lambda found: SYMBOLS[found[0]], text)
+
+
+def sentence(text: str) -> str:
+    """Return text that begins with a capital and ends with a full stop.
+
+    >>> sentence("steps 0 to 10")
+    'Steps 0 to 10.'
+    """
+    return f"{text[:1].upper()}{text[1:]}."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Caption:
+    """What is said of a figure: above it, in the file next to it and in its metadata.
+
+    `line` are the parts of the line below the title, the most important first; `notes` all else, a
+    paragraph each.
+    """
+
+    title: str
+    line: Sequence[str] = ()
+    notes: Sequence[str] = ()
+
+    def text(self, title: str | None = None) -> str:
+        """Return the whole caption in plain text; with another title where one is given."""
+        paragraphs = [title or self.title, "; ".join(self.line), *self.notes]
+        return "\n".join(plain(paragraph) for paragraph in paragraphs if paragraph) + "\n"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,10 +79,15 @@ class About:
     value_unit: str = "units of the score"
     axes: str = ""
 
-    def lines(self, steps: Sequence[int]) -> list[str]:
-        """Return the lines below the title of a figure over these steps."""
-        said = [f"{span_of(steps, self.unit)}; rule {self.rule}", self.question]
-        return [*said, self.axes] if self.axes else said
+    def line(self, steps: Sequence[int]) -> list[str]:
+        """Return the parts of the line below the title of a figure over these steps."""
+        return [f"rule {self.rule}", f"{count_of(steps)}, {short_span_of(steps, self.unit)}"]
+
+    def notes(self, steps: Sequence[int]) -> list[str]:
+        """Return the notes of a figure over these steps."""
+        said = [f"Rule {self.rule}. Question: {self.question}.", f"{sentence(span_of(steps, self.unit))}",
+                f"Values are in {self.value_unit}."]  # fmt: skip
+        return [*said, sentence(self.axes)] if self.axes else said
 
 
 @dataclass(frozen=True)
@@ -108,6 +166,11 @@ def count_of(steps: Sequence[int]) -> str:
 def span_of(steps: Sequence[int], unit: str) -> str:
     """Say the first and the last step."""
     return f"{unit} {steps[0]:,} to {steps[-1]:,}" if len(steps) > 1 else f"{unit} {steps[0]:,}"
+
+
+def short_span_of(steps: Sequence[int], unit: str) -> str:
+    """Say the first and the last step in short."""
+    return f"{unit} {' to '.join(dict.fromkeys(step_labels([steps[0], steps[-1]])))}"
 
 
 def count_note(shown: int, count: int) -> str:

@@ -4,24 +4,34 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont
+from PIL.PngImagePlugin import PngInfo
 
 from lrpdyn.errors import UsageError
 from lrpdyn.figures.canvas import features, layout, maps, saving, style, words
 from lrpdyn.figures.canvas.curve_axes import tidy
-from lrpdyn.figures.canvas.look import DEFAULT_LOOK, Look
+from lrpdyn.figures.canvas.look import DEFAULT_LOOK, Look, ScaleBy
 from lrpdyn.figures.canvas.style import Array
-from lrpdyn.figures.request import Request
-from lrpdyn.figures.run_data import NO_FLAGS, Flags, about_of, flags_of, maps_of
-from lrpdyn.figures.step_choice import load_maps, places_of
+from lrpdyn.figures.request import Request, scales_by
+from lrpdyn.figures.run_data import (
+    NO_FLAGS,
+    NO_OTHERS,
+    Flags,
+    about_of,
+    flags_of,
+    maps_of,
+    other_samples,
+)
+from lrpdyn.figures.step_choice import Loaded, load_maps, places_of
 from lrpdyn.files.atomic import whole_file
 from lrpdyn.run.reader import RunFolder
 
@@ -36,6 +46,8 @@ CONTAINERS: dict[str, tuple[str, dict[str, Any]]] = {
 CURSOR = style.FLAGGED
 #: Heights in em: of the score's curve, of a feature's bar.
 CURVE, EACH = 5.0, 1.3
+#: Without a width, films are for screens: about so many inches wide, with text so much larger.
+WIDTH, TEXT = 4.0, 1.25
 
 
 @dataclass(frozen=True)
@@ -67,6 +79,7 @@ class _Stage:
 def draw(runs: Sequence[RunFolder], request: Request, path: Path) -> None:
     """Write the relevance of a sample as a film."""
     (run,) = runs
+    by = scales_by(request, "animation", get_args(ScaleBy))
     metrics = run.metrics
     rows = metrics[(metrics["sample"] == request.sample) & np.isin(metrics["step"], run.steps)]
     draw_animation(
@@ -79,6 +92,8 @@ def draw(runs: Sequence[RunFolder], request: Request, path: Path) -> None:
         sample=request.sample,
         wanted=request.steps,
         flags=flags_of(run.outliers, request.sample),
+        own_scales=by == "step",
+        others=other_samples(run, request, MOST_FRAMES) if by == "all" else {},
         look=request.look,
     )
 
@@ -95,14 +110,17 @@ def draw_animation(
     sample: int,
     wanted: Sequence[int] | None = None,
     flags: Flags = NO_FLAGS,
+    own_scales: bool = False,
+    others: Mapping[int, Loaded] = NO_OTHERS,
     look: Look = DEFAULT_LOOK,
 ) -> None:
-    """Write a frame for each step: relevance on one scale, the step, the score and its unit.
+    """Write a frame for each step: relevance, the step, the score and its unit.
 
     The observation is (C, H, W), or flat (F,), which gets a bar for each feature. `steps` are all
     finished ones, in order; `relevance` loads the map of one, shaped as the observation; `score` is
     of each. `wanted` are the steps to show: by default all, or 200 of more, those that `flags` has,
-    and others.
+    and others. Each frame has a scale of its own (`own_scales`), or all share one, with the maps of
+    `others`, by sample.
 
     Raises
     ------
@@ -119,22 +137,42 @@ def draw_animation(
         )
     chosen = places_of(steps, wanted, MOST_FRAMES, flags.order())
     values = load_maps(steps, chosen, relevance, observation.shape).maps
-    scale = maps.scale_of(f"relevance R_i, {about.value_unit}", values, look, signed=True)
-    header = [
-        f"Relevance of sample {sample} over training",
-        *about.lines(steps),
-        f"steps shown: {len(chosen)} of {len(steps):,}",
-    ]
-    drawn = np.arange(0)
+    what = f"relevance {words.RELEVANCE}"
+    if others:
+        together = np.concatenate([values, *(one.maps for one in others.values())])
+        scaled = maps.Scaled(
+            values=values, scale=maps.scale_of(what, together, look, signed=True), limits=[]
+        )
+    else:
+        scaled = maps.scaled(what, values, look, signed=True, own=own_scales)
+    values, drawn = scaled.values, np.arange(0)
+    shown = f"{len(chosen)} of {len(steps):,} steps"
     if observation.ndim == 1:
         drawn = features.most_changed_features(np.abs(values), MOST_BARS)
         values = values[:, drawn]
-    stage = _stage(observation, drawn, header, scale, steps, score, look.dpi)
+        showing = f"{len(drawn)} of {observation.size:,} features, those with the most relevance"
+    else:
+        showing = style.channel_note(len(observation))
+    numbers = ", ".join(map(str, sorted({sample, *others})))
+    caption = words.Caption(
+        title=f"Relevance of sample {sample} during training",
+        line=about.line(steps),
+        notes=[
+            *about.notes(steps),
+            f"A frame each for {shown}.",
+            scaled.scale.sentence,
+            *([f"Samples {numbers} share this scale."] if others else []),
+            words.sentence(showing),
+        ],
+    )
+    stage = _stage(observation, drawn, caption, scaled.scale, steps, score, look)
     frames = []
-    for index, of_step in zip(chosen, values, strict=True):
+    for place, (index, of_step) in enumerate(zip(chosen, values, strict=True)):
         lines = _lines(steps[index], index, score, flags, about)
-        frames.append(_frame(stage, of_step, scale, stage.at[index], lines))
-    _save(frames, target, stage, scale)
+        if scaled.limits:
+            lines[1] += f", scale ±{scaled.limits[place]}"
+        frames.append(_frame(stage, of_step, scaled.scale, stage.at[index], lines))
+    _save(frames, target, stage, scaled.scale, caption.text(look.title))
 
 
 def _lines(step: int, index: int, score: Score, flags: Flags, about: words.About) -> list[str]:
@@ -143,45 +181,50 @@ def _lines(step: int, index: int, score: Score, flags: Flags, about: words.About
     known = f"score {value:.3g}, unit {score.units[index]}" if np.isfinite(value) else "no score"
     flag = flags.transitions.get(step)
     wrong = flags.steps.get(step)
-    marks = [f"change after it is {flag} out"] if flag else []
+    marks = [f"change to the next step: {words.SEVERITIES[flag]}"] if flag else []
     return [f"{about.unit} {step:,}", known, "; ".join([*marks, *([wrong] if wrong else [])])]
 
 
 def _stage(
     observation: Array,
     drawn: Array,
-    header: Sequence[str],
+    caption: words.Caption,
     scale: maps.Scale,
     steps: Sequence[int],
     score: Score,
-    dpi: int,
+    look: Look,
 ) -> _Stage:
     """Draw what all frames share."""
-    em = layout.smallest_em(dpi) * 1.25
     images = observation.ndim == 3
+    given, em = look.page(WIDTH, WIDTH)
+    if look.width is None:
+        em *= TEXT
     if images:
         _, high, wide = observation.shape
-        height, panel = layout.panel_size(high, wide, 252 * dpi / 150)
-        cell = max(panel, round(15 * em))
-        width = 2 * cell + 2.2 * em
+        cell = int((given - 2.2 * em) / 2)
+        height, panel = layout.panel_within(high, wide, cell)
+        if look.width is None:
+            height, panel = layout.panel_size(high, wide, 252 * look.dpi / 150)
+            cell = max(panel, round(15 * em))
+            given = 2 * cell + 2.2 * em
         left = round(1.6 * em + cell + (cell - panel) / 2)
     else:
         names = features.feature_names(drawn, observation)
         left = round(layout.widest(names, em) + 1.2 * em)
-        width, height = round(31 * em), round(len(drawn) * EACH * em)
-        panel = round(width - left - 0.8 * em)
-    what = (
-        style.channel_note(len(observation))
-        if images
-        else f"{len(drawn)} of {observation.size:,} features"
-    )
-    head = layout.header_of([*header[:-1], f"{header[-1]}; {what}"], width, em)
-    text_top = (0.9 + head.height) * em
-    body = round(text_top + (3 * layout.LINE + 0.3 + layout.LINE) * em)
+        if look.width is None:
+            given = round(31 * em)
+        height = round(len(drawn) * EACH * em)
+        panel = round(given - left - 0.8 * em)
+    width = given
     heading = layout.wrap(scale.heading, width - 1.2 * em, em)
+    below = (4 * layout.LINE + 1.1) * em + height + maps.bar_height(heading, em)
+    below += (layout.LINE + 0.4 + CURVE + 2.2) * em
+    head = layout.header_of(caption, look, width, em, below / em)
+    text_top = (0.9 + head.height) * em
+    body = round(text_top + (4 * layout.LINE + 0.3) * em)
     bar_top = body + height + 0.8 * em
     curve_top = round(bar_top + maps.bar_height(heading, em) + (layout.LINE + 0.4) * em)
-    figure = layout.new_figure(width, curve_top + (CURVE + 2.2) * em, dpi)
+    figure = layout.new_figure(width, curve_top + (CURVE + 2.2) * em, look.dpi)
     head.write(figure)
     above = body - layout.LINE * em
     observed = (0, 0, 1, 1)
@@ -190,11 +233,11 @@ def _stage(
         observed = (round(0.6 * em + (cell - panel) / 2), body, panel, height)
         maps.show_map(figure, picture, maps.GREY, *observed)
         middles = (0.6 * em + cell / 2, 1.6 * em + 1.5 * cell)
-        for name, middle in zip(("observed", "relevance R_i"), middles, strict=True):
+        for name, middle in zip(("observed", scale.what), middles, strict=True):
             layout.add_text(figure, middle, above, [name], em, align="center")
         maps.show_map(figure, np.zeros((1, 1)), scale, left, body, panel, height)
     else:
-        layout.add_text(figure, left, above, ["relevance R_i"], em)
+        layout.add_text(figure, left, above, [scale.what], em)
         layout.add_names(figure, left - 0.4 * em, body, EACH * em, names, em)
     maps.add_bar(figure, heading, scale, 0.6 * em, bar_top, width - 1.2 * em, em)
     at = _add_curve(figure, steps, score, curve_top, em)
@@ -271,7 +314,9 @@ def _colours(values: Array, scale: maps.Scale) -> Array:
     return np.asarray(colours(relative, bytes=True))[..., :3]
 
 
-def _save(frames: Sequence[Image.Image], target: Path, stage: _Stage, scale: maps.Scale) -> None:
+def _save(
+    frames: Sequence[Image.Image], target: Path, stage: _Stage, scale: maps.Scale, caption: str
+) -> None:
     container, options = CONTAINERS[target.suffix.lower()]
     if container == "GIF":
         frames = _reduced(frames, _palette(stage, scale))
@@ -280,10 +325,29 @@ def _save(frames: Sequence[Image.Image], target: Path, stage: _Stage, scale: map
     film = io.BytesIO()
     frames[0].save(
         film, format=container, save_all=True, append_images=frames[1:], duration=durations,
-        loop=0, **options,
+        loop=0, **options, **_metadata(container, caption),
     )  # fmt: skip
     with whole_file(target, "wb") as file:
         file.write(film.getvalue())
+    saving.save_caption(target, caption)
+
+
+def _metadata(container: str, caption: str) -> dict[str, Any]:
+    """Return a caption as Pillow writes it into a film."""
+    if container == "GIF":
+        return {"comment": caption.encode()}
+    if container == "PNG":
+        chunks = PngInfo()
+        chunks.add_itxt("Description", caption)
+        return {"pnginfo": chunks}
+    description = escape(caption)
+    return {"xmp": (
+        '<x:xmpmeta xmlns:x="adobe:ns:meta/"><r:RDF '
+        'xmlns:r="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><r:Description r:about="" '
+        'xmlns:dc="http://purl.org/dc/elements/1.1/"><dc:description><r:Alt><r:li '
+        f'xml:lang="x-default">{description}</r:li></r:Alt></dc:description></r:Description></r:RDF>'
+        "</x:xmpmeta>"
+    ).encode()}  # fmt: skip
 
 
 def _palette(stage: _Stage, scale: maps.Scale) -> Array:

@@ -13,7 +13,7 @@ from lrpdyn.figures.canvas import maps, saving, style, words
 from lrpdyn.figures.canvas.grid import Column, draw_grid
 from lrpdyn.figures.canvas.look import DEFAULT_LOOK, Look
 from lrpdyn.figures.canvas.style import Array
-from lrpdyn.figures.request import Request
+from lrpdyn.figures.request import Request, scales_by
 from lrpdyn.figures.run_data import about_of, maps_of
 from lrpdyn.run.reader import RunFolder
 
@@ -33,6 +33,7 @@ def draw(runs: Sequence[RunFolder], request: Request, path: Path) -> None:
         shown=run.steps[-1:] if request.steps is None else request.steps,
         sample=request.sample,
         about=about_of(run),
+        own_scales=scales_by(request, "channels", ("step", "sample")) == "step",
         look=request.look,
     )
 
@@ -49,12 +50,14 @@ def draw_channels(
     shown: Sequence[int],
     sample: int,
     about: words.About,
+    own_scales: bool = False,
     look: Look = DEFAULT_LOOK,
 ) -> None:
     """Draw a row a channel: observation, dynamics, net change, and relevance at some steps.
 
     The arrays are (C, H, W), of one sample, of which the first 16 channels are drawn; `relevance`
-    loads such a map of one step. It is drawn at the steps of `shown`, six at most.
+    loads such a map of one step. It is drawn at the steps of `shown`, six at most, on one scale or each
+    on its own (`own_scales`).
 
     Raises
     ------
@@ -80,27 +83,38 @@ def draw_channels(
     drawn = slice(min(count, MOST_CHANNELS))
     pictures = style.displayed_observations(observation[drawn, np.newaxis])
     moved, net = (np.asarray(of[drawn], dtype=np.float64) for of in (dynamics, net_change))
-    values, unit = np.stack([of_step[drawn] for of_step in loaded]), about.value_unit
-    what = f"dynamics: sum of |R_i - R_i+1|, {unit}"
-    of_dynamics = maps.scale_of(what, moved, look, signed=False)
-    of_net = maps.scale_of(f"net change: |R_N - R_1|, {unit}", net, look, signed=False)
-    of_relevance = maps.scale_of(f"R: relevance, {unit}", values, look, signed=True)
+    values = np.stack([of_step[drawn] for of_step in loaded])
+    of_dynamics = maps.scale_of(
+        f"dynamics: the sum of {words.DIFFERENCE} over training", moved, look, signed=False
+    )
+    of_net = maps.scale_of(f"net change: {words.NET}", net, look, signed=False)
+    what = f"R: relevance {words.RELEVANCE}"
+    by_step = [maps.scale_of(what, of_step, look, signed=True) for of_step in values]
+    of_relevance = maps.scale_of(what, values, look, signed=True)
     labels = words.narrow_labels(shown, about.unit)
     columns = [
-        Column(heading=["observed"], values=pictures, scale=maps.GREY),
-        Column(heading=["dynamics"], values=moved, scale=of_dynamics),
-        Column(heading=["net", "change"], values=net, scale=of_net),
+        Column(heading="observed", values=pictures, scale=maps.GREY),
+        Column(heading="dynamics", values=moved, scale=of_dynamics),
+        Column(heading="net change", values=net, scale=of_net),
         *(
-            Column(heading=["R at", label], values=of_step, scale=of_relevance)
-            for label, of_step in zip(labels.texts, values, strict=True)
+            Column(
+                heading=f"R at {label}", values=of_step, scale=own if own_scales else of_relevance
+            )
+            for label, of_step, own in zip(labels.texts, values, by_step, strict=True)
         ),
     ]
     which = f"{len(pictures)} of {count} channels" if len(pictures) < count else f"{count} channels"
-    order = "" if count in (1, 3) else ", of a stack the last is the newest"
-    header = [
-        f"Channels of sample {sample} over {words.count_of(steps)}",
-        *about.lines(steps),
-        "; ".join(part for part in (which + order, labels.note) if part),
-    ]
+    order = "" if count in (1, 3) else "; of a stack the last is the newest"
+    scales = [scale.sentence for scale in dict.fromkeys(column.scale for column in columns[1:])]
+    caption = words.Caption(
+        title=f"Channels of sample {sample}",
+        line=[*about.line(steps), which],
+        notes=[
+            *about.notes(steps),
+            *scales,
+            f"{which}{order}.",
+            *([words.sentence(labels.note)] if labels.note else []),
+        ],
+    )
     names = [f"channel {channel}" for channel in range(len(pictures))]
-    saving.save_figure(draw_grid(columns, names, header, look)[0], path)
+    saving.save_figure(draw_grid(columns, names, caption, look)[0], path, caption, look)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -17,7 +19,8 @@ from matplotlib.ticker import NullLocator
 
 from lrpdyn.errors import UsageError
 from lrpdyn.figures.canvas import layout, saving, style, words
-from lrpdyn.figures.canvas.look import DEFAULT_LOOK, Look
+from lrpdyn.figures.canvas.curve_axes import add_key, key_lines
+from lrpdyn.figures.canvas.look import COLUMN, DEFAULT_LOOK, Look
 from lrpdyn.figures.canvas.style import Array
 from lrpdyn.figures.request import Request
 from lrpdyn.figures.run_data import about_of
@@ -28,7 +31,9 @@ from lrpdyn.run.series import table_series
 FEWEST_FOR_FENCE = 20
 FARTHEST_FENCE = 1000.0
 HISTOGRAM_HEIGHT, STRIP_HEIGHT = 8.0, 2.5
-INSIDE, BEYOND = style.LINE_COLOURS[0], style.FLAGGED
+#: Within the fences, beyond the mild one, and beyond the far one.
+INSIDE = style.LINE_COLOURS[0]
+BEYOND = {"mild": style.LINE_COLOURS[4], "far": style.FLAGGED}
 #: Left and right of a panel, in em.
 AROUND = 7
 LINE_WIDTH, THIN = 1.2, 0.6
@@ -47,8 +52,9 @@ class Population:
     """Values of one kind with their fences.
 
     `values` are (n,), not negative; the fences are None where there is none. `labels` are value and
-    name of the strongest outliers, with their cause; the five largest are written into the panel.
-    `note` is what is said of fences where there are none for all values.
+    name of the strongest outliers, with their largest cause; the five largest are written into the
+    panel. `beyond` are the values that lie beyond fences of their own, mild and far, where there is
+    none for all; `note` is what is said of these fences.
     """
 
     name: str
@@ -56,7 +62,24 @@ class Population:
     mild: float | None
     far: float | None
     labels: list[tuple[float, str]]
+    beyond: Mapping[str, Array] = field(default_factory=dict)
     note: str = ""
+
+    def outliers(self, severity: str) -> Array:
+        """Return the finite, positive values beyond the mild and not the far fence, or the far one."""
+        positive = positive_part(self.values)
+        if severity in self.beyond:
+            return positive_part(self.beyond[severity])
+        mild, far = (np.inf if fence is None else fence for fence in (self.mild, self.far))
+        if severity == "far":
+            return positive[positive > far]
+        return positive[(positive > mild) & (positive <= far)]
+
+    def severity_of(self, outlier: float) -> str:
+        """Return which fence an outlier lies beyond."""
+        if self.beyond:
+            return "far" if outlier in self.beyond.get("far", ()) else "mild"
+        return "far" if self.far is not None and outlier > self.far else "mild"
 
 
 def draw(runs: Sequence[RunFolder], request: Request, path: Path) -> None:
@@ -84,8 +107,10 @@ def populations_of(run: RunFolder) -> list[Population]:
             continue
         total, note = run.outliers["totals"][name], ""
         if total.get("compared_with"):  # each change has a fence of its own
-            note = f"{total['far']:,} far and {total['mild']:,} mild compared with the "
-            note += f"{total['compared_with']} transitions around each"
+            note = (
+                f"{total['far']:,} extreme and {total['mild']:,} unusual, each compared with the "
+            )
+            note += f"{total['compared_with']} transitions around it"
         flagged = [entry for entry in run.outliers[name] if entry["severity"] != "none"]
         found.append(
             Population(
@@ -94,6 +119,10 @@ def populations_of(run: RunFolder) -> list[Population]:
                 mild=total["fence_mild"],
                 far=total["fence_far"],
                 labels=[(entry["value"], label(entry)) for entry in flagged[:MOST_LABELS]],
+                beyond={
+                    severity: np.array([e["value"] for e in flagged if e["severity"] == severity])
+                    for severity in (BEYOND if note else ())
+                },
                 note=note,
             )
         )
@@ -108,8 +137,8 @@ def label(entry: Mapping[str, Any]) -> str:
         ends = words.step_labels([where.pop("from_step"), where.pop("to_step")])
         words_.append(" → ".join(ends))
     words_ += [place(where)] if where else []
-    causes = [cause["cause"] for cause in entry["causes"]]
-    return ", ".join(words_) + (f": {causes[0]}" if causes else "")
+    causes = sorted(entry["causes"], key=lambda cause: -(cause.get("share") or 0.0))
+    return ", ".join(words_) + (f": {causes[0]['cause']}" if causes else "")
 
 
 @saving.own_settings()
@@ -131,8 +160,16 @@ def draw_distribution(
         raise UsageError(
             "distribution: expected at least one population, found none; compute the run first"
         )
-    header = [f"rule {about.rule}", about.question, f"values in {about.value_unit}"]
-    saving.save_figure(_figure(populations, header, look.dpi), path)
+    caption = words.Caption(
+        title="How the changes are distributed",
+        line=[f"rule {about.rule}", f"values in {about.value_unit}"],
+        notes=[
+            f"Rule {about.rule}. Question: {about.question}. Values are in {about.value_unit}.",
+            *(f"{one.name.capitalize()}: {describe(one)}." for one in populations),
+            "The strongest outliers are named with their largest cause.",
+        ],
+    )
+    saving.save_figure(_figure(populations, caption, look), path, caption, look)
 
 
 def positive_part(values: Array) -> Array:
@@ -161,8 +198,26 @@ def describe(population: Population) -> str:
         return f"{parts[0]}: too few for a fence"
     parts.append(", ".join(fences) or population.note or "no fence")
     if population.far is not None:
-        parts.append(f"{int((positive > population.far).sum()):,} beyond the far fence")
+        parts.append(f"{len(population.outliers('far')):,} beyond the far fence")
     return "; ".join(parts)
+
+
+def in_short(population: Population) -> str:
+    """Return how many values there are and how many are outliers, for the head of a panel."""
+    count = np.asarray(population.values).size
+    found = [
+        f"{len(population.outliers(severity)):,} {words.SEVERITIES[severity]}"
+        for severity in ("far", "mild")
+        if len(population.outliers(severity))
+    ]
+    if not found:
+        no_fence = population.mild is None and not population.beyond
+        found = (
+            []
+            if not no_fence
+            else ["too few for fences" if count < FEWEST_FOR_FENCE else "no fence"]
+        )
+    return ", ".join([f"n = {count:,}", *found])
 
 
 def axis_limits(positive: Array, fences: Sequence[float | None]) -> tuple[float, float]:
@@ -186,55 +241,50 @@ def bin_edges(positive: Array) -> Array:
     return np.geomspace(low, high, int(np.clip(np.sqrt(positive.size), 10, 60)) + 1)
 
 
-def _figure(populations: Sequence[Population], header: Sequence[str], dpi: int) -> Figure:
-    width = 5.25 * dpi
-    em = width / layout.EMS_IN_COLUMN
+def _figure(populations: Sequence[Population], caption: words.Caption, look: Look) -> Figure:
+    width, em = look.page(5.25, COLUMN)
+    handles, names = _key(populations)
     inner = width - 1.2 * em
-    head = layout.header_of(["Distribution of the changes", *header], width, em)
-    descriptions = [layout.wrap(describe(population), inner, em) for population in populations]
-    fences = [fence for population in populations for fence in (population.mild, population.far)]
-    has_fence = any(fence is not None for fence in fences)
-    top = (0.6 + head.height + (2.4 if has_fence else 0.6)) * em
-    labels = [labels_of(population.labels, width - AROUND * em, em) for population in populations]
+    key_height = key_lines(names, inner, em) * layout.LINE
+    # Two panels abreast on a page.
+    abreast = 2 if width > 45 * em else 1
+    each = width / abreast
+    labels = [labels_of(population.labels, each - AROUND * em, em) for population in populations]
     heights = [
-        (layout.LINE * (1 + len(lines)) + 0.3 + _body_height(population, names) + 4.2) * em
-        for population, lines, names in zip(populations, descriptions, labels, strict=True)
+        (layout.LINE + 0.3 + _body_height(population, of_panel) + 4.5) * em
+        for population, of_panel in zip(populations, labels, strict=True)
     ]
-    figure = layout.new_figure(width, top + sum(heights), dpi)
+    rows = [max(heights[at : at + abreast]) for at in range(0, len(heights), abreast)]
+    head = layout.header_of(caption, look, width, em, key_height + 0.6 + sum(rows) / em)
+    key_top = (0.9 + head.height) * em
+    top = key_top + (key_height + 0.6) * em
+    figure = layout.new_figure(width, top + sum(rows), look.dpi)
 
-    below = head.write(figure)
-    if has_fence:
-        _add_legend(figure, below + 0.3 * em, em)
-    for population, lines, names, height in zip(
-        populations, descriptions, labels, heights, strict=True
-    ):
-        below = layout.add_text(figure, 0.6 * em, top, [population.name], em, bold=True)
-        below = layout.add_text(figure, 0.6 * em, below, lines, em) + 0.3 * em
-        _draw_population(figure, population, names, below, em)
-        top += height
+    head.write(figure)
+    add_key(figure, 0.6 * em, key_top, inner, handles, names, em)
+    for number, (population, of_panel) in enumerate(zip(populations, labels, strict=True)):
+        left = number % abreast * each
+        above = top + sum(rows[: number // abreast])
+        layout.add_text(figure, left + 0.6 * em, above, [population.name], em, bold=True)
+        after = left + 1.2 * em + layout.text_width(f"{population.name} ", em, bold=True)
+        below = layout.add_text(figure, after, above, [in_short(population)], em) + 0.3 * em
+        _draw_population(figure, population, of_panel, left, below, each, em)
     return figure
 
 
-def _add_legend(figure: Figure, top: float, em: float) -> None:
-    width, height = figure.bbox.size
-    handles: list[Line2D | Patch] = [
-        Line2D([], [], color="black", linewidth=LINE_WIDTH, linestyle=line, label=name)
-        for name, line in FENCE_LINES.items()
-    ]
-    handles.append(Patch(color=BEYOND, label="beyond the far fence"))
-    figure.legend(
-        handles=handles,
-        loc="upper left",
-        bbox_to_anchor=(0.6 * em / width, 1 - top / height),
-        ncols=3,
-        frameon=False,
-        borderpad=0,
-        borderaxespad=0,
-        columnspacing=1.2,
-        handlelength=1.6,
-        prop={"family": "DejaVu Sans", "size": layout.points(em, figure.dpi)},
-        labelcolor="black",
-    )
+def _key(populations: Sequence[Population]) -> tuple[list[Artist], list[str]]:
+    """Return the legend's entries: of what is drawn, and of nothing else."""
+    found: list[tuple[Artist, str]] = []
+    outliers = [name for name in BEYOND if any(len(one.outliers(name)) for one in populations)]
+    if outliers:
+        found.append((Patch(color=INSIDE), "usual"))
+    found += [(Patch(color=BEYOND[name]), words.SEVERITIES[name]) for name in outliers]
+    for name, line in FENCE_LINES.items():
+        fences = [getattr(one, name.partition(" ")[0]) for one in populations]
+        if any(fence is not None for fence in fences):
+            handle = Line2D([], [], color="black", linewidth=LINE_WIDTH, linestyle=line)
+            found.append((handle, name))
+    return [handle for handle, _ in found], [name for _, name in found]
 
 
 def _body_height(population: Population, labels: Sequence[Label]) -> float:
@@ -247,26 +297,35 @@ def _body_height(population: Population, labels: Sequence[Label]) -> float:
 
 
 def _draw_population(
-    figure: Figure, population: Population, labels: Sequence[Label], top: float, em: float
+    figure: Figure,
+    population: Population,
+    labels: Sequence[Label],
+    left: float,
+    top: float,
+    width: float,
+    em: float,
 ) -> None:
     positive = positive_part(population.values)
     if positive.size == 0:
-        layout.add_text(figure, 0.6 * em, top, ["nothing above zero to draw"], em)
+        layout.add_text(figure, left + 0.6 * em, top, ["nothing above zero to draw"], em)
         return
     fences = (population.mild, population.far)
     height = _body_height(population, labels) * em
-    axes = layout.add_panel(figure, 4.5 * em, top, figure.bbox.width - AROUND * em, height)
+    axes = layout.add_panel(figure, left + 4.5 * em, top, width - AROUND * em, height)
     draw = _draw_strip if positive.size < FEWEST_FOR_FENCE else _draw_histogram
-    draw(axes, positive, population.far)
+    draw(axes, population)
     drawn = 1 - layout.LINE * em * sum(len(label.lines) for label in labels) / height
     axes.set_ylim(-0.12, -0.12 + 1.22 / drawn)
     if positive.size >= FEWEST_FOR_FENCE:
-        layout.add_rotated(figure, 2.6 * em, top + height - 4.2 * em, "count", em)
+        layout.add_rotated(figure, left + 2.6 * em, top + height - 4.2 * em, "count", em)
 
     low, high = axis_limits(positive, fences)
     axes.set_xscale("log")
     axes.set_xlim(low, high)
     ticks = words.log_ticks(low, high)
+    needed = layout.widest([f"{tick:.3g}" for tick in ticks], em) + em
+    # A log axis shares its width among the ticks, less what lies beyond the outermost.
+    ticks = ticks[:: max(1, math.ceil(len(ticks) * needed / (axes.bbox.width + needed)))]
     axes.set_xticks(ticks, labels=[f"{tick:.3g}" for tick in ticks])
     axes.xaxis.set_minor_locator(NullLocator())
     axes.tick_params(labelsize=layout.points(em, figure.dpi))
@@ -274,28 +333,32 @@ def _draw_population(
     for fence, line in zip(fences, FENCE_LINES.values(), strict=True):
         if fence is not None and low <= fence <= high:
             axes.axvline(fence, ymax=drawn, color="black", linewidth=LINE_WIDTH, linestyle=line)
-    write_labels(figure, axes, labels, em)
+    write_labels(figure, axes, population, labels, em)
     what = [WHAT_IS_COUNTED.get(population.name, "value")]
-    middle = figure.bbox.width / 2 + em
-    layout.add_text(figure, middle, top + height + 1.8 * em, what, em, align="center")
+    middle = left + width / 2 + em
+    layout.add_text(figure, middle, top + height + 2.1 * em, what, em, align="center")
 
 
-def _draw_histogram(axes: Axes, positive: Array, far: float | None) -> None:
+def _draw_histogram(axes: Axes, population: Population) -> None:
+    positive = positive_part(population.values)
     edges = bin_edges(positive)
-    beyond = positive[positive > (np.inf if far is None else far)]
     counts, _ = np.histogram(positive, edges)
-    counts_beyond, _ = np.histogram(beyond, edges)
     # The highest bin is 1 on the axis, so that labels find the same room in every panel.
     highest = int(counts.max())
     axes.stairs(counts / highest, edges, fill=True, color=INSIDE)
-    axes.stairs(counts_beyond / highest, edges, fill=True, color=BEYOND)
-    axes.vlines(beyond, -0.11, -0.02, color=BEYOND, linewidth=THIN)
+    both = np.concatenate([population.outliers(name) for name in BEYOND])
+    # The far ones lie in front of both.
+    for name, values in (("mild", both), ("far", population.outliers("far"))):
+        axes.stairs(np.histogram(values, edges)[0] / highest, edges, fill=True, color=BEYOND[name])
+        axes.vlines(population.outliers(name), -0.11, -0.02, color=BEYOND[name], linewidth=THIN)
     axes.set_yticks([0, 1], labels=["0", f"{highest:,}"])
 
 
-def _draw_strip(axes: Axes, positive: Array, far: float | None) -> None:
-    beyond = positive > (np.inf if far is None else far)
-    for values, colour in ((positive[~beyond], INSIDE), (positive[beyond], BEYOND)):
+def _draw_strip(axes: Axes, population: Population) -> None:
+    beyond = {name: population.outliers(name) for name in BEYOND}
+    positive = positive_part(population.values)
+    inside = positive[~np.isin(positive, np.concatenate([*beyond.values()]))]
+    for values, colour in ((inside, INSIDE), *((beyond[name], BEYOND[name]) for name in BEYOND)):
         axes.plot(values, np.full(values.size, 0.45), "o", color=colour, alpha=0.7, markersize=6)
     axes.set_yticks([])
 
@@ -326,7 +389,9 @@ def strongest_labels(labels: Sequence[tuple[float, str]]) -> list[tuple[float, s
     return sorted(drawable, key=lambda label: -label[0])[:MOST_LABELS]
 
 
-def write_labels(figure: Figure, axes: Axes, labels: Sequence[Label], em: float) -> None:
+def write_labels(
+    figure: Figure, axes: Axes, population: Population, labels: Sequence[Label], em: float
+) -> None:
     """Write labels above the drawing, the largest on top, each to the left of its own line.
 
     The line of a larger value then passes to the right of the labels of smaller ones.
@@ -336,12 +401,12 @@ def write_labels(figure: Figure, axes: Axes, labels: Sequence[Label], em: float)
     for label in labels:
         place = axes.transAxes.inverted().transform(axes.transData.transform((label.value, 0)))[0]
         room = layout.widest(label.lines, em)
-        left = min(max(place * width - room - 0.4 * em, 0.0), width - room)
+        left = min(max(place * width - room - 0.4 * em, 0.3 * em), width - room)
         first = 1 - layout.LINE * em * (row + 0.5) / height
         axes.plot(
             [place, place],
             [0, first],
-            color=style.FLAGGED,
+            color=BEYOND[population.severity_of(label.value)],
             linewidth=THIN,
             transform=axes.transAxes,
         )

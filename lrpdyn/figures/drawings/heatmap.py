@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
 from lrpdyn.errors import ObservationError, UsageError
 from lrpdyn.figures.canvas import features, layout, maps, saving, style, words
+from lrpdyn.figures.canvas.curve_axes import add_key, key_lines
 from lrpdyn.figures.canvas.grid import Column, draw_grid
-from lrpdyn.figures.canvas.look import DEFAULT_LOOK, Look
+from lrpdyn.figures.canvas.look import COLUMN, DEFAULT_LOOK, Look
 from lrpdyn.figures.canvas.style import Array
-from lrpdyn.figures.request import Request
+from lrpdyn.figures.request import Request, scales_by
 from lrpdyn.figures.run_data import about_of
 from lrpdyn.run.reader import RunFolder
 
@@ -26,6 +28,8 @@ MOST_BARS, MOST_BARS_IN_ALL = 64, 512
 DYNAMICS_COLOUR, NET_COLOUR = style.LINE_COLOURS[5], style.LINE_COLOURS[0]
 #: Height of a feature's bar in em.
 EACH = 1.3
+#: The least width of the bars in em.
+FEWEST_EMS = 7.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +70,8 @@ def draw(runs: Sequence[RunFolder], request: Request, path: Path) -> None:
         steps=run.steps,
         about=about_of(run),
         samples=request.samples,
+        relative=request.relative,
+        own_scales=scales_by(request, "dynamics", ("sample", "all")) == "sample",
         look=request.look,
     )
 
@@ -79,11 +85,14 @@ def draw_heatmap(
     steps: Sequence[int],
     about: words.About,
     samples: Sequence[int] | None = None,
+    relative: bool = False,
+    own_scales: bool = False,
     look: Look = DEFAULT_LOOK,
 ) -> None:
-    """Draw a row a sample: observation, dynamics, relative dynamics, net change, overlay.
+    """Draw a row a sample: observation, dynamics, net change, overlay; relative dynamics on request.
 
-    All samples share one scale in each column. Flat observations get bars for each feature instead.
+    All samples share one scale in each column, unless each has its own (`own_scales`). Flat
+    observations get bars for each feature instead.
 
     The observations are (N, C, H, W), or flat (N, F); `steps` are those that the sums were made
     from, in order. `samples` are drawn in this order; by default the first 16, and never more.
@@ -97,14 +106,17 @@ def draw_heatmap(
     """
     _check(observations, moved, steps)
     chosen = choose_samples(observations.shape[0], samples)
-    header = [
-        f"Dynamics over {words.count_of(steps)}",
-        *about.lines(steps),
-        words.count_note(len(chosen), len(observations)),
-    ]
-    figure_of = _image_figure if observations.ndim == 4 else bars_figure
-    figure = figure_of(observations[chosen], moved.of(chosen), chosen, header, about, look)
-    saving.save_figure(figure, path)
+    shown = words.count_note(len(chosen), len(observations))
+    caption = words.Caption(
+        title="Where relevance moved during training",
+        line=[*about.line(steps), shown],
+        notes=about.notes(steps),
+    )
+    draw_figure = _image_figure if observations.ndim == 4 else bars_figure
+    drawn = draw_figure(
+        observations[chosen], moved.of(chosen), chosen, caption, look, relative, own_scales
+    )
+    saving.save_figure(drawn[0], path, drawn[1], look)
 
 
 def _check(observations: Array, moved: Moved, steps: Sequence[int]) -> None:
@@ -151,96 +163,124 @@ def _image_figure(
     observations: Array,
     moved: Moved,
     chosen: Sequence[int],
-    header: Sequence[str],
-    about: words.About,
+    caption: words.Caption,
     look: Look,
-) -> Figure:
+    relative: bool,
+    own_scales: bool,
+) -> tuple[Figure, words.Caption]:
     pictures = style.displayed_observations(observations)
-    dynamics = style.sum_channels(moved.dynamics)
-    net_change = style.sum_channels(moved.net_change)
-    relative = np.asarray(moved.relative, dtype=np.float64)
-    of_dynamics, of_relative, of_net = (
-        maps.scale_of(what, values, look, signed=False)
-        for what, values in (
-            (f"dynamics: sum of |R_i - R_i+1|, {about.value_unit}", dynamics),
-            ("relative dynamics: for each unit of the sum of |R_i|", relative),
-            (f"net change: |R_N - R_1|, {about.value_unit}", net_change),
-        )
-    )
-    both = maps.overlaid(pictures, dynamics, of_dynamics.limit, of_dynamics.colours)
-    columns = [
-        Column(heading=["observed"], values=pictures, scale=maps.GREY),
-        Column(heading=["dynamics"], values=dynamics, scale=of_dynamics),
-        Column(heading=["relative", "dynamics"], values=relative, scale=of_relative),
-        Column(heading=["net", "change"], values=net_change, scale=of_net),
-        Column(heading=["overlay"], values=both, scale=maps.GREY),
+    summed = style.sum_channels(moved.dynamics)
+    wanted = [
+        ("dynamics", f"dynamics: the sum of {words.DIFFERENCE} over training", summed),
+        ("net change", f"net change: {words.NET}", style.sum_channels(moved.net_change)),
     ]
+    if relative:
+        what = f"relative dynamics: dynamics over the sum of {words.SIZE} over training"
+        wanted.insert(1, ("relative dynamics", what, np.asarray(moved.relative, dtype=np.float64)))
+    drawn = {
+        name: maps.scaled(what, values, look, signed=False, own=own_scales)
+        for name, what, values in wanted
+    }
+    of_dynamics = drawn["dynamics"]
+    over = of_dynamics.values, of_dynamics.scale.limit, of_dynamics.scale.colours
+    columns = [
+        Column(heading="observed", values=pictures, scale=maps.GREY),
+        *(
+            Column(heading=name, values=one.values, scale=one.scale, limits=one.limits)
+            for name, one in drawn.items()
+        ),
+        Column(heading="overlay", values=maps.overlaid(pictures, *over), scale=maps.GREY),
+    ]
+    caption = replace(
+        caption,
+        notes=[
+            *caption.notes,
+            *(one.scale.sentence for one in drawn.values()),
+            words.sentence(style.channel_note(observations.shape[1])),
+            "Overlay: dynamics in colour over the observation, which is dimmed.",
+        ],
+    )
     names = [f"sample {sample}" for sample in chosen]
-    channels = style.channel_note(observations.shape[1])
-    header = [*header[:-1], f"{header[-1]}; {channels}"]
-    return draw_grid(columns, names, header, look)[0]
+    return draw_grid(columns, names, caption, look)[0], caption
 
 
 def bars_figure(
     observations: Array,
     moved: Moved,
     chosen: Sequence[int],
-    header: Sequence[str],
-    about: words.About,
+    caption: words.Caption,
     look: Look,
-) -> Figure:
-    """Draw a panel a sample: dynamics as bars, net change within them, relative dynamics next to them.
+    relative: bool = False,
+    own_scales: bool = False,
+) -> tuple[Figure, words.Caption]:
+    """Draw a panel a sample: dynamics as bars, net change within them; return its caption too.
 
-    `observations` and `moved` are (N, F), of the samples `chosen`; the last of `header` is of the
-    samples.
+    `observations` and `moved` are (N, F), of the samples `chosen`. Relative dynamics are numbers next to
+    the bars.
     """
     count = observations.shape[1]
     most = min(MOST_BARS, max(features.MOST_VALUES, MOST_BARS_IN_ALL // len(chosen)))
     drawn = min(count, most)
-    finite = moved.dynamics[np.isfinite(moved.dynamics)]
-    largest = float(finite.max(initial=0.0))
-    limit = largest or 1.0
+    largest = [float(of_one[np.isfinite(of_one)].max(initial=0.0)) for of_one in moved.dynamics]
+    limits = largest if own_scales else [max(largest)] * len(largest)
 
-    width = 5.25 * look.dpi
-    em = width / layout.EMS_IN_COLUMN
-    what = f"{drawn} strongest of {count:,} features" if drawn < count else f"{count} features"
-    observed = ", each with its observed value" if count <= features.MOST_VALUES else ""
-    notes = [
-        f"{header[-1]}; {what}{observed}",
-        f"light: dynamics, sum of |R_i - R_i+1|; dark: net change, |R_N - R_1|; {about.value_unit}; "
-        f"one scale, not clipped, largest {largest:.3g}",
-        "number: relative dynamics, for each unit of the sum of |R_i|",
-    ]
-    head = layout.header_of([*header[:-1], *notes], width, em)
-    columns = min(2, len(chosen))
-    top = (0.6 + head.height + 0.5) * em
-    panel_height = (drawn * EACH + 0.4) * em
-    pitch = panel_height + (layout.LINE + 2.4) * em
-    figure = layout.new_figure(width, top + -(-len(chosen) // columns) * pitch, look.dpi)
-
-    head.write(figure)
+    width, em = look.page(5.25, COLUMN)
     strongest = [features.largest_features(dynamics, most) for dynamics in moved.dynamics]
     names = [*map(features.feature_names, strongest, observations)]
     ratios = [
-        [f"{ratio:.2g}" for ratio in relative[these]]
-        for these, relative in zip(strongest, moved.relative, strict=True)
+        [f"{ratio:.2g}" if relative else "" for ratio in of_one[these]]
+        for these, of_one in zip(strongest, moved.relative, strict=True)
     ]
     names_width = layout.widest([*chain(*names)], em) + 1.2 * em
     ratios_width = layout.widest([*chain(*ratios)], em) + 0.8 * em
-    panel_width = width / columns - names_width - ratios_width
+    # The number at the end of the axis reaches beyond it, and a bar is worth looking at.
+    room = (width - 1.2 * em) / (names_width + ratios_width + FEWEST_EMS * em)
+    columns = max(1, min(len(chosen), int(room), 4 if width > 45 * em else 2))
+    what = f"{drawn} strongest of {count:,} features" if drawn < count else f"all {count} features"
+    observed = ", each with its observed value" if count <= features.MOST_VALUES else ""
+    ends = "each sample has its own scale" if own_scales else "all samples share one scale"
+    notes = [
+        *caption.notes,
+        words.sentence(f"{what}{observed}"),
+        f"Light: dynamics, the sum of {words.DIFFERENCE} over training; dark: net change, "
+        f"{words.NET}; {ends}, not clipped, the largest is {max(largest):.3g}.",
+    ]
+    if relative:
+        notes.append(
+            f"Number: relative dynamics, dynamics over the sum of {words.SIZE} over training."
+        )
+    caption = replace(caption, line=[*caption.line, what], notes=notes)
+    panel_height = (drawn * EACH + 0.4) * em
+    pitch = panel_height + (layout.LINE + 2.4) * em
+    keys = ["dynamics", "net change"]
+    key_height = key_lines(keys, width - 1.2 * em, em) * layout.LINE
+    of_numbers = layout.LINE if relative else 0.0
+    body = -(-len(chosen) // columns) * pitch
+    head = layout.header_of(caption, look, width, em, body / em + key_height + of_numbers + 0.5)
+    key_top = (0.9 + head.height) * em
+    top = key_top + (key_height + of_numbers + 0.5) * em
+    figure = layout.new_figure(width, top + body, look.dpi)
+
+    head.write(figure)
+    handles = [Patch(color=DYNAMICS_COLOUR), Patch(color=NET_COLOUR)]
+    below = add_key(figure, 0.6 * em, key_top, width - 1.2 * em, handles, keys, em)
+    if relative:
+        layout.add_text(figure, 0.6 * em, below, ["numbers: relative dynamics"], em)
+    panel_width = (width - 0.6 * em) / columns - names_width - ratios_width
     for index, sample in enumerate(chosen):
-        left = (index % columns) * width / columns + names_width
+        left = (index % columns) * (width - 0.6 * em) / columns + names_width
         above = top + (index // columns) * pitch
         layout.add_text(figure, left, above, [f"sample {sample}"], em)
         axes = layout.add_panel(figure, left, above + layout.LINE * em, panel_width, panel_height)
         these = strongest[index]
-        _add_bars(axes, moved.dynamics[index][these], moved.net_change[index][these], limit)
+        _add_bars(axes, moved.dynamics[index][these], moved.net_change[index][these],
+                  limits[index] or 1.0)  # fmt: skip
         axes.tick_params(labelsize=layout.points(em, look.dpi), length=0)
         bars_top = above + (layout.LINE + 0.2) * em
         layout.add_names(figure, left - 0.4 * em, bars_top, EACH * em, names[index], em)
         right = left + panel_width + ratios_width - 0.4 * em
         layout.add_names(figure, right, bars_top, EACH * em, ratios[index], em)
-    return figure
+    return figure, caption
 
 
 def _add_bars(axes: Axes, dynamics: Array, net_change: Array, limit: float) -> None:
@@ -256,5 +296,6 @@ def _add_bars(axes: Axes, dynamics: Array, net_change: Array, limit: float) -> N
     # .2 em are left above and below the bars.
     axes.set_ylim(count - 0.5 + 0.2 / EACH, -0.5 - 0.2 / EACH)
     axes.set_xticks([0, limit], labels=["0", f"{limit:.3g}"])
+    axes.get_xticklabels()[-1].set_horizontalalignment("right")
     axes.set_yticks([])
     axes.spines[["top", "right", "bottom"]].set_visible(False)

@@ -11,18 +11,19 @@ from matplotlib.lines import Line2D
 
 from lrpdyn.errors import RunError
 from lrpdyn.figures.canvas import layout, saving, style
-from lrpdyn.figures.canvas.curve_axes import tidy
-from lrpdyn.figures.canvas.look import Look
+from lrpdyn.figures.canvas.curve_axes import add_key, key_lines, tidy
+from lrpdyn.figures.canvas.look import PAGE, Look
+from lrpdyn.figures.canvas.words import About, Caption, span_of
 from lrpdyn.figures.request import Request
+from lrpdyn.figures.run_data import about_of
 from lrpdyn.run.layer_curves import LayerCurves, layer_curves
 from lrpdyn.run.layout import LAYERS
 from lrpdyn.run.reader import RunFolder
 
-WIDTH, PANEL_HEIGHT, COLUMNS = 7.2, 1.3, 2
+#: The height of a panel in em, and the width of a figure that has two of them abreast.
+PANEL_HEIGHT, TWO_ABREAST = 11.7, 45.0
 #: Room left of a panel for its numbers, and between panels and rows, in em.
 LEFT, RIGHT, BELOW = 4.4, 1.2, 2.9
-#: Room for the line and the gaps of an entry of the legend, in em.
-ENTRY = 4.6
 FEW_STEPS = 60
 _UNNAMED = "0.75"
 
@@ -33,48 +34,56 @@ def draw(runs: Sequence[RunFolder], request: Request, path: Path) -> None:
     curves = layer_curves(run)
     if not curves.drawn:
         raise RunError(f"{run.path}: {LAYERS} has no number to draw: the network has no weights")
-    draw_layers(path, curves, unit=run.manifest["unit"], look=request.look)
+    draw_layers(path, curves, about=about_of(run), look=request.look)
 
 
 @saving.own_settings()
-def draw_layers(path: Path, curves: LayerCurves, *, unit: str, look: Look) -> None:
-    """Draw the columns of layers.csv that hold a number, two panels in a row."""
-    em, width = layout.smallest_em(look.dpi), WIDTH * look.dpi
+def draw_layers(path: Path, curves: LayerCurves, *, about: About, look: Look) -> None:
+    """Draw the columns of layers.csv that hold a number, two panels in a row of a page."""
+    width, em = look.page(PAGE, PAGE)
     drawn = curves.drawn
-    notes = ["Layers over training"]
-    if len(curves.layers) > len(curves.named):
-        count = len(curves.layers)
+    steps = curves.steps.tolist()
+    count, named = len(curves.layers), len(curves.named)
+    notes = [
+        f"{span_of(steps, about.unit)}.",
+        *(f"{title.capitalize()}." for title in drawn.values()),
+    ]
+    if count > named:
         notes.append(
-            f"named: {len(curves.named)} of {count} layers, whose weights moved most; grey: others"
+            f"Named: {named} of {count} layers, those whose weights moved most; the others are grey."
         )
-    head = layout.header_of(notes, width, em)
-    inner = (width - COLUMNS * (LEFT + RIGHT) * em) / COLUMNS
-    names = [layout.shortened(name, width / 2 - ENTRY * em, em) for name in curves.named]
-    entries = max(1, int((width - LEFT * em) / (layout.widest(names, em) + ENTRY * em)))
-    legend = -(-len(names) // entries) * layout.LINE * em
-    top, height = (0.9 + head.height) * em, PANEL_HEIGHT * look.dpi
-    row = height + (layout.LINE + BELOW) * em
-    rows = -(-len(drawn) // COLUMNS)
-    figure = layout.new_figure(width, top + legend + rows * row + 2 * em, look.dpi)
+    caption = Caption(
+        title="Layers during training",
+        line=[f"{named} of {count} layers named" if count > named else f"{count} layers",
+              *about.line(steps)[1:]],
+        notes=notes,
+    )  # fmt: skip
+    columns = 2 if width > TWO_ABREAST * em else 1
+    inner = width / columns - (LEFT + RIGHT) * em
+    titles = [layout.wrap(title, width / columns - 1.2 * em, em) for title in drawn.values()]
+    lines = max(len(title) for title in titles)
+    key_width = width - 1.2 * em
+    of_key = (key_lines(curves.named, key_width, em) * layout.LINE + 0.6) * em
+    height = PANEL_HEIGHT * em
+    row = height + (lines * layout.LINE + BELOW) * em
+    rows = -(-len(drawn) // columns)
+    head = layout.header_of(caption, look, width, em, (of_key + rows * row) / em + 1.4)
+    top = (0.9 + head.height) * em
+    figure = layout.new_figure(width, top + of_key + rows * row + 1.4 * em, look.dpi)
     head.write(figure)
     handles: list[Line2D] = []
-    for number, (name, title) in enumerate(drawn.items()):
-        left = (number % COLUMNS) * width / COLUMNS
-        above = top + legend + 0.6 * em + (number // COLUMNS) * row
-        layout.add_text(figure, left + 0.6 * em, above, [title], em)
-        over = above + (layout.LINE + 0.3) * em
+    for number, (name, title) in enumerate(zip(drawn, titles, strict=True)):
+        left = (number % columns) * width / columns
+        above = top + of_key + (number // columns) * row
+        first = above + (lines - len(title)) * layout.LINE * em
+        layout.add_text(figure, left + 0.6 * em, first, title, em)
+        over = above + (lines * layout.LINE + 0.3) * em
         axes = layout.add_panel(figure, left + LEFT * em, over, inner, height)
         handles = _draw(axes, curves, name, em)
-    key = layout.add_panel(figure, LEFT * em, top, width - (LEFT + RIGHT) * em, legend)
-    key.set_axis_off()
-    key.legend(
-        handles, names, prop={"family": "DejaVu Sans", "size": layout.points(em, look.dpi)},
-        frameon=False, ncols=entries, loc="upper left", borderpad=0, borderaxespad=0,
-        columnspacing=1.2, handlelength=2.2, labelspacing=0.2,
-    )  # fmt: skip
-    below = top + legend + rows * row + 0.3 * em
-    layout.add_text(figure, width / 2, below, [unit], em, align="center")
-    saving.save_figure(figure, path)
+    add_key(figure, 0.6 * em, top, key_width, handles, curves.named, em)
+    below = top + of_key + rows * row - 0.3 * em
+    layout.add_text(figure, width / 2, below, [about.unit], em, align="center")
+    saving.save_figure(figure, path, caption, look)
 
 
 def _draw(axes: Axes, curves: LayerCurves, name: str, em: float) -> list[Line2D]:

@@ -10,22 +10,30 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from lrpdyn.errors import UsageError
 from lrpdyn.figures.canvas import layout, maps, saving, words
-from lrpdyn.figures.canvas.look import DEFAULT_LOOK, Look
+from lrpdyn.figures.canvas.curve_axes import add_key, key_lines
+from lrpdyn.figures.canvas.look import DEFAULT_LOOK, PAGE, Look
 from lrpdyn.figures.canvas.style import Array
 from lrpdyn.figures.request import Request
 from lrpdyn.figures.run_data import PATHOLOGY, about_of, flags_of
 from lrpdyn.run.reader import RunFolder
 from lrpdyn.run.series import table_series
 
-WIDTH = 7.2
 #: Names of that many samples are all written, one below the other; more share the height.
 MOST_NAMES, HEIGHT = 32, 40.0
+#: Few samples fill this height, in em: a title above less would be most of the figure.
+LEAST_HEIGHT = 9.0
 #: More cells than this along a side are drawn as the largest of neighbours.
 MOST_CELLS = 512
 MARKERS = {"mild": ("o", "none"), "far": ("o", "white"), "pathology": ("X", "white")}
+NAMES = {
+    "mild": "unusual: beyond the mild fence",
+    "far": "extreme: beyond the far fence",
+    "pathology": "pathology at that step",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,32 +110,42 @@ def draw_raster(
     `change` is (T, N); `ends` says from and to which step each of T transitions leads, `samples`
     are the numbers of the N samples, `borders` steps at which a phase begins.
     """
-    em = layout.smallest_em(look.dpi)
-    width = WIDTH * look.dpi
+    width, em = look.page(PAGE, PAGE)
     transitions, count = change.shape
     stride = -(-count // MOST_NAMES)
     names = [f"sample {sample}" for sample in samples[::stride]]
     left = layout.widest(names, em) + 1.2 * em
     across = round(width - left - 2.5 * em)
-    each = 1.5 * em if count <= MOST_NAMES else HEIGHT * em / count
-    down = round(each * count)
+    each = max(1.5, LEAST_HEIGHT / count) if count <= MOST_NAMES else HEIGHT / count
+    down = round(each * em * count)
+    each = down / count
     scale = maps.scale_of(
-        f"change, sum over p of |R_i - R_i+1|, {about.value_unit}", change, look, signed=False
+        f"change: the sum of {words.DIFFERENCE} over the map", change, look, signed=False
     )
     merged = [-(-length // MOST_CELLS) for length in change.shape]
     shown = largest_of_neighbours(change, *merged)
-    header = [
-        f"Change of {words.count_note(count, count)} in {transitions:,} transitions",
-        *about.lines([ends[0][0], ends[-1][1]]),
-        _legend(marks, borders, merged),
-    ]
-    head = layout.header_of(header, width, em)
+    handles, keys = _key(marks, borders)
+    what = f"{count} samples in {transitions:,} transitions"
+    notes = [*about.notes([ends[0][0], ends[-1][1]]), scale.sentence]
+    if not marks:
+        notes.append("Nothing is flagged.")
+    if max(merged) > 1:
+        notes.append(f"Each cell is the largest of {merged[0]} transitions x {merged[1]} samples.")
+    caption = words.Caption(
+        title="Change of each sample during training",
+        line=[f"rule {about.rule}", what],
+        notes=notes,
+    )
     heading = layout.wrap(scale.heading, width - 1.2 * em, em)
+    of_key = key_lines(keys, width - left - 0.6 * em, em) * layout.LINE
+    body_height = maps.bar_height(heading, em) + (5.1 + of_key) * em + down
+    head = layout.header_of(caption, look, width, em, body_height / em)
     top = (0.9 + head.height) * em
     body = top + maps.bar_height(heading, em) + 0.5 * em
-    figure = layout.new_figure(width, body + down + 4.6 * em, look.dpi)
+    figure = layout.new_figure(width, top + body_height, look.dpi)
     head.write(figure)
     maps.add_bar(figure, heading, scale, 0.6 * em, top, width - 1.2 * em, em)
+    add_key(figure, left, body + down + 4.2 * em, width - left - 0.6 * em, handles, keys, em)
     # The last of merged cells may hold fewer, and reaches as far beyond the end as they are fewer.
     wide = across * len(shown) * merged[0] / transitions
     high = down * shown.shape[1] * merged[1] / count
@@ -147,7 +165,7 @@ def draw_raster(
             maps.backdrop(figure).plot(
                 [at, at], [body, body + down], style, color=colour, linewidth=line_width
             )
-    saving.save_figure(figure, path)
+    saving.save_figure(figure, path, caption, look)
 
 
 def largest_of_neighbours(change: Array, along: int, across: int) -> Array:
@@ -160,15 +178,17 @@ def largest_of_neighbours(change: Array, along: int, across: int) -> Array:
     return np.where(np.isfinite(largest), largest, np.nan)
 
 
-def _legend(marks: Sequence[Mark], borders: Sequence[int], merged: Sequence[int]) -> str:
-    kinds = {mark.kind for mark in marks}
-    names = {"mild": "ring: beyond the mild fence", "far": "dot: beyond the far fence",
-            "pathology": "cross: pathology at that step"}  # fmt: skip
-    parts = [text for kind, text in names.items() if kind in kinds] or ["nothing is flagged"]
-    parts += ["dashed: a phase begins"] if borders else []
-    if max(merged) > 1:
-        parts.append(f"each cell is the largest of {merged[0]} transitions x {merged[1]} samples")
-    return "; ".join(parts)
+def _key(marks: Sequence[Mark], borders: Sequence[int]) -> tuple[list[Line2D], list[str]]:
+    """Return the legend's entries, of the marks that are drawn."""
+    drawn = [kind for kind in MARKERS if kind in {mark.kind for mark in marks}]
+    handles = [
+        Line2D([], [], linestyle="none", marker=MARKERS[kind][0], markeredgecolor="black",
+               markerfacecolor="black" if MARKERS[kind][1] == "white" else "none", markersize=5)
+        for kind in drawn
+    ]  # fmt: skip
+    if borders:
+        handles.append(Line2D([], [], linestyle="--", color="black", linewidth=1))
+    return handles, [NAMES[kind] for kind in drawn] + (["a phase begins"] if borders else [])
 
 
 def _add_steps(

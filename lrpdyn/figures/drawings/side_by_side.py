@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import string
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +13,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lrpdyn.errors import UsageError
-from lrpdyn.figures.canvas import features, layout, maps, saving, style
-from lrpdyn.figures.canvas.curve_axes import legend_above, tidy
+from lrpdyn.figures.canvas import features, layout, maps, saving, style, words
+from lrpdyn.figures.canvas.curve_axes import tidy
 from lrpdyn.figures.canvas.grid import Column, draw_grid
-from lrpdyn.figures.canvas.look import DEFAULT_LOOK, Look
+from lrpdyn.figures.canvas.look import COLUMN, DEFAULT_LOOK, Look
 from lrpdyn.figures.canvas.style import Array
 from lrpdyn.figures.request import Request
 from lrpdyn.figures.run_data import flags_of
@@ -33,11 +33,13 @@ CURVES, AROUND, EACH = 9.0, 8.4, 1.3
 class Side:
     """One of the runs.
 
-    `name` says what sets it apart. `dynamics` are (N, C, H, W) or (N, F), of the samples that are
-    drawn. `ends` and `change` are (T,) steps that transitions lead to, and the median over all
-    samples of their change; `flagged` are places in `ends` that lie beyond a fence.
+    `label` says what sets it apart in short, `name` in full. `dynamics` are (N, C, H, W)
+    or (N, F), of the samples that are drawn. `ends` and `change` are (T,) steps that
+    transitions lead to, and the median over all samples of their change; `flagged` are
+    places in `ends` that lie beyond a fence.
     """
 
+    label: str
     name: str
     dynamics: Array
     ends: Array
@@ -90,6 +92,7 @@ def sides_of(runs: Sequence[RunFolder], samples: Sequence[int]) -> tuple[list[Si
         flagged = list(flags_of(run.outliers, None).transitions)
         sides.append(
             Side(
+                label=requested["rule"],
                 name=f"{run.path.name}, rule {requested['rule']}; {run.question}",
                 dynamics=run.mapped("dynamics")[list(samples)],
                 ends=to_steps,
@@ -128,31 +131,38 @@ def draw_side_by_side(
     note = ", ".join(f"{letter} {limit:.3g}" for letter, limit in zip(letters, limits, strict=True))
     ends = "limits, clipped at the 99.9 % quantile" if clipped else "largest values, not clipped"
     scale = maps.Scale(
-        what="dynamics, sum of |R_i - R_i+1|, for each run from 0 to its own limit",
+        what="dynamics",
         colours=look.colours,
         limit=1.0,
         signed=False,
         clipped=clipped,
-        note=f"{ends}: {note}",
+        note=f"the sum of {words.DIFFERENCE} over training, for each run from 0 to its own limit; "
+        f"{ends}: {note}",
+        own=True,
     )
-    header = [
-        f"{len(sides)} runs side by side",
-        *(f"{letter}: {side.name}" for letter, side in zip(letters, sides, strict=True)),
-        alike,
-    ]
+    caption = words.Caption(
+        title=f"{len(sides)} runs side by side",
+        line=[f"{letter}: {side.label}" for letter, side in zip(letters, sides, strict=True)],
+        notes=[
+            *(f"{letter}: {side.name}." for letter, side in zip(letters, sides, strict=True)),
+            scale.sentence,
+            words.sentence(alike),
+            "Ringed: beyond the far or the mild fence of its run.",
+        ],
+    )
     names = [f"sample {sample}" for sample in samples]
     if flat:
-        figure, bottom, em = _features(observations, relative, letters, names, header, scale, look)
+        figure, bottom, em = _features(observations, relative, letters, names, caption, scale, look)
     else:
         pictures = style.displayed_observations(observations)
-        columns = [Column(heading=["observed"], values=pictures, scale=maps.GREY)]
+        columns = [Column(heading="observed", values=pictures, scale=maps.GREY)]
         columns += [
-            Column(heading=[f"run {x}"], values=v, scale=scale)
+            Column(heading=f"run {x}", values=v, scale=scale)
             for x, v in zip(letters, relative, strict=True)
         ]
-        figure, bottom, em = draw_grid(columns, names, header, look, ems_below=CURVES + AROUND)
+        figure, bottom, em = draw_grid(columns, names, caption, look, ems_below=CURVES + AROUND)
     _add_curves(figure, sides, letters, bottom + 0.6 * em, unit, em)
-    saving.save_figure(figure, path)
+    saving.save_figure(figure, path, caption, look)
 
 
 def _features(
@@ -160,23 +170,24 @@ def _features(
     relative: Sequence[Array],
     letters: str,
     names: Sequence[str],
-    header: Sequence[str],
+    caption: words.Caption,
     scale: maps.Scale,
     look: Look,
 ) -> tuple[Figure, float, float]:
     """Draw a map of features by runs for each sample; return the figure, its free place, em."""
-    width = 5.25 * look.dpi
-    em = width / layout.EMS_IN_COLUMN
+    width, em = look.page(5.25, COLUMN)
     drawn = features.most_changed_features(np.concatenate(relative), features.MOST_VALUES)
     count = observations.shape[1]
     what = f"{len(drawn)} of {count:,} features" if len(drawn) < count else f"{count} features"
-    head = layout.header_of([*header, what], width, em)
+    caption = replace(caption, notes=[*caption.notes, f"{what}."])
     heading = layout.wrap(scale.heading, width - 1.2 * em, em)
+    pitch = (len(drawn) * EACH + 2 * layout.LINE + 1.0) * em
+    body = maps.bar_height(heading, em) + len(names) * pitch + (CURVES + AROUND) * em
+    head = layout.header_of(caption, look, width, em, body / em)
     bar_top = (0.9 + head.height) * em
     top = bar_top + maps.bar_height(heading, em)
-    pitch = (len(drawn) * EACH + 2 * layout.LINE + 1.0) * em
     bottom = top + len(names) * pitch
-    figure = layout.new_figure(width, bottom + (CURVES + AROUND) * em, look.dpi)
+    figure = layout.new_figure(width, bar_top + body, look.dpi)
     head.write(figure)
     maps.add_bar(figure, heading, scale, 0.6 * em, bar_top, width - 1.2 * em, em)
     for row, name in enumerate(names):
@@ -200,13 +211,17 @@ def _add_curves(
 ) -> None:
     """Draw the changes of all runs, each over its own median."""
     width = figure.bbox.width
-    what = "change into the step, median over samples, for each run over its own median"
+    what = "change into the step over the run's median, median over samples"
     below = layout.add_text(figure, 0.6 * em, top, layout.wrap(what, width - 1.2 * em, em), em)
     axes = layout.add_panel(figure, 4.0 * em, below + 1.6 * em, width - 5.6 * em, CURVES * em)
     for number, (letter, side) in enumerate(zip(letters, sides, strict=True)):
         _add_curve(axes, letter, side, number)
     points = layout.points(em, figure.dpi)
-    legend_above(axes, points, len(sides), columnspacing=1.0, handlelength=1.4)
+    axes.legend(
+        prop={"family": "DejaVu Sans", "size": points}, frameon=False, ncols=len(sides),
+        loc="lower left", bbox_to_anchor=(0, 1), borderpad=0, borderaxespad=0.2, columnspacing=1.0,
+        handlelength=1.4,
+    )  # fmt: skip
     tidy(axes, points, across=5, down=4)
     under = below + (1.6 + CURVES + 1.7) * em
     layout.add_text(figure, 4.0 * em + axes.bbox.width / 2, under, [unit], em, align="center")

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
+from lrpdyn.errors import UsageError
 from lrpdyn.figures.canvas import layout, saving, style, words
-from lrpdyn.figures.canvas.curve_axes import legend_above, tidy
-from lrpdyn.figures.canvas.look import DEFAULT_LOOK, Look
+from lrpdyn.figures.canvas.curve_axes import add_key, key_lines, tidy
+from lrpdyn.figures.canvas.look import DEFAULT_LOOK, PAGE, Look
 from lrpdyn.figures.canvas.style import Array
 from lrpdyn.figures.request import Request
 from lrpdyn.figures.run_data import about_of, flags_of
@@ -22,11 +24,10 @@ from lrpdyn.run.reader import RunFolder
 from lrpdyn.run.series import TableSeries, table_series
 from lrpdyn.run.training_curve import Curve
 
-WIDTH, PANEL_HEIGHT = 7.2, 1.25
-#: Room left and right of the panels for the numbers at their axes, in em.
-LEFT, RIGHT = 5.6, 5.0
-#: Room for the line and the gaps of an entry of a legend, in em.
-ENTRY = 4.6
+#: The height of a panel in em, and the width of a figure that has two of them abreast.
+PANEL_HEIGHT, TWO_ABREAST = 9.0, 45.0
+#: Room left of a panel for its numbers, right of it, and below it, in em.
+LEFT, RIGHT, BELOW = 5.0, 1.0, 1.2
 FEW_STEPS = 60
 #: Units that are drawn, at most.
 MOST_UNITS = 7
@@ -36,25 +37,26 @@ MOST_UNITS = 7
 class Panel:
     """Lines over the same steps.
 
-    `steps` are (S,); `lines`, by name, (S,) with NaN where there is no value; `marked` are places
-    in `steps` whose value in the first line is out of the ordinary; `band` is the lower and upper
-    end, (S,) each, of what lies around it. `right` is a line with its own axis at the right.
-    `stepwise` values hold until the next step, as the number of a unit does.
+    `name` is as in `PANELS`, `title` stands above, and `note` is what the caption adds to it. `steps`
+    are (S,); `lines`, by name, (S,) with NaN where there is no value; `marked` are places in `steps`
+    whose value in the first line is out of the ordinary; `band` is the lower and upper end, (S,)
+    each, of what lies around it. `stepwise` values are the numbers of units, and hold until the next
+    step.
     """
 
+    name: str
     title: str
     steps: Array
     lines: Mapping[str, Array]
+    note: str = ""
     marked: Sequence[int] = ()
     band: tuple[Array, Array] | None = None
-    right: Mapping[str, Array] = field(default_factory=dict)
     stepwise: bool = False
 
     @property
     def names(self) -> list[str]:
         """The entries of the legend, where it needs one."""
-        named = [*self.lines, *self.right]
-        return named if len(named) > 1 else []
+        return [*self.lines] if len(self.lines) > 1 else []
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,14 +73,33 @@ class Marks:
     wrong: Sequence[int] = ()
     note: str = ""
 
-    def in_words(self) -> str:
-        """Say how each is drawn, and which there are none of."""
-        borders = "dashed: a phase begins" if self.borders else f"no phases: {self.note}"
-        flagged = "dotted, ringed: change beyond a fence" if self.flagged else "no step is flagged"
-        wrong = "triangle: pathology" if self.wrong else "no pathologies"
-        return "; ".join((borders, flagged, wrong))
+    def missing(self) -> str:
+        """Say what is not marked, for there is none."""
+        borders = "" if self.borders else f"no phases: {self.note}"
+        flagged = "" if self.flagged else "no transition is flagged"
+        wrong = "" if self.wrong else "no pathologies"
+        return "; ".join(part for part in (borders, flagged, wrong) if part)
+
+    def key(self) -> dict[str, Line2D]:
+        """Return the legend's entries by what they mean."""
+        found = {}
+        if self.borders:
+            found["a phase begins"] = Line2D([], [], **BORDER)
+        if self.flagged:
+            found["after an unusual or extreme change"] = Line2D(
+                [], [], **FLAG, marker="o", markersize=6, fillstyle="none"
+            )
+        if self.wrong:
+            found["pathology"] = Line2D([], [], **WRONG)
+        return found
 
 
+#: How each is drawn.
+BORDER: dict[str, Any] = {"color": "0.6", "linewidth": 0.8, "linestyle": "--"}
+FLAG: dict[str, Any] = {"color": style.FLAGGED, "linewidth": 0.8, "linestyle": ":"}
+WRONG: dict[str, Any] = {
+    "color": style.FLAGGED, "linestyle": "none", "marker": "v", "markersize": 4,
+}  # fmt: skip
 NO_MARKS = Marks()
 
 
@@ -89,9 +110,16 @@ def draw(runs: Sequence[RunFolder], request: Request, path: Path) -> None:
     of = words.count_note(count, count)
     if samples is not None:
         of = f"sample{'s' if len(samples) > 1 else ''} {', '.join(map(str, samples))}"
+    panels = panels_of(run, samples, request.curve)
+    there = [panel.name for panel in panels]
+    absent = [name for name in request.panels or () if name not in there]
+    if absent:
+        raise UsageError(
+            f"--panels {absent[0]}: {run.path} has nothing to draw there; it has {', '.join(there)}"
+        )
     draw_trajectory(
         path,
-        panels_of(run, samples, request.curve),
+        [panel for panel in panels if request.panels is None or panel.name in request.panels],
         about=about_of(run),
         samples=of,
         marks=marks_of(run, samples),
@@ -102,9 +130,7 @@ def draw(runs: Sequence[RunFolder], request: Request, path: Path) -> None:
 def panels_of(run: RunFolder, samples: Sequence[int] | None, curve: Curve | None) -> list[Panel]:
     """Return what is known over the steps of a run, of some samples or of all.
 
-    The training curve where it is given; regions, where the run has any; score and preferred unit;
-    change of the relevance next to that of the prediction; distance from the first map; entropy; what
-    the maps depend on; checks.
+    They are in the order of `PANELS`; those that hold no number are left out.
 
     Raises
     ------
@@ -114,50 +140,67 @@ def panels_of(run: RunFolder, samples: Sequence[int] | None, curve: Curve | None
     series = table_series(run, samples)
     steps, curves = series.steps, series.curves()
     panel = partial(Panel, steps=steps)
+    typical, average = (said.removeprefix(", ") for said in (series.typical, series.average))
     found = [
         panel(
+            name=name,
             title=title,
             lines={n.removeprefix(begin): v for n, v in curves.items() if n.startswith(begin)},
+            note=note,
         )
-        for begin, title in (
-            ("share_per_random_", "share of |R| in each region, over that of random networks"),
-            ("effect_", "effect of painting the region over, on the prediction"),
+        for name, begin, title, note in (
+            ("regions", "share_per_random_", f"share of {words.SIZE} over that of random networks",
+             "the share of the relevance in each region"),
+            ("effects", "effect_", "effect of painting a region over", "on the prediction"),
         )
-    ]
+    ]  # fmt: skip
     if curve is not None:
-        found.insert(0, panel(title=f"training curve: {curve.source}", lines={"": curve.at(steps)}))
+        title = f"training curve: {curve.source}"
+        found.insert(0, panel(name="curve", title=title, lines={"": curve.at(steps)}))
     found += [
         panel(
-            title=f"score{series.typical}{series.shaded}",
+            name="score",
+            title="score",
             lines={"": series.median("score")},
             band=series.band("score"),
+            note=f"{typical}{series.shaded}",
         ),
-        _units(series),
+        *_units(series),
         panel(
-            title=f"change into the step{series.typical}",
-            lines={"relevance, sum of |R_i - R_i+1|": curves["change"]},
+            name="change",
+            title=f"change of relevance into the step, {words.SUM} {words.DIFFERENCE}",
+            lines={"": curves["change"]},
             marked=np.flatnonzero(np.isin(steps, marks_of(run, samples).flagged)).tolist(),
-            right={"prediction (right)": curves["prediction_change"]},
+            note=typical,
         ),
         panel(
-            title=f"distance from the first map, sum of |R_i - R_0|{series.average}",
+            name="prediction",
+            title="change of the prediction into the step",
+            lines={"": curves["prediction_change"]},
+            note=typical,
+        ),
+        panel(
+            name="distance",
+            title=f"distance from the first map, {words.SUM} {words.FIRST}",
             lines={"": series.mean("distance_from_first")},
+            note=average,
         ),
         panel(
-            title=f"entropy of |R|, nats{series.average}",
+            name="entropy",
+            title=f"entropy of {words.SIZE}, nats",
             lines={"this run": curves["entropy"], "random networks": series.mean("entropy_random")},
+            note=average,
         ),
         _dependence(run),
     ]
     known = series.relevance_to_score()
     if known is not None:
-        found.append(
-            panel(
-                title=f"checks: relevance for each unit of the score{series.typical}",
-                lines={"sum(R) / score": known[0]},
-                right={"sum|R| / |score| (right)": known[1]},
-            )
-        )
+        total, size = known
+        title = f"{words.SUM} R over the score"
+        found.append(panel(name="sums", title=title, lines={"": total}, note=typical))
+        if not np.allclose(total, size, equal_nan=True):  # else no relevance is negative
+            title = f"{words.SUM} {words.SIZE} over |score|"
+            found.append(panel(name="sizes", title=title, lines={"": size}, note=typical))
     return [panel for panel in map(_known, found) if panel.lines]
 
 
@@ -178,34 +221,26 @@ def marks_of(run: RunFolder, samples: Sequence[int] | None) -> Marks:
 def _known(panel: Panel) -> Panel:
     """Leave out lines that hold no number."""
     lines = {name: values for name, values in panel.lines.items() if np.isfinite(values).any()}
-    right = {name: values for name, values in panel.right.items() if np.isfinite(values).any()}
-    return replace(panel, lines=lines, right=right, marked=panel.marked if lines else ())
+    return replace(panel, lines=lines, marked=panel.marked if lines else ())
 
 
-def _units(series: TableSeries) -> Panel:
-    """Return the share of samples that prefer each unit; else the preferred unit."""
+def _units(series: TableSeries) -> list[Panel]:
+    """Return the share of samples that prefer each unit; else the preferred unit, and its share."""
+    panel = partial(Panel, name="units", steps=series.steps)
     shares = series.shares_of_units()
     if shares is not None:
         drawn = sorted(list(shares)[:MOST_UNITS])
-        left_out = (
-            f", the {len(drawn)} of {len(shares)} most preferred"
-            if len(shares) > len(drawn)
-            else ""
-        )
-        title = f"share of samples that prefer a unit{left_out}"
-        return Panel(
-            title=title, steps=series.steps, lines={f"unit {unit}": shares[unit] for unit in drawn}
-        )
+        left_out = f"the {len(drawn)} of {len(shares)} units that are preferred most"
+        lines = {f"unit {unit}": shares[unit] for unit in drawn}
+        note = left_out if len(shares) > len(drawn) else ""
+        return [panel(title="share of samples that prefer a unit", lines=lines, note=note)]
     unit, share = series.preferred_unit()
     if share is None:
-        return Panel(title="preferred unit", steps=series.steps, lines={"": unit}, stepwise=True)
-    return Panel(
-        title="most common of the preferred units",
-        steps=series.steps,
-        lines={"unit": unit},
-        right={"share of samples (right)": share},
-        stepwise=True,
-    )
+        return [panel(title="preferred unit", lines={"": unit}, stepwise=True)]
+    return [
+        panel(title="most common of the preferred units", lines={"": unit}, stepwise=True),
+        panel(title="share of samples that prefer the most common unit", lines={"": share}),
+    ]
 
 
 def _dependence(run: RunFolder) -> Panel:
@@ -223,7 +258,9 @@ def _dependence(run: RunFolder) -> Panel:
     }
     steps = np.array([entry["step"] for entry in checked], dtype=np.int64)
     return Panel(
-        title="what the maps depend on: cosine, first, middle and last step",
+        name="dependence",
+        title="what the maps depend on (cosine)",
+        note="at the first, middle and last step",
         steps=steps,
         lines=lines,
     )
@@ -243,60 +280,63 @@ def draw_trajectory(
 
     `samples` says in words which samples the values are of; `marks` are in all panels.
     """
-    em = layout.smallest_em(look.dpi)
-    width = WIDTH * look.dpi
-    inner = width - (LEFT + RIGHT) * em
-    header = [
-        "What changes over training",
-        f"rule {about.rule}; {samples}",
-        about.question,
-        marks.in_words(),
-    ]
-    head = layout.header_of(header, width, em)
-    top = (0.9 + head.height) * em
-    titles = [layout.wrap(panel.title, inner + (LEFT + RIGHT - 1.2) * em, em) for panel in panels]
+    width, em = look.page(PAGE, PAGE)
+    columns = 2 if width > TWO_ABREAST * em and len(panels) > 1 else 1
+    each = width / columns
+    inner = each - (LEFT + RIGHT) * em
+    steps = np.concatenate([panel.steps for panel in panels])
+    low, high = int(steps.min()), int(steps.max())
+    notes = [f"{panel.title}: {panel.note}" for panel in panels if panel.note]
+    missing = marks.missing()
+    caption = words.Caption(
+        title="What changes during training",
+        line=[f"rule {about.rule}", samples],
+        notes=[
+            f"Rule {about.rule}. Question: {about.question}.",
+            f"{words.span_of([low, high], about.unit)}; {samples}. Values are in {about.value_unit}.",
+            *(words.sentence(note) for note in notes),
+            *([words.sentence(missing)] if missing else []),
+        ],
+    )
+    titles = [layout.wrap(panel.title, each - 1.2 * em, em) for panel in panels]
     above = [
-        (layout.LINE * len(lines) + 1.5 * _rows(panel, inner, em) + 0.4) * em
+        (layout.LINE * (len(lines) + key_lines(panel.names, inner, em)) + 0.4) * em
         for lines, panel in zip(titles, panels, strict=True)
     ]
-    height = PANEL_HEIGHT * look.dpi
-    total = top + sum(above) + len(panels) * (height + 1.0 * em) + 3.2 * em
-    figure = layout.new_figure(width, total, look.dpi)
+    height = PANEL_HEIGHT * em
+    heads = [max(above[at : at + columns]) for at in range(0, len(panels), columns)]
+    rows = [head + height + BELOW * em for head in heads]
+    key = marks.key()
+    of_key = key_lines([*key], width - 1.2 * em, em) * layout.LINE
+    body = (of_key + 0.3) * em + sum(rows) + 2.8 * em
+    head = layout.header_of(caption, look, width, em, body / em)
+    key_top = (0.9 + head.height) * em
+    first = key_top + (of_key + 0.3) * em
+    figure = layout.new_figure(width, key_top + body, look.dpi)
     head.write(figure)
-    steps = np.concatenate([panel.steps for panel in panels])
-    low, high = float(steps.min()), float(steps.max())
+    add_key(figure, 0.6 * em, key_top, width - 1.2 * em, [*key.values()], [*key], em)
     margin = 0.01 * (high - low) or 0.5
     for number, (panel, lines, over) in enumerate(zip(panels, titles, above, strict=True)):
-        layout.add_text(figure, 0.6 * em, top, lines, em)
-        axes = layout.add_panel(figure, LEFT * em, top + over, inner, height)
-        _draw(axes, panel, marks, _columns(panel, inner, em), em)
+        left = number % columns * each
+        top = first + sum(rows[: number // columns]) + heads[number // columns]
+        below = layout.add_text(figure, left + 0.6 * em, top - over, lines, em)
+        axes = layout.add_panel(figure, left + LEFT * em, top, inner, height)
+        handles = _draw(axes, panel, marks, em)
+        add_key(figure, left + LEFT * em, below, inner, handles, panel.names, em)
         axes.set_xlim(low - margin, high + margin)
-        axes.tick_params(labelbottom=number == len(panels) - 1)
-        top += over + height + 1.0 * em
-    layout.add_text(figure, LEFT * em + inner / 2, top + 1.2 * em, [about.unit], em, align="center")
-    saving.save_figure(figure, path)
+        axes.tick_params(labelbottom=number + columns >= len(panels))
+        if number + columns >= len(panels):
+            under = top + height + 2.3 * em
+            middle = left + LEFT * em + inner / 2
+            layout.add_text(figure, middle, under, [about.unit], em, align="center")
+    saving.save_figure(figure, path, caption, look)
 
 
-def _columns(panel: Panel, width: float, em: float) -> int:
-    """Return how many entries of the legend fit into a row."""
-    if not panel.names:
-        return 1
-    return max(1, int(width / (layout.widest(panel.names, em) + ENTRY * em)))
-
-
-def _rows(panel: Panel, width: float, em: float) -> int:
-    return -(-len(panel.names) // _columns(panel, width, em))
-
-
-def _draw(axes: Axes, panel: Panel, marks: Marks, columns: int, em: float) -> None:
-    points = layout.points(em, axes.figure.dpi)
+def _draw(axes: Axes, panel: Panel, marks: Marks, em: float) -> list[Line2D]:
+    """Draw a panel; return the entries of its legend."""
     handles: list[Line2D] = []
-    sides = [(axes, panel.lines)]
-    if panel.right:
-        sides.append((axes.twinx(), panel.right))
-    for side, lines in sides:
-        for name, values in lines.items():
-            handles.append(_line(side, panel, name, values, len(handles)))
+    for name, values in panel.lines.items():
+        handles.append(_line(axes, panel, name, values, len(handles)))
     if panel.band is not None:
         axes.fill_between(
             panel.steps, *panel.band, color=style.LINE_COLOURS[0], alpha=0.15, linewidth=0
@@ -307,20 +347,16 @@ def _draw(axes: Axes, panel: Panel, marks: Marks, columns: int, em: float) -> No
         axes.plot(panel.steps[chosen], values[chosen], "o", color=style.FLAGGED, markersize=6,
                   fillstyle="none", label="beyond a fence")  # fmt: skip
     for border in marks.borders:
-        axes.axvline(border, color="0.6", linewidth=0.8, linestyle="--", label="phase")
+        axes.axvline(border, **BORDER, label="phase")
     for step in marks.flagged:
-        axes.axvline(step, color=style.FLAGGED, linewidth=0.8, linestyle=":", label="flagged")
+        axes.axvline(step, **FLAG, label="flagged")
     if marks.wrong:
-        axes.plot(marks.wrong, np.ones(len(marks.wrong)), "v", color=style.FLAGGED, markersize=4,
+        axes.plot(marks.wrong, np.ones(len(marks.wrong)), **WRONG,
                   transform=axes.get_xaxis_transform(), clip_on=False, label="pathology")  # fmt: skip
-    for side, _ in sides:
-        tidy(side, points, across=8, down=4)
-        if panel.right:
-            side.spines["right"].set_visible(True)
-            side.tick_params(axis="y", labelcolor=side.lines[0].get_color())
-    if panel.names:
-        legend_above(axes, points, columns, handles, panel.names, columnspacing=1.2,
-                     handlelength=2.2, labelspacing=0.2)  # fmt: skip
+    tidy(axes, layout.points(em, axes.figure.dpi), across=5, down=4)
+    if panel.stepwise:
+        axes.locator_params(axis="y", integer=True, min_n_ticks=1)
+    return handles
 
 
 def _line(axes: Axes, panel: Panel, name: str, values: Array, number: int) -> Line2D:

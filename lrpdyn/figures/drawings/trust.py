@@ -11,9 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 
 from lrpdyn.figures.canvas import layout, saving, style
-from lrpdyn.figures.canvas.curve_axes import tidy
-from lrpdyn.figures.canvas.look import Look
-from lrpdyn.figures.canvas.words import About
+from lrpdyn.figures.canvas.curve_axes import add_key, key_lines, tidy
+from lrpdyn.figures.canvas.look import PAGE, Look
+from lrpdyn.figures.canvas.words import About, Caption
 from lrpdyn.figures.request import Request
 from lrpdyn.figures.run_data import about_of
 from lrpdyn.run.faithfulness_curves import DRAWN, FaithfulnessCurves, faithfulness_curves
@@ -21,11 +21,10 @@ from lrpdyn.run.reader import RunFolder
 from lrpdyn.run.training_curve import Curve
 from lrpdyn.run.trust import QUESTION
 
-WIDTH, PANEL_HEIGHT, CURVE_HEIGHT = 7.2, 2.6, 1.0
+#: Heights of the panels in em.
+PANEL_HEIGHT, CURVE_HEIGHT = 23.0, 9.0
 #: Room left and right of the panels, and between them, in em.
 LEFT, RIGHT, BELOW = 4.4, 1.2, 1.6
-#: Room for the line and the gaps of an entry of the legend, in em.
-ENTRY = 4.6
 FEW_STEPS = 60
 _RANDOM = "0.88"
 
@@ -54,63 +53,58 @@ def draw_trust(
     look: Look,
 ) -> None:
     """Draw the curves over the `steps` of a run."""
-    em, width = layout.smallest_em(look.dpi), WIDTH * look.dpi
+    width, em = look.page(PAGE, PAGE)
     left, inner = LEFT * em, width - (LEFT + RIGHT) * em
     limit, note = _limit(curves)
     measured = f"{len(curves.steps):,} of {len(steps):,} steps, {curves.samples:,} samples"
-    head = layout.header_of(
-        [
-            QUESTION,
-            f"rule {about.rule}; {about.question}",
-            "faithfulness: how much more of the score is lost when the most relevant patches are taken away "
-            f"first than when the least relevant are; medians, {measured}, {curves.taken_away}",
-            *([note] if note else []),
+    caption = Caption(
+        title=QUESTION,
+        line=["faithfulness, median over samples", note or f"rule {about.rule}"],
+        notes=[
+            f"Rule {about.rule}. Question: {about.question}.",
+            "Faithfulness: how much more of the score is lost when the most relevant patches are taken "
+            f"away first than when the least relevant are; medians, {measured}, {curves.taken_away}.",
+            *([f"{note[0].upper()}{note[1:]}."] if note else []),
         ],
-        width,
-        em,
     )
     names = [
         f"rule {about.rule}",
         "middle half of the samples",
         *(DRAWN[name] for name in curves.others),
+        "random orders, 5 to 95 %",
     ]
-    names.append("random orders, 5 to 95 %")
-    columns = max(1, int(inner / (layout.widest(names, em) + ENTRY * em)))
-    legend = -(-len(names) // columns) * layout.LINE * em
-    height = PANEL_HEIGHT * look.dpi
-    above = 0 if curve is None else CURVE_HEIGHT * look.dpi + (layout.LINE + BELOW) * em
+    of_key = (key_lines(names, width - 1.2 * em, em) * layout.LINE + 0.6) * em
+    height, of_curve, title = PANEL_HEIGHT * em, 0.0, []
+    if curve is not None:
+        title = layout.wrap(f"training curve: {curve.source}", width - 1.2 * em, em)
+        of_curve = (len(title) * layout.LINE + CURVE_HEIGHT + BELOW) * em
+    body = of_curve + of_key + height + 4.6 * em
+    head = layout.header_of(caption, look, width, em, body / em)
     top = (0.9 + head.height) * em
-    figure = layout.new_figure(width, top + above + legend + height + 5 * em, look.dpi)
+    figure = layout.new_figure(width, top + body, look.dpi)
     head.write(figure)
     points = layout.points(em, look.dpi)
     margin = 0.01 * (steps[-1] - steps[0]) or 0.5
     ends = steps[0] - margin, steps[-1] + margin
     if curve is not None:
-        layout.add_text(figure, 0.6 * em, top, [f"training curve: {curve.source}"], em)
-        panel = layout.add_panel(
-            figure, left, top + layout.LINE * em, inner, CURVE_HEIGHT * look.dpi
-        )
+        below = layout.add_text(figure, 0.6 * em, top, title, em)
+        panel = layout.add_panel(figure, left, below, inner, CURVE_HEIGHT * em)
         inside = (curve.steps >= steps[0]) & (curve.steps <= steps[-1])
         panel.plot(curve.steps[inside], curve.values[inside], color="0.3", linewidth=1.0)
         tidy(panel, points, across=8, down=3)
         panel.set_xlim(*ends)
         panel.tick_params(labelbottom=False)
-    key = layout.add_panel(figure, left, top + above, inner, legend)
-    key.set_axis_off()
-    axes = layout.add_panel(figure, left, top + above + legend + 0.6 * em, inner, height)
+    above = top + of_curve
+    axes = layout.add_panel(figure, left, above + of_key, inner, height)
     handles = _draw(axes, curves)
     low, high = axes.get_ylim()
     axes.set_ylim(max(low, -limit), min(high, limit))
-    tidy(axes, points, across=8, down=6)
+    tidy(axes, points, across=8 if width > 45 * em else 5, down=6)
     axes.set_xlim(*ends)
-    key.legend(
-        handles, names, prop={"family": "DejaVu Sans", "size": points}, frameon=False, ncols=columns,
-        loc="upper left", borderpad=0, borderaxespad=0, columnspacing=1.2, handlelength=2.2,
-        labelspacing=0.2,
-    )  # fmt: skip
-    under = top + above + legend + height + 2.9 * em
+    add_key(figure, 0.6 * em, above, width - 1.2 * em, handles, names, em)
+    under = above + of_key + height + 2.3 * em
     layout.add_text(figure, left + inner / 2, under, [about.unit], em, align="center")
-    saving.save_figure(figure, path)
+    saving.save_figure(figure, path, caption, look)
 
 
 def _limit(curves: FaithfulnessCurves) -> tuple[float, str]:

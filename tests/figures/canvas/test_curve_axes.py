@@ -1,8 +1,11 @@
 """Numbers and steps at axes are short, and are never the same for two ticks."""
 
+import pytest
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
-from lrpdyn.figures.canvas.curve_axes import legend_above, tidy
+from lrpdyn.figures.canvas import layout
+from lrpdyn.figures.canvas.curve_axes import add_key, key_lines, tidy
 
 
 def test_ticks_are_short_and_distinct() -> None:
@@ -17,12 +20,19 @@ def test_ticks_are_short_and_distinct() -> None:
     assert axes.spines["left"].get_visible()
 
 
-def test_the_legend_lies_above_the_axes() -> None:
-    figure = Figure()
-    axes = figure.add_axes((0.1, 0.1, 0.8, 0.5))
-    axes.plot([0, 1], [0, 1], label="A")
-    legend_above(axes, 8.0, 1)
+@pytest.mark.parametrize("width", [150, 400])
+def test_a_legend_takes_the_lines_that_it_was_given_and_sets_no_formulae(width: int) -> None:
+    figure, em = layout.new_figure(500, 300, 100), 10.0
+    names = ["relevance $x_1$ of the first", "random", "x" * 90]
+    below = add_key(figure, 20, 30, width, [Line2D([], []) for _ in names], names, em)
+    assert below == pytest.approx(30 + key_lines(names, width, em) * layout.LINE * em)
+    (axes,) = figure.axes
     legend = axes.get_legend()
     assert legend is not None
     figure.canvas.draw()
-    assert legend.get_window_extent().y0 >= axes.bbox.y1
+    box = legend.get_window_extent()
+    assert box.x1 <= 20 + width + 1
+    assert 300 - box.y0 <= below + 3
+    texts = legend.get_texts()
+    assert not any(text.get_parse_math() for text in texts)
+    assert texts[2].get_text().endswith("…")

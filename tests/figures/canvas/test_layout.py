@@ -65,9 +65,3 @@ def test_figures_and_panels_lie_on_whole_pixels(dpi: int) -> None:
         axes = layout.add_panel(figure, 13, 17, 84, 42)
         bounds = np.array(axes.bbox.bounds)
         np.testing.assert_allclose(bounds, [13, width + 1 - 17 - 42, 84, 42], atol=1e-3)
-
-
-def test_text_is_8_points_where_the_figure_is_printed_a_column_wide() -> None:
-    dpi, width = 150, 1050
-    em = width / layout.EMS_IN_COLUMN
-    assert layout.points(em, dpi) * 3.5 / (width / dpi) == pytest.approx(8)

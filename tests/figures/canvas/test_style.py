@@ -9,7 +9,7 @@ from lrpdyn.figures.canvas import style
 def test_scale_ends_at_the_largest_size_whatever_its_sign() -> None:
     scale = style.colour_scale(np.array([[1.0, -4.0], [2.0, 3.0]]))
     assert (scale.limit, scale.clipped) == (4.0, False)
-    assert scale.note == "not clipped, largest 4"
+    assert scale.note == "not clipped, the largest is 4"
 
 
 def test_scale_is_clipped_where_one_value_would_hide_the_rest() -> None:
@@ -18,7 +18,7 @@ def test_scale_is_clipped_where_one_value_would_hide_the_rest() -> None:
     scale = style.colour_scale(values)
     assert scale.clipped
     assert scale.limit == pytest.approx(np.quantile(values, 0.999))
-    assert scale.note == "clipped at the 99.9 % quantile, 0.999; largest 50"
+    assert scale.note == "clipped at the 99.9 % quantile, 0.999, the largest is 50"
 
 
 @pytest.mark.parametrize(("largest", "clipped"), [(1.9, False), (2.1, True)])

@@ -40,13 +40,13 @@ def test_each_channel_has_a_row_and_nothing_is_summed(saved: list[Figure]) -> No
     limits = {image.get_clim() for image in maps.drawn_maps(saved[0])}
     largest = float(np.abs(relevance * 20).max())
     assert (-largest, largest) in limits
-    words = " ".join(text.get_text() for text in saved[0].texts)
-    assert "4 channels, of a stack the last is the newest" in words
+    words = saved[0].get_label() + " ".join(text.get_text() for text in saved[0].texts)
+    assert "4 channels; of a stack the last is the newest" in words
 
 
 def test_sixteen_channels_are_drawn_at_most(saved: list[Figure]) -> None:
     _draw((20, 8, 8), shown=[20])
-    words = " ".join(text.get_text() for text in saved[0].texts)
+    words = saved[0].get_label() + " ".join(text.get_text() for text in saved[0].texts)
     assert "16 of 20 channels" in words
     assert "channel 15" in words
     assert "channel 16" not in words

@@ -36,7 +36,7 @@ def _population(**changes: Any) -> Population:
 
 def _panel(saved: list[Figure], population: Population) -> Any:
     draw_distribution("a.png", [population], **WORDS)
-    (axes,) = saved[-1].axes
+    (axes,) = (axes for axes in saved[-1].axes if axes.axison)
     return axes
 
 
@@ -53,7 +53,7 @@ def test_picture_is_readable_and_the_same_twice(tmp_path: Path) -> None:
     with Image.open(tmp_path / "a.png") as picture:
         picture.load()
         assert picture.width == 788
-        assert 1000 < picture.height < 3000
+        assert 700 < picture.height < 3000
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,10 @@ def test_picture_is_readable_and_the_same_twice(tmp_path: Path) -> None:
             "n = 20, 50 % zeros: too few for a fence",
         ),
         ({"values": np.ones(40), "mild": None, "far": None}, "n = 40; no fence"),
-        ({"values": np.ones(40), "mild": None, "far": None, "note": "2 far"}, "n = 40; 2 far"),
+        (
+            {"values": np.ones(40), "mild": None, "far": None, "note": "2 extreme"},
+            "n = 40; 2 extreme",
+        ),
         (
             {"values": np.r_[np.ones(37), 5, 6, np.nan], "mild": 2.0, "far": 5.5},
             "n = 40, 1 not finite; mild fence 2, far fence 5.5; 1 beyond the far fence",
@@ -120,10 +123,10 @@ def test_histogram_counts_the_positive_values(saved: list[Figure]) -> None:
 def test_values_beyond_the_far_fence_are_coloured_and_in_the_rug(saved: list[Figure]) -> None:
     values = np.r_[np.linspace(0.1, 1, 50), 2.5, 4.0]
     axes = _panel(saved, _population(values=values, mild=1.5, far=2.0))
-    beyond = axes.patches[1]
-    assert to_hex(beyond.get_facecolor()) == distribution.BEYOND
-    assert (beyond.get_data().values > 0).sum() == 2
-    (rug,) = axes.collections
+    colours = [to_hex(patch.get_facecolor()) for patch in axes.patches]
+    assert colours == [distribution.INSIDE, *distribution.BEYOND.values()]
+    assert [(patch.get_data().values > 0).sum() for patch in axes.patches[1:]] == [2, 2]
+    _, rug = axes.collections
     assert [segment[0][0] for segment in rug.get_segments()] == [2.5, 4.0]
     fences = [line.get_xdata()[0] for line in axes.lines]
     assert fences == [1.5, 2.0]
@@ -139,9 +142,49 @@ def test_few_values_are_drawn_one_by_one(saved: list[Figure]) -> None:
 def test_legend_stands_only_where_there_is_a_fence(saved: list[Figure]) -> None:
     draw_distribution("a.png", [_population(mild=None, far=None)], **WORDS)
     draw_distribution("a.png", [_population(far=None)], **WORDS)
-    assert [len(figure.legends) for figure in saved] == [0, 1]
-    names = [text.get_text() for text in saved[1].legends[0].get_texts()]
-    assert names == ["mild fence", "far fence", "beyond the far fence"]
+    draw_distribution("a.png", [_population()], **WORDS)
+    names = [_key(figure) for figure in saved]
+    assert names[:2] == [{}, {"usual": distribution.INSIDE, "unusual": distribution.BEYOND["mild"],
+                              "mild fence": "black"}]  # fmt: skip
+    assert [*names[2]] == ["usual", "unusual", "extreme", "mild fence", "far fence"]
+
+
+def _key(figure: Figure) -> dict[str, str]:
+    """Return the colours of the legend's entries."""
+    legends = [axes.get_legend() for axes in figure.axes if axes.get_legend()]
+    found = {}
+    for legend in legends:
+        for handle, text in zip(legend.legend_handles, legend.get_texts(), strict=True):
+            colour = (
+                handle.get_color()
+                if hasattr(handle, "get_color")
+                else to_hex(handle.get_facecolor())
+            )
+            found[text.get_text()] = colour
+    return found
+
+
+def test_the_colours_are_those_that_the_legend_names(saved: list[Figure]) -> None:
+    values = np.r_[np.linspace(0.1, 1, 50), 1.7, 2.5]
+    axes = _panel(
+        saved, _population(values=values, mild=1.5, far=2.0, labels=[(2.5, "a"), (1.7, "b")])
+    )
+    key = _key(saved[-1])
+    for patch, name in zip(axes.patches, ("usual", "unusual", "extreme"), strict=True):
+        assert to_hex(patch.get_facecolor()) == key[name]
+    leaders = [line.get_color() for line in axes.lines if line.get_transform() == axes.transAxes]
+    assert leaders == [key["extreme"], key["unusual"]]
+
+
+def test_outliers_by_fences_of_their_own_have_their_colours(saved: list[Figure]) -> None:
+    beyond = {"mild": np.array([0.5]), "far": np.array([0.7, 0.9])}
+    values = np.r_[np.linspace(0.1, 1, 50), 0.5, 0.7, 0.9]
+    axes = _panel(saved, _population(values=values, mild=None, far=None, beyond=beyond, note="n"))
+    rugs = [[s[0][0] for s in rug.get_segments()] for rug in axes.collections]
+    assert rugs == [[0.5], [0.7, 0.9]]
+    assert [*_key(saved[-1])] == ["usual", "unusual", "extreme"]
+    texts = [text.get_text() for text in saved[-1].texts]
+    assert "n = 53, 2 extreme, 1 unusual" in texts
 
 
 @pytest.mark.parametrize(
@@ -185,7 +228,8 @@ def test_the_populations_are_those_of_the_report(of_images: Run) -> None:
         assert population.values.size == total["values"]
         assert (population.mild, population.far) == (total["fence_mild"], total["fence_far"])
     where = {"from_step": 700_000, "to_step": 800_000, "sample": 2}
-    causes = [{"cause": "action_flip"}, {"cause": "step_gap"}]
+    causes = [{"cause": "step_gap", "share": None}, {"cause": "score_growth", "share": 0.2},
+              {"cause": "action_flip", "share": 0.7}]  # fmt: skip
     assert label({"where": where, "causes": causes}) == "700k → 800k, sample 2: action_flip"
     assert label({"where": {"sample": 2, "row": 3, "column": 4}, "causes": []}) == (
         "sample 2, row 3, column 4"

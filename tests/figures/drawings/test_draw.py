@@ -29,7 +29,7 @@ SMALL = Look(dpi=60)
 
 
 def words(figure: Figure) -> str:
-    return " ".join(text.get_text() for text in figure.texts)
+    return str(figure.get_label()) + " ".join(text.get_text() for text in figure.texts)
 
 
 def pictures(figure: Figure) -> list[np.ndarray]:
@@ -50,10 +50,12 @@ def test_differences_of_a_filmstrip_add_up_to_the_dynamics(
 
 def test_the_heatmap_shows_the_arrays_of_the_run(of_images: Run, saved: list[Figure]) -> None:
     kinds.draw([of_images], "dynamics", Request(samples=[3], look=SMALL))
-    _, dynamics, relative, net, _ = pictures(saved[0])
+    _, dynamics, net, _ = pictures(saved[0])
     np.testing.assert_allclose(dynamics, of_images.dynamics[3].astype(np.float64).sum(axis=0))
-    np.testing.assert_allclose(relative, of_images.relative_dynamics[3])
     np.testing.assert_allclose(net, of_images.net_change[3].astype(np.float64).sum(axis=0))
+    kinds.draw([of_images], "dynamics", Request(samples=[3], look=SMALL, relative=True))
+    _, _, relative, _, _ = pictures(saved[1])
+    np.testing.assert_allclose(relative, of_images.relative_dynamics[3])
 
 
 def test_the_terminal_shows_each_sample(of_images: Run) -> None:

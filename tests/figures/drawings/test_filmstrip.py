@@ -11,7 +11,7 @@ from PIL import Image
 from lrpdyn.errors import ObservationError, UsageError
 from lrpdyn.figures.canvas import maps
 from lrpdyn.figures.canvas.look import Look
-from lrpdyn.figures.canvas.words import About
+from lrpdyn.figures.canvas.words import DIFFERENCE, About
 from lrpdyn.figures.drawings.filmstrip import draw_filmstrip
 from lrpdyn.figures.run_data import Flags
 
@@ -87,19 +87,27 @@ def test_figure_says_what_it_shows(saved: list[Figure], shape: tuple[int, ...]) 
         "a.png", np.ones(shape), steps, _relevance(shape), wanted=wanted, flags=flags, **WORDS
     )
     texts = [text.get_text() for text in saved[0].texts]
-    words = " ".join(texts)
+    words = saved[0].get_label()
     for expected in (
-        "Relevance of sample 3 over 12 checkpoints",
-        "steps 100,000 to 1,200,000; rule zplus",
-        "best action",
-        "steps shown: 2 of 12; what is flagged is marked, 1 more are not shown",
-        "relevance R_i, units of the score (not clipped",
-        "|R_i - R_i+1|",
+        "Relevance of sample 3 during training",
+        "rule zplus; 12 checkpoints, steps 100k to 1.2M; 2 steps shown",
+        "Question: best action.",
+        "2 of 12 steps are shown; what is flagged is framed and named, 1 more are not shown.",
+        "Relevance R_i: not clipped",
+        "|R_i − R_{i+1}|, change to the next checkpoint",
     ):
         assert expected in words
-    for label in ("200k", "1.1M", "→ 300k", "→ 1.2M", "far", "pathology"):
+    for label in (
+        "200k",
+        "1.1M",
+        "→ 300k",
+        "→ 1.2M",
+        "extreme",
+        "pathology",
+        f"{DIFFERENCE}, change to the next checkpoint",
+    ):
         assert label in texts
-    assert "mild" not in texts
+    assert "unusual" not in texts
 
 
 def test_flagged_maps_are_framed(saved: list[Figure]) -> None:
@@ -118,7 +126,7 @@ def test_long_steps_are_counted_from_the_first(saved: list[Figure]) -> None:
     draw_filmstrip("a.png", np.ones((1, 6, 6)), steps, _relevance((1, 6, 6)), **WORDS)
     texts = [text.get_text() for text in saved[0].texts]
     assert {"+0", "+7", "→ +7", "+35"} <= set(texts)
-    assert any("labels count steps from 10,000,003" in text for text in texts)
+    assert "Labels count steps from 10,000,003." in saved[0].get_label()
 
 
 def test_flat_maps_are_features_by_steps(saved: list[Figure]) -> None:
@@ -141,12 +149,12 @@ def test_flat_maps_are_features_by_steps(saved: list[Figure]) -> None:
 def test_one_step_shows_its_relevance_alone(saved: list[Figure], shape: tuple[int, ...]) -> None:
     draw_filmstrip("a.png", np.ones(shape), [1], _relevance(shape), **WORDS)
     assert len(_images(saved)) == (2 if len(shape) == 3 else 1)
-    assert not any("R_i+1" in text.get_text() for text in saved[0].texts)
+    assert not any("R_{i+1}" in text.get_text() for text in saved[0].texts)
 
 
 def test_features_left_out_are_said(saved: list[Figure]) -> None:
     draw_filmstrip("a.png", np.zeros(600), [1, 2], _relevance((600,)), **WORDS)
-    words = " ".join(text.get_text() for text in saved[0].texts)
+    words = saved[0].get_label() + " ".join(text.get_text() for text in saved[0].texts)
     assert "512 of 600 features, those that changed most" in words
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 from lrpdyn.errors import ObservationError, UsageError
 from lrpdyn.figures.canvas import maps, style
 from lrpdyn.figures.canvas.look import Look
-from lrpdyn.figures.canvas.words import About
+from lrpdyn.figures.canvas.words import About, Caption
 from lrpdyn.figures.drawings import heatmap
 from lrpdyn.figures.drawings.heatmap import MOST_BARS, Moved, bars_figure, draw_heatmap
 
@@ -31,7 +31,7 @@ def _arrays(shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _words(figure: Figure) -> str:
-    return " ".join(text.get_text() for text in figure.texts)
+    return str(figure.get_label()) + " ".join(text.get_text() for text in figure.texts)
 
 
 @pytest.mark.parametrize("shape", [(2, 4, 84, 84), (2, 2, 24, 24), (1, 3, 224, 224), (4, 4)])
@@ -54,7 +54,7 @@ def test_each_element_is_the_same_whole_number_of_pixels(
     draw_heatmap(tmp_path / "a.png", observations, _moved(dynamics), look=Look(dpi=dpi), **WORDS)
     picture = np.asarray(Image.open(tmp_path / "a.png").convert("RGB"))
     panels = [image for image in maps.drawn_maps(saved[0]) if image.get_array().shape[0] == 24]
-    assert len(panels) == 10
+    assert len(panels) == 8
     for image in panels:
         box = image.get_window_extent()
         left, bottom, width, height = (round(length) for length in box.bounds)
@@ -75,8 +75,8 @@ def test_all_samples_share_one_scale_from_zero(tmp_path: Path, saved: list[Figur
     draw_heatmap(tmp_path / "a.png", observations, _moved(dynamics), **WORDS)
     drawn = [image for image in maps.drawn_maps(saved[0]) if image.get_array().shape[0] == 8]
     summed = dynamics.astype(np.float64).sum(axis=1)
-    for column, values in ((1, summed), (2, summed / 2), (3, summed / 3)):
-        of_column = drawn[column::5]
+    for column, values in ((1, summed), (2, summed / 3)):
+        of_column = drawn[column::4]
         (limits,) = {image.get_clim() for image in of_column}
         assert limits == pytest.approx((0.0, values.max()))
         shown = np.stack([np.asarray(image.get_array()) for image in of_column])
@@ -97,15 +97,16 @@ def test_figure_says_what_it_shows(tmp_path: Path, saved: list[Figure]) -> None:
     )
     words = _words(saved[0])
     for expected in (
-        "Dynamics over 23 checkpoints",
-        "updates 50,000 to 1,150,000",
-        "rule gamma:0.25",
+        "Where relevance moved during training",
+        "23 checkpoints, updates 50k to 1.15M",
+        "Updates 50,000 to 1,150,000",
+        "Rule gamma:0.25",
         "Q value of the best action",
         "16 of 20 samples",
         "last of 4 channels",
         "units of the score",
         "99.9 % quantile",
-        "largest 1e+03",
+        "the largest is 1e+03",
         "sample 15",
     ):
         assert expected in words
@@ -114,9 +115,11 @@ def test_figure_says_what_it_shows(tmp_path: Path, saved: list[Figure]) -> None:
 
 def test_few_strongest_features_are_said(tmp_path: Path, saved: list[Figure]) -> None:
     observations, dynamics = _arrays((3, 128))
-    draw_heatmap(tmp_path / "a.png", observations, _moved(dynamics), samples=[2], **WORDS)
+    draw_heatmap(
+        tmp_path / "a.png", observations, _moved(dynamics), samples=[2], relative=True, **WORDS
+    )
     assert "1 of 3 samples; 64 strongest of 128 features" in _words(saved[0])
-    (axes,) = saved[0].axes
+    _key, axes = saved[0].axes
     lengths = [bar.get_width() for bar in axes.patches if isinstance(bar, Rectangle)]
     strongest = np.sort(dynamics[2])[::-1][:64]
     np.testing.assert_allclose(lengths, np.r_[strongest, strongest / 3])
@@ -130,7 +133,7 @@ def test_few_strongest_features_are_said(tmp_path: Path, saved: list[Figure]) ->
 
 def test_observed_values_stand_beside_few_features(tmp_path: Path, saved: list[Figure]) -> None:
     observations = np.array([[0.25, -3.0]], dtype=np.float32)
-    draw_heatmap(tmp_path / "a.png", observations, _moved(np.ones((1, 2))), **WORDS)
+    draw_heatmap(tmp_path / "a.png", observations, _moved(np.ones((1, 2))), relative=True, **WORDS)
     names = [
         text.get_text() for text in saved[0].texts if text.get_horizontalalignment() == "right"
     ]
@@ -183,7 +186,8 @@ def test_overlay_shows_the_picture_where_nothing_moved_and_colour_where_most_did
     pictures = np.array([[[0.2, 1.0, 1.0]]])
     dynamics = np.array([[[0.0, 5.0, np.nan]]])
     both = maps.overlaid(pictures, dynamics, 5.0, "inferno")
-    np.testing.assert_allclose(both[0, 0, [0, 2]], [[0.2] * 3, [1.0] * 3])
+    dark, light = maps.DIMMED
+    np.testing.assert_allclose(both[0, 0, [0, 2]], [[dark + 0.2 * (light - dark)] * 3, [light] * 3])
     # The top of the scale is yellow: little blue is left of the white.
     red, _, blue = both[0, 0, 1]
     assert red > 0.9
@@ -197,8 +201,19 @@ def test_overlay_hides_more_where_more_moved() -> None:
     )
     seen_through = (light - dark)[0, 0, :, 0]
     assert (np.diff(seen_through) < 0).all()
-    assert seen_through[0] == 1
-    assert seen_through[-1] == pytest.approx(0.1)
+    dark_end, light_end = maps.DIMMED
+    np.testing.assert_allclose(seen_through[[0, -1]], np.array([1, 0.1]) * (light_end - dark_end))
+
+
+@pytest.mark.parametrize("colours", ["inferno", "inferno_r", "magma", "viridis", "cividis_r"])
+@pytest.mark.parametrize("grey", [0.0, 1.0])
+def test_overlay_is_told_from_black_and_white_frames(colours: str, grey: float) -> None:
+    strength = np.array([[[0.0, 0.1, 0.3, 1.0]]])
+    shown = maps.overlaid(np.full((1, 1, 4), grey), strength, 1.0, colours)[0, 0]
+    distance = np.abs(shown[1:] - shown[0]).max(axis=1)
+    assert (distance > 0.06).all()
+    # On black, what moved most stands out most; on white, the lightest colours do by their hue.
+    assert distance[-1] > 0.25
 
 
 def test_overlay_makes_colours_grey() -> None:
@@ -207,13 +222,14 @@ def test_overlay_makes_colours_grey() -> None:
     np.testing.assert_allclose(both[..., 0], both[..., 2])
 
 
-HEADER = ["Title", "rule", "question", "of some samples"]
+CAPTION = Caption(title="Title", line=["rule"], notes=["question"])
 
 
 def _bars(dynamics: np.ndarray, chosen: list[int]) -> Figure:
     moved = Moved(dynamics=dynamics, net_change=dynamics / 4, relative=dynamics * 2)
-    about = About(rule="epsilon", question="best action")
-    return bars_figure(np.ones(dynamics.shape), moved, chosen, HEADER, about, Look(dpi=80))
+    figure, caption = bars_figure(np.ones(dynamics.shape), moved, chosen, CAPTION, Look(dpi=80))
+    figure.set_label(caption.text())
+    return figure
 
 
 def _lengths(figure: Figure) -> list[list[float]]:
@@ -235,7 +251,7 @@ def test_each_sample_has_a_panel_of_its_dynamics_and_its_net_change() -> None:
 def test_all_panels_reach_to_the_largest_of_all() -> None:
     figure = _bars(np.array([[1.0, 3.0], [8.0, 0.5]]), [0, 1])
     assert [axes.get_xlim() for axes in figure.axes if axes.patches] == [(0, 8 * 1.02)] * 2
-    assert "largest 8" in _words(figure)
+    assert "the largest is 8" in _words(figure)
 
 
 def test_of_many_features_the_strongest_are_drawn_first() -> None:
@@ -248,10 +264,10 @@ def test_of_many_features_the_strongest_are_drawn_first() -> None:
 def test_what_is_not_finite_has_no_bar_and_sets_no_scale(odd: float) -> None:
     figure = _bars(np.array([[2.0, odd]]), [0])
     np.testing.assert_allclose(_lengths(figure), [[2.0, 0.0, 0.5, 0.0]])
-    assert "largest 2" in _words(figure)
+    assert "the largest is 2" in _words(figure)
 
 
 def test_a_network_that_never_changed_has_a_scale_all_the_same() -> None:
     figure = _bars(np.zeros((1, 3)), [0])
     assert _lengths(figure) == [[0.0] * 6]
-    assert "largest 0" in _words(figure)
+    assert "the largest is 0" in _words(figure)

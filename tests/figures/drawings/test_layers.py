@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from lrpdyn.api import Run, open_run
 from lrpdyn.errors import RunError
 from lrpdyn.figures.canvas.look import DEFAULT_LOOK
+from lrpdyn.figures.canvas.words import About
 from lrpdyn.figures.drawings.layers import draw_layers
 from lrpdyn.figures.kinds import draw
 from lrpdyn.run.layer_curves import DRAWN, LayerCurves, layer_curves
@@ -43,7 +44,7 @@ def test_of_many_layers_eight_are_named_and_the_others_grey(saved: list[Figure])
     names = [f"a_very_long_name_of_a_block.{'x' * 60}.{place}" for place in range(12)]
     values = {name: np.full((3, 12), np.nan) for name in DRAWN} | {"weight_change": change}
     curves = LayerCurves(steps=np.arange(3), layers=names, named=names[4:], values=values)
-    draw_layers(Path("a.png"), curves, unit="steps", look=DEFAULT_LOOK)
+    draw_layers(Path("a.png"), curves, about=About(rule="r", question="q"), look=DEFAULT_LOOK)
     axes, key = saved[0].axes
     colours = {line.get_label(): line.get_color() for line in axes.lines}
     assert [name for name in names if colours[name] == "0.75"] == names[:4]

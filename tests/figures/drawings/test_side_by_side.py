@@ -20,8 +20,16 @@ def _sides(shape: tuple[int, ...]) -> list[Side]:
     dynamics = random.exponential(size=shape)
     change = np.array([1.0, 2.0, 3.0, 12.0])
     return [
-        Side(name="one, rule zplus", dynamics=dynamics, ends=ENDS, change=change, flagged=[3]),
         Side(
+            label="zplus",
+            name="one, rule zplus",
+            dynamics=dynamics,
+            ends=ENDS,
+            change=change,
+            flagged=[3],
+        ),
+        Side(
+            label="epsilon",
             name="two, rule epsilon",
             dynamics=1_000 * dynamics,
             ends=ENDS[1:],
@@ -37,7 +45,7 @@ def test_runs_of_any_size_are_seen_from_zero_to_their_own_limit(
 ) -> None:
     sides = _sides(shape)
     draw_side_by_side(
-        tmp_path / "a.png", np.ones(shape), sides, samples=[4, 7], alike="cosine A-B 1.00"
+        tmp_path / "a.png", np.ones(shape), sides, samples=[4, 7], alike="Cosine A-B 1.00"
     )
     images = [np.asarray(image.get_array()) for image in maps.drawn_maps(saved[0])]
     if len(shape) == 4:
@@ -49,8 +57,8 @@ def test_runs_of_any_size_are_seen_from_zero_to_their_own_limit(
         first, second = images[0][:, 0], images[0][:, 1]
         np.testing.assert_allclose(first, sides[0].dynamics[0] / sides[0].dynamics.max())
     np.testing.assert_allclose(first, second)
-    words = " ".join(text.get_text() for text in saved[0].texts)
-    for expected in ("A: one, rule zplus", "B: two, rule epsilon", "cosine A-B 1.00", "sample 7",
+    words = saved[0].get_label() + " ".join(text.get_text() for text in saved[0].texts)
+    for expected in ("A: one, rule zplus", "B: two, rule epsilon", "Cosine A-B 1.00", "sample 7",
                      "own limit", "B "):  # fmt: skip
         assert expected in words
 

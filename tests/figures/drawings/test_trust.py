@@ -32,7 +32,7 @@ def test_lines_are_medians_of_the_table(measured: Run, saved: list[Figure]) -> N
     assert path.name == "trust.png"
     with open(measured.path / "faithfulness.csv") as file:
         rows = list(csv.DictReader(file))
-    key, axes = saved[0].axes
+    axes, key = saved[0].axes
     names = [text.get_text() for text in key.get_legend().get_texts()]
     assert names == ["rule zplus", "middle half of the samples", *DRAWN.values(),
                      "random orders, 5 to 95 %"]  # fmt: skip
@@ -61,7 +61,7 @@ def test_the_training_curve_lies_above_over_the_same_steps(
 ) -> None:
     curve = Curve("progress.csv:reward", np.arange(-10.0, 80), np.arange(90.0))
     draw([measured], "trust", Request(curve=curve))
-    above, _, axes = saved[0].axes
+    above, axes, _ = saved[0].axes
     assert above.get_position().y0 > axes.get_position().y1
     assert above.get_xlim() == axes.get_xlim()
     steps = above.lines[0].get_xdata()
@@ -78,7 +78,7 @@ def test_a_step_that_could_not_be_measured_has_no_point(measured: Run, saved: li
     for one in checked["steps"]:  # as of flat observations
         del one["abpc"]["edges"]
     draw([with_faithfulness(measured.path, checked)], "trust")
-    key, axes = saved[0].axes
+    axes, key = saved[0].axes
     assert np.isnan(axes.lines[1].get_ydata()[0])
     assert axes.get_xlim()[0] <= measured.steps[0]
     names = [text.get_text() for text in key.get_legend().get_texts()]
