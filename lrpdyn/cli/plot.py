@@ -68,7 +68,7 @@ def _in_words(names: Sequence[str]) -> str:
 @option("--header", type=Word(HEADERS), default="short", show_default=True,
               help="What stands above a figure: its full caption, a title and at most one line, or "
               "none.")  # fmt: skip
-@option("--title", metavar="TEXT", show_default="the figure's own", help="The title above.")
+@option("--title", metavar="TITLE", show_default="the figure's own", help="The title above.")
 @option("--scale-by", type=Word(SCALES), show_default="all of dynamics, else sample",
               help="What has its own colour scale: a step, a sample, or all that is drawn.")  # fmt: skip
 @option("--relative", is_flag=True, help="Add the relative dynamics to the figure dynamics.")

@@ -19,9 +19,9 @@ from lrpdyn.cli.terminal import paragraph
               show_default="report.html in RUN",
               help="The page that is written.")  # fmt: skip
 @option(
-    "--name", metavar="TEXT", show_default="the folder's name", help="What the page calls the run."
+    "--name", metavar="NAME", show_default="the folder's name", help="What the page calls the run."
 )
-@option("--note", metavar="TEXT", default="", help="A note that the page shows below the name.")
+@option("--note", metavar="NOTE", default="", help="A note that the page shows below the name.")
 @option("--regions", metavar="FILE", type=click.Path(path_type=Path),
         help="Name parts of the observations at the pointer; a file as of compute --regions.")  # fmt: skip
 @options.curve
