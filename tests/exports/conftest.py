@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 import lrpdyn
+from tests.options import UNCHECKED
 
 
 @pytest.fixture(scope="session")
@@ -17,7 +18,7 @@ def image_run(
 ) -> lrpdyn.Run:
     """A run on (2, 4, 84, 84)."""
     out = tmp_path_factory.mktemp("images") / "run"
-    return lrpdyn.compute(ppo_folder, images[:2], out=out, baseline="none", limit=3, quiet=True)
+    return lrpdyn.compute(ppo_folder, images[:2], out=out, limit=3, **UNCHECKED)
 
 
 @pytest.fixture

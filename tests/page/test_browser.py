@@ -19,6 +19,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 import lrpdyn
 from lrpdyn.page.report import write_report
 from lrpdyn.run.trust import trust_lines
+from tests.options import UNCHECKED
 from tests.page.test_render import hostile
 from tests.run.measured import with_faithfulness
 
@@ -277,9 +278,7 @@ def test_the_pointer_tells_a_pixel_and_a_click_its_history(
 def test_a_page_of_tables_by_step_shows_no_numbers_of_samples(
     show: Callable[..., Opened], ppo_folder: Path, images: NDArray[np.uint8], tmp_path: Path
 ) -> None:
-    run = lrpdyn.compute(
-        ppo_folder, images, out=tmp_path / "run", tables="steps", baseline="none", quiet=True
-    )
+    run = lrpdyn.compute(ppo_folder, images, out=tmp_path / "run", tables="steps", **UNCHECKED)
     found = show(write_report(run).path)
     page = found.page
     assert found.scores() == ["–"] * 4
