@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from pathlib import Path
 
@@ -16,6 +17,11 @@ from lrpdyn.checkpoints import settling
 # The same examples in every run; campaigns, which are run by name, draw their own.
 settings.register_profile("seeded", derandomize=True)
 settings.load_profile("seeded")
+
+# Threads of so small networks wait for each other, most of all where tests share the cores; processes
+# that tests start are told by the variable.
+torch.set_num_threads(1)
+os.environ["OMP_NUM_THREADS"] = "1"
 
 
 @pytest.fixture(autouse=True)
