@@ -13,6 +13,7 @@ from hypothesis import settings
 from numpy.typing import NDArray
 
 from lrpdyn.checkpoints import settling
+from tests.small_runs import mlp_checkpoints
 
 # The same examples in every run; campaigns, which are run by name, draw their own.
 settings.register_profile("seeded", derandomize=True)
@@ -59,13 +60,7 @@ def images() -> NDArray[np.uint8]:
 @pytest.fixture
 def mlp_folder(tmp_path: Path) -> Path:
     """Five state dicts of a small MLP, saved out of order."""
-    folder = tmp_path / "mlp"
-    folder.mkdir()
-    torch.manual_seed(0)
-    for step in (10, 2, 30, 4, 20):
-        network = torch.nn.Sequential(torch.nn.Linear(6, 8), torch.nn.Tanh(), torch.nn.Linear(8, 3))
-        torch.save(network.state_dict(), folder / f"net_{step}.pt")
-    return folder
+    return mlp_checkpoints(tmp_path)
 
 
 @pytest.fixture(scope="session")

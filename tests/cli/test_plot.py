@@ -17,7 +17,7 @@ import lrpdyn
 from lrpdyn.cli.plot import command
 from lrpdyn.errors import UsageError
 from tests.cli import processes
-from tests.options import UNCHECKED
+from tests.small_runs import UNCHECKED
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,7 @@ from lrpdyn.figures.canvas.look import Look
 from lrpdyn.figures.kind import FORMATS, PICTURES, Kind
 from lrpdyn.figures.kinds import KINDS, check, draw, drawn_files
 from lrpdyn.figures.request import Request
-from tests.options import UNCHECKED
+from tests.small_runs import UNCHECKED
 
 
 def test_every_kind_draws_images_into_the_run(of_images: Run, tmp_path: Path) -> None:

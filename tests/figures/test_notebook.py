@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 import lrpdyn
 from lrpdyn.api import Run
 from lrpdyn.figures.notebook import strongest
-from tests.options import UNCHECKED
+from tests.small_runs import UNCHECKED
 
 TEMPTING = '<script>alert("x")</script> & "quoted"'
 

@@ -23,7 +23,7 @@ from lrpdyn.lrp.canonical.canonise import canonise
 from lrpdyn.lrp.composites import parse_composite
 from lrpdyn.lrp.plan import make_plan
 from tests.lrp.zennit_reference import NOTHING
-from tests.options import UNCHECKED
+from tests.small_runs import UNCHECKED
 
 RULES = {
     "zplus": lambda: ZPlus(stabilizer=NOTHING),

@@ -19,9 +19,9 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 import lrpdyn
 from lrpdyn.page.report import write_report
 from lrpdyn.run.trust import trust_lines
-from tests.options import UNCHECKED
 from tests.page.test_render import hostile
 from tests.run.measured import with_faithfulness
+from tests.small_runs import UNCHECKED
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = pytest.mark.skipif(

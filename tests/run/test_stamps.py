@@ -18,9 +18,9 @@ from lrpdyn.run import reader, stamps
 from lrpdyn.run.manifest import read_manifest, save_manifest
 from lrpdyn.run.stamps import is_as_written, stamp_of
 from lrpdyn.run.training_curve import Curve
-from tests.options import UNCHECKED
 from tests.pipeline.test_compute import Vectors, mlp_run
 from tests.run.test_verify import damage
+from tests.small_runs import UNCHECKED
 
 COMMANDS = {
     "csv": "export RUN --to csv -o OUT", "hdf5": "export RUN --to hdf5 -o OUT",

@@ -12,7 +12,7 @@ import lrpdyn
 from lrpdyn.pipeline.rule_trial import try_rules
 from lrpdyn.pipeline.setup.options import Options
 from lrpdyn.system.threads import one_thread
-from tests.options import UNCHECKED
+from tests.small_runs import UNCHECKED
 
 #: Says with how many threads it was made.
 NET = """

@@ -22,8 +22,8 @@ from lrpdyn.run.journal import append_journal, read_journal
 from lrpdyn.run.layout import RESULTS
 from lrpdyn.run.manifest import save_manifest
 from lrpdyn.run.verify import verify
-from tests.options import UNCHECKED
 from tests.pipeline.test_compute import contents
+from tests.small_runs import UNCHECKED
 
 STEPS = (0, 10, 20, 30, 40, 50)
 NETWORK = """
