@@ -25,6 +25,11 @@ torch.set_num_threads(1)
 os.environ["OMP_NUM_THREADS"] = "1"
 
 
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Share the whole suite between two workers; a part of it has none to wait for."""
+    return 2 if config.args_source is pytest.Config.ArgsSource.TESTPATHS else 0
+
+
 @pytest.fixture(autouse=True)
 def _files_settle_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let bad files, which tests have just written, be looked at again at once."""
