@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from pathlib import Path
 
@@ -12,10 +13,21 @@ from hypothesis import settings
 from numpy.typing import NDArray
 
 from lrpdyn.checkpoints import settling
+from tests.small_runs import mlp_checkpoints
 
 # The same examples in every run; campaigns, which are run by name, draw their own.
 settings.register_profile("seeded", derandomize=True)
 settings.load_profile("seeded")
+
+# Threads of so small networks wait for each other, most of all where tests share the cores; processes
+# that tests start are told by the variable.
+torch.set_num_threads(1)
+os.environ["OMP_NUM_THREADS"] = "1"
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Share the whole suite between two workers; a part of it has none to wait for."""
+    return 2 if config.args_source is pytest.Config.ArgsSource.TESTPATHS else 0
 
 
 @pytest.fixture(autouse=True)
@@ -53,13 +65,7 @@ def images() -> NDArray[np.uint8]:
 @pytest.fixture
 def mlp_folder(tmp_path: Path) -> Path:
     """Five state dicts of a small MLP, saved out of order."""
-    folder = tmp_path / "mlp"
-    folder.mkdir()
-    torch.manual_seed(0)
-    for step in (10, 2, 30, 4, 20):
-        network = torch.nn.Sequential(torch.nn.Linear(6, 8), torch.nn.Tanh(), torch.nn.Linear(8, 3))
-        torch.save(network.state_dict(), folder / f"net_{step}.pt")
-    return folder
+    return mlp_checkpoints(tmp_path)
 
 
 @pytest.fixture(scope="session")

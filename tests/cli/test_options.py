@@ -70,7 +70,10 @@ def test_the_command_line_wins_over_a_variable_and_this_over_a_file(
 
 
 def test_config_file(folder: Path, ppo_folder: Path) -> None:
-    (folder / "a.toml").write_text('rule = "gamma:0.5"\nout = "from-config"\nskip-bad = true\n')
+    (folder / "a.toml").write_text(
+        'rule = "gamma:0.5"\nout = "from-config"\nskip-bad = true\n'
+        'baseline = "none"\nfaithfulness = "none"\n'
+    )
     result = lrpdyn(
         "compute", ppo_folder, "obs.npy", "--config", "a.toml", "--rule", "gamma", cwd=folder
     )

@@ -17,6 +17,7 @@ import lrpdyn
 from lrpdyn.cli.plot import command
 from lrpdyn.errors import UsageError
 from tests.cli import processes
+from tests.small_runs import UNCHECKED
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +25,7 @@ def run(
     ppo_folder: Path, images: NDArray[np.uint8], tmp_path_factory: pytest.TempPathFactory
 ) -> str:
     out = tmp_path_factory.mktemp("plot") / "run"
-    lrpdyn.compute(ppo_folder, images, out=out, baseline="none", quiet=True)
+    lrpdyn.compute(ppo_folder, images, out=out, **UNCHECKED)
     return str(out)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 import lrpdyn
+from tests.small_runs import UNCHECKED, mlp_checkpoints
 
 
 @pytest.fixture(scope="session")
@@ -17,13 +19,22 @@ def image_run(
 ) -> lrpdyn.Run:
     """A run on (2, 4, 84, 84)."""
     out = tmp_path_factory.mktemp("images") / "run"
-    return lrpdyn.compute(ppo_folder, images[:2], out=out, baseline="none", limit=3, quiet=True)
+    return lrpdyn.compute(ppo_folder, images[:2], out=out, limit=3, **UNCHECKED)
+
+
+@pytest.fixture(scope="session")
+def flat_original(
+    vectors: NDArray[np.float32], tmp_path_factory: pytest.TempPathFactory
+) -> lrpdyn.Run:
+    """A run on (5, 6), which nobody changes."""
+    folder = tmp_path_factory.mktemp("flat")
+    return lrpdyn.compute(
+        mlp_checkpoints(folder), vectors, arch="mlp", arch_args={"activation": "tanh"},
+        out=folder / "run", baseline="none", quiet=True,
+    )  # fmt: skip
 
 
 @pytest.fixture
-def flat_run(mlp_folder: Path, vectors: NDArray[np.float32], tmp_path: Path) -> lrpdyn.Run:
-    """A run on (5, 6)."""
-    return lrpdyn.compute(
-        mlp_folder, vectors, arch="mlp", arch_args={"activation": "tanh"}, out=tmp_path / "run",
-        baseline="none", quiet=True,
-    )  # fmt: skip
+def flat_run(flat_original: lrpdyn.Run, tmp_path: Path) -> lrpdyn.Run:
+    """A copy of it."""
+    return lrpdyn.open_run(shutil.copytree(flat_original.path, tmp_path / "run"))

@@ -24,6 +24,7 @@ from lrpdyn.figures.canvas.look import Look
 from lrpdyn.figures.kind import FORMATS, PICTURES, Kind
 from lrpdyn.figures.kinds import KINDS, check, draw, drawn_files
 from lrpdyn.figures.request import Request
+from tests.small_runs import UNCHECKED
 
 
 def test_every_kind_draws_images_into_the_run(of_images: Run, tmp_path: Path) -> None:
@@ -97,7 +98,7 @@ def test_a_place_that_cannot_be_written_is_one_line(of_images: Run, tmp_path: Pa
 def test_of_a_run_that_keeps_pixels_the_filmstrip_says_so(
     ppo_folder: Path, images: NDArray[np.uint8], tmp_path: Path, saved: list[Figure]
 ) -> None:
-    given = {"quiet": True, "baseline": "none", "limit": 2}
+    given = {**UNCHECKED, "limit": 2}
     run = lrpdyn.compute(ppo_folder, images[:1], out=tmp_path / "pixels", keep="pixels", **given)
     draw([run], "filmstrip")
     words = saved[-1].get_label()
@@ -127,9 +128,7 @@ def test_overwrite_clears_figures_and_nothing_else(
     assert (copy / "figures" / "raster.txt").exists()
     (copy / "figures" / "raster_of_mine.svg").write_text("mine")
     (copy / "figures" / "layers.txt").write_text("mine")
-    lrpdyn.compute(
-        ppo_folder, images, rule="zplus", out=copy, overwrite=True, baseline="none", quiet=True
-    )
+    lrpdyn.compute(ppo_folder, images, rule="zplus", out=copy, overwrite=True, **UNCHECKED)
     assert {path.name for path in (copy / "figures").iterdir()} == {
         "dynamics.png", "dynamics.txt", "layers.txt", "raster_of_mine.svg",
     }  # fmt: skip
@@ -169,7 +168,7 @@ def test_a_kind_is_drawn_listed_and_cleared_once_it_is_in_the_list(
     assert (result.output, drawn.read_text()) == (f"{drawn}\n", "4 of [2]")
     mine = drawn.with_suffix(".png")
     shutil.copy(drawn, mine)
-    lrpdyn.compute(ppo_folder, images, out=copy, overwrite=True, baseline="none", quiet=True)
+    lrpdyn.compute(ppo_folder, images, out=copy, overwrite=True, **UNCHECKED)
     assert not drawn.exists()
     assert mine.exists()
 

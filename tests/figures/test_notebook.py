@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 import lrpdyn
 from lrpdyn.api import Run
 from lrpdyn.figures.notebook import strongest
+from tests.small_runs import UNCHECKED
 
 TEMPTING = '<script>alert("x")</script> & "quoted"'
 
@@ -26,7 +27,7 @@ def run(
     ppo_folder: Path, images: NDArray[np.uint8], tmp_path_factory: pytest.TempPathFactory
 ) -> Run:
     out = tmp_path_factory.mktemp("notebook") / TEMPTING.replace("/", "|")
-    return lrpdyn.compute(ppo_folder, images, rule="zplus", out=out, baseline="none", quiet=True)
+    return lrpdyn.compute(ppo_folder, images, rule="zplus", out=out, **UNCHECKED)
 
 
 class _Tags(HTMLParser):

@@ -23,6 +23,7 @@ from lrpdyn.lrp.canonical.canonise import canonise
 from lrpdyn.lrp.composites import parse_composite
 from lrpdyn.lrp.plan import make_plan
 from tests.lrp.zennit_reference import NOTHING
+from tests.small_runs import UNCHECKED
 
 RULES = {
     "zplus": lambda: ZPlus(stabilizer=NOTHING),
@@ -88,7 +89,13 @@ def test_every_step_equals_zennit(
 ) -> None:
     monkeypatch.setattr(rules, "STABILISER", NOTHING)
     run = lrpdyn.compute(
-        ppo_folder, images, out=tmp_path / "run", rule=rule, target=policy, contrast=contrast
+        ppo_folder,
+        images,
+        out=tmp_path / "run",
+        rule=rule,
+        target=policy,
+        contrast=contrast,
+        **UNCHECKED,
     )
     listing = discover(ppo_folder)
     assert run.steps == (0, 16, 32, 48)
@@ -118,7 +125,7 @@ def test_every_step_equals_zennit(
 def test_dynamics_equal_numpy_over_the_stored_maps(
     ppo_folder: Path, images: NDArray[np.uint8], tmp_path: Path
 ) -> None:
-    run = lrpdyn.compute(ppo_folder, images, out=tmp_path / "run")
+    run = lrpdyn.compute(ppo_folder, images, out=tmp_path / "run", **UNCHECKED)
     maps = np.stack([run.relevance[step] for step in run.steps]).astype(np.float64)
     differences = np.abs(np.diff(maps, axis=0))
     for found, expected in (

@@ -29,7 +29,7 @@ def image_run(
     with zipfile.ZipFile(one, "w") as archive:
         for name, data in content.items():
             archive.writestr(name, data)
-    return lrpdyn.compute(checkpoints, images, out=folder / "run", quiet=True)
+    return lrpdyn.compute(checkpoints, images, out=folder / "run", faithfulness="none", quiet=True)
 
 
 @pytest.fixture

@@ -27,6 +27,7 @@ from lrpdyn.run.manifest import save_manifest
 from lrpdyn.run.trust import trust_lines
 from tests.page.test_render import hostile
 from tests.run.measured import with_faithfulness
+from tests.small_runs import UNCHECKED
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = pytest.mark.skipif(
@@ -291,9 +292,7 @@ def test_the_pointer_tells_a_pixel_and_a_click_its_history(
 def test_a_page_of_tables_by_step_shows_no_numbers_of_samples(
     show: Callable[..., Opened], ppo_folder: Path, images: NDArray[np.uint8], tmp_path: Path
 ) -> None:
-    run = lrpdyn.compute(
-        ppo_folder, images, out=tmp_path / "run", tables="steps", baseline="none", quiet=True
-    )
+    run = lrpdyn.compute(ppo_folder, images, out=tmp_path / "run", tables="steps", **UNCHECKED)
     found = show(write_report(run).path)
     page = found.page
     assert found.scores() == ["–"] * 4

@@ -20,6 +20,7 @@ from lrpdyn.run.stamps import is_as_written, stamp_of
 from lrpdyn.run.training_curve import Curve
 from tests.pipeline.test_compute import Vectors, mlp_run
 from tests.run.test_verify import damage
+from tests.small_runs import UNCHECKED
 
 COMMANDS = {
     "csv": "export RUN --to csv -o OUT", "hdf5": "export RUN --to hdf5 -o OUT",
@@ -45,7 +46,7 @@ def whole(
     ppo_folder: Path, images: NDArray[np.uint8], tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     out = tmp_path_factory.mktemp("whole") / "run"
-    lrpdyn.compute(ppo_folder, images[:2], out=out, baseline="none", quiet=True)
+    lrpdyn.compute(ppo_folder, images[:2], out=out, **UNCHECKED)
     return out
 
 

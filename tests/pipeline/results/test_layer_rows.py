@@ -23,6 +23,7 @@ from lrpdyn.run.layout import RESULTS
 from lrpdyn.run.manifest import save_manifest
 from lrpdyn.run.verify import verify
 from tests.pipeline.test_compute import contents
+from tests.small_runs import UNCHECKED
 
 STEPS = (0, 10, 20, 30, 40, 50)
 NETWORK = """
@@ -189,9 +190,7 @@ def test_units_of_stable_baselines3_are_those_of_its_own_policy(
     from stable_baselines3 import PPO
 
     images = np.random.default_rng(3).integers(0, 256, (9, 4, 84, 84), dtype=np.uint8)
-    run = lrpdyn.compute(
-        ppo_folder, images, out=tmp_path / "run", baseline="none", quiet=True, workers=1
-    )
+    run = lrpdyn.compute(ppo_folder, images, out=tmp_path / "run", **UNCHECKED, workers=1)
     name = "pi_features_extractor"
     layers = {f"{name}.cnn.{n}": f"{name}.cnn.{n + 1}" for n in (0, 2, 4)}
     layers[f"{name}.linear.0"] = f"{name}.linear.1"

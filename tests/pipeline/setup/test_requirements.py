@@ -67,7 +67,7 @@ def test_what_is_kept_is_what_is_asked_for(
     needed = requirements.bytes_to_write
     monkeypatch.setattr(requirements, "bytes_to_write", told)
     run = lrpdyn.compute(ppo_folder, images, out=tmp_path / "run", keep=keep, dtype=dtype, quiet=True,
-                         baseline="none", workers=1)  # fmt: skip
+                         baseline="none", faithfulness="none", workers=1)  # fmt: skip
     # The maps that are not kept are gone by now.
     gone = 0 if (keep, dtype) == ("relevance", "float32") else 4 * images.size
     arrays = sum(path.stat().st_size for path in run.path.rglob("*.npy"))
