@@ -33,8 +33,10 @@ QUICK = {"docs/own_reader.md"}
 WITH_A_RUN = {"docs/report.md", "docs/export.md", "docs/figures.md", "docs/shell.md"}
 #: The first line of all that is not run, and where it is run instead, if anywhere.
 NOT_RUN = {
-    ("README.md", "python3 -m venv .venv && .venv/bin/pip install '.[report]'"):
-        "tests/benchmarks/newcomer.py",
+    ("README.md", "python3 -m venv .venv && .venv/bin/pip install '.[report]' && .venv/bin/lrpdyn demo "
+     "&& .venv/bin/lrpdyn report lrpdyn-demo/run"): "tests/benchmarks/newcomer.py",
+    ("README.md", "python3 -m venv .venv && .venv/bin/pip install torch "
+     "--index-url https://download.pytorch.org/whl/cpu"): "nowhere: torch's own registry",
     ("README.md", "python3 -m venv .venv && .venv/bin/pip install -e '.[test]' && "
      ".venv/bin/python -m pytest"): ".ci/run",
     ("CONTRIBUTING.md", "python3 -m venv .venv && .venv/bin/pip install -e '.[test]'"): ".ci/run",
