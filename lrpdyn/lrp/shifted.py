@@ -79,12 +79,14 @@ def against(network: fx.GraphModule, plan: Plan, reference: Tensor) -> Plan:
     def shifted(function: Callable[..., Any], call: Call, *relevance: Tensor) -> Any:
         f = shift(call.x)
         given = getattr(function, "keywords", {})
-        bounds = {end: given[end] for end in ("low", "high") if isinstance(given.get(end), Tensor)}
-        moved = {end: bound.to(f) - f for end, bound in bounds.items()}
+        x = call.x - f
+        # A box around all that can be seen knows no f; by the one between f and x, f itself gets nothing.
+        boxed = isinstance(given.get("low"), Tensor)
+        bounds = {"low": x.clamp(max=0), "high": x.clamp(min=0)} if boxed else {}
         with torch.no_grad():
             layer = Shifted(call.linear, f)
-        moved_call = Call(layer=layer, inputs=(call.x - f,), output=call.output)
-        return function(moved_call, *relevance, **moved)
+        moved_call = Call(layer=layer, inputs=(x,), output=call.output)
+        return function(moved_call, *relevance, **bounds)
 
     divides = rule.denominator
     return {**plan, name: replace(

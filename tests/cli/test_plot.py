@@ -73,7 +73,7 @@ def test_several_runs_are_compared(run: str, tmp_path: Path) -> None:
         (["--steps", "ten"], "--steps ten: expected steps, as 0,100k,1.1M"),
         (["--format", "bmp"], "--format bmp: expected png, svg, pdf, gif, webp, apng"),
         (["--cmap", "jet"], "--cmap jet: expected one of inferno"),
-        (["--kind", ","], "--kind: expected a kind of figure, found ','"),
+        (["--kind", ","], "--kind: expected a kind of figure, found ,"),
         (["--kind", "pie"], "--kind pie: expected dynamics"),
     ],
 )

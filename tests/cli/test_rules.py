@@ -109,7 +109,7 @@ def test_options_of_the_question_and_the_observations_are_those_of_compute(flat:
         (["--step-from", "x"], "--step-from: only with --try"),
         (["--try"], "--try: expected CHECKPOINTS and OBSERVATIONS"),
         (["--try", "ckpts"], "--try: expected CHECKPOINTS and OBSERVATIONS"),
-        (["--try", "ckpts", "obs.npy", "--rule", "gamma"], "no such option"),
+        (["--try", "ckpts", "obs.npy", "--rule", "gamma"], "No such option"),
     ],
 )
 def test_wrong_uses_of_a_trial(arguments: list[str], message: str) -> None:

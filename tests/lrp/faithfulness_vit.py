@@ -8,6 +8,7 @@ curves of the score with the least and with the most relevant patches first (ABP
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -68,14 +69,21 @@ def digits() -> tuple[Tensor, Tensor, Tensor, Tensor]:
     return x[:1300], y[:1300], x[1300:], y[1300:]
 
 
-def trained(x: Tensor, y: Tensor, epochs: int, seed: int) -> VisionTransformer:
+def trained(
+    x: Tensor,
+    y: Tensor,
+    epochs: int,
+    seed: int,
+    before_epoch: Callable[[int, VisionTransformer], None] = lambda epoch, network: None,
+) -> VisionTransformer:
     """Return the network after so many epochs."""
     torch.manual_seed(seed)
     network = VisionTransformer()
     optimizer = torch.optim.AdamW(network.parameters(), lr=2e-3, weight_decay=0.05)
     batches = -(-len(x) // 64)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, total_steps=epochs * batches)
-    for _ in range(epochs):
+    for epoch in range(epochs):
+        before_epoch(epoch, network)
         for chosen in torch.randperm(len(x)).split(64):
             optimizer.zero_grad()
             F.cross_entropy(network(x[chosen]), y[chosen]).backward()

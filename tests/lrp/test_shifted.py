@@ -144,11 +144,22 @@ def test_rules_are_those_of_a_network_changed_by_hand(
     assert not torch.allclose(relevance, found(network, rule, x, None, rows))
 
 
-@pytest.mark.parametrize("rule", ["zbox:-9,9", "flat"])
-def test_rules_that_go_by_room_or_by_nothing_know_no_reference(rule: str) -> None:
+def test_flat_knows_no_reference() -> None:
     network, (x, f, rows) = made("pixels scaled inside"), drawn()
     torch.testing.assert_close(
-        found(network, rule, x, f, rows), found(network, rule, x, None, rows)
+        found(network, "flat", x, f, rows), found(network, "flat", x, None, rows)
+    )
+
+
+def test_the_box_lies_between_the_reference_and_the_observation() -> None:
+    network, (x, f, rows) = made("one layer"), drawn()
+    weight = (rows @ network[1].weight.detach()).view_as(x)  # type: ignore[index, operator]
+    low, high = torch.minimum(x, f), torch.maximum(x, f)
+    room = x * weight - low * weight.clamp(min=0) - high * weight.clamp(max=0)
+    score = (rows * network(x).detach()).sum(1)
+    expected = room * (score / room.flatten(1).sum(1)).view(-1, 1, 1, 1)
+    torch.testing.assert_close(
+        found(network, "zbox:-9,9", x, f, rows), expected, rtol=1e-5, atol=1e-7
     )
 
 

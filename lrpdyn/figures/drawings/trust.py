@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.patches import Patch
@@ -55,6 +56,7 @@ def draw_trust(
     """Draw the curves over the `steps` of a run."""
     em, width = layout.smallest_em(look.dpi), WIDTH * look.dpi
     left, inner = LEFT * em, width - (LEFT + RIGHT) * em
+    limit, note = _limit(curves)
     measured = f"{len(curves.steps):,} of {len(steps):,} steps, {curves.samples:,} samples"
     head = layout.header_of(
         [
@@ -62,6 +64,7 @@ def draw_trust(
             f"rule {about.rule}; {about.question}",
             "faithfulness: how much more of the score is lost when the most relevant patches are taken away "
             f"first than when the least relevant are; medians, {measured}, {curves.taken_away}",
+            *([note] if note else []),
         ],
         width,
         em,
@@ -96,6 +99,8 @@ def draw_trust(
     key.set_axis_off()
     axes = layout.add_panel(figure, left, top + above + legend + 0.6 * em, inner, height)
     handles = _draw(axes, curves)
+    low, high = axes.get_ylim()
+    axes.set_ylim(max(low, -limit), min(high, limit))
     tidy(axes, points, across=8, down=6)
     axes.set_xlim(*ends)
     key.legend(
@@ -106,6 +111,28 @@ def draw_trust(
     under = top + above + legend + height + 2.9 * em
     layout.add_text(figure, left + inner / 2, under, [about.unit], em, align="center")
     saving.save_figure(figure, path)
+
+
+def _limit(curves: FaithfulnessCurves) -> tuple[float, str]:
+    """Return where the axis ends, in both directions, and a sentence where anything lies beyond.
+
+    Where the score hardly moves, as early in training, its range is a small divisor: without an end
+    one such step would press all others flat.
+    """
+    drawn = np.abs([curves.rule, *curves.middle, *curves.random, *curves.others.values()])
+    known = np.isfinite(drawn).any(axis=0)
+    if not known.any():
+        return np.inf, ""
+    steps, largest = curves.steps[known], np.nanmax(drawn[:, known], axis=0)
+    limit = style.CLIP_ABOVE * float(np.median(largest))
+    beyond = largest > limit
+    if limit == 0 or largest.max() <= style.CLIP_ABOVE * limit:  # it presses nothing flat
+        return np.inf, ""
+    where = f"{int(beyond.sum()):,} steps from" if beyond.sum() > 1 else "step"
+    return limit, (
+        f"the axis ends at {limit:.2g}: at {where} {steps[beyond][0]:,} values reach "
+        f"{largest.max():.3g}"
+    )
 
 
 def _draw(axes: Axes, curves: FaithfulnessCurves) -> list[Artist]:

@@ -87,6 +87,18 @@ def test_a_step_that_could_not_be_measured_has_no_point(measured: Run, saved: li
     assert colours[-1] == style.LINE_COLOURS[list(DRAWN).index("difference")]  # whatever is missing
 
 
+def test_a_step_far_above_the_others_does_not_hide_them(measured: Run, saved: list[Figure]) -> None:
+    checked = by_step(measured.steps)
+    draw([with_faithfulness(measured.path, checked)], "trust")
+    assert not [text for text in saved[0].texts if "the axis ends" in text.get_text()]
+    checked["steps"][1]["abpc"]["rule"] = 30.0
+    draw([with_faithfulness(measured.path, checked)], "trust")
+    (note,) = [text.get_text() for text in saved[1].texts if "the axis ends" in text.get_text()]
+    assert f"at step {measured.steps[1]:,}" in note
+    assert note.endswith("values reach 30.1")  # the middle half: 29.95 to 30.05
+    assert saved[1].axes[1].get_ylim()[1] < 2
+
+
 def test_a_run_without_the_table_says_what_to_do(measured: Run) -> None:
     manifest = json.loads((measured.path / "manifest.json").read_text())
     del manifest["files"]["faithfulness.csv"], manifest["sha256"]
