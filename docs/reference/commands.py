@@ -31,4 +31,6 @@ def commands() -> str:
 
 def _help_of(name: str) -> str:
     runner = CliRunner(env={"COLUMNS": "80", "NO_COLOR": "1"})
-    return runner.invoke(group, ["help", name, "--all"], prog_name="lrpdyn", catch_exceptions=False).output
+    return runner.invoke(
+        group, ["help", name, "--all"], prog_name="lrpdyn", catch_exceptions=False
+    ).output

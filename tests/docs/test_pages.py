@@ -185,7 +185,8 @@ def test_the_page_of_the_commands_is_what_the_program_prints() -> None:
             check=True, env={**os.environ, "COLUMNS": "80"},
         ).stdout  # fmt: skip
         assert f"### {name}\n\n```text\n{printed}```" in page
-        assert "Examples:" in printed and "--help" in printed
+        assert "Examples:" in printed
+        assert "--help" in printed
 
 
 @pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md"])
