@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -32,8 +33,10 @@ QUICK = {"docs/own_reader.md"}
 WITH_A_RUN = {"docs/report.md", "docs/export.md", "docs/figures.md", "docs/shell.md"}
 #: The first line of all that is not run, and where it is run instead, if anywhere.
 NOT_RUN = {
-    ("README.md", "python3 -m venv .venv && .venv/bin/pip install '.[report]'"):
-        "tests/benchmarks/newcomer.py",
+    ("README.md", "python3 -m venv .venv && .venv/bin/pip install '.[report]' && .venv/bin/lrpdyn demo "
+     "&& .venv/bin/lrpdyn report lrpdyn-demo/run"): "tests/benchmarks/newcomer.py",
+    ("README.md", "python3 -m venv .venv && .venv/bin/pip install torch "
+     "--index-url https://download.pytorch.org/whl/cpu"): "nowhere: torch's own registry",
     ("README.md", "python3 -m venv .venv && .venv/bin/pip install -e '.[test]' && "
      ".venv/bin/python -m pytest"): ".ci/run",
     ("CONTRIBUTING.md", "python3 -m venv .venv && .venv/bin/pip install -e '.[test]'"): ".ci/run",
@@ -171,6 +174,19 @@ def test_commands_and_options_in_a_line_exist() -> None:
             assert group.get_command(click.Context(group), command), f"{name}: {words}"
         for option in re.findall(r"(?<![\w-])--[a-z][a-z-]*", words):
             assert option in options_of(command) | {"--version", "--help-all"}, f"{name}: {words}"
+
+
+def test_the_page_of_the_commands_is_what_the_program_prints() -> None:
+    hook = runpy.run_path(str(ROOT / "docs" / "reference" / "commands.py"))
+    page = hook["commands"]()
+    for name in group.list_commands(click.Context(group)):
+        printed = subprocess.run(
+            [sys.executable, "-m", "lrpdyn", "help", name, "--all"], capture_output=True, text=True,
+            check=True, env={**os.environ, "COLUMNS": "80"},
+        ).stdout  # fmt: skip
+        assert f"### {name}\n\n```text\n{printed}```" in page
+        assert "Examples:" in printed
+        assert "--help" in printed
 
 
 @pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md"])
