@@ -8,11 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from lrpdyn.files.text import printable
+from lrpdyn.observations.regions import Regions
 from lrpdyn.page.about import Facts, facts_of
 from lrpdyn.page.budget import MOST_PIXELS, Flagged, Kept, choose_samples, flagged, keep
 from lrpdyn.page.drawn import DrawnFigure, layers_figure, trust_figure
 from lrpdyn.page.findings import Findings, findings_of
 from lrpdyn.page.pictures import Observations, View, observations_of, views_of
+from lrpdyn.page.regions import RegionMasks, regions_of
 from lrpdyn.page.series import Series, series_of
 from lrpdyn.run.question import unit_of
 from lrpdyn.run.reader import RunFolder, as_pictures
@@ -25,6 +28,7 @@ from lrpdyn.run.trust import trust_lines
 class Page:
     """What the page of a run holds.
 
+    `name` is what the run is called, `note` what its maker says of it.
     `step_unit` is what steps count, `output_unit` what a unit of the head is called. `steps` are
     all that have relevance, in order; `samples` those shown, by their number in the run; `units`
     the unit that is explained, (steps, samples), -1 where it is not known. `trust` has a verdict and a
@@ -33,6 +37,7 @@ class Page:
     """
 
     name: str
+    note: str
     rule: str
     question: str
     step_unit: str
@@ -42,6 +47,7 @@ class Page:
     kept: Kept
     flagged: Flagged
     observations: Observations
+    regions: Sequence[RegionMasks]
     views: dict[str, View]
     units: NDArray[np.int64]
     series: Sequence[Series]
@@ -53,11 +59,20 @@ class Page:
     notes: tuple[str, ...]
 
 
-def page_of(run: RunFolder, curve: Curve | None = None, most_pixels: int = MOST_PIXELS) -> Page:
+def page_of(
+    run: RunFolder,
+    curve: Curve | None = None,
+    most_pixels: int = MOST_PIXELS,
+    *,
+    name: str | None = None,
+    note: str = "",
+    regions: Regions | None = None,
+) -> Page:
     """Gather the page of a run.
 
     The training curve is drawn above the others; `most_pixels` is the room for maps, as
-    `lrpdyn.page.budget.keep` takes it.
+    `lrpdyn.page.budget.keep` takes it. `name` is the folder's by default; `regions` are those of the
+    run's observations, whose names are shown at the pointer.
 
     Raises
     ------
@@ -78,8 +93,12 @@ def page_of(run: RunFolder, curve: Curve | None = None, most_pixels: int = MOST_
     tables = table_series(run)
     if tables.replaced_rows:
         notes.append("The tables are by step: curves are medians over all samples of the run.")
+    measured = (run.manifest.get("regions") or {}).get("key", "")
+    if regions is not None and measured and not measured.startswith(regions.sha256):
+        notes.append("The regions at the pointer are not those that the run measured.")
     return Page(
-        name=run.path.resolve().name,
+        name=printable(name) if name else run.path.resolve().name,
+        note="\n".join(map(printable, note.splitlines())),
         rule=run.manifest["rule"]["name"],
         question=run.question,
         step_unit=run.manifest["unit"],
@@ -89,6 +108,9 @@ def page_of(run: RunFolder, curve: Curve | None = None, most_pixels: int = MOST_
         kept=kept,
         flagged=marked,
         observations=observations,
+        regions=()
+        if regions is None
+        else regions_of(regions, run.manifest["observations"]["shape"], samples),
         views=views_of(run, samples, kept),
         units=tables.explained_units(samples),
         series=series_of(run, samples, curve),

@@ -20,6 +20,8 @@ from lrpdyn.run.reader import RunFolder
 #: largest is visible too: a value is right to 1 / levels of itself at the largest, and to three
 #: times that at a tenth of it.
 RELEVANCE_LEVELS, CHANGE_LEVELS = 127, 63
+#: Above so many entries the page has the last channel alone of observations that are no colours.
+MOST_CHOICES = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -51,18 +53,21 @@ class Observations:
     """What the network saw, by sample of the page.
 
     `channels` is 3 for colours, 1 for grey, 0 for flat observations, whose height is 1, and width
-    the number of features; `note` says which channel is shown. `low` and `high` are the values that
-    the darkest and the brightest byte stand for. `pictures` are packed bytes (H, W, channels),
-    `values` those of flat observations.
+    the number of features; `note` says which channel is shown. `choices` are what can be shown, by name
+    (() where there is but one), and `shown` the one that is at first. `low` and `high` are the values that
+    the darkest and the brightest byte stand for, `pictures` packed bytes (H, W, channels) by sample:
+    a list for each choice, of colours one. `values` are those of flat observations.
     """
 
     height: int
     width: int
     channels: int
     note: str
-    low: float
-    high: float
-    pictures: list[str]
+    choices: tuple[str, ...]
+    shown: int
+    low: list[float]
+    high: list[float]
+    pictures: list[list[str]]
     values: list[list[float]]
 
 
@@ -76,27 +81,40 @@ def observations_of(run: RunFolder, samples: Sequence[int]) -> Observations:
             width=chosen.shape[1],
             channels=0,
             note="",
-            low=0.0,
-            high=1.0,
+            choices=(),
+            shown=0,
+            low=[],
+            high=[],
             pictures=[],
             values=values,
         )
     channels, height, width = chosen.shape[1:]
-    # One stretch of grey for all samples of the run, as its figures have it.
-    everything = style.displayed_observations(run.observations)
-    shown = np.round(255 * everything[list(samples)]).astype(np.uint8)
-    source = run.observations if channels == 3 else run.observations[:, -1]
-    low, high = float(np.nanmin(source)), float(np.nanmax(source))
-    if channels == 3 and low >= 0 and high <= 1:
-        low, high = 0.0, 1.0
+    coloured = channels == 3
+    choices: tuple[str, ...] = ("colours", "red", "green", "blue") if coloured else ()
+    if channels not in (1, 3) and chosen.size <= MOST_CHOICES:
+        last = channels - 1
+        choices = (*(f"channel {number}" for number in range(last)), f"channel {last} (last)")
+    begin = 0 if coloured or choices else channels - 1
+    pictures, low, high = [], [], []
+    for channel in range(begin, 1 if coloured else channels):
+        source = run.observations if coloured else run.observations[:, [channel]]
+        # One stretch of grey for all samples of the run, as its figures have it.
+        shown = style.displayed_observations(source)[list(samples)]
+        pictures.append([pack_bytes(one) for one in np.round(255 * shown).astype(np.uint8)])
+        least, most = float(np.nanmin(source)), float(np.nanmax(source))
+        true = coloured and least >= 0 and most <= 1
+        low.append(0.0 if true else least)
+        high.append(1.0 if true else most)
     return Observations(
         height=height,
         width=width,
-        channels=3 if channels == 3 else 1,
+        channels=3 if coloured else 1,
         note=style.channel_note(channels),
+        choices=choices,
+        shown=len(choices) - 1 if choices and not coloured else 0,
         low=low,
         high=high,
-        pictures=[pack_bytes(picture) for picture in shown],
+        pictures=pictures,
         values=[],
     )
 

@@ -21,7 +21,18 @@ from lrpdyn.page.page import Page
 from lrpdyn.page.pictures import View
 
 #: The page's own script, in the order in which its parts build on each other.
-SCRIPTS = ("maps.js", "picture.js", "curves.js", "cards.js", "player.js", "main.js")
+SCRIPTS = (
+    "maps.js",
+    "picture.js",
+    "curves.js",
+    "saving.js",
+    "cards.js",
+    "dialogs.js",
+    "samples.js",
+    "address.js",
+    "player.js",
+    "main.js",
+)
 
 
 def as_html(page: Page) -> str:
@@ -31,17 +42,31 @@ def as_html(page: Page) -> str:
     scripts that are known by their hash, and lets nothing be fetched.
     """
     environment = _environment()
-    own = "\n".join(_source(name) for name in SCRIPTS)
-    scripts = [_script(text) for text in (_library(), f'(() => {{\n"use strict";\n{own}}})();\n')]
+    scripts = [_script(_library()), _script(f"({player_script()})(document.body, true);\n")]
     return environment.get_template("page.html").render(
         page=page,
         data=_data(page),
         curves=curve_items(page),
         history=history_items(page),
-        styles=Markup(_source("page.css")),  # our own file: the run has no part in it
+        widest=max(8, len(f"⚑ {page.steps[-1]:,}"), len(_where(page))),
+        styles=Markup(_short_source("page.css")),  # our own file: the run has no part in it
         scripts=[Markup(text) for text in scripts],
         hashes=[_hash(text) for text in scripts],
     )
+
+
+def player_script() -> str:
+    """Return the page's own script: a function of the element that holds the page's body.
+
+    Its second argument says whether that is a whole page, which has an address and colours of its own.
+    """
+    own = "\n".join(_short_source(name) for name in SCRIPTS)
+    return f'(root, isPage) => {{\n"use strict";\n{own}}}'
+
+
+def _where(page: Page) -> str:
+    """Return the longest text that says where among its steps the page is."""
+    return f"{page.step_unit}, {len(page.kept.steps)} of {len(page.kept.steps)}"
 
 
 def _environment() -> Environment:
@@ -64,6 +89,12 @@ def _source(name: str) -> str:
     return text
 
 
+def _short_source(name: str) -> str:
+    """Return a script or style without its comments and indents, which would be a fifth of it."""
+    lines = (line.strip() for line in _source(name).splitlines())
+    return "".join(f"{line}\n" for line in lines if line and not line.startswith("//"))
+
+
 @cache
 def _library() -> str:
     """Return Bokeh's own script, without its widgets and tables."""
@@ -83,6 +114,7 @@ def _hash(text: str) -> str:
 def _data(page: Page) -> dict[str, Any]:
     """Return what the script reads."""
     return {
+        "name": page.name,
         "stepUnit": page.step_unit,
         "outputUnit": page.output_unit,
         "steps": page.steps,
@@ -93,6 +125,7 @@ def _data(page: Page) -> dict[str, Any]:
         "flaggedCells": sorted(page.flagged.cells),
         "phases": [phase.first for phase in page.findings.phases],
         "observations": asdict(page.observations),
+        "regions": [asdict(region) for region in page.regions],
         "views": {name: _view(view) for name, view in page.views.items()},
         "colours": {"sequential": _ramp(COLOURS), "signed": _ramp(SIGNED_COLOURS)},
         "units": [[None if u < 0 else u for u in row] for row in page.units.tolist()],

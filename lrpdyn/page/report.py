@@ -7,6 +7,7 @@ from pathlib import Path
 
 from lrpdyn.errors import LrpdynError
 from lrpdyn.files.atomic import delete_killed, whole_file
+from lrpdyn.observations.regions import read_regions
 from lrpdyn.page.page import page_of
 from lrpdyn.run.layout import REPORT
 from lrpdyn.run.manifest import check_unchanged
@@ -26,11 +27,21 @@ class Written:
     notes: tuple[str, ...]
 
 
-def write_report(run: RunFolder, path: Path | None = None, curve: str | None = None) -> Written:
+def write_report(
+    run: RunFolder,
+    path: Path | None = None,
+    curve: str | None = None,
+    *,
+    name: str | None = None,
+    note: str = "",
+    regions: Path | None = None,
+) -> Written:
     """Write the page of a run, whole or not at all.
 
     It goes to ``report.html`` in the run folder by default. `curve` is ``FILE:COLUMN``, as
-    `lrpdyn.run.training_curve.read_curve` takes it.
+    `lrpdyn.run.training_curve.read_curve` takes it, `regions` a file as
+    `lrpdyn.observations.regions.read_regions` takes it. `name` (default: the folder's) and `note` are
+    kept in the page alone.
 
     Raises
     ------
@@ -40,6 +51,8 @@ def write_report(run: RunFolder, path: Path | None = None, curve: str | None = N
         A file of the run cannot be read, or the page cannot be written.
     UsageError
         The curve cannot be read.
+    ObservationError
+        The regions cannot be read, or do not fit the run's observations.
     """
     try:
         from lrpdyn.page.render import as_html
@@ -52,7 +65,14 @@ def write_report(run: RunFolder, path: Path | None = None, curve: str | None = N
         ) from error
     target = run.path / REPORT if path is None else path
     check_target(run.path, target)
-    page = page_of(run, None if curve is None else read_curve(curve))
+    shape = tuple(run.manifest["observations"]["shape"])
+    page = page_of(
+        run,
+        None if curve is None else read_curve(curve),
+        name=name,
+        note=note,
+        regions=None if regions is None else read_regions(regions, shape),
+    )
     text = as_html(page)
     delete_killed(target)
     with whole_file(target) as file:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import shutil
 import time
@@ -14,10 +15,15 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 import lrpdyn
+from lrpdyn.files.atomic import sha256_of
+from lrpdyn.page.page import page_of
+from lrpdyn.page.render import as_html, player_script
 from lrpdyn.page.report import write_report
+from lrpdyn.run.manifest import save_manifest
 from lrpdyn.run.trust import trust_lines
 from tests.page.test_render import hostile
 from tests.run.measured import with_faithfulness
@@ -98,7 +104,7 @@ def show(browser: Browser) -> Iterator[Callable[..., Opened]]:
             ),
         )
         found.page.goto(path.as_uri())
-        found.page.wait_for_selector("html[data-ready=all]", state="attached")
+        found.page.wait_for_selector("body[data-ready=all]", state="attached")
         return found
 
     yield opened
@@ -116,7 +122,7 @@ def keep_picture(page: Page, name: str) -> None:
     [
         ("light", {"color_scheme": "light", "viewport": {"width": 1400, "height": 900}}),
         ("dark", {"color_scheme": "dark", "viewport": {"width": 1400, "height": 900}}),
-        ("phone", {"viewport": {"width": 390, "height": 844}, "has_touch": True}),
+        ("phone", {"viewport": {"width": 375, "height": 812}, "has_touch": True}),
     ],
 )
 def test_it_opens_without_a_complaint_and_asks_for_nothing(
@@ -167,6 +173,7 @@ def test_whether_the_maps_can_be_trusted_stands_above_them(
     terms, texts = section.locator("dt"), section.locator("dd")
     said = list(zip(terms.all_inner_texts(), texts.all_inner_texts(), strict=True))
     assert said == trust_lines(run)
+    section.get_by_text("Faithfulness over training", exact=True).click()
     picture = section.get_by_role("img", name="Faithfulness of the maps over training")
     assert picture.evaluate("image => image.naturalWidth") == 1037
     below = found.page.locator("#maps").bounding_box()
@@ -237,7 +244,8 @@ def test_the_keyboard_does_all_of_it(show: Callable[..., Opened], written: Path)
     expect(picture).to_have_attribute("aria-label", words)
     page.keyboard.press("ArrowDown")
     page.keyboard.press("ArrowRight")
-    expect(page.locator("#readout")).to_contain_text("Sample 1, row 43, column 1: R ")
+    expect(page.locator("#tip")).to_contain_text("row 43, column 1")
+    expect(page.locator("#said")).to_contain_text("row 43, column 1, step 32, sample 1, R ")
     page.keyboard.press("Enter")
     expect(page.locator("#history-words")).to_contain_text("Sample 1, row 43, column 1.")
     expect(page.locator("#history-figures")).to_have_attribute("data-relevance", f"1 {43 * 84 + 1}")
@@ -256,10 +264,16 @@ def test_the_pointer_tells_a_pixel_and_a_click_its_history(
     assert box is not None
     place = {"x": box["width"] * 10.5 / 84, "y": box["height"] * 60.5 / 84}
     canvas.hover(position=place)
-    readout = page.locator("#readout")
-    expect(readout).to_contain_text("Sample 2, row 60, column 10: R ")
+    tip = page.locator("#tip")
+    expect(tip).to_contain_text("row 60, column 10")
+    expect(tip).to_contain_text("step 48, sample 2")
+    at, box = tip.bounding_box(), canvas.bounding_box()  # it was scrolled to
+    assert at is not None
+    assert box is not None
+    assert 0 < at["x"] - box["x"] - place["x"] < 30
+    assert 0 < abs(at["y"] - box["y"] - place["y"]) < 30 + at["height"]
     exact = image_run.relevance[48][2, :, 60, 10].sum()
-    told = (readout.text_content() or "").split(": R ")[1].split(",")[0]
+    told = tip.inner_text().split("\nR ")[1].split("\n")[0]
     largest = float(abs(image_run.relevance[48][2].sum(axis=0)).max())
     assert float(told) == pytest.approx(float(exact), rel=0.1, abs=0.01 * largest)
     canvas.click(position=place)
@@ -332,7 +346,8 @@ def test_flat_observations_are_bars(
     assert all(a != b for a, b in zip(found.pictures(), last, strict=True))
     found.page.locator(".picture").first.focus()
     found.page.keyboard.press("ArrowRight")
-    expect(found.page.locator("#readout")).to_contain_text("Sample 0, feature")
+    expect(found.page.locator("#tip")).to_contain_text("feature 4")
+    expect(found.page.locator("#tip")).to_contain_text("sample 0")
     assert found.complaints == []
 
 
@@ -345,3 +360,370 @@ def test_the_layers_are_a_picture_that_is_there(show: Callable[..., Opened], wri
     assert box is not None
     assert box["x"] + box["width"] <= 390
     assert not found.complaints
+
+
+def shown(found: Opened) -> list[str | None]:
+    """Return the samples whose cards are visible, in the order of the page."""
+    cards = found.page.locator("article.card:visible").all()
+    return [card.get_attribute("aria-label") for card in cards]
+
+
+@pytest.fixture
+def flagged_cells(copied: Callable[[str], Path]) -> lrpdyn.Run:
+    """The run of images, of which samples 2 (at step 16) and 1 (at step 48) are flagged, too."""
+    folder = copied("flagged")
+    report = json.loads((folder / "outliers.json").read_text())
+    for step, sample in ((16, 2), (48, 1)):
+        entry = {**report["pathologies"][0], "where": {"step": step, "sample": sample}}
+        report["pathologies"].append(entry)
+    (folder / "outliers.json").write_text(json.dumps(report))
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["files"]["outliers.json"] = sha256_of(folder / "outliers.json")
+    save_manifest(folder, manifest)
+    return lrpdyn.open_run(folder)
+
+
+def test_a_pointer_at_the_edge_has_its_values_within_the_page(
+    show: Callable[..., Opened], written: Path
+) -> None:
+    found = show(written, viewport={"width": 375, "height": 700})
+    canvas = found.page.locator(".picture canvas").nth(1)
+    box = canvas.bounding_box()
+    assert box is not None
+    # The corner itself is round.
+    canvas.hover(position={"x": box["width"] * 83.5 / 84, "y": box["height"] * 80.5 / 84})
+    expect(found.page.locator("#tip")).to_contain_text("row 80, column 83")
+    at = found.page.locator("#tip").bounding_box()
+    assert at is not None
+    assert at["x"] >= 0
+    assert at["x"] + at["width"] <= 375
+    assert at["y"] + at["height"] <= 700
+    found.page.mouse.move(1, 1)
+    expect(found.page.locator("#tip")).to_be_hidden()
+
+
+def test_a_region_is_named_at_the_pointer(
+    show: Callable[..., Opened], image_run: lrpdyn.Run, tmp_path: Path
+) -> None:
+    masks = np.zeros((84, 84)), np.zeros((4, 84, 84))
+    masks[0][:42] = 1
+    masks[1][2, 30:, 40:] = 1
+    np.savez(tmp_path / "parts.npz", sky=masks[0], ball=masks[1])
+    found = show(write_report(image_run, tmp_path / "p.html", regions=tmp_path / "parts.npz").path)
+    tip = found.page.locator("#tip")
+    for sample, row, names in (
+        (2, 41, ": sky, ball"),
+        (2, 42, ": ball"),
+        (1, 41, ": sky"),
+        (1, 42, ""),
+    ):
+        canvas = found.page.locator(".picture canvas").nth(sample)
+        box = canvas.bounding_box()
+        assert box is not None
+        at = {"x": box["width"] * 40.5 / 84, "y": box["height"] * (row + 0.5) / 84}
+        canvas.hover(position=at)
+        expect(tip).to_contain_text(re.compile(f"^row {row}, column 40{names}\\s*step 48"))
+    assert found.complaints == []
+
+
+def test_the_address_has_the_state_and_brings_it_back(
+    show: Callable[..., Opened], written: Path
+) -> None:
+    found = show(written)
+    page = found.page
+    page.get_by_role("slider", name="Step").fill("1")
+    page.get_by_role("button", name="Sample 2", exact=True).click()
+    page.get_by_role("combobox", name="Show").select_option("change")
+    page.get_by_role("combobox", name="Seen").select_option("1")
+    address = f"{written.as_uri()}#step=16&sample=2&view=change&channel=1"
+    page.wait_for_url(address)
+    pictures = found.pictures()
+    again = show(written)  # another reader, with the link alone
+    again.page.goto("about:blank")
+    again.page.goto(address)
+    again.page.wait_for_selector("body[data-ready=all]", state="attached")
+    again.at("16")
+    assert again.pictures() == pictures
+    expect(again.page.get_by_role("combobox", name="Show")).to_have_value("change")
+    chosen = again.page.get_by_role("button", name="Sample 2", exact=True)
+    expect(chosen).to_have_attribute("aria-pressed", "true")
+    expect(chosen).to_be_in_viewport()
+    assert found.complaints == again.complaints == []
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["step=nothing&sample=-1", "step=1e9&sample=99&view=x", "step=&sample=__proto__", "maps"],
+)
+def test_an_address_that_says_nothing_of_the_run_is_passed_over(
+    show: Callable[..., Opened], written: Path, address: str
+) -> None:
+    found = show(written)
+    found.page.goto("about:blank")
+    found.page.goto(f"{written.as_uri()}#{address}")
+    found.page.wait_for_selector("body[data-ready=all]", state="attached")
+    found.at("48")
+    expect(found.page.get_by_role("combobox", name="Show")).to_have_value("relevance")
+    assert found.complaints == []
+
+
+def test_back_goes_to_before_a_jump_and_not_through_every_step(
+    show: Callable[..., Opened], written: Path
+) -> None:
+    found = show(written)
+    page = found.page
+    for key in ("Home", "ArrowRight"):
+        page.keyboard.press(key)
+    found.at("16")
+    entries = page.evaluate("history.length")
+    page.locator("#findings tbody tr[data-kind=pathologies]").first.get_by_role("button").click()
+    found.at("32")
+    page.wait_for_url("**#step=32&sample=0")
+    assert page.evaluate("history.length") == entries + 1
+    page.go_back()
+    found.at("16")
+    page.go_forward()
+    found.at("32")
+    assert found.complaints == []
+
+
+def test_the_link_is_copied(show: Callable[..., Opened], written: Path) -> None:
+    found = show(written, permissions=["clipboard-read", "clipboard-write"])
+    page = found.page
+    page.keyboard.press("Home")
+    found.at("0")
+    page.get_by_role("button", name="Copy link").click()
+    expect(page.locator("#said")).to_have_text("Link copied")
+    link = page.evaluate("navigator.clipboard.readText()")
+    assert link == f"{written.as_uri()}#step=0&sample=0"
+
+
+def test_a_card_is_saved_as_it_is_seen(
+    show: Callable[..., Opened], written: Path, tmp_path: Path
+) -> None:
+    found = show(written)
+    page = found.page
+    canvas = page.locator(".picture canvas").nth(3)
+    seen = canvas.evaluate("c => [...c.getContext('2d').getImageData(0, 0, 84, 84).data]")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save picture of sample 3").click()
+    assert download.value.suggested_filename == "run_sample3_step48.png"
+    download.value.save_as(tmp_path / "card.png")
+    saved = np.asarray(Image.open(tmp_path / "card.png").convert("RGB"))
+    width = saved.shape[1] - 2 * 28
+    places = (28 + (np.arange(84) + 0.5) * width / 84).astype(int)
+    picture = saved[places + 80][:, places]  # below two lines
+    exact = np.array(seen).reshape(84, 84, 4)[..., :3]
+    assert np.abs(picture.astype(int) - exact).max() <= 2
+    assert found.complaints == []
+
+
+def test_a_card_enlarged_plays_and_gives_the_focus_back(
+    show: Callable[..., Opened], written: Path
+) -> None:
+    found = show(written, viewport={"width": 1300, "height": 900})
+    page = found.page
+    button = page.get_by_role("button", name="Enlarge sample 1")
+    small, behind = (page.locator(".picture").nth(n).bounding_box() for n in (1, 2))
+    button.press("Enter")
+    dialog = page.get_by_role("dialog", name="Sample 1, enlarged")
+    expect(dialog).to_be_visible()
+    expect(dialog.get_by_role("button", name="Close")).to_be_focused()
+    keep_picture(page, "enlarged")
+    large = dialog.locator(".picture").bounding_box()
+    assert small is not None
+    assert large is not None
+    assert large["width"] > 1.8 * small["width"]
+    assert page.locator("#maps .picture").nth(1).bounding_box() == behind
+    page.keyboard.press("ArrowLeft")
+    found.at("32")
+    dialog.get_by_role("button", name="Next step").click()
+    found.at("48")
+    dialog.locator("canvas").hover()
+    expect(dialog.locator("#tip")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(dialog).to_be_hidden()
+    expect(button).to_be_focused()
+    assert [page.locator(".picture").nth(n).bounding_box() for n in (1, 2)] == [small, behind]
+    expect(page.locator("body > .player")).to_be_visible()
+    assert found.complaints == []
+
+
+def test_samples_are_sorted_by_what_they_have_at_the_step(
+    show: Callable[..., Opened], flagged_cells: lrpdyn.Run
+) -> None:
+    found = show(write_report(flagged_cells).path)
+    page = found.page
+    sort = page.get_by_role("combobox", name="Sort by")
+    scores = flagged_cells.metrics["score"].reshape(4, 4)
+    changes = flagged_cells.transitions["change"].reshape(3, 4)
+    units = flagged_cells.metrics["target"].reshape(4, 4)
+    for name, at_last in (("score", -scores[3]), ("change", -changes[2]), ("unit", units[3])):
+        sort.select_option(name)
+        order = [f"Sample {n}" for n in np.argsort(at_last, kind="stable")]
+        assert shown(found) == order
+    sort.select_option("score")
+    page.get_by_role("slider", name="Step").fill("0")
+    found.at("0")
+    first = [f"Sample {n}" for n in np.argsort(-scores[0], kind="stable")]
+    expect(page.locator("article.card").first).to_have_attribute("aria-label", first[0])
+    assert shown(found) == first
+    sort.select_option("flag")
+    assert shown(found)[:2] == ["Sample 1", "Sample 2"]  # at other steps
+    sort.select_option("number")
+    assert shown(found) == [f"Sample {n}" for n in range(4)]
+    assert found.complaints == []
+
+
+def test_samples_are_filtered_by_flag_and_unit(
+    show: Callable[..., Opened], flagged_cells: lrpdyn.Run
+) -> None:
+    found = show(write_report(flagged_cells).path)
+    page = found.page
+    keep = page.get_by_role("combobox", name="Samples")
+    keep.select_option("here")
+    assert shown(found) == ["Sample 1"]
+    expect(page.locator("#samples-count")).to_have_text("1 of 4 shown")
+    assert page.locator(".card:visible .flag").is_visible()
+    keep.select_option("ever")
+    assert shown(found) == ["Sample 1", "Sample 2"]
+    units = flagged_cells.metrics["target"].reshape(4, 4)
+    options = keep.locator("option[value^=unit]").all()
+    assert len(options) == (len(set(units.ravel())) if len(set(units.ravel())) > 1 else 0)
+    for option in options:
+        value = option.get_attribute("value") or ""
+        keep.select_option(value)
+        expected = [n for n in range(4) if units[3, n] == int(value.split()[1])]
+        assert shown(found) == [f"Sample {n}" for n in expected]
+    keep.select_option("ever")
+    page.locator('#findings tr[data-sample="0"] button').first.click()  # it is hidden: shown again
+    expect(page.locator("article.card:visible")).to_have_count(4)
+    assert found.complaints == []
+
+
+def test_the_frame_that_is_seen_can_be_chosen(
+    show: Callable[..., Opened], written: Path, image_run: lrpdyn.Run
+) -> None:
+    found = show(written)
+    page = found.page
+    page.get_by_role("slider", name="Opacity").fill("0")
+    seen = page.get_by_role("combobox", name="Seen")
+    expect(seen).to_have_value("3")
+    pictures = [found.pictures()]
+    canvas = page.locator(".picture canvas").nth(1)
+    for channel in range(3):
+        seen.select_option(str(channel))
+        pictures.append(found.pictures_unlike(pictures[-1]))
+        grey = canvas.evaluate("c => [...c.getContext('2d').getImageData(0, 0, 84, 84).data]")
+        exact = image_run.observations[:, channel]
+        stretched = (exact[1] - exact.min()) / (exact.max() - exact.min())
+        assert np.abs(np.array(grey).reshape(84, 84, 4)[..., 0] - 255 * stretched).max() <= 1
+    assert len(set(map(tuple, pictures))) == 4
+    box = canvas.bounding_box()
+    assert box is not None
+    canvas.hover(position={"x": box["width"] * 1.5 / 84, "y": box["height"] * 1.5 / 84})
+    expect(page.locator("#tip")).to_contain_text("row 1, column 1")
+    value = float(page.locator("#tip").inner_text().split("seen ")[1])
+    assert value == pytest.approx(float(image_run.observations[1, 2, 1, 1]), abs=0.01)
+
+
+def test_nothing_moves_while_playing(
+    show: Callable[..., Opened], flagged_cells: lrpdyn.Run
+) -> None:
+    path = write_report(flagged_cells).path
+    for width in (375, 1300):
+        found = show(path, viewport={"width": width, "height": 900})
+        page = found.page
+        page.get_by_role("combobox", name="Sort by").select_option("score")
+        layouts, steps = page.evaluate(
+            """async () => {
+              const found = new Set();
+              const look = () => found.add(JSON.stringify([...document.querySelectorAll(
+                ".card, .picture, .numbers dt, .card .unit, .player > *, #history, #curves, #outliers")]
+                .map((one) => [one.closest(".card")?.ariaLabel, one.offsetLeft, one.offsetTop,
+                  one.offsetWidth, one.offsetHeight])));
+              document.getElementById("speed").value = "10";
+              document.getElementById("play").click();
+              const steps = new Set();
+              while (document.getElementById("play").ariaLabel === "Pause") {
+                look();
+                steps.add(document.getElementById("now").textContent);
+                await new Promise(requestAnimationFrame);
+              }
+              return [found.size, steps.size];
+            }"""
+        )
+        assert layouts == 1
+        assert steps >= 3  # the last may come with the end
+
+
+def test_the_keys_are_listed(show: Callable[..., Opened], written: Path) -> None:
+    found = show(written)
+    page = found.page
+    page.locator(".picture").first.focus()
+    page.keyboard.press("?")
+    dialog = page.get_by_role("dialog", name="Keys")
+    expect(dialog).to_contain_text("next flagged step")
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("Escape")
+    expect(dialog).to_be_hidden()
+    expect(page.locator(".picture").first).to_be_focused()
+    found.at("48")
+    page.get_by_role("button", name="Keys").click()
+    expect(dialog).to_be_visible()
+    page.keyboard.press("?")
+    expect(dialog).to_be_hidden()
+
+
+def test_a_run_has_a_name_and_a_note(
+    show: Callable[..., Opened], image_run: lrpdyn.Run, tmp_path: Path
+) -> None:
+    name, note = "Seed 3 <b>", "Lower rate.\n</script><script>document.title = 1</script>"
+    found = show(write_report(image_run, tmp_path / "page.html", name=name, note=note).path)
+    expect(found.page.get_by_role("heading", level=1)).to_have_text(f"lrpdyn {name}")
+    assert found.page.title() == f"{name}: relevance over training"
+    assert found.page.locator(".said").inner_text() == note
+    assert found.complaints == []
+
+
+def test_steps_on_axes_read_as_in_figures(show: Callable[..., Opened], written: Path) -> None:
+    found = show(written)
+    formatter = "Bokeh.documents[0].get_model_by_name('figure').below[0].formatter"
+    labels = found.page.evaluate(f"{formatter}.doFormat([0, 9000, 12000, 800000, 1100000, 2e9])")
+    assert labels == ["0", "9,000", "12k", "800k", "1.1M", "2B"]
+
+
+def test_what_a_finger_touched_stays_until_it_touches_something_else(
+    show: Callable[..., Opened], written: Path
+) -> None:
+    found = show(written, viewport={"width": 375, "height": 812}, has_touch=True)
+    found.page.locator(".picture canvas").first.tap(position={"x": 40, "y": 40})
+    expect(found.page.locator("#tip")).to_contain_text("step 48, sample 0")
+    found.page.wait_for_timeout(300)
+    expect(found.page.locator("#tip")).to_be_visible()
+    found.page.locator("#bar-note").tap()
+    expect(found.page.locator("#tip")).to_be_hidden()
+    assert found.complaints == []
+
+
+def test_the_script_works_in_any_element(browser: Browser, image_run: lrpdyn.Run) -> None:
+    """As a part of another document, of which it takes neither the address nor the keys."""
+    text = as_html(page_of(image_run))
+    library, _own = re.findall(r"<script>(.*?)</script>", text, re.DOTALL)
+    body = text.partition("<body>")[2].partition("<script>")[0]
+    page = browser.new_page()
+    page.set_content("<input id=other><div id=here></div>")
+    page.add_script_tag(content=library)
+    page.evaluate(
+        "([body, script]) => { here.innerHTML = body; eval(`(${script})`)(here, false); }",
+        [body, player_script()],
+    )
+    page.wait_for_selector("#here[data-ready=all]")
+    page.get_by_role("slider", name="Step").fill("1")
+    expect(page.locator("#now")).to_have_text("16")
+    page.locator("#other").press("Home")
+    page.wait_for_timeout(300)
+    expect(page.locator("#now")).to_have_text("16")
+    assert page.url == "about:blank"
+    expect(page.get_by_role("button", name="Copy link")).to_be_hidden()
+    page.close()

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 import lrpdyn
 from lrpdyn.dynamics.measures import normalise
+from lrpdyn.page import pictures
 from lrpdyn.page.page import page_of
 from lrpdyn.page.pictures import CHANGE_LEVELS, RELEVANCE_LEVELS, observations_of, pack_map
 from tests.page.unpacking import almost, unpack, unpack_bytes, values_of
@@ -35,10 +36,24 @@ def test_maps_are_those_of_the_run_summed_over_channels(image_run: lrpdyn.Run) -
 
 def test_the_observation_is_the_newest_frame(image_run: lrpdyn.Run) -> None:
     seen = page_of(image_run).observations
-    shown = np.frombuffer(unpack_bytes(seen.pictures[3]), np.uint8).reshape(84, 84) / 255
-    exact = image_run.observations[3, -1]
-    np.testing.assert_allclose(seen.low + shown * (seen.high - seen.low), exact, atol=2e-3)
+    assert seen.choices[seen.shown] == "channel 3 (last)"
+    assert len(seen.choices) == len(seen.pictures) == 4
+    for channel, (low, high) in enumerate(zip(seen.low, seen.high, strict=True)):
+        text = seen.pictures[channel][3]
+        shown = np.frombuffer(unpack_bytes(text), np.uint8).reshape(84, 84) / 255
+        exact = image_run.observations[3, channel]
+        np.testing.assert_allclose(low + shown * (high - low), exact, atol=2e-3)
     assert (seen.height, seen.width, seen.channels) == (84, 84, 1)
+
+
+def test_of_many_channels_the_last_alone_is_kept(
+    image_run: lrpdyn.Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pictures, "MOST_CHOICES", 4 * 84 * 84 - 1)
+    seen = observations_of(image_run, [1])
+    assert (seen.choices, seen.shown, len(seen.pictures)) == ((), 0, 1)
+    last = np.frombuffer(unpack_bytes(seen.pictures[0][0]), np.uint8).reshape(84, 84)
+    assert np.corrcoef(last.ravel(), image_run.observations[1, -1].ravel())[0, 1] > 0.999
 
 
 def test_normalised_runs_show_normalised_maps(

@@ -52,10 +52,10 @@ def test_text_of_the_run_is_never_markup(
     copied: Callable[[str], Path], image_run: lrpdyn.Run
 ) -> None:
     folder = hostile(copied("<b onclick=alert(1)>&\"'"))
-    text = as_html(page_of(lrpdyn.open_run(folder)))
-    plain = as_html(page_of(image_run))
+    text = as_html(page_of(lrpdyn.open_run(folder), note=HOSTILE))
+    plain = as_html(page_of(image_run, note="plain"))
     page, expected = Elements(text), Elements(plain)
     assert [tag for tag, _ in page.found] == [tag for tag, _ in expected.found]
     assert not any(name.startswith("on") for _, attributes in page.found for name in attributes)
-    assert page.text.count(HOSTILE) >= 5
+    assert page.text.count(HOSTILE) >= 6
     assert "<b onclick=alert(1)>&\"'" in page.text

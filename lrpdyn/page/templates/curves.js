@@ -25,7 +25,9 @@ class Figures {
       passOver(place);
       const found = Bokeh.documents.find((one) => !before.has(one));
       this.documents.push(found);
-      found.get_model_by_name("figure").on_event("tap", (event) => this.onTap(event.x));
+      const figure = found.get_model_by_name("figure");
+      figure.on_event("tap", (event) => this.onTap(event.x));
+      figure.below[0].formatter.doFormat = (ticks) => ticks.map(short);
       fill(this.documents.length - 1);
       this.recolour(found);
       await new Promise((resolve) => setTimeout(resolve));
@@ -47,7 +49,7 @@ class Figures {
 
   recolour(found) {
     const probe = document.createElement("i");
-    document.body.append(probe);
+    root.append(probe);
     const [ink, soft, rule, accent, flag] = ["ink", "soft", "rule", "accent", "flag"].map((name) => {
       probe.style.color = `var(--${name})`;
       return getComputedStyle(probe).color;

@@ -5,12 +5,17 @@ const place = new Map(data.steps.map((step, i) => [step, i]));
 class Page {
   constructor() {
     this.state = { place: data.kept.length - 1, chosen: 0, view: "relevance", scale: "run", opacity: 0.65,
-      pin: { sample: 0, pixel: 0 } };
-    this.cards = [...document.querySelectorAll(".card")].map((card, i) => new Card(card, i, this));
+      channel: byId("channel")?.value, pin: { sample: 0, pixel: 0 } };
+    this.tip = byId("tip");
+    this.enlarged = new Enlarged(this);
+    this.cards = [...root.querySelectorAll(".card")].map((card, i) => new Card(card, i, this));
     const jump = (step) => this.goTo(data.kept.indexOf(nearest(step)));
-    this.curves = new Figures(document.getElementById("curve-figures"), jump);
-    this.history = new Figures(document.getElementById("history-figures"), jump);
+    this.curves = new Figures(byId("curve-figures"), jump);
+    this.history = new Figures(byId("history-figures"), jump);
+    this.keys = new Keys();
     this.player = new Player(this);
+    this.samples = new Samples(this);
+    this.address = new Address(this);
     this.settings();
     this.findings();
     this.theme();
@@ -21,16 +26,32 @@ class Page {
     return place.get(data.kept[this.state.place]);
   }
 
+  // The channel of the observation that is shown: its number among the choices.
+  channel() {
+    return Number(this.state.channel ?? 0);
+  }
+
+  isFlagged(sample) {
+    const step = data.kept[this.state.place];
+    return data.flaggedCells.some(([at, flagged]) => at === step && flagged === data.samples[sample]);
+  }
+
   async start() {
-    const bytes = await views.dynamics.bytes(0, 0);
-    this.state.pin.pixel = bytes.reduce((best, byte, i) => (byte > bytes[best] ? i : best), 0);
-    this.show("");
+    // Browsers keep what was chosen before a reload; the address has it.
+    root.querySelectorAll("#maps select").forEach((field) => { field.selectedIndex = usual(field); });
+    const isLinked = isPage && this.address.restore();
+    const { chosen } = this.state;
+    const bytes = await views.dynamics.bytes(0, chosen);
+    this.state.pin = { sample: chosen, pixel: bytes.reduce((best, byte, i) => (byte > bytes[best] ? i : best), 0) };
     await this.goTo(this.state.place, false);
-    document.documentElement.dataset.ready = "maps";
+    this.address.open = isPage;
+    const how = performance.getEntriesByType("navigation")[0]?.type;
+    if (isLinked && how === "navigate") this.cards[chosen].element.scrollIntoView({ block: "center" });
+    root.dataset.ready = "maps";
     await new Promise(requestAnimationFrame); // pictures first
     await this.curves.show(read("curve-items"), (figure) => this.fillCurve(figure));
     await this.history.show(read("history-items"), (figure) => this.fillHistory(figure));
-    document.documentElement.dataset.ready = "all";
+    root.dataset.ready = "all";
   }
 
   async goTo(wanted, aloud = true) {
@@ -40,8 +61,10 @@ class Page {
     const isFlagged = data.flagged.includes(step);
     this.player.slider.value = at;
     this.player.slider.setAttribute("aria-valuetext", `step ${whole(step)}${isFlagged ? ", flagged" : ""}`);
-    document.getElementById("now").textContent = `${isFlagged ? "⚑ " : ""}${whole(step)}`;
-    document.getElementById("now-of").textContent = `${data.stepUnit}, ${at + 1} of ${data.kept.length}`;
+    byId("now").textContent = `${isFlagged ? "⚑ " : ""}${whole(step)}`;
+    this.address.write();
+    this.samples.settle();
+    byId("now-of").textContent = `${data.stepUnit}, ${at + 1} of ${data.kept.length}`;
     this.moveCursors();
     await this.draw();
     if (aloud) {
@@ -58,26 +81,28 @@ class Page {
 
   async draw() {
     const view = views[this.state.view];
-    paintBar(document.getElementById("bar"), view);
+    paintBar(byId("bar"), view);
     const own = this.state.scale === "map";
-    document.getElementById("bar-low").textContent = own ? (view.signed ? "−largest" : "0") : number(view.signed ? -view.limit : 0);
-    document.getElementById("bar-high").textContent = own ? "largest" : number(view.limit);
-    document.getElementById("bar-note").textContent = own ? "Each map has its own scale." : `One scale for all: ${view.note}`;
+    byId("bar-low").textContent = own ? (view.signed ? "−largest" : "0") : number(view.signed ? -view.limit : 0);
+    byId("bar-high").textContent = own ? "largest" : number(view.limit);
+    byId("bar-note").textContent = own ? "Each map has its own scale." : `One scale for all: ${view.note}`;
     await Promise.all(this.cards.map((card) => card.draw()));
   }
 
-  // What is under the pointer; without one, how to ask.
-  show(words) {
-    document.getElementById("readout").textContent = words
-      || `Point at a ${flat ? "bar" : "pixel"} for its values, click it for its history.`;
+  // After another state was taken from the address.
+  showAll() {
+    this.goTo(this.state.place, false);
+    this.choose(this.state.chosen);
+    this.samples.reveal(this.state.chosen);
   }
 
   say(text) {
-    document.getElementById("said").textContent = text;
+    byId("said").textContent = text;
   }
 
   choose(sample) {
     this.state.chosen = sample;
+    this.address.write();
     this.fillCurves();
     this.fillTable();
     this.draw();
@@ -97,7 +122,7 @@ class Page {
   fillCurve(figure) {
     const { chosen, place: at } = this.state;
     const name = data.samples[chosen];
-    document.getElementById("curves-words").textContent = data.samples.length > 1
+    byId("curves-words").textContent = data.samples.length > 1
       ? `Strong: sample ${name}; grey: the others.` : "";
     const series = data.series[figure];
     const cells = data.flaggedCells.filter(([, sample]) => sample === name).map(([step]) => step);
@@ -110,7 +135,7 @@ class Page {
 
   async fillHistory(figure) {
     const { sample, pixel } = this.state.pin;
-    document.getElementById("history-words").textContent =
+    byId("history-words").textContent =
       `Sample ${data.samples[sample]}, ${pixelName(pixel)}. ${flat ? "Click a bar" : "Click a pixel of a map"} for another.`;
     const view = views[["relevance", "change"][figure]];
     const values = await Promise.all(data.kept.map((_, at) => this.cards[sample].valueAt(view, at, pixel)));
@@ -123,7 +148,7 @@ class Page {
   }
 
   fillTable() {
-    const details = document.getElementById("numbers");
+    const details = byId("numbers");
     if (!details.open) return;
     const row = (cells, kind) => {
       const tr = document.createElement("tr");
@@ -145,27 +170,35 @@ class Page {
   }
 
   settings() {
-    const on = (id, event, change) => document.getElementById(id)?.addEventListener(event, (e) => change(e.target));
-    on("view", "change", (field) => { this.state.view = field.value; this.draw(); });
-    on("scale", "change", (field) => { this.state.scale = field.value; this.draw(); });
+    const on = (id, event, change) => byId(id)?.addEventListener(event, (e) => change(e.target));
+    for (const name of SETTINGS) {
+      on(name, "change", (field) => {
+        this.state[name] = field.value;
+        this.address.write();
+        this.draw();
+      });
+    }
     on("opacity", "input", (field) => {
       this.state.opacity = field.value / 100;
-      document.getElementById("opacity-value").textContent = `${field.value} %`;
+      byId("opacity-value").textContent = `${field.value} %`;
       this.draw();
     });
     on("numbers", "toggle", () => this.fillTable());
+    root.addEventListener("pointerdown", (event) => {
+      this.cards.filter((card) => !card.picture.contains(event.target)).forEach((card) => card.hover(null));
+    });
     if (flat) window.addEventListener("resize", () => this.draw());
   }
 
   findings() {
-    const rows = [...document.querySelectorAll("#findings tbody tr")];
+    const rows = [...root.querySelectorAll("#findings tbody tr")];
     rows.forEach((row) => row.addEventListener("click", () => this.jump(row)));
-    document.querySelectorAll(".phases li").forEach((item) =>
+    root.querySelectorAll(".phases li").forEach((item) =>
       item.addEventListener("click", () => this.goTo(data.kept.indexOf(nearest(Number(item.dataset.step))))));
-    const kind = document.getElementById("kind");
+    const kind = byId("kind");
     const filter = () => {
       rows.forEach((row) => { row.hidden = kind.value !== "" && row.dataset.kind !== kind.value; });
-      document.getElementById("kind-count").textContent = `${rows.filter((row) => !row.hidden).length} shown`;
+      byId("kind-count").textContent = `${rows.filter((row) => !row.hidden).length} shown`;
     };
     kind?.addEventListener("change", filter);
     if (kind) filter();
@@ -173,22 +206,24 @@ class Page {
 
   // Show the step, the sample and the pixel that a row of the table is about.
   async jump(row) {
-    document.querySelector("#findings tr.here")?.classList.remove("here");
+    this.address.leave();
+    root.querySelector("#findings tr.here")?.classList.remove("here");
     row.classList.add("here");
     const { step, sample, row: y, column: x } = row.dataset;
     const at = sample === undefined ? -1 : data.samples.indexOf(Number(sample));
     if (at >= 0 && x !== undefined) await this.pin(at, Number(y) * width + Number(x));
     else if (at >= 0) this.choose(at);
     await this.goTo(step === undefined ? this.state.place : data.kept.indexOf(nearest(Number(step))));
-    const target = at >= 0 ? this.cards[at].element : document.getElementById("maps");
+    if (at >= 0) this.samples.reveal(at);
+    const target = at >= 0 ? this.cards[at].element : byId("maps");
     target.scrollIntoView({ block: at >= 0 ? "center" : "start" });
   }
 
   theme() {
-    const button = document.getElementById("theme");
+    const button = byId("theme");
     const system = window.matchMedia("(prefers-color-scheme: dark)");
     const show = (dark) => {
-      document.documentElement.style.colorScheme = dark ? "dark" : "light";
+      (isPage ? document.documentElement : root).style.colorScheme = dark ? "dark" : "light";
       button.setAttribute("aria-pressed", dark);
       for (const figures of [this.curves, this.history]) figures.documents.forEach((one) => figures.recolour(one));
     };

@@ -1,6 +1,7 @@
 // Maps are kept as text and unpacked when they are first shown.
 
-const read = (id) => JSON.parse(document.getElementById(id).textContent);
+const byId = (id) => root.querySelector(`#${id}`);
+const read = (id) => JSON.parse(byId(id).textContent);
 const data = read("data");
 
 const unpacked = async (text) => {
@@ -52,3 +53,9 @@ const number = (value) => {
   return size >= 1e5 || size < 1e-3 ? value.toExponential(2) : String(Number(value.toPrecision(3)));
 };
 const whole = (value) => value.toLocaleString("en");
+const stepName = (step) => `${data.stepUnit.replace(/s$/, "")} ${whole(step)}`;
+// As the figures have it: 9,000, 12k, 1.2M.
+const short = (value) => {
+  const [size, unit] = value < 1e4 ? [1, ""] : [[1e9, "B"], [1e6, "M"], [1e3, "k"]].find(([least]) => value >= least);
+  return `${(value / size).toLocaleString("en", { maximumFractionDigits: 3 })}${unit}`;
+};

@@ -19,14 +19,16 @@ const palette = (view, largest, limit) =>
   Array.from({ length: 2 * view.levels + 1 }, (_, byte) =>
     colour(view, view.value(byte, largest), limit));
 
-const paintImage = (canvas, observation, bytes, colours, opacity) => {
+// `channel` is a choice of those of the observation; 0 of colours is all of them.
+const paintImage = (canvas, observation, bytes, colours, opacity, channel) => {
   const { height, width, channels } = data.observations;
   if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
   const context = canvas.getContext("2d");
   const image = context.createImageData(width, height);
   // Colours of the observation would be taken for the map's: under a map it is grey.
-  const weights = channels === 1 ? [1] : [0.299, 0.587, 0.114];
-  const coloured = channels === 3 && opacity === 0;
+  const weights = channels === 1 ? [1]
+    : channel === 0 ? [0.299, 0.587, 0.114] : [1, 2, 3].map((one) => Number(one === channel));
+  const coloured = channels === 3 && channel === 0 && opacity === 0;
   for (let pixel = 0; pixel < height * width; pixel++) {
     const over = colours[bytes[pixel]];
     const at = pixel * channels;

@@ -2,21 +2,21 @@
 
 class Player {
   constructor(page) {
-    Object.assign(this, { page, playing: false, shown: 0 });
-    this.slider = document.getElementById("step");
-    this.button = document.getElementById("play");
+    Object.assign(this, { page, playing: false, shown: 0, element: root.querySelector(".player") });
+    this.slider = byId("step");
+    this.button = byId("play");
     this.last = data.kept.length - 1;
     this.slider.addEventListener("input", () => page.goTo(Number(this.slider.value)));
     this.button.addEventListener("click", () => this.toggle());
-    document.getElementById("back").addEventListener("click", () => page.goTo(page.state.place - 1));
-    document.getElementById("next").addEventListener("click", () => page.goTo(page.state.place + 1));
-    document.getElementById("flagged")?.addEventListener("click", () => this.flagged(1));
-    document.addEventListener("keydown", (event) => this.key(event));
+    byId("back").addEventListener("click", () => page.goTo(page.state.place - 1));
+    byId("next").addEventListener("click", () => page.goTo(page.state.place + 1));
+    byId("flagged")?.addEventListener("click", () => this.flagged(1));
+    root.addEventListener("keydown", (event) => this.key(event));
     this.ticks();
   }
 
   ticks() {
-    const ticks = document.getElementById("ticks");
+    const ticks = byId("ticks");
     const add = (step, kind) => {
       const place = data.kept.indexOf(step);
       if (place < 0) return;
@@ -43,7 +43,11 @@ class Player {
     this.playing = !this.playing;
     this.button.textContent = this.playing ? "❚❚" : "▶";
     this.button.setAttribute("aria-label", this.playing ? "Pause" : "Play");
-    if (!this.playing) return;
+    if (!this.playing) {
+      this.page.address.write();
+      this.page.samples.settle();
+      return;
+    }
     if (this.page.state.place === this.last) this.page.goTo(0);
     this.shown = performance.now();
     requestAnimationFrame((now) => this.frame(now));
@@ -51,7 +55,7 @@ class Player {
 
   async frame(now) {
     if (!this.playing) return;
-    const pause = 1000 / Number(document.getElementById("speed").value);
+    const pause = 1000 / Number(byId("speed").value);
     if (now - this.shown >= pause) {
       this.shown = now;
       await this.page.goTo(this.page.state.place + 1, false);
@@ -64,6 +68,11 @@ class Player {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const on = event.target;
     const direction = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    if (event.key === "?") {
+      this.page.keys.toggle();
+      event.preventDefault();
+    }
+    if (on.closest("#keys")) return;
     if (on.closest("select") || (on.closest("input") && on !== this.slider)) return;
     if (event.shiftKey && direction) this.flagged(direction);
     else if (event.shiftKey) return;
