@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from lrpdyn.checkpoints.model import Checkpoint, Listing
 from lrpdyn.diagnostics.faithfulness import Curves, measure
@@ -42,6 +41,7 @@ from lrpdyn.pipeline.setup.options import AUTO, Options
 from lrpdyn.pipeline.setup.prepare import check, listed, prepare
 from lrpdyn.run.manifest import MANIFEST, load_manifest
 from lrpdyn.system.processes import in_order, processes
+from lrpdyn.system.progress import progress_bar
 from lrpdyn.system.threads import one_thread
 
 #: The rule that a network is prepared with before any is chosen; it fits every network.
@@ -183,8 +183,8 @@ def trial(job: Job) -> Trial:
     parts = [(place, part) for place in range(len(chosen)) for part in stretches]
     # The curves of some samples take so many times as long as a rule's maps.
     longer = len(models)
-    with tqdm(total=len(pairs) + longer * len(parts), desc="trying rules", unit="map", leave=False,
-              disable=True if quiet else None) as bar:  # fmt: skip
+    with progress_bar(quiet=quiet, total=len(pairs) + longer * len(parts), desc="trying rules",
+                      unit="map") as bar:  # fmt: skip
 
         def done(function: Callable[[int], Any], pieces: int, each: int) -> list[Any]:
             found = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,10 +41,11 @@ from lrpdyn.observations.layout import Expected
 from lrpdyn.observations.loading import Observations
 from lrpdyn.observations.reference import make_reference, parse_reference
 from lrpdyn.observations.training_statistics import check_normalisation, recorded_as_normalised
-from lrpdyn.pipeline.setup.job import Job, make_job, progress_bar
+from lrpdyn.pipeline.setup.job import Job, make_job
 from lrpdyn.pipeline.setup.network_input import network_input
 from lrpdyn.pipeline.setup.options import AUTO, Options
 from lrpdyn.run.tables import check_tables
+from lrpdyn.system.progress import progress_bar
 
 #: So many bad checkpoints are reported with their reasons.
 _MOST_BAD = 20
@@ -85,7 +87,7 @@ def listed(checkpoints: str | Path, options: Options, fewest: int = 2) -> Listin
         selection=selection_of(options),
         trust=options.trust,
         links=options.links,
-        progress=progress_bar("reading headers", options.quiet),
+        progress=partial(progress_bar, quiet=options.quiet, desc="reading headers"),
     )
     check_bad(listing, options.skip_bad)
     found = len(listing.checkpoints)
