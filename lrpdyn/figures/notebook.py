@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import base64
+import io
 import tempfile
 from collections.abc import Mapping
 from html import escape
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from lrpdyn.errors import LrpdynError
 from lrpdyn.outliers.render import KINDS, SEVERITIES, in_words, place
 from lrpdyn.run.reader import RunFolder
 
 SHOWN = 3
+#: Bytes of the picture, and characters of a text that is a stranger's: a display has less than 100 kB.
+_MOST_BYTES, _MOST_TEXT = 64_000, 500
 #: Causes that are named of an outlier.
 MOST_CAUSES = 2
 
@@ -35,18 +40,22 @@ def strongest(report: Mapping[str, Any], count: int) -> list[tuple[str, dict[str
 
 def as_html(run: RunFolder) -> str:
     """Return what a notebook shows of a run: nothing but text and one picture, all of it escaped."""
-    title = f"{run.path}: rule {run.manifest['rule']['name']}, {len(run.steps):,} checkpoints, "
-    title += f"{len(run.mapped('observations')):,} samples"
+    title = f"{_shortened(str(run.path))}: rule {_shortened(run.manifest['rule']['name'])}, "
+    title += f"{len(run.steps):,} checkpoints, {len(run.mapped('observations')):,} samples"
     rows = "".join(_row(kind, entry) for kind, entry in strongest(run.outliers, SHOWN))
     wrong = run.outliers["totals"]["pathologies"]["values"]
     return (
-        f"<div><p><strong>{escape(title)}</strong><br>{escape(run.question)}</p>"
+        f"<div><p><strong>{escape(title)}</strong><br>{escape(_shortened(run.question))}</p>"
         f'<img alt="Dynamics of the samples over training" style="max-width: 60em; width: 100%" '
-        f'src="data:image/png;base64,{base64.b64encode(_picture(run)).decode()}">'
+        f'src="data:image/png;base64,{base64.b64encode(_small(_picture(run))).decode()}">'
         f"<table><thead><tr><th>kind</th><th>where</th><th>value</th><th>severity</th><th>why</th></tr>"
         f"</thead><tbody>{rows}</tbody></table><p>{wrong:,} pathologies; all: lrpdyn outliers "
-        f"{escape(str(run.path))}</p></div>"
+        f"{escape(_shortened(str(run.path)))}</p></div>"
     )
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _MOST_TEXT else f"{text[:_MOST_TEXT]} ..."
 
 
 def _row(kind: str, entry: Mapping[str, Any]) -> str:
@@ -54,7 +63,24 @@ def _row(kind: str, entry: Mapping[str, Any]) -> str:
     why = "; ".join(in_words(cause) for cause in entry["causes"][:MOST_CAUSES])
     severity = entry["severity"] if entry["severity"] != "none" else "none, only ranked"
     cells = (kind, place(entry["where"]), value, severity, why)
-    return "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>"
+    return "<tr>" + "".join(f"<td>{escape(_shortened(cell))}</td>" for cell in cells) + "</tr>"
+
+
+def _small(picture: bytes) -> bytes:
+    """Return a PNG in 256 colours, and as small as it takes, where it has too many bytes for a display."""
+    if len(picture) <= _MOST_BYTES:
+        return picture
+    with Image.open(io.BytesIO(picture)) as whole:
+        colours = whole.convert("RGB")
+    scale = 1.0
+    while len(picture) > _MOST_BYTES:
+        size = [max(1, round(scale * side)) for side in colours.size]
+        buffer = io.BytesIO()
+        colours.resize((size[0], size[1]), Image.Resampling.LANCZOS).quantize(256).save(
+            buffer, "PNG", optimize=True
+        )
+        picture, scale = buffer.getvalue(), 0.85 * scale
+    return picture
 
 
 def _picture(run: RunFolder) -> bytes:

@@ -44,7 +44,7 @@ class Page {
     const bytes = await views.dynamics.bytes(0, chosen);
     this.state.pin = { sample: chosen, pixel: bytes.reduce((best, byte, i) => (byte > bytes[best] ? i : best), 0) };
     await this.goTo(this.state.place, false);
-    this.address.open = isPage;
+    this.address.open = isPage || isFrame;
     const how = performance.getEntriesByType("navigation")[0]?.type;
     if (isLinked && how === "navigate") this.cards[chosen].element.scrollIntoView({ block: "center" });
     root.dataset.ready = "maps";

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -43,7 +43,7 @@ from lrpdyn.observations.reference import make_reference, parse_reference
 from lrpdyn.observations.training_statistics import check_normalisation, recorded_as_normalised
 from lrpdyn.pipeline.setup.job import Job, make_job
 from lrpdyn.pipeline.setup.network_input import network_input
-from lrpdyn.pipeline.setup.options import AUTO, Options
+from lrpdyn.pipeline.setup.options import AUTO, Contrast, Options
 from lrpdyn.run.tables import check_tables
 from lrpdyn.system.progress import progress_bar
 
@@ -157,7 +157,7 @@ def prepare(options: Options, listing: Listing, observations: Any) -> tuple[Job,
     model = replace(with_units(model, count, options.actions), reference=reference)
     model = with_plan(model, loaded.values, bounds)
     contrast = contrast_of(options.contrast, model.units)
-    options = replace(options, contrast=contrast, reference=name)
+    options = replace(options, contrast=cast(Contrast, contrast), reference=name)
     asked = None if options.target is None else str(options.target)
     target = parse_target(asked, len(loaded.values), count, model.units)
     fill = modal if isinstance(given, str) else _scaled(given, loaded)
