@@ -126,7 +126,8 @@ class Run(RunFolder):
             draw_in_axes(ax, self, kind, request)
             return ax
         if in_notebook():
-            import matplotlib.pyplot  # noqa: F401, which is what lets a notebook show figures
+            # A notebook shows figures once it is imported, which pyplot does with its first one.
+            import matplotlib_inline.backend_inline  # noqa: F401
         return figure_of(self, kind, request)
 
     def player(self, *, name: str | None = None, note: str = "", height: int = 720) -> Player:

@@ -63,7 +63,7 @@ def _raster(axes: Axes, run: RunFolder, request: Request) -> None:
     _show(axes, shown.T, scale, (0, len(shown) * along, shown.shape[1] * across, 0))
     axes.set(aspect="auto", xlim=(0, len(ends)), ylim=(len(samples), 0))
     axes.set_title("change of each sample in each transition")
-    axes.set_ylabel("sample")
+    axes.set(xlabel=f"transition ({scale.note})", ylabel="sample")
     named = range(0, len(samples), -(-len(samples) // _MOST_BARS))
     axes.set_yticks([row + 0.5 for row in named], labels=[str(samples[row]) for row in named])
 
@@ -71,7 +71,7 @@ def _raster(axes: Axes, run: RunFolder, request: Request) -> None:
 def _trajectory(axes: Axes, run: RunFolder, request: Request) -> None:
     series = table_series(run, request.samples)
     steps, change = series.steps, series.curves()["change"]
-    axes.plot(steps, change, color=style.LINE_COLOURS[0])
+    axes.plot(steps, change, ".-", color=style.LINE_COLOURS[0])
     samples = request.samples or ()
     flags = flags_of(run.outliers, samples[0] if len(samples) == 1 else None)
     before, after = series.ends()

@@ -13,6 +13,7 @@ class Address {
       if (!isFrame || source !== parent || typeof said !== "string") return;
       const wanted = new URLSearchParams(this.text.slice(1)); // settings stay
       for (const [name, value] of new URLSearchParams(said.slice(1))) wanted.set(name, value);
+      if (wanted.has("dark")) page.showColours(wanted.get("dark") === "true");
       if (this.restore(`#${wanted}`)) page.showAll();
     });
   }

@@ -222,14 +222,15 @@ class Page {
   theme() {
     const button = byId("theme");
     const system = window.matchMedia("(prefers-color-scheme: dark)");
-    const show = (dark) => {
-      (isPage ? document.documentElement : root).style.colorScheme = dark ? "dark" : "light";
-      button.setAttribute("aria-pressed", dark);
-      for (const figures of [this.curves, this.history]) figures.documents.forEach((one) => figures.recolour(one));
-    };
-    show(system.matches);
-    system.addEventListener("change", (event) => show(event.matches));
-    button.addEventListener("click", () => show(button.getAttribute("aria-pressed") !== "true"));
+    this.showColours(system.matches);
+    system.addEventListener("change", (event) => this.showColours(event.matches));
+    button.addEventListener("click", () => this.showColours(button.getAttribute("aria-pressed") !== "true"));
+  }
+
+  showColours(dark) {
+    (isPage ? document.documentElement : root).style.colorScheme = dark ? "dark" : "light";
+    byId("theme").setAttribute("aria-pressed", dark);
+    for (const figures of [this.curves, this.history]) figures.documents.forEach((one) => figures.recolour(one));
   }
 }
 
