@@ -19,6 +19,8 @@ from lrpdyn.run.reader import RunFolder
 SHOWN = 3
 #: Bytes of the picture, and characters of a text that is a stranger's: a display has less than 100 kB.
 _MOST_BYTES, _MOST_TEXT = 64_000, 500
+#: Pixels across that a display has room for.
+_WIDEST = 960
 #: Causes that are named of an outlier.
 MOST_CAUSES = 2
 
@@ -46,8 +48,8 @@ def as_html(run: RunFolder) -> str:
     wrong = run.outliers["totals"]["pathologies"]["values"]
     return (
         f"<div><p><strong>{escape(title)}</strong><br>{escape(_shortened(run.question))}</p>"
-        f'<img alt="Dynamics of the samples over training" style="max-width: 60em; width: 100%" '
-        f'src="data:image/png;base64,{base64.b64encode(_small(_picture(run))).decode()}">'
+        f'<img alt="Dynamics of the samples over training" style="max-width: min(60em, 100%)" '
+        f'src="{_url(_picture(run))}">'
         f"<table><thead><tr><th>kind</th><th>where</th><th>value</th><th>severity</th><th>why</th></tr>"
         f"</thead><tbody>{rows}</tbody></table><p>{wrong:,} pathologies; all: lrpdyn outliers "
         f"{escape(_shortened(str(run.path)))}</p></div>"
@@ -66,21 +68,19 @@ def _row(kind: str, entry: Mapping[str, Any]) -> str:
     return "<tr>" + "".join(f"<td>{escape(_shortened(cell))}</td>" for cell in cells) + "</tr>"
 
 
-def _small(picture: bytes) -> bytes:
-    """Return a PNG in 256 colours, and as small as it takes, where it has too many bytes for a display."""
-    if len(picture) <= _MOST_BYTES:
-        return picture
-    with Image.open(io.BytesIO(picture)) as whole:
-        colours = whole.convert("RGB")
-    scale = 1.0
-    while len(picture) > _MOST_BYTES:
-        size = [max(1, round(scale * side)) for side in colours.size]
-        buffer = io.BytesIO()
-        colours.resize((size[0], size[1]), Image.Resampling.LANCZOS).quantize(256).save(
-            buffer, "PNG", optimize=True
-        )
-        picture, scale = buffer.getvalue(), 0.85 * scale
-    return picture
+def _url(picture: bytes) -> str:
+    """Return a PNG as an address; as a WebP, as small as it takes, where it has too many bytes."""
+    kind = "png"
+    if len(picture) > _MOST_BYTES:
+        with Image.open(io.BytesIO(picture)) as opened:
+            whole = opened.convert("RGB")
+        kind, scale = "webp", min(1.0, _WIDEST / whole.width)
+        while len(picture) > _MOST_BYTES:
+            size = (max(1, round(scale * whole.width)), max(1, round(scale * whole.height)))
+            buffer = io.BytesIO()
+            whole.resize(size, Image.Resampling.LANCZOS).save(buffer, "WEBP", quality=80)
+            picture, scale = buffer.getvalue(), 0.8 * scale
+    return f"data:image/{kind};base64,{base64.b64encode(picture).decode()}"
 
 
 def _picture(run: RunFolder) -> bytes:
