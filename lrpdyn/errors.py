@@ -41,5 +41,11 @@ class RunError(LrpdynError):
     """A run folder cannot be written, read or resumed."""
 
 
+class MissingStepError(RunError, KeyError):
+    """The run has no such step."""
+
+    __str__ = Exception.__str__  # a KeyError shows its message as code
+
+
 class FullDiskError(RunError):
     """A file cannot be written: its disk, or the user's share of it, has no room."""

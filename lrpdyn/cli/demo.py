@@ -27,11 +27,10 @@ def command(ctx: click.Context, directory: Path, seed: int, quiet: bool) -> None
     Each command is printed, so that it can be repeated.
     """
     with loading(quiet=quiet):
-        from tqdm import tqdm
-
         from lrpdyn.demo import train
+        from lrpdyn.system.progress import progress_bar
 
-    with tqdm(desc="training", disable=True if quiet else None, leave=False) as bar:
+    with progress_bar(quiet=quiet, desc="training") as bar:
 
         def advance(done: int, total: int, rate: float) -> None:
             bar.total = total

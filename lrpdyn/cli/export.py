@@ -35,4 +35,4 @@ def command(run: Path, form: str, out: Path | None, quiet: bool) -> None:
     from lrpdyn.api import open_run
     from lrpdyn.exports.formats import export
 
-    click.echo(str(export(open_run(run), form, out)))
+    click.echo(str(export(open_run(run), form, out, quiet=quiet)))

@@ -7,6 +7,7 @@ import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -88,17 +89,16 @@ def command(
     if needless:
         raise click.UsageError(f"{_spelled(needless[0])}: only with --layers")
     with loading(quiet=quiet):
-        from tqdm import tqdm
-
         from lrpdyn.checkpoints.discovery import discover
         from lrpdyn.checkpoints.selection import Selection
+        from lrpdyn.system.progress import progress_bar
 
     listing = discover(
         checkpoints,
         selection=Selection(**given),
         trust=trust,
         links=links,
-        progress=lambda paths: tqdm(paths, disable=True if quiet else None, leave=False),
+        progress=partial(progress_bar, quiet=quiet),
     )
     rows = _rows(listing.checkpoints)
     left_out = [
@@ -132,10 +132,9 @@ def _spelled(name: str) -> str:
 
 def _print_layers(checkpoints: str, given: dict[str, Any], form: str) -> None:
     with loading(quiet=given["quiet"]):
-        from tqdm import tqdm
-
         from lrpdyn.architectures.registry import parse_arguments
         from lrpdyn.pipeline.setup.planning import planned
+        from lrpdyn.system.progress import progress_bar
 
     quiet, observations = given["quiet"], given.pop("observations")
     arguments = parse_arguments(given.pop("arch_arg"))
@@ -143,7 +142,7 @@ def _print_layers(checkpoints: str, given: dict[str, Any], form: str) -> None:
         checkpoints,
         observations,
         Options(arch_args=arguments, **given),
-        lambda paths: tqdm(paths, disable=True if quiet else None, leave=False),
+        partial(progress_bar, quiet=quiet),
     )
     model, rows = found.model, found.operations
     about = {

@@ -44,7 +44,9 @@ def command(
     from lrpdyn.api import open_run
     from lrpdyn.page.report import write_report
 
-    written = write_report(open_run(run), out, curve, name=name, note=note, regions=regions)
+    written = write_report(
+        open_run(run), out, curve, name=name, note=note, regions=regions, quiet=quiet
+    )
     if not quiet:
         for note in written.notes:
             paragraph(f"Note: {note}")

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 import click
 
 from lrpdyn.files.text import printable, terminal_width, wrapped
+from lrpdyn.system.progress import progress_bar
 
 #: Words at the beginning of a line that are seen first, and how.
 _STYLES = (
@@ -35,14 +36,10 @@ def bar(
     what: str, unit: str, total: int, *, quiet: bool
 ) -> Iterator[Callable[[Sequence[str]], None]]:
     """Show progress on stderr, on a terminal only; yield what prints lines on stdout, and advances."""
-    from tqdm import tqdm
-
-    with tqdm(
-        total=total, desc=what, unit=unit, disable=True if quiet else None, leave=False
-    ) as shown:
+    with progress_bar(quiet=quiet, total=total, desc=what, unit=unit) as shown:
 
         def advance(lines: Sequence[str] = ()) -> None:
-            with tqdm.external_write_mode():
+            with shown.external_write_mode():
                 for line in lines:
                     click.echo(line)
             shown.update()

@@ -16,11 +16,12 @@ from lrpdyn.files.atomic import write_table
 from lrpdyn.run.layout import FAITHFULNESS, LAYERS, MAPS, relevance_path
 from lrpdyn.run.reader import RunFolder
 from lrpdyn.run.verify import results_of
+from lrpdyn.system.progress import Bar
 
 _TABLES = ("metrics.csv", "transitions.csv", LAYERS, FAITHFULNESS, "outliers.csv")
 
 
-def write_csv(run: RunFolder, out: Path) -> None:
+def write_csv(run: RunFolder, out: Path, bar: Bar) -> None:
     """Write the tables of a run, ``dynamics.csv`` and its like, and ``relevance/step_....csv``."""
     (out / "relevance" if run.keep != "none" else out).mkdir(parents=True)
     for name in set(_TABLES) & set(results_of(run.manifest)):
@@ -28,7 +29,7 @@ def write_csv(run: RunFolder, out: Path) -> None:
     for name in MAPS:
         values = run.mapped(name)
         _save(out / f"{name}.csv", (*dimensions_of(run, values), name), _rows(values))
-    for step in run.steps if run.keep != "none" else ():
+    for step in bar(run.steps if run.keep != "none" else ()):
         path, maps = relevance_path(out, step).with_suffix(".csv"), run.relevance[step]
         _save(path, (*dimensions_of(run, maps), "relevance"), _rows(maps))
 

@@ -7,6 +7,7 @@ import re
 import shutil
 import socket
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from lrpdyn.errors import ExportError
@@ -17,20 +18,21 @@ from lrpdyn.files.atomic import cannot_write, sync_folder
 from lrpdyn.run.lock import Holder
 from lrpdyn.run.parts import check_target
 from lrpdyn.run.reader import RunFolder
+from lrpdyn.system.progress import Bar, progress_bar
 
 #: By format: what writes it, and what its folder is called where no name is given.
-FORMATS: dict[str, tuple[Callable[[RunFolder, Path], None], str]] = {
+FORMATS: dict[str, tuple[Callable[[RunFolder, Path, Bar], None], str]] = {
     "zarr": (write_zarr, "{run}.zarr"),
     "hdf5": (write_virelay, "{run}-hdf5"),
     "csv": (write_csv, "{run}-csv"),
 }
 
 
-def export(run: RunFolder, form: str, out: Path | None = None) -> Path:
+def export(run: RunFolder, form: str, out: Path | None = None, *, quiet: bool = True) -> Path:
     """Write a run in another format, step by step; return the folder.
 
     `form` is ``zarr``, ``hdf5`` (ViRelAy's layout) or ``csv``; the folder must not exist, and lies
-    next to the run where it is not given.
+    next to the run where it is not given. Unless `quiet`, a terminal shows progress.
 
     Raises
     ------
@@ -50,7 +52,7 @@ def export(run: RunFolder, form: str, out: Path | None = None) -> Path:
     own = f"{os.getpid()}.{os.urandom(4).hex()}@{socket.gethostname()}"
     temporary = folder.with_name(f".{folder.name}.{own}.tmp")
     try:
-        write(run, temporary)
+        write(run, temporary, partial(progress_bar, quiet=quiet, desc="exporting", unit="step"))
         try:
             temporary.rename(folder)
         except OSError as error:

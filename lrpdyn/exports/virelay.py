@@ -22,11 +22,12 @@ from lrpdyn.run.journal import JOURNAL, whole_records
 from lrpdyn.run.layout import damaged
 from lrpdyn.run.reader import RunFolder, as_pictures
 from lrpdyn.system.memory import free_space
+from lrpdyn.system.progress import Bar
 
 _INPUT, _LABELS = "input.h5", "label-map.json"
 
 
-def write_virelay(run: RunFolder, out: Path) -> None:
+def write_virelay(run: RunFolder, out: Path, bar: Bar) -> None:
     """Write ``input.h5``, ``label-map.json``, and for each step its attributions and project.
 
     Raises
@@ -56,7 +57,7 @@ def write_virelay(run: RunFolder, out: Path) -> None:
     units = range(_facts(run, facts[run.steps[-1]])[1].shape[1])
     labels = [{"index": n, "word_net_id": f"unit-{n}", "name": f"unit {n}"} for n in units]
     _write_json(out / _LABELS, labels)
-    for step in run.steps:
+    for step in bar(run.steps):
         attributions = f"attribution_{step:012d}.h5"
         maps = _as_images(run.relevance[step])
         shape = maps.shape

@@ -11,11 +11,12 @@ import numpy as np
 
 from lrpdyn.exports.variables import about, coordinates, dimensions_of, first_map, variables
 from lrpdyn.run.reader import RunFolder
+from lrpdyn.system.progress import Bar
 
 _LARGEST_CHUNK = 1 << 24
 
 
-def write_zarr(run: RunFolder, out: Path) -> None:
+def write_zarr(run: RunFolder, out: Path, bar: Bar) -> None:
     """Write a Zarr store (format 3): all that `Run.to_xarray` has, a chunk or more for each step."""
     import zarr
 
@@ -42,7 +43,7 @@ def write_zarr(run: RunFolder, out: Path) -> None:
             chunks=(1, min(samples, each.shape[0]), *each.shape[1:]),
             dimension_names=("step", *dimensions_of(run, each)),
         )
-        for place, step in enumerate(run.steps):
+        for place, step in enumerate(bar(run.steps)):
             relevance[place] = run.relevance[step]
     with warnings.catch_warnings():
         # xarray looks for it and warns where it is missing; Zarr warns that it is young.

@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from lrpdyn.errors import RunError, UsageError
 from lrpdyn.figures.file_names import (
@@ -21,6 +21,9 @@ from lrpdyn.figures.kind import FILMS, FORMATS, Kind, Part
 from lrpdyn.figures.request import PANELS, Request
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
     from lrpdyn.figures.terminal import Terminal
     from lrpdyn.run.reader import RunFolder
 
@@ -112,6 +115,10 @@ KINDS = {
         ),
     )
 }
+#: Those that are one picture of one run, as `lrpdyn.Run.plot` takes them.
+PictureKind = Literal[
+    "dynamics", "filmstrip", "distribution", "trajectory", "raster", "channels", "layers", "trust"
+]
 #: The parts of a request that not every kind uses, with their options.
 OPTIONS: dict[Part, str] = {
     "samples": "--sample",
@@ -163,11 +170,6 @@ def draw(runs: Sequence[RunFolder], kind: str, request: Request = PLAIN) -> list
     draw_file, paths = KINDS[kind].draw, []
     if draw_file is None:
         return []
-    if KINDS[kind].by_sample:
-        from lrpdyn.run.series import need_samples
-
-        for run in runs:
-            need_samples(run, f"--kind {kind}")
     from lrpdyn.files.atomic import delete_killed
     from lrpdyn.run.layout import caption_path
     from lrpdyn.run.parts import check_target
@@ -209,6 +211,42 @@ def _check_unchanged(runs: Sequence[RunFolder]) -> None:
 
     for run in runs:
         check_unchanged(run.path, run.manifest)
+
+
+def figure_of(run: RunFolder, kind: str, request: Request = PLAIN) -> Figure:
+    """Return one figure of a run, which is written nowhere.
+
+    Raises
+    ------
+    UsageError
+        As of `draw`; or the kind is no single picture: a film, printed, or a file for each of several
+        samples.
+    RunError
+        A file of the run cannot be read.
+    """
+    from lrpdyn.figures.canvas import saving
+
+    check([run], [kind], request)
+    found = KINDS[kind]
+    if found.draw is None or found.formats == FILMS:
+        raise UsageError(
+            f"plot({kind!r}): is no single picture; lrpdyn plot --kind {kind} makes it"
+        )
+    files = list(files_of(run.path, found, request))
+    if len(files) > 1:
+        raise UsageError(f"plot({kind!r}): shows one sample, found {len(files)}; give one")
+    path, samples = files[0]
+    with saving.kept() as figures:
+        found.draw([_with_pictures(run)], replace(request, samples=samples), path)
+    return figures[0]
+
+
+def draw_in_axes(axes: Axes, run: RunFolder, kind: str, request: Request = PLAIN) -> None:
+    """Draw the main panel of a kind into axes; errors are those of `figure_of`."""
+    from lrpdyn.figures import in_axes
+
+    check([run], [kind], request)
+    in_axes.draw_in_axes(axes, _with_pictures(run), kind, request)
 
 
 def lines(runs: Sequence[RunFolder], kind: str, request: Request, terminal: Terminal) -> list[str]:
@@ -274,7 +312,17 @@ def check(runs: Sequence[RunFolder], kinds: Sequence[str], request: Request) -> 
     for name in request.panels or ():
         if name not in PANELS:
             raise UsageError(f"--panels {name}: expected some of {', '.join(PANELS)}")
+    _check_tables(runs, kinds)
     _check_files(run, kinds, request)
+
+
+def _check_tables(runs: Sequence[RunFolder], kinds: Sequence[str]) -> None:
+    """Check that the tables have a row for each sample, where a kind needs that."""
+    from lrpdyn.run.series import need_samples
+
+    for kind in kinds:
+        for run in runs if KINDS[kind].by_sample else ():
+            need_samples(run, f"--kind {kind}")
 
 
 def _check_files(run: RunFolder, kinds: Sequence[str], request: Request) -> None:

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import base64
+import io
 import tempfile
 from collections.abc import Mapping
 from html import escape
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from lrpdyn.errors import LrpdynError
 from lrpdyn.outliers.render import KINDS, SEVERITIES, in_words, place
 from lrpdyn.run.reader import RunFolder
 
 SHOWN = 3
+#: Bytes of the picture, and characters of a text that is a stranger's: a display has less than 100 kB.
+_MOST_BYTES, _MOST_TEXT = 64_000, 500
+#: Pixels across that a display has room for.
+_WIDEST = 960
 #: Causes that are named of an outlier.
 MOST_CAUSES = 2
 
@@ -35,18 +42,22 @@ def strongest(report: Mapping[str, Any], count: int) -> list[tuple[str, dict[str
 
 def as_html(run: RunFolder) -> str:
     """Return what a notebook shows of a run: nothing but text and one picture, all of it escaped."""
-    title = f"{run.path}: rule {run.manifest['rule']['name']}, {len(run.steps):,} checkpoints, "
-    title += f"{len(run.mapped('observations')):,} samples"
+    title = f"{_shortened(str(run.path))}: rule {_shortened(run.manifest['rule']['name'])}, "
+    title += f"{len(run.steps):,} checkpoints, {len(run.mapped('observations')):,} samples"
     rows = "".join(_row(kind, entry) for kind, entry in strongest(run.outliers, SHOWN))
     wrong = run.outliers["totals"]["pathologies"]["values"]
     return (
-        f"<div><p><strong>{escape(title)}</strong><br>{escape(run.question)}</p>"
-        f'<img alt="Dynamics of the samples over training" style="max-width: 60em; width: 100%" '
-        f'src="data:image/png;base64,{base64.b64encode(_picture(run)).decode()}">'
+        f"<div><p><strong>{escape(title)}</strong><br>{escape(_shortened(run.question))}</p>"
+        f'<img alt="Dynamics of the samples over training" style="max-width: min(60em, 100%)" '
+        f'src="{_url(_picture(run))}">'
         f"<table><thead><tr><th>kind</th><th>where</th><th>value</th><th>severity</th><th>why</th></tr>"
         f"</thead><tbody>{rows}</tbody></table><p>{wrong:,} pathologies; all: lrpdyn outliers "
-        f"{escape(str(run.path))}</p></div>"
+        f"{escape(_shortened(str(run.path)))}</p></div>"
     )
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _MOST_TEXT else f"{text[:_MOST_TEXT]} ..."
 
 
 def _row(kind: str, entry: Mapping[str, Any]) -> str:
@@ -54,7 +65,22 @@ def _row(kind: str, entry: Mapping[str, Any]) -> str:
     why = "; ".join(in_words(cause) for cause in entry["causes"][:MOST_CAUSES])
     severity = entry["severity"] if entry["severity"] != "none" else "none, only ranked"
     cells = (kind, place(entry["where"]), value, severity, why)
-    return "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>"
+    return "<tr>" + "".join(f"<td>{escape(_shortened(cell))}</td>" for cell in cells) + "</tr>"
+
+
+def _url(picture: bytes) -> str:
+    """Return a PNG as an address; as a WebP, as small as it takes, where it has too many bytes."""
+    kind = "png"
+    if len(picture) > _MOST_BYTES:
+        with Image.open(io.BytesIO(picture)) as opened:
+            whole = opened.convert("RGB")
+        kind, scale = "webp", min(1.0, _WIDEST / whole.width)
+        while len(picture) > _MOST_BYTES:
+            size = (max(1, round(scale * whole.width)), max(1, round(scale * whole.height)))
+            buffer = io.BytesIO()
+            whole.resize(size, Image.Resampling.LANCZOS).save(buffer, "WEBP", quality=80)
+            picture, scale = buffer.getvalue(), 0.8 * scale
+    return f"data:image/{kind};base64,{base64.b64encode(picture).decode()}"
 
 
 def _picture(run: RunFolder) -> bytes:

@@ -103,7 +103,7 @@ def load_observations(
     expected
         What the network takes.
     layout
-        One of `lrpdyn.observations.layouts.LAYOUTS`; taken from the network's channels where not given.
+        One of `lrpdyn.pipeline.setup.options.Layout`; taken from the network's channels where not given.
     scale
         What the observations are divided by, ``none``, or ``imagenet``; given by the architecture
         for uint8.

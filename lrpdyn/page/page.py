@@ -67,6 +67,7 @@ def page_of(
     name: str | None = None,
     note: str = "",
     regions: Regions | None = None,
+    quiet: bool = True,
 ) -> Page:
     """Gather the page of a run.
 
@@ -111,7 +112,7 @@ def page_of(
         regions=()
         if regions is None
         else regions_of(regions, run.manifest["observations"]["shape"], samples),
-        views=views_of(run, samples, kept),
+        views=views_of(run, samples, kept, quiet=quiet),
         units=tables.explained_units(samples),
         series=series_of(run, samples, curve),
         trust=trust_lines(run),

@@ -15,6 +15,7 @@ from lrpdyn.dynamics.measures import normalise, pixels
 from lrpdyn.figures.canvas import style
 from lrpdyn.page.budget import Kept
 from lrpdyn.run.reader import RunFolder
+from lrpdyn.system.progress import progress_bar
 
 #: Levels on each side of zero. They are spaced by the square root, so that what is small against the
 #: largest is visible too: a value is right to 1 / levels of itself at the largest, and to three
@@ -119,17 +120,21 @@ def observations_of(run: RunFolder, samples: Sequence[int]) -> Observations:
     )
 
 
-def views_of(run: RunFolder, samples: Sequence[int], kept: Kept) -> dict[str, View]:
+def views_of(
+    run: RunFolder, samples: Sequence[int], kept: Kept, *, quiet: bool = True
+) -> dict[str, View]:
     """Return the views by name: relevance and change by step, dynamics and net change of all steps.
 
-    Pixels are summed over channels, changes after the absolute difference.
+    Pixels are summed over channels, changes after the absolute difference. Unless `quiet`, a terminal
+    shows progress.
     """
     how = run.manifest["normalize"]
     before = {int(row["to_step"]): int(row["from_step"]) for row in run.transitions}
     place = {sample: i for i, sample in enumerate(samples)}
     relevance: list[list[NDArray[Any] | None]] = []
     change: list[list[NDArray[Any] | None]] = []
-    for step, shown in zip(kept.steps, kept.samples, strict=True):
+    pairs = list(zip(kept.steps, kept.samples, strict=True))
+    for step, shown in progress_bar(pairs, quiet=quiet, desc="reading maps", unit="step"):
         now = normalise(run.relevance[step][list(shown)], how)
         relevance.append(_placed(pixels(now), shown, place))
         if step in before:

@@ -35,14 +35,17 @@ SCRIPTS = (
 )
 
 
-def as_html(page: Page) -> str:
-    """Return the page as one HTML document.
+def as_html(page: Page, *, alone: bool = True) -> str:
+    """Return the page as one HTML document; not `alone` it is a frame of another, as in a notebook.
 
     Text is escaped by the template, data by its JSON filter, and a content policy runs only the
     scripts that are known by their hash, and lets nothing be fetched.
     """
     environment = _environment()
-    scripts = [_script(_library()), _script(f"({player_script()})(document.body, true);\n")]
+    scripts = [
+        _script(_library()),
+        _script(f"({player_script()})(document.body, {str(alone).lower()});\n"),
+    ]
     return environment.get_template("page.html").render(
         page=page,
         data=_data(page),
@@ -58,7 +61,8 @@ def as_html(page: Page) -> str:
 def player_script() -> str:
     """Return the page's own script: a function of the element that holds the page's body.
 
-    Its second argument says whether that is a whole page, which has an address and colours of its own.
+    Its second argument says whether that is a whole page, which has an address and colours of its own;
+    else what an address would say goes to the document around it, and comes from there.
     """
     own = "\n".join(_short_source(name) for name in SCRIPTS)
     return f'(root, isPage) => {{\n"use strict";\n{own}}}'
@@ -82,7 +86,8 @@ def _environment() -> Environment:
     return environment
 
 
-def _source(name: str) -> str:
+def source_of(name: str) -> str:
+    """Return one of the page's files as it is."""
     environment = _environment()
     assert environment.loader is not None
     text, _, _ = environment.loader.get_source(environment, name)
@@ -91,7 +96,7 @@ def _source(name: str) -> str:
 
 def _short_source(name: str) -> str:
     """Return a script or style without its comments and indents, which would be a fifth of it."""
-    lines = (line.strip() for line in _source(name).splitlines())
+    lines = (line.strip() for line in source_of(name).splitlines())
     return "".join(f"{line}\n" for line in lines if line and not line.startswith("//"))
 
 

@@ -35,13 +35,14 @@ def write_report(
     name: str | None = None,
     note: str = "",
     regions: Path | None = None,
+    quiet: bool = True,
 ) -> Written:
     """Write the page of a run, whole or not at all.
 
     It goes to ``report.html`` in the run folder by default. `curve` is ``FILE:COLUMN``, as
     `lrpdyn.run.training_curve.read_curve` takes it, `regions` a file as
     `lrpdyn.observations.regions.read_regions` takes it. `name` (default: the folder's) and `note` are
-    kept in the page alone.
+    kept in the page alone. Unless `quiet`, a terminal shows progress.
 
     Raises
     ------
@@ -72,6 +73,7 @@ def write_report(
         name=name,
         note=note,
         regions=None if regions is None else read_regions(regions, shape),
+        quiet=quiet,
     )
     text = as_html(page)
     delete_killed(target)

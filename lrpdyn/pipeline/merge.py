@@ -14,7 +14,7 @@ from copy import deepcopy
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -40,6 +40,7 @@ from lrpdyn.pipeline.setup.description import (
 )
 from lrpdyn.pipeline.setup.job import Job
 from lrpdyn.pipeline.setup.new_manifest import environment, pending
+from lrpdyn.pipeline.setup.options import Rows
 from lrpdyn.pipeline.setup.requirements import check_results
 from lrpdyn.pipeline.setup.resume import (
     kept_steps,
@@ -85,8 +86,8 @@ def merge(
     checkpoints: str | Path | None = None,
     arch: str | None = None,
     trust: bool = False,
-    tables: str | None = None,
-    faithfulness: str | int | None = None,
+    tables: Rows | None = None,
+    faithfulness: Literal["all", "none"] | str | int | None = None,
     faithfulness_samples: int | None = None,
     interventions: int | None = None,
     curve: str | None = None,

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from lrpdyn.checkpoints.model import Checkpoint, Listing
 from lrpdyn.diagnostics.faithfulness import ORDERS, Curves, measure
@@ -48,6 +47,7 @@ from lrpdyn.pipeline.setup.options import AUTO, Options
 from lrpdyn.pipeline.setup.prepare import check, listed, prepare
 from lrpdyn.run.manifest import MANIFEST, load_manifest
 from lrpdyn.system.processes import in_order, processes
+from lrpdyn.system.progress import progress_bar
 from lrpdyn.system.threads import one_thread
 
 #: The rule that a network is prepared with before any is chosen; it fits every network.
@@ -281,8 +281,7 @@ def trial(job: Job, reference: tuple[str, NDArray[np.float32]] | None) -> Trial:
     named_models = {str(model.composite): model for model in models}
     # Maps of each rule, and then their curves, twice: those with a reference take about as long.
     total = 2 * 2 * len(chosen) * len(models)
-    with tqdm(total=total, desc="trying rules", unit="map", leave=False,
-              disable=True if job.options.quiet else None) as bar:  # fmt: skip
+    with progress_bar(quiet=job.options.quiet, total=total, desc="trying rules", unit="map") as bar:
         measuring = _Measuring(
             job=job, question=question, checkpoints=chosen, samples=samples, fresh=fresh,
             advance=bar.update,

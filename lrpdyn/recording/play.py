@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from lrpdyn.errors import LrpdynError, RecordingError, UsageError
 from lrpdyn.observations.checked_samples import evenly_spaced
 from lrpdyn.recording.players import each
+from lrpdyn.system.progress import progress_bar
 
 #: Without a spacing, it is played until so many episodes have ended and so many steps for each
 #: observation are done, or until many more are.
@@ -123,8 +123,8 @@ def play(
     kept: list[Moment] = []
     spacing, steps, episodes, time = every or 1, 0, 0, 0
     observation, state = stage.reset(seed), None
-    with tqdm(desc="playing", unit="step", disable=True if quiet else None, leave=False,
-              total=None if every is None else (n - 1) * every + 1) as bar:  # fmt: skip
+    with progress_bar(quiet=quiet, desc="playing", unit="step",
+                      total=None if every is None else (n - 1) * every + 1) as bar:  # fmt: skip
         while True:
             seen = each(observation, np.array)  # an environment may write into its own
             with failing("policy"):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import io
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import prod
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +19,7 @@ from numpy.typing import NDArray
 from lrpdyn.dynamics.columns import Of, names_of_every_version
 from lrpdyn.dynamics.measures import of_pixels
 from lrpdyn.dynamics.scratch import LARGEST_IN_MEMORY
-from lrpdyn.errors import RunError
+from lrpdyn.errors import MissingStepError, RunError, UsageError
 from lrpdyn.files.npy import map_npy, read_npy
 from lrpdyn.files.plain import open_plain, read_plain
 from lrpdyn.files.text import printable_data
@@ -45,6 +47,9 @@ def _shown(array: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
 class Relevance(Mapping[int, NDArray[np.float32]]):
     """The relevance maps of a run by step; a map is read when it is used.
 
+    ``relevance[800]`` is the map of a step, ``relevance[100:500]`` those of the steps from 100 to 500
+    (both included), of which none is read yet.
+
     Parameters
     ----------
     shape, shown
@@ -52,6 +57,8 @@ class Relevance(Mapping[int, NDArray[np.float32]]):
 
     Raises
     ------
+    MissingStepError
+        The run has no such step; it names the steps next to it.
     RunError
         The run keeps none (``--keep none``), or the file is not as it was written.
     """
@@ -68,9 +75,17 @@ class Relevance(Mapping[int, NDArray[np.float32]]):
             if entry["status"] == "done"
         }
 
-    def __getitem__(self, step: int) -> NDArray[np.float32]:
+    @overload
+    def __getitem__(self, step: int) -> NDArray[np.float32]: ...
+
+    @overload
+    def __getitem__(self, step: slice) -> Relevance: ...
+
+    def __getitem__(self, step: int | slice) -> NDArray[np.float32] | Relevance:
+        if isinstance(step, slice):
+            return self._between(step)
         if step not in self._hashes:
-            raise KeyError(step)
+            raise self._missing(step)
         if self._keep == "none":
             raise RunError(
                 f"{self._run}: keeps no relevance of its steps (--keep none); compute it with --keep "
@@ -85,11 +100,87 @@ class Relevance(Mapping[int, NDArray[np.float32]]):
         except (OSError, ValueError) as error:
             raise damaged(self._run, str(path.relative_to(self._run)), error, step) from error
 
+    @overload
+    def sel(self, step: int, method: Literal["nearest"] | None = None) -> NDArray[np.float32]: ...
+
+    @overload
+    def sel(self, step: slice, method: None = None) -> Relevance: ...
+
+    def sel(
+        self, step: int | slice, method: Literal["nearest"] | None = None
+    ) -> NDArray[np.float32] | Relevance:
+        """Return the map of a step, or of the step that is nearest to it; of a slice as ``[...]``.
+
+        Of two steps that are equally near it is the earlier.
+
+        Raises
+        ------
+        UsageError
+            There is no such method, or a slice is given with one.
+        """
+        if method not in (None, "nearest") or (method and isinstance(step, slice)):
+            raise UsageError(
+                f"method {method!r}: expected 'nearest' with one step, or no method; leave it out"
+            )
+        if isinstance(step, slice):
+            return self[step]
+        return self[step if method is None or not self.steps else self._nearest(step)]
+
+    @property
+    def steps(self) -> tuple[int, ...]:
+        """The steps, in order."""
+        return tuple(self._hashes)
+
+    def _between(self, ends: slice) -> Relevance:
+        steps = self.steps
+        first = 0 if ends.start is None else bisect_left(steps, ends.start)
+        last = len(steps) if ends.stop is None else bisect_right(steps, ends.stop)
+        if ends.step is not None and ends.step < 1:
+            raise UsageError(f"relevance[::{ends.step}]: expected 1 or more: steps rise")
+        found = copy(self)
+        found._hashes = {step: self._hashes[step] for step in steps[first : last : ends.step]}
+        return found
+
+    def _nearest(self, step: int) -> int:
+        return min(self._hashes, key=lambda known: abs(known - step))
+
+    def _missing(self, step: object) -> MissingStepError:
+        """Return the error of a step that is not there, with its neighbours."""
+        steps = self.steps
+        if not isinstance(step, int | float | np.number) or not steps:
+            return MissingStepError(f"{self._run}: no step {step!r} among {len(steps):,} steps")
+        place = bisect_left(steps, step)
+        near = " and ".join(f"{known:,}" for known in steps[max(0, place - 1) : place + 1])
+        return MissingStepError(
+            f"{self._run}: has no step {step:,}; next to it are {near}: .sel(step={step}, "
+            'method="nearest") takes the nearest'
+            if 0 < place < len(steps)
+            else f"{self._run}: has no step {step:,}; it has {len(steps):,} from {steps[0]:,} to "
+            f"{steps[-1]:,}, nearest {near}"
+        )
+
+    def __contains__(self, step: object) -> bool:
+        return step in self._hashes  # without reading it
+
     def __iter__(self) -> Iterator[int]:
         return iter(self._hashes)
 
     def __len__(self) -> int:
         return len(self._hashes)
+
+    def __repr__(self) -> str:
+        return f"Relevance({steps_in_words(self.steps)}, each {self._shown})"
+
+
+def steps_in_words(steps: Sequence[int]) -> str:
+    """Return how many steps there are, and from where to where.
+
+    >>> steps_in_words([100, 200, 1500]), steps_in_words([7]), steps_in_words([])
+    ('3 steps 100 to 1,500', '1 step 7', 'no steps')
+    """
+    if len(steps) < 2:
+        return f"1 step {steps[0]:,}" if steps else "no steps"
+    return f"{len(steps):,} steps {steps[0]:,} to {steps[-1]:,}"
 
 
 def _keep(manifest: Mapping[str, Any]) -> str:
@@ -324,6 +415,12 @@ class RunFolder:
         from lrpdyn.run.outlier_report import read_report
 
         return read_report(self.path)
+
+    @property
+    def checks(self) -> dict[str, Any]:
+        """What was measured to tell whether the maps can be trusted, by check; `summary` has it in words."""
+        found: dict[str, Any] = self.manifest["checks"]
+        return found
 
     @property
     def question(self) -> str:

@@ -49,6 +49,7 @@ NOT_RUN = {
         "nowhere: Slurm",
     ("docs/observations.md", "pip install 'lrpdyn[record]'"):
         "docs/stable_baselines3.md on CartPole, tests/recording on Pong",
+    ("docs/notebook.md", "pip install 'lrpdyn[notebook]'"): "tests/docs/test_notebook.py",
     ("docs/cluster.md", "pip install 'lrpdyn[dask]'"): "tests/pipeline/test_dask_cluster.py",
     ("docs/cluster.md", "dask scheduler --port 8786"): "tests/pipeline/test_dask_cluster.py",
     ("docs/cluster.md", "from dask_jobqueue import SLURMCluster"): "nowhere: Slurm",
@@ -118,7 +119,8 @@ def furnished(name: str, folder: Path, request: pytest.FixtureRequest) -> dict[s
         name if name in QUICK else pytest.param(name, marks=pytest.mark.docs)
         for name, page in PAGES.items()
         if any(block.run and block.language in {"sh", "python"} for block in blocks_of(page))
-        and name != "CONTRIBUTING.md"  # tests/test_contributing.py
+        # tests/test_contributing.py and test_notebook.py
+        and name not in {"CONTRIBUTING.md", "docs/notebook.md"}
     ],
 )
 def test_every_command_of_a_page_works(

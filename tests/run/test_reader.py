@@ -5,12 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import lrpdyn
-from lrpdyn.errors import RunError
+from lrpdyn.errors import MissingStepError, RunError, UsageError
 from lrpdyn.files.atomic import sha256_of
 from lrpdyn.run import reader
 from lrpdyn.run.layout import MAPS, PIXEL_MAPS
@@ -89,3 +90,55 @@ def test_the_times_of_pictures_lie_side_by_side() -> None:
     np.testing.assert_array_equal(found, np.concatenate([*np.moveaxis(films, 1, 0)], axis=-1))
     summed = _shown(films.sum(axis=2), (2, 4, 15))
     np.testing.assert_array_equal(summed, found[:, 0])
+
+
+def test_steps_are_chosen_by_slices_and_the_nearest(run: RunFolder) -> None:
+    maps = run.relevance
+    some = maps[4:20]
+    assert (some.steps, len(some), list(some)) == ((4, 10, 20), 3, [4, 10, 20])
+    assert [maps[ends].steps for ends in (slice(5, None), slice(None, 4), slice(None, None, 2))] == [
+        (10, 20, 30), (2, 4), (2, 10, 30),
+    ]  # fmt: skip
+    assert maps[11:19].steps == ()
+    np.testing.assert_array_equal(some[10], maps[10])
+    assert maps.steps == run.steps, "a slice leaves the whole as it is"
+    assert maps.sel(step=slice(4, 20)).steps == some.steps
+    for wanted, nearest in ((-5, 2), (11, 10), (15, 10), (16, 20), (99, 30), (np.int64(20), 20)):
+        np.testing.assert_array_equal(maps.sel(step=wanted, method="nearest"), maps[nearest])
+    np.testing.assert_array_equal(maps.sel(20), maps[20])
+    assert repr(some) == "Relevance(3 steps 4 to 20, each (5, 6))"
+    assert (10 in some, 30 in some, some.get(30)) == (True, False, None)
+
+
+@pytest.mark.parametrize(
+    ("step", "said"),
+    [
+        (11, r'run: has no step 11; next to it are 10 and 20: \.sel\(step=11, method="nearest"\)'),
+        (1, "has no step 1; it has 5 from 2 to 30, nearest 2$"),
+        (-1, "has no step -1; it has 5 from 2 to 30, nearest 2$"),
+        (31, "has no step 31; it has 5 from 2 to 30, nearest 30$"),
+        ("10", "no step '10' among 5 steps"),
+    ],
+)
+def test_a_missing_step_names_its_neighbours(run: RunFolder, step: Any, said: str) -> None:
+    for look in (run.relevance.__getitem__, run.relevance.sel):
+        with pytest.raises(MissingStepError, match=said) as caught:
+            look(step)
+        assert isinstance(caught.value, KeyError), "as of any mapping"
+        assert isinstance(caught.value, RunError)
+    with pytest.raises(MissingStepError, match=r"has no step 2; it has 3 from 4 to 20, nearest 4$"):
+        run.relevance[4:20][2]
+
+
+def test_a_wrong_choice_of_steps_is_refused(run: RunFolder) -> None:
+    with pytest.raises(UsageError, match="method 'pad': expected 'nearest'"):
+        run.relevance.sel(10, method="pad")  # type: ignore[call-overload]
+    with pytest.raises(UsageError, match="expected 'nearest' with one step"):
+        run.relevance.sel(slice(4, 20), method="nearest")  # type: ignore[call-overload]
+    with pytest.raises(UsageError, match=r"relevance\[::-1\]: expected 1 or more"):
+        run.relevance[::-1]
+
+
+def test_what_the_checks_found_is_there_as_data(run: RunFolder) -> None:
+    assert run.checks is run.manifest["checks"]
+    assert run.checks["relevance_sum_to_score"]["median"] > 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,21 @@ def own_settings() -> Iterator[None]:
         yield
 
 
+#: Where figures go that are not to be written.
+_KEPT: ContextVar[list[Figure] | None] = ContextVar("kept", default=None)
+
+
+@contextlib.contextmanager
+def kept() -> Iterator[list[Figure]]:
+    """Give the figures that are saved within, which are not written."""
+    figures: list[Figure] = []
+    token = _KEPT.set(figures)
+    try:
+        yield figures
+    finally:
+        _KEPT.reset(token)
+
+
 def save_figure(figure: Figure, path: str | os.PathLike[str], caption: Caption, look: Look) -> None:
     """Write a figure, with its caption in its metadata and next to it, each whole or not at all.
 
@@ -54,6 +70,10 @@ def save_figure(figure: Figure, path: str | os.PathLike[str], caption: Caption, 
     RunError
         A file cannot be written.
     """
+    figures = _KEPT.get()
+    if figures is not None:
+        figures.append(figure)
+        return
     target = Path(path)
     suffix = target.suffix.lower()
     if suffix not in METADATA:

@@ -1,4 +1,5 @@
 // The address of what is shown: "#step=800000&sample=2", and settings that differ from the first.
+// A page within a frame has none: it tells the document around it instead, and is told by it.
 
 const SETTINGS = ["view", "scale", "channel"];
 
@@ -8,6 +9,13 @@ class Address {
     byId("link").hidden = !isPage;
     byId("link").addEventListener("click", (event) => this.copy(event.currentTarget));
     window.addEventListener("popstate", () => this.restore() && page.showAll());
+    window.addEventListener("message", ({ source, data: said }) => {
+      if (!isFrame || source !== parent || typeof said !== "string") return;
+      const wanted = new URLSearchParams(this.text.slice(1)); // settings stay
+      for (const [name, value] of new URLSearchParams(said.slice(1))) wanted.set(name, value);
+      if (wanted.has("dark")) page.showColours(wanted.get("dark") === "true");
+      if (this.restore(`#${wanted}`)) page.showAll();
+    });
   }
 
   get text() {
@@ -35,6 +43,7 @@ class Address {
 
   set(how) {
     if (!this.open) return;
+    if (isFrame) return parent.postMessage(this.text, "*");
     try {
       history[how](null, "", this.text);
     } catch {
@@ -43,8 +52,8 @@ class Address {
   }
 
   // Take the state from the address; false where that has none.
-  restore() {
-    const said = new URLSearchParams(location.hash.slice(1));
+  restore(text = location.hash) {
+    const said = new URLSearchParams(text.slice(1));
     if (!said.has("step") && !said.has("sample")) return false;
     const { state } = this.page;
     const step = said.get("step");
@@ -73,6 +82,8 @@ class Address {
     }
   }
 }
+
+const isFrame = !isPage && window.parent !== window;
 
 // The place of the option that a page opens with.
 const usual = (field) => Math.max(0, [...field.options].findIndex((option) => option.defaultSelected));

@@ -44,7 +44,7 @@ class Page {
     const bytes = await views.dynamics.bytes(0, chosen);
     this.state.pin = { sample: chosen, pixel: bytes.reduce((best, byte, i) => (byte > bytes[best] ? i : best), 0) };
     await this.goTo(this.state.place, false);
-    this.address.open = isPage;
+    this.address.open = isPage || isFrame;
     const how = performance.getEntriesByType("navigation")[0]?.type;
     if (isLinked && how === "navigate") this.cards[chosen].element.scrollIntoView({ block: "center" });
     root.dataset.ready = "maps";
@@ -222,14 +222,15 @@ class Page {
   theme() {
     const button = byId("theme");
     const system = window.matchMedia("(prefers-color-scheme: dark)");
-    const show = (dark) => {
-      (isPage ? document.documentElement : root).style.colorScheme = dark ? "dark" : "light";
-      button.setAttribute("aria-pressed", dark);
-      for (const figures of [this.curves, this.history]) figures.documents.forEach((one) => figures.recolour(one));
-    };
-    show(system.matches);
-    system.addEventListener("change", (event) => show(event.matches));
-    button.addEventListener("click", () => show(button.getAttribute("aria-pressed") !== "true"));
+    this.showColours(system.matches);
+    system.addEventListener("change", (event) => this.showColours(event.matches));
+    button.addEventListener("click", () => this.showColours(button.getAttribute("aria-pressed") !== "true"));
+  }
+
+  showColours(dark) {
+    (isPage ? document.documentElement : root).style.colorScheme = dark ? "dark" : "light";
+    byId("theme").setAttribute("aria-pressed", dark);
+    for (const figures of [this.curves, this.history]) figures.documents.forEach((one) => figures.recolour(one));
   }
 }
 

@@ -41,11 +41,12 @@ from lrpdyn.pipeline.results.faithful_steps import (
     flagged_steps,
     patches_of,
 )
-from lrpdyn.pipeline.setup.job import Job, progress_bar
+from lrpdyn.pipeline.setup.job import Job
 from lrpdyn.pipeline.setup.options import parse_faithfulness
 from lrpdyn.run.layout import relevance_path
 from lrpdyn.system.memory import give_back
 from lrpdyn.system.processes import in_order
+from lrpdyn.system.progress import progress_bar
 
 #: Something to be done, which gives plain data.
 Work = Callable[[], Any]
@@ -147,7 +148,11 @@ def check_maps(
     found = in_order(
         lambda n: works[n](), range(len(works)), min(workers, len(works)), ahead=len(works)
     )
-    done = iter(list(progress_bar("checking the maps", job.options.quiet, len(works))(found)))
+    done = iter(
+        list(
+            progress_bar(found, quiet=job.options.quiet, desc="checking the maps", total=len(works))
+        )
+    )
     faithful, measured, put_back, dependent, agreed, _, looked = (
         list(islice(done, len(part)))
         for part in (

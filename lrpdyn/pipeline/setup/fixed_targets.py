@@ -15,8 +15,9 @@ from lrpdyn.errors import ArchitectureError, CheckpointError, RunError
 from lrpdyn.explain.explanation import Question, outputs_of
 from lrpdyn.explain.loaded import load, loaded_now
 from lrpdyn.explain.targets import Fixed, fix_targets
-from lrpdyn.pipeline.setup.job import Job, progress_bar
+from lrpdyn.pipeline.setup.job import Job
 from lrpdyn.run.manifest import MANIFEST
+from lrpdyn.system.progress import progress_bar
 
 
 def fixed_targets(job: Job, previous: Mapping[str, Any] | None) -> Fixed:
@@ -108,7 +109,7 @@ def _check_same_targets(job: Job, recorded: Fixed, fixed: Fixed) -> None:
 
 def _outputs(job: Job, ordered: Iterable[Checkpoint]) -> Iterator[NDArray[np.float64]]:
     wrapped = (
-        progress_bar("choosing targets", job.options.quiet)(ordered)
+        progress_bar(ordered, quiet=job.options.quiet, desc="choosing targets")
         if job.target.policy != "final"
         else ordered
     )

@@ -6,9 +6,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-from tqdm import tqdm
 
 from lrpdyn.checkpoints.model import Checkpoint, Listing
 from lrpdyn.explain.model import Model
@@ -21,6 +18,7 @@ from lrpdyn.observations.regions import Painting, read_regions
 from lrpdyn.pipeline.setup.options import Options
 from lrpdyn.pipeline.setup.shard import Shard, parse_shard
 from lrpdyn.run.stored_maps import Storage
+from lrpdyn.system.progress import progress_bar
 from lrpdyn.system.timing import Times
 
 
@@ -106,16 +104,6 @@ def make_job(
     )  # fmt: skip
 
 
-def progress_bar(what: str, quiet: bool, total: int | None = None) -> Any:
-    """Return a wrapper that shows progress on stderr, on a terminal only.
-
-    `total` is how many entries there are, of iterators that do not know it.
-    """
-    return lambda entries: tqdm(
-        entries, desc=what, total=total, disable=True if quiet else None, leave=False
-    )
-
-
 #: What of the times of a run is waiting for a disk.
 READING = "reading weights"
 #: What workers do.
@@ -125,8 +113,7 @@ WORK = (READING, "explaining and storing", "evidence")
 @contextmanager
 def progress(total: int, job: Job, times: Times) -> Iterator[Callable[[], object]]:
     """Show how many steps are explained; verbose, also what the workers spend their time on."""
-    with tqdm(total=total, desc="explaining", unit="step", leave=False,
-              disable=True if job.options.quiet else None) as bar:  # fmt: skip
+    with progress_bar(quiet=job.options.quiet, total=total, desc="explaining", unit="step") as bar:
 
         def advance() -> None:
             if job.options.verbose:

@@ -7,11 +7,10 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 from lrpdyn.errors import UsageError
 from lrpdyn.files.nearby import did_you_mean
-from lrpdyn.observations.layouts import LAYOUTS
 from lrpdyn.pipeline.setup.shard import parse_shard
 from lrpdyn.run import DEFAULT_RUN
 
@@ -38,9 +37,28 @@ _LEAST = {"batch_size": 1, "workers": 1, "interventions": 0, "stack": 1, "seed":
           "faithfulness_samples": 1}  # fmt: skip
 
 
-def _choices(*values: str) -> dict[str, Any]:
-    """Return the metadata of a field that has one of `values`, or None."""
-    return {"choices": values}
+#: What fields take by name, for editors to complete. A field that is open takes other text, too.
+RuleName = Literal[
+    "zplus", "gamma", "epsilon", "lrp0", "alpha2beta1", "alpha1beta0", "alphabeta", "zbox", "wsquare",
+    "flat", "norm", "cp-lrp", "attnlrp", "epsilon-plus", "epsilon-plus-flat", "epsilon-alpha2-beta1",
+    "epsilon-alpha2-beta1-flat", "epsilon-gamma-box", "captum:alpha1beta0", "captum:epsilon",
+    "captum:gamma", "auto",
+]  # fmt: skip
+TargetPolicy = Literal["argmax", "largest", "modal", "final"]
+Contrast = Literal["mean", "none", "runner-up"]
+Normalisation = Literal["none", "sum", "l1", "max", "minmax"]
+Layout = Literal["NCHW", "NHWC", "CHW", "HWC", "NHW", "HW", "NF", "F", "NKHWC", "NKCHW", "NLC",
+                 "NCL", "NTF", "TF", "NTCHW", "NTHWC", "NTHW"]  # fmt: skip
+StackOrder = Literal["oldest", "newest"]
+Device = Literal["auto", "cpu", "cuda", "mps"]
+Keep = Literal["relevance", "pixels", "none"]
+StoredType = Literal["float32", "float16"]
+Rows = Literal["samples", "steps"]
+
+
+def _choices(values: object) -> dict[str, Any]:
+    """Return the metadata of a field that has one of the texts of a `Literal`, or None."""
+    return {"choices": get_args(values)}
 
 
 def _not_with_shard(why: str) -> dict[str, Any]:
@@ -205,27 +223,23 @@ class Options:
     """
 
     out: str | Path = field(default=DEFAULT_RUN, metadata=_SAME_RESULTS)
-    rule: str = "zplus"
+    rule: RuleName | str = "zplus"
     arch: str | None = None
     arch_args: Mapping[str, Any] | None = None
     head: str | None = None
-    actions: str | None = None
-    target: str | int | None = None
-    contrast: str | None = field(
-        default=None, metadata=_QUESTION | _choices("mean", "none", "runner-up")
-    )
-    normalize: str = field(
-        default="none", metadata=_QUESTION | _choices("none", "sum", "l1", "max", "minmax")
-    )
-    reference: str | float | Path | None = field(
+    actions: Literal["discrete", "box", "binary"] | str | None = None
+    target: TargetPolicy | str | int | None = None
+    contrast: Contrast | None = field(default=None, metadata=_QUESTION | _choices(Contrast))
+    normalize: Normalisation = field(default="none", metadata=_QUESTION | _choices(Normalisation))
+    reference: Literal["none", "modal", "mean"] | str | float | Path | None = field(
         default=None, metadata=_QUESTION | {"unset": "none"}
     )
     baseline: str = field(default="random:2", metadata=_QUESTION)
-    layout: str | None = field(default=None, metadata=_ARRANGEMENT | _choices(*LAYOUTS))
+    layout: Layout | None = field(default=None, metadata=_ARRANGEMENT | _choices(Layout))
     scale: str | float | None = field(default=None, metadata=_ARRANGEMENT)
     samples: str | Sequence[int] | None = field(default=None, metadata=_ARRANGEMENT)
     stack: int | None = field(default=None, metadata=_ARRANGEMENT)
-    stack_order: str = field(default="oldest", metadata=_ARRANGEMENT | _choices("oldest", "newest"))
+    stack_order: StackOrder = field(default="oldest", metadata=_ARRANGEMENT | _choices(StackOrder))
     mean: Any = field(default=None, metadata=_ARRANGEMENT)
     std: Any = field(default=None, metadata=_ARRANGEMENT)
     statistics: str | Path | None = field(default=None, metadata=_ARRANGEMENT)
@@ -238,21 +252,21 @@ class Options:
     until: int | None = field(default=None, metadata=_SELECTION)
     every: int | None = field(default=None, metadata=_SELECTION)
     limit: int | None = field(default=None, metadata=_SELECTION)
-    weights: str = field(default="model", metadata=_SELECTION)
+    weights: Literal["model", "ema"] | str = field(default="model", metadata=_SELECTION)
     step_from: str | None = field(default=None, metadata=_SELECTION)
     prefix: str | None = field(default=None, metadata=_SELECTION)
-    device: str = "auto"
+    device: Device | str = "auto"
     workers: int | None = field(default=None, metadata=_SAME_RESULTS)
     batch_size: int = field(default=64, metadata=_QUESTION)
-    keep: str = field(default="relevance", metadata=_choices("relevance", "pixels", "none"))
-    dtype: str = field(default="float32", metadata=_choices("float32", "float16"))
-    tables: str | None = field(
+    keep: Keep = field(default="relevance", metadata=_choices(Keep))
+    dtype: StoredType = field(default="float32", metadata=_choices(StoredType))
+    tables: Rows | None = field(
         default=None,
         metadata=_not_with_shard("--tables: a shard has no tables; give it to lrpdyn merge"),
     )
     regions: str | Path | None = None
-    fill: str | float | None = None
-    faithfulness: str | int | None = field(
+    fill: Literal["modal", "mean", "blurred"] | str | float | None = None
+    faithfulness: Literal["all", "none"] | str | int | None = field(
         default=None,
         metadata=_not_with_shard("--faithfulness: a shard has no report; give it to lrpdyn merge"),
     )

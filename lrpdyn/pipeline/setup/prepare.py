@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -37,10 +38,11 @@ from lrpdyn.observations.layout import Expected
 from lrpdyn.observations.loading import Observations
 from lrpdyn.observations.reference import make_reference, modal_of, parse_reference
 from lrpdyn.observations.training_statistics import check_normalisation, recorded_as_normalised
-from lrpdyn.pipeline.setup.job import Job, make_job, progress_bar
+from lrpdyn.pipeline.setup.job import Job, make_job
 from lrpdyn.pipeline.setup.network_input import network_input
-from lrpdyn.pipeline.setup.options import AUTO, Options
+from lrpdyn.pipeline.setup.options import AUTO, Contrast, Options
 from lrpdyn.pipeline.setup.values import check_values, selection_of
+from lrpdyn.system.progress import progress_bar
 
 #: So many bad checkpoints are reported with their reasons.
 _MOST_BAD = 20
@@ -74,7 +76,7 @@ def listed(checkpoints: str | Path, options: Options, fewest: int = 2) -> Listin
         selection=selection_of(options),
         trust=options.trust,
         links=options.links,
-        progress=progress_bar("reading headers", options.quiet),
+        progress=partial(progress_bar, quiet=options.quiet, desc="reading headers"),
     )
     check_bad(listing, options.skip_bad)
     found = len(listing.checkpoints)
@@ -144,7 +146,7 @@ def prepare(options: Options, listing: Listing, observations: Any) -> tuple[Job,
     model = replace(with_units(model, count, options.actions), reference=reference)
     model = with_plan(model, loaded.values, bounds)
     contrast = contrast_of(options.contrast, model.units)
-    options = replace(options, contrast=contrast, reference=name)
+    options = replace(options, contrast=cast(Contrast, contrast), reference=name)
     asked = None if options.target is None else str(options.target)
     target = parse_target(asked, len(loaded.values), count, model.units)
     fill = modal if isinstance(given, str) else _scaled(given, loaded)

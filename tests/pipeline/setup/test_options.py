@@ -7,6 +7,7 @@ import re
 from collections.abc import Collection
 from dataclasses import fields
 from pathlib import Path
+from typing import get_args
 
 import click
 import numpy as np
@@ -15,9 +16,14 @@ import pytest
 import lrpdyn
 from lrpdyn.cli.compute import command
 from lrpdyn.errors import RunError, UsageError
-from lrpdyn.pipeline.setup.options import Options, defaults
+from lrpdyn.lrp.composites import COMPOSITES
+from lrpdyn.lrp.registry import ALIASES, RULES, STOCK
+from lrpdyn.observations.frames import ORDERS
+from lrpdyn.pipeline.setup import options
+from lrpdyn.pipeline.setup.options import AUTO, Options, defaults
 from lrpdyn.run.question import CONTRASTS
 from lrpdyn.run.stored_maps import KEEP, TYPES
+from lrpdyn.run.tables import TABLES
 from tests.pipeline.test_compute import Vectors, mlp_run
 
 
@@ -101,3 +107,13 @@ def test_options_of_the_observations_are_those_of_their_reader() -> None:
     known = inspect.signature(lrpdyn.observations.loading.load_observations).parameters
     for name, usual in defaults("arrangement").items():
         assert known[name].default == usual
+
+
+def test_what_editors_complete_is_what_there_is() -> None:
+    for names, known in (
+        (options.Keep, KEEP), (options.StoredType, TYPES), (options.Contrast, CONTRASTS),
+        (options.StackOrder, ORDERS), (options.Rows, TABLES),
+    ):  # fmt: skip
+        assert sorted(get_args(names)) == sorted(known)
+    # Not all: a rule of another kind is added without this list.
+    assert {*get_args(options.RuleName)} <= {*RULES, *COMPOSITES, *ALIASES, *STOCK, AUTO}
