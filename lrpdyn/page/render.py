@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from dataclasses import asdict
 from functools import cache
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 from bokeh.resources import Resources
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from numpy.typing import NDArray
 
 from lrpdyn.figures.canvas import style
@@ -33,6 +34,8 @@ SCRIPTS = (
     "player.js",
     "main.js",
 )
+#: An option with the word after it, which may be its value, in text for a person.
+_OPTION = re.compile(r"--[a-z][a-z-]*(?: [\w:]+)?")
 
 
 def as_html(page: Page, *, alone: bool = True) -> str:
@@ -83,7 +86,15 @@ def _environment() -> Environment:
     )
     # Bokeh's data define a model where it is first met: their order counts.
     environment.policies["json.dumps_kwargs"] = {"sort_keys": False, "allow_nan": False}
+    environment.filters["whole_options"] = _with_whole_options
     return environment
+
+
+def _with_whole_options(text: str) -> Markup:
+    """Return the text, escaped, whose options and their values are not broken at a line's end."""
+    return Markup(
+        _OPTION.sub(r'<span class="whole">\g<0></span>', str(escape(text)))
+    )  # escaped before
 
 
 def source_of(name: str) -> str:

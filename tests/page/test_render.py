@@ -12,7 +12,7 @@ from pathlib import Path
 import lrpdyn
 from lrpdyn.files.atomic import sha256_of
 from lrpdyn.page.page import page_of
-from lrpdyn.page.render import as_html
+from lrpdyn.page.render import _with_whole_options, as_html
 from lrpdyn.run.manifest import save_manifest
 from tests.page.elements import Elements
 
@@ -46,6 +46,12 @@ def test_only_scripts_that_are_known_may_run(image_run: lrpdyn.Run) -> None:
     for script in run:
         digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
         assert f"'sha256-{digest}'" in policy
+
+
+def test_options_are_whole_and_the_rest_is_escaped() -> None:
+    assert _with_whole_options("Take --rule gamma: <b>") == (
+        'Take <span class="whole">--rule gamma:</span> &lt;b&gt;'
+    )
 
 
 def test_text_of_the_run_is_never_markup(
