@@ -237,7 +237,9 @@ def figure_of(run: RunFolder, kind: str, request: Request = PLAIN) -> Figure:
         raise UsageError(f"plot({kind!r}): shows one sample, found {len(files)}; give one")
     path, samples = files[0]
     with saving.kept() as figures:
-        found.draw([_with_pictures(run)], replace(request, samples=samples), path)
+        found.draw(
+            [_with_pictures(run)], replace(request, samples=samples, together=request.samples), path
+        )
     return figures[0]
 
 
