@@ -34,6 +34,8 @@ RESULTS = ("observations.npy", *(f"{name}.npy" for name in MAPS), "metrics.csv",
            LAYERS, FAITHFULNESS, "outliers.json", "outliers.csv", "figures/dynamics.png")  # fmt: skip
 #: The files of a finished shard of a run.
 SHARD_RESULTS = ("observations.npy", "shard/held.npz", "shard/shard.json")
+#: The regions that were found, where some were, and their picture.
+FOUND_REGIONS = ("regions.npz", "figures/regions.png")
 #: The regions of a shard, where it has some.
 SHARD_REGIONS = "shard/regions.npz"
 
@@ -86,7 +88,8 @@ def clear_run(run: Path, figures: Iterable[Path]) -> None:
 
     `figures` are those that it drew: `lrpdyn.figures.kinds.drawn_files` knows them.
     """
-    written = [run / name for name in (JOURNAL, *RESULTS, *SHARD_RESULTS, SHARD_REGIONS, REPORT)]
+    written = [run / name for name in (JOURNAL, *RESULTS, *FOUND_REGIONS, *SHARD_RESULTS, SHARD_REGIONS,
+                                    REPORT)]  # fmt: skip
     for folder in (run / "relevance", run / WORKING):
         written += [
             path for path in sorted(folder.glob("step_*.npy")) if _MAPS.fullmatch(path.name)
