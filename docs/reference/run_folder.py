@@ -14,7 +14,7 @@ from lrpdyn.outliers.causes import CAUSES
 from lrpdyn.outliers.render import COLUMNS, KINDS
 from lrpdyn.pipeline.results.table_rows import OF_REGION
 from lrpdyn.run.journal import JOURNAL
-from lrpdyn.run.layout import MAPS, PIXEL_MAPS, RESULTS, relevance_path
+from lrpdyn.run.layout import FOUND_REGIONS, MAPS, PIXEL_MAPS, RESULTS, relevance_path
 from lrpdyn.run.manifest import MANIFEST, SCHEMA
 from lrpdyn.run.tables import columns_by_step
 
@@ -32,6 +32,8 @@ _FILES = {
     "outliers.csv": f"the same, a row for each entry: `{','.join(COLUMNS)}`",
     "figures/dynamics.png": "the heatmap of Dynamics",
     "figures/dynamics.txt": "its caption",
+    "regions.npz": "with `--regions auto`, the masks of the objects that were found",
+    "figures/regions.png": "with `--regions auto`, these objects in a few observations",
 }
 
 
@@ -86,7 +88,7 @@ def _files() -> list[tuple[str, str]]:
     said[str(maps)] = (
         "raw relevance of that step, the step in 12 digits; as `--keep` and `--dtype` say"
     )
-    unknown = [name for name in RESULTS if name not in {**_FILES, **said}]
+    unknown = [name for name in (*RESULTS, *FOUND_REGIONS) if name not in {**_FILES, **said}]
     if unknown:
         raise ValueError(f"what {', '.join(unknown)} holds is not said in {__file__}")
     return sorted({**_FILES, **said}.items())

@@ -69,9 +69,10 @@ if TYPE_CHECKING:
     "--regions",
     group=options.MEASURED,
     type=click.Path(path_type=Path),
-    metavar="FILE",
+    metavar="auto|FILE",
+    shell_complete=words_of("auto"),
     help="Measure the share and the effect of parts of the observations: a PNG of labelled "
-    "colours, or an .npz of masks.",
+    "colours, an .npz of masks, or the objects that are found (auto).",
 )
 @options.fill
 @options.curve

@@ -183,9 +183,10 @@ observations = in_order(
                help="Which frame of a stack comes first in the files."),
     of_compute("--samples", group=OBSERVATIONS, metavar="N,N-N", show_default="all",
                help="Explain these, such as 0,3,7 or 0-3."),
-    of_compute("--select", group=OBSERVATIONS, metavar="spread:K|random:K",
-               shell_complete=words_of("spread:", "random:"),
-               help="Explain the K observations that differ most, or K at random."),
+    of_compute("--select", group=OBSERVATIONS, metavar="NAME:K",
+               shell_complete=words_of("spread:", "random:", "highlights:"),
+               help="Explain K observations: spread (those that differ most), random, or highlights "
+               "(where the last checkpoint cares most, and which differ)."),
     of_compute("--seed", group=OBSERVATIONS, type=_COUNT, metavar="N",
                help="The seed of --select."),
     of_compute("--expect", group=OBSERVATIONS, metavar="FILE",

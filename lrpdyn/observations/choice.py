@@ -12,6 +12,9 @@ from lrpdyn.errors import UsageError
 from lrpdyn.files.nearby import did_you_mean
 from lrpdyn.files.streamed import Samples, pieces
 
+#: The name of the choice that needs a network's outputs.
+HIGHLIGHTS = "highlights"
+
 
 def choose(
     values: Samples,
@@ -29,7 +32,8 @@ def choose(
         ``0,3,7`` or ``0-3``.
     select
         ``spread:K``: K that differ most, by farthest-point traversal in pixel space (Gonzalez
-        1985), from one drawn at random. ``random:K``: K drawn at random. All where neither is given.
+        1985), from one drawn at random. ``random:K``: K drawn at random. ``highlights:K`` is
+        `highlights`, for which a network is needed. All where neither is given.
     seed
         Of the random numbers.
 
@@ -49,12 +53,70 @@ def choose(
         raise UsageError("--samples and --select: give one of them")
     found = _parse_select(select)
     count = int(found[2])
-    if count > len(values):
-        raise UsageError(f"--select {select}: there are only {len(values)} observations")
+    _check_enough(values, count, select)
+    if found[1] == HIGHLIGHTS:
+        raise UsageError(
+            f"--select {select}: needs the outputs of a run's last checkpoint; compute has them"
+        )
     generator = np.random.default_rng(seed)
     if found[1] == "random":
         return sorted(generator.choice(len(values), count, replace=False).tolist())
     return _spread(values, count, int(generator.integers(len(values))))
+
+
+def highlights_in(select: str | None) -> int | None:
+    """Return the K of ``highlights:K``, None of anything else."""
+    found = None if select is None else _parse_select(select)
+    return int(found[2]) if found is not None and found[1] == HIGHLIGHTS else None
+
+
+def highlights(values: Samples, importance: NDArray[np.float64], count: int) -> list[int]:
+    """Return the indices of the observations that matter most and differ (HIGHLIGHTS-DIV).
+
+    The most important first, those are taken that are not nearer to one taken before than a threshold, in
+    pixel space: a tenth of all pairs is nearer (of 256 observations at most, evenly spaced). Where too few
+    are that far apart, the threshold is halved until there are enough. After Amir & Amir 2018, "HIGHLIGHTS:
+    Summarizing Agent Behavior to People", and Huber et al. 2021.
+
+    Parameters
+    ----------
+    values
+        All observations, (N, ...).
+    importance
+        The gap between the best and the worst output, (N,); of equal ones the first counts.
+
+    Raises
+    ------
+    UsageError
+        There are not so many observations, or not so many that differ.
+    """
+    select = f"{HIGHLIGHTS}:{count}"
+    _check_enough(values, count, select)
+    some = np.unique(np.linspace(0, len(values) - 1, 256).round().astype(int))
+    pairs = np.stack([_distances(values, int(one))[some] for one in some])
+    apart = pairs[np.triu_indices(len(some), 1)]
+    threshold = float(np.quantile(apart, 0.1)) if apart.size else 0.0
+    order = np.argsort(-importance, kind="stable").tolist()
+    least = float(np.min(apart[apart > 0], initial=threshold))
+    while True:
+        chosen: list[int] = []
+        nearest = np.full(len(values), np.inf)
+        for index in order:
+            if len(chosen) < count and nearest[index] > 0 and nearest[index] >= threshold:
+                chosen.append(index)
+                nearest = np.minimum(nearest, _distances(values, index))
+        if len(chosen) == count:
+            return sorted(chosen)
+        if threshold < least / 4:
+            raise UsageError(
+                f"--select {select}: only {len(chosen)} of the {len(values)} observations differ"
+            )
+        threshold /= 4  # squared distances
+
+
+def _check_enough(values: Samples, count: int, select: str) -> None:
+    if count > len(values):
+        raise UsageError(f"--select {select}: there are only {len(values)} observations")
 
 
 def check_choice(samples: str | Sequence[int] | None, select: str | None) -> None:
@@ -66,11 +128,11 @@ def check_choice(samples: str | Sequence[int] | None, select: str | None) -> Non
 
 
 def _parse_select(select: str) -> re.Match[str]:
-    found = re.fullmatch(r"(spread|random):([1-9]\d{0,8})", select)
+    found = re.fullmatch(rf"(spread|random|{HIGHLIGHTS}):([1-9]\d{{0,8}})", select)
     if found is None:
         raise UsageError(
-            f"--select {select}: expected spread:K or random:K, such as spread:4"
-            + did_you_mean(select.partition(":")[0], ("spread", "random"))
+            f"--select {select}: expected spread:K, random:K or {HIGHLIGHTS}:K, such as spread:4"
+            + did_you_mean(select.partition(":")[0], ("spread", "random", HIGHLIGHTS))
         )
     return found
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lrpdyn.errors import ObservationError
+from lrpdyn.errors import ObservationError, UsageError
 from lrpdyn.files.atomic import whole_file
 from lrpdyn.files.images import picture_shape, read_picture
 from lrpdyn.files.npy import load_npz
 from lrpdyn.files.reasons import reason_of
+from lrpdyn.files.streamed import Samples
 from lrpdyn.observations.fills import Fill
+from lrpdyn.observations.objects import find_objects
 
 Mask = NDArray[np.bool_]
 
@@ -100,6 +102,59 @@ def read_regions(path: str | Path, shape: tuple[int, ...]) -> Regions:
             f"--regions {file}: two regions are called alike: {', '.join(masks)}"
         )
     return _regions(names, stacked)
+
+
+def find_regions(observations: Samples) -> tuple[Regions | None, str]:
+    """Return the objects of observations as regions, ``object_1`` the largest, and why there are none.
+
+    Raises
+    ------
+    ObservationError
+        The observations are no pictures.
+    """
+    if len(observations.shape) < 4:
+        raise ObservationError(
+            f"--regions auto: finds objects in pictures, found observations of shape "
+            f"{tuple(observations.shape)}; name their features in an .npz of masks"
+        )
+    masks, why = find_objects(observations[:])
+    if not masks:
+        return None, why
+    names = tuple(f"object_{number}" for number in range(1, len(masks) + 1))
+    return _regions(names, np.stack(masks)), ""
+
+
+def renamed(regions: Regions, names: Mapping[int, str]) -> Regions:
+    """Return regions of which some have another name, by their numbers from 1; those of one name are one.
+
+    Raises
+    ------
+    UsageError
+        There is no region of a number.
+    """
+    count = len(regions.names)
+    unknown = sorted(number for number in names if not 1 <= number <= count)
+    if unknown:
+        raise UsageError(
+            f"--name {unknown[0]}={names[unknown[0]]}: expected a number from 1 to {count}"
+        )
+    called = [names.get(number, name) for number, name in enumerate(regions.names, start=1)]
+    kinds = tuple(dict.fromkeys(called))
+    of = np.array(called)
+    return _regions(kinds, np.stack([regions.masks[of == kind].any(axis=0) for kind in kinds]))
+
+
+def write_masks(path: Path, regions: Regions) -> None:
+    """Write regions as an .npz of named masks, which `read_regions` reads.
+
+    Raises
+    ------
+    RunError
+        The file cannot be written.
+    """
+    masks: dict[str, Any] = dict(zip(regions.names, regions.masks, strict=True))
+    with whole_file(path, "wb") as file:
+        np.savez_compressed(file, **masks)
 
 
 def save_regions(path: Path, regions: Regions) -> None:

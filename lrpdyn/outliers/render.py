@@ -284,7 +284,17 @@ def _regions(regions: Mapping[str, Any], draw: _Draw, heading: str) -> list[str]
         at = [f"{_number(share[i], '.1%')}, {_number(effect[i], '.3g')}" for i in chosen]
         rows.append([name, *at, _number(agreement, "+.2f")])
     over = _number(regions["agreement_over_regions"], "+.2f")
-    return _section(
+    sets = [
+        [" + ".join(one["regions"]), *(_number(one["frequency"][i], ".0%") for i in chosen)]
+        for one in regions.get("together", [])[:3]
+    ]
+    together = _section(
+        f"{heading}regions that hold 80 % of sum|R| together, in which share of the observations",
+        draw,
+        ["regions", *(f"at {steps[i]:,}" for i in chosen)],
+        sets,
+    )
+    return (together if sets else []) + _section(
         f"{heading}regions: share of sum|R|, effect of painting over (means over samples)",
         draw,
         ["region", *(f"at {steps[i]:,}" for i in chosen), "agreement over steps"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +13,13 @@ from lrpdyn.dynamics.phases import find_phases
 from lrpdyn.dynamics.step_table import Records
 from lrpdyn.observations.regions import Regions
 from lrpdyn.outliers.facts import Floats, Integers
+
+#: Regions that are attended together hold this share of sum|R|.
+HELD = 0.8
+#: What is in no region.
+ELSEWHERE = "elsewhere"
+#: So many sets of regions are reported.
+MOST_SETS = 8
 
 
 def trajectory(records: Records, regions: Regions | None, rule: str) -> dict[str, Any]:
@@ -37,7 +45,11 @@ def trajectory(records: Records, regions: Regions | None, rule: str) -> dict[str
     phases = _phases(np.hstack([shares, effects]), steps, alike=True)
     return {
         "phases": {"of": "shares and effects of regions", **phases},
-        "regions": {"rule": rule, **_regions(regions, steps.tolist(), shares, effects)},
+        "regions": {
+            "rule": rule,
+            **_regions(regions, steps.tolist(), shares, effects),
+            "together": _together(regions.names, records["shares"][finite]),
+        },
     }
 
 
@@ -86,6 +98,35 @@ def _regions(
         ],
         "agreement_over_regions": float(np.median(known)) if known else None,
     }
+
+
+def _together(names: tuple[str, ...], shares: Floats) -> list[dict[str, Any]]:
+    """Return the sets of regions that hold most of the relevance, and in how many samples of each step.
+
+    A set has the regions with the largest shares (S, R, N), as many as hold `HELD`; what is in no region is
+    ``elsewhere``. ``frequency`` is of the samples whose maps are not zero, None where there is none. The
+    most frequent sets come first.
+    """
+    elsewhere = np.maximum(1 - shares.sum(axis=1, keepdims=True), 0)
+    parts = np.concatenate([shares, elsewhere], axis=1).swapaxes(1, 2)
+    called = (*names, ELSEWHERE)
+    found: list[Counter[tuple[int, ...]]] = []
+    for of_step in parts:
+        known = of_step[np.isfinite(of_step).all(axis=1)]
+        order = np.argsort(-known, axis=1, kind="stable")
+        held = np.take_along_axis(known, order, axis=1).cumsum(axis=1)
+        counts = np.minimum((held < HELD).sum(axis=1) + 1, len(called))
+        sets = zip(order.tolist(), counts.tolist(), strict=True)
+        found.append(Counter(tuple(sorted(one[:count])) for one, count in sets))
+    total: Counter[tuple[int, ...]] = sum(found, Counter())
+    ranked = sorted(total, key=lambda one: (-total[one], one))[:MOST_SETS]
+    return [
+        {
+            "regions": [called[number] for number in one],
+            "frequency": [c[one] / c.total() if c.total() else None for c in found],
+        }
+        for one in ranked
+    ]
 
 
 def _plain(values: Floats) -> list[list[float | None]]:

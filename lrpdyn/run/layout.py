@@ -39,6 +39,8 @@ RESULTS = ("observations.npy", *(f"{name}.npy" for name in MAPS), "metrics.csv",
            CAPTION)  # fmt: skip
 #: The files of a finished shard of a run.
 SHARD_RESULTS = ("observations.npy", "shard/held.npz", "shard/shard.json")
+#: The regions that were found, where some were, and their picture.
+FOUND_REGIONS = ("regions.npz", "figures/regions.png")
 #: The regions of a shard, where it has some.
 SHARD_REGIONS = "shard/regions.npz"
 
@@ -91,7 +93,7 @@ def clear_run(run: Path, figures: Iterable[Path]) -> None:
 
     `figures` are those that it drew: `lrpdyn.figures.kinds.drawn_files` knows them.
     """
-    names = (JOURNAL, *RESULTS, *SHARD_RESULTS, SHARD_REGIONS, REPORT)
+    names = (JOURNAL, *RESULTS, *FOUND_REGIONS, *SHARD_RESULTS, SHARD_REGIONS, REPORT)
     written = [run / name for name in names if name != CAPTION or is_caption(run / name)]
     for folder in (run / "relevance", run / WORKING):
         written += [

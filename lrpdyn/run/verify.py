@@ -21,6 +21,7 @@ from lrpdyn.run.journal import JOURNAL, is_whole, whole_records
 from lrpdyn.run.layout import (
     CAPTION,
     FAITHFULNESS,
+    FOUND_REGIONS,
     LAYERS,
     OTHER_BYTES,
     RESULTS,
@@ -125,11 +126,13 @@ def damaged_results(run: Path, manifest: Mapping[str, Any]) -> list[Damage]:
 
 def results_of(manifest: Mapping[str, Any], *, now: bool = False) -> Sequence[str]:
     """Return the files that are written besides the relevance: were written, or are to be `now`."""
+    regions = manifest.get("regions")
     if manifest.get("shard") is None:
         # A run of 0.1 has none.
         added = () if now else {LAYERS, FAITHFULNESS, CAPTION} - manifest.get("files", {}).keys()
-        return [name for name in RESULTS if name not in added]
-    return SHARD_RESULTS if manifest.get("regions") is None else (*SHARD_RESULTS, SHARD_REGIONS)
+        found = FOUND_REGIONS if (regions or {}).get("found") else ()
+        return [name for name in (*RESULTS, *found) if name not in added]
+    return SHARD_RESULTS if regions is None else (*SHARD_RESULTS, SHARD_REGIONS)
 
 
 def verify(run: Path) -> Verdict:

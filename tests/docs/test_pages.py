@@ -54,6 +54,8 @@ NOT_RUN = {
     ("docs/cluster.md", "dask scheduler --port 8786"): "tests/pipeline/test_dask_cluster.py",
     ("docs/cluster.md", "from dask_jobqueue import SLURMCluster"): "nowhere: Slurm",
     ("docs/cluster.md", "lrpdyn compute ckpts/ obs.npy --follow"): "tests/pipeline/test_follow.py",
+    ("docs/regions.md", "lrpdyn regions obs64.npy -o masks.npz"):
+        "tests/observations/test_objects.py, tests/cli/test_regions.py",
     ("docs/speed.md", "python -m tests.benchmarks.speed"): "by name: minutes",
     ("docs/which_networks.md", "python -m tests.lrp.coverage_tables sb3"): "by name: minutes",
 }  # fmt: skip

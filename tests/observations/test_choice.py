@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from lrpdyn.errors import UsageError
-from lrpdyn.observations.choice import choose
+from lrpdyn.observations.choice import choose, highlights
 
 GENERATOR = np.random.default_rng(3)
 MANY = GENERATOR.integers(0, 256, (700, 3, 5, 5), dtype=np.uint8)
@@ -62,3 +62,31 @@ def test_equal_observations_are_not_spread() -> None:
 def test_choices_that_make_no_sense(samples: Any, select: Any, says: str) -> None:
     with pytest.raises(UsageError, match=says):
         choose(MANY, samples, select, 0)
+
+
+def test_highlights_matter_most_and_differ() -> None:
+    importance = GENERATOR.random(len(MANY))
+    chosen = highlights(MANY, importance, 6)
+    flat = MANY.reshape(len(MANY), -1).astype(float)
+    some = np.linspace(0, len(MANY) - 1, 256).round().astype(int)
+    apart = [np.linalg.norm(flat[a] - flat[b]) for a, b in itertools.combinations(some, 2)]
+    threshold = np.sqrt(np.quantile(np.square(apart), 0.1))
+    expected: list[int] = []
+    for index in sorted(range(len(MANY)), key=lambda one: -importance[one]):
+        if all(np.linalg.norm(flat[index] - flat[one]) >= threshold for one in expected):
+            expected.append(index)
+    assert chosen == sorted(expected[:6])
+
+
+def test_highlights_skip_what_is_nearly_the_same() -> None:
+    twins = np.repeat(MANY[:20], 2, axis=0).astype(np.float32)
+    twins[1::2] += 0.01
+    importance = np.arange(40, 0, -1.0)
+    chosen = highlights(twins, importance, 5)
+    assert chosen[0] == 0
+    assert all(one % 2 == 0 for one in chosen)  # the more important of each pair
+    assert len(highlights(twins, importance, 30)) == 30  # then nearer ones, too
+    with pytest.raises(UsageError, match="only 20 of the 40 observations differ"):
+        highlights(np.repeat(MANY[:20], 2, axis=0), importance, 21)
+    with pytest.raises(UsageError, match="only 40 observations"):
+        highlights(twins, importance, 41)

@@ -7,7 +7,7 @@ import pytest
 
 from lrpdyn.dynamics.step_table import Records
 from lrpdyn.observations.regions import Regions
-from lrpdyn.outliers.trajectory import trajectory
+from lrpdyn.outliers.trajectory import _together, trajectory
 from tests.dynamics.test_step_table import SAMPLES, facts_of, measured_at
 
 
@@ -59,3 +59,21 @@ def test_without_regions_the_phases_are_of_the_maps() -> None:
     assert found["phases"]["of"] == "L1-normalised maps"
     assert "too few to say" in found["phases"]["why"]
     assert found["regions"] is None
+
+
+def test_regions_that_hold_most_of_the_relevance_together() -> None:
+    shares = np.array(
+        [
+            # samples:  0    1    2
+            [[0.50, 0.10, 0.05], [0.35, 0.05, 0.05]],
+            [[0.85, np.nan, 0.2], [0.05, np.nan, 0.62]],
+        ]
+    )
+    found = _together(("ball", "own"), shares)
+    frequencies = {tuple(one["regions"]): one["frequency"] for one in found}
+    assert frequencies == {
+        ("ball", "own"): [1 / 3, 1 / 2],
+        ("elsewhere",): [2 / 3, 0],
+        ("ball",): [0, 1 / 2],
+    }
+    assert found[0]["regions"] in (["ball", "own"], ["elsewhere"])

@@ -24,9 +24,10 @@ from lrpdyn.dynamics.totals import summary
 from lrpdyn.errors import CheckpointError
 from lrpdyn.explain.explanation import Question
 from lrpdyn.figures.kinds import draw
+from lrpdyn.figures.regions_picture import draw_regions
 from lrpdyn.files.atomic import save_json, save_table, save_together, whole_file
 from lrpdyn.files.streamed import opened
-from lrpdyn.observations.regions import Regions
+from lrpdyn.observations.regions import Regions, write_masks
 from lrpdyn.outliers.causes import WEAK_SUPPORT
 from lrpdyn.outliers.criteria import vanished
 from lrpdyn.outliers.facts import RunFacts, Steps
@@ -45,7 +46,7 @@ from lrpdyn.pipeline.results.table_rows import (
 )
 from lrpdyn.pipeline.setup.job import Job
 from lrpdyn.run.environments import are_same, of_results, stretches
-from lrpdyn.run.layout import FAITHFULNESS, MAPS, PIXEL_MAPS
+from lrpdyn.run.layout import FAITHFULNESS, FOUND_REGIONS, MAPS, PIXEL_MAPS
 from lrpdyn.run.manifest import read_manifest, save_manifest
 from lrpdyn.run.reader import RunFolder
 from lrpdyn.run.tables import save_values, tables_of
@@ -88,6 +89,10 @@ def finish(
     def draw_dynamics() -> None:  # the manifest on the disk is yet that of the start
         shown = {**manifest, **_checkpoints(records, bad)}
         draw([RunFolder(path=folder, manifest=shown)], "dynamics")
+        if regions is not None and manifest["regions"].get("found"):
+            masks, picture = (folder / name for name in FOUND_REGIONS)
+            write_masks(masks, regions)
+            draw_regions(job.observations.values, regions, picture)
 
     with times.of("checks and figure"):
         checked = check_maps(job, question, records, outliers, draw_dynamics, workers)

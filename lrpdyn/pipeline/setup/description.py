@@ -30,7 +30,7 @@ from lrpdyn.observations.fixed_inputs import FixedInputs
 from lrpdyn.observations.loading import Observations
 from lrpdyn.observations.reading import open_observations
 from lrpdyn.pipeline.setup.job import Job, make_job
-from lrpdyn.pipeline.setup.options import DEVICE, Options, defaults
+from lrpdyn.pipeline.setup.options import AUTO, DEVICE, Options, defaults
 from lrpdyn.run.question import KINDS
 
 FIXED_INPUTS = "held.npz"
@@ -111,7 +111,7 @@ def describe(job: Job) -> Description:
         device=str(model.device),
         target=job.target.text,
         rule=_absolute(options.rule) if is_file(options.rule) else options.rule,
-        regions=None if options.regions is None else _absolute(options.regions),
+        regions=_whole_regions(options.regions),
         recompute=(),
         shard=None,
     )
@@ -231,6 +231,10 @@ def _reference(plain: Sequence[float] | None, shape: tuple[int, ...]) -> NDArray
 
 def _absolute(path: str | Path) -> str:
     return str(Path(path).absolute())
+
+
+def _whole_regions(regions: str | Path | None) -> str | None:
+    return None if regions is None else AUTO if str(regions) == AUTO else _absolute(regions)
 
 
 def whole_name(name: str) -> str:

@@ -10,12 +10,13 @@ from pathlib import Path
 from lrpdyn.checkpoints.model import Checkpoint, Listing
 from lrpdyn.explain.model import Model
 from lrpdyn.explain.targets import Target
+from lrpdyn.files.text import print_note
 from lrpdyn.lrp.composites import Composite
 from lrpdyn.lrp.plan import Bounds
 from lrpdyn.observations.fills import Fill, make_fill, parse_fill
 from lrpdyn.observations.loading import Observations
-from lrpdyn.observations.regions import Painting, read_regions
-from lrpdyn.pipeline.setup.options import Options
+from lrpdyn.observations.regions import Painting, find_regions, read_regions
+from lrpdyn.pipeline.setup.options import AUTO, Options
 from lrpdyn.pipeline.setup.shard import Shard, parse_shard
 from lrpdyn.run.stored_maps import Storage
 from lrpdyn.system.progress import progress_bar
@@ -92,11 +93,14 @@ def make_job(
     `fill` is the number that takes the place of what is taken away, where a number does.
     """
     filled = make_fill(parse_fill(options.fill), fill, observations.values)
-    painting = None
-    if options.regions is not None:
-        painting = Painting(
-            regions=read_regions(options.regions, observations.values.shape), fill=filled
-        )
+    regions = None
+    if str(options.regions) == AUTO:
+        regions, why = find_regions(observations.values)
+        if regions is None and not options.quiet:
+            print_note(f"Note: --regions auto found no objects: {why}; no regions are measured.")
+    elif options.regions is not None:
+        regions = read_regions(options.regions, observations.values.shape)
+    painting = None if regions is None else Painting(regions=regions, fill=filled)
     return Job(
         options=options, listing=listing, model=model, observations=observations, target=target,
         bounds=bounds, fill=filled, painting=painting,

@@ -21,6 +21,7 @@ from lrpdyn.lrp.canonical.layers import Weighted
 from lrpdyn.lrp.plan import about, layers_of, unused
 from lrpdyn.observations.fixed_inputs import FixedInputs, notes, what_is_fixed
 from lrpdyn.pipeline.setup.job import Job
+from lrpdyn.pipeline.setup.options import AUTO
 from lrpdyn.run.manifest import SCHEMA
 from lrpdyn.system.environment import environment_of
 from lrpdyn.version import __version__
@@ -86,7 +87,7 @@ def make_manifest(
         },
         "regions": None if job.painting is None else {
             "names": list(job.painting.regions.names), "fill": job.painting.fill.plain,
-            "key": job.painting.key,
+            "key": job.painting.key, "found": str(job.options.regions) == AUTO,
         },
         "checkpoints": pending(job),
         "checks": dict(checks),

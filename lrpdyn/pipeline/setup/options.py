@@ -27,7 +27,7 @@ _ARRANGEMENT: dict[str, Any] = {"part": "arrangement"}
 _SAME_RESULTS: dict[str, Any] = {"changes_results": False}
 #: A command that sets it is run, whatever was recorded of a finished run.
 _RUNS_AGAIN: dict[str, Any] = {"runs_again": True}
-#: The rule that takes the one which `lrpdyn.pipeline.rule_trial` names.
+#: The rule that takes the one which `lrpdyn.pipeline.rule_trial` names; regions that are found.
 AUTO = "auto"
 #: What ``--device`` takes.
 DEVICES = ("auto", "cpu", "cuda", "mps")
@@ -156,8 +156,9 @@ class Options:
         unless one of them would pass ten million rows. No part of the question.
     regions
         A file of named parts of the observations (`lrpdyn.observations.regions.read_regions`), whose
-        share of the relevance and whose effect on the prediction are then measured. No part of the
-        question.
+        share of the relevance and whose effect on the prediction are then measured; ``auto``: the objects
+        that differ from a still background (`lrpdyn.observations.objects.find_objects`), which are written
+        to ``regions.npz`` and drawn. No part of the question.
     fill
         What a region (or a patch, where no regions are given) becomes that is taken away: ``modal``, the
         most frequent value of the observations, which is taken where none is given; a number in units

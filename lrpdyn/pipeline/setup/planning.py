@@ -33,6 +33,7 @@ from lrpdyn.lrp.composites import parse_composite
 from lrpdyn.lrp.operations_table import operations_table
 from lrpdyn.lrp.plan import make_plan, unused
 from lrpdyn.observations import spaces
+from lrpdyn.observations.choice import highlights_in
 from lrpdyn.observations.doubtful import line_of
 from lrpdyn.observations.fixed_inputs import notes
 from lrpdyn.observations.layout import Expected
@@ -118,6 +119,8 @@ def _with_observations(
     model: Model, sources: list[Any], options: Options
 ) -> tuple[Model, Observations]:
     expected = expected_observations(model)
+    if highlights_in(options.select) is not None:  # which ones does not matter to the plan
+        options = replace(options, select=None)
     loaded, fixed = network_input(sources, expected, model, options)
     model = with_layers(with_fixed_inputs(model, fixed, loaded.chosen), loaded.values)
     bounds = bounds_of(expected, loaded)

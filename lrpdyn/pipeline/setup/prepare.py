@@ -32,12 +32,14 @@ from lrpdyn.explain.targets import contrast_of, parse_target
 from lrpdyn.files.text import print_note
 from lrpdyn.lrp.composites import parse_composite
 from lrpdyn.lrp.plan import Bounds
+from lrpdyn.observations.choice import highlights_in
 from lrpdyn.observations.doubtful import Doubt, find_doubtful, line_of
 from lrpdyn.observations.fills import parse_fill
 from lrpdyn.observations.layout import Expected
 from lrpdyn.observations.loading import Observations
 from lrpdyn.observations.reference import make_reference, modal_of, parse_reference
 from lrpdyn.observations.training_statistics import check_normalisation, recorded_as_normalised
+from lrpdyn.pipeline.setup.highlighted import highlighted
 from lrpdyn.pipeline.setup.job import Job, make_job
 from lrpdyn.pipeline.setup.network_input import network_input
 from lrpdyn.pipeline.setup.options import AUTO, Contrast, Options
@@ -127,7 +129,13 @@ def prepare(options: Options, listing: Listing, observations: Any) -> tuple[Job,
     known = any(entry.header.hints.get("vec_normalize") for entry in listing.checkpoints)
     said = check_normalisation(options.statistics, first.path, first.format, sources, known=known)
     expected = expected_observations(model)
+    select, count = options.select, highlights_in(options.select)
+    if count is not None:
+        chosen = highlighted(count, sources, expected, model, options, listing)
+        options = replace(options, samples=chosen, select=None)
     loaded, fixed = network_input(sources, expected, model, options)
+    if count is not None:
+        loaded = replace(loaded, preparation={**loaded.preparation, "select": select})
     _say([*said, *loaded.notes], options.quiet)
     model = with_layers(with_fixed_inputs(model, fixed, loaded.chosen), loaded.values)
     bounds = bounds_of(expected, loaded)

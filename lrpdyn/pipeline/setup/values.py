@@ -58,7 +58,7 @@ def _files_of(options: Options) -> Iterator[tuple[str, str]]:
     """Yield options that name a file, and the file."""
     for name in ("regions", "expect", "statistics"):
         value = getattr(options, name)
-        if value is not None and value != "none":
+        if value is not None and str(value) != ("auto" if name == "regions" else "none"):
             yield name, str(value)
     for name in ("reference", "mean", "std"):
         value = str(getattr(options, name))
