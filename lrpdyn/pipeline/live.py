@@ -413,7 +413,7 @@ class Watch:
 
 def _options(out: str | Path, given: dict[str, Any]) -> Options:
     """Return the options of `lrpdyn.compute` that a network has which is being trained."""
-    known = {field.name for field in fields(Options)} - {"out", "every"}
+    known = {field.name for field in fields(Options)} - {"out", "every", "on_flag"}
     unknown = given.keys() - known
     if unknown:
         raise TypeError(f"Watch() got an unexpected keyword argument '{min(unknown)}'")
