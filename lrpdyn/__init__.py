@@ -15,14 +15,16 @@ if TYPE_CHECKING:
     from lrpdyn.architectures.registry import register_architecture
     from lrpdyn.lrp.registry import register_rule
     from lrpdyn.pipeline.compute import compute
+    from lrpdyn.pipeline.live import Watch
     from lrpdyn.pipeline.merge import merge
     from lrpdyn.recording.record import record
 
-__all__ = ["Run", "__version__", "compute", "merge", "open_run", "record",
+__all__ = ["Run", "Watch", "__version__", "compute", "merge", "open_run", "record",
            "register_architecture", "register_rule"]  # fmt: skip
 
 _HOMES = {
     "Run": "lrpdyn.api",
+    "Watch": "lrpdyn.pipeline.live",
     "compute": "lrpdyn.pipeline.compute",
     "merge": "lrpdyn.pipeline.merge",
     "open_run": "lrpdyn.api",

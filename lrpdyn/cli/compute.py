@@ -127,6 +127,12 @@ if TYPE_CHECKING:
     metavar="SECONDS",
     help="Stop after this time without a new checkpoint.",
 )
+@options.of_compute(
+    "--on-flag",
+    group=options.RUNNING,
+    metavar="COMMAND",
+    help="Under --follow, run this for each new flag, which it reads as JSON. No shell runs it.",
+)
 @options.skip_bad
 @options.wait
 @options.trust

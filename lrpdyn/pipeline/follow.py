@@ -19,6 +19,7 @@ from lrpdyn.errors import ArchitectureError, CheckpointError, UsageError
 from lrpdyn.explain.explanation import Question
 from lrpdyn.files.text import print_note
 from lrpdyn.pipeline.blocks import Hands
+from lrpdyn.pipeline.flags import Flags
 from lrpdyn.pipeline.results.finish import finish
 from lrpdyn.pipeline.setup.fixed_targets import settle, targets_of_newest
 from lrpdyn.pipeline.setup.job import Job
@@ -38,6 +39,7 @@ from lrpdyn.pipeline.setup.values import selection_of
 from lrpdyn.pipeline.steps import Steps, begin
 from lrpdyn.remote.path import RemotePath, as_path
 from lrpdyn.run.journal import read_journal
+from lrpdyn.run.outlier_report import read_report
 from lrpdyn.system import signals
 from lrpdyn.system.processes import processes
 from lrpdyn.system.timing import Times
@@ -138,6 +140,8 @@ class _Followed:
             job, question, hands, self._workers, times, kept
         )
         self._steps = self._begin(job, kept)
+        on_flag = job.options.on_flag
+        self._flags = None if on_flag is None else Flags(on_flag, job.folder)
         self.last_new = time.monotonic()
         self._next_writing = 0.0
         self._written = 0
@@ -200,6 +204,8 @@ class _Followed:
             explained, self._question, self._manifest, records, self._steps.dynamics, self._times,
             self._workers,
         )  # fmt: skip
+        if self._flags is not None:
+            self._flags.tell(read_report(job.folder))
         shown = job.storage.keep == "relevance"
         if shown and all(find_spec(package) for package in _OF_THE_PAGE):
             from lrpdyn.page.report import write_report

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lrpdyn.architectures.registry import Resolved, is_own, named
+from lrpdyn.checkpoints.formats.live import LIVE
 from lrpdyn.checkpoints.keys import KeyMapping
 from lrpdyn.checkpoints.model import Checkpoint, Header
 from lrpdyn.checkpoints.readers import known_format, read_header
@@ -178,6 +179,11 @@ def _composite(rule: Mapping[str, Any]) -> Composite:
 
 def _checkpoint(run: RunFolder, step: int, place: str | Path | None, trust: bool) -> Checkpoint:
     entry = next(e for e in run.manifest["checkpoints"] if e["step"] == step)
+    if entry["format"] == LIVE:
+        raise CheckpointError(
+            f"{run.path}: step {step} was explained by lrpdyn.Watch while the network was trained, and "
+            "has no checkpoint file; explain checkpoints with lrpdyn compute for Quantus"
+        )
     path, kind = as_path(str(place or entry["path"])), known_format(entry["format"])
     if place is None and not may_be_read(str(path)):
         raise CheckpointError(

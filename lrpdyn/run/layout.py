@@ -14,6 +14,8 @@ from lrpdyn.run.manifest import MANIFEST
 
 #: Where maps lie that are not kept, until the sums have them; a shard's, until it is merged.
 WORKING = ".maps"
+#: Where the weights of a network that is being trained lie, until they are not needed any more.
+LIVE_WEIGHTS = ".live"
 #: The maps of a step; one of a negative step has a sign, one of a time may have more digits.
 _MAPS = re.compile(r"step_(-[0-9]{11,}|[0-9]{12,})\.npy")
 #: What is wrong with a file whose hash is another.
@@ -71,6 +73,11 @@ class DamagedMapsError(RunError):
         self.path, self.why, self.step = path, why, step
 
 
+def live_path(run: Path, step: int) -> Path:
+    """Return where the weights of `step` lie, of a network that is being trained."""
+    return run / LIVE_WEIGHTS / f"step_{step:012d}.safetensors"
+
+
 def check_maps(path: Path, written: str | None, step: int) -> None:
     """Check the maps of a step by their hash; None where an earlier version wrote none.
 
@@ -99,6 +106,7 @@ def clear_run(run: Path, figures: Iterable[Path]) -> None:
         written += [
             path for path in sorted(folder.glob("step_*.npy")) if _MAPS.fullmatch(path.name)
         ]
+    written += sorted((run / LIVE_WEIGHTS).glob("step_*.safetensors"))
     # The manifest goes last: until then the folder is known to be a run.
     for path in (*written, *figures, *leftovers(run), run / MANIFEST):
         delete(path)
@@ -130,7 +138,14 @@ def delete(path: Path) -> None:
 
 def leftovers(run: Path) -> list[Path]:
     """Return the temporary files that a killed run left behind."""
-    folders = (run, run / "relevance", run / "figures", run / "shard", run / WORKING)
+    folders = (
+        run,
+        run / "relevance",
+        run / "figures",
+        run / "shard",
+        run / WORKING,
+        run / LIVE_WEIGHTS,
+    )
     return [
         path
         for folder in folders

@@ -14,7 +14,7 @@ from pathlib import Path
 from lrpdyn.errors import RunError
 
 #: The folders of a run that lrpdyn makes; all in them is its own, but for figures.
-_FOLDERS = ("relevance", "figures", "shard", ".maps")
+_FOLDERS = ("relevance", "figures", "shard", ".maps", ".live")
 _DRAWN = ("dynamics.png", "dynamics.txt")
 #: The files next to them that it makes; other files and links there are the user's.
 _FILES = re.compile(

@@ -19,7 +19,8 @@ from lrpdyn.errors import CheckpointError
 
 #: Some 300,000 tensors. The format allows 100 MB, of which Python would make gigabytes.
 _LARGEST_HEADER = 1 << 25
-_DTYPES = {
+#: The types of numbers by their names.
+DTYPES = {
     "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16,
     "I64": torch.int64, "I32": torch.int32, "I16": torch.int16, "I8": torch.int8,
     "U64": torch.uint64, "U32": torch.uint32, "U16": torch.uint16, "U8": torch.uint8,
@@ -113,7 +114,7 @@ def _tensor(path: Path, entry: Mapping[str, Any], base: int) -> RawTensor:
     if not is_shape(shape) or not are_counts([begin, end]):
         raise ValueError("no shape")
     tensor = RawTensor(
-        file=path, start=base + begin, shape=tuple(shape), dtype=_DTYPES[entry["dtype"]]
+        file=path, start=base + begin, shape=tuple(shape), dtype=DTYPES[entry["dtype"]]
     )
     if tensor.size != end - begin:
         raise ValueError("offsets do not fit the shape")

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lrpdyn.checkpoints.formats.live import LIVE
 from lrpdyn.checkpoints.model import Checkpoint, Listing
 from lrpdyn.diagnostics.baseline import parse_baseline
 from lrpdyn.diagnostics.interventions import Interventions, chosen_transitions
@@ -103,7 +104,8 @@ def check_maps(
     networks = parse_baseline(job.options.baseline)
     fresh = [random_weights(job.model, seed) for seed in range(networks + 1)] if networks else []
     regions = None if job.painting is None else job.painting.regions
-    finite = records.finite_steps
+    gone = {c.step for c in checkpoints.values() if c.format == LIVE and not c.path.exists()}
+    finite = [step for step in records.finite_steps if step not in gone]
     if finite and finite[-1] in checkpoints:
         # Buffers that are not learned are those of the last finite step, whoever measures a network.
         load_if_there(job.model, checkpoints[finite[-1]], trust=job.options.trust)

@@ -149,6 +149,16 @@ def finish(
         finish_manifest(folder, {**manifest, **found}, written)
 
 
+def interim_report(
+    job: Job, manifest: Mapping[str, Any], records: Records, dynamics: Dynamics
+) -> dict[str, Any]:
+    """Return the outlier report of the steps so far, without what only checks of the network tell."""
+    save_maps(job.folder, job.observations.values.shape, records, dynamics)
+    relative = opened(job.folder / "relative_dynamics.npy")
+    outliers = find_outliers(run_facts(records, manifest, dynamics, relative, ()))
+    return build_report(outliers, {})
+
+
 def what_explained(manifest: Mapping[str, Any], records: Records) -> dict[str, Any]:
     """Return what the manifest says of versions and devices, by stretches of steps.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -195,6 +195,9 @@ class Options:
         Under `follow`, seconds between two checks of the folder.
     idle
         Under `follow`, seconds without a new checkpoint after which it ends; None: it does not.
+    on_flag
+        Under `follow`, called with each new flag of the outlier report: a function of it, or a command that
+        reads it as JSON (`lrpdyn.pipeline.flags`).
     wait
         Seconds to wait for another process that computes in `out`; it is refused at once where not
         given.
@@ -294,6 +297,9 @@ class Options:
     )
     poll: float = 5.0
     idle: float | None = None
+    on_flag: Callable[[dict[str, Any]], object] | str | Sequence[str] | None = field(
+        default=None, metadata=_SAME_RESULTS
+    )
     wait: float = field(default=0.0, metadata=_SAME_RESULTS)
     overwrite: bool = field(default=False, metadata=_SAME_RESULTS | _RUNS_AGAIN)
     recompute: Collection[int] = field(default=(), metadata=_SAME_RESULTS | _RUNS_AGAIN)
@@ -335,6 +341,8 @@ class Options:
             )
         if self.idle is not None and not self.follow:
             raise UsageError("--idle: only with --follow, which waits for checkpoints")
+        if self.on_flag is not None and not self.follow:
+            raise UsageError("--on-flag: only with --follow, under which flags are new")
         for name in ("poll", "idle") if self.follow else ():
             seconds = getattr(self, name)
             if seconds is not None and not 0 < seconds < math.inf:

@@ -105,15 +105,19 @@ def check_bad(listing: Listing, skip_bad: bool) -> None:
         )
 
 
-def prepare(options: Options, listing: Listing, observations: Any) -> tuple[Job, dict[str, Any]]:
+def prepare(
+    options: Options, listing: Listing, observations: Any, resolved: Resolved | None = None
+) -> tuple[Job, dict[str, Any]]:
     """Return the job, whose network is that of the first checkpoint, and what was checked of it.
 
-    Call this with one thread (`one_thread`).
+    Call this with one thread (`one_thread`). `resolved` is the architecture, where it need not be found.
     """
     first = listing.checkpoints[0]
-    resolved = resolve(
-        options.arch, dict(options.arch_args or {}), first.header, str(first.path), options.prefix
-    )
+    if resolved is None:
+        resolved = resolve(
+            options.arch, dict(options.arch_args or {}), first.header, str(first.path),
+            options.prefix,
+        )  # fmt: skip
     for checkpoint in listing.checkpoints:
         check_spaces(resolved, checkpoint.header, str(checkpoint.path))
         if not options.skip_bad:

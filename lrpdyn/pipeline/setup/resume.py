@@ -6,8 +6,10 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
+from pathlib import Path
 from typing import Any
 
+from lrpdyn.checkpoints.formats.live import LIVE
 from lrpdyn.checkpoints.readers import digest, stamp
 from lrpdyn.errors import CheckpointError, RunError, UsageError
 from lrpdyn.explain.units import recorded_units
@@ -89,6 +91,7 @@ def previous_manifest(job: Job, manifest: Mapping[str, Any]) -> dict[str, Any] |
         clear_run(folder, drawn_files(folder))
         return None
     previous = load_manifest(folder)
+    _check_live(folder, LIVE in previous, LIVE in manifest)
     given = job.target.values is not None
     old, new = question_of(previous, given_values=given), question_of(manifest, given_values=given)
     differing = [
@@ -109,6 +112,21 @@ def previous_manifest(job: Job, manifest: Mapping[str, Any]) -> dict[str, Any] |
         kept = [entry for entry in previous["checkpoints"] if entry["step"] not in recompute]
         return {**previous, "checkpoints": kept}
     return previous
+
+
+def _check_live(folder: Path, was: bool, now: bool) -> None:
+    """Refuse to go on from checkpoints with a run that has none, and the other way round."""
+    if was and not now:
+        raise RunError(
+            f"{folder}: was explained by lrpdyn.Watch while the network was trained, and has no checkpoint "
+            "files to go on from or to explain again; go on with Watch, replace it with --overwrite, or "
+            "choose another folder with -o"
+        )
+    if now and not was:
+        raise RunError(
+            f"{folder}: holds a run of checkpoint files, which Watch cannot go on with; replace it with "
+            "overwrite=True, or choose another folder with out="
+        )
 
 
 def keep_recorded(manifest: dict[str, Any], previous: Mapping[str, Any] | None) -> dict[str, Any]:
