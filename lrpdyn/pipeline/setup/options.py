@@ -90,7 +90,8 @@ class Options:
         ``box`` (means of continuous ones), ``binary``. Where not given, what the checkpoint or the
         network says; one discrete action where neither does.
     target
-        ``argmax``, ``largest``, ``modal``, ``final``, a unit, or a .npy file of one unit a sample; with
+        ``argmax``, ``largest``, ``modal``, ``final``, ``labels`` (what each sample is labelled as, by the
+        name of its folder, a data set or `labels`), a unit, or a .npy file of one unit a sample; with
         ``GROUP:`` before it, of one of several discrete actions. Where not given, ``argmax``, and
         ``largest`` of continuous or binary actions.
     contrast
@@ -107,7 +108,7 @@ class Options:
     baseline
         ``random:K`` compares the maps of the first, middle and last step, and of those whose faithfulness
         is measured, with those of K freshly initialised networks; ``none`` does not.
-    layout, scale, samples, stack, stack_order, mean, std, statistics, select, seed
+    layout, scale, samples, stack, stack_order, mean, std, statistics, select, seed, resize, crop, labels
         See `lrpdyn.observations.load_observations`.
     expect
         Outputs (samples, units) that the framework's own network gave for the observations: a
@@ -231,6 +232,9 @@ class Options:
     statistics: str | Path | None = field(default=None, metadata=_ARRANGEMENT)
     select: str | None = field(default=None, metadata=_ARRANGEMENT)
     seed: int = field(default=0, metadata=_ARRANGEMENT)
+    resize: str | int | None = field(default=None, metadata=_ARRANGEMENT)
+    crop: str | int | None = field(default=None, metadata=_ARRANGEMENT)
+    labels: str | Path | None = field(default=None, metadata=_ARRANGEMENT)
     expect: str | Path | None = None
     expect_step: int | None = None
     pattern: str | None = field(default=None, metadata=_SELECTION)
