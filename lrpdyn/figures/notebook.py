@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lrpdyn.errors import LrpdynError
+from lrpdyn.files.names import Names
 from lrpdyn.outliers.render import KINDS, SEVERITIES, in_words, place
 from lrpdyn.run.reader import RunFolder
 
@@ -37,7 +38,8 @@ def as_html(run: RunFolder) -> str:
     """Return what a notebook shows of a run: nothing but text and one picture, all of it escaped."""
     title = f"{run.path}: rule {run.manifest['rule']['name']}, {len(run.steps):,} checkpoints, "
     title += f"{len(run.mapped('observations')):,} samples"
-    rows = "".join(_row(kind, entry) for kind, entry in strongest(run.outliers, SHOWN))
+    names = run.outliers.get("names", {})
+    rows = "".join(_row(kind, entry, names) for kind, entry in strongest(run.outliers, SHOWN))
     wrong = run.outliers["totals"]["pathologies"]["values"]
     return (
         f"<div><p><strong>{escape(title)}</strong><br>{escape(run.question)}</p>"
@@ -49,11 +51,11 @@ def as_html(run: RunFolder) -> str:
     )
 
 
-def _row(kind: str, entry: Mapping[str, Any]) -> str:
+def _row(kind: str, entry: Mapping[str, Any], names: Names) -> str:
     value = "" if entry["value"] is None else f"{entry['value']:.4g}"
     why = "; ".join(in_words(cause) for cause in entry["causes"][:MOST_CAUSES])
     severity = entry["severity"] if entry["severity"] != "none" else "none, only ranked"
-    cells = (kind, place(entry["where"]), value, severity, why)
+    cells = (kind, place(entry["where"], names), value, severity, why)
     return "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>"
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
-from collections import defaultdict
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
 
 from lrpdyn.errors import ObservationError, UsageError
@@ -99,7 +99,7 @@ def numbered(
     samples: Sequence[str],
     *,
     classes: Sequence[str],
-    units: Sequence[str],
+    units: Mapping[str, str],
     count: int,
 ) -> list[int]:
     """Return labels as units of the head.
@@ -113,7 +113,7 @@ def numbered(
     classes
         The names of the classes, where folders or a data set give the labels.
     units
-        The names of the units, or none.
+        The names of units by number, of those that have one.
     count
         How many units the head has.
 
@@ -128,7 +128,8 @@ def numbered(
             f"--target labels: {missing} has no label; give a folder of class folders, a data set with "
             "labels, or --labels FILE"
         )
-    named = {name: unit for unit, name in enumerate(units) if list(units).count(name) == 1}
+    often = Counter(units.values())
+    named = {name: int(unit) for unit, name in units.items() if often[name] == 1}
     by_name = bool(classes) and all(name in named for name in classes)
     if classes and not by_name and len(classes) != count:
         listed = ", ".join(classes[:3]) + (", ..." if len(classes) > 3 else "")

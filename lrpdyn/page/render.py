@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from lrpdyn.figures.canvas import style
 from lrpdyn.figures.canvas.look import COLOURS, SIGNED_COLOURS
+from lrpdyn.files.names import called
 from lrpdyn.page.figures import curve_items, history_items
 from lrpdyn.page.page import Page
 from lrpdyn.page.pictures import View
@@ -45,6 +46,7 @@ def as_html(page: Page) -> str:
     scripts = [_script(_library()), _script(f"({player_script()})(document.body, true);\n")]
     return environment.get_template("page.html").render(
         page=page,
+        called=called,
         data=_data(page),
         curves=curve_items(page),
         history=history_items(page),
@@ -117,6 +119,7 @@ def _data(page: Page) -> dict[str, Any]:
         "name": page.name,
         "stepUnit": page.step_unit,
         "outputUnit": page.output_unit,
+        "unitNames": dict(page.names.get("units", {})),
         "steps": page.steps,
         "kept": page.kept.steps,
         "samples": page.samples,

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
+
+from lrpdyn.files.names import Names, called
 
 _SIZES = {"B": 10**9, "M": 10**6, "k": 10**3}
 #: Labels of steps that are longer than this are written as distances from the first step.
@@ -17,7 +19,8 @@ class About:
     """What every figure of a run says.
 
     The LRP `rule`, the `question` that was asked, what steps count (`unit`), and what relevance,
-    differences and changes are measured in (`value_unit`). `axes` says how sequences are drawn.
+    differences and changes are measured in (`value_unit`). `axes` says how sequences are drawn, `names` what
+    units, features, channels and samples are called.
     """
 
     rule: str
@@ -25,6 +28,11 @@ class About:
     unit: str = "steps"
     value_unit: str = "units of the score"
     axes: str = ""
+    names: Names = field(default_factory=dict)
+
+    def sample(self, number: int) -> str:
+        """Return what a sample is called."""
+        return called(self.names, "samples", number)
 
     def lines(self, steps: Sequence[int]) -> list[str]:
         """Return the lines below the title of a figure over these steps."""

@@ -23,6 +23,7 @@ from lrpdyn.figures.request import Request
 from lrpdyn.figures.run_data import NO_FLAGS, Flags, about_of, flags_of, maps_of
 from lrpdyn.figures.step_choice import load_maps, places_of
 from lrpdyn.files.atomic import whole_file
+from lrpdyn.files.names import called
 from lrpdyn.run.reader import RunFolder
 
 MOST_FRAMES, MOST_BARS = 200, 32
@@ -121,7 +122,7 @@ def draw_animation(
     values = load_maps(steps, chosen, relevance, observation.shape).maps
     scale = maps.scale_of(f"relevance R_i, {about.value_unit}", values, look, signed=True)
     header = [
-        f"Relevance of sample {sample} over training",
+        f"Relevance of {about.sample(sample)} over training",
         *about.lines(steps),
         f"steps shown: {len(chosen)} of {len(steps):,}",
     ]
@@ -140,7 +141,8 @@ def draw_animation(
 def _lines(step: int, index: int, score: Score, flags: Flags, about: words.About) -> list[str]:
     """Return what is written on a frame."""
     value = score.values[index]
-    known = f"score {value:.3g}, unit {score.units[index]}" if np.isfinite(value) else "no score"
+    unit = called(about.names, "units", score.units[index])
+    known = f"score {value:.3g}, {unit}" if np.isfinite(value) else "no score"
     flag = flags.transitions.get(step)
     wrong = flags.steps.get(step)
     marks = [f"change after it is {flag} out"] if flag else []

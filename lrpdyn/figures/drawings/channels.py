@@ -15,6 +15,7 @@ from lrpdyn.figures.canvas.look import DEFAULT_LOOK, Look
 from lrpdyn.figures.canvas.style import Array
 from lrpdyn.figures.request import Request
 from lrpdyn.figures.run_data import about_of, maps_of
+from lrpdyn.files.names import called
 from lrpdyn.run.reader import RunFolder
 
 MOST_CHANNELS, MOST_STEPS = 16, 6
@@ -98,9 +99,9 @@ def draw_channels(
     which = f"{len(pictures)} of {count} channels" if len(pictures) < count else f"{count} channels"
     order = "" if count in (1, 3) else ", of a stack the last is the newest"
     header = [
-        f"Channels of sample {sample} over {words.count_of(steps)}",
+        f"Channels of {about.sample(sample)} over {words.count_of(steps)}",
         *about.lines(steps),
         "; ".join(part for part in (which + order, labels.note) if part),
     ]
-    names = [f"channel {channel}" for channel in range(len(pictures))]
+    names = [called(about.names, "channels", channel) for channel in range(len(pictures))]
     saving.save_figure(draw_grid(columns, names, header, look)[0], path)

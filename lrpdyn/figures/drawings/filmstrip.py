@@ -100,7 +100,7 @@ def draw_filmstrip(
     shown = [steps[index] for index in chosen]
     labels = words.narrow_labels([*shown, *(steps[index + 1] for index in followed)], about.unit)
     header = [
-        f"Relevance of sample {sample} over {words.count_of(steps)}",
+        f"Relevance of {about.sample(sample)} over {words.count_of(steps)}",
         *about.lines(steps),
         "; ".join(part for part in (f"steps shown: {len(chosen)} of {len(steps):,}", labels.note,
                                     _flag_note(shown, flags)) if part),

@@ -175,7 +175,7 @@ def _image_figure(
         Column(heading=["net", "change"], values=net_change, scale=of_net),
         Column(heading=["overlay"], values=both, scale=maps.GREY),
     ]
-    names = [f"sample {sample}" for sample in chosen]
+    names = [about.sample(sample) for sample in chosen]
     channels = style.channel_note(observations.shape[1])
     header = [*header[:-1], f"{header[-1]}; {channels}"]
     return draw_grid(columns, names, header, look)[0]
@@ -231,7 +231,7 @@ def bars_figure(
     for index, sample in enumerate(chosen):
         left = (index % columns) * width / columns + names_width
         above = top + (index // columns) * pitch
-        layout.add_text(figure, left, above, [f"sample {sample}"], em)
+        layout.add_text(figure, left, above, [about.sample(sample)], em)
         axes = layout.add_panel(figure, left, above + layout.LINE * em, panel_width, panel_height)
         these = strongest[index]
         _add_bars(axes, moved.dynamics[index][these], moved.net_change[index][these], limit)

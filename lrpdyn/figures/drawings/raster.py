@@ -106,7 +106,7 @@ def draw_raster(
     width = WIDTH * look.dpi
     transitions, count = change.shape
     stride = -(-count // MOST_NAMES)
-    names = [f"sample {sample}" for sample in samples[::stride]]
+    names = [about.sample(sample) for sample in samples[::stride]]
     left = layout.widest(names, em) + 1.2 * em
     across = round(width - left - 2.5 * em)
     each = 1.5 * em if count <= MOST_NAMES else HEIGHT * em / count

@@ -18,6 +18,7 @@ from lrpdyn.figures.canvas.look import DEFAULT_LOOK, Look
 from lrpdyn.figures.canvas.style import Array
 from lrpdyn.figures.request import Request
 from lrpdyn.figures.run_data import about_of, flags_of
+from lrpdyn.files.names import Names, called
 from lrpdyn.run.reader import RunFolder
 from lrpdyn.run.series import TableSeries, table_series
 from lrpdyn.run.training_curve import Curve
@@ -85,14 +86,15 @@ NO_MARKS = Marks()
 def draw(runs: Sequence[RunFolder], request: Request, path: Path) -> None:
     """Draw what is known over the steps, as curves."""
     (run,), count = runs, len(runs[0].mapped("observations"))
-    samples = request.samples
+    samples, about = request.samples, about_of(run)
     of = words.count_note(count, count)
     if samples is not None:
-        of = f"sample{'s' if len(samples) > 1 else ''} {', '.join(map(str, samples))}"
+        listed = (called(about.names, "samples", sample, word="") for sample in samples)
+        of = f"sample{'s' if len(samples) > 1 else ''} {', '.join(listed)}"
     draw_trajectory(
         path,
         panels_of(run, samples, request.curve),
-        about=about_of(run),
+        about=about,
         samples=of,
         marks=marks_of(run, samples),
         look=request.look,
@@ -132,7 +134,7 @@ def panels_of(run: RunFolder, samples: Sequence[int] | None, curve: Curve | None
             lines={"": series.median("score")},
             band=series.band("score"),
         ),
-        _units(series),
+        _units(series, run.manifest.get("names", {})),
         panel(
             title=f"change into the step{series.typical}",
             lines={"relevance, sum of |R_i - R_i+1|": curves["change"]},
@@ -182,7 +184,7 @@ def _known(panel: Panel) -> Panel:
     return replace(panel, lines=lines, right=right, marked=panel.marked if lines else ())
 
 
-def _units(series: TableSeries) -> Panel:
+def _units(series: TableSeries, names: Names) -> Panel:
     """Return the share of samples that prefer each unit; else the preferred unit."""
     shares = series.shares_of_units()
     if shares is not None:
@@ -193,9 +195,8 @@ def _units(series: TableSeries) -> Panel:
             else ""
         )
         title = f"share of samples that prefer a unit{left_out}"
-        return Panel(
-            title=title, steps=series.steps, lines={f"unit {unit}": shares[unit] for unit in drawn}
-        )
+        lines = {called(names, "units", unit): shares[unit] for unit in drawn}
+        return Panel(title=title, steps=series.steps, lines=lines)
     unit, share = series.preferred_unit()
     if share is None:
         return Panel(title="preferred unit", steps=series.steps, lines={"": unit}, stepwise=True)

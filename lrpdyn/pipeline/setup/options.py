@@ -110,6 +110,10 @@ class Options:
         is measured, with those of K freshly initialised networks; ``none`` does not.
     layout, scale, samples, stack, stack_order, mean, std, statistics, select, seed, resize, crop, labels
         See `lrpdyn.observations.load_observations`.
+    names
+        A TOML file of names of units, features, channels and samples
+        (`lrpdyn.files.names.read_names`), which the report and figures show; what is known otherwise
+        where it does not say. No part of the question.
     expect
         Outputs (samples, units) that the framework's own network gave for the observations: a
         recording or a .npy file. The network must give them too, or nothing is explained. No part of
@@ -235,6 +239,7 @@ class Options:
     resize: str | int | None = field(default=None, metadata=_ARRANGEMENT)
     crop: str | int | None = field(default=None, metadata=_ARRANGEMENT)
     labels: str | Path | None = field(default=None, metadata=_ARRANGEMENT)
+    names: str | Path | None = None
     expect: str | Path | None = None
     expect_step: int | None = None
     pattern: str | None = field(default=None, metadata=_SELECTION)

@@ -29,6 +29,7 @@ from lrpdyn.explain.model import (
     with_units,
 )
 from lrpdyn.explain.targets import LABELS, contrast_of, parse_target
+from lrpdyn.files.names import Names
 from lrpdyn.files.text import print_note
 from lrpdyn.lrp.composites import parse_composite
 from lrpdyn.lrp.plan import Bounds
@@ -41,6 +42,7 @@ from lrpdyn.observations.loading import Observations
 from lrpdyn.observations.reference import make_reference, modal_of, parse_reference
 from lrpdyn.observations.training_statistics import check_normalisation, recorded_as_normalised
 from lrpdyn.pipeline.setup.job import Job, make_job, progress_bar
+from lrpdyn.pipeline.setup.known_names import known_names
 from lrpdyn.pipeline.setup.network_input import network_input
 from lrpdyn.pipeline.setup.options import AUTO, Options
 from lrpdyn.pipeline.setup.values import check_values, selection_of
@@ -149,13 +151,15 @@ def prepare(options: Options, listing: Listing, observations: Any) -> tuple[Job,
     contrast = contrast_of(options.contrast, model.units)
     options = replace(options, contrast=contrast, reference=name)
     asked = None if options.target is None else str(options.target)
+    names = known_names(options, model, loaded, sources, count)
     target = parse_target(
-        asked, len(loaded.values), count, model.units, labels=partial(_labels, loaded)
+        asked, len(loaded.values), count, model.units, labels=partial(_labels, loaded, names)
     )
     if target.policy == LABELS and loaded.classes:
         _say([f"labels number the classes in this order: {_listed(loaded.classes)}"], options.quiet)
     fill = modal if isinstance(given, str) else _scaled(given, loaded)
-    return make_job(options, listing, model, loaded, target, bounds=bounds, fill=fill), checks
+    job = make_job(options, listing, model, loaded, target, bounds=bounds, fill=fill, names=names)
+    return job, checks
 
 
 def check_outputs(
@@ -229,13 +233,15 @@ def doubtful(model: Model, loaded: Observations, bounds: Bounds | None) -> tuple
     return tuple(find_doubtful(loaded.values, known, model.fixed_inputs))
 
 
-def _labels(loaded: Observations, count: int) -> list[int]:
+def _labels(loaded: Observations, names: Names, count: int) -> list[int]:
     """Return the labels of the samples as units of a head with `count` of them."""
     samples = [
         name or f"sample {number}"
         for number, name in zip(loaded.chosen, loaded.sample_names, strict=True)
     ]
-    return numbered(loaded.labels, samples, classes=loaded.classes, units=(), count=count)
+    return numbered(
+        loaded.labels, samples, classes=loaded.classes, units=names.get("units", {}), count=count
+    )
 
 
 def _listed(classes: Sequence[str]) -> str:

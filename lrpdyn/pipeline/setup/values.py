@@ -58,7 +58,7 @@ def check_values(options: Options) -> None:
 
 def _files_of(options: Options) -> Iterator[tuple[str, str]]:
     """Yield options that name a file, and the file."""
-    for name in ("regions", "expect", "statistics", "labels"):
+    for name in ("regions", "expect", "statistics", "labels", "names"):
         value = getattr(options, name)
         if value is not None and value != "none":
             yield name, str(value)
