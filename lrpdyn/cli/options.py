@@ -146,9 +146,10 @@ score = in_order(
                help="What a policy's outputs are, where the checkpoint does not say; 3,2: two actions, of 3 "
                "and of 2 choices."),
     of_compute("--target", group=QUESTION, metavar="UNIT", show_default="argmax",
-               shell_complete=words_of("argmax", "largest", "modal", "final"),
-               help="Explain argmax, modal, final or a unit. argmax is chosen at each step, modal "
-               "is one over all steps, final is that of the last step; FILE.npy has one for each sample; "
+               shell_complete=words_of("argmax", "largest", "modal", "final", "labels"),
+               help="Explain argmax, modal, final, labels or a unit. argmax is chosen at each step, modal "
+               "is one over all steps, final is that of the last step, labels is what each sample is "
+               "labelled as; FILE.npy has one for each sample; "
                "GROUP:UNIT is of one of several actions; largest is for continuous ones."),
     of_compute("--contrast", group=QUESTION, metavar="NAME",
                show_default="mean", shell_complete=words_of("mean", "none", "runner-up"),
@@ -189,6 +190,16 @@ observations = in_order(
                "(where the last checkpoint cares most, and which differ)."),
     of_compute("--seed", group=OBSERVATIONS, type=_COUNT, metavar="N",
                help="The seed of --select."),
+    of_compute("--resize", group=OBSERVATIONS, metavar="SIZE",
+               help="Resize pictures as torchvision does: the shorter side to 224, or to 224x320; after a "
+               "colon bicubic and others."),
+    of_compute("--crop", group=OBSERVATIONS, metavar="center:SIZE", shell_complete=words_of("center:"),
+               help="Cut this size from the middle of pictures, after --resize: center:224."),
+    of_compute("--labels", group=OBSERVATIONS, metavar="FILE.csv",
+               help="Labels for --target labels: file,label or one a row. Without it the names of class "
+               "folders, images/ants/0.jpg, are labels."),
+    of_compute("--names", group=OBSERVATIONS, metavar="FILE.toml",
+               help="Names of units, features, channels and samples, which the report and figures show."),
     of_compute("--expect", group=OBSERVATIONS, metavar="FILE",
                help="Refuse to explain a network that gives other outputs than this file (.npz, .npy), which "
                "the framework's own network gave."),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -15,8 +15,10 @@ from lrpdyn.files.nearby import did_you_mean, similar_path
 from lrpdyn.files.npy import load_npy
 from lrpdyn.files.reasons import reason_of
 
+#: Each sample's own label.
+LABELS = "labels"
 #: What ``--target`` takes besides units and files.
-POLICIES = ("argmax", "largest", "modal", "final")
+POLICIES = ("argmax", "largest", "modal", "final", LABELS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,11 +77,19 @@ _WHY_NONE = {
 }
 
 
-def parse_target(text: str | None, samples: int, count: int, units: Units = LOGITS) -> Target:
+def parse_target(
+    text: str | None,
+    samples: int,
+    count: int,
+    units: Units = LOGITS,
+    *,
+    labels: Callable[[int], Sequence[int]] | None = None,
+) -> Target:
     """Return the target that a text asks for; None asks for what suits the units.
 
-    ``argmax``, ``modal``, ``final``, an integer, a .npy file of one integer a sample; with a number
-    and a colon before it, of this one of several discrete actions. ``largest`` takes the place of
+    ``argmax``, ``modal``, ``final``, ``labels``, which `labels` gives for a number of units, an integer,
+    a .npy file of one integer a sample; with a number and a colon before it, of this one of several
+    discrete actions. ``largest`` takes the place of
     ``argmax`` where units do not compete.
 
     Raises
@@ -98,19 +108,21 @@ def parse_target(text: str | None, samples: int, count: int, units: Units = LOGI
         raise UsageError(
             f"--target {text}: {_WHY_NOT[policy]}; expected {usual}, modal, final or a unit"
         )
-    if policy.isdecimal():
+    first, size = 0, count
+    if group is not None:
+        first, size = sum(units.groups[:group]), units.groups[group]
+    if policy == LABELS and labels is not None:
+        values = np.array(labels(size), dtype=np.int64)
+    elif policy.isdecimal():
         values = np.full(samples, int(policy), dtype=np.int64)
     elif policy.endswith(".npy"):
         values = _read_values(Path(policy), samples)
     else:
         of = ", GROUP:UNIT" if units.groups else ""
         raise UsageError(
-            f"--target {text}: expected {usual}, modal, final, an integer{of} or FILE.npy"
+            f"--target {text}: expected {usual}, modal, final, labels, an integer{of} or FILE.npy"
             + did_you_mean(policy, POLICIES)
         )
-    first, size = 0, count
-    if group is not None:
-        first, size = sum(units.groups[:group]), units.groups[group]
     if values.min() < 0 or values.max() >= size:
         found = values.min() if values.min() < 0 else values.max()
         raise UsageError(f"--target {text}: expected units from 0 to {size - 1}, found {found}")

@@ -13,6 +13,7 @@ from typing import Any
 from PIL import Image
 
 from lrpdyn.errors import LrpdynError
+from lrpdyn.files.names import Names
 from lrpdyn.outliers.render import KINDS, SEVERITIES, in_words, place
 from lrpdyn.run.reader import RunFolder
 
@@ -44,7 +45,8 @@ def as_html(run: RunFolder) -> str:
     """Return what a notebook shows of a run: nothing but text and one picture, all of it escaped."""
     title = f"{_shortened(str(run.path))}: rule {_shortened(run.manifest['rule']['name'])}, "
     title += f"{len(run.steps):,} checkpoints, {len(run.mapped('observations')):,} samples"
-    rows = "".join(_row(kind, entry) for kind, entry in strongest(run.outliers, SHOWN))
+    names = run.outliers.get("names", {})
+    rows = "".join(_row(kind, entry, names) for kind, entry in strongest(run.outliers, SHOWN))
     wrong = run.outliers["totals"]["pathologies"]["values"]
     return (
         f"<div><p><strong>{escape(title)}</strong><br>{escape(_shortened(run.question))}</p>"
@@ -60,11 +62,11 @@ def _shortened(text: str) -> str:
     return text if len(text) <= _MOST_TEXT else f"{text[:_MOST_TEXT]} ..."
 
 
-def _row(kind: str, entry: Mapping[str, Any]) -> str:
+def _row(kind: str, entry: Mapping[str, Any], names: Names) -> str:
     value = "" if entry["value"] is None else f"{entry['value']:.4g}"
     why = "; ".join(in_words(cause) for cause in entry["causes"][:MOST_CAUSES])
     severity = entry["severity"] if entry["severity"] != "none" else "none, only ranked"
-    cells = (kind, place(entry["where"]), value, severity, why)
+    cells = (kind, place(entry["where"], names), value, severity, why)
     return "<tr>" + "".join(f"<td>{escape(_shortened(cell))}</td>" for cell in cells) + "</tr>"
 
 

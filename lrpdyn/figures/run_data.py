@@ -72,6 +72,7 @@ def about_of(run: RunFolder) -> About:
         question=run.question,
         unit=run.manifest["unit"],
         value_unit=unit,
+        names=run.manifest.get("names", {}),
         axes=SEQUENCES.get(axes_of(run.manifest), ""),
     )
 

@@ -211,7 +211,7 @@ def picture_lines(
         else feature_lines(observation, values, largest or 1.0, terminal)
     )
     head = [
-        f"dynamics of sample {sample} over {words.count_of(steps)}",
+        f"dynamics of {about.sample(sample)} over {words.count_of(steps)}",
         f"{words.span_of(steps, about.unit)}; rule {about.rule}",
         about.question,
         *([about.axes] if about.axes else []),

@@ -99,10 +99,11 @@ def seems(path: str | Path) -> str:
     if _is_run(names):
         return "a run"
     endings = {Path(name).suffix.lower() for name in names}
-    deeper = (Path(name).suffix.lower() for folder in names[:20] for name in _names(path / folder))
-    if endings & set(_WEIGHTS) or set(deeper) & set(_WEIGHTS):
+    deeper = {Path(name).suffix.lower() for folder in names[:20] for name in _names(path / folder)}
+    if (endings | deeper) & set(_WEIGHTS):
         return "a folder of checkpoints"
-    return "observations" if endings & set(IMAGES + ARRAYS) else ""
+    of_classes = not any(endings) and deeper & set(IMAGES)
+    return "observations" if endings & set(IMAGES + ARRAYS) or of_classes else ""
 
 
 def _is_run(names: Iterable[str]) -> bool:

@@ -16,13 +16,14 @@ from lrpdyn.files.streamed import Samples, Streamed, in_memory, joined, kept, pi
 from lrpdyn.observations.choice import choose
 from lrpdyn.observations.doubtful import Doubt
 from lrpdyn.observations.fills import parse_number
-from lrpdyn.observations.frames import grey, join_frames, oldest_first, stack_frames
+from lrpdyn.observations.frames import oldest_first
+from lrpdyn.observations.label_files import Label, read_labels
 from lrpdyn.observations.layout import Expected, arrange
 from lrpdyn.observations.normalisation import Statistics, from_file, from_options, imagenet
-from lrpdyn.observations.pictures import check_no_alpha, plain_picture
-from lrpdyn.observations.reading import IMAGES, check_numbers, files_inside, open_observations
+from lrpdyn.observations.pictures import check_no_alpha
+from lrpdyn.observations.sizing import parse_sizing
+from lrpdyn.observations.sources import classes_of, labels_of, open_sources, sample_names
 from lrpdyn.observations.spaces import are_whole, check_range, whole_as_features
-from lrpdyn.remote.path import as_path
 
 DIVIDED_ALREADY = (
     "observations are no integers and lie in 0..1: taken as divided by 255 already, as the network sees "
@@ -58,6 +59,12 @@ class Observations:
         Applied after the division.
     preparation
         The options behind all else that was done.
+    sample_names
+        The name of the file of each, None where it holds several.
+    labels
+        Of each, by the folder, data set or file that says it; None where none does.
+    classes
+        What the labels number, where folders or a data set say it.
     notes
         What was done without being requested, and what is assumed, in sentences.
     doubtful
@@ -73,12 +80,15 @@ class Observations:
     chosen: tuple[int, ...] = ()
     normalisation: Statistics | None = None
     preparation: Mapping[str, Any] = field(default_factory=dict)
+    sample_names: tuple[str | None, ...] = ()
+    labels: tuple[Label | None, ...] = ()
+    classes: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     doubtful: tuple[Doubt, ...] = ()
 
 
 def load_observations(
-    sources: Sequence[str | Path | NDArray[Any]],
+    sources: Sequence[Any],
     expected: Expected,
     *,
     layout: str | None = None,
@@ -91,6 +101,9 @@ def load_observations(
     statistics: str | Path | None = None,
     select: str | None = None,
     seed: int = 0,
+    resize: str | int | None = None,
+    crop: str | int | None = None,
+    labels: str | Path | None = None,
     trust: bool = False,
     folder: Path | None = None,
 ) -> Observations:
@@ -99,7 +112,8 @@ def load_observations(
     Parameters
     ----------
     sources
-        Files (.npy, .npz or ``FILE.npz:KEY``, .png, .jpg), folders of them, or arrays.
+        Files (.npy, .npz or ``FILE.npz:KEY``, .png, .jpg), folders of them, folders of class folders, data
+        sets (`lrpdyn.observations.datasets`), or arrays.
     expected
         What the network takes.
     layout
@@ -120,6 +134,10 @@ def load_observations(
         ``vecnormalize.pkl`` (with `trust`). ``none``: the observations are as the network saw them.
     select, seed
         ``spread:K`` or ``random:K``; see `lrpdyn.observations.choice.choose`.
+    resize, crop
+        What is done to each picture first; see `lrpdyn.observations.sizing.parse_sizing`.
+    labels
+        A CSV file of labels; see `lrpdyn.observations.label_files.read_labels`.
     trust
         Believe a ``vecnormalize.pkl``.
     folder
@@ -131,8 +149,11 @@ def load_observations(
     ObservationError
         A file cannot be read, or its shape, range or values do not fit the network.
     """
-    found, notes = _read_all(sources, stack, expected, layout, folder)
-    found = [(whole_as_features(array, name, expected.space), name) for array, name in found]
+    sizing = parse_sizing(resize, crop)
+    opened, notes = open_sources(
+        sources, expected, stack=stack, layout=layout, sizing=sizing, folder=folder
+    )
+    found = [(whole_as_features(one.array, one.name, expected.space), one.name) for one in opened]
     layout = layout if stack is None else "NCHW"
     arranged = [arrange(array, name, expected, layout) for array, name in found]
     if layout is None:
@@ -140,21 +161,33 @@ def load_observations(
             check_no_alpha(samples_of, name, expected)
     shapes = {values.shape[1:] for values, _ in arranged}
     if len(shapes) > 1:
-        lengths = any({"T", "L"} & set(name) for _, name in arranged)
-        remedy = "; pad or cut the sequences to one length, or explain each length in its own run"
-        raise ObservationError(
-            f"observations differ in shape: {', '.join(map(str, sorted(shapes)))}{remedy if lengths else ''}"
-        )
+        raise ObservationError(_differing(shapes, {name for _, name in arranged}))
     kinds = {array.dtype for array, _ in found}
     if len(kinds) > 1:
         raise ObservationError(f"observations differ in type: {', '.join(map(str, kinds))}")
     read = joined([values for values, _ in arranged])
-    if any(isinstance(source, str | Path) and not _is_array(source) for source in sources):
-        # Pictures are decoded whenever they are read: from here on they are read often.
-        unpacked = kept(read.shape, read.dtype, pieces(read), folder)
-        read = unpacked if isinstance(unpacked, Streamed) else in_memory(unpacked)
+    counts = [len(values) for values, _ in arranged]
+    # Pictures are decoded whenever they are read: only those that are chosen, where that can be told.
+    decoded = any(one.name != "<array>" and not _is_array(one.name) for one in opened)
+    by_pixels = select is not None and select.startswith("spread")
+    if decoded and by_pixels:
+        read = _unpacked(read, folder)
     chosen = choose(read, samples, select, seed)
     read = read.chosen(chosen)
+    if decoded and not by_pixels:
+        read = _unpacked(read, folder)
+    names = sample_names(opened, counts)
+    classes = classes_of(opened)
+    if labels is None:
+        labelled = labels_of(opened, counts, chosen)
+    else:
+        paths = [
+            None if one.sample is None else one.name
+            for one, count in zip(opened, counts, strict=True)
+            for _ in range(count)
+        ]
+        given = read_labels(labels, paths)
+        labelled, classes = [given[index] for index in chosen], ()
     read = oldest_first(read, stack_order) if read.ndim > 3 else read
     normalisation = _statistics(expected, scale, mean, std, statistics, trust)
     divisor = _divisor(read.dtype, expected, scale, normalisation)
@@ -180,20 +213,41 @@ def load_observations(
     preparation = {
         "stack": stack, "stack_order": stack_order, "select": select,
         "seed": seed if select else None, "samples": chosen if select or samples else None,
+        "resize": _text(resize), "crop": _text(crop), "labels": _text(labels),
         "mean": _text(mean), "std": _text(std), "statistics": _text(statistics),
     }  # fmt: skip
     return Observations(
         values=values,
         files=tuple(name for _, name in found),
-        counts=tuple(len(values) for values, _ in arranged),
+        counts=tuple(counts),
         layout=arranged[0][1],
         scale=divisor,
         pixels=read.dtype == np.uint8,
         chosen=tuple(chosen),
         normalisation=normalisation,
         preparation=preparation,
+        sample_names=tuple(names[index] for index in chosen),
+        labels=tuple(labelled),
+        classes=classes,
         notes=tuple(dict.fromkeys(notes)),
     )
+
+
+def _unpacked(read: Streamed, folder: Path | None) -> Streamed:
+    """Return an array that is decoded once."""
+    unpacked = kept(read.shape, read.dtype, pieces(read), folder)
+    return unpacked if isinstance(unpacked, Streamed) else in_memory(unpacked)
+
+
+def _differing(shapes: set[tuple[int, ...]], layouts: set[str]) -> str:
+    """Return what is wrong with observations of several shapes, and the way out."""
+    remedy = ""
+    if any({"T", "L"} & set(name) for name in layouts):
+        remedy = "; pad or cut the sequences to one length, or explain each length in its own run"
+    elif all(len(shape) == 3 for shape in shapes):
+        remedy = "; --resize 224 --crop center:224 gives pictures one size, as in training"
+    listed = ", ".join(map(str, sorted(shapes)[:4])) + (", ..." if len(shapes) > 4 else "")
+    return f"observations differ in shape: {listed}{remedy}"
 
 
 def _is_array(source: str | Path) -> bool:
@@ -246,56 +300,6 @@ def _statistics(
     if given is not None:
         raise UsageError("--statistics, and --mean or --std: give one of them")
     return from_file(Path(statistics), trust=trust, name=expected.name)
-
-
-def _read_all(
-    sources: Sequence[str | Path | NDArray[Any]],
-    stack: int | None,
-    expected: Expected,
-    layout: str | None,
-    folder: Path | None,
-) -> tuple[list[tuple[Streamed, str]], list[str]]:
-    """Return the arrays of all sources, stacked where `stack` is given, each with its name; notes."""
-    found: list[tuple[Streamed, str]] = []
-    loose: list[Path] = []
-    notes: list[str] = []
-
-    def opened(file: Path) -> Streamed:
-        array = open_observations(file, folder)
-        if file.suffix.lower() not in IMAGES or layout in ("HWC", "NHWC"):
-            return array
-        picture, said = plain_picture(array, str(file), expected, stack=stack)
-        notes.extend(said)
-        return picture
-
-    for source in sources:
-        if isinstance(source, np.ndarray):
-            found.append((check_numbers(in_memory(source), "the array"), "<array>"))
-            continue
-        path = as_path(source)
-        try:
-            inside = files_inside(path) if path.is_dir() else [path]
-        except OSError as error:
-            raise ObservationError(f"{path}: cannot be read: {error.strerror}") from error
-        frames = [file for file in inside if file.suffix.lower() in IMAGES]
-        if stack is None or not frames:
-            found += [(opened(file), str(file)) for file in inside]
-        elif path.is_dir():
-            found.append((join_frames([opened(file) for file in frames], str(path)), str(path)))
-        else:
-            loose += frames
-    if loose:
-        frames_of = [opened(file) for file in loose]
-        found.append((join_frames(frames_of, str(loose[0])), ", ".join(map(str, loose))))
-    if not found:
-        raise ObservationError("no observations given")
-    if stack is None:
-        return found, notes
-    if stack < 1:
-        raise UsageError(f"--stack {stack}: expected 1 or more")
-    single = expected.depth == stack
-    plain = [(grey(array, name) if single else array, name) for array, name in found]
-    return [(stack_frames(frames, stack, name), name) for frames, name in plain], notes
 
 
 def parse_divisor(scale: str | float) -> float:

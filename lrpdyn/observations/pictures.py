@@ -4,18 +4,29 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from lrpdyn.errors import ObservationError
 from lrpdyn.files.streamed import Streamed, as_sample, pieces
 from lrpdyn.observations.frames import grey
 from lrpdyn.observations.layout import Expected
+from lrpdyn.observations.sizing import Sizing, with_sizing
 
+GREY_AS_COLOURS = (
+    "grey pictures are given to the network with red, green and blue alike, as torchvision's ImageFolder "
+    "reads them"
+)
 ALPHA_DROPPED = "the alpha channel of pictures, the same in all of a picture, is dropped"
 
 
 def plain_picture(
-    picture: Streamed, where: str, expected: Expected, *, stack: int | None
+    picture: Streamed,
+    where: str,
+    expected: Expected,
+    *,
+    stack: int | None,
+    sizing: Sizing | None = None,
 ) -> tuple[Streamed, list[str]]:
     """Return a picture with the channels that the network takes, and what was done in sentences.
 
@@ -25,6 +36,8 @@ def plain_picture(
         (H, W), (H, W, 3), or (H, W, 4) with an alpha channel.
     stack
         How many pictures make an observation, where they are frames.
+    sizing
+        How it is resized and cropped.
 
     Raises
     ------
@@ -40,10 +53,20 @@ def plain_picture(
             )
         picture = picture.changed((picture.shape[1], 3), lambda rows: _opaque(rows, where))
         notes.append(ALPHA_DROPPED)
+    picture = with_sizing(picture, where, sizing)
+    if picture.ndim == 2 and stack is None and expected.depth == 3:
+        picture = _grey_as_colours(picture)
+        notes.append(GREY_AS_COLOURS)
     single = 1 in (expected.depth, _depth(picture, expected))
     if picture.ndim == 3 and stack is None and single:
         picture = grey(as_sample(picture), where)
     return picture, notes
+
+
+def _grey_as_colours(picture: Streamed) -> Streamed:
+    return picture.changed(
+        (picture.shape[1], 3), lambda rows: np.repeat(rows[..., None], 3, axis=-1)
+    )
 
 
 def _depth(picture: Streamed, expected: Expected) -> int | None:

@@ -85,10 +85,21 @@ def is_recording(path: Path) -> bool:
     return path.suffix.lower() == ".npz" and {"outputs", "about"} <= shapes_inside(path).keys()
 
 
+def about_of(path: Path) -> dict[str, Any]:
+    """Return what a recording says of where it is from.
+
+    Raises
+    ------
+    ObservationError
+        It is damaged.
+    """
+    with naming(path), open_npz(path) as archive:
+        return _about(archive.arrays(["about"])["about"], path)
+
+
 def normalised_in_play(path: Path) -> bool | None:
     """Tell whether the environment of a recording normalised observations; None where it does not say."""
-    with naming(path), open_npz(path) as archive:
-        wrappers = _about(archive.arrays(["about"])["about"], path).get("wrappers")
+    wrappers = about_of(path).get("wrappers")
     return any("Normalize" in str(one) for one in wrappers) if isinstance(wrappers, list) else None
 
 

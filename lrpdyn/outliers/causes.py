@@ -13,6 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from lrpdyn.files.names import called
+
 if TYPE_CHECKING:
     from lrpdyn.outliers.criteria import Criteria
 
@@ -303,7 +305,9 @@ def _negative(known: Criteria, transition: int, sample: int) -> str:
 def _flip(known: Criteria, transition: int, sample: int) -> str | tuple[float, str]:
     ends = known.ends(transition)
     one, two = (int(known.steps.argmax[end, sample]) for end in ends)
-    text, share = f"unit {one} -> {two}", known.by_layer("action_flip", ends[1], sample)
+    names = known.facts.names
+    begin, end = called(names, "units", one), called(names, "units", two, word="")
+    text, share = f"{begin} -> {end}", known.by_layer("action_flip", ends[1], sample)
     if share is None:
         return text
     if isinstance(share, str):

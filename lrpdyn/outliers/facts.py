@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lrpdyn.dynamics.totals import Sums
+from lrpdyn.files.names import Names
 from lrpdyn.files.streamed import Samples
 
 Floats = NDArray[np.float64]
@@ -96,6 +97,8 @@ class RunFacts:
         Whether that is (N, T, F).
     settings
         What is set of the options that advice may name: rule, normalize, target and contrast.
+    names
+        What units, features and samples are called.
     sums
         Gives the sums over all steps of some samples.
     """
@@ -109,6 +112,7 @@ class RunFacts:
     sums: Callable[[slice], Sums]
     of_features_in_time: bool = False
     settings: Mapping[str, str] = field(default_factory=dict)
+    names: Names = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from lrpdyn.files.names import Names, called
 from lrpdyn.outliers.causes import meaning_of, with_share
 
 #: The order of findings: what is broken, what does not belong here, what changed, what lasts.
@@ -48,9 +49,10 @@ def findings(report: Entry) -> list[dict[str, Any]]:
             jump["words"][1:1] = [f"the maps changed {_times(entry)} as much as usual there"]
         elif not steps_off & set(ends) and ends not in covered:
             found.append(_of_step(entry))
+    names: Names = report.get("names", {})
     covered |= {_ends(one["where"]) for one in found}
     found += [
-        _of_group(group)
+        _of_group(group, names)
         for group in report["cell_groups"]
         if group["severity"] == "far"
         and _ends(group["where"]) not in covered
@@ -60,7 +62,7 @@ def findings(report: Entry) -> list[dict[str, Any]]:
         one["words"] += _of_layers(report.get("layers", ()), one["where"])
     found = _in_a_row(found)
     far = [entry for entry in report["samples"] if entry["severity"] == "far"]
-    found += [_of_samples(far, report["totals"]["samples"]["values"])] if far else []
+    found += [_of_samples(far, report["totals"]["samples"]["values"], names)] if far else []
     return sorted(found, key=lambda one: _rank(one.pop("order")))
 
 
@@ -104,9 +106,10 @@ def _in_a_row(found: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
-def _of_samples(far: Sequence[Entry], of: int) -> dict[str, Any]:
+def _of_samples(far: Sequence[Entry], of: int, names: Names) -> dict[str, Any]:
     numbers = [entry["where"]["sample"] for entry in far]
-    which = ", ".join(map(str, numbers[:6])) + (" and others" if len(numbers) > 6 else "")
+    listed = ", ".join(called(names, "samples", number, word="") for number in numbers[:6])
+    which = listed + (" and others" if len(numbers) > 6 else "")
     what, change = ("sample", "changes") if len(numbers) == 1 else ("samples", "change")
     words = f"{what} {which}: {change} far more than the other {of - len(numbers):,} over the whole run."
     return _finding("samples", {"sample": numbers[0]}, [words], order="samples")
@@ -287,10 +290,11 @@ def _times(entry: Entry) -> str:
     return f"{entry['value'] / entry['usual']:.2g} times" if entry["usual"] else "far more than"
 
 
-def _of_group(group: Entry) -> dict[str, Any]:
+def _of_group(group: Entry, names: Names) -> dict[str, Any]:
     where, cells = group["where"], group["cells"]
     if "sample" in where:
-        words = f"sample {where['sample']}: its map changed far more than usual in {cells:,} transitions."
+        sample = called(names, "samples", where["sample"])
+        words = f"{sample}: its map changed far more than usual in {cells:,} transitions."
     else:
         words = (
             f"{where['from_step']:,} -> {where['to_step']:,}: the maps of {cells:,} samples changed far "

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from lrpdyn.files.names import NO_NAMES, Names, called
 from lrpdyn.files.text import printable
 from lrpdyn.outliers.causes import meaning_of
 from lrpdyn.outliers.short import short_as_list, short_report
@@ -124,7 +125,8 @@ def _readable(
         chosen = beyond_or_strongest(report, kind, top)
         shown += chosen
         if chosen:
-            table = [["where", "value", "beyond", "severity", "why"], *map(_row, chosen)]
+            table = [["where", "value", "beyond", "severity", "why"]]
+            table += [_row(entry, report.get("names", {})) for entry in chosen]
             lines += ["", *draw(table)]
         lines += [f"  {words}" for words in shifts_in_words(report)] if kind == "steps" else []
         lines.append("")
@@ -178,9 +180,10 @@ def _conditions(report: Report, top: int, draw: _Draw, heading: str) -> list[str
     total = report["totals"]["pathologies"]["values"]
     if not total:
         return []
-    found = conditions_of(report)
+    found, names = conditions_of(report), report.get("names", {})
     rows = [
-        [_when(one), one["cause"], _which(one["samples"]), one["evidence"]] for one in found[:top]
+        [_when(one), one["cause"], _which(one["samples"], names), one["evidence"]]
+        for one in found[:top]
     ]
     begin = f"{heading}pathologies: {total:,} (wrong by their own criterion, no fence needed)"
     more = [f"  and {len(found) - top} more: --top"] if len(found) > top else []
@@ -214,12 +217,11 @@ def _when(condition: Mapping[str, Any]) -> str:
     return f"step {first:,}" if first == last else f"steps {first:,} to {last:,}"
 
 
-def _which(samples: Sequence[int]) -> str:
+def _which(samples: Sequence[int], names: Names) -> str:
     if not samples:
         return "all"
-    return f"{len(samples)}: {', '.join(map(str, samples[:6]))}" + (
-        ", ..." if len(samples) > 6 else ""
-    )
+    which = ", ".join(called(names, "samples", sample, word="") for sample in samples[:6])
+    return f"{len(samples)}: {which}" + (", ..." if len(samples) > 6 else "")
 
 
 def beyond_or_strongest(report: Report, kind: str, top: int) -> list[dict[str, Any]]:
@@ -353,7 +355,7 @@ def summary(report: Report, kind: str) -> str:
     )
 
 
-def _row(entry: Mapping[str, Any]) -> list[str]:
+def _row(entry: Mapping[str, Any], names: Names) -> list[str]:
     value, fence = entry["value"], entry["fence_far"]
     beyond = f"{value / fence:.2f} x far" if fence and value is not None else ""
     why = "; ".join(in_words(cause) for cause in main_causes(entry))
@@ -361,7 +363,7 @@ def _row(entry: Mapping[str, Any]) -> list[str]:
     severity = entry["severity"]
     if severity != "none" and entry.get("form"):
         severity += f" {entry['form']}"
-    return [place(entry["where"]), number, beyond, severity, why]
+    return [place(entry["where"], names), number, beyond, severity, why]
 
 
 def main_causes(entry: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -370,7 +372,7 @@ def main_causes(entry: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return large[:_MOST_CAUSES]
 
 
-def place(where: Mapping[str, int]) -> str:
+def place(where: Mapping[str, int], names: Names = NO_NAMES) -> str:
     """Return where something is, in words.
 
     >>> place({"from_step": 1000, "to_step": 2000, "sample": 3})
@@ -382,13 +384,13 @@ def place(where: Mapping[str, int]) -> str:
     if "step" in where:
         words.append(f"step {where['step']:,}")
     if "sample" in where:
-        words.append(f"sample {where['sample']}")
+        words.append(called(names, "samples", where["sample"]))
     if "time" in where:
         words.append(f"time {where['time']}")
     if "row" in where:
         words.append(f"row {where['row']}, column {where['column']}")
     elif "column" in where:
-        words.append(f"feature {where['column']}")
+        words.append(called(names, "features", where["column"]))
     return ", ".join(words)
 
 

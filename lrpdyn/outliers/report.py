@@ -13,6 +13,7 @@ import numpy as np
 
 from lrpdyn.dynamics.measures import pixels
 from lrpdyn.dynamics.totals import Sums
+from lrpdyn.files.names import WORDS
 from lrpdyn.observations.checked_samples import MOST_CHECKED, evenly_spaced
 from lrpdyn.outliers.by_weights import by_weights
 from lrpdyn.outliers.causes import CAUSES
@@ -246,6 +247,8 @@ def build_report(
             if cause.name in found_causes and not is_set(cause.advice, outliers.facts.settings)
         },
     }
+    names = {kind: dict(those) for kind, those in outliers.facts.names.items() if kind in WORDS}
+    report |= {"names": names} if names else {}
     report["conditions"] = conditions(wrong, outliers.facts.steps.step.tolist())
     ordered = findings(report)
     return {**report, "first": ordered[:MOST_FIRST], "then": ordered[MOST_FIRST:]}

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from lrpdyn.files.names import Names, called
 from lrpdyn.outliers.causes import meaning_of
 from lrpdyn.outliers.render import (
     SHOWN_KINDS,
@@ -82,9 +83,12 @@ def findings_of(report: Mapping[str, Any], steps: Sequence[int], width: int = 0)
 
     `width` is that of each of the pictures that lie side by side, where observations are sequences.
     """
-    rows = [_of_condition(one) for one in conditions_of(report)[:MOST_ROWS]]
+    names = report.get("names", {})
+    rows = [_of_condition(one, names) for one in conditions_of(report)[:MOST_ROWS]]
     for kind in SHOWN_KINDS:
-        rows += [_of_entry(kind, e, width) for e in beyond_or_strongest(report, kind, MOST_ROWS)]
+        rows += [
+            _of_entry(kind, e, width, names) for e in beyond_or_strongest(report, kind, MOST_ROWS)
+        ]
     named = {cause.name for row in rows for cause in row.causes}
     phases = report.get("phases") or {"borders": [], "why": ""}
     known = report.get("advice", {}).items()
@@ -112,10 +116,11 @@ def _phases(borders: Sequence[Mapping[str, Any]], steps: Sequence[int]) -> tuple
     )
 
 
-def _of_condition(condition: Mapping[str, Any]) -> Finding:
+def _of_condition(condition: Mapping[str, Any], names: Names) -> Finding:
     """Return one row for what is wrong by itself, over steps that follow each other, in many samples."""
     samples, first, last = (condition[name] for name in ("samples", "first_step", "last_step"))
-    which = ", ".join(map(str, samples[:6])) + (", ..." if len(samples) > 6 else "")
+    listed = ", ".join(called(names, "samples", sample, word="") for sample in samples[:6])
+    which = listed + (", ..." if len(samples) > 6 else "")
     word = "sample" if len(samples) == 1 else "samples"
     steps = f"step {first:,}" if first == last else f"steps {first:,} to {last:,}"
     name, evidence = condition["cause"], condition["evidence"]
@@ -129,14 +134,14 @@ def _of_condition(condition: Mapping[str, Any]) -> Finding:
     )
 
 
-def _of_entry(kind: str, entry: Mapping[str, Any], width: int) -> Finding:
+def _of_entry(kind: str, entry: Mapping[str, Any], width: int, names: Names) -> Finding:
     where, value, fence = entry["where"], entry["value"], entry["fence_far"]
     severity = entry["severity"]
     if severity != "none" and entry.get("form"):
         severity += f" {entry['form']}"
     return Finding(
         kind=kind,
-        where=place(where).replace("->", "→"),
+        where=place(where, names).replace("->", "→"),
         severity=severity,
         value="" if value is None else f"{value:.4g}",
         beyond=f"{value / fence:.2f}" if fence and value is not None else "",

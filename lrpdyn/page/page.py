@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from lrpdyn.files.names import Names
 from lrpdyn.files.text import printable
 from lrpdyn.observations.regions import Regions
 from lrpdyn.page.about import Facts, facts_of
@@ -30,8 +31,9 @@ class Page:
 
     `name` is what the run is called, `note` what its maker says of it.
     `step_unit` is what steps count, `output_unit` what a unit of the head is called. `steps` are
-    all that have relevance, in order; `samples` those shown, by their number in the run; `units`
-    the unit that is explained, (steps, samples), -1 where it is not known. `trust` has a verdict and a
+    all that have relevance, in order; `samples` those shown, by their number in the run; `names` what
+    samples, units and others are called; `units` the unit that is explained, (steps, samples), -1 where
+    it is not known. `trust` has a verdict and a
     sentence each on whether the maps can be trusted. `trust_figure` is None where nothing of that was
     measured, `layers` of runs that have no layers.csv. `notes` say what is not shown.
     """
@@ -44,6 +46,7 @@ class Page:
     output_unit: str
     steps: tuple[int, ...]
     samples: tuple[int, ...]
+    names: Names
     kept: Kept
     flagged: Flagged
     observations: Observations
@@ -106,6 +109,7 @@ def page_of(
         output_unit=unit_of(run.manifest),
         steps=run.steps,
         samples=tuple(samples),
+        names=run.manifest.get("names", {}),
         kept=kept,
         flagged=marked,
         observations=observations,

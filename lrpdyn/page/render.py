@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from lrpdyn.figures.canvas import style
 from lrpdyn.figures.canvas.look import COLOURS, SIGNED_COLOURS
+from lrpdyn.files.names import called
 from lrpdyn.page.figures import curve_items, history_items
 from lrpdyn.page.page import Page
 from lrpdyn.page.pictures import View
@@ -51,6 +52,7 @@ def as_html(page: Page, *, alone: bool = True) -> str:
     ]
     return environment.get_template("page.html").render(
         page=page,
+        called=called,
         data=_data(page),
         curves=curve_items(page),
         history=history_items(page),
@@ -133,6 +135,7 @@ def _data(page: Page) -> dict[str, Any]:
         "name": page.name,
         "stepUnit": page.step_unit,
         "outputUnit": page.output_unit,
+        "unitNames": dict(page.names.get("units", {})),
         "steps": page.steps,
         "kept": page.kept.steps,
         "samples": page.samples,

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from lrpdyn.api import Run, open_run
 from lrpdyn.errors import FullDiskError
 from lrpdyn.explain.explanation import Question
+from lrpdyn.observations.datasets import MapDataset
 from lrpdyn.pipeline.blocks import Hands, Outcomes, by_processes
 from lrpdyn.pipeline.follow import follow
 from lrpdyn.pipeline.results.finish import finish, with_curve, with_expected
@@ -45,7 +46,7 @@ from lrpdyn.system.threads import one_thread
 from lrpdyn.system.timing import Times, table_of
 
 Folder = str | Path
-Arrays = str | Path | NDArray[Any] | Sequence[str | Path | NDArray[Any]]
+Arrays = str | Path | NDArray[Any] | Sequence[str | Path | NDArray[Any]] | MapDataset
 P = ParamSpec("P")
 
 
@@ -71,7 +72,7 @@ def with_fields_of(
 @with_fields_of(Options)
 def compute(
     checkpoints: str | Path,
-    observations: str | Path | NDArray[Any] | Sequence[str | Path | NDArray[Any]],
+    observations: Arrays,
     **options: Any,
 ) -> Run:
     """Explain every checkpoint and write a run folder.
@@ -81,8 +82,9 @@ def compute(
     checkpoints
         A folder of checkpoints, or a glob.
     observations
-        Files or folders (.npy, .npz, .png, .jpg), or arrays: (N, C, H, W), (N, H, W, C), one
-        sample without N, or flat (N, F).
+        Files or folders (.npy, .npz, .png, .jpg), a folder of class folders, a data set of torchvision,
+        PyTorch or Hugging Face, or arrays: (N, C, H, W), (N, H, W, C), one sample without N, or flat
+        (N, F).
     options
         By name, as ``rule="gamma"``: see `lrpdyn.pipeline.setup.options.Options`.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,7 +82,7 @@ class Stage:
             env = inner
         spec = getattr(env, "spec", None)
         name = getattr(spec, "id", None) or type(env).__name__
-        return {"environment": str(name), "wrappers": names}
+        return {"environment": str(name), "wrappers": names, **_action_meanings(env)}
 
 
 @contextmanager
@@ -97,6 +97,14 @@ def failing(what: str) -> Iterator[None]:
         raise RecordingError(
             f"the {what} failed while it was played: {type(error).__name__}: {said}"
         ) from error
+
+
+def _action_meanings(env: Any) -> dict[str, list[str]]:
+    """Return what an environment's actions mean, by number, where it says so, as those of Atari do."""
+    meanings = getattr(env, "get_action_meanings", None)
+    with suppress(Exception):  # of anybody's environment, and not needed
+        return {} if meanings is None else {"action_meanings": [str(one) for one in meanings()]}
+    return {}
 
 
 def _inside(env: Any) -> Any:

@@ -59,6 +59,7 @@ _EXPECTED = {
     "faithfulness?": (None, str),
     "faithfulness_samples?": (None, int),
     "shard?": (None, {"name": str, "series": str}),
+    "names?": Each(Each(str)),
     "regions?": (None, {"key": str}),
     "checkpoints": [Where(key="status", expected={
         "done": _DONE, "not_finite": _DONE, "pending": {**_ENTRY, "step": int},

@@ -81,6 +81,8 @@ def _use_all(report: dict[str, Any]) -> None:
     as_table(report, KINDS, sys.maxsize)
     as_short(report, 80)
     as_csv(report, KINDS, None)
+    for kind, names in report.get("names", {}).items():
+        "".join([kind, *names, *names.values()])
     for entry in report["pathologies"]:
         entry["causes"][0]["cause"].startswith("")
     numbers = [report["totals"][kind][name] for kind in KINDS for name in _NUMBERS]

@@ -15,12 +15,14 @@ _TARGETS = {
     "argmax": ("preferred at each step", ""),
     "modal": ("preferred on average", " over all steps"),
     "final": ("preferred at the last step", ""),
+    "labels": ("of each sample's label", ""),
 }
 #: The same of units that do not compete, each of which has a zero of its own.
 _LARGEST = {
     "largest": ("largest in size at each step", ""),
     "modal": ("largest in size on average", " over all steps"),
     "final": ("largest in size at the last step", ""),
+    "labels": ("of each sample's label", ""),
 }
 #: What the outputs of a head may be (`lrpdyn.explain.units.Units`).
 KINDS = ("categorical", "groups", "gaussian", "bernoulli", "values")

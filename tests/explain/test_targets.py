@@ -44,7 +44,7 @@ def test_targets_that_a_user_gives(tmp_path: Path) -> None:
     assert not given.needs_outputs("mean")
     for text, says in (
         ("3", "expected units from 0 to 2, found 3"),
-        ("best", "expected argmax, modal, final, an integer or FILE.npy"),
+        ("best", "expected argmax, modal, final, labels, an integer or FILE.npy"),
         (str(tmp_path / "none.npy"), "cannot be read"),
     ):
         with pytest.raises(UsageError, match=says):
@@ -64,7 +64,7 @@ def test_targets_of_one_of_several_actions(tmp_path: Path) -> None:
     for text, says in (
         ("0:1", "expected units from 0 to 0, found 1"),
         ("2:0", "the head has actions 0 to 1"),
-        ("1:best", "expected argmax, modal, final, an integer, GROUP:UNIT or FILE.npy"),
+        ("1:best", "expected argmax, modal, final, labels, an integer, GROUP:UNIT or FILE.npy"),
         ("largest", "means nothing where outputs compete"),
     ):
         with pytest.raises(UsageError, match=says):

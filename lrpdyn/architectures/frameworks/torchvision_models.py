@@ -86,6 +86,14 @@ def _assumes(arguments: Arguments, hints: Mapping[str, Any], *, model: str) -> t
     return (f"torchvision's own {model}: {what} (weights do not tell)",)
 
 
+def imagenet_categories(name: str) -> list[str]:
+    """Return ImageNet's 1,000 categories for one of torchvision's or timm's classifiers, else nothing."""
+    if not name.startswith((PREFIX, "timm:")) or not is_installed("torchvision"):
+        return []
+    found: list[str] = _models().ResNet18_Weights.DEFAULT.meta["categories"]
+    return list(found)
+
+
 def _architecture(model: str) -> Architecture:
     return Architecture(
         name=f"{PREFIX}{model}",

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
+
+from lrpdyn.files.names import Names, called
 
 #: Symbols as matplotlib sets them, and as plain text has them.
 RELEVANCE, DIFFERENCE, NET = r"$R_i$", r"$|R_i-R_{i+1}|$", r"$|R_N-R_1|$"
@@ -70,7 +72,8 @@ class About:
     """What every figure of a run says.
 
     The LRP `rule`, the `question` that was asked, what steps count (`unit`), and what relevance,
-    differences and changes are measured in (`value_unit`). `axes` says how sequences are drawn.
+    differences and changes are measured in (`value_unit`). `axes` says how sequences are drawn, `names` what
+    units, features, channels and samples are called.
     """
 
     rule: str
@@ -78,6 +81,11 @@ class About:
     unit: str = "steps"
     value_unit: str = "units of the score"
     axes: str = ""
+    names: Names = field(default_factory=dict)
+
+    def sample(self, number: int) -> str:
+        """Return what a sample is called."""
+        return called(self.names, "samples", number)
 
     def line(self, steps: Sequence[int]) -> list[str]:
         """Return the parts of the line below the title of a figure over these steps."""

@@ -33,6 +33,7 @@ from lrpdyn.figures.run_data import (
 )
 from lrpdyn.figures.step_choice import Loaded, load_maps, places_of
 from lrpdyn.files.atomic import whole_file
+from lrpdyn.files.names import called
 from lrpdyn.run.reader import RunFolder
 
 MOST_FRAMES, MOST_BARS = 200, 32
@@ -155,7 +156,7 @@ def draw_animation(
         showing = style.channel_note(len(observation))
     numbers = ", ".join(map(str, sorted({sample, *others})))
     caption = words.Caption(
-        title=f"Relevance of sample {sample} during training",
+        title=f"Relevance of {about.sample(sample)} during training",
         line=about.line(steps),
         notes=[
             *about.notes(steps),
@@ -178,7 +179,8 @@ def draw_animation(
 def _lines(step: int, index: int, score: Score, flags: Flags, about: words.About) -> list[str]:
     """Return what is written on a frame."""
     value = score.values[index]
-    known = f"score {value:.3g}, unit {score.units[index]}" if np.isfinite(value) else "no score"
+    unit = called(about.names, "units", score.units[index])
+    known = f"score {value:.3g}, {unit}" if np.isfinite(value) else "no score"
     flag = flags.transitions.get(step)
     wrong = flags.steps.get(step)
     marks = [f"change to the next step: {words.SEVERITIES[flag]}"] if flag else []

@@ -15,6 +15,7 @@ from lrpdyn.figures.canvas.look import DEFAULT_LOOK, Look
 from lrpdyn.figures.canvas.style import Array
 from lrpdyn.figures.request import Request, scales_by
 from lrpdyn.figures.run_data import about_of, maps_of
+from lrpdyn.files.names import called
 from lrpdyn.run.reader import RunFolder
 
 MOST_CHANNELS, MOST_STEPS = 16, 6
@@ -107,7 +108,7 @@ def draw_channels(
     order = "" if count in (1, 3) else "; of a stack the last is the newest"
     scales = [scale.sentence for scale in dict.fromkeys(column.scale for column in columns[1:])]
     caption = words.Caption(
-        title=f"Channels of sample {sample}",
+        title=f"Channels of {about.sample(sample)}",
         line=[*about.line(steps), which],
         notes=[
             *about.notes(steps),
@@ -116,5 +117,5 @@ def draw_channels(
             *([words.sentence(labels.note)] if labels.note else []),
         ],
     )
-    names = [f"channel {channel}" for channel in range(len(pictures))]
+    names = [called(about.names, "channels", channel) for channel in range(len(pictures))]
     saving.save_figure(draw_grid(columns, names, caption, look)[0], path, caption, look)

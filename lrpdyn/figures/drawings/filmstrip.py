@@ -156,7 +156,7 @@ def draw_filmstrip(
         *([words.sentence(style.channel_note(len(observation)))] if images else []),
     ]
     caption = words.Caption(
-        title=f"Relevance of sample {sample} during training",
+        title=f"Relevance of {about.sample(sample)} during training",
         line=[*about.line(steps), f"{len(chosen)} steps shown"],
         notes=[*about.notes(steps), *notes],
     )

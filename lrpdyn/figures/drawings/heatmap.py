@@ -114,7 +114,13 @@ def draw_heatmap(
     )
     draw_figure = _image_figure if observations.ndim == 4 else bars_figure
     drawn = draw_figure(
-        observations[chosen], moved.of(chosen), chosen, caption, look, relative, own_scales
+        observations[chosen],
+        moved.of(chosen),
+        [about.sample(sample) for sample in chosen],
+        caption,
+        look,
+        relative,
+        own_scales,
     )
     saving.save_figure(drawn[0], path, drawn[1], look)
 
@@ -162,7 +168,7 @@ def choose_samples(count: int, samples: Sequence[int] | None) -> list[int]:
 def _image_figure(
     observations: Array,
     moved: Moved,
-    chosen: Sequence[int],
+    titles: Sequence[str],
     caption: words.Caption,
     look: Look,
     relative: bool,
@@ -200,14 +206,13 @@ def _image_figure(
             "Overlay: dynamics in colour over the observation, which is dimmed.",
         ],
     )
-    names = [f"sample {sample}" for sample in chosen]
-    return draw_grid(columns, names, caption, look)[0], caption
+    return draw_grid(columns, titles, caption, look)[0], caption
 
 
 def bars_figure(
     observations: Array,
     moved: Moved,
-    chosen: Sequence[int],
+    titles: Sequence[str],
     caption: words.Caption,
     look: Look,
     relative: bool = False,
@@ -215,11 +220,11 @@ def bars_figure(
 ) -> tuple[Figure, words.Caption]:
     """Draw a panel a sample: dynamics as bars, net change within them; return its caption too.
 
-    `observations` and `moved` are (N, F), of the samples `chosen`. Relative dynamics are numbers next to
-    the bars.
+    `observations` and `moved` are (N, F), `titles` what their samples are called. Relative dynamics are
+    numbers next to the bars.
     """
     count = observations.shape[1]
-    most = min(MOST_BARS, max(features.MOST_VALUES, MOST_BARS_IN_ALL // len(chosen)))
+    most = min(MOST_BARS, max(features.MOST_VALUES, MOST_BARS_IN_ALL // len(titles)))
     drawn = min(count, most)
     largest = [float(of_one[np.isfinite(of_one)].max(initial=0.0)) for of_one in moved.dynamics]
     limits = largest if own_scales else [max(largest)] * len(largest)
@@ -235,7 +240,7 @@ def bars_figure(
     ratios_width = layout.widest([*chain(*ratios)], em) + 0.8 * em
     # The number at the end of the axis reaches beyond it, and a bar is worth looking at.
     room = (width - 1.2 * em) / (names_width + ratios_width + FEWEST_EMS * em)
-    columns = max(1, min(len(chosen), int(room), 4 if width > 45 * em else 2))
+    columns = max(1, min(len(titles), int(room), 4 if width > 45 * em else 2))
     what = f"{drawn} strongest of {count:,} features" if drawn < count else f"all {count} features"
     observed = ", each with its observed value" if count <= features.MOST_VALUES else ""
     ends = "each sample has its own scale" if own_scales else "all samples share one scale"
@@ -255,7 +260,7 @@ def bars_figure(
     keys = ["dynamics", "net change"]
     key_height = key_lines(keys, width - 1.2 * em, em) * layout.LINE
     of_numbers = layout.LINE if relative else 0.0
-    body = -(-len(chosen) // columns) * pitch
+    body = -(-len(titles) // columns) * pitch
     head = layout.header_of(caption, look, width, em, body / em + key_height + of_numbers + 0.5)
     key_top = (0.9 + head.height) * em
     top = key_top + (key_height + of_numbers + 0.5) * em
@@ -267,10 +272,10 @@ def bars_figure(
     if relative:
         layout.add_text(figure, 0.6 * em, below, ["numbers: relative dynamics"], em)
     panel_width = (width - 0.6 * em) / columns - names_width - ratios_width
-    for index, sample in enumerate(chosen):
+    for index, title in enumerate(titles):
         left = (index % columns) * (width - 0.6 * em) / columns + names_width
         above = top + (index // columns) * pitch
-        layout.add_text(figure, left, above, [f"sample {sample}"], em)
+        layout.add_text(figure, left, above, [title], em)
         axes = layout.add_panel(figure, left, above + layout.LINE * em, panel_width, panel_height)
         these = strongest[index]
         _add_bars(axes, moved.dynamics[index][these], moved.net_change[index][these],

@@ -113,7 +113,7 @@ def draw_raster(
     width, em = look.page(PAGE, PAGE)
     transitions, count = change.shape
     stride = -(-count // MOST_NAMES)
-    names = [f"sample {sample}" for sample in samples[::stride]]
+    names = [about.sample(sample) for sample in samples[::stride]]
     left = layout.widest(names, em) + 1.2 * em
     across = round(width - left - 2.5 * em)
     each = max(1.5, LEAST_HEIGHT / count) if count <= MOST_NAMES else HEIGHT / count

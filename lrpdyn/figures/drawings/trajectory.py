@@ -20,6 +20,7 @@ from lrpdyn.figures.canvas.look import DEFAULT_LOOK, PAGE, Look
 from lrpdyn.figures.canvas.style import Array
 from lrpdyn.figures.request import Request
 from lrpdyn.figures.run_data import about_of, flags_of
+from lrpdyn.files.names import Names, called
 from lrpdyn.run.reader import RunFolder
 from lrpdyn.run.series import TableSeries, table_series
 from lrpdyn.run.training_curve import Curve
@@ -106,10 +107,11 @@ NO_MARKS = Marks()
 def draw(runs: Sequence[RunFolder], request: Request, path: Path) -> None:
     """Draw what is known over the steps, as curves."""
     (run,), count = runs, len(runs[0].mapped("observations"))
-    samples = request.samples
+    samples, about = request.samples, about_of(run)
     of = words.count_note(count, count)
     if samples is not None:
-        of = f"sample{'s' if len(samples) > 1 else ''} {', '.join(map(str, samples))}"
+        listed = (called(about.names, "samples", sample, word="") for sample in samples)
+        of = f"sample{'s' if len(samples) > 1 else ''} {', '.join(listed)}"
     panels = panels_of(run, samples, request.curve)
     there = [panel.name for panel in panels]
     absent = [name for name in request.panels or () if name not in there]
@@ -120,7 +122,7 @@ def draw(runs: Sequence[RunFolder], request: Request, path: Path) -> None:
     draw_trajectory(
         path,
         [panel for panel in panels if request.panels is None or panel.name in request.panels],
-        about=about_of(run),
+        about=about,
         samples=of,
         marks=marks_of(run, samples),
         look=request.look,
@@ -165,7 +167,7 @@ def panels_of(run: RunFolder, samples: Sequence[int] | None, curve: Curve | None
             band=series.band("score"),
             note=f"{typical}{series.shaded}",
         ),
-        *_units(series),
+        *_units(series, run.manifest.get("names", {})),
         panel(
             name="change",
             title=f"change of relevance into the step, {words.SUM} {words.DIFFERENCE}",
@@ -224,14 +226,14 @@ def _known(panel: Panel) -> Panel:
     return replace(panel, lines=lines, marked=panel.marked if lines else ())
 
 
-def _units(series: TableSeries) -> list[Panel]:
+def _units(series: TableSeries, names: Names) -> list[Panel]:
     """Return the share of samples that prefer each unit; else the preferred unit, and its share."""
     panel = partial(Panel, name="units", steps=series.steps)
     shares = series.shares_of_units()
     if shares is not None:
         drawn = sorted(list(shares)[:MOST_UNITS])
         left_out = f"the {len(drawn)} of {len(shares)} units that are preferred most"
-        lines = {f"unit {unit}": shares[unit] for unit in drawn}
+        lines = {called(names, "units", unit): shares[unit] for unit in drawn}
         note = left_out if len(shares) > len(drawn) else ""
         return [panel(title="share of samples that prefer a unit", lines=lines, note=note)]
     unit, share = series.preferred_unit()

@@ -161,7 +161,7 @@ class Card {
       cell.textContent = number(series?.values[at][this.sample]);
     }
     const unit = data.units[at][this.sample];
-    this.element.querySelector(".unit").textContent = unit === null ? "" : `${data.outputUnit} ${unit}`;
+    this.element.querySelector(".unit").textContent = unit === null ? "" : `${data.outputUnit} ${unitName(unit)}`;
     this.flag.classList.toggle("off", !this.page.isFlagged(this.sample));
     this.element.classList.toggle("chosen", chosen === this.sample);
     this.element.querySelector(".pick").setAttribute("aria-pressed", chosen === this.sample);
@@ -194,6 +194,9 @@ class Card {
 }
 
 // The names of the regions in which a pixel lies; their masks are packed bits.
+// A unit's number, and its name where it has one.
+const unitName = (unit) => (unit in data.unitNames ? `${unit} (${data.unitNames[unit]})` : unit);
+
 const regionsAt = async (sample, pixel) => {
   const bit = (bytes) => bytes[pixel >> 3] & (128 >> (pixel & 7));
   const found = await Promise.all(data.regions.map(async (region) => {

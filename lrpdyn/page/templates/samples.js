@@ -6,7 +6,7 @@ class Samples {
     if (!this.sort) return; // of one sample there is no order
     const units = [...new Set(data.units.flat())].filter((unit) => unit !== null).sort((a, b) => a - b);
     for (const unit of units.length > 1 ? units : []) {
-      this.filter.append(new Option(`${data.outputUnit} ${unit} at this step`, `unit ${unit}`));
+      this.filter.append(new Option(`${data.outputUnit} ${unitName(unit)} at this step`, `unit ${unit}`));
     }
     this.sort.addEventListener("change", () => this.arrange());
     this.filter.addEventListener("change", () => this.arrange());

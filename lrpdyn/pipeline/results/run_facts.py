@@ -85,6 +85,7 @@ def run_facts(
             "normalize": manifest["normalize"],
             "contrast": manifest["contrast"],
         },
+        names=manifest.get("names", {}),
     )
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from lrpdyn.checkpoints.model import Checkpoint, Listing
@@ -33,6 +33,8 @@ class Job:
         The least and the largest value that observations can have, where that is known.
     fill
         What a region or a patch becomes that is taken away.
+    names
+        What is known of names, and from where (`lrpdyn.pipeline.setup.known_names`).
     """
 
     options: Options
@@ -44,6 +46,7 @@ class Job:
     fill: Fill
     painting: Painting | None
     shard: Shard | None
+    names: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     @property
     def folder(self) -> Path:
@@ -87,6 +90,7 @@ def make_job(
     *,
     bounds: Bounds | None,
     fill: float,
+    names: Mapping[str, Mapping[str, str]] | None = None,
 ) -> Job:
     """Return the job; the regions, the fill and the shard are made from the options.
 
@@ -104,7 +108,7 @@ def make_job(
     return Job(
         options=options, listing=listing, model=model, observations=observations, target=target,
         bounds=bounds, fill=filled, painting=painting,
-        shard=None if options.shard is None else parse_shard(options.shard),
+        shard=None if options.shard is None else parse_shard(options.shard), names=names or {},
     )  # fmt: skip
 
 

@@ -85,6 +85,7 @@ def make_manifest(
         "shard": None if job.shard is None else {
             "name": str(job.shard), "series": _series(job.listing),
         },
+        **({"names": {kind: dict(those) for kind, those in job.names.items()}} if job.names else {}),
         "regions": None if job.painting is None else {
             "names": list(job.painting.regions.names), "fill": job.painting.fill.plain,
             "key": job.painting.key, "found": str(job.options.regions) == AUTO,

@@ -108,7 +108,8 @@ class Options:
         ``box`` (means of continuous ones), ``binary``. Where not given, what the checkpoint or the
         network says; one discrete action where neither does.
     target
-        ``argmax``, ``largest``, ``modal``, ``final``, a unit, or a .npy file of one unit a sample; with
+        ``argmax``, ``largest``, ``modal``, ``final``, ``labels`` (what each sample is labelled as, by the
+        name of its folder, a data set or `labels`), a unit, or a .npy file of one unit a sample; with
         ``GROUP:`` before it, of one of several discrete actions. Where not given, ``argmax``, and
         ``largest`` of continuous or binary actions.
     contrast
@@ -125,8 +126,12 @@ class Options:
     baseline
         ``random:K`` compares the maps of the first, middle and last step, and of those whose faithfulness
         is measured, with those of K freshly initialised networks; ``none`` does not.
-    layout, scale, samples, stack, stack_order, mean, std, statistics, select, seed
+    layout, scale, samples, stack, stack_order, mean, std, statistics, select, seed, resize, crop, labels
         See `lrpdyn.observations.load_observations`.
+    names
+        A TOML file of names of units, features, channels and samples
+        (`lrpdyn.files.names.read_names`), which the report and figures show; what is known otherwise
+        where it does not say. No part of the question.
     expect
         Outputs (samples, units) that the framework's own network gave for the observations: a
         recording or a .npy file. The network must give them too, or nothing is explained. No part of
@@ -249,6 +254,10 @@ class Options:
     statistics: str | Path | None = field(default=None, metadata=_ARRANGEMENT)
     select: str | None = field(default=None, metadata=_ARRANGEMENT)
     seed: int = field(default=0, metadata=_ARRANGEMENT)
+    resize: str | int | None = field(default=None, metadata=_ARRANGEMENT)
+    crop: str | int | None = field(default=None, metadata=_ARRANGEMENT)
+    labels: str | Path | None = field(default=None, metadata=_ARRANGEMENT)
+    names: str | Path | None = None
     expect: str | Path | None = None
     expect_step: int | None = None
     pattern: str | None = field(default=None, metadata=_SELECTION)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -28,19 +28,23 @@ from lrpdyn.explain.model import (
     with_plan,
     with_units,
 )
-from lrpdyn.explain.targets import contrast_of, parse_target
+from lrpdyn.explain.targets import LABELS, contrast_of, parse_target
+from lrpdyn.files.names import Names
 from lrpdyn.files.text import print_note
 from lrpdyn.lrp.composites import parse_composite
 from lrpdyn.lrp.plan import Bounds
 from lrpdyn.observations.choice import highlights_in
+from lrpdyn.observations.datasets import is_dataset
 from lrpdyn.observations.doubtful import Doubt, find_doubtful, line_of
 from lrpdyn.observations.fills import parse_fill
+from lrpdyn.observations.label_files import numbered
 from lrpdyn.observations.layout import Expected
 from lrpdyn.observations.loading import Observations
 from lrpdyn.observations.reference import make_reference, modal_of, parse_reference
 from lrpdyn.observations.training_statistics import check_normalisation, recorded_as_normalised
 from lrpdyn.pipeline.setup.highlighted import highlighted
 from lrpdyn.pipeline.setup.job import Job, make_job
+from lrpdyn.pipeline.setup.known_names import known_names
 from lrpdyn.pipeline.setup.network_input import network_input
 from lrpdyn.pipeline.setup.options import AUTO, Contrast, Options
 from lrpdyn.pipeline.setup.values import check_values, selection_of
@@ -160,9 +164,15 @@ def prepare(
     contrast = contrast_of(options.contrast, model.units)
     options = replace(options, contrast=cast(Contrast, contrast), reference=name)
     asked = None if options.target is None else str(options.target)
-    target = parse_target(asked, len(loaded.values), count, model.units)
+    names = known_names(options, model, loaded, sources, count)
+    target = parse_target(
+        asked, len(loaded.values), count, model.units, labels=partial(_labels, loaded, names)
+    )
+    if target.policy == LABELS and loaded.classes:
+        _say([f"labels number the classes in this order: {_listed(loaded.classes)}"], options.quiet)
     fill = modal if isinstance(given, str) else _scaled(given, loaded)
-    return make_job(options, listing, model, loaded, target, bounds=bounds, fill=fill), checks
+    job = make_job(options, listing, model, loaded, target, bounds=bounds, fill=fill, names=names)
+    return job, checks
 
 
 def check_outputs(
@@ -184,7 +194,7 @@ def check_outputs(
 
 
 def _as_list(observations: Any) -> list[Any]:
-    if isinstance(observations, str | Path | np.ndarray | Mapping):
+    if isinstance(observations, str | Path | np.ndarray | Mapping) or is_dataset(observations):
         return [observations]
     return list(observations)
 
@@ -234,6 +244,22 @@ def doubtful(model: Model, loaded: Observations, bounds: Bounds | None) -> tuple
         if not isinstance(least, tuple) and not isinstance(most, tuple):
             known = (least, most)
     return tuple(find_doubtful(loaded.values, known, model.fixed_inputs))
+
+
+def _labels(loaded: Observations, names: Names, count: int) -> list[int]:
+    """Return the labels of the samples as units of a head with `count` of them."""
+    samples = [
+        name or f"sample {number}"
+        for number, name in zip(loaded.chosen, loaded.sample_names, strict=True)
+    ]
+    return numbered(
+        loaded.labels, samples, classes=loaded.classes, units=names.get("units", {}), count=count
+    )
+
+
+def _listed(classes: Sequence[str]) -> str:
+    listed = [f"{number} {name}" for number, name in enumerate(classes)]
+    return ", ".join([*listed[:20], *(["..."] if len(listed) > 20 else [])])
 
 
 def _scaled(fill: float, loaded: Observations) -> float:

@@ -156,6 +156,8 @@ def is_finished(job: Job, previous: Mapping[str, Any], kept: Kept) -> bool:
         return False
     if previous.get("interventions") != job.options.interventions:
         return False
+    if previous.get("names", {}) != job.names:
+        return False
     measured = previous["checks"].get("faithfulness") or {}
     if previous.get("faithfulness") != job.options.asked_faithfulness:
         return False

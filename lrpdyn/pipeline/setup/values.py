@@ -20,6 +20,7 @@ from lrpdyn.observations.choice import check_choice
 from lrpdyn.observations.fills import parse_fill
 from lrpdyn.observations.loading import parse_divisor
 from lrpdyn.observations.reference import parse_reference
+from lrpdyn.observations.sizing import parse_sizing
 from lrpdyn.pipeline.setup.options import AUTO, Options
 from lrpdyn.run.tables import check_tables
 
@@ -46,6 +47,7 @@ def check_values(options: Options) -> None:
     parse_baseline(options.baseline)
     parse_fill(options.fill)
     parse_reference(options.reference)
+    parse_sizing(options.resize, options.crop)
     check_choice(options.samples, options.select)
     check_tables(options.tables)
     selection_of(options)
@@ -56,7 +58,7 @@ def check_values(options: Options) -> None:
 
 def _files_of(options: Options) -> Iterator[tuple[str, str]]:
     """Yield options that name a file, and the file."""
-    for name in ("regions", "expect", "statistics"):
+    for name in ("regions", "expect", "statistics", "labels", "names"):
         value = getattr(options, name)
         if value is not None and str(value) != ("auto" if name == "regions" else "none"):
             yield name, str(value)

@@ -227,7 +227,8 @@ CAPTION = Caption(title="Title", line=["rule"], notes=["question"])
 
 def _bars(dynamics: np.ndarray, chosen: list[int]) -> Figure:
     moved = Moved(dynamics=dynamics, net_change=dynamics / 4, relative=dynamics * 2)
-    figure, caption = bars_figure(np.ones(dynamics.shape), moved, chosen, CAPTION, Look(dpi=80))
+    titles = [f"sample {sample}" for sample in chosen]
+    figure, caption = bars_figure(np.ones(dynamics.shape), moved, titles, CAPTION, Look(dpi=80))
     figure.set_label(caption.text())
     return figure
 

@@ -1,0 +1,91 @@
+"""What units, features, channels and samples are called."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lrpdyn.errors import UsageError
+from lrpdyn.files.nearby import did_you_mean
+from lrpdyn.files.reasons import reason_of
+from lrpdyn.files.text import printable
+from lrpdyn.files.toml_files import read_toml
+
+#: The kinds of things that have names, and what one of them is called without.
+WORDS = {"units": "unit", "features": "feature", "channels": "channel", "samples": "sample"}
+#: By kind, names by number, as JSON has it: {"units": {"3": "LEFT"}}.
+Names = Mapping[str, Mapping[str, str]]
+NO_NAMES: Names = {}
+_LONGEST = 40
+
+
+def called(names: Names, kind: str, number: int, word: str | None = None) -> str:
+    """Return what one of a kind is called: its number, and its name where it has one.
+
+    Parameters
+    ----------
+    word
+        What stands before the number; the kind's own word where not given, nothing where empty.
+
+    Examples
+    --------
+    >>> called({"units": {"3": "LEFT"}}, "units", 3), called({}, "samples", 3)
+    ('unit 3 (LEFT)', 'sample 3')
+    """
+    begin = f"{WORDS[kind] if word is None else word} {number}".lstrip()
+    name = names.get(kind, {}).get(str(number))
+    if name is None:
+        return begin
+    # The end of a path tells more than its beginning.
+    return f"{begin} ({name if len(name) <= _LONGEST else f'...{name[3 - _LONGEST :]}'})"
+
+
+def read_names(path: str | Path, counts: Mapping[str, int]) -> dict[str, dict[str, str]]:
+    """Return the names in a TOML file.
+
+    Each kind is a list of all names, or a table of some: number = "name".
+
+    Parameters
+    ----------
+    counts
+        How many there are of each kind that there is.
+
+    Raises
+    ------
+    UsageError
+        The file cannot be read, or names what is not there.
+    """
+    try:
+        given = read_toml(Path(path))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"--names {path}: cannot be read: {reason_of(error)}") from error
+    return {kind: _names_of(path, kind, entry, counts) for kind, entry in given.items()}
+
+
+def _names_of(path: str | Path, kind: str, given: Any, counts: Mapping[str, int]) -> dict[str, str]:
+    if kind not in WORDS:
+        raise UsageError(
+            f"--names {path}: {kind}: expected {', '.join(WORDS)}{did_you_mean(kind, WORDS)}"
+        )
+    if kind not in counts:
+        raise UsageError(f"--names {path}: {kind}: these observations have no {kind}")
+    count = counts[kind]
+    if isinstance(given, list) and len(given) != count:
+        raise UsageError(
+            f"--names {path}: {kind}: has {len(given)} names, expected {count}; a table, [{kind}] and lines "
+            'such as 3 = "name", names some of them'
+        )
+    if not isinstance(given, list | dict):
+        raise UsageError(
+            f'--names {path}: {kind}: expected a list of names, or a table of lines such as 3 = "name"'
+        )
+    entries = dict(enumerate(given)) if isinstance(given, list) else given
+    for number, name in entries.items():
+        if not isinstance(name, str) or not name.strip():
+            raise UsageError(f"--names {path}: {kind}: {number}: expected a name in quotes")
+        if not str(number).isdecimal() or len(str(number)) > 9 or int(number) >= count:
+            raise UsageError(
+                f"--names {path}: {kind}: there is no {WORDS[kind]} {number}, only 0 to {count - 1}"
+            )
+    return {str(int(number)): printable(name.strip()) for number, name in entries.items()}
