@@ -28,7 +28,7 @@ PAGES = {
     for path in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/**/*.md")))
 }
 #: Their commands take a second or two; those of the others are run by name, in CI too.
-QUICK = {"docs/own_reader.md"}
+QUICK = {"docs/own_reader.md", "docs/watch.md"}
 #: Pages that begin with a finished run.
 WITH_A_RUN = {"docs/report.md", "docs/export.md", "docs/figures.md", "docs/shell.md"}
 #: The first line of all that is not run, and where it is run instead, if anywhere.
