@@ -69,6 +69,12 @@ def mlp_folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
+def mlps(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same in a folder that tests share, and do not change."""
+    return mlp_checkpoints(tmp_path_factory.mktemp("mlps"))
+
+
+@pytest.fixture(scope="session")
 def vectors() -> NDArray[np.float32]:
     """Five flat observations of both signs, (5, 6)."""
     return np.random.default_rng(1).normal(size=(5, 6)).astype(np.float32)

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 import lrpdyn
-from tests.small_runs import UNCHECKED, mlp_checkpoints
+from tests.small_runs import UNCHECKED
 
 
 @pytest.fixture(scope="session")
@@ -24,13 +24,12 @@ def image_run(
 
 @pytest.fixture(scope="session")
 def flat_original(
-    vectors: NDArray[np.float32], tmp_path_factory: pytest.TempPathFactory
+    mlps: Path, vectors: NDArray[np.float32], tmp_path_factory: pytest.TempPathFactory
 ) -> lrpdyn.Run:
     """A run on (5, 6), which nobody changes."""
-    folder = tmp_path_factory.mktemp("flat")
     return lrpdyn.compute(
-        mlp_checkpoints(folder), vectors, arch="mlp", arch_args={"activation": "tanh"},
-        out=folder / "run", baseline="none", quiet=True,
+        mlps, vectors, arch="mlp", arch_args={"activation": "tanh"},
+        out=tmp_path_factory.mktemp("flat") / "run", baseline="none", quiet=True,
     )  # fmt: skip
 
 

@@ -32,11 +32,14 @@ def image_run(
     return lrpdyn.compute(checkpoints, images, out=folder / "run", faithfulness="none", quiet=True)
 
 
-@pytest.fixture
-def flat_run(mlp_folder: Path, vectors: NDArray[np.float32], tmp_path: Path) -> lrpdyn.Run:
+@pytest.fixture(scope="session")
+def flat_run(
+    mlps: Path, vectors: NDArray[np.float32], tmp_path_factory: pytest.TempPathFactory
+) -> lrpdyn.Run:
     """Five steps of five flat observations by epsilon, of both signs."""
-    return lrpdyn.compute(mlp_folder, vectors, out=tmp_path / "flat", rule="epsilon",
-                          arch_args={"activation": "tanh"}, quiet=True)  # fmt: skip
+    out = tmp_path_factory.mktemp("flat") / "run"
+    return lrpdyn.compute(mlps, vectors, out=out, rule="epsilon", arch_args={"activation": "tanh"},
+                          quiet=True)  # fmt: skip
 
 
 @pytest.fixture

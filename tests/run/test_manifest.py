@@ -12,12 +12,11 @@ import pytest
 
 from lrpdyn.errors import RunError
 from lrpdyn.run.manifest import is_sealed, load_manifest, read_manifest, save_manifest, seal
-from tests.pipeline.test_compute import Vectors, mlp_run
 
 
 @pytest.fixture
-def run(mlp_folder: Path, vectors: Vectors, tmp_path: Path) -> Path:
-    return mlp_run(mlp_folder, vectors, tmp_path / "run", workers=1).path
+def run(mlp_copy: Path) -> Path:
+    return mlp_copy
 
 
 def test_the_seal_is_the_hash_of_what_is_said_whatever_its_layout(run: Path) -> None:

@@ -16,12 +16,12 @@ from lrpdyn.files.atomic import sha256_of
 from lrpdyn.run import reader
 from lrpdyn.run.layout import MAPS, PIXEL_MAPS
 from lrpdyn.run.reader import RunFolder, _shown
-from tests.pipeline.test_compute import Vectors, mlp_run
+from tests.pipeline.test_compute import Vectors
 
 
 @pytest.fixture
-def run(mlp_folder: Path, vectors: Vectors, tmp_path: Path) -> RunFolder:
-    return RunFolder.open(mlp_run(mlp_folder, vectors, tmp_path / "run").path)
+def run(mlp_copy: Path) -> RunFolder:
+    return RunFolder.open(mlp_copy)
 
 
 def test_maps_are_what_is_stored(run: RunFolder, vectors: Vectors) -> None:

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import re
+import shutil
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -69,15 +70,22 @@ def masks(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def originals(mlps: Path, vectors: Vectors, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of the same run with a row for each of six samples, and by step."""
+    folder = tmp_path_factory.mktemp("tables")
+    for tables in ("samples", "steps"):
+        run_of(
+            mlps, np.concatenate([vectors, -vectors[:1]]), folder / tables, tables=tables, workers=1
+        )
+    return folder
+
+
 @pytest.fixture
-def pair(mlp_folder: Path, vectors: Vectors, tmp_path: Path) -> tuple[lrpdyn.Run, lrpdyn.Run]:
-    """The same run with a row for each of six samples, and by step."""
-    one, other = (
-        run_of(mlp_folder, np.concatenate([vectors, -vectors[:1]]), tmp_path / tables, tables=tables,
-               workers=1)
-        for tables in ("samples", "steps")
-    )  # fmt: skip
-    return one, other
+def pair(originals: Path, tmp_path: Path) -> tuple[lrpdyn.Run, lrpdyn.Run]:
+    """Copies of the two."""
+    shutil.copytree(originals, tmp_path, dirs_exist_ok=True)
+    return lrpdyn.open_run(tmp_path / "samples"), lrpdyn.open_run(tmp_path / "steps")
 
 
 @pytest.fixture

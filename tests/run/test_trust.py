@@ -16,9 +16,11 @@ from tests.pipeline.test_compute import Vectors, mlp_run
 from tests.run.measured import by_step
 
 
-@pytest.fixture
-def run(mlp_folder: Path, vectors: Vectors, tmp_path: Path) -> lrpdyn.Run:
-    return mlp_run(mlp_folder, vectors, tmp_path / "run", rule="epsilon", workers=1)
+@pytest.fixture(scope="module")
+def run(mlps: Path, vectors: Vectors, tmp_path_factory: pytest.TempPathFactory) -> lrpdyn.Run:
+    """A run that nobody changes."""
+    out = tmp_path_factory.mktemp("trust") / "run"
+    return mlp_run(mlps, vectors, out, rule="epsilon", workers=1)
 
 
 def changed(run: lrpdyn.Run, rule: str | None = None, **checks: Any) -> lrpdyn.Run:
