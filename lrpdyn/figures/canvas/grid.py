@@ -77,7 +77,10 @@ def draw_grid(
     inset = (cell - panel_width) // 2
     for row, name in enumerate(names):
         top = rows_top + row * pitch
-        layout.add_rotated(figure, 1.2 * em, top + row_height / 2, name, em)
+        shown = layout.shortened(name[::-1], row_height, em)[
+            ::-1
+        ]  # a path's end tells it from others
+        layout.add_rotated(figure, 1.2 * em, top + row_height / 2, shown, em)
         top += (row_height - panel_height) // 2
         for left, column in zip(lefts, columns, strict=True):
             values = column.values[row]

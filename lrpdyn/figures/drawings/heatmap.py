@@ -19,6 +19,7 @@ from lrpdyn.figures.canvas.look import DEFAULT_LOOK, Look
 from lrpdyn.figures.canvas.style import Array
 from lrpdyn.figures.request import Request
 from lrpdyn.figures.run_data import about_of
+from lrpdyn.files.names import short_name
 from lrpdyn.run.reader import RunFolder
 
 MOST_SAMPLES = 16
@@ -175,7 +176,7 @@ def _image_figure(
         Column(heading=["net", "change"], values=net_change, scale=of_net),
         Column(heading=["overlay"], values=both, scale=maps.GREY),
     ]
-    names = [about.sample(sample) for sample in chosen]
+    names = [short_name(about.names, "samples", sample) for sample in chosen]
     channels = style.channel_note(observations.shape[1])
     header = [*header[:-1], f"{header[-1]}; {channels}"]
     return draw_grid(columns, names, header, look)[0]
