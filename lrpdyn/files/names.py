@@ -41,6 +41,15 @@ def called(names: Names, kind: str, number: int, word: str | None = None) -> str
     return f"{begin} ({name if len(name) <= _LONGEST else f'...{name[3 - _LONGEST :]}'})"
 
 
+def short_name(names: Names, kind: str, number: int) -> str:
+    """Return the name alone, where there is little room; the word and the number where there is none.
+
+    >>> short_name({"channels": {"3": "t"}}, "channels", 3), short_name({}, "channels", 3)
+    ('t', 'channel 3')
+    """
+    return names.get(kind, {}).get(str(number), f"{WORDS[kind]} {number}")
+
+
 def read_names(path: str | Path, counts: Mapping[str, int]) -> dict[str, dict[str, str]]:
     """Return the names in a TOML file.
 

@@ -15,7 +15,7 @@ from lrpdyn.figures.canvas.look import DEFAULT_LOOK, Look
 from lrpdyn.figures.canvas.style import Array
 from lrpdyn.figures.request import Request, scales_by
 from lrpdyn.figures.run_data import about_of, maps_of
-from lrpdyn.files.names import called
+from lrpdyn.files.names import short_name
 from lrpdyn.run.reader import RunFolder
 
 MOST_CHANNELS, MOST_STEPS = 16, 6
@@ -117,5 +117,5 @@ def draw_channels(
             *([words.sentence(labels.note)] if labels.note else []),
         ],
     )
-    names = [called(about.names, "channels", channel) for channel in range(len(pictures))]
+    names = [short_name(about.names, "channels", channel) for channel in range(len(pictures))]
     saving.save_figure(draw_grid(columns, names, caption, look)[0], path, caption, look)

@@ -21,6 +21,7 @@ from lrpdyn.figures.canvas.look import COLUMN, DEFAULT_LOOK, Look
 from lrpdyn.figures.canvas.style import Array
 from lrpdyn.figures.request import Request, scales_by
 from lrpdyn.figures.run_data import about_of
+from lrpdyn.files.names import short_name
 from lrpdyn.run.reader import RunFolder
 
 MOST_SAMPLES = 16
@@ -116,7 +117,7 @@ def draw_heatmap(
     drawn = draw_figure(
         observations[chosen],
         moved.of(chosen),
-        [about.sample(sample) for sample in chosen],
+        [short_name(about.names, "samples", sample) for sample in chosen],
         caption,
         look,
         relative,

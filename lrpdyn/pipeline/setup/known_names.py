@@ -25,7 +25,7 @@ def known_names(
 ) -> dict[str, dict[str, str]]:
     """Return names by kind and number, with who gave them under ``from``; empty where none are known.
 
-    What the user says comes first, kind by kind; then what is known.
+    What the user says comes first, then what is known.
 
     Parameters
     ----------
@@ -45,18 +45,23 @@ def known_names(
     counts |= {"channels": shape[1]} if len(shape) == 4 else {}
     given = {} if options.names is None else read_names(options.names, counts)
     recorded = [about_of(as_path(one)) for one in sources if _is_recording(one)]
-    found = {
+    found: dict[str, tuple[str, dict[int, str]]] = {
         "samples": ("files", {n: name for n, name in enumerate(loaded.sample_names) if name}),
         "units": _units(model, loaded, recorded, count),
         "channels": _channels(options, recorded, counts.get("channels", 0)),
     }
-    names = {
-        kind: {str(number): printable(name) for number, name in those.items()}
-        for kind, (_, those) in found.items()
-        if those
-    } | given
-    sources_of = {kind: str(options.names) if kind in given else found[kind][0] for kind in names}
-    return {**names, FROM: sources_of} if names else {}
+    names: dict[str, dict[str, str]] = {}
+    origins: dict[str, str] = {}
+    for kind, (origin, those) in {"features": ("", {}), **found}.items():
+        known = {str(number): printable(name) for number, name in those.items()}
+        said = given.get(kind, {})
+        if known or said:
+            names[kind] = {**known, **said}
+            whole = said and len(said) == len(names[kind])
+            origins[kind] = (
+                f"{options.names}" if whole else f"{options.names}, {origin}" if said else origin
+            )
+    return {**names, FROM: origins} if names else {}
 
 
 def _is_recording(source: Any) -> bool:

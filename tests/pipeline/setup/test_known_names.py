@@ -84,7 +84,10 @@ def test_recordings_keep_what_actions_mean(tmp_path: Path) -> None:
     names.write_text('[units]\n0 = "wait"\n[samples]\n1 = "the ball is lost"\n')
     before = (run.path / "relevance").stat().st_mtime_ns
     again = _compute(checkpoints, recording, **arch, names=names)
-    assert again.manifest["names"]["units"] == {"0": "wait"}
+    assert again.manifest["names"]["units"] == {
+        "0": "wait", **{str(unit): meanings[unit] for unit in range(1, 6)}
+    }  # fmt: skip
+    assert again.manifest["names"]["from"]["units"] == f"{names}, the recording"
     assert (run.path / "relevance").stat().st_mtime_ns == before  # no step is explained again
     assert "sample 1 (the ball is lost)" in as_table(again.outliers, ("samples", "cells"), None)
     assert about_of(again).sample(1) == "sample 1 (the ball is lost)"
