@@ -79,6 +79,10 @@ class Command(click.Command):
         own = super().get_params(ctx)
         return [*own, every] if self.shown else own
 
+    def get_help_option_names(self, ctx: click.Context) -> list[str]:
+        """Return the same names whatever the context: click keeps the option that it makes of them."""
+        return ["-h", "--help"]
+
     def get_help(self, ctx: click.Context) -> str:
         """Return the help: all of it where ``--help-all`` asks."""
         formatter = click.HelpFormatter(width=min(terminal_width(), _WIDEST))
