@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any, ClassVar
 
@@ -102,21 +102,37 @@ def activation_of(hints: Mapping[str, Any]) -> Arguments:
 
 
 def perceptron(
-    sizes: list[int], function: str | None, *, ends_in_activation: bool = False
+    sizes: list[int],
+    function: str | None,
+    *,
+    ends_in_activation: bool = False,
+    places: Sequence[int] | None = None,
 ) -> nn.Sequential:
     """Return Linear layers of `sizes` (inputs first) with an activation after each but the last.
+
+    `places` are the numbers of the layers in the keys; 0, 2, 4, ... where not given.
 
     Raises
     ------
     ArchitectureError
         It has activations, and `function` is None or none that is known.
     """
-    layers: list[nn.Module] = []
+    chain = nn.Sequential()
+    numbers = range(0, 2 * len(sizes), 2) if places is None else places
     for number, (inputs, outputs) in enumerate(pairwise(sizes), start=2):
-        layers.append(nn.Linear(inputs, outputs))
+        place = numbers[number - 2]
+        chain.add_module(str(place), nn.Linear(inputs, outputs))
         if ends_in_activation or number < len(sizes):
-            layers.append(activation(function))
-    return nn.Sequential(*layers)
+            chain.add_module(str(place + 1), activation(function))
+    return chain
+
+
+def _places(shapes: Shapes, prefix: str) -> list[int]:
+    """Return the numbers of the Linear layers in the keys, of which Flatten or Dropout may take some."""
+    pattern = re.compile(re.escape(f"{prefix}." if prefix else "") + r"(\d+)\.weight")
+    return sorted(
+        int(m[1]) for key in shapes if (m := pattern.fullmatch(key)) and shapes[key] != (1,)
+    )
 
 
 def chain_sizes(shapes: Shapes, prefix: str) -> list[int] | None:
@@ -140,14 +156,17 @@ class MLP(nn.Module):
 
     _HEADS: ClassVar[dict[str, str]] = {"actor": "policy", "critic": "value"}
 
-    def __init__(self, layers: dict[str, list[int]], activation: str | None = None) -> None:
+    def __init__(
+        self, layers: dict[str, list[int]], activation: str | None = None,
+        places: dict[str, list[int]] | None = None,
+    ) -> None:  # fmt: skip
         super().__init__()
         self._prefixes = {self._HEADS.get(prefix, "logits"): prefix for prefix in layers}
         if len(self._prefixes) < len(layers):
             self._prefixes = {prefix: prefix for prefix in layers}
         self.heads = tuple(self._prefixes)
         for prefix, sizes in layers.items():
-            chain = perceptron(sizes, activation)
+            chain = perceptron(sizes, activation, places=(places or {}).get(prefix))
             for name, module in [(prefix, chain)] if prefix else chain.named_children():
                 self.add_module(name, module)
 
@@ -163,7 +182,11 @@ def _recognise(shapes: Shapes, hints: Mapping[str, Any]) -> Arguments | None:
     layers = {prefix: chain_sizes(shapes, prefix) for prefix in prefixes if "." not in prefix}
     if not layers or len(layers) < len(prefixes) or None in layers.values():
         return None
-    return {"layers": layers, **activation_of(hints)}
+    places = {prefix: _places(shapes, prefix) for prefix in layers}
+    if any(b - a < 2 for found in places.values() for a, b in pairwise(found)):
+        return None  # no activation lies between two of them
+    usual = all(found == list(range(0, 2 * len(found), 2)) for found in places.values())
+    return {"layers": layers, **({} if usual else {"places": places}), **activation_of(hints)}
 
 
 def _assumes(arguments: Arguments, hints: Mapping[str, Any]) -> tuple[str, ...]:

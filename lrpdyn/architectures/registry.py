@@ -58,6 +58,8 @@ from lrpdyn.files.reasons import as_text, reason_of
 from lrpdyn.files.text import first_line
 
 _T = TypeVar("_T")
+#: So many differences are named where weights do not fit.
+_MOST_NAMED = 3
 
 ARCHITECTURES: dict[str, Architecture] = {
     architecture.name: architecture
@@ -607,8 +609,9 @@ def _differing(expected: Shapes, found: Shapes) -> list[str]:
 
 
 def _misfit(resolved: Resolved, differing: list[str], where: str) -> ArchitectureError:
-    more = f"; and {len(differing) - 10} more" if len(differing) > 10 else ""
+    more = f"; and {len(differing) - _MOST_NAMED} more" if len(differing) > _MOST_NAMED else ""
     return ArchitectureError(
         f"{where}: the weights do not fit architecture {resolved.architecture.name}: "
-        f"{'; '.join(differing[:10])}{more}; give another with --arch"
+        f"{'; '.join(differing[:_MOST_NAMED])}{more}; if it is of another training, skip it with --pattern, "
+        "and otherwise say which network it is with --arch"
     )

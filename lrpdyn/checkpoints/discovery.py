@@ -133,7 +133,7 @@ def discover(
     if instead is None:  # otherwise the caller knows what is being written
         left_out, written = _settled(left_out, lambda path: _read(path, where, how))
         notes += [f"{entry.path.name} was being written, and was waited for" for entry in written]
-        notes += [f"{entry.path.name} {_WRITTEN}: left out; the same command goes on with it later"
+        notes += [f"{entry.path.name} {_WRITTEN}: skipped; the same command reads it later"
                   for entry in left_out if entry.reason == _WRITTEN]  # fmt: skip
         found += written
     series = order(found, where.name, chosen.weights)

@@ -114,7 +114,7 @@ def _dropped(left_out: Sequence[LeftOut]) -> list[str]:
 
 def _why_not(reading: Reading) -> str:
     if reading.candidates:
-        return "its step is not told as those of the others are"
+        return "its step is not given as those of the others are"
     return "no step in the file or its name"
 
 
@@ -185,8 +185,8 @@ def _check_left_out(pairs: Sequence[_Pair], series: Sequence[Found], where: str)
     lost = [entry for entry in others if template(entry.name) in alike]
     if lost:
         raise CheckpointError(
-            f"{where}: {lost[0].path.name} is named as the others are, but its step is not told as theirs; "
-            "say it with --step-from REGEX, or choose with --pattern"
+            f"{where}: {lost[0].path.name} is named as the others are, but its step is not given as theirs "
+            "is; say it with --step-from REGEX, or choose with --pattern"
         )
 
 

@@ -102,9 +102,7 @@ class Watch:
     def _numbered(self, path: Path, read: Reading) -> Found | LeftOut:
         found = self._still(path, read)
         if not any(char.isdigit() for char in path.name):
-            return LeftOut(
-                path=path, reason="its name has no number: looked at when following ends"
-            )
+            return LeftOut(path=path, reason="its name has no number: read when following ends")
         return found
 
     def _still(self, path: Path, read: Reading) -> Found | LeftOut:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
 
 from lrpdyn.cli import options
 from lrpdyn.cli.command import Command, Whole, option
+from lrpdyn.files.text import terminal_width
 
 
 @click.command("compare", cls=Command, short_help="Compare two or more runs side by side.",
@@ -28,5 +30,6 @@ def command(runs: tuple[Path, ...], form: str, top: int, quiet: bool) -> None:
     from lrpdyn.api import open_run
     from lrpdyn.run.comparison import as_json, as_table, compare
 
+    width = terminal_width() if sys.stdout.isatty() else None
     found = compare([open_run(run) for run in runs])
-    click.echo(as_json(found) if form == "json" else as_table(found, top))
+    click.echo(as_json(found) if form == "json" else as_table(found, top, width))

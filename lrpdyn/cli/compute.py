@@ -118,7 +118,7 @@ if TYPE_CHECKING:
     group=options.RUNNING,
     type=Number(),
     metavar="SECONDS",
-    help="The time between two looks at the folder that is followed.",
+    help="The time between two checks of the folder that is followed.",
 )
 @options.of_compute(
     "--idle",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
@@ -15,8 +16,8 @@ import click
 from lrpdyn.cli import options
 from lrpdyn.cli.command import Command, option
 from lrpdyn.cli.imports import loading
-from lrpdyn.cli.terminal import paragraph
-from lrpdyn.files.text import printable
+from lrpdyn.cli.terminal import paragraph, print_row
+from lrpdyn.files.text import printable, terminal_width
 from lrpdyn.pipeline.setup.options import Options
 
 if TYPE_CHECKING:
@@ -159,7 +160,7 @@ def _print_layers(checkpoints: str, given: dict[str, Any], form: str) -> None:
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)][:-1]
     for *columns, said in cells:
         padded = [f"{cell:<{width}}" for cell, width in zip(columns, widths, strict=True)]
-        click.echo(printable("  ".join([*padded, said]).rstrip()))
+        print_row("  ".join([*padded, said]).rstrip())
     rules = {(row["rule"], row["summary"], row["source"]): None for row in rows}
     click.echo("\nrules")
     for rule, summary, source in rules:
@@ -187,15 +188,24 @@ def _said(row: Mapping[str, Any]) -> str:
 
 
 def _print_table(rows: Sequence[dict[str, Any]]) -> None:
+    """Print a line for each checkpoint; a terminal that is too narrow has once what all have in common."""
     width = max([len(f"{row['step']:,}") for row in rows], default=0)
-    for row in rows:
-        also = f"  (also {', '.join(row['aliases'])})" if row["aliases"] else ""
-        within = f"  weights {row['weights']}" if row["weights"] else ""
-        line = (
-            f"{row['step']:>{width},}  {row['path']}  {row['format']}  {row['architecture']}  "
-            f"step from {row['step_source']}{within}{also}"
-        )
-        click.echo(printable(line))
+    lines = [[f"{row['step']:>{width},}  {row['path']}", *_about(row)] for row in rows]
+    shared = {tuple(about[:3]) for _, *about in lines}
+    room = terminal_width() if sys.stdout.isatty() else None
+    too_wide = room is not None and any(len("  ".join(line)) > room for line in lines)
+    if too_wide and len(rows) > 1 and len(shared) == 1:
+        lines = [[first, *about[3:]] for first, *about in lines]
+        paragraph(f"All: {', '.join(shared.pop())}")
+    for line in lines:
+        print_row("  ".join(line), width + 2)
+
+
+def _about(row: Mapping[str, Any]) -> list[str]:
+    """Return the format, the architecture and where the step is from, then what few checkpoints have."""
+    more = [f"weights {row['weights']}"] if row["weights"] else []
+    more += [f"(also {', '.join(row['aliases'])})"] if row["aliases"] else []
+    return [row["format"], row["architecture"], f"step from {row['step_source']}", *more]
 
 
 def _print_left_out(left_out: Sequence[dict[str, Any]]) -> None:

@@ -15,10 +15,10 @@ from lrpdyn.cli import options
 from lrpdyn.cli.command import heading
 from lrpdyn.cli.mistakes import in_one_line, unknown_command
 from lrpdyn.cli.names import COMMANDS, GROUPS
-from lrpdyn.cli.terminal import say
+from lrpdyn.cli.terminal import say_error
 from lrpdyn.errors import LrpdynError
 from lrpdyn.files.reasons import plainly, reason_of
-from lrpdyn.files.text import printable, terminal_width
+from lrpdyn.files.text import terminal_width
 from lrpdyn.system.memory import is_out_of_memory
 from lrpdyn.system.signals import Stopped, kill_workers
 from lrpdyn.version import __version__
@@ -109,7 +109,7 @@ def _run(settings: dict[str, int]) -> int:
             error.show()
         else:
             said = in_one_line(error, lambda name: group.get_command(click.Context(group), name))
-            say(f"Error: {printable(said)}")
+            say_error(said)
         return error.exit_code
     except Stopped as stop:
         click.echo(str(stop), err=True)
@@ -124,7 +124,7 @@ def _run(settings: dict[str, int]) -> int:
             raise
         if settings["verbose"] >= 2:
             traceback.print_exc()
-        say(f"Error: {printable(plainly(message))}")
+        say_error(plainly(message))
         return error.exit_code if isinstance(error, LrpdynError) else 1
 
 

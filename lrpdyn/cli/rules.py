@@ -13,6 +13,7 @@ import click
 from lrpdyn.cli import options
 from lrpdyn.cli.command import Command, option
 from lrpdyn.cli.imports import loading
+from lrpdyn.cli.terminal import print_row
 from lrpdyn.files.text import printable, terminal_width
 
 if TYPE_CHECKING:
@@ -127,8 +128,12 @@ def _print_trial(trial: Trial, form: str) -> None:
     about = [
         f"random orders of patches: {low:.2f} to {high:.2f}; steps {steps}; "
         f"{len(trial.samples)} observations",
-        *([f"no room for {', '.join(hidden)}: --format json has all"] if hidden else []),
-        *(f"left out: {', '.join(names)}: {reason}" for reason, names in reasons.items()),
+        *(
+            [f"Not shown for lack of room: {', '.join(hidden)}. --format json has all."]
+            if hidden
+            else []
+        ),
+        *(f"skipped: {', '.join(names)}: {reason}" for reason, names in reasons.items()),
         *_about_references(trial),
         "",
         trial.reason,
@@ -180,12 +185,12 @@ def _print_list(form: str) -> None:
     width = max(len(row["use"]) for row in rows)
     for row in rows:
         source = f"  [{row['source']}]" if row["source"] else ""
-        click.echo(f"{row['use']:<{width}}  {row['summary']}{source}")
-    click.echo(
+        print_row(f"{row['use']:<{width}}  {row['summary']}{source}")
+    print_row(
         f"{'RULE+attnlrp':<{width}}  any of these but Captum's, or FILE.toml, with attnlrp for attention; "
         "+cp-lrp is the default"
     )
-    click.echo(
+    print_row(
         f"{'FILE.toml':<{width}}  a rule for each layer, by name, type, first, last: see configs/"
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -51,6 +52,22 @@ def paragraph(text: str) -> None:
     """Print a paragraph on stderr, wrapped to the terminal; what strangers' files say is made printable."""
     for line in wrapped(printable(text), terminal_width(), indent="  "):
         say(line)
+
+
+def say_error(message: str) -> None:
+    """Print an error on stderr: wrapped on a terminal, one line where a program reads it."""
+    line = f"Error: {printable(message)}"
+    if sys.stderr.isatty():
+        line = "\n".join(wrapped(line, terminal_width(), indent="  "))
+    say(line)
+
+
+def print_row(line: str, indent: int = 4) -> None:
+    """Print a row of data on stdout: wrapped on a terminal, as it is where a program reads it."""
+    line = printable(line)
+    if sys.stdout.isatty():
+        line = "\n".join(wrapped(line, terminal_width(), indent=" " * indent))
+    click.echo(line)
 
 
 def _styled(line: str) -> str:

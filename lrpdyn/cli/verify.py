@@ -9,6 +9,7 @@ import click
 
 from lrpdyn.cli import options
 from lrpdyn.cli.command import Command
+from lrpdyn.cli.terminal import print_row
 from lrpdyn.files.text import printable
 
 
@@ -31,20 +32,20 @@ def command(run: Path, form: str, quiet: bool) -> int:
         click.echo(json.dumps(found.as_data(), indent=1))
     else:
         for damage in found.damaged:
-            click.echo(printable(f"damaged   {damage.file}: {damage.what}"))
+            print_row(f"damaged   {damage.file}: {damage.what}")
         if found.missing_steps:
             steps = ", ".join(f"{step:,}" for step in found.missing_steps[:5])
             more = " ..." * (len(found.missing_steps) > 5)
-            click.echo(
+            print_row(
                 f"missing   {len(found.missing_steps):,} steps, not explained yet: {steps}{more}"
             )
         click.echo(f"whole     {found.whole:,} files")
         if found.unproven:
-            click.echo(
+            print_row(
                 f"unproven  {found.unproven:,} of them, of an earlier version: no hash is known"
             )
         if found.leftovers:
-            click.echo(
+            print_row(
                 f"left over {len(found.leftovers):,} temporary files, deleted at the next start"
             )
     if found.command is not None and not quiet:

@@ -378,7 +378,7 @@ def choose(rows: Sequence[Row], band: Band) -> tuple[str | None, str]:
     worst = max(others, key=lambda row: abs(row.unit or 0.0))
     return named.rule, (
         f"{named.rule}: most faithful {said}, and its maps depend on the unit ({_cosine(named)}); "
-        f"{worst.rule} is as faithful within its interval, with maps more alike ({_cosine(worst)})"
+        f"{worst.rule} is as faithful within its interval, and its maps depend less on it ({_cosine(worst)})"
     )
 
 

@@ -72,8 +72,8 @@ def contrast_of(contrast: str | None, units: Units) -> str:
 
 
 _WHY_NONE = {
-    "gaussian": "each mean of a continuous action has a zero of its own",
-    "bernoulli": "each binary action has a logit with a zero of its own",
+    "gaussian": "each mean of a continuous action has its own zero",
+    "bernoulli": "each binary action has a logit with its own zero",
 }
 
 
@@ -145,7 +145,7 @@ def check_target(text: str) -> None:
 
 
 _WHY_NOT = {
-    "argmax": "a largest output is no preference where each has a zero of its own",
+    "argmax": "a largest output is no preference where each has its own zero",
     "largest": "the size of an output means nothing where outputs compete",
 }
 

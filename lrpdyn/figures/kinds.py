@@ -19,6 +19,7 @@ from lrpdyn.figures.file_names import (
 )
 from lrpdyn.figures.kind import FILMS, FORMATS, Kind, Part
 from lrpdyn.figures.request import PANELS, Request
+from lrpdyn.files.nearby import did_you_mean
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -289,7 +290,9 @@ def check(runs: Sequence[RunFolder], kinds: Sequence[str], request: Request) -> 
     """
     unknown = [kind for kind in kinds if kind not in KINDS]
     if unknown:
-        raise UsageError(f"--kind {unknown[0]}: expected {', '.join(KINDS)}")
+        raise UsageError(
+            f"--kind {unknown[0]}: expected {', '.join(KINDS)}{did_you_mean(unknown[0], KINDS)}"
+        )
     for kind in kinds:
         if len(runs) > 1 and not KINDS[kind].several_runs:
             others = ", ".join(default_kinds(several_runs=True))
@@ -308,12 +311,14 @@ def check(runs: Sequence[RunFolder], kinds: Sequence[str], request: Request) -> 
         if step not in run.steps:
             near = sorted(sorted(run.steps, key=lambda known: abs(known - step))[:3])
             raise UsageError(
-                f"--steps {step}: the run has no such step; it has {len(run.steps):,} from "
-                f"{run.steps[0]} to {run.steps[-1]}, near it {', '.join(map(str, near))}"
+                f"--steps {step}: the run has no such step; it has {len(run.steps):,} from {run.steps[0]:,} "
+                f"to {run.steps[-1]:,}; nearest: {', '.join(map(str, near))}"
             )
     for name in request.panels or ():
         if name not in PANELS:
-            raise UsageError(f"--panels {name}: expected some of {', '.join(PANELS)}")
+            raise UsageError(
+                f"--panels {name}: expected some of {', '.join(PANELS)}{did_you_mean(name, PANELS)}"
+            )
     _check_tables(runs, kinds)
     _check_files(run, kinds, request)
 

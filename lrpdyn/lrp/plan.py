@@ -81,8 +81,8 @@ _DEFAULTS: tuple[tuple[type[nn.Module], str, Callable[..., Shared], str], ...] =
     (AveragePooling, "norm", rules.norm, RULES["norm"].source),
     (Sum, "norm", rules.norm, RULES["norm"].source),
     (Normalisation, "fixed-scale", rules.fixed_scale, _SCALE_FIXED),
-    (Constant, "held fixed", rules.nothing, ""),
-    (Scale, "held fixed", rules.nothing, _SCALE_FIXED),
+    (Constant, "kept fixed", rules.nothing, ""),
+    (Scale, "kept fixed", rules.nothing, _SCALE_FIXED),
 )
 #: What takes their place under rules that have no stabiliser.
 _UNSTABILISED: dict[Callable[..., Shared], Callable[..., Shared]] = {

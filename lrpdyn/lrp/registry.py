@@ -393,7 +393,8 @@ def _unknown_rule(text: str, others: tuple[str, ...]) -> UsageError:
     known = sorted({*RULES, *ALIASES, *others})
     name = text.partition(":")[0]
     return UsageError(
-        f"no rule is called '{name}'{did_you_mean(name, known)}; the rules are: {', '.join(known)}"
+        f"--rule {text}: no rule is called {name}{did_you_mean(name, known)}; the rules are: "
+        f"{', '.join(known)}"
     )
 
 
@@ -421,7 +422,7 @@ def parse_rule(text: str, others: tuple[str, ...] = ()) -> Rule:
         )
     if len(given) > len(names):
         takes = ", ".join(names) or "no parameter"
-        raise UsageError(f"rule '{text}': {name} takes {takes}, found {len(given)} values")
+        raise UsageError(f"rule {text}: {name} takes {takes}, found {len(given)} values")
     return make_rule(name, dict(zip(names, given, strict=False)))
 
 
@@ -457,8 +458,8 @@ def _value(rule: str, key: str, value: object, *, signed: bool) -> Value:
             number = math.nan
         if not math.isfinite(number) or (number < 0 and not signed):
             least = "a number" if signed else "a number of 0 or more"
-            raise UsageError(f"rule '{rule}': {key} must be {least}, found '{value}'")
+            raise UsageError(f"rule {rule}: {key} must be {least}, found {value}")
         numbers.append(number)
     if len(numbers) > 1 and not signed:
-        raise UsageError(f"rule '{rule}': {key} takes one number, found '{value}'")
+        raise UsageError(f"rule {rule}: {key} takes one number, found {value}")
     return tuple(numbers) if len(numbers) > 1 else numbers[0]

@@ -250,10 +250,10 @@ def notes(path: nn.Module, held: FixedInputs) -> list[str]:
     zero = [name for name in sizes if name not in held]
     found = []
     if held:
-        found.append(f"inputs {', '.join(held)} held fixed at their values in each sample")
+        found.append(f"inputs {', '.join(held)} are kept at their values in each sample")
     if zero:
         found.append(
-            f"inputs {', '.join(zero)} held at zero: give them, with the image, as arrays of one .npz"
+            f"inputs {', '.join(zero)} are kept at zero: give them, with the image, as arrays of one .npz"
         )
     return found
 
@@ -261,7 +261,7 @@ def notes(path: nn.Module, held: FixedInputs) -> list[str]:
 def what_is_fixed(path: nn.Module, held: FixedInputs) -> str:
     """Return what a part of the score comes from besides the observations; empty where there is nothing."""
     if assumed_without(path) or (held and not is_recurrent(path)):
-        return "the inputs that are held fixed"
+        return "the inputs that are kept fixed"
     return "the hidden state" if held else ""
 
 

@@ -270,7 +270,10 @@ def _scaled(
         finite = np.isfinite(scaled)
         if not finite.all():
             sample = start + int(np.argwhere(~finite)[0][0])
-            raise ObservationError(f"observations hold NaN or infinity, first in sample {sample}")
+            raise ObservationError(
+                f"observations hold NaN or infinity, first in sample {sample}; mend them, or leave such "
+                "samples out with --samples"
+            )
         least, most = min(least, float(scaled.min())), max(most, float(scaled.max()))
         start += len(scaled)
         whole = whole and are_whole(piece, space)

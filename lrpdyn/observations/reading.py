@@ -101,7 +101,11 @@ def check_numbers(array: Streamed, where: str) -> Streamed:
     ObservationError
         It holds no numbers.
     """
-    if array.dtype.kind not in "uifb" or array.size == 0:
+    if 0 in array.shape:
+        raise ObservationError(
+            f"{where}: holds no observations: its shape is {array.shape}; expected one or more"
+        )
+    if array.dtype.kind not in "uifb":
         raise ObservationError(
             f"{where}: expected numbers, found {array.dtype} of shape {array.shape}"
         )

@@ -99,7 +99,7 @@ def read_regions(path: str | Path, shape: tuple[int, ...]) -> Regions:
     names = tuple(re.sub(r"\W+", "_", name) for name in masks)
     if len(set(names)) < len(names):
         raise ObservationError(
-            f"--regions {file}: two regions are called alike: {', '.join(masks)}"
+            f"--regions {file}: two regions have the same name: {', '.join(masks)}"
         )
     return _regions(names, stacked)
 

@@ -278,7 +278,7 @@ def _churn(known: Criteria, transition: int) -> str:
 def _gap(known: Criteria, transition: int) -> str:
     text = f"{known.length_ratio[transition]:.3g} times as long as those around it"
     left_out = known.changes.left_out[transition]
-    return f"{text}; a checkpoint in between was left out" if left_out else text
+    return f"{text}; a checkpoint in between was skipped" if left_out else text
 
 
 def _lost(known: Criteria, transition: int, sample: int) -> str:
@@ -397,7 +397,7 @@ CAUSES = [
     ),
     Cause(
         name="dormant_units",
-        meaning="most units of a layer give next to nothing",
+        meaning="most units of a layer are almost silent",
         advice="Look at the learning rate and at resets of dormant units (Sokar et al. 2023): the layer has "
         "lost most of what it can learn with.",
         criterion="half of a layer's units or more have a mean absolute activation of at most .025 of the "
@@ -521,8 +521,8 @@ CAUSES = [
     ),
     Cause(
         name="action_flip",
-        meaning="another unit is preferred, and so another question is asked",
-        advice="Hold the unit fixed (--target modal) to see what changes beside the question.",
+        meaning="another unit is preferred, and with it another unit is explained",
+        advice="Keep the unit fixed (--target modal) to see what else changes.",
         criterion="the preferred unit changed, where the question follows it; by layer: the share of "
         "the change that goes away when the old unit is kept",
         present=lambda known: known.flips & known.facts.follows_preference,
@@ -541,7 +541,7 @@ CAUSES = [
     Cause(
         name="score_growth",
         meaning="the score grew or shrank",
-        advice="Normalise each map (--normalize l1) to see what changed beside the size.",
+        advice="Normalise each map (--normalize l1) to see what changed besides the size.",
         criterion="the share of the change that the best factor removes, at most the cosine of both maps "
         "(growth_share), with both scores",
     ),

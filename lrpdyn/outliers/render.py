@@ -17,6 +17,7 @@ from lrpdyn.outliers.short import short_as_list, short_report
 
 KINDS = ("steps", "samples", "pixels", "cells")
 SEVERITIES = ("none", "mild", "far")
+_SEVERITY_IN_WORDS = {"none": "", "mild": "unusual", "far": "extreme"}
 WHERE = ("step", "from_step", "to_step", "sample", "time", "row", "column")
 COLUMNS = ("kind", "rank", *WHERE, "value", "fence_mild", "fence_far", "severity", "causes", "tail",
            "form", "evidence")  # fmt: skip
@@ -125,9 +126,7 @@ def _readable(
         chosen = beyond_or_strongest(report, kind, top)
         shown += chosen
         if chosen:
-            table = [["where", "value", "beyond", "severity", "why"]]
-            table += [_row(entry, report.get("names", {})) for entry in chosen]
-            lines += ["", *draw(table)]
+            lines += ["", *draw(_table(chosen, report.get("names", {})))]
         lines += [f"  {words}" for words in shifts_in_words(report)] if kind == "steps" else []
         lines.append("")
     lines += _layers(report, draw, heading)
@@ -269,7 +268,7 @@ def context(report: Report, draw: _Draw, heading: str) -> list[str]:
 def _phases(phases: Mapping[str, Any], _: _Draw, heading: str) -> list[str]:
     begin = f"{heading}phases of {phases['of']}: "
     if not phases["borders"]:
-        return [f"{begin}none told; {phases['why']}", ""]
+        return [f"{begin}none found; {phases['why']}", ""]
     borders = ", ".join(
         f"{border['step']:,} ({100 * border['sure']:.0f} % sure)" for border in phases["borders"]
     )
@@ -299,8 +298,9 @@ def _regions(regions: Mapping[str, Any], draw: _Draw, heading: str) -> list[str]
     return (together if sets else []) + _section(
         f"{heading}regions: share of sum|R|, effect of painting over (means over samples)",
         draw,
-        ["region", *(f"at {steps[i]:,}" for i in chosen), "agreement over steps"],
+        ["region", *(f"at {steps[i]:,}" for i in chosen), "agreement"],
         rows,
+        "  agreement: rank correlation of share and effect over the steps",
         f"  rank agreement of shares under {regions['rule']} with effects, over regions, median over "
         f"steps: {over}",
     )
@@ -321,7 +321,9 @@ def _curve(curve: Mapping[str, Any], draw: _Draw, heading: str) -> list[str]:
     for one in curve["series"]:
         p = "too few steps" if one["p"] is None else f"{one['p']:.2g}"
         rows.append([one["series"], _number(one["rank_correlation"], "+.2f"), p, str(one["steps"])])
-    title = f"{heading}beside {curve['source']} (p: share of circular shifts that do as well)"
+    title = (
+        f"{heading}compared with {curve['source']} (p: share of circular shifts that do as well)"
+    )
     return _section(title, draw, ["series", "rank correlation", "p", "steps"], rows)
 
 
@@ -342,26 +344,37 @@ def summary(report: Report, kind: str) -> str:
         begin += f" ({100 * total['zeros']:.3g} % zero)"
     if total.get("compared_with"):
         around = f"the {total['compared_with']} transitions around it"
-        return f"{begin}, {total['far']:,} far and {total['mild']:,} mild compared with {around}"
+        found = f"{total['far'] or 'none'} extreme and {total['mild'] or 'none'} unusual"
+        return f"{begin}, {found} compared with {around}"
     if kind in ("steps", "cells") and report["totals"]["steps"]["values"] < _FEWEST:
-        return f"{begin}, too few to say which is unusual (20 transitions are needed): ranked only"
+        return (
+            f"{begin}, too few to say which is unusual (20 transitions are needed): listed by size"
+        )
     if total["fence_far"] is None:
         if total["values"] * (1 - total["zeros"]) < _FEWEST:
-            return f"{begin}, too few to say which is unusual (20 are needed): ranked only"
-        return f"{begin}, too alike for a fence: ranked only"
+            return f"{begin}, too few to say which is unusual (20 are needed): listed by size"
+        return f"{begin}, too similar to say which is unusual: listed by size"
     return (
-        f"{begin}, {total['far']:,} far (above {total['fence_far']:.4g}), "
-        f"{total['mild']:,} mild (above {total['fence_mild']:.4g})"
+        f"{begin}, {total['far'] or 'none'} extreme (above {total['fence_far']:.4g}), "
+        f"{total['mild'] or 'none'} unusual (above {total['fence_mild']:.4g})"
     )
+
+
+def _table(chosen: Sequence[Mapping[str, Any]], names: Names) -> list[list[str]]:
+    """Return the rows of entries under their titles; columns that say nothing of any of them are omitted."""
+    table = [["where", "value", "beyond", "severity", "why"]]
+    table += [_row(entry, names) for entry in chosen]
+    kept = [i for i, column in enumerate(zip(*table, strict=True)) if any(column[1:])]
+    return [[row[i] for i in kept] for row in table]
 
 
 def _row(entry: Mapping[str, Any], names: Names) -> list[str]:
     value, fence = entry["value"], entry["fence_far"]
-    beyond = f"{value / fence:.2f} x far" if fence and value is not None else ""
+    beyond = f"{value / fence:.2f} x extreme" if fence and value is not None else ""
     why = "; ".join(in_words(cause) for cause in main_causes(entry))
     number = "" if value is None else f"{value:.4g}"
-    severity = entry["severity"]
-    if severity != "none" and entry.get("form"):
+    severity = _SEVERITY_IN_WORDS[entry["severity"]]
+    if severity and entry.get("form"):
         severity += f" {entry['form']}"
     return [place(entry["where"], names), number, beyond, severity, why]
 
@@ -408,15 +421,16 @@ def _aligned(width: int, table: list[list[str]]) -> list[str]:
     """Return the lines of a table, of which the last column is wrapped to the width."""
     widths = [max(len(row[i]) for row in table) for i in range(len(table[0]) - 1)]
     room = width - 2 - sum(widths) - 2 * len(widths)
+    is_narrow = room < min(_NARROWEST, max(len(row[-1]) for row in table))
     lines = []
     for row in table:
         begin = "  " + "".join(f"{cell.ljust(w)}  " for cell, w in zip(row, widths, strict=False))
-        below = " " * len(begin) if room >= _NARROWEST else "      "
-        if room < _NARROWEST and row[-1]:
-            lines.append(begin.rstrip())
+        below = "      " if is_narrow else " " * len(begin)
+        if is_narrow and row[-1]:
+            lines += textwrap.wrap(begin, width, subsequent_indent="    ", break_on_hyphens=False)
             begin = below
         wrapped = textwrap.wrap(
-            row[-1], max(width, len(below) + 20), initial_indent=begin, subsequent_indent=below,
+            row[-1], max(width, 26), initial_indent=begin, subsequent_indent=below,
             break_on_hyphens=False,
         )  # fmt: skip
         lines += [line.rstrip() for line in wrapped or [begin]]

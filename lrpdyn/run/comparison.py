@@ -12,7 +12,7 @@ import numpy as np
 
 from lrpdyn.dynamics.measures import centred_ranks, cosines, pixels, rows
 from lrpdyn.errors import UsageError
-from lrpdyn.files.text import printable
+from lrpdyn.files.text import printable, wrapped
 from lrpdyn.outliers.render import place
 from lrpdyn.run.question import rule_parts
 from lrpdyn.run.reader import RunFolder
@@ -181,13 +181,13 @@ def as_json(found: Comparison) -> str:
     return json.dumps(asdict(found), indent=1)
 
 
-def as_table(found: Comparison, top: int) -> str:
-    """Return the comparison for a person at a terminal."""
+def as_table(found: Comparison, top: int, width: int | None = None) -> str:
+    """Return the comparison for a person; a table that is wider than `width` has a paragraph for each row."""
     names = [chr(ord("A") + number % 26) for number in range(len(found.runs))]
     _, *heads = found.runs[0]
     table = [["", "run", *heads]]
     table += [[name, *map(str, run.values())] for name, run in zip(names, found.runs, strict=True)]
-    lines = [*_aligned(table), ""]
+    lines = [*_aligned(table, width), ""]
     rows_ = [["", "cosine of dynamics", "rank", "rank of changes", "common cells"]]
     rows_ += [
         [
@@ -197,7 +197,7 @@ def as_table(found: Comparison, top: int) -> str:
         ]
         for pair in found.pairs
     ]
-    lines += [*_aligned(rows_), ""]
+    lines += [*_aligned(rows_, width), ""]
     everywhere = sum(one["in"] == one["of"] > 1 for one in found.outliers)
     alone = sum(one["in"] == 1 < one["of"] for one in found.outliers)
     lines.append(
@@ -205,7 +205,7 @@ def as_table(found: Comparison, top: int) -> str:
     )
     if found.outliers:
         head = ["what", "where", *names, "in", "causes"]
-        lines += ["", *_aligned([head, *(_row(one) for one in found.outliers[:top])])]
+        lines += ["", *_aligned([head, *(_row(one) for one in found.outliers[:top])], width)]
     return "\n".join(line.rstrip() for line in lines)
 
 
@@ -219,9 +219,23 @@ def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.2f}"
 
 
-def _aligned(table: list[list[str]]) -> list[str]:
+def _aligned(table: list[list[str]], width: int | None) -> list[str]:
     widths = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
+    if width is not None and sum(widths) + 2 * len(widths) > width:
+        (first, *titles), *rows = table
+        return [
+            line
+            for name, *cells in rows
+            for line in wrapped(
+                ", ".join(
+                    f"{title} {cell}" for title, cell in zip(titles, cells, strict=True) if cell
+                ),
+                width,
+                f"  {name}  " if first == "" else f"  {first} {name}, ",
+                "      ",
+            )
+        ]
     return [
-        "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        "  " + "  ".join(cell.ljust(size) for cell, size in zip(row, widths, strict=True))
         for row in table
     ]

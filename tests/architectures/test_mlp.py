@@ -69,3 +69,24 @@ def test_the_weight_of_a_prelu_is_among_the_weights() -> None:
     torch.testing.assert_close(path_of(built, None)[1](x), network(x))
     with pytest.raises(ArchitectureError, match=r"1\.weight expected nothing, found \(1,\)"):
         resolve(None, {"activation": "relu"}, Header(shapes(network)), "here")
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        nn.Sequential(nn.Flatten(), nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2)),
+        nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Dropout(0.0), nn.Linear(8, 2)),
+    ],
+)
+def test_layers_without_weights_may_stand_between(network: nn.Module) -> None:
+    resolved = resolve(None, {"activation": "relu"}, Header(shapes(network)), "here")
+    built = resolved.build()
+    load_weights(built, network.state_dict(), resolved, "here")
+    x = torch.randn(3, 4)
+    torch.testing.assert_close(path_of(built, None)[1](x), network(x))
+
+
+def test_linear_layers_without_an_activation_between_are_not_taken_for_a_perceptron() -> None:
+    network = nn.Sequential(nn.Linear(4, 8), nn.Linear(8, 2))
+    with pytest.raises(ArchitectureError):
+        resolve(None, {"activation": "relu"}, Header(shapes(network)), "here")

@@ -43,21 +43,21 @@ def test_options_of_the_working_folder_are_found_said_and_recorded(here: Path) -
 @pytest.mark.parametrize(
     ("name", "text", "arguments", "says"),
     [
-        ("lrpdyn.toml", 'rule = "foo"', [], "no rule is called 'foo'"),
+        ("lrpdyn.toml", 'rule = "foo"', [], "no rule is called foo"),
         ("lrpdyn.toml", "rule = ", [], "lrpdyn.toml: is no TOML"),
         ("lrpdyn.toml", "roole = 1", [], "no option is called roole (did you mean rule?)"),
-        ("lrpdyn.toml", 'rule = "foo"', ["--rule", "bar"], "no rule is called 'bar'"),
-        ("lrpdyn.toml", 'rule = "foo"', ["--config", "none", "--rule", "bar"], "called 'bar'"),
+        ("lrpdyn.toml", 'rule = "foo"', ["--rule", "bar"], "no rule is called bar"),
+        ("lrpdyn.toml", 'rule = "foo"', ["--config", "none", "--rule", "bar"], "called bar"),
         ("lrpdyn.toml", 'arch = "net.py:Net"', [], "arch net.py:Net would run code"),
-        ("pyproject.toml", '[tool.lrpdyn]\nrule = "foo"', [], "no rule is called 'foo'"),
-        ("pyproject.toml", "[project]\nname = 'x'", ["--rule", "bar"], "no rule is called 'bar'"),
+        ("pyproject.toml", '[tool.lrpdyn]\nrule = "foo"', [], "no rule is called foo"),
+        ("pyproject.toml", "[project]\nname = 'x'", ["--rule", "bar"], "no rule is called bar"),
         (
             "pyproject.toml",
             "[tool.lrpdyn]\nroole = 1",
             [],
             "[tool.lrpdyn] of pyproject.toml: no op",
         ),
-        ("mine.toml", 'rule = "foo"', ["--config", "mine.toml"], "no rule is called 'foo'"),
+        ("mine.toml", 'rule = "foo"', ["--config", "mine.toml"], "no rule is called foo"),
     ],
 )
 def test_what_a_file_says_is_checked_as_the_command_line_is(

@@ -29,6 +29,7 @@ MISTAKES = [
     ("compute ckpts", "lrpdyn compute ckpts/ obs.npy"),
     ("compute ckpts obs.npy --rule gamma=0.25", "--rule gamma:0.25"),
     ("compute ckpts obs.npy --rule zpluss", "did you mean zplus?"),
+    ("compute ckpts obs.npy --rule gamma:abc", "rule gamma: gamma must be"),
     ("compute ckpts obs.npy --rule alphabeta:beta=1,alpha=2", "--rule alphabeta:2,1"),
     ("compute ckpts obs.npy --ruel zplus", "did you mean --rule?"),
     ("compute ckpts obs.npy -rule zplus", "did you mean --rule?"),

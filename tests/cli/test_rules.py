@@ -84,7 +84,7 @@ def test_the_table_of_a_trial_is_no_wider_than_the_terminal(flat: list[str], wid
     assert max(map(len, lines)) <= width
     assert (lines[0].split()[0] == "rule") == (width == 80)
     assert any(line.startswith("gamma:0.25") for line in lines)
-    assert " ".join(done.stdout.split()).count("left out: captum:alpha1beta0, captum:epsilon") == 1
+    assert " ".join(done.stdout.split()).count("skipped: captum:alpha1beta0, captum:epsilon") == 1
 
 
 def test_options_of_the_question_and_the_observations_are_those_of_compute(flat: list[str]) -> None:

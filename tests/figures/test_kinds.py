@@ -61,8 +61,9 @@ def test_the_same_bytes_in_every_format(of_images: Run, tmp_path: Path, form: st
     ("asked", "request_", "message"),
     [
         (["nothing"], Request(), "--kind nothing: expected dynamics, filmstrip"),
+        (["flimstrip"], Request(), "did you mean filmstrip?"),
         (["dynamics"], Request(samples=[4]), "--sample 4: the run has samples 0 to 3"),
-        (["filmstrip"], Request(steps=[17]), "no such step; it has 4 from 0 to 48, near it 0, 16, 32"),
+        (["filmstrip"], Request(steps=[17]), "no such step; it has 4 from 0 to 48; nearest: 0, 16, 32"),
         (["dynamics"], Request(steps=[0]), "--steps: changes nothing in dynamics; it is for filmstrip"),
         (["distribution"], Request(samples=[0]), "--sample: changes nothing in distribution"),
         (["dynamics"], Request(formats=["gif"]), "--format gif: dynamics can be written as png, svg"),

@@ -101,7 +101,7 @@ def test_what_is_known_of_a_rule_is_plain_data() -> None:
 
 def test_values_of_bounds_alone_may_be_negative() -> None:
     assert parse_rule("zbox:-1/-2,1").parameters == {"low": (-1.0, -2.0), "high": 1.0}
-    with pytest.raises(UsageError, match="gamma must be a number of 0 or more, found '-1'"):
+    with pytest.raises(UsageError, match="gamma must be a number of 0 or more, found -1"):
         parse_rule("gamma:-1")
     with pytest.raises(UsageError, match="epsilon must be above 0"):
         parse_rule("epsilon:0")

@@ -74,7 +74,7 @@ def test_scores_are_those_of_the_framework(
     np.savez(tmp_path / "obs.npz", **given)
     run = lrpdyn.compute(folder, tmp_path / "obs.npz", out=tmp_path / "run", contrast="none",
                          samples="2,0", baseline="random:1")  # fmt: skip
-    assert "inputs goal, speed held fixed" in run.manifest["rule"]["notes"][-1]
+    assert "inputs goal, speed are kept at their values" in run.manifest["rule"]["notes"][-1]
     for step, model in enumerate(models):
         tensors, _ = model.policy.obs_to_tensor(given)
         with torch.no_grad():
@@ -92,7 +92,7 @@ def test_without_values_they_are_zero_and_it_is_said(
     run = lrpdyn.compute(
         policies[0], observations()["image"], out=tmp_path / "run", baseline="none"
     )
-    assert "inputs goal, speed held at zero" in run.manifest["rule"]["notes"][-1]
+    assert "inputs goal, speed are kept at zero" in run.manifest["rule"]["notes"][-1]
     with pytest.raises(lrpdyn.errors.RunError, match="another question: observations"):
         lrpdyn.compute(policies[0], observations(), out=tmp_path / "run", baseline="none")
 

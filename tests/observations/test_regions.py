@@ -65,7 +65,7 @@ def test_regions_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ObservationError, match=r"walls: has shape \(4, 6\), expected .*\(4, 5\)"):
         read_regions(tmp_path / "wide.npz", SHAPE)
     np.savez(tmp_path / "alike.npz", **{"a b": np.ones((4, 5)), "a-b": np.ones((4, 5))})
-    with pytest.raises(ObservationError, match="called alike"):
+    with pytest.raises(ObservationError, match="have the same name"):
         read_regions(tmp_path / "alike.npz", SHAPE)
     (tmp_path / "text.npz").write_text("no masks")
     with pytest.raises(ObservationError, match=r"text.npz: cannot be read"):

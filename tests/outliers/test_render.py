@@ -20,6 +20,7 @@ from lrpdyn.outliers.render import (
     as_table,
     contains,
     context,
+    curve_lines,
     summary,
 )
 from tests.outliers.made_up import calm_run, report_on, spiked, with_steps
@@ -44,7 +45,7 @@ def test_a_row_says_where_how_far_and_why(report: dict[str, Any]) -> None:
     assert "sum|R| is 0" in row
     assert row.count("step 2,100") == 1
     (row,) = (line for line in lines if "1,000 -> 1,100, sample 3" in line)
-    assert " x far  far " in row
+    assert " x extreme  extreme " in row
     assert "shape_change 80 % (the explanation itself moved)" in row
     assert "unexplained (none of the known causes is present)" in row
     told = lines[lines.index("what to do next") :]
@@ -82,7 +83,7 @@ def test_summaries_say_why_there_is_no_fence() -> None:
     few = report_on(calm_run(5, 3))
     assert "too few to say which is unusual" in summary(few, "cells")
     alike = report_on(replace(calm_run(), relative=np.ones((8, 2, 2))))
-    assert "too alike for a fence" in summary(alike, "pixels")
+    assert "too similar to say which is unusual" in summary(alike, "pixels")
     assert "compared with the 14 transitions around it" in summary(alike, "steps")
 
 
@@ -125,7 +126,7 @@ def test_phases_regions_agreement_and_curve_are_told(calm: RunFacts) -> None:
     assert "a new one begins at 300 (93 % sure); they describe 60 % of the variation" in text
     assert "1.0%, 0.1" in text
     assert "step 0: +0.31 (gradient x input -)" in text
-    assert "beside log.csv:r" in text
+    assert "compared with log.csv:r" in text
     assert "-0.40" in text
 
 
@@ -137,7 +138,7 @@ def test_what_a_report_has_not_is_not_told() -> None:
 def test_phases_that_are_none_say_why() -> None:
     phases = {"of": "maps", "borders": [], "explained": 0.0, "why": "it drifts steadily"}
     assert context({"phases": phases}, tabbed, "## ") == [
-        "## phases of maps: none told; it drifts steadily", "",
+        "## phases of maps: none found; it drifts steadily", "",
     ]  # fmt: skip
 
 
@@ -149,10 +150,31 @@ def test_regions_are_told_at_the_first_the_middle_and_the_last_step() -> None:
     }  # fmt: skip
     lines = context({"regions": regions}, tabbed, "")
     assert lines[2:4] == [
-        "region\tat 0\tat 2,000\tat 4,000\tagreement over steps",
+        "region\tat 0\tat 2,000\tat 4,000\tagreement",
         "ball\t10.0%, 1\t30.0%, 3\t-, 5\t-",
     ]
-    assert lines[4].endswith("median over steps: +0.50")
+    assert lines[5].endswith("median over steps: +0.50")
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 120])
+def test_tables_keep_to_the_width_and_in_one_line_where_they_fit(
+    report: dict[str, Any], width: int
+) -> None:
+    series = [{"series": "distance_from_first_l1", "steps": 4, "rank_correlation": 0.4, "p": None}]
+    curve = curve_lines({"curve": {"source": "log.csv:r", "series": series}}, width)
+    assert (len(curve) == 5) == (width >= 80)
+    regions = {
+        "rule": "gamma", "steps": [0, 1, 2], "names": ["opponent"], "share": [[0.1, 0.2, 0.3]],
+        "effect": [[1.0, 2.0, 3.0]], "agreement": [0.5], "agreement_over_regions": 0.5,
+    }  # fmt: skip
+    text = as_table({**report, "regions": regions}, KINDS, 2, width)
+    assert max(map(len, [*curve[2:], *text.splitlines()])) <= width
+
+
+def test_columns_that_say_nothing_are_omitted() -> None:
+    text = as_table(report_on(calm_run(5, 3)), ["cells"], 2, 100)
+    assert "beyond" not in text
+    assert "severity" not in text
 
 
 def test_a_curve_of_few_steps_has_no_p() -> None:

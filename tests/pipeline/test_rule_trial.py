@@ -240,7 +240,7 @@ def test_auto_takes_the_rule_that_is_named_and_records_the_trial(
             "--rule auto: cannot be with --shard",
         ),
         ({"follow": True}, UsageError, "--rule auto: cannot be with --follow"),
-        ({"rule": "auto+attnlrp"}, LrpdynError, "no rule is called 'auto'"),
+        ({"rule": "auto+attnlrp"}, LrpdynError, "no rule is called auto"),
     ],
 )
 def test_what_auto_cannot_be_with(

@@ -104,7 +104,7 @@ def with_colours(look: Look, names: Sequence[str]) -> Look:
             raise UsageError(
                 f"--cmap {name}: expected one of {', '.join(SEQUENTIAL)} for what is not negative, or "
                 f"of {', '.join(DIVERGING)} for relevance, each also reversed as {SEQUENTIAL[0]}_r; "
-                "others are uneven, or not told apart by every reader"
+                "others are uneven, or cannot be distinguished by every reader"
             )
     return look
 

@@ -147,7 +147,7 @@ def draw_side_by_side(
             *(f"{letter}: {side.name}." for letter, side in zip(letters, sides, strict=True)),
             scale.sentence,
             words.sentence(alike),
-            "Ringed: beyond the far or the mild fence of its run.",
+            "Ringed: extreme or unusual in its run.",
         ],
     )
     names = [f"sample {sample}" for sample in samples]

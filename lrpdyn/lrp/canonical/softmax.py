@@ -47,7 +47,7 @@ def without_squashing(reference: fx.GraphModule) -> tuple[fx.GraphModule, tuple[
     for original in found:
         node, layer = copied[original], _layer_of(reference, original)
         assert isinstance(layer, Elementwise)
-        notes.append(f"{layer.called} '{node.name}' left out: explained at the logits before it")
+        notes.append(f"{layer.called} '{node.name}' is skipped: the logits before it are explained")
         node.replace_all_uses_with(node.args[0])  # type: ignore[arg-type]
         graph.erase_node(node)
         for follower in _followers(original):
@@ -122,7 +122,7 @@ def without_softmax(
             root[str(node.target)] = hidden
             continue
         if all(kind is Rearrangement for kind in kinds):
-            notes.append(f"{layer.called} '{node.name}' left out: explained at the logits")
+            notes.append(f"{layer.called} '{node.name}' is skipped: the logits are explained")
             logits = node.args[0]
             assert isinstance(logits, fx.Node)
             node.replace_all_uses_with(logits)

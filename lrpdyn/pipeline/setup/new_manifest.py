@@ -132,7 +132,7 @@ def _left_out(job: Job) -> list[str]:
     """Return in a sentence what follows the outputs that the head is explained at."""
     left_out = getattr(job.model.network, "left_out", None)
     text = left_out.get(job.model.head) if isinstance(left_out, Mapping) else None
-    return [] if text is None else [f"{text} left out: explained before it"]
+    return [] if text is None else [f"{text} is skipped: the outputs before it are explained"]
 
 
 def _series(listing: Listing) -> str:

@@ -88,7 +88,7 @@ def listed(checkpoints: str | Path, options: Options, fewest: int = 2) -> Listin
     found = len(listing.checkpoints)
     if found < fewest:
         others = [f"{entry.path.name} ({entry.reason})" for entry in listing.left_out[:3]]
-        left = f"; left out: {', '.join(others)}" if others else ""
+        left = f"; skipped: {', '.join(others)}" if others else ""
         expected = "two or more, whose steps differ" if fewest > 1 else "one or more"
         raise CheckpointError(
             f"{checkpoints}: found {found} checkpoint{'s' * (found != 1)}, expected {expected}{left}; "

@@ -50,6 +50,14 @@ def question_of(manifest: Mapping[str, Any], *, given_values: bool) -> dict[str,
     }
 
 
+def _in_words(name: str, value: Any) -> str:
+    """Return a part of a question as it is given to its option."""
+    if name != "rule":
+        return as_text(value)
+    rule, parameters = value
+    return f"{rule}:{','.join(map(as_text, parameters.values()))}".rstrip(":")
+
+
 def _plain(value: Any) -> Any:
     """Return `value` as it comes back from JSON, where a tuple is a list."""
     return json.loads(json.dumps(value, default=str))
@@ -95,7 +103,7 @@ def previous_manifest(job: Job, manifest: Mapping[str, Any]) -> dict[str, Any] |
     given = job.target.values is not None
     old, new = question_of(previous, given_values=given), question_of(manifest, given_values=given)
     differing = [
-        f"{name} ({as_text(old[name])} there, {as_text(new[name])} here)"
+        f"{name} ({_in_words(name, old[name])} there, {_in_words(name, new[name])} here)"
         for name in old
         if old[name] != new[name]
     ]

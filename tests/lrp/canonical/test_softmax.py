@@ -23,7 +23,7 @@ def test_softmax_head_is_explained_at_its_logits() -> None:
         x = torch.randn(2, 4)
         torch.testing.assert_close(found.reference(x), network(x))
         torch.testing.assert_close(found.explained(x), logits(x))
-        assert "explained at the logits" in found.notes[0]
+        assert "the logits are explained" in found.notes[0]
 
 
 @pytest.mark.parametrize("last", [nn.Sigmoid(), nn.LogSigmoid(), nn.Softplus(), torch.sigmoid])
@@ -40,7 +40,7 @@ def test_what_squashes_each_output_is_left_out(last: Callable[[Tensor], Tensor])
     network.out.weight.data, network.out.bias.data = torch.tensor([[1.0, -3.0]]), torch.zeros(1)
     found, x = canonise_fully(network), torch.ones(1, 2)
     torch.testing.assert_close(found.reference(x), network(x))
-    assert "left out: explained at the logits" in found.notes[0]
+    assert "is skipped: the logits before it are explained" in found.notes[0]
     plan = make_plan(found.explained, parse_composite("lrp0"))
     maps = relevance(found.explained, plan, x, torch.ones(1, 1))
     torch.testing.assert_close(maps, torch.tensor([[1.0, -3.0]]))
