@@ -99,7 +99,7 @@ def test_saving_where_no_folder_can_be_is_one_line(tmp_path: Path) -> None:
 
 def test_saving_under_an_unknown_suffix_is_refused(tmp_path: Path) -> None:
     with pytest.raises(
-        UsageError, match=r"expected a name ending in \.png or \.svg or \.pdf, found '\.gif'"
+        UsageError, match=r"expected a name ending in \.png or \.svg or \.pdf, found \.gif"
     ):
         _save(_figure(), tmp_path / "a.gif")
 
