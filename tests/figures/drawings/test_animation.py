@@ -88,5 +88,5 @@ def test_chosen_steps_alone_are_shown(tmp_path: Path) -> None:
 
 
 def test_other_suffixes_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"\.gif or \.webp or \.apng, found '\.mp4'"):
+    with pytest.raises(UsageError, match=r"\.gif or \.webp or \.apng, found \.mp4"):
         _draw(tmp_path / "a.mp4")
