@@ -198,7 +198,7 @@ def _print_table(rows: Sequence[dict[str, Any]]) -> None:
         lines = [[first, *about[3:]] for first, *about in lines]
         paragraph(f"All: {', '.join(shared.pop())}")
     for line in lines:
-        print_row("  ".join(line), width + 2)
+        print_row("  ".join(line))
 
 
 def _about(row: Mapping[str, Any]) -> list[str]:

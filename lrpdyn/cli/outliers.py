@@ -8,7 +8,7 @@ import click
 
 from lrpdyn.cli import options
 from lrpdyn.cli.command import Command, Whole, option, words_of
-from lrpdyn.cli.terminal import say
+from lrpdyn.cli.terminal import paragraph, say
 from lrpdyn.errors import UsageError
 from lrpdyn.files.nearby import did_you_mean
 from lrpdyn.files.text import terminal_width
@@ -85,7 +85,6 @@ def command(
         if curve is not None:
             click.echo("\n" + "\n".join(curve_lines(report, terminal_width())))
         elif "first" in report:
-            click.echo(
-                "\nlrpdyn outliers --details has the largest changes and what to do next", err=True
-            )
+            click.echo(err=True)
+            paragraph("lrpdyn outliers --details has the largest changes and what to do next")
     return 4 if any(contains(report, severity) for severity in wanted) else 0

@@ -258,7 +258,7 @@ def test_the_plan_says_the_rule_of_each() -> None:
     assert {texts["gamma+attnlrp"][name] for name in products} == {"attnlrp"}
     assert {texts[rule]["query"] for rule in ("gamma", "gamma+attnlrp")} == {"gamma:0.25"}
     assert (texts["attnlrp"]["query"], texts["cp-lrp"]["query"]) == ("epsilon:1e-06", "zplus")
-    assert {found["norm"] for found in texts.values()} == {"held fixed"}
+    assert {found["norm"] for found in texts.values()} == {"kept fixed"}
 
 
 @pytest.mark.parametrize(
