@@ -342,9 +342,10 @@ def summary(report: Report, kind: str) -> str:
     begin = f"{kind}: {total['values']:,} values"
     if total["zeros"]:
         begin += f" ({100 * total['zeros']:.3g} % zero)"
+    far, mild = (f"{total[name]:,}" if total[name] != 0 else "none" for name in ("far", "mild"))
     if total.get("compared_with"):
         around = f"the {total['compared_with']} transitions around it"
-        found = f"{total['far'] or 'none'} extreme and {total['mild'] or 'none'} unusual"
+        found = f"{far} extreme and {mild} unusual"
         return f"{begin}, {found} compared with {around}"
     if kind in ("steps", "cells") and report["totals"]["steps"]["values"] < _FEWEST:
         return (
@@ -355,8 +356,8 @@ def summary(report: Report, kind: str) -> str:
             return f"{begin}, too few to say which is unusual (20 are needed): listed by size"
         return f"{begin}, too similar to say which is unusual: listed by size"
     return (
-        f"{begin}, {total['far'] or 'none'} extreme (above {total['fence_far']:.4g}), "
-        f"{total['mild'] or 'none'} unusual (above {total['fence_mild']:.4g})"
+        f"{begin}, {far} extreme (above {total['fence_far']:.4g}), "
+        f"{mild} unusual (above {total['fence_mild']:.4g})"
     )
 
 

@@ -31,7 +31,9 @@ def sample_of(option: click.Option) -> str:
     if option.is_flag or option.count or isinstance(option.type, click.types.IntParamType):
         return "1" if not isinstance(option.type, click.IntRange) else "7"
     if isinstance(option.type, click.types.FloatParamType):
-        return "0.5"
+        return (
+            "0.5" if not isinstance(option.type, click.FloatRange) else f"{option.type.min or 0.5}"
+        )
     if option.name == "config":
         return str(ROOT / "configs" / "sb3-atari.toml")
     return "key=value"

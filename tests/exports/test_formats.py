@@ -192,6 +192,8 @@ def test_the_code_of_its_page_runs(
     monkeypatch.chdir(tmp_path)
     export(lrpdyn.open_run(), "zarr")
     found = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    # The one for Quantus runs with the page's commands.
+    found = [code for code in found if "quantus" not in code]
     assert len(found) == 2
     for code in found:
         names: dict[str, object] = {}

@@ -28,7 +28,7 @@ def test_zarr_that_xarray_opens(
 
 
 def test_each_step_has_chunks_of_its_own(image_run: lrpdyn.Run, tmp_path: Path) -> None:
-    write_zarr(image_run, tmp_path / "a.zarr")
+    write_zarr(image_run, tmp_path / "a.zarr", iter)
     found = zarr.open_group(tmp_path / "a.zarr", mode="r")["relevance"]
     assert isinstance(found, zarr.Array)
     assert found.chunks == (1, *image_run.relevance[image_run.steps[0]].shape)

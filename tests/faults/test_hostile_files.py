@@ -35,7 +35,7 @@ def test_toml_is_refused_by_a_line(tmp_path: Path, text: str) -> None:
 
 @pytest.mark.parametrize(("text", "says"), [
     ("workers = [1, 2]", "workers takes one value"), ("rule = {a = 1}", "rule takes one value"),
-    ("since = 1979-05-27", "is not a valid integer"), ("overwrite = 3.5", "is not a valid boolean"),
+    ("since = 1979-05-27", "expected a whole number"), ("overwrite = 3.5", "is not a valid boolean"),
 ])  # fmt: skip
 def test_an_option_of_another_kind_is_refused(tmp_path: Path, text: str, says: str) -> None:
     (tmp_path / "a.toml").write_text(text)

@@ -176,7 +176,7 @@ def test_whether_the_maps_can_be_trusted_stands_above_them(
     assert said == trust_lines(run)
     section.get_by_text("Faithfulness over training", exact=True).click()
     picture = section.get_by_role("img", name="Faithfulness of the maps over training")
-    assert picture.evaluate("image => image.naturalWidth") == 1037
+    assert picture.evaluate("image => image.naturalWidth") == 1008
     below = found.page.locator("#maps").bounding_box()
     here = section.bounding_box()
     assert below is not None
@@ -354,7 +354,7 @@ def test_the_layers_are_a_picture_that_is_there(show: Callable[..., Opened], wri
     found = show(written, viewport={"width": 390, "height": 844})
     picture = found.page.get_by_role("img", name="effective rank")
     expect(picture).to_be_visible()
-    assert picture.evaluate("(image) => image.complete && image.naturalWidth") == 1037
+    assert picture.evaluate("(image) => image.complete && image.naturalWidth") == 1008
     box = picture.bounding_box()
     assert box is not None
     assert box["x"] + box["width"] <= 390

@@ -49,7 +49,7 @@ def test_a_shard_goes_on_and_is_told_apart(series: Path, vectors: Vectors, tmp_p
     lrpdyn.compute(series, vectors, shard="2/4", **options)
     assert (tmp_path / "part" / "manifest.json").stat().st_mtime_ns == before
     for other in ({"shard": "3/4"}, {}):
-        with pytest.raises(RunError, match=r"shard \(\{'name': '2/4'"):
+        with pytest.raises(RunError, match=r"shard \(name 2/4"):
             lrpdyn.compute(series, vectors, **other, **options)
     with pytest.raises(UsageError, match="give the curve to lrpdyn merge"):
         lrpdyn.compute(series, vectors, shard="2/4", curve="a.csv:b", **options)
@@ -133,7 +133,7 @@ def test_a_journal_of_a_shard_that_is_not_whole_is_told(
     facts = json.loads(lines[7][9:])
     journal.write_bytes(b"".join(lines[:7]))
     append_journal(parts[1], {name: facts[name] for name in facts if name != "score"})
-    refused("cannot be read .'score'.; compute the shard again", journal.read_bytes())
+    refused("cannot be read .there is no score.; compute the shard again", journal.read_bytes())
     journal.write_bytes(b"".join([lines[7], *lines[:7], lines[3]]))
     lrpdyn.merge(parts, out=tmp_path / "run", quiet=True)
     whole = contents(tmp_path / "run")

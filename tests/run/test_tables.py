@@ -328,22 +328,27 @@ def test_panels_say_what_they_are_of(pair: tuple[lrpdyn.Run, lrpdyn.Run]) -> Non
     samples, steps = pair
     of_samples = {panel.title: panel for panel in panels_of(samples, None, None)}
     panels = {panel.title: panel for panel in panels_of(steps, None, None)}
-    score = panels["score, median over samples; shaded: least to most"]
+    score = panels["score"]
+    assert "median over samples" in score.note
+    assert "least to most" in score.note
     per_sample = samples.metrics["score"].reshape(5, 6)
     np.testing.assert_array_equal(score.lines[""], np.median(per_sample, axis=1))
     low, high = score.band or ()
     np.testing.assert_array_equal(low, per_sample.min(axis=1))
     np.testing.assert_array_equal(high, per_sample.max(axis=1))
-    title = "change into the step, median over samples"
+    (title,) = (panel.title for panel in panels.values() if panel.name == "change")
+    assert "median over samples" in panels[title].note
     for name, values in of_samples[title].lines.items():
         np.testing.assert_array_equal(panels[title].lines[name], values)
-    distance = panels["distance from the first map, sum of |R_i - R_0|, median over samples"]
+    (distance,) = (panel for panel in panels.values() if panel.name == "distance")
+    assert "median over samples" in distance.note
     np.testing.assert_array_equal(
         distance.lines[""], np.median(samples.metrics["distance_from_first"].reshape(5, 6), axis=1)
     )
     units = panels["most common of the preferred units"]
-    np.testing.assert_array_equal(units.lines["unit"], steps.metrics["argmax_most_common"])
-    assert not any("mean over" in title or title.startswith("checks") for title in panels)
+    np.testing.assert_array_equal(units.lines[""], steps.metrics["argmax_most_common"])
+    assert not any("mean over" in panel.note for panel in panels.values())
+    assert not any(title.startswith("checks") for title in panels)
 
 
 def test_characters_show_medians_and_say_so(pair: tuple[lrpdyn.Run, lrpdyn.Run]) -> None:

@@ -287,7 +287,7 @@ def test_a_run_of_version_0_1_is_read_and_gets_the_table_when_it_is_resumed(
     with pytest.raises(RunError, match=r"has no layers\.csv, which version 0\.1 did not write"):
         _ = earlier.layers
     assert verify(path).is_good
-    write_csv(earlier, tmp_path / "csv")
+    write_csv(earlier, tmp_path / "csv", iter)
     assert (tmp_path / "csv" / "metrics.csv").exists()
     assert not (tmp_path / "csv" / "layers.csv").exists()
     assert contents(computed(trained, path).path) == contents(run.path)
@@ -314,7 +314,7 @@ def test_what_version_0_1_did_not_gather_stays_unknown_where_checkpoints_are_gon
 def test_the_table_is_a_result_like_the_others(run: lrpdyn.Run, tmp_path: Path) -> None:
     assert "layers.csv" in RESULTS
     assert len(run.layers.to_pandas()) == len(run.layers) == len(STEPS) * 6
-    write_csv(run, tmp_path / "csv")
+    write_csv(run, tmp_path / "csv", iter)
     assert (tmp_path / "csv" / "layers.csv").read_bytes() == (run.path / "layers.csv").read_bytes()
     path = shutil.copytree(run.path, tmp_path / "run")
     with (path / "layers.csv").open("a") as file:
