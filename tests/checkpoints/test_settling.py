@@ -47,7 +47,7 @@ def test_a_file_that_goes_on_changing_is_left_out(
     assert [checkpoint.step for checkpoint in listing.checkpoints] == [2, 4, 10, 20, 30]
     assert not listing.bad
     assert [entry.reason for entry in listing.left_out] == ["is still being written"]
-    assert "net_40.pt is still being written: left out" in listing.notes[0]
+    assert "net_40.pt is still being written: skipped" in listing.notes[0]
 
 
 def test_an_old_file_that_is_cut_short_is_bad_at_once(

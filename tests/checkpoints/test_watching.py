@@ -56,7 +56,7 @@ def test_copies_without_a_number_come_at_the_end(tmp_path: Path, clock: Clock) -
     watch.look()
     clock.now += 2
     (left,) = watch.look().left_out
-    assert left.reason == "its name has no number: looked at when following ends"
+    assert left.reason == "its name has no number: read when following ends"
     assert [checkpoint.path.name for checkpoint in watch.look_at_all().checkpoints] == [
         "net_1.pt", "net_2.pt", "latest.pt",
     ]  # fmt: skip
