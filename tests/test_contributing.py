@@ -162,7 +162,7 @@ def test_the_option(tmp_path: Path) -> None:
     package = tmp_path / "lrpdyn"
     shutil.copytree(ROOT / "lrpdyn", package, ignore=shutil.ignore_patterns("__pycache__"))
     insert(package / "pipeline/setup/options.py", field, before="\n    def __post_init__")
-    insert(package / "cli/compute.py", option, before="@options.config")
+    insert(package / "cli/compute.py", option, before="@config")
     run = explained(tmp_path)
 
     def command(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -170,7 +170,7 @@ def test_the_option(tmp_path: Path) -> None:
         return subprocess.run(program, cwd=tmp_path, capture_output=True, text=True, check=False)
 
     np.save(tmp_path / "obs.npy", np.ones((2, 3), dtype=np.float32))
-    assert "--note TEXT" in command("--help").stdout
+    assert "--note TEXT" in command("--help-all").stdout
     job = ["ckpts", "obs.npy", "-o", "noted", "--arch-arg", "activation=relu", "-q"]
     done = command(*job, "--note", "the first")
     assert done.returncode == 0, done.stderr

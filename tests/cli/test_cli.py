@@ -24,10 +24,10 @@ def test_regions_curve_and_compare(folder: Path, ppo_folder: Path) -> None:
     assert result.returncode == 0, result.stderr
     table = lrpdyn("outliers", "other-rule", "--kind", "cells", cwd=folder).stdout
     assert "regions: share of sum|R|, effect of painting over" in table
-    assert "beside log.csv:reward" in table
+    assert "compared with log.csv:reward" in table
     assert "effect_lower" in table
     given = lrpdyn("outliers", "--kind", "cells", "--curve", "log.csv:reward", cwd=folder).stdout
-    assert "beside log.csv:reward" in given
+    assert "compared with log.csv:reward" in given
     assert "agreement of zplus with painting patches over: step 0:" in given
     wrong = lrpdyn("outliers", "--curve", "log.csv:loss", cwd=folder)
     assert (wrong.returncode, "it has step, reward" in wrong.stderr) == (2, True)
@@ -38,5 +38,5 @@ def test_regions_curve_and_compare(folder: Path, ppo_folder: Path) -> None:
     assert lrpdyn("compare", "lrpdyn-run", cwd=folder).returncode == 2
     assert (
         lrpdyn("compute", ppo_folder, "obs.npy", "--regions", "none.npz", cwd=folder).returncode
-        == 1
+        == 2
     )
