@@ -67,3 +67,16 @@ def has_ended(group: int) -> bool:
             return True
         time.sleep(0.05)
     return False
+
+
+def all_of(terminal: int) -> bytes:
+    """Return what is written to a terminal until its other end is closed."""
+    text = b""
+    while True:
+        try:
+            part = os.read(terminal, 65536)
+        except OSError:  # the other end is closed
+            return text
+        if not part:
+            return text
+        text += part

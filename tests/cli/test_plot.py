@@ -115,15 +115,7 @@ def test_a_terminal_gets_colours_unless_it_says_no(
         env={**environment, "PYTHONIOENCODING": "utf-8"}, stdout=theirs, stdin=theirs,
     ) as process:  # fmt: skip
         os.close(theirs)
-        text = b""
-        while True:
-            try:
-                part = os.read(ours, 65536)
-            except OSError:  # the other end is closed
-                break
-            if not part:
-                break
-            text += part
+        text = processes.all_of(ours)
         assert process.wait() == 0
     os.close(ours)
     assert (b"\x1b[38;5;" in text) == coloured

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.processes import all_of
+
 pytestmark = pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs a terminal")
 
 
@@ -16,20 +18,12 @@ def on_terminal(width: int, cwd: Path, *arguments: str) -> list[str]:
     """Return what a command prints on a terminal, on both streams."""
     ours, theirs = os.openpty()
     environment = {**os.environ, "COLUMNS": str(width), "TERM": "xterm", "NO_COLOR": "1"}
-    text = b""
     with subprocess.Popen(
         [sys.executable, "-m", "lrpdyn", *arguments],
         env=environment, cwd=cwd, stdin=theirs, stdout=theirs, stderr=theirs,
     ) as process:  # fmt: skip
         os.close(theirs)
-        while True:
-            try:
-                part = os.read(ours, 65536)
-            except OSError:  # the other end is closed
-                break
-            if not part:
-                break
-            text += part
+        text = all_of(ours)
         process.wait()
     os.close(ours)
     # A bar is drawn over itself, and removed.
