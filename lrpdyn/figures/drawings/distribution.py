@@ -38,7 +38,7 @@ BEYOND = {"mild": style.LINE_COLOURS[4], "far": style.FLAGGED}
 AROUND = 7
 LINE_WIDTH, THIN = 1.2, 0.6
 MOST_LABELS, LABEL_LINES = 5, 2
-FENCE_LINES: dict[str, Literal["--", "-"]] = {"mild fence": "--", "far fence": "-"}
+FENCE_LINES: dict[Literal["mild", "far"], Literal["--", "-"]] = {"mild": "--", "far": "-"}
 WHAT_IS_COUNTED = {
     "steps": "change of a transition, median over samples",
     "samples": "change of a sample, sum over transitions",
@@ -190,15 +190,15 @@ def describe(population: Population) -> str:
     if missing:
         parts[0] += f", {missing:,} not finite"
     fences = [
-        f"{name} {fence:.3g}"
-        for name, fence in (("mild fence", population.mild), ("far fence", population.far))
+        f"{name} from {fence:.3g}"
+        for name, fence in (("unusual", population.mild), ("extreme", population.far))
         if fence is not None
     ]
     if not fences and positive.size < FEWEST_FOR_FENCE:
         return f"{parts[0]}: too few for a fence"
     parts.append(", ".join(fences) or population.note or "no fence")
     if population.far is not None:
-        parts.append(f"{len(population.outliers('far')):,} beyond the far fence")
+        parts.append(f"{len(population.outliers('far')):,} extreme")
     return "; ".join(parts)
 
 
@@ -280,10 +280,9 @@ def _key(populations: Sequence[Population]) -> tuple[list[Artist], list[str]]:
         found.append((Patch(color=INSIDE), "usual"))
     found += [(Patch(color=BEYOND[name]), words.SEVERITIES[name]) for name in outliers]
     for name, line in FENCE_LINES.items():
-        fences = [getattr(one, name.partition(" ")[0]) for one in populations]
-        if any(fence is not None for fence in fences):
+        if any(getattr(one, name) is not None for one in populations):
             handle = Line2D([], [], color="black", linewidth=LINE_WIDTH, linestyle=line)
-            found.append((handle, name))
+            found.append((handle, f"{words.SEVERITIES[name]} from here"))
     return [handle for handle, _ in found], [name for _, name in found]
 
 

@@ -30,8 +30,8 @@ LEAST_HEIGHT = 9.0
 MOST_CELLS = 512
 MARKERS = {"mild": ("o", "none"), "far": ("o", "white"), "pathology": ("X", "white")}
 NAMES = {
-    "mild": "unusual: beyond the mild fence",
-    "far": "extreme: beyond the far fence",
+    "mild": "unusual",
+    "far": "extreme",
     "pathology": "pathology at that step",
 }
 

@@ -71,7 +71,7 @@ def test_picture_is_readable_and_the_same_twice(tmp_path: Path) -> None:
         ),
         (
             {"values": np.r_[np.ones(37), 5, 6, np.nan], "mild": 2.0, "far": 5.5},
-            "n = 40, 1 not finite; mild fence 2, far fence 5.5; 1 beyond the far fence",
+            "n = 40, 1 not finite; unusual from 2, extreme from 5.5; 1 extreme",
         ),
     ],
 )
@@ -145,8 +145,8 @@ def test_legend_stands_only_where_there_is_a_fence(saved: list[Figure]) -> None:
     draw_distribution("a.png", [_population()], **WORDS)
     names = [_key(figure) for figure in saved]
     assert names[:2] == [{}, {"usual": distribution.INSIDE, "unusual": distribution.BEYOND["mild"],
-                              "mild fence": "black"}]  # fmt: skip
-    assert [*names[2]] == ["usual", "unusual", "extreme", "mild fence", "far fence"]
+                              "unusual from here": "black"}]  # fmt: skip
+    assert [*names[2]] == ["usual", "unusual", "extreme", "unusual from here", "extreme from here"]
 
 
 def _key(figure: Figure) -> dict[str, str]:
