@@ -93,9 +93,9 @@ def test_the_reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     listing = discover(tmp_path)
     assert [(c.step, c.format) for c in listing.checkpoints] == [(9, "npz"), (10, "npz")]
     assert listing.checkpoints[0].header.shapes == {"weight": (2, 3)}
-    weights, sha256 = readers.read_weights(tmp_path / "net_9.npz", "npz")
+    weights, digest = readers.read_weights(tmp_path / "net_9.npz", "npz")
     assert weights["weight"].tolist() == [[9.0] * 3] * 2
-    assert sha256 == containers.sha256_of(tmp_path / "net_9.npz")
+    assert digest == containers.digest_of("xxh3_128", tmp_path / "net_9.npz")
 
 
 def explained(folder: Path) -> lrpdyn.Run:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import os
@@ -17,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from lrpdyn.checkpoints.digests import Hash
 from lrpdyn.errors import CheckpointError
 from lrpdyn.files.plain import check_plain, open_plain
 from lrpdyn.files.ranged import Positioned
@@ -27,6 +27,8 @@ ZIP = b"PK\x03\x04"
 COPY_AGAIN = "copy it again, or go on without it (--skip-bad)"
 
 _LARGEST_JSON = 1 << 25
+#: Bytes that are read at once where only a digest of a file is needed.
+_PIECE = 1 << 18
 #: Files up to this size are read in one go; of larger ones, only what is needed is read.
 _AT_ONCE = 1 << 26
 #: Tensors may share their bytes (tied weights), but not make much of nothing.
@@ -129,13 +131,16 @@ class Payload:
             self._read[key] = self.part().bytes_at(place)
         return self._read[key]
 
-    def sha256(self) -> str:
-        """Return the SHA-256 of the bytes."""
+    def digest(self, algorithm: str) -> str:
+        """Return the digest of the bytes."""
+        found = Hash(algorithm)
         if self.content is not None:
-            return hashlib.sha256(self.content).hexdigest()
-        whole = self.part()
-        whole.seek(0)
-        return hashlib.file_digest(whole, "sha256").hexdigest()
+            found.update(self.content)
+        else:
+            whole = self.part()
+            whole.seek(0)
+            _feed(found, whole)
+        return found.digest()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -311,16 +316,22 @@ def on_disk(path: Path) -> str:
         raise CheckpointError(f"{path}: cannot be read: {error.strerror or error}") from error
 
 
-def sha256_of(*paths: Path) -> str:
-    """Return the SHA-256 of the bytes of files, one after the other, read piece by piece."""
-    digest = hashlib.sha256()
+def digest_of(algorithm: str, *paths: Path) -> str:
+    """Return the digest of the bytes of files, one after the other, read piece by piece."""
+    digest = Hash(algorithm)
     for path in paths:
         try:
             with open_plain(on_disk(path)) as file:
-                hashlib.file_digest(file, lambda: digest)
+                _feed(digest, file)
         except OSError as error:
             raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from error
-    return digest.hexdigest()
+    return digest.digest()
+
+
+def _feed(digest: Hash, file: Any) -> None:
+    piece = memoryview(bytearray(_PIECE))
+    while found := file.readinto(piece):
+        digest.update(piece[:found])
 
 
 def read_json(path: Path) -> Any:

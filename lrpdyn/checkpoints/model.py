@@ -81,7 +81,7 @@ class Reader:
     files
         The files that hold the weights.
     digest
-        The SHA-256 of the weights' bytes, where it is not that of the `files`.
+        The digest of the weights' bytes by an algorithm, where it is not that of the `files`.
     both
         Gives weights and digest where one read serves both.
     suffixes
@@ -93,8 +93,8 @@ class Reader:
     header: Callable[[Path, Choice], Header]
     weights: Callable[[Path, Choice], Mapping[str, Tensor]]
     files: Callable[[Path], list[Path]] = lambda path: [path]
-    digest: Callable[[Path], str] | None = None
-    both: Callable[[Path, Choice], tuple[Mapping[str, Tensor], str]] | None = None
+    digest: Callable[[Path, str], str] | None = None
+    both: Callable[[Path, Choice, str], tuple[Mapping[str, Tensor], str]] | None = None
     suffixes: tuple[str, ...] = ()
 
 
@@ -102,8 +102,8 @@ class Reader:
 class Checkpoint:
     """One entry of the ordered series: a path and a step, no weights.
 
-    `fingerprint` is a short one of the weights, where the container keeps checksums. Where `sha256` is
-    given, only a file with this digest of its weights is loaded.
+    `fingerprint` is a short one of the weights, where the container keeps checksums. Where `digest` is
+    given, only a file whose weights have it is loaded.
     """
 
     step: int
@@ -114,7 +114,7 @@ class Checkpoint:
     aliases: tuple[Path, ...] = ()
     weights: str = "model"
     fingerprint: str | None = None
-    sha256: str | None = None
+    digest: str | None = None
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ from pathlib import Path
 from torch import Tensor
 
 from lrpdyn.checkpoints import signatures
-from lrpdyn.checkpoints.containers import ZIP, damaged, open_archive, open_file, sha256_of
+from lrpdyn.checkpoints.containers import ZIP, damaged, digest_of, open_archive, open_file
+from lrpdyn.checkpoints.digests import USUAL, algorithm_of
 from lrpdyn.checkpoints.formats import (
     arrays,
     distributed,
@@ -76,9 +77,14 @@ def read_header(path: Path, format: str, *, trust: bool = False, weights: str = 
 
 
 def read_weights(
-    path: Path, format: str, *, trust: bool = False, weights: str = "model"
+    path: Path,
+    format: str,
+    *,
+    trust: bool = False,
+    weights: str = "model",
+    algorithm: str = USUAL,
 ) -> tuple[Mapping[str, Tensor], str]:
-    """Return the weights by key, and the SHA-256 of the bytes that hold them.
+    """Return the weights by key, and the digest of the bytes that hold them.
 
     Raises
     ------
@@ -89,9 +95,9 @@ def read_weights(
     with _naming(path):
         before = _content_stamp(path, format)
         found = (
-            (reader.weights(path, choice), digest(path, format))
+            (reader.weights(path, choice), digest(path, format, algorithm))
             if reader.both is None
-            else reader.both(path, choice)
+            else reader.both(path, choice, algorithm)
         )
         changed = _content_stamp(path, format) != before
     if changed:
@@ -108,16 +114,22 @@ def _content_stamp(path: Path, format: str) -> dict[str, int]:
 def read_weights_again(
     path: Path, format: str, *, trust: bool = False, weights: str = "model"
 ) -> Mapping[str, Tensor]:
-    """Return the weights alone, of an entry whose SHA-256 is known; see `read_weights`."""
+    """Return the weights alone, of an entry whose digest is known; see `read_weights`."""
     return _reader(format).weights(path, Choice(weights=weights, trust=trust))
 
 
-def digest(path: Path, format: str) -> str:
-    """Return the SHA-256 of the bytes that hold the weights."""
+def digest(path: Path, format: str, algorithm: str = USUAL) -> str:
+    """Return the digest of the bytes that hold the weights, after the name of its algorithm."""
     reader = _reader(format)
     if reader.digest is not None:
-        return reader.digest(path)
-    return sha256_of(*reader.files(path))
+        return reader.digest(path, algorithm)
+    return digest_of(algorithm, *reader.files(path))
+
+
+def has_digest(path: Path, format: str, expected: str | None) -> bool:
+    """Tell whether the weights have a digest; none has one of an algorithm that is not known here."""
+    algorithm = algorithm_of(expected or "")
+    return algorithm is not None and digest(path, format, algorithm) == expected
 
 
 def files_of(path: Path, format: str) -> list[Path]:

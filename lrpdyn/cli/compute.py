@@ -93,6 +93,9 @@ if TYPE_CHECKING:
 @options.of_compute(
     "--dtype", group=options.WRITTEN, help="The type of the numbers that are stored."
 )
+@options.of_compute(
+    "--digest", group=options.WRITTEN, help="How the manifest names the weights of each checkpoint."
+)
 @options.tables
 @options.resources
 @options.of_compute(

@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import nn
 
+from lrpdyn.checkpoints.digests import USUAL
 from lrpdyn.checkpoints.model import Checkpoint
 from lrpdyn.diagnostics.activity import Activity, activity_of
 from lrpdyn.diagnostics.occlusion import region_effects
@@ -45,9 +46,10 @@ class StepEvidence:
         painting: Painting | None,
         *,
         trust: bool,
+        algorithm: str = USUAL,
     ) -> None:
         self._observations, self._painting = observations, painting
-        self._history = WeightHistory(model, trust=trust)
+        self._history = WeightHistory(model, trust=trust, algorithm=algorithm)
         self._names = layer_names(model)
         self._activity = Activity(model.explained, len(observations))
         self._before: Sequence[Checkpoint] = ()

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from lrpdyn.architectures.mlp import ACTIVATIONS
 from lrpdyn.architectures.registry import heads_of, path_of
+from lrpdyn.checkpoints.digests import named
 from lrpdyn.checkpoints.model import Checkpoint, Listing
-from lrpdyn.checkpoints.readers import digest, find_reader, read_header, read_weights
+from lrpdyn.checkpoints.readers import find_reader, has_digest, read_header, read_weights
 from lrpdyn.errors import LrpdynError, ObservationError, UsageError
 from lrpdyn.explain.loaded import LoadedNetwork, load
 from lrpdyn.explain.model import Model, WeightsNow, batches, with_units
@@ -245,7 +246,7 @@ def _checkpoint(listing: Listing, recorded: RecordedOutputs, step: int | None) -
     candidates = at_step or (listing.checkpoints if step is None else ())
     if recorded.sha256 is not None:
         for checkpoint in candidates:
-            if digest(checkpoint.path, checkpoint.format) == recorded.sha256:
+            if _is_of(recorded, checkpoint):
                 return checkpoint
     if at_step:
         return at_step[0]
@@ -260,6 +261,11 @@ def _checkpoint(listing: Listing, recorded: RecordedOutputs, step: int | None) -
         f"{recorded.file}: recorded at step {wanted:,}, which is not among the checkpoints ({there}); give "
         f"the step that it is here, --expect-step STEP; {_without(recorded)}"
     )
+
+
+def _is_of(recorded: RecordedOutputs, checkpoint: Checkpoint) -> bool:
+    """Tell whether a checkpoint has the weights whose outputs were recorded."""
+    return has_digest(checkpoint.path, checkpoint.format, named(recorded.sha256 or ""))
 
 
 def _at_step(listing: Listing, step: int | None) -> Iterator[Checkpoint]:
@@ -311,7 +317,12 @@ def _refusal(
 ) -> str:
     place = int(found.beyond.argmax())
     recorded = expected.recorded
-    of_others = recorded.sha256 is not None and recorded.sha256 != loaded.sha256
+    source = loaded.source
+    of_others = (
+        isinstance(source, Checkpoint)
+        and recorded.sha256 is not None
+        and not _is_of(recorded, source)
+    )
     if remedy is None and of_others:
         remedy = (
             "its weights are not those that were recorded (their SHA-256 differs): another run, or a file "

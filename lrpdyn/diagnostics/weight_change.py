@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from lrpdyn.checkpoints.digests import USUAL
 from lrpdyn.checkpoints.model import Checkpoint
 from lrpdyn.dynamics.step_table import SKETCHED
 from lrpdyn.errors import ArchitectureError, CheckpointError
@@ -134,7 +135,7 @@ class _Kept:
     """A checkpoint: copies of its weights and what is known of them; nothing where it is gone."""
 
     step: int
-    sha256: str | None = None
+    digest: str | None = None
     copies: Copies | None = None
     norm: Lengths = field(default_factory=dict)
     fresh: frozenset[str] = frozenset()
@@ -144,8 +145,8 @@ class _Kept:
 class WeightHistory:
     """The weights of the two checkpoints before the one that is loaded."""
 
-    def __init__(self, model: Model, *, trust: bool) -> None:
-        self._model, self._trust = model, trust
+    def __init__(self, model: Model, *, trust: bool, algorithm: str = USUAL) -> None:
+        self._model, self._trust, self._algorithm = model, trust, algorithm
         self._loaded = layers_with_weights(model.network, model.path)
         self._statistics = statistics_of(model.network, self._loaded)
         self._sketches = Sketches(self._loaded)
@@ -159,20 +160,20 @@ class WeightHistory:
 
     def _read(self, checkpoint: Checkpoint) -> _Kept:
         try:
-            sha256 = load(self._model, checkpoint, trust=self._trust).sha256
+            loaded = load(self._model, checkpoint, trust=self._trust, algorithm=self._algorithm)
         except (CheckpointError, ArchitectureError, OSError):
             return _Kept(step=checkpoint.step)  # what it would tell is unavailable
         copies, (norm,) = measured(self._loaded, ())
-        return self._now(checkpoint.step, sha256, copies, norm)
+        return self._now(checkpoint.step, loaded.digest, copies, norm)
 
-    def _now(self, step: int, sha256: str | None, copies: Copies, norm: Lengths) -> _Kept:
+    def _now(self, step: int, digest: str | None, copies: Copies, norm: Lengths) -> _Kept:
         fresh = frozenset(name for name, layer in self._statistics.items() if _is_fresh(layer))
         counted = (
             (n, getattr(s, "num_batches_tracked", None)) for n, s in self._statistics.items()
         )
         batches = {name: int(count) for name, count in counted if count is not None}
         return _Kept(
-            step=step, sha256=sha256, copies=copies, norm=norm, fresh=fresh, batches=batches
+            step=step, digest=digest, copies=copies, norm=norm, fresh=fresh, batches=batches
         )
 
     def advance(self, loaded: LoadedNetwork) -> tuple[dict[str, Any], list[str]]:
@@ -182,7 +183,7 @@ class WeightHistory:
         -------
         dict
             By layer ``norm``, ||loaded||; ``change``, ||loaded - before|| / ||before||, with
-            ``from_step``, None at the first, and ``from_sha256`` of its weights; ``back``,
+            ``from_step``, None at the first, and ``from_digest`` of its weights; ``back``,
             ||loaded - two before||, with ``back_step``; None where the checkpoint is gone, a number
             where it is finite. ``sketch`` as of `Sketches.of`. ``reset``, the layers whose statistics
             are those of a fresh layer, or whose counted batches fell, though before they were not.
@@ -193,7 +194,7 @@ class WeightHistory:
         none = _Kept(step=0)
         before, back = (*self._kept, none, none)[:2]
         copies, (norm, moved, far) = measured(self._loaded, (before.copies, back.copies))
-        now = self._now(loaded.step, loaded.sha256, copies, norm)
+        now = self._now(loaded.step, loaded.digest, copies, norm)
         change = {
             name: _share(length, before.norm.get(name, 0.0)) for name, length in moved.items()
         }
@@ -201,7 +202,7 @@ class WeightHistory:
         self._kept = (now, *self._kept[:1])
         return {
             "from_step": steps[0] if steps else None,
-            "from_sha256": before.sha256,
+            "from_digest": before.digest,
             "change": None if before.copies is None else change,
             "norm": _finite(norm),
             "back_step": steps[1] if len(steps) > 1 else None,

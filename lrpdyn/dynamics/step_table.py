@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from lrpdyn.checkpoints.digests import as_sha256, recorded
 from lrpdyn.checkpoints.model import Checkpoint
 from lrpdyn.dynamics.columns import measured as formulas_of
 from lrpdyn.dynamics.one_step import Measured
@@ -19,7 +20,7 @@ from lrpdyn.dynamics.one_step import Measured
 _SHARED = ("format", "reason")
 #: What is one value for each step, and its type.
 _SINGLE: dict[str, DTypeLike] = {
-    "step": np.int64, "finite": np.bool_, "sha256": "S64", "relevance_sha256": "S64",
+    "step": np.int64, "finite": np.bool_, "digest": "S71", "relevance_sha256": "S64",
     "largest_difference": np.float64, "largest_output": np.float64,
     "batch_size": np.int64, "from_step": np.int64, "from_step_zero": np.bool_,
 }  # fmt: skip
@@ -46,7 +47,7 @@ class Records:
 
     Columns
     -------
-    step, finite, sha256, relevance_sha256, batch_size, from_step, from_step_zero
+    step, finite, digest, relevance_sha256, batch_size, from_step, from_step_zero
     largest_difference, largest_output
         (S,), the last two of the network as loaded and as explained. `batch_size` is -1 where it is
         what was requested, `from_step`, where the transition begins that leads to the step,
@@ -183,8 +184,8 @@ class Records:
         put("batch_size", row, facts.get("batch_size", -1))
         for name in ("largest_difference", "largest_output"):
             put(name, row, facts.get("same_outputs", {}).get(name))
-        for name in ("sha256", "relevance_sha256"):
-            put(name, row, (facts.get(name) or "").encode())
+        put("digest", row, (recorded(facts) or "").encode())
+        put("relevance_sha256", row, (facts.get("relevance_sha256") or "").encode())
         for name in ("score", "support", "outputs"):
             put(name, row, facts[name])
         for name in ("target", "argmax"):
@@ -204,7 +205,8 @@ class Records:
         """Add a checkpoint that could not be loaded."""
         self.bad.append({
             "step": checkpoint.step, "path": str(checkpoint.path), "format": checkpoint.format,
-            "sha256": None, "status": "bad", "reason": reason, "relevance_sha256": None,
+            "digest": None, "sha256": None, "status": "bad", "reason": reason,
+            "relevance_sha256": None,
         })  # fmt: skip
 
     def entries(self) -> Iterator[dict[str, Any]]:
@@ -219,11 +221,13 @@ class Records:
 
     def _entry(self, row: int) -> dict[str, Any]:
         path, kind, reason = self._texts[row]
+        digest = self["digest"][row].decode() or None
         return {
             "step": int(self["step"][row]),
             "path": path,
             "format": kind,
-            "sha256": self["sha256"][row].decode(),
+            "digest": digest,
+            "sha256": as_sha256(digest),
             "status": "done" if self["finite"][row] else "not_finite",
             "reason": reason,
             "relevance_sha256": self["relevance_sha256"][row].decode() or None,

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, fx, nn
 
 from lrpdyn.architectures.registry import check_function, load_weights
+from lrpdyn.checkpoints.digests import USUAL
 from lrpdyn.checkpoints.model import Checkpoint
-from lrpdyn.checkpoints.readers import digest, read_weights, read_weights_again
+from lrpdyn.checkpoints.readers import has_digest, read_weights, read_weights_again
 from lrpdyn.errors import ArchitectureError, CheckpointError
 from lrpdyn.explain.model import Model, OtherWeights, with_fixed_inputs
 from lrpdyn.lrp.canonical.canonise import Canonised
@@ -32,13 +33,13 @@ class LoadedNetwork:
     ----------
     source
         The checkpoint, or what other weights these are.
-    sha256
+    digest
         Of the bytes of the weights; None where it was not computed.
     """
 
     model: Model
     source: Checkpoint | OtherWeights
-    sha256: str | None = None
+    digest: str | None = None
 
     def check(self) -> None:
         """Raise StaleWeightsError where the network has other weights by now."""
@@ -91,12 +92,18 @@ def _name(source: Checkpoint | OtherWeights | None) -> str:
     return "no checkpoint" if source is None else source.name
 
 
-def load(model: Model, checkpoint: Checkpoint, *, trust: bool) -> LoadedNetwork:
-    """Return the model with a checkpoint's weights, and their SHA-256."""
-    weights, sha256 = read_weights(
-        checkpoint.path, checkpoint.format, trust=trust, weights=checkpoint.weights
+def load(
+    model: Model, checkpoint: Checkpoint, *, trust: bool, algorithm: str = USUAL
+) -> LoadedNetwork:
+    """Return the model with a checkpoint's weights, and their digest."""
+    weights, digest = read_weights(
+        checkpoint.path,
+        checkpoint.format,
+        trust=trust,
+        weights=checkpoint.weights,
+        algorithm=algorithm,
     )
-    return replace(_put(model, checkpoint, weights), sha256=sha256)
+    return replace(_put(model, checkpoint, weights), digest=digest)
 
 
 def load_again(model: Model, checkpoint: Checkpoint, *, trust: bool) -> LoadedNetwork:
@@ -107,7 +114,8 @@ def load_again(model: Model, checkpoint: Checkpoint, *, trust: bool) -> LoadedNe
     CheckpointError
         It cannot be read, or has other weights than those that were explained.
     """
-    if checkpoint.sha256 not in (None, digest(checkpoint.path, checkpoint.format)):
+    expected = checkpoint.digest
+    if expected is not None and not has_digest(checkpoint.path, checkpoint.format, expected):
         raise CheckpointError(f"{checkpoint.path}: is not the file that was explained")
     weights = read_weights_again(
         checkpoint.path, checkpoint.format, trust=trust, weights=checkpoint.weights
@@ -186,7 +194,7 @@ def other_tensors(
     try:
         _fill(model, pairs)
         model.weights.source = source
-        yield replace(loaded, source=source, sha256=None)
+        yield replace(loaded, source=source, digest=None)
     finally:
         _fill(model, own)
         model.weights.source = loaded.source

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from lrpdyn.checkpoints.digests import SIGN, recorded
 from lrpdyn.run.question import question_in_words
 from lrpdyn.run.reader import RunFolder
 from lrpdyn.run.summary import run_notes
@@ -29,13 +30,19 @@ def facts_of(run: RunFolder) -> Facts:
             "kind": entry.get("format") or "",
             "status": entry["status"].replace("_", " "),
             "reason": entry.get("reason") or "",
-            "sha256": (entry.get("sha256") or "")[:12],
+            "digest": _short(recorded(entry)),
         }
         for entry in run.manifest["checkpoints"]
     )
     question = ("question", question_in_words(run.manifest, long=True))
     checks = (question, *(("note", text) for text in run_notes(run)))
     return Facts(checks=checks, manifest=tuple(_manifest(run.manifest)), checkpoints=checkpoints)
+
+
+def _short(digest: str | None) -> str:
+    """Return a digest with the first twelve digits, which tell a person enough."""
+    name, _, value = (digest or "").partition(SIGN)
+    return f"{name}{SIGN}{value[:12]}" if value else ""
 
 
 def _manifest(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -71,7 +71,9 @@ class BlockWorker:
     def __init__(self, job: Job, question: Question) -> None:
         self.job, self.question, self.times = job, question, Times()
         values = job.observations.values
-        self.evidence = StepEvidence(job.model, values, job.painting, trust=job.options.trust)
+        self.evidence = StepEvidence(
+            job.model, values, job.painting, trust=job.options.trust, algorithm=job.algorithm
+        )
         self.environment = environment_of(job.model.device)
         #: As requested, or smaller once the device's memory ran out.
         self.batch_size = job.model.batch_size
@@ -116,7 +118,7 @@ class BlockWorker:
         with times.of(READING):
             stamped = stamp(checkpoint.path, checkpoint.format)
             self.evidence.set_before(self.before)
-            loaded = load(job.model, checkpoint, trust=job.options.trust)
+            loaded = load(job.model, checkpoint, trust=job.options.trust, algorithm=job.algorithm)
         parts: list[Explanation] = []
         same: dict[str, Any] = {}
         with times.of("explaining and storing"):
@@ -134,7 +136,7 @@ class BlockWorker:
             "step": checkpoint.step,
             "path": str(checkpoint.path),
             "format": checkpoint.format,
-            "sha256": loaded.sha256,
+            "digest": loaded.digest,
             **stamped,
             "environment": self.environment,
             "status": "done" if finite else "not_finite",

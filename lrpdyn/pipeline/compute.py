@@ -35,6 +35,7 @@ from lrpdyn.pipeline.setup.resume import (
     kept_steps,
     previous_manifest,
     say_of_environments,
+    with_digest,
 )
 from lrpdyn.pipeline.shards import save_shard
 from lrpdyn.pipeline.steps import Steps, begin
@@ -121,13 +122,14 @@ def _compute(checkpoints: Folder, observations: Arrays, options: Options) -> Run
         job, checks, tried = prepared(options, listing, observations)
         manifest = make_manifest(job, checks, tried)
         previous = previous_manifest(job, manifest)
+        manifest = keep_recorded(manifest, previous)
+        job = with_digest(job, manifest)
         kept = kept_steps(job)
         if previous is not None and is_finished(job, previous, kept):
             if job.shard is None:
                 job.storage.finish(job.folder, [checkpoint.step for checkpoint in job.own])
             return with_curve(with_expected(Run(job.folder, previous), checks["expected"]), curve)
         check_requirements(job)
-        manifest = keep_recorded(manifest, previous)
         question, manifest = settle(job, manifest, fixed_targets(job, previous))
         say_of_environments(job, kept)
         begin(job, manifest)

@@ -34,6 +34,7 @@ from lrpdyn.pipeline.setup.resume import (
     kept_steps,
     previous_manifest,
     say_of_environments,
+    with_digest,
 )
 from lrpdyn.pipeline.setup.values import selection_of
 from lrpdyn.pipeline.steps import Steps, begin
@@ -86,6 +87,7 @@ def follow(
     manifest = make_manifest(job, checks)
     previous = previous_manifest(job, manifest)
     manifest = keep_recorded(manifest, previous)
+    job = with_digest(job, manifest)
     check_requirements(job)
     question, manifest = settle(job, manifest, targets_of_newest(job, previous))
     if question.targets is not None and job.target.needs_outputs(job.contrast):

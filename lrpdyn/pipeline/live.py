@@ -15,9 +15,10 @@ from typing import Any
 import torch
 
 from lrpdyn.api import Run, open_run
+from lrpdyn.checkpoints.digests import recorded
 from lrpdyn.checkpoints.formats.live import LIVE, save_weights
 from lrpdyn.checkpoints.model import Checkpoint, Listing
-from lrpdyn.checkpoints.readers import digest
+from lrpdyn.checkpoints.readers import has_digest
 from lrpdyn.errors import CheckpointError, LrpdynError, UsageError
 from lrpdyn.explain.explanation import Question
 from lrpdyn.files.text import print_note
@@ -38,6 +39,7 @@ from lrpdyn.pipeline.setup.resume import (
     kept_steps,
     previous_manifest,
     say_of_environments,
+    with_digest,
 )
 from lrpdyn.pipeline.steps import Steps, begin
 from lrpdyn.run import DEFAULT_RUN
@@ -50,8 +52,8 @@ from lrpdyn.system.timing import Times
 
 #: Options of `lrpdyn.compute` that are about checkpoint files, or about who explains them.
 _OF_FILES = {"pattern", "since", "until", "limit", "weights", "step_from", "prefix", "expect",
-             "expect_step", "keep", "dtype", "curve", "shard", "dask", "workers", "follow", "poll", "idle",
-             "recompute", "skip_bad", "trust", "links", "verbose", "profile", "config"}  # fmt: skip
+             "expect_step", "keep", "dtype", "digest", "curve", "shard", "dask", "workers", "follow", "poll",
+             "idle", "recompute", "skip_bad", "trust", "links", "verbose", "profile", "config"}  # fmt: skip
 #: The weights of so many steps, evenly spaced, and of the last two are on the disk for the last checks.
 _SPACED = 8
 
@@ -155,12 +157,13 @@ class Watch:
             manifest = {**make_manifest(job, checks), LIVE: plan}
             previous = previous_manifest(job, manifest)
             manifest = keep_recorded(manifest, previous)
+            job = with_digest(job, manifest)
             check_requirements(job)
             fixed = targets_of_newest(job, previous)
             self._question, self._manifest = settle(job, manifest, fixed)
             records = () if previous is None else read_journal(job.folder)
             known = {
-                r["step"]: self._checkpoint(r["step"], Path(r["path"]), r["sha256"])
+                r["step"]: self._checkpoint(r["step"], Path(r["path"]), recorded(r))
                 for r in records
             }
             #: What was explained before this training has come to it again.
@@ -283,7 +286,7 @@ class Watch:
         if step in self._ahead and step == next(iter(self._ahead)):
             path = live_path(self._job.folder, step)
             save_weights(path, self._network.weights())
-            if digest(path, LIVE) == self._ahead[step].sha256:
+            if has_digest(path, LIVE, self._ahead[step].digest):
                 self._add(self._ahead.pop(step))
                 return True
         self._forget_ahead()
@@ -400,10 +403,10 @@ class Watch:
             f"{self._job.folder}"
         )
 
-    def _checkpoint(self, step: int, path: Path, sha256: str | None = None) -> Checkpoint:
+    def _checkpoint(self, step: int, path: Path, digest: str | None = None) -> Checkpoint:
         return Checkpoint(
             step=step, path=path, format=LIVE, step_source="Watch", header=self._network.header,
-            sha256=sha256,
+            digest=digest,
         )  # fmt: skip
 
     def _say(self, line: str) -> None:

@@ -21,6 +21,7 @@ import torch
 
 from lrpdyn.api import Run, open_run
 from lrpdyn.architectures.registry import is_own
+from lrpdyn.checkpoints.digests import SHA256
 from lrpdyn.checkpoints.model import Checkpoint
 from lrpdyn.errors import CheckpointError, ObservationError, RunError, UsageError
 from lrpdyn.explain.explanation import Question
@@ -103,7 +104,7 @@ def merge(
 
     A shard is data from a stranger: it gives neither code nor trust. What it says of its network and
     of trust is compared with `arch` and `trust`, and a checkpoint is loaded only where its bytes have
-    the SHA-256 of those that were explained.
+    the digest of those that were explained.
 
     Parameters
     ----------
@@ -337,6 +338,7 @@ def _requested(shard: ExplainedShard) -> dict[str, Any]:
         "shard": None,
         "series of checkpoints": (manifest["shard"]["series"], shard.count),
         "what is kept": manifest["stored"],
+        "digest": manifest.get("digest", SHA256),
         "fill": parse_fill(shard.description.options.fill),
         "regions": (manifest.get("regions") or {}).get("key"),
         "bad checkpoints": [(str(entry.path), entry.reason) for entry in shard.listing.bad],

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lrpdyn.architectures.registry import Resolved, is_own, named
+from lrpdyn.checkpoints.digests import recorded
 from lrpdyn.checkpoints.formats.live import LIVE
 from lrpdyn.checkpoints.keys import KeyMapping
 from lrpdyn.checkpoints.model import Checkpoint, Header
@@ -192,7 +193,7 @@ def _checkpoint(run: RunFolder, step: int, place: str | Path | None, trust: bool
         )
     chosen = run.manifest["selection"]["weights"]
     return Checkpoint(
-        step=step, path=path, format=kind, step_source="", weights=chosen, sha256=entry["sha256"],
+        step=step, path=path, format=kind, step_source="", weights=chosen, digest=recorded(entry),
         header=read_header(path, kind, trust=trust, weights=chosen),
     )  # fmt: skip
 

@@ -8,6 +8,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from lrpdyn.checkpoints.digests import recorded, recorded_before
 from lrpdyn.checkpoints.model import Checkpoint, Header, LeftOut, Listing
 from lrpdyn.checkpoints.prints import print_of
 from lrpdyn.checkpoints.readers import known_format
@@ -31,7 +32,7 @@ FOLDER = "shard"
 _SUMMARY = "shard.json"
 _EXPECTED = {"begin": int, "count": int, "same": [[int]], "description": dict,
              "left_out": [{"path": str, "reason": str, "bad": bool, "step": (None, int)}]}  # fmt: skip
-_ENTRY = ("sha256", "status", "reason", "relevance_sha256")
+_ENTRY = ("digest", "sha256", "status", "reason", "relevance_sha256")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,7 +141,7 @@ def open_shard(path: Path) -> ExplainedShard:
                 step=e["step"],
                 path=Path(e["path"]),
                 format=known_format(e["format"]),
-                sha256=e["sha256"] or "none",
+                digest=recorded(e) or "none",
                 **again,
             )
             for e in entries
@@ -214,10 +215,10 @@ def check_shard(shard: ExplainedShard, storage: Storage, shape: tuple[int, ...])
     for facts in read_journal(shard.path):
         try:
             records.put_facts(row, facts)
-            told: list[Told] = [(shard, facts["step"], facts["sha256"])]
+            told: list[Told] = [(shard, facts["step"], recorded(facts))]
             before = facts["evidence"]["weights"]
-            if before.get("from_sha256") is not None:
-                told.append((shard, int(before["from_step"]), str(before["from_sha256"])))
+            if (digest := recorded_before(before)) is not None:
+                told.append((shard, int(before["from_step"]), digest))
         except UNUSABLE as error:
             raise RunError(
                 f"{journal}: cannot be read ({reason_of(error)}); compute the shard again"

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from lrpdyn.checkpoints.digests import recorded, recorded_before
 from lrpdyn.checkpoints.model import Checkpoint
 from lrpdyn.diagnostics.at_each_step import StepEvidence
 from lrpdyn.dynamics.accumulate import Dynamics
@@ -74,7 +75,9 @@ class Steps:
         self._kept = kept.places
         self._new = 0
         values = job.observations.values
-        self._evidence = StepEvidence(job.model, values, job.painting, trust=job.options.trust)
+        self._evidence = StepEvidence(
+            job.model, values, job.painting, trust=job.options.trust, algorithm=job.algorithm
+        )
         self._next = job.places.start
         self._held: set[int] = set()
         self._before = checkpoints_before(job, self._next)
@@ -188,7 +191,7 @@ class Steps:
             if _ends(known.get("key")) != _ends(key):
                 raise
             return facts  # only what is compared with two checkpoints before it is not known
-        evidence = self._evidence.gather(replace(loaded, sha256=facts["sha256"]))
+        evidence = self._evidence.gather(replace(loaded, digest=recorded(facts)))
         renewed = {**facts, "evidence": _with_known(evidence, known)}
         append_journal(job.folder, renewed)
         return renewed
@@ -219,7 +222,7 @@ def _with_known(evidence: dict[str, Any], known: Mapping[str, Any]) -> dict[str,
     """Return evidence with what was known of checkpoints that are gone by now."""
     new, old = evidence["weights"], known["weights"]
     if new["change"] is None and new["from_step"] == old["from_step"]:
-        new = {**new, "from_sha256": old.get("from_sha256"), "change": old["change"]}
+        new = {**new, "from_digest": recorded_before(old), "change": old["change"]}
     return {**evidence, "weights": new}
 
 

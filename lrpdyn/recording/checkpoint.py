@@ -15,6 +15,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from lrpdyn.checkpoints.containers import open_archive, open_file
+from lrpdyn.checkpoints.digests import SHA256, as_sha256
 from lrpdyn.checkpoints.model import Header
 from lrpdyn.checkpoints.readers import find_reader, read_header, read_weights
 from lrpdyn.errors import RecordingError
@@ -94,7 +95,7 @@ def record_checkpoint(
             "lrpdyn.record(policy, env) in Python)"
         )
     header = read_header(path, reader.format)
-    weights, sha256 = read_weights(path, reader.format)
+    weights, digest = read_weights(path, reader.format, algorithm=SHA256)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the frameworks warn about each other
         _check_installed()
@@ -103,7 +104,11 @@ def record_checkpoint(
             _check_shape(env, header, environment)
             policy = _policy(path, env, weights, trust=trust)
             step = None if header.step is None else header.step.value
-            about = {"checkpoint": path.name, "sha256": sha256, "environment": environment}
+            about = {
+                "checkpoint": path.name,
+                "sha256": as_sha256(digest),
+                "environment": environment,
+            }
             return record(policy, env, step=step, about=about, **options)
         finally:
             env.close()

@@ -21,8 +21,8 @@ _OF_LAYERS = (None, Each((None, float)))
 _OF_WEIGHTS = {"change?": _OF_LAYERS, "norm?": _OF_LAYERS, "back?": _OF_LAYERS, "back_step?": (None, int),
                "sketch?": (None, [float]), "reset?": [str]}  # fmt: skip
 _OF_UNITS = {"dormant?": (None, float), "rank?": (None, float), "gram?": (None, str)}
-_EXPECTED = {"step": int, "path": str, "sha256": str, "size": int, "modified": int,
-             "changed?": int, "inode?": int, "environment?": Each(str),
+_EXPECTED = {"step": int, "path": str, "digest?": (None, str), "sha256?": (None, str), "size": int,
+             "modified": int, "changed?": int, "inode?": int, "environment?": Each(str),
              "evidence?": {"weights?": _OF_WEIGHTS, "dead?": _OF_LAYERS, "units?": Each(_OF_UNITS)},
              "status": frozenset({"done", "not_finite"})}  # fmt: skip
 

@@ -10,6 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from lrpdyn.checkpoints.digests import ALGORITHMS
 from lrpdyn.errors import RunError
 from lrpdyn.files import nearby
 from lrpdyn.files.atomic import save_json
@@ -27,7 +28,12 @@ SCHEMA = 1
 MANIFEST = nearby.MANIFEST
 
 _OPTIONAL_TEXT = (None, str)
-_ENTRY = {"path": str, "format?": _OPTIONAL_TEXT, "sha256?": _OPTIONAL_TEXT}
+_ENTRY = {
+    "path": str,
+    "format?": _OPTIONAL_TEXT,
+    "digest?": _OPTIONAL_TEXT,
+    "sha256?": _OPTIONAL_TEXT,
+}
 _DONE = {**_ENTRY, "step": int, "relevance_sha256?": _OPTIONAL_TEXT, "reason?": _OPTIONAL_TEXT}
 _SPREAD = (None, {"least": float, "median": float, "most": float})
 _MEDIAN = {"median": (None, float)}
@@ -47,6 +53,7 @@ _EXPECTED = {
     "reference?": str,
     "baseline": str,
     "unit": str,
+    "digest?": frozenset(ALGORITHMS),
     "observations": {"files": [str], "sha256": str, "shape": [int]},
     "selection": dict,
     "weights?": {"same?": [[int]]},

@@ -9,13 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import xxhash
 
 from lrpdyn.checkpoints import readers
-from lrpdyn.checkpoints.containers import sha256_of
+from lrpdyn.checkpoints.containers import digest_of
 from lrpdyn.checkpoints.discovery import discover
 from lrpdyn.checkpoints.readers import (
     digest,
     find_reader,
+    has_digest,
     read_header,
     read_weights,
     read_weights_again,
@@ -54,9 +56,14 @@ def test_every_format_has_its_name_alone() -> None:
 def test_the_digest_is_that_of_the_bytes(tmp_path: Path) -> None:
     path = tmp_path / "net_1.pt"
     torch.save(states((1,))[1], path)
-    expected = hashlib.sha256(path.read_bytes()).hexdigest()
+    expected = f"xxh3_128-{xxhash.xxh3_128_hexdigest(path.read_bytes())}"
     weights, found = read_weights(path, "torch")
     assert found == digest(path, "torch") == expected
+    safe = f"sha256-{hashlib.sha256(path.read_bytes()).hexdigest()}"
+    assert read_weights(path, "torch", algorithm="sha256")[1] == safe
+    assert [has_digest(path, "torch", one) for one in (expected, safe)] == [True, True]
+    others = (expected[:-1] + "g", safe[7:], f"md5-{safe[7:]}", "", None)
+    assert not any(has_digest(path, "torch", one) for one in others)
     again = read_weights_again(path, "torch")
     assert all(torch.equal(again[key], value) for key, value in weights.items())
     status = path.stat()
@@ -121,6 +128,6 @@ def test_a_reader_is_added_by_a_module_and_its_entry_in_the_list(
     listing = discover(folder)
     assert [(c.step, c.format) for c in listing.checkpoints] == [(9, "npz"), (10, "npz")]
     assert [entry.path.name for entry in listing.bad] == ["net_8.npz"]
-    weights, sha256 = read_weights(folder / "net_9.npz", "npz")
+    weights, found = read_weights(folder / "net_9.npz", "npz")
     assert weights["weight"].tolist() == [[9.0] * 3] * 2
-    assert sha256 == sha256_of(folder / "net_9.npz")
+    assert found == digest_of("xxh3_128", folder / "net_9.npz")

@@ -36,7 +36,7 @@ def test_evidence_of_a_step_is_against_the_checkpoint_before_it(
     evidence.set_before(series[1::-1])
     assert evidence.gather(load(model, series[2], trust=False)) == through
     assert through["weights"]["from_step"] == 2
-    assert through["weights"]["from_sha256"] == digest(series[1].path, series[1].format)
+    assert through["weights"]["from_digest"] == digest(series[1].path, series[1].format)
     assert through["weights"]["back_step"] == 1
     assert through["key"] == [2, 1, None]
     skipped = gather([series[0], series[2]])
@@ -47,4 +47,4 @@ def test_evidence_of_a_step_is_against_the_checkpoint_before_it(
     evidence = StepEvidence(model, pictures, None, trust=False)
     evidence.set_before(series[1::-1])
     gone = evidence.gather(load(model, series[2], trust=False))["weights"]
-    assert gone == {**through["weights"], "from_sha256": None, "change": None}
+    assert gone == {**through["weights"], "from_digest": None, "change": None}

@@ -147,7 +147,7 @@ def test_recordings_of_other_steps_heads_and_weights(
     path = tmp_path / "obs.npz"
     sha256 = lrpdyn.compute(
         mlp_folder, vectors, arch_args={"activation": "tanh"}, baseline="none", quiet=True,
-        out=tmp_path / "first",
+        out=tmp_path / "first", digest="sha256",
     ).manifest["checkpoints"][3]["sha256"]  # fmt: skip
     # Under another number of steps its weights are found by their hash.
     recording(mlp_folder, vectors, path, step=20_000, sha256=sha256)

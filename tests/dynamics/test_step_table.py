@@ -16,7 +16,7 @@ from lrpdyn.dynamics.one_step import Measured
 from lrpdyn.dynamics.step_table import SKETCHED, Columns, Records
 
 SAMPLES, UNITS = 4, 3
-ENTRY = ("step", "path", "format", "sha256", "status", "reason", "relevance_sha256")
+ENTRY = ("step", "path", "format", "digest", "sha256", "status", "reason", "relevance_sha256")
 
 
 def facts_of(step: int, **others: Any) -> dict[str, Any]:
@@ -34,7 +34,7 @@ def facts_of(step: int, **others: Any) -> dict[str, Any]:
     }  # fmt: skip
     facts = {
         "step": step, "path": f"series/net_{step}_steps.pt", "format": "state_dict",
-        "sha256": f"{step:064x}", "size": 2500, "modified": 10**18 + step, "status": "done",
+        "digest": f"xxh3_128-{step:032x}", "size": 2500, "modified": 10**18 + step, "status": "done",
         "reason": None, "score": rng.random(SAMPLES).tolist(), "target": [0, 1, 2, 0],
         "argmax": [0, 1, 2, 0], "support": rng.random(SAMPLES).tolist(),
         "outputs": rng.random((SAMPLES, UNITS)).tolist(), "maps_sha256": f"{step + 1:064x}",
@@ -94,7 +94,7 @@ def test_what_is_put_in_comes_out() -> None:
     np.testing.assert_array_equal(records["cosine"][1], measured_at(20).columns["cosine"])
     assert [entry["status"] for entry in records.entries()] == ["done", "bad", "not_finite"]
     first, bad, _ = records.entries()
-    assert first == {name: facts_of(10)[name] for name in ENTRY}
+    assert first == {name: facts_of(10).get(name) for name in ENTRY}
     assert list(first) == list(bad) == list(ENTRY)
     with pytest.raises(ValueError, match="read-only"):
         records["score"][0] = 0

@@ -27,15 +27,16 @@ def test_what_was_not_explained_says_why_and_what_was_not_given_is_not_named(
     folder = copied("run")
     manifest = json.loads((folder / "manifest.json").read_text())
     entry = manifest["checkpoints"][1]
-    entry |= {"status": "not_finite", "reason": "has NaN", "sha256": None}
+    entry |= {"status": "not_finite", "reason": "has NaN", "digest": None, "sha256": None}
     manifest["rule"] |= {"name": "gamma", "parameters": {"gamma": 0.25, "bound": None}}
     save_manifest(folder, manifest)
     facts = facts_of(lrpdyn.open_run(folder))
     found = facts.checkpoints[1]
-    assert (found["status"], found["reason"], found["sha256"]) == ("not finite", "has NaN", "")
+    assert (found["status"], found["reason"], found["digest"]) == ("not finite", "has NaN", "")
     assert dict(facts.manifest)["checkpoints"] == "3 of 4 explained"
     assert dict(facts.manifest)["rule"] == "gamma (gamma 0.25)"
-    assert facts.checkpoints[0]["sha256"] == manifest["checkpoints"][0]["sha256"][:12]
+    shown = facts.checkpoints[0]["digest"]
+    assert shown == manifest["checkpoints"][0]["digest"][: len("xxh3_128-") + 12]
 
 
 def test_outliers_are_not_among_the_checks(image_run: lrpdyn.Run) -> None:

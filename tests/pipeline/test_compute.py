@@ -68,7 +68,8 @@ def test_run_folder_is_as_promised(mlp_folder: Path, vectors: Vectors, tmp_path:
         "rearrange",
     ]
     assert {c["status"] for c in manifest["checkpoints"]} == {"done"}
-    assert all(len(c["sha256"]) == 64 for c in manifest["checkpoints"])
+    assert all(c["sha256"] is None for c in manifest["checkpoints"])
+    assert all(c["digest"].startswith("xxh3_128-") for c in manifest["checkpoints"])
     assert run.metrics.dtype.names == (
         "step", "sample", "target", "score", "argmax", "relevance_sum", "relevance_l1", "entropy",
         "distance_from_first", "distance_from_first_l1", "from_step_zero", "support",

@@ -81,7 +81,9 @@ def test_the_numbers_are_those_of_checkpoints(vectors: Vectors, tmp_path: Path) 
         for name in table.dtype.names:
             np.testing.assert_allclose(table[name], other[name], rtol=1e-6, err_msg=name)
     assert {entry["format"] for entry in run.manifest["checkpoints"]} == {"live"}
-    assert all(len(entry["sha256"]) == 64 for entry in run.manifest["checkpoints"])
+    assert all(
+        len(entry["digest"]) == len("xxh3_128-") + 32 for entry in run.manifest["checkpoints"]
+    )
     left = [path for path in (tmp_path / "live").rglob("*") if path.suffix not in
             (".npy", ".json", ".jsonl", ".csv", ".png", ".txt")]  # fmt: skip
     assert [path.name for path in left if path.is_file() and path.name != ".lock"] == []

@@ -284,7 +284,7 @@ def test_a_merge_says_which_steps_another_version_explained(
 
 
 def resealed(
-    part: Path, checkpoint: str | None = None, sha256: str | None = None, **options: Any
+    part: Path, checkpoint: str | None = None, digest: str | None = None, **options: Any
 ) -> None:
     """Edit what a shard says of its options and of its first checkpoint; its own hashes fit."""
     path = part / "shard" / "shard.json"
@@ -294,7 +294,7 @@ def resealed(
     manifest = read_manifest(part)
     if checkpoint is not None:
         manifest["checkpoints"][0]["path"] = checkpoint
-        manifest["checkpoints"][0]["sha256"] = sha256 or manifest["checkpoints"][0]["sha256"]
+        manifest["checkpoints"][0]["digest"] = digest or manifest["checkpoints"][0]["digest"]
     if "arch" in options:
         manifest["architecture"]["name"] = options["arch"]
     finish_manifest(part, manifest)
@@ -361,10 +361,10 @@ def test_a_shard_gives_no_trust(series: Path, vectors: Vectors, tmp_path: Path) 
             lrpdyn.merge(parts, out=tmp_path / "run", quiet=True, trust=trust)
     first, *others = read_journal(parts[0])
     (parts[0] / "journal.jsonl").unlink()
-    others[0]["evidence"]["weights"]["from_sha256"] = digest(evil, "torch")
-    forged = {"sha256": digest(evil, "torch"), **stamp(evil, "torch")}
+    others[0]["evidence"]["weights"]["from_digest"] = digest(evil, "torch")
+    forged = {"digest": digest(evil, "torch"), **stamp(evil, "torch")}
     append_journal(parts[0], {**first, **forged, "path": str(evil)}, *others)
-    resealed(parts[0], str(evil), sha256=forged["sha256"])
+    resealed(parts[0], str(evil), digest=forged["digest"])
     lrpdyn.merge(parts, out=tmp_path / "run", quiet=True)
     resealed(parts[0], str(evil), trust=True)
     with pytest.raises(UsageError, match=r"part-1: was made with --trust; give it here, too, if"):
@@ -407,3 +407,17 @@ def test_checkpoints_that_are_not_where_they_are_said_to_be_are_missed(
         ):
             lrpdyn.merge(parts, out=tmp_path / "run", quiet=True, checkpoints=tmp_path / folder)
     assert not (tmp_path / "run").exists()
+
+
+def test_shards_that_name_weights_in_two_ways_are_not_compared(
+    series: Path, vectors: Vectors, tmp_path: Path
+) -> None:
+    parts = shards_of(series, vectors, tmp_path, 2, arch_args=TANH)
+    lrpdyn.compute(series, vectors, out=parts[1], shard="2/2", arch_args=TANH, quiet=True,
+                   overwrite=True, digest="sha256")  # fmt: skip
+    with pytest.raises(RunError, match=r"part-2: is a shard of another run .* their digest differ"):
+        lrpdyn.merge(parts, out=tmp_path / "run", quiet=True)
+    lrpdyn.compute(series, vectors, out=parts[0], shard="1/2", arch_args=TANH, quiet=True,
+                   overwrite=True, digest="sha256")  # fmt: skip
+    merged = lrpdyn.merge(parts, out=tmp_path / "run", quiet=True).manifest
+    assert {len(entry["sha256"]) for entry in merged["checkpoints"]} == {64}

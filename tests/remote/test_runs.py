@@ -70,7 +70,7 @@ def test_zips_with_their_optimizer_cost_little_more_than_their_weights(
     for name in ("dynamics.npy", "metrics.csv", "transitions.csv", "outliers.json"):
         assert (found.path / name).read_bytes() == (local.path / name).read_bytes()
     here, there = local.manifest["checkpoints"], found.manifest["checkpoints"]
-    assert [entry["sha256"] for entry in there] == [entry["sha256"] for entry in here]
+    assert [entry["digest"] for entry in there] == [entry["digest"] for entry in here]
     assert [entry["path"] for entry in there] == [
         entry["path"].replace(str(ppo_folder), f"s3://{bucket}/ckpts") for entry in here
     ]

@@ -87,8 +87,10 @@ READERS = (
         recognise=lambda entry: {POLICY, DATA} <= entry.members,
         header=header_of,
         weights=lambda path, choice: torchfile.weights_of(_payload(path), str(path), choice),
-        digest=lambda path: _payload(path).sha256(),
-        both=lambda path, choice: torchfile.weights_and_digest(_payload(path), str(path), choice),
+        digest=lambda path, algorithm: _payload(path).digest(algorithm),
+        both=lambda path, choice, algorithm: torchfile.weights_and_digest(
+            _payload(path), str(path), choice, algorithm
+        ),
         suffixes=(".zip",),
     ),
     Reader(

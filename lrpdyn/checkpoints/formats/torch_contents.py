@@ -6,10 +6,11 @@ import hashlib
 import io
 import struct
 import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from functools import lru_cache
+
+from zlib_ng.zlib_ng import crc32
 
 from lrpdyn.checkpoints.containers import (
     ZIP,
@@ -80,7 +81,7 @@ def _contents_of_zip(archive: Archive, where: str) -> TorchContents:
             "leave the file out with --pattern"
         )
     payload = archive.read(pickled, _LARGEST_PICKLE)
-    _check_sum(zlib.crc32(payload), archive.members[pickled].CRC, pickled, where)
+    _check_sum(crc32(payload), archive.members[pickled].CRC, pickled, where)
     found = _followed(payload)
     members: dict[str, str] = {}
     for storage in found.storages:
@@ -157,7 +158,7 @@ def check_weights(
         return
     for key in dict.fromkeys(tensor.storage.key for tensor in tensors.values()):
         name = contents.members[key]
-        found = zlib.crc32(payload.bytes_at(contents.archive.place(name)))
+        found = crc32(payload.bytes_at(contents.archive.place(name)))
         _check_sum(found, contents.checksum(key), name, where)
 
 

@@ -151,17 +151,19 @@ def weights_at(path: Path, choice: Choice) -> Mapping[str, Tensor]:
         return weights_of(payload, str(path), choice)
 
 
-def weights_and_digest_at(path: Path, choice: Choice) -> tuple[Mapping[str, Tensor], str]:
+def weights_and_digest_at(
+    path: Path, choice: Choice, algorithm: str
+) -> tuple[Mapping[str, Tensor], str]:
     """Return what `weights_and_digest` does, of the file of torch.save at `path`."""
     with open_payload(path) as payload:
-        return weights_and_digest(payload, str(path), choice)
+        return weights_and_digest(payload, str(path), choice, algorithm)
 
 
 def weights_and_digest(
-    payload: Payload, where: str, choice: Choice
+    payload: Payload, where: str, choice: Choice, algorithm: str
 ) -> tuple[Mapping[str, Tensor], str]:
-    """Return the weights in a file of torch.save, and the SHA-256 of its bytes."""
-    return weights_of(payload, where, choice), payload.sha256()
+    """Return the weights in a file of torch.save, and the digest of its bytes."""
+    return weights_of(payload, where, choice), payload.digest(algorithm)
 
 
 def _state_of(loaded: Any) -> Any:

@@ -260,8 +260,8 @@ def _maps_of(
 
 def same_weights(listing: Listing, records: Records) -> list[list[int]]:
     """Return the groups of steps that have the same weights: a training that stood still."""
-    order = np.argsort(records["sha256"], kind="stable")
-    steps, hashes = records["step"][order], records["sha256"][order]
+    order = np.argsort(records["digest"], kind="stable")
+    steps, hashes = records["step"][order], records["digest"][order]
     borders = np.flatnonzero(hashes[1:] != hashes[:-1]) + 1
     groups = {tuple(group.tolist()) for group in np.split(steps, borders) if len(group) > 1}
     return [list(group) for group in sorted(groups | set(listing.same))]

@@ -232,8 +232,8 @@ def write_tables(
 
 def _checkpoints(records: Records, bad: Sequence[LeftOut]) -> dict[str, Any]:
     """Return what the manifest says of what became of each checkpoint."""
-    skipped = [{"step": entry.step, "path": str(entry.path), "format": None, "sha256": None,
-                "status": "bad", "reason": entry.reason} for entry in bad]  # fmt: skip
+    skipped = [{"step": entry.step, "path": str(entry.path), "format": None, "digest": None,
+                "sha256": None, "status": "bad", "reason": entry.reason} for entry in bad]  # fmt: skip
     entries = heapq.merge(records.entries(), sorted(skipped, key=_by_step), key=_by_step)
     found = {"checkpoints": [{"index": index, **entry} for index, entry in enumerate(entries)]}
     smaller = np.flatnonzero(records["batch_size"] >= 0)

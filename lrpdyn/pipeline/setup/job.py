@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from lrpdyn.checkpoints.digests import USUAL, Algorithm
 from lrpdyn.checkpoints.model import Checkpoint, Listing
 from lrpdyn.explain.model import Model
 from lrpdyn.explain.targets import Target
@@ -63,6 +64,11 @@ class Job:
         """What is subtracted from a target's output."""
         assert self.options.contrast is not None, "prepare decides it"
         return self.options.contrast
+
+    @property
+    def algorithm(self) -> Algorithm:
+        """The algorithm of the digests of weights."""
+        return self.options.digest or USUAL
 
     @property
     def storage(self) -> Storage:

@@ -65,6 +65,7 @@ def make_manifest(
         },
         **job.options.part("question"),
         "unit": job.listing.unit,
+        "digest": job.options.digest,
         "observations": {
             "files": list(job.observations.files),
             "sha256": _digest(values, job.model.fixed_inputs),
@@ -111,7 +112,7 @@ def pending(job: Job) -> list[dict[str, Any]]:
     """Return what the manifest says of checkpoints before they are explained."""
     return [
         {"index": index, "step": c.step, "path": str(c.path), "format": c.format,
-         "sha256": None, "status": "pending", "reason": None}
+         "digest": None, "sha256": None, "status": "pending", "reason": None}
         for index, c in enumerate(job.own, start=job.places.start)
     ]  # fmt: skip
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from lrpdyn.checkpoints.digests import Algorithm
 from lrpdyn.errors import UsageError
 from lrpdyn.files.nearby import did_you_mean
 from lrpdyn.pipeline.setup.shard import parse_shard
@@ -155,6 +156,9 @@ class Options:
         ``float32`` or ``float16``. No part of the question: sums, tables and pictures are made from
         float32 relevance. An interrupted run of which less than the relevance in float32 is kept
         begins again with its first step.
+    digest
+        How the manifest names the weights of each checkpoint: ``xxh3_128`` (fast), or ``sha256``, which also
+        holds against files that somebody made to be alike. Where not given, as the run that is resumed.
     tables
         ``samples``: metrics.csv and transitions.csv have a row for each sample of a step; ``steps``:
         a row for each step, with medians and extremes over samples. Where not given, ``samples``,
@@ -273,6 +277,7 @@ class Options:
     batch_size: int = field(default=64, metadata=_QUESTION)
     keep: Keep = field(default="relevance", metadata=_choices(Keep))
     dtype: StoredType = field(default="float32", metadata=_choices(StoredType))
+    digest: Algorithm | None = field(default=None, metadata=_choices(Algorithm))
     tables: Rows | None = field(
         default=None,
         metadata=_not_with_shard("--tables: a shard has no tables; give it to lrpdyn merge"),

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
+from lrpdyn.checkpoints.digests import SHA256, USUAL, recorded
 from lrpdyn.checkpoints.formats.live import LIVE
-from lrpdyn.checkpoints.readers import digest, stamp
+from lrpdyn.checkpoints.readers import has_digest, stamp
 from lrpdyn.errors import CheckpointError, RunError, UsageError
 from lrpdyn.explain.units import recorded_units
 from lrpdyn.figures.kinds import drawn_files
@@ -138,16 +139,38 @@ def _check_live(folder: Path, was: bool, now: bool) -> None:
 
 
 def keep_recorded(manifest: dict[str, Any], previous: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return the manifest with a comparison of outputs and a trial of rules that were recorded before."""
+    """Return the manifest with what was recorded before of what this command does not make anew.
+
+    These are a comparison of outputs, a trial of rules, and the digest by which a run names its weights.
+
+    Raises
+    ------
+    RunError
+        Another digest is requested than the run has.
+    """
     checks, before = manifest["checks"], previous or {}
     found = checks["expected"] or before.get("checks", {}).get("expected")
     rule = manifest["rule"]
     tried = rule.get("tried") or before.get("rule", {}).get("tried")
+    digest = manifest["digest"] or USUAL
+    if previous is not None:
+        digest = previous.get("digest", SHA256)  # which earlier versions have
+    if manifest["digest"] not in (None, digest):
+        raise RunError(
+            f"--digest {manifest['digest']}: the run has {digest} of its checkpoints; leave the option out, "
+            "start again with --overwrite, or elsewhere with -o"
+        )
     return {
         **manifest,
+        "digest": digest,
         "checks": {**checks, "expected": found},
         "rule": {**rule, **({"tried": tried} if tried else {})},
     }
+
+
+def with_digest(job: Job, manifest: Mapping[str, Any]) -> Job:
+    """Return the job, whose weights are named by the digest of the manifest."""
+    return replace(job, options=replace(job.options, digest=manifest["digest"]))
 
 
 def is_finished(job: Job, previous: Mapping[str, Any], kept: Kept) -> bool:
@@ -272,7 +295,7 @@ def check_unchanged(job: Job, journal: Iterable[Mapping[str, Any]]) -> set[int]:
         # Earlier versions recorded no inode, and no change of status.
         if all(record.get(name, value) == value for name, value in found.items()):
             continue
-        if digest(checkpoint.path, checkpoint.format) != record["sha256"]:
+        if not has_digest(checkpoint.path, checkpoint.format, recorded(record)):
             raise RunError(
                 f"{checkpoint.path}: changed since step {record['step']} was explained; explain it again "
                 f"with --recompute {record['step']}, or all with --overwrite, or elsewhere with -o"

@@ -17,6 +17,7 @@ from torch import nn
 import lrpdyn
 from lrpdyn.errors import RunError
 from lrpdyn.exports.csv_files import write_csv
+from lrpdyn.files.atomic import sha256_of
 from lrpdyn.pipeline.results.layer_rows import in_order
 from lrpdyn.run.journal import append_journal, read_journal
 from lrpdyn.run.layout import RESULTS
@@ -260,19 +261,26 @@ def test_the_table_is_the_same_for_any_workers_and_shards(
 
 
 def of_version_0_1(run: Path) -> Path:
-    """Make a run or a shard as version 0.1 left it: no layers.csv, and less evidence."""
+    """Make a run or a shard as version 0.1 left it: no layers.csv, and less evidence, SHA-256 alone."""
     manifest = json.loads((run / "manifest.json").read_text())
     if (run / "layers.csv").exists():
         (run / "layers.csv").unlink()
         del manifest["files"]["layers.csv"], manifest["stamps"]["layers.csv"]
-        save_manifest(run, manifest)
+    del manifest["digest"]
     lines = list(read_journal(run))
+    for record in [*lines, *manifest["checkpoints"]]:
+        del record["digest"]
+        record["sha256"] = sha256_of(Path(record["path"]))
+    save_manifest(run, manifest)
     (run / "journal.jsonl").unlink()
+    known = {record["step"]: record["sha256"] for record in lines}
     for record in lines:
         evidence = record["evidence"]
         del evidence["units"]
-        kept = ("from_step", "from_sha256", "change")
-        evidence["weights"] = {name: evidence["weights"][name] for name in kept}
+        before = evidence["weights"]["from_step"]
+        evidence["weights"] = {
+            "from_step": before, "from_sha256": known.get(before), "change": evidence["weights"]["change"]
+        }  # fmt: skip
         evidence["key"] = [evidence["key"][0], evidence["key"][-1]]
     append_journal(run, *lines)
     return run

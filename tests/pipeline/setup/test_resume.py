@@ -14,6 +14,7 @@ import torch
 
 import lrpdyn
 from lrpdyn.errors import RunError, UsageError
+from lrpdyn.files.atomic import sha256_of
 from lrpdyn.pipeline.setup.new_manifest import make_manifest
 from lrpdyn.pipeline.setup.resume import (
     check_unchanged,
@@ -24,7 +25,7 @@ from lrpdyn.pipeline.setup.resume import (
 )
 from lrpdyn.run import journal
 from lrpdyn.run.journal import append_journal, read_journal
-from lrpdyn.run.manifest import is_sealed
+from lrpdyn.run.manifest import is_sealed, save_manifest
 from lrpdyn.run.summary import closing_lines
 from tests.pipeline.setup.test_prepare import prepared
 from tests.pipeline.test_compute import Vectors, contents, mlp_run
@@ -258,3 +259,45 @@ def test_a_strangers_folder_is_never_overwritten(
         manifest.write_bytes(text)
         mlp_run(mlp_folder, vectors, out, overwrite=True)
         assert is_sealed(json.loads(manifest.read_bytes()))
+
+
+def with_sha256_alone(run: Path) -> None:
+    """Make a run as version 0.1 left it, which named weights by SHA-256 alone."""
+    manifest, lines = json.loads((run / "manifest.json").read_text()), list(read_journal(run))
+    del manifest["digest"]
+    for entry in [*manifest["checkpoints"], *lines]:
+        del entry["digest"]
+        entry["sha256"] = sha256_of(Path(entry["path"]))
+    save_manifest(run, manifest)
+    (run / "journal.jsonl").unlink()
+    append_journal(run, *lines)
+
+
+def test_a_run_that_names_weights_by_sha256_is_resumed_so(
+    mlp_folder: Path, vectors: Vectors, tmp_path: Path
+) -> None:
+    folder = tmp_path / "series"
+    shutil.copytree(mlp_folder, folder)
+    later = folder / "net_30.pt"
+    later.rename(tmp_path / "net_30.pt")
+    out = mlp_run(folder, vectors, tmp_path / "run").path
+    with_sha256_alone(out)
+    for path in folder.iterdir():
+        os.utime(path)  # other stamps: the digests decide
+    shutil.copy(folder / "net_20.pt", later)
+    manifest = mlp_run(folder, vectors, out).manifest
+    assert manifest["digest"] == "sha256"
+    assert manifest["weights"]["same"] == [
+        [20, 30]
+    ]  # of which one was named by the earlier version
+    for entry in manifest["checkpoints"]:
+        assert entry["digest"] == f"sha256-{entry['sha256']}"
+        assert entry["sha256"] == sha256_of(Path(entry["path"]))
+    with pytest.raises(
+        RunError, match="--digest xxh3_128: the run has sha256 of its checkpoints; le"
+    ):
+        mlp_run(folder, vectors, out, digest="xxh3_128")
+    torch.save(torch.load(tmp_path / "net_30.pt"), folder / "net_10.pt")
+    with pytest.raises(RunError, match=r"net_10\.pt: changed since step 10 was explained"):
+        mlp_run(folder, vectors, out)
+    assert mlp_run(folder, vectors, out, overwrite=True).manifest["digest"] == "xxh3_128"
