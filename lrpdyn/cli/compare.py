@@ -28,7 +28,7 @@ def command(runs: tuple[Path, ...], form: str, top: int, quiet: bool) -> None:
     by chance.
     """
     from lrpdyn.api import open_run
-    from lrpdyn.run.comparison import as_json, as_table, compare
+    from lrpdyn.comparison.comparison import as_json, as_table, compare
 
     width = terminal_width() if sys.stdout.isatty() else None
     found = compare([open_run(run) for run in runs])

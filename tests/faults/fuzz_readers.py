@@ -37,6 +37,8 @@ from PIL import Image
 import lrpdyn
 from lrpdyn.api import open_run
 from lrpdyn.cli.compute import command as compute_command
+from lrpdyn.comparison.comparison import as_table as compared
+from lrpdyn.comparison.comparison import compare
 from lrpdyn.errors import LrpdynError
 from lrpdyn.explain.targets import parse_target
 from lrpdyn.lrp.composites import parse_composite
@@ -46,8 +48,6 @@ from lrpdyn.observations.loading import load_observations
 from lrpdyn.observations.normalisation import from_options
 from lrpdyn.observations.regions import read_regions
 from lrpdyn.outliers.render import KINDS, RENDERERS
-from lrpdyn.run.comparison import as_table as compared
-from lrpdyn.run.comparison import compare
 from lrpdyn.run.manifest import seal
 from lrpdyn.run.series import table_series
 from lrpdyn.run.summary import closing_lines

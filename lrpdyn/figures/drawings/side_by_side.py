@@ -12,6 +12,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from lrpdyn.comparison.comparison import compare
 from lrpdyn.errors import UsageError
 from lrpdyn.figures.canvas import features, layout, maps, saving, style, words
 from lrpdyn.figures.canvas.curve_axes import tidy
@@ -20,7 +21,6 @@ from lrpdyn.figures.canvas.look import COLUMN, DEFAULT_LOOK, Look
 from lrpdyn.figures.canvas.style import Array
 from lrpdyn.figures.request import Request
 from lrpdyn.figures.run_data import flags_of
-from lrpdyn.run.comparison import compare
 from lrpdyn.run.reader import RunFolder
 from lrpdyn.run.series import table_series
 

@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 
 import lrpdyn
+from lrpdyn.comparison.comparison import as_json, as_table, compare
 from lrpdyn.errors import UsageError
-from lrpdyn.run.comparison import as_json, as_table, compare
 from lrpdyn.run.manifest import save_manifest
 
 Vectors = NDArray[np.float32]
