@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from captum.attr import LRP
-from captum.attr._utils.lrp_rules import PropagationRule
 from torch import Tensor, fx, nn
 
 from lrpdyn.errors import ArchitectureError
 from lrpdyn.lrp.canonical.layers import FlatLinear, Layer, Weighted, remembering
+from lrpdyn.lrp.captum_lrp import LRP, PropagationRule
 from lrpdyn.lrp.composites import called
 from lrpdyn.lrp.plan import LayerRule, Plan, layer_rule, layers_of
 from lrpdyn.lrp.registry import make_rule

@@ -11,13 +11,6 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from captum.attr import LRP
-from captum.attr._utils.lrp_rules import (
-    Alpha1_Beta0_Rule,
-    EpsilonRule,
-    GammaRule,
-    PropagationRule,
-)
 from torch import Tensor, fx, nn
 
 from lrpdyn.errors import ArchitectureError
@@ -30,6 +23,13 @@ from lrpdyn.lrp.canonical.layers import (
     Sum,
     Weighted,
     remembering,
+)
+from lrpdyn.lrp.captum_lrp import (
+    LRP,
+    Alpha1_Beta0_Rule,
+    EpsilonRule,
+    GammaRule,
+    PropagationRule,
 )
 from lrpdyn.lrp.plan import layers_of
 from lrpdyn.lrp.registry import STOCK

@@ -145,7 +145,7 @@ def check_maps(
         )
         of_layers += interventions.works(chosen_transitions(outliers), len(finite), most)
     # The longest first, and all at once: a step takes a tenth of the time of a check.
-    works = [*of_faithfulness, *of_networks, *of_layers, *of_steps, *of_patches, draw, *of_outliers]
+    works = [draw, *of_faithfulness, *of_networks, *of_layers, *of_steps, *of_patches, *of_outliers]
     give_back()
     found = in_order(
         lambda n: works[n](), range(len(works)), min(workers, len(works)), ahead=len(works)
@@ -155,15 +155,15 @@ def check_maps(
             progress_bar(found, quiet=job.options.quiet, desc="checking the maps", total=len(works))
         )
     )
-    faithful, measured, put_back, dependent, agreed, _, looked = (
+    _, faithful, measured, put_back, dependent, agreed, looked = (
         list(islice(done, len(part)))
         for part in (
+            [draw],
             of_faithfulness,
             of_networks,
             of_layers,
             of_steps,
             of_patches,
-            [draw],
             of_outliers,
         )
     )
