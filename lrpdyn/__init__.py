@@ -13,18 +13,20 @@ from lrpdyn.version import __version__
 if TYPE_CHECKING:
     from lrpdyn.api import Run, open_run
     from lrpdyn.architectures.registry import register_architecture
+    from lrpdyn.comparison.compare import compare
     from lrpdyn.lrp.registry import register_rule
     from lrpdyn.pipeline.compute import compute
     from lrpdyn.pipeline.live import Watch
     from lrpdyn.pipeline.merge import merge
     from lrpdyn.recording.record import record
 
-__all__ = ["Run", "Watch", "__version__", "compute", "merge", "open_run", "record",
+__all__ = ["Run", "Watch", "__version__", "compare", "compute", "merge", "open_run", "record",
            "register_architecture", "register_rule"]  # fmt: skip
 
 _HOMES = {
     "Run": "lrpdyn.api",
     "Watch": "lrpdyn.pipeline.live",
+    "compare": "lrpdyn.comparison.compare",
     "compute": "lrpdyn.pipeline.compute",
     "merge": "lrpdyn.pipeline.merge",
     "open_run": "lrpdyn.api",

@@ -49,6 +49,17 @@ def rule_parts(manifest: Mapping[str, Any]) -> tuple[str, str]:
     return found[1], found[2] or ""
 
 
+def rule_with_values(manifest: Mapping[str, Any]) -> str:
+    """Return a run's rule as ``--rule`` takes it.
+
+    >>> rule_with_values({"rule": {"name": "gamma+attnlrp", "parameters": {"gamma": 0.25}}})
+    'gamma:0.25+attnlrp'
+    """
+    values = ",".join(f"{value}" for value in manifest["rule"]["parameters"].values())
+    rule, attention = rule_parts(manifest)
+    return (f"{rule}:{values}" if values else rule) + attention
+
+
 def question_in_words(manifest: Mapping[str, Any], *, long: bool = False) -> str:
     """Return the question that a manifest records.
 

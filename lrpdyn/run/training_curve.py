@@ -219,10 +219,12 @@ def correlations(
 
 
 def curve_section(run: RunFolder, curve: Curve) -> dict[str, Any]:
-    """Return the section ``curve`` of a report: where it is from, and its correlations.
+    """Return the section ``curve`` of a report: where it is from, its last value, and its correlations.
 
     A series that is a median where it is usually a mean is called so.
     """
     series = table_series(run)
     found = correlations(curve, series.steps, series.named_curves())
-    return {"source": curve.source, "series": found}
+    last = curve.at(series.steps)[-1:].tolist()
+    known = last[0] if last and np.isfinite(last[0]) else None
+    return {"source": curve.source, "last": known, "series": found}

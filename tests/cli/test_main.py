@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -123,11 +124,14 @@ def test_stopped_by_a_signal(
         ["compute", "--help"],
         ["plot"],
         ["outliers"],
-        ["compare", "lrpdyn-run", "lrpdyn-run"],
+        ["compare", "lrpdyn-run", "copy-of-run"],
         ["verify"],
     ],
 )
-def test_light_commands_load_no_torch(folder: Path, arguments: list[str]) -> None:
+def test_light_commands_load_no_torch(folder: Path, arguments: list[str], tmp_path: Path) -> None:
+    if "copy-of-run" in arguments:
+        copy = shutil.copytree(folder / "lrpdyn-run", tmp_path / "copy")
+        arguments = [*arguments[:-1], str(copy)]
     code = (
         "import sys, lrpdyn.cli.main as m\n"
         f"sys.argv = ['lrpdyn', *{arguments!r}]\n"

@@ -37,6 +37,8 @@ from PIL import Image
 import lrpdyn
 from lrpdyn.api import open_run
 from lrpdyn.cli.compute import command as compute_command
+from lrpdyn.comparison.compare import compare
+from lrpdyn.comparison.text import as_table as compared
 from lrpdyn.errors import LrpdynError
 from lrpdyn.explain.targets import parse_target
 from lrpdyn.lrp.composites import parse_composite
@@ -46,8 +48,6 @@ from lrpdyn.observations.loading import load_observations
 from lrpdyn.observations.normalisation import from_options
 from lrpdyn.observations.regions import read_regions
 from lrpdyn.outliers.render import KINDS, RENDERERS
-from lrpdyn.run.comparison import as_table as compared
-from lrpdyn.run.comparison import compare
 from lrpdyn.run.manifest import seal
 from lrpdyn.run.series import table_series
 from lrpdyn.run.summary import closing_lines
@@ -407,7 +407,7 @@ def _read_run(run: Path) -> str:
         lambda: verify(run),
         lines,
         rendered,
-        lambda: compared(compare([open_run(whole), open_run(run)]), 10),
+        lambda: compared(compare([whole, run]), 10),
     )
 
 

@@ -23,6 +23,7 @@ import lrpdyn
 from lrpdyn.cli import compute as compute_command
 from lrpdyn.cli import outliers as outliers_command
 from lrpdyn.cli import plot as plot_command
+from lrpdyn.comparison.comparison import compare, comparison_lines
 from lrpdyn.errors import RunError, UsageError
 from lrpdyn.exports.formats import export
 from lrpdyn.figures.drawings.distribution import populations_of
@@ -38,7 +39,6 @@ from lrpdyn.page.report import write_report
 from lrpdyn.pipeline import blocks
 from lrpdyn.pipeline.setup.requirements import bytes_to_write
 from lrpdyn.run import tables as by_step
-from lrpdyn.run.comparison import as_table, compare
 from lrpdyn.run.layout import RESULTS
 from lrpdyn.run.series import table_series
 from lrpdyn.run.summary import change_lines, run_notes
@@ -429,7 +429,7 @@ def test_runs_are_compared_by_their_maps(pair: tuple[lrpdyn.Run, lrpdyn.Run]) ->
     found = compare([samples, steps])
     assert found.pairs[0] == {**alike, "cells": None, "change_rank": None}
     assert found.outliers == compare([samples, samples]).outliers
-    row = next(line for line in as_table(found, 5).splitlines() if line.startswith("  A-B"))
+    row = next(line for line in comparison_lines(found, 2, 5) if line.startswith("  A-B"))
     assert row.split() == ["A-B", "1.00", "1.00", "-", "-"]
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from lrpdyn.comparison.comparison import compare
 from lrpdyn.errors import UsageError
 from lrpdyn.figures.canvas import features, layout, maps, saving, style, words
 from lrpdyn.figures.canvas.curve_axes import tidy
@@ -20,7 +21,7 @@ from lrpdyn.figures.canvas.look import COLUMN, DEFAULT_LOOK, Look
 from lrpdyn.figures.canvas.style import Array
 from lrpdyn.figures.request import Request
 from lrpdyn.figures.run_data import flags_of
-from lrpdyn.run.comparison import compare
+from lrpdyn.run.question import rule_with_values
 from lrpdyn.run.reader import RunFolder
 from lrpdyn.run.series import table_series
 
@@ -86,14 +87,14 @@ def sides_of(runs: Sequence[RunFolder], samples: Sequence[int]) -> tuple[list[Si
         for pair in found.pairs
     ]
     sides = []
-    for run, requested in zip(runs, found.runs, strict=True):
-        series = table_series(run)
+    for run in runs:
+        rule, series = rule_with_values(run.manifest), table_series(run)
         from_steps, to_steps = series.ends()
         flagged = list(flags_of(run.outliers, None).transitions)
         sides.append(
             Side(
-                label=requested["rule"],
-                name=f"{run.path.name}, rule {requested['rule']}; {run.question}",
+                label=rule,
+                name=f"{run.path.name}, rule {rule}; {run.question}",
                 dynamics=run.mapped("dynamics")[list(samples)],
                 ends=to_steps,
                 change=series.median_changes(),

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import combinations
+from string import ascii_uppercase
 from typing import Any
 
 import numpy as np
 
 from lrpdyn.dynamics.measures import centred_ranks, cosines, pixels, rows
 from lrpdyn.errors import UsageError
-from lrpdyn.files.text import printable, wrapped
+from lrpdyn.files.text import wrapped
 from lrpdyn.outliers.render import place
-from lrpdyn.run.question import rule_parts
 from lrpdyn.run.reader import RunFolder
 from lrpdyn.run.series import table_series
 
@@ -27,12 +26,11 @@ _KINDS = ("cells", "steps", "samples")
 class Comparison:
     """Runs on the same samples.
 
-    `runs` have for each run what was requested, `pairs` for each two how alike their dynamics are,
-    and `outliers` every place that is flagged in some run, with its severity in each ("none" where
-    it is not, None where a run does not have it), those in most runs first.
+    `pairs` have for each two how alike their dynamics are, and `outliers` every place that is flagged
+    in some run, with its severity in each ("none" where it is not, None where a run does not have it),
+    those in most runs first.
     """
 
-    runs: tuple[dict[str, Any], ...]
     pairs: tuple[dict[str, Any], ...]
     outliers: tuple[dict[str, Any], ...]
 
@@ -57,31 +55,12 @@ def compare(runs: Sequence[RunFolder]) -> Comparison:
                 "compute both on the same observations"
             )
     return Comparison(
-        runs=tuple(_requested(run) for run in runs),
         pairs=tuple(
             {"runs": [a, b], **_alike(runs[a], runs[b])}
             for a, b in combinations(range(len(runs)), 2)
         ),
         outliers=tuple(_outliers(runs)),
     )
-
-
-def _requested(run: RunFolder) -> dict[str, Any]:
-    manifest = run.manifest
-    values = ",".join(f"{value}" for value in manifest["rule"]["parameters"].values())
-    rule, attention = rule_parts(manifest)
-    return {
-        "path": printable(str(run.path)),
-        "rule": (f"{rule}:{values}" if values else rule) + attention,
-        "architecture": manifest["architecture"]["name"],
-        "head": manifest["head"],
-        "target": manifest["target"]["policy"],
-        "contrast": manifest["contrast"],
-        "normalize": manifest["normalize"],
-        "reference": manifest.get("reference", "none"),
-        "steps": len(run.steps),
-        "pathologies": run.outliers["totals"]["pathologies"]["values"],
-    }
 
 
 def _alike(one: RunFolder, other: RunFolder) -> dict[str, Any]:
@@ -176,20 +155,13 @@ def _verdict(count: int, known: int) -> str:
     return "in one: an artefact of what differs, or by chance" if count == 1 else "in some"
 
 
-def as_json(found: Comparison) -> str:
-    """Return the comparison as JSON."""
-    return json.dumps(asdict(found), indent=1)
-
-
-def as_table(found: Comparison, top: int, width: int | None = None) -> str:
-    """Return the comparison for a person; a table that is wider than `width` has a paragraph for each row."""
-    names = [chr(ord("A") + number % 26) for number in range(len(found.runs))]
-    _, *heads = found.runs[0]
-    table = [["", "run", *heads]]
-    table += [[name, *map(str, run.values())] for name, run in zip(names, found.runs, strict=True)]
-    lines = [*_aligned(table, width), ""]
-    rows_ = [["", "cosine of dynamics", "rank", "rank of changes", "common cells"]]
-    rows_ += [
+def comparison_lines(
+    found: Comparison, count: int, top: int, width: int | None = None
+) -> list[str]:
+    """Return the comparison of `count` runs for a person; `aligned` says what `width` does."""
+    names = letters(count)
+    table = [["", "cosine of dynamics", "rank", "rank of changes", "common cells"]]
+    table += [
         [
             f"{names[pair['runs'][0]]}-{names[pair['runs'][1]]}",
             *(_number(pair[key]) for key in ("cosine", "rank", "change_rank")),
@@ -197,7 +169,7 @@ def as_table(found: Comparison, top: int, width: int | None = None) -> str:
         ]
         for pair in found.pairs
     ]
-    lines += [*_aligned(rows_, width), ""]
+    lines = [*aligned(table, width), ""]
     everywhere = sum(one["in"] == one["of"] > 1 for one in found.outliers)
     alone = sum(one["in"] == 1 < one["of"] for one in found.outliers)
     lines.append(
@@ -205,8 +177,18 @@ def as_table(found: Comparison, top: int, width: int | None = None) -> str:
     )
     if found.outliers:
         head = ["what", "where", *names, "in", "causes"]
-        lines += ["", *_aligned([head, *(_row(one) for one in found.outliers[:top])], width)]
-    return "\n".join(line.rstrip() for line in lines)
+        lines += ["", *aligned([head, *(_row(one) for one in found.outliers[:top])], width)]
+    return lines
+
+
+def letters(count: int) -> list[str]:
+    """Return short names of runs.
+
+    >>> letters(28)[-3:]
+    ['Z', 'AA', 'AB']
+    """
+    names = list(ascii_uppercase)
+    return [*names, *(a + b for a in names for b in names)][:count]
 
 
 def _row(one: dict[str, Any]) -> list[str]:
@@ -219,7 +201,10 @@ def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.2f}"
 
 
-def _aligned(table: list[list[str]], width: int | None) -> list[str]:
+def aligned(table: list[list[str]], width: int | None) -> list[str]:
+    """Return a table as lines; one that is wider than `width` as a paragraph for each row."""
+    if not table:
+        return []
     widths = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
     if width is not None and sum(widths) + 2 * len(widths) > width:
         (first, *titles), *rows = table
@@ -236,6 +221,6 @@ def _aligned(table: list[list[str]], width: int | None) -> list[str]:
             )
         ]
     return [
-        "  " + "  ".join(cell.ljust(size) for cell, size in zip(row, widths, strict=True))
+        ("  " + "  ".join(cell.ljust(n) for cell, n in zip(row, widths, strict=True))).rstrip()
         for row in table
     ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -13,9 +12,8 @@ import torch
 from numpy.typing import NDArray
 
 import lrpdyn
+from lrpdyn.comparison.comparison import compare, comparison_lines
 from lrpdyn.errors import UsageError
-from lrpdyn.run.comparison import as_json, as_table, compare
-from lrpdyn.run.manifest import save_manifest
 
 Vectors = NDArray[np.float32]
 
@@ -52,7 +50,6 @@ def test_what_stands_under_every_rule_is_told(
         run(series, vectors, tmp_path / rule, rule=rule) for rule in ("epsilon", "gamma+attnlrp")
     ]
     found = compare(runs)
-    assert [one["rule"] for one in found.runs] == ["epsilon:1e-06", "gamma:0.25+attnlrp"]
     real = [
         one
         for one in found.outliers
@@ -67,8 +64,7 @@ def test_what_stands_under_every_rule_is_told(
     cosines = [a @ b / np.linalg.norm(a) / np.linalg.norm(b) for a, b in zip(*maps, strict=True)]
     assert pair["cosine"] == pytest.approx(np.median(cosines))
     assert pair["cells"] == 29 * 5
-    assert json.loads(as_json(found))["outliers"] == list(found.outliers)
-    table = as_table(found, 3)
+    table = "\n".join(comparison_lines(found, 2, 3))
     assert "A-B" in table
     assert "in all runs" in table
 
@@ -102,17 +98,3 @@ def test_other_samples_are_refused(series: Path, vectors: Vectors, tmp_path: Pat
         compare([one, other])
     with pytest.raises(UsageError, match="two runs or more"):
         compare([one])
-
-
-def test_control_characters_of_a_stranger_are_shown(
-    mlp_folder: Path, vectors: Vectors, tmp_path: Path
-) -> None:
-    runs = [run(mlp_folder, vectors, tmp_path / name, workers=1) for name in ("a", "b\u202e")]
-    manifest = runs[0].manifest
-    save_manifest(
-        runs[0].path, {**manifest, "architecture": {"name": "x\u202e\x1b[2J", "arguments": {}}}
-    )
-    text = as_table(compare([lrpdyn.open_run(one.path) for one in runs]), 5)
-    assert "\u202e" not in text
-    assert "\x1b" not in text
-    assert "x\\u202e\\x1b[2J" in text

@@ -1,0 +1,148 @@
+"""Any number of runs next to each other, as tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lrpdyn.comparison.belonging import Difference, differences
+from lrpdyn.comparison.comparison import Comparison
+from lrpdyn.comparison.comparison import compare as compare_maps
+from lrpdyn.comparison.found import find_runs
+from lrpdyn.comparison.groups import Mean, group_means, group_names
+from lrpdyn.comparison.rows import Row, chosen_columns, read_rows, sorted_rows
+from lrpdyn.errors import RunError, UsageError
+from lrpdyn.files.text import printable
+from lrpdyn.run.reader import RunFolder
+from lrpdyn.run.tables import Table
+
+#: Of more runs, maps are not compared two by two.
+MOST_PAIRED = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compared:
+    """Runs next to each other.
+
+    Attributes
+    ----------
+    rows, columns
+        A row of plain values for each run, and the columns that were requested.
+    by, names, means
+        What runs are grouped by, the group of each, and each column's mean over the runs of a group.
+    differences
+        The settings in which runs differ, with what cannot be compared for that.
+    maps, no_maps
+        How alike the dynamics of each two runs are, and the outliers of all; or None, and why.
+    skipped
+        A line on each run that cannot be read.
+    """
+
+    rows: Sequence[Row]
+    columns: Sequence[str]
+    by: str
+    names: Sequence[str]
+    means: Sequence[Mean]
+    differences: Sequence[Difference]
+    maps: Comparison | None
+    no_maps: str
+    skipped: Sequence[str]
+
+    @property
+    def runs(self) -> Table:
+        """A row for each run, its group first; numbers that a run does not have are NaN."""
+        rows = [
+            {"group": name, **{column: row[column] for column in self.columns}}
+            for name, row in zip(self.names, self.rows, strict=True)
+        ]
+        return _frame(rows)
+
+    @property
+    def groups(self) -> Table:
+        """A row for each group and column: runs, trainings, mean, spread, low, high and why."""
+        return _frame([vars(mean) for mean in self.means])
+
+
+def compare(
+    runs: Sequence[str | Path],
+    *,
+    by: str = "rule",
+    metrics: Sequence[str] = (),
+    sort: str | None = None,
+) -> Compared:
+    """Compare two or more runs, as ``lrpdyn compare`` does.
+
+    Parameters
+    ----------
+    runs
+        Run folders, folders of them, or patterns.
+    by
+        What groups them: rule, seed, head, or a regular expression with one group, for their paths.
+    metrics
+        The columns that are wanted; all where none is given.
+    sort
+        The column that sorts the runs; the largest first after a minus.
+
+    Raises
+    ------
+    UsageError
+        There are fewer than two runs, or there is no such column or group.
+    RunError
+        Fewer than two of them can be read.
+    """
+    folders = find_runs(runs)
+    if len(folders) < 2:
+        raise UsageError(f"compare: expected two runs or more, found {len(folders)} ({folders[0]})")
+    rows, skipped = read_rows(folders)
+    if len(rows) < 2:
+        raise RunError(
+            f"compare: {len(rows)} of {len(folders)} runs can be read, expected two or more; {skipped[0]}"
+        )
+    columns = chosen_columns(rows, metrics)
+    rows = sorted_rows(rows, sort)
+    names = group_names(rows, by)
+    maps, no_maps = _maps(folders, rows)
+    return Compared(
+        rows=rows,
+        columns=columns,
+        by=by,
+        names=names,
+        means=group_means(rows, names, columns),
+        differences=differences(rows, columns),
+        maps=maps,
+        no_maps=no_maps,
+        skipped=skipped,
+    )
+
+
+def _maps(folders: Sequence[Path], rows: Sequence[Row]) -> tuple[Comparison | None, str]:
+    if len({row["observations"] for row in rows}) > 1:
+        return None, "their observations differ"
+    if len(rows) > MOST_PAIRED:
+        return None, f"there are more than {MOST_PAIRED} runs; give the runs that matter"
+    by_path = {printable(str(folder)): folder for folder in folders}
+    return compare_maps([RunFolder.open(by_path[row["path"]]) for row in rows]), ""
+
+
+def _frame(rows: Sequence[dict[str, Any]]) -> Table:
+    """Return rows as a structured array: texts where a column has any, else float64."""
+    names = list(rows[0]) if rows else []
+    columns = {}
+    for name in names:
+        values = [row[name] for row in rows]
+        is_text = any(isinstance(value, str) for value in values)
+        columns[name] = (
+            np.array(["" if value is None else str(value) for value in values])
+            if is_text
+            else np.array(
+                [np.nan if value is None else value for value in values], dtype=np.float64
+            )
+        )
+    table = np.empty(len(rows), dtype=[(name, columns[name].dtype) for name in names])
+    for name in names:
+        table[name] = columns[name]
+    return table.view(Table)
