@@ -80,8 +80,7 @@ def test_the_other_shells_take_what_click_writes(shell: str, check: str, tmp_pat
 
 #: What the scripts for many runs are told of the networks of `mlp_folder`.
 FEW_STEPS = {"LRPDYN_COMPUTE_ARCH": "mlp", "LRPDYN_COMPUTE_ARCH_ARG": "activation=tanh",
-             "LRPDYN_COMPUTE_BASELINE": "none", "LRPDYN_COMPUTE_FAITHFULNESS": "none",
-             "LRPDYN_COMPUTE_LIMIT": "3"}  # fmt: skip
+             "LRPDYN_COMPUTE_BASELINE": "none", "LRPDYN_COMPUTE_LIMIT": "3"}  # fmt: skip
 #: Runs an array's tasks one after the other, and then what depends on it, as Slurm would.
 SBATCH = """#!/usr/bin/env bash
 set -u
@@ -93,8 +92,8 @@ while [[ $1 == --* ]]; do
 done
 status=0
 for ((task = ${array%-*}; task <= ${array#*-}; task++)); do
-    SLURM_ARRAY_TASK_ID=$task SLURM_ARRAY_TASK_COUNT=$((${array#*-} + 1)) SLURM_CPUS_PER_TASK=1 bash "$@" > "$SBATCH_CALLS.$(basename "$1").$task" 2>&1 ||
-        status=$?
+    export SLURM_ARRAY_TASK_ID=$task SLURM_ARRAY_TASK_COUNT=$((${array#*-} + 1)) SLURM_CPUS_PER_TASK=1
+    bash "$@" > "$SBATCH_CALLS.$(basename "$1").$task" 2>&1 || status=$?
 done
 echo "7$status"
 """
