@@ -46,7 +46,9 @@ NOT_RUN = {
     ("README.md", "lrpdyn compute ckpts/ obs.npy --follow                 # as training writes them"):
         "tests/pipeline/test_follow.py, test_shards.py, test_dask_cluster.py",
     ("docs/cluster.md", "configs/slurm/submit.sh 16 ckpts/ obs.npy lrpdyn-run --rule gamma"):
-        "nowhere: Slurm",
+        "tests/cli/test_shell.py",
+    ("docs/cluster.md", 'RULES="zplus gamma:0.25" configs/slurm/submit-runs.sh trainings/ obs.npy '
+     "runs/ --every 10"): "tests/cli/test_shell.py",
     ("docs/observations.md", "pip install 'lrpdyn[record]'"):
         "docs/stable_baselines3.md on CartPole, tests/recording on Pong",
     ("docs/notebook.md", "pip install 'lrpdyn[notebook]'"): "tests/docs/test_notebook.py",
