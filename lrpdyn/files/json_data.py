@@ -111,7 +111,9 @@ def fault(value: Any, expected: Any, at: str = "it") -> str | None:
 
 def _first(entries: Any, expected: Any, at: str, named: str) -> str | None:
     for name, entry in entries or ():
-        if fault(entry, expected) is not None:  # most fit: where they are is worded for others alone
+        if (
+            fault(entry, expected) is not None
+        ):  # most fit: where they are is worded for others alone
             return fault(entry, expected, at + named.format(name))
     return None
 
