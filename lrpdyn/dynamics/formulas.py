@@ -14,16 +14,18 @@ from numpy.typing import NDArray
 
 from lrpdyn.dynamics.measures import (
     Array,
-    centred_ranks,
+    centred,
     centres,
     cosines,
     entropy_of_sizes,
-    gini_of_sizes,
+    gini_of_ordered,
     largest_tenth,
     normalise,
     pixels,
+    ranked,
     rows,
     scale_of_change,
+    sizes_in_order,
 )
 
 
@@ -52,9 +54,29 @@ class Samples:
         return normalise(self.exact, "l1")
 
     @cached_property
+    def size(self) -> Array:
+        """The absolute value of the maps."""
+        return np.abs(self.exact)
+
+    @cached_property
+    def pixel_size(self) -> Array:
+        """The absolute value of the maps, channels summed."""
+        return pixels(self.size)
+
+    @cached_property
+    def ranked(self) -> tuple[Array, Array]:
+        """The ranks of the pixels of the normalised maps, and these pixels in order."""
+        return ranked(rows(self.pixels))
+
+    @cached_property
+    def sizes_in_order(self) -> Array:
+        """The pixels of `pixel_size` in order, (N, pixels)."""
+        return sizes_in_order(rows(self.pixel_size), rows(self.pixels), self.ranked[1])
+
+    @cached_property
     def largest_tenth(self) -> NDArray[np.bool_]:
         """Which pixels of the raw maps are the tenth that is the largest in size."""
-        return largest_tenth(pixels(np.abs(self.exact)))
+        return largest_tenth(self.pixel_size, self.sizes_in_order)
 
 
 class StepMaps:
@@ -76,10 +98,10 @@ class StepMaps:
         self.now, self.first, self.previous = now, first, previous
         self.ranks_before = ranks_before
 
-    @cached_property
+    @property
     def raw_size(self) -> Array:
         """The absolute value of the maps."""
-        return np.abs(self.now.exact)
+        return self.now.size
 
     @cached_property
     def size(self) -> Array:
@@ -90,17 +112,17 @@ class StepMaps:
     @cached_property
     def pixel_size(self) -> Array:
         """The absolute value of the normalised maps, channels summed."""
-        return pixels(self.size)
+        return self.raw_pixel_size if self.size is self.raw_size else pixels(self.size)
 
-    @cached_property
+    @property
     def raw_pixel_size(self) -> Array:
         """The absolute value of the maps, channels summed."""
-        return self.pixel_size if self.size is self.raw_size else pixels(self.raw_size)
+        return self.now.pixel_size
 
     @cached_property
     def ranks(self) -> Array:
         """The centred ranks of the pixels of the normalised maps."""
-        return centred_ranks(self.now.pixels)
+        return centred(self.now.ranked[0])
 
     @cached_property
     def _change(self) -> tuple[Array, Array, Array, Array]:
@@ -157,8 +179,8 @@ def distance_from_first_l1(step: StepMaps) -> Array:
 
 
 def gini(step: StepMaps) -> Array:
-    """Return the Gini coefficient of the raw maps over pixels (`lrpdyn.dynamics.measures.gini_of_sizes`)."""
-    return gini_of_sizes(step.raw_pixel_size)
+    """Return the Gini coefficient of raw maps over pixels (`lrpdyn.dynamics.measures.gini_of_ordered`)."""
+    return gini_of_ordered(step.now.sizes_in_order)
 
 
 def top_kept(step: StepMaps) -> Array:
