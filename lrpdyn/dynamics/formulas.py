@@ -65,8 +65,9 @@ class Samples:
 
     @cached_property
     def ranked(self) -> tuple[Array, Array]:
-        """The ranks of the pixels of the normalised maps, and these pixels in order."""
-        return ranked(rows(self.pixels))
+        """The centred ranks of the pixels of the normalised maps, and these pixels in order."""
+        ranks, ordered = ranked(rows(self.pixels))
+        return centred(ranks), ordered
 
     @cached_property
     def sizes_in_order(self) -> Array:
@@ -79,6 +80,10 @@ class Samples:
         return largest_tenth(self.pixel_size, self.sizes_in_order)
 
 
+class FirstUnknownError(LookupError):
+    """A formula compares with the first finite step where only neighbours are known."""
+
+
 class StepMaps:
     """Some samples of a step, and of the steps that it is compared with.
 
@@ -87,16 +92,20 @@ class StepMaps:
     Attributes
     ----------
     now, first
-        The step, and the first finite one, which may be the same.
-    previous, ranks_before
-        The step before and the centred ranks of its pixels; None where no transition leads to this.
+        The step, and the first finite one, which may be the same; `FirstUnknownError` where it is not known.
+    previous
+        The step before; None where no transition leads to this.
     """
 
-    def __init__(
-        self, now: Samples, first: Samples, previous: Samples | None, ranks_before: Array | None
-    ) -> None:
-        self.now, self.first, self.previous = now, first, previous
-        self.ranks_before = ranks_before
+    def __init__(self, now: Samples, first: Samples | None, previous: Samples | None) -> None:
+        self.now, self._first, self.previous = now, first, previous
+
+    @property
+    def first(self) -> Samples:
+        """The first finite step."""
+        if self._first is None:
+            raise FirstUnknownError
+        return self._first
 
     @property
     def raw_size(self) -> Array:
@@ -120,22 +129,21 @@ class StepMaps:
         return self.now.pixel_size
 
     @cached_property
-    def ranks(self) -> Array:
-        """The centred ranks of the pixels of the normalised maps."""
-        return centred(self.now.ranked[0])
+    def _signed(self) -> Array:
+        """The difference of the normalised maps to those of the step before."""
+        assert self.previous is not None
+        return self.now.maps - self.previous.maps
 
     @cached_property
-    def _change(self) -> tuple[Array, Array, Array, Array]:
-        """The share of the change that is scale, its factor, growth, and |R' - R|: one arithmetic."""
-        assert self.previous is not None
-        difference = self.now.maps - self.previous.maps
-        share, factor, growth = scale_of_change(self.previous.maps, self.now.maps, difference)
-        return share, factor, growth, np.abs(difference, out=difference)
-
-    @property
     def difference(self) -> Array:
-        """The absolute difference of the normalised maps to those of the step before."""
-        return self._change[3]
+        """The absolute value of that difference."""
+        return np.abs(self._signed)
+
+    @cached_property
+    def _scale(self) -> tuple[Array, Array, Array]:
+        """The share of the change that is scale, its factor, and growth: one arithmetic."""
+        assert self.previous is not None
+        return scale_of_change(self.previous.maps, self.now.maps, self._signed)
 
 
 def apart(one: Array, other: Array) -> Array:
@@ -218,17 +226,17 @@ def change(step: StepMaps) -> Array:
 
 def scale_share(step: StepMaps) -> Array:
     """Return the share of the change that is scale (`lrpdyn.dynamics.measures.scale_of_change`)."""
-    return step._change[0]
+    return step._scale[0]
 
 
 def scale_factor(step: StepMaps) -> Array:
     """Return by how much the map grew (`lrpdyn.dynamics.measures.scale_of_change`)."""
-    return step._change[1]
+    return step._scale[1]
 
 
 def growth_share(step: StepMaps) -> Array:
     """Return the share of the change that is growth (`lrpdyn.dynamics.measures.scale_of_change`)."""
-    return step._change[2]
+    return step._scale[2]
 
 
 def cosine(step: StepMaps) -> Array:
@@ -239,5 +247,5 @@ def cosine(step: StepMaps) -> Array:
 
 def rank_similarity(step: StepMaps) -> Array:
     """Return the rank correlation of the pixels with those of the step before."""
-    assert step.ranks_before is not None
-    return cosines(step.ranks_before, step.ranks)
+    assert step.previous is not None
+    return cosines(step.previous.ranked[0], step.now.ranked[0])
