@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,9 +22,9 @@ from numpy.typing import NDArray
 from lrpdyn.dynamics.formulas import apart
 from lrpdyn.dynamics.measures import Array, of_pixels
 from lrpdyn.dynamics.one_step import (
-    KEPT,
     LARGEST,
     Addition,
+    Known,
     Measured,
     SamplesOfSteps,
     Step,
@@ -48,7 +48,6 @@ def _single(shape: tuple[int, ...]) -> dict[str, tuple[tuple[int, ...], Any]]:
     row = of_pixels(shape)[1:]
     return {
         "largest": (row, np.float64), "largest_at": (row, np.int32),
-        "ranks": ((math.prod(row),), np.float32),
     }  # fmt: skip
 
 
@@ -127,7 +126,10 @@ class Dynamics:
         self._place += 1
 
     def add(
-        self, steps: Sequence[tuple[int, Samples, bool]], extra: Extra | None = None
+        self,
+        steps: Sequence[tuple[int, Samples, bool]],
+        extra: Extra | None = None,
+        known: Mapping[int, Known] | None = None,
     ) -> list[Measured]:
         """Add the raw relevance (N, ...) of successive steps; return what is measured of each.
 
@@ -142,9 +144,13 @@ class Dynamics:
             must stay as they are.
         extra
             What else is to be made of the maps of each piece of the samples, in float64.
+        known
+            By step, what was measured of it before, where all samples are one piece; it is taken where it
+            was compared with the same step.
         """
         additions = [
-            self._joined(Step(step=step, maps=maps), finite) for step, maps, finite in steps
+            self._joined(Step(step=step, maps=maps), finite, (known or {}).get(step))
+            for step, maps, finite in steps
         ]
         found = list(self.each(lambda piece: self._add_piece(piece, additions, extra)))
         measured = []
@@ -163,11 +169,13 @@ class Dynamics:
             )
         return measured
 
-    def _joined(self, now: Step, finite: bool) -> Addition:
+    def _joined(self, now: Step, finite: bool, known: Known | None) -> Addition:
         """Give the step that is next its place."""
         if self._first is None and finite:
             self._first = now
         before, even = self._previous, self._place % 2 == 0
+        if before is None or known is None or known.from_step != before.step:
+            known = None
         addition = Addition(
             now=now,
             finite=finite,
@@ -176,6 +184,7 @@ class Dynamics:
             previous=before,
             every_second=self._every_second if even else None,
             transitions=self.transitions,
+            known=known,
         )
         if not finite:
             self._previous = self._every_second = None
@@ -223,7 +232,7 @@ class Dynamics:
         """Add some samples of successive steps; return the columns of each, and what else is made."""
         samples = SamplesOfSteps(piece, self.normalisation)
         found = []
-        with self._shelf.taken(piece, KEPT) as kept, self._sums.adding(piece) as put:
+        with self._shelf.taken(piece, LARGEST) as kept, self._sums.adding(piece) as put:
             for addition in additions:
                 columns: dict[str, Array] = {}
                 if addition.finite:
@@ -231,8 +240,12 @@ class Dynamics:
                 else:
                     for name in self._sums.names:
                         put(addition.joining, name, None)
-                maps = samples.of(addition.now).exact
-                found.append((columns, None if extra is None else extra(piece, maps)))
+                if addition.known is not None:
+                    others = addition.known.extra
+                else:
+                    maps = samples.of(addition.now).exact
+                    others = None if extra is None else extra(piece, maps)
+                found.append((columns, others))
                 samples.forget_all_but(addition.first, addition.previous, addition.now)
         return found
 

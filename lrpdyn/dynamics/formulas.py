@@ -14,16 +14,18 @@ from numpy.typing import NDArray
 
 from lrpdyn.dynamics.measures import (
     Array,
-    centred_ranks,
+    centred,
     centres,
     cosines,
     entropy_of_sizes,
-    gini_of_sizes,
+    gini_of_ordered,
     largest_tenth,
     normalise,
     pixels,
+    ranked,
     rows,
     scale_of_change,
+    sizes_in_order,
 )
 
 
@@ -52,9 +54,34 @@ class Samples:
         return normalise(self.exact, "l1")
 
     @cached_property
+    def size(self) -> Array:
+        """The absolute value of the maps."""
+        return np.abs(self.exact)
+
+    @cached_property
+    def pixel_size(self) -> Array:
+        """The absolute value of the maps, channels summed."""
+        return pixels(self.size)
+
+    @cached_property
+    def ranked(self) -> tuple[Array, Array]:
+        """The centred ranks of the pixels of the normalised maps, and these pixels in order."""
+        ranks, ordered = ranked(rows(self.pixels))
+        return centred(ranks), ordered
+
+    @cached_property
+    def sizes_in_order(self) -> Array:
+        """The pixels of `pixel_size` in order, (N, pixels)."""
+        return sizes_in_order(rows(self.pixel_size), rows(self.pixels), self.ranked[1])
+
+    @cached_property
     def largest_tenth(self) -> NDArray[np.bool_]:
         """Which pixels of the raw maps are the tenth that is the largest in size."""
-        return largest_tenth(pixels(np.abs(self.exact)))
+        return largest_tenth(self.pixel_size, self.sizes_in_order)
+
+
+class FirstUnknownError(LookupError):
+    """A formula compares with the first finite step where only neighbours are known."""
 
 
 class StepMaps:
@@ -65,21 +92,25 @@ class StepMaps:
     Attributes
     ----------
     now, first
-        The step, and the first finite one, which may be the same.
-    previous, ranks_before
-        The step before and the centred ranks of its pixels; None where no transition leads to this.
+        The step, and the first finite one, which may be the same; `FirstUnknownError` where it is not known.
+    previous
+        The step before; None where no transition leads to this.
     """
 
-    def __init__(
-        self, now: Samples, first: Samples, previous: Samples | None, ranks_before: Array | None
-    ) -> None:
-        self.now, self.first, self.previous = now, first, previous
-        self.ranks_before = ranks_before
+    def __init__(self, now: Samples, first: Samples | None, previous: Samples | None) -> None:
+        self.now, self._first, self.previous = now, first, previous
 
-    @cached_property
+    @property
+    def first(self) -> Samples:
+        """The first finite step."""
+        if self._first is None:
+            raise FirstUnknownError
+        return self._first
+
+    @property
     def raw_size(self) -> Array:
         """The absolute value of the maps."""
-        return np.abs(self.now.exact)
+        return self.now.size
 
     @cached_property
     def size(self) -> Array:
@@ -90,30 +121,29 @@ class StepMaps:
     @cached_property
     def pixel_size(self) -> Array:
         """The absolute value of the normalised maps, channels summed."""
-        return pixels(self.size)
-
-    @cached_property
-    def raw_pixel_size(self) -> Array:
-        """The absolute value of the maps, channels summed."""
-        return self.pixel_size if self.size is self.raw_size else pixels(self.raw_size)
-
-    @cached_property
-    def ranks(self) -> Array:
-        """The centred ranks of the pixels of the normalised maps."""
-        return centred_ranks(self.now.pixels)
-
-    @cached_property
-    def _change(self) -> tuple[Array, Array, Array, Array]:
-        """The share of the change that is scale, its factor, growth, and |R' - R|: one arithmetic."""
-        assert self.previous is not None
-        difference = self.now.maps - self.previous.maps
-        share, factor, growth = scale_of_change(self.previous.maps, self.now.maps, difference)
-        return share, factor, growth, np.abs(difference, out=difference)
+        return self.raw_pixel_size if self.size is self.raw_size else pixels(self.size)
 
     @property
+    def raw_pixel_size(self) -> Array:
+        """The absolute value of the maps, channels summed."""
+        return self.now.pixel_size
+
+    @cached_property
+    def _signed(self) -> Array:
+        """The difference of the normalised maps to those of the step before."""
+        assert self.previous is not None
+        return self.now.maps - self.previous.maps
+
+    @cached_property
     def difference(self) -> Array:
-        """The absolute difference of the normalised maps to those of the step before."""
-        return self._change[3]
+        """The absolute value of that difference."""
+        return np.abs(self._signed)
+
+    @cached_property
+    def _scale(self) -> tuple[Array, Array, Array]:
+        """The share of the change that is scale, its factor, and growth: one arithmetic."""
+        assert self.previous is not None
+        return scale_of_change(self.previous.maps, self.now.maps, self._signed)
 
 
 def apart(one: Array, other: Array) -> Array:
@@ -157,8 +187,8 @@ def distance_from_first_l1(step: StepMaps) -> Array:
 
 
 def gini(step: StepMaps) -> Array:
-    """Return the Gini coefficient of the raw maps over pixels (`lrpdyn.dynamics.measures.gini_of_sizes`)."""
-    return gini_of_sizes(step.raw_pixel_size)
+    """Return the Gini coefficient of raw maps over pixels (`lrpdyn.dynamics.measures.gini_of_ordered`)."""
+    return gini_of_ordered(step.now.sizes_in_order)
 
 
 def top_kept(step: StepMaps) -> Array:
@@ -196,17 +226,17 @@ def change(step: StepMaps) -> Array:
 
 def scale_share(step: StepMaps) -> Array:
     """Return the share of the change that is scale (`lrpdyn.dynamics.measures.scale_of_change`)."""
-    return step._change[0]
+    return step._scale[0]
 
 
 def scale_factor(step: StepMaps) -> Array:
     """Return by how much the map grew (`lrpdyn.dynamics.measures.scale_of_change`)."""
-    return step._change[1]
+    return step._scale[1]
 
 
 def growth_share(step: StepMaps) -> Array:
     """Return the share of the change that is growth (`lrpdyn.dynamics.measures.scale_of_change`)."""
-    return step._change[2]
+    return step._scale[2]
 
 
 def cosine(step: StepMaps) -> Array:
@@ -217,5 +247,5 @@ def cosine(step: StepMaps) -> Array:
 
 def rank_similarity(step: StepMaps) -> Array:
     """Return the rank correlation of the pixels with those of the step before."""
-    assert step.ranks_before is not None
-    return cosines(step.ranks_before, step.ranks)
+    assert step.previous is not None
+    return cosines(step.previous.ranked[0], step.now.ranked[0])

@@ -77,29 +77,29 @@ def entropy_of_sizes(sizes: Array) -> Array:
     return np.where(total[:, 0] > 0, np.abs((q * logarithm).sum(axis=1)), np.nan)
 
 
-def gini_of_sizes(sizes: Array) -> Array:
-    """Return the Gini coefficient of maps whose channel-summed |R| is `sizes`; NaN if zero.
+def gini_of_ordered(ordered: Array) -> Array:
+    """Return the Gini coefficient of maps by their channel-summed |R| in order (N, pixels); NaN if zero.
 
     0 where all pixels are alike, 1 - 1 / pixels where one has all (Hurley and Rickard 2009).
 
-    >>> gini_of_sizes(np.array([[1.0, 1.0, 1.0, 1.0], [0.0, 4.0, 0.0, 0.0]]))
+    >>> gini_of_ordered(np.array([[1.0, 1.0, 1.0, 1.0], [0.0, 0.0, 0.0, 4.0]]))
     array([0.  , 0.75])
     """
-    ordered = np.sort(rows(sizes), axis=1)
     count, total = ordered.shape[1], ordered.sum(axis=1)
     weights = (2 * np.arange(1, count + 1) - count - 1) / count
     found = np.einsum("ij,j->i", ordered, weights) / np.where(total == 0, 1.0, total)
     return np.where(total > 0, np.maximum(found, 0.0), np.nan)
 
 
-def largest_tenth(sizes: Array) -> NDArray[np.bool_]:
+def largest_tenth(sizes: Array, ordered: Array) -> NDArray[np.bool_]:
     """Return which pixels (N, pixels) of maps are the tenth whose channel-summed |R| is the largest.
 
-    At least one, with those that tie with the last of them; none that is zero.
+    At least one, with those that tie with the last of them; none that is zero. `ordered` are the sizes of
+    each map in order.
     """
     values = rows(sizes)
     place = values.shape[1] - -(-values.shape[1] // 10)
-    least = np.partition(values, place, axis=1)[:, place, None]
+    least = ordered[:, place, None]
     return (values >= least) & (values > 0)
 
 
@@ -185,21 +185,52 @@ def ranks(values: Array) -> Array:
     >>> ranks(np.array([[5.0, -1.0, 2.0, 2.0]]))
     array([[3. , 0. , 1.5, 1.5]])
     """
-    result = np.empty(values.shape)
-    for row, ranked in zip(values, result, strict=True):
+    return ranked(values)[0]
+
+
+def ranked(values: Array) -> tuple[Array, Array]:
+    """Return the `ranks` of each row of (N, entries), and its entries in order."""
+    result, in_order = np.empty(values.shape), np.empty(values.shape)
+    places = np.arange(values.shape[1], dtype=np.float64)
+    for row, ranks_of, ordered in zip(values, result, in_order, strict=True):
         order = row.argsort()
-        ordered = row[order]
-        starts = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1]))  # of groups of ties
+        np.take(row, order, out=ordered)
+        differ = ordered[1:] != ordered[:-1]
+        if differ.all():  # no ties, which is usual
+            ranks_of[order] = places
+            continue
+        starts = np.flatnonzero(np.append(True, differ))  # of groups of ties
         sizes = np.diff(starts, append=len(row))
-        ranked[order] = np.repeat(starts + (sizes - 1) / 2, sizes)
-    return result
+        ranks_of[order] = np.repeat(starts + (sizes - 1) / 2, sizes)
+    return result, in_order
+
+
+def sizes_in_order(sizes: Array, values: Array, ordered: Array) -> Array:
+    """Return the entries of each row of `sizes` (N, entries) in order.
+
+    Where they are those of `values` without their sign, and all of these have one, they are not sorted:
+    `ordered`, the `values` in order, has them.
+    """
+    found = np.empty(sizes.shape)
+    for size, value, in_order, row in zip(sizes, values, ordered, found, strict=True):
+        if in_order[0] >= 0 and np.array_equal(size, value):
+            row[:] = in_order
+        elif in_order[-1] <= 0 and np.array_equal(size, -value):
+            row[:] = -in_order[::-1]
+        else:
+            row[:] = np.sort(size)
+    return found
 
 
 def centred_ranks(maps: NDArray[Any]) -> Array:
     """Return the ranks of each sample's entries, whose channels are summed, less their mean."""
-    found = ranks(rows(maps))
-    centred: Array = found - (found.shape[1] - 1) / 2
-    return centred
+    return centred(ranks(rows(maps)))
+
+
+def centred(found: Array) -> Array:
+    """Return `ranks` less their mean."""
+    less: Array = found - (found.shape[1] - 1) / 2
+    return less
 
 
 def rank_correlation(one: Array, other: Array) -> float | None:

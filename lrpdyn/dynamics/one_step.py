@@ -17,8 +17,6 @@ from lrpdyn.files import streamed
 
 #: The largest change of each pixel so far, and the transition that it came with.
 LARGEST = ("largest", "largest_at")
-#: What is kept of the steps so far besides sums: those, and the ranks of the last step's pixels.
-KEPT = (*LARGEST, "ranks")
 
 
 @dataclass(frozen=True)
@@ -30,10 +28,22 @@ class Step:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Known:
+    """What was measured of all samples of a step where it was explained, compared with `from_step` before.
+
+    `columns` are those that need no other step, `extra` is what else was made of its maps.
+    """
+
+    from_step: int
+    columns: dict[str, Array]
+    extra: Any
+
+
+@dataclass(frozen=True, kw_only=True)
 class Addition:
     """A step that is added, and what it is compared with.
 
-    `transitions` is the number of those before it.
+    `transitions` is the number of those before it; `known` what need not be measured of it any more.
     """
 
     now: Step
@@ -43,6 +53,7 @@ class Addition:
     previous: Step | None
     every_second: Step | None
     transitions: int
+    known: Known | None = None
 
 
 class SamplesOfSteps:
@@ -73,14 +84,14 @@ def add_step(
     Parameters
     ----------
     kept
-        The arrays of `KEPT`, which are brought up to this step.
+        The arrays of `LARGEST`, which are brought up to this step.
     put
         Adds to the sums, `lrpdyn.dynamics.tree_sums.PairedSums.adding`.
     """
     assert addition.first is not None
     before = None if addition.previous is None else samples.of(addition.previous)
     now, first = samples.of(addition.now), samples.of(addition.first)
-    step = StepMaps(now, first, before, None if before is None else kept["ranks"])
+    step = StepMaps(now, first, before)
     put(addition.joining, "magnitude", step.size)
     of_pixels = step.pixel_size
     logarithms = of_pixels * np.log(np.where(of_pixels > 0, of_pixels, 1.0))
@@ -90,16 +101,18 @@ def add_step(
         coarse = apart(now.maps, samples.of(addition.every_second).maps)
     put(addition.joining, "coarse", coarse)
     del coarse  # memory that is given back early is used again while it is in the cache
-    found = {}
+    wanted = measured("step")
     if before is not None:
-        found = {name: formula(step) for name, formula in measured("transition").items()}
+        wanted = measured("transition") | wanted
         of_pixels = pixels(step.difference)
         larger = of_pixels > kept["largest"]
         kept["largest"][larger] = of_pixels[larger]
         kept["largest_at"][larger] = addition.transitions
-    kept["ranks"][...] = step.ranks
     put(addition.joining, "total", None if before is None else step.difference)
-    return found | {name: formula(step) for name, formula in measured("step").items()}
+    known = {} if addition.known is None else addition.known.columns
+    return {
+        name: known[name] if name in known else formula(step) for name, formula in wanted.items()
+    }
 
 
 @dataclass(frozen=True, kw_only=True)

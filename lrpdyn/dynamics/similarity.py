@@ -13,7 +13,7 @@ Array = NDArray[np.float64]
 #: Features are compared for so many samples, at most.
 CKA_SAMPLES = 16
 #: Of fewer, the debiased estimate is mostly noise: with four it goes from -1 to 1.
-_FEWEST = 8
+FEWEST = 8
 #: Below this share of the features' size, what is left of them without their mean is rounding.
 _ROUNDING = 1e-12
 
@@ -75,7 +75,7 @@ def aligned(gram: Array) -> Array | None:
     fewer than eight samples, where the features are the same for all, and where they are not finite.
     """
     count = len(gram)
-    if count < _FEWEST or not np.isfinite(gram).all():
+    if count < FEWEST or not np.isfinite(gram).all():
         return None
     hollow = gram - np.diag(np.diag(gram))
     rows = hollow.sum(axis=0) / (count - 2)

@@ -81,9 +81,10 @@ def fault(value: Any, expected: Any, at: str = "it") -> str | None:
         fits.
     """
     if isinstance(expected, tuple):
-        found = [fault(value, one, at) for one in expected]
-        # The last alternative is the fullest one: what is wrong with it says most.
-        return None if None in found else found[-1]
+        # The last alternative is the fullest one: most values fit it, and what is wrong with it says most.
+        wrong = fault(value, expected[-1], at)
+        fits = wrong is None or any(fault(value, one, at) is None for one in expected[:-1])
+        return None if fits else wrong
     if isinstance(expected, list):
         entries = enumerate(value) if isinstance(value, list) else None
         return _first(entries, expected[0], at, "[{}]") or _of_type(value, list, at)
@@ -109,8 +110,12 @@ def fault(value: Any, expected: Any, at: str = "it") -> str | None:
 
 
 def _first(entries: Any, expected: Any, at: str, named: str) -> str | None:
-    found = (fault(entry, expected, at + named.format(name)) for name, entry in entries or ())
-    return next((wrong for wrong in found if wrong is not None), None)
+    for name, entry in entries or ():
+        if (
+            fault(entry, expected) is not None
+        ):  # most fit: where they are is worded for others alone
+            return fault(entry, expected, at + named.format(name))
+    return None
 
 
 def _at_keys(value: Mapping[str, Any], expected: Mapping[str, Any], at: str) -> str | None:

@@ -55,13 +55,17 @@ def load_npy(path: str | Path) -> NDArray[Any]:
 
 def map_npy(path: str | Path) -> NDArray[Any]:
     """Return the array of a .npy file, read from the disk where it is used; raises as `load_npy`."""
-    with open_plain(path) as file:
-        outline = read_outline(file, size_of(file))
-        if 0 in outline.shape:
-            return np.empty(outline.shape, outline.dtype)
-        offset = file.tell()
+    outline, offset = outline_of(path)
+    if 0 in outline.shape:
+        return np.empty(outline.shape, outline.dtype)
     order: Literal["F", "C"] = "F" if outline.fortran else "C"
     return np.memmap(path, outline.dtype, "r", offset, outline.shape, order=order)
+
+
+def outline_of(path: str | Path) -> tuple[Outline, int]:
+    """Return what the header of a .npy file says, and where its first entry is; raises as `load_npy`."""
+    with open_plain(path) as file:
+        return read_outline(file, size_of(file)), file.tell()
 
 
 def load_npz(path: str | Path) -> dict[str, NDArray[Any]]:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from lrpdyn.errors import ObservationError, RunError
-from lrpdyn.files.npy import map_npy
+from lrpdyn.files.npy import outline_of
 
 #: Bytes of an array that stays in memory; a larger one is kept in a file.
 LARGEST_IN_MEMORY = 16 * 2**20
@@ -173,10 +173,10 @@ def opened(path: Path) -> Streamed:
     RunError
         On reading: the file became shorter.
     """
-    mapped = map_npy(path)
-    if not isinstance(mapped, np.memmap) or not mapped.flags.c_contiguous:
+    outline, begin = outline_of(path)
+    shape, kind = outline.shape, outline.dtype
+    if 0 in shape or not shape or (outline.fortran and len(shape) > 1):
         raise ValueError("no plain array in C order")
-    shape, kind, begin = mapped.shape, mapped.dtype, int(mapped.offset)
     row = prod(shape[1:])
 
     def read(start: int, stop: int) -> NDArray[Any]:

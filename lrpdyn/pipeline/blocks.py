@@ -15,9 +15,15 @@ from lrpdyn.checkpoints.model import Checkpoint
 from lrpdyn.checkpoints.readers import stamp
 from lrpdyn.diagnostics.at_each_step import StepEvidence
 from lrpdyn.diagnostics.same_outputs import compare_outputs
+from lrpdyn.dynamics.accumulate import Extra
+from lrpdyn.dynamics.measures import Array
+from lrpdyn.dynamics.neighbours import Neighbours
+from lrpdyn.dynamics.one_step import Known
+from lrpdyn.dynamics.phases import outline
 from lrpdyn.errors import ArchitectureError, CheckpointError, LrpdynError, RunError
 from lrpdyn.explain.explanation import Explanation, Question, explain_parts, joined
 from lrpdyn.explain.loaded import LoadedNetwork, load
+from lrpdyn.observations.regions import shares
 from lrpdyn.pipeline.setup.job import READING, Job
 from lrpdyn.system import signals
 from lrpdyn.system.environment import environment_of
@@ -31,8 +37,8 @@ LONGEST = 1.0
 
 #: What a checkpoint gives: its line of the journal, or why it cannot be explained.
 Outcome = dict[str, Any] | LrpdynError
-#: The outcomes of a block, and the seconds that they took.
-Outcomes = tuple[list[Outcome], dict[str, float]]
+#: The outcomes of a block, the seconds that they took, and what was measured of its steps.
+Outcomes = tuple[list[Outcome], dict[str, float], dict[int, Known]]
 #: Explains the checkpoints at some places of a job's series; blocks come back in order.
 Hands = Callable[[Job, Question, Sequence[int]], Generator[Outcomes]]
 
@@ -55,20 +61,25 @@ def by_processes(
     workers: int, job: Job, question: Question, places: Sequence[int]
 ) -> Generator[Outcomes]:
     """Explain places in so many processes of this machine."""
-    worker, blocks = BlockWorker(job, question), in_blocks(places, workers)
+    blocks = in_blocks(places, workers)
     if workers > 1 and len(blocks) > 1:
+        worker = BlockWorker(job, question, measures=True)
         yield from in_order(worker, blocks, min(workers, len(blocks)))
         return
+    worker = BlockWorker(job, question)
     while places:
-        outcomes, seconds = worker(places[:LARGEST_BLOCK], LONGEST)
-        yield outcomes, seconds
-        places = places[len(outcomes) :] if outcomes else ()
+        found = worker(places[:LARGEST_BLOCK], LONGEST)
+        yield found
+        places = places[len(found[0]) :] if found[0] else ()
 
 
 class BlockWorker:
-    """Explains checkpoints by their place in the listing; each process has its own."""
+    """Explains checkpoints by their place in the listing; each process has its own.
 
-    def __init__(self, job: Job, question: Question) -> None:
+    With `measures` it measures them, too: not to be done by the one process that adds all steps.
+    """
+
+    def __init__(self, job: Job, question: Question, *, measures: bool = False) -> None:
         self.job, self.question, self.times = job, question, Times()
         values = job.observations.values
         self.evidence = StepEvidence(
@@ -77,6 +88,10 @@ class BlockWorker:
         self.environment = environment_of(job.model.device)
         #: As requested, or smaller once the device's memory ran out.
         self.batch_size = job.model.batch_size
+        self.neighbours = Neighbours(values.shape, job.options.normalize, outlines_and_shares(job))
+        # The sums of a shard are made when it is merged.
+        self.measures = measures and job.shard is None and self.neighbours.measures
+        self.known: dict[int, Known] = {}
         self.next = 0
         self.before: tuple[Checkpoint, ...] = ()
 
@@ -94,6 +109,7 @@ class BlockWorker:
             checkpoint = self.job.listing.checkpoints[place]
             if self.next != place:
                 self.before = checkpoints_before(self.job, place)
+                self.neighbours.begin()
             self.next = place + 1
             try:
                 outcomes.append(self._explain(checkpoint))
@@ -109,7 +125,8 @@ class BlockWorker:
             self.before = (checkpoint, *self.before[:1])
         with self.times.of("explaining and storing"):
             self.job.storage.settle(self.job.folder)
-        return outcomes, self.times.taken()
+        known, self.known = self.known, {}
+        return outcomes, self.times.taken(), known
 
     def _explain(self, checkpoint: Checkpoint) -> dict[str, Any]:
         """Explain one checkpoint, store its relevance, and return its line of the journal."""
@@ -120,17 +137,25 @@ class BlockWorker:
             self.evidence.set_before(self.before)
             loaded = load(job.model, checkpoint, trust=job.options.trust, algorithm=job.algorithm)
         parts: list[Explanation] = []
+        maps: list[NDArray[np.float32]] = []
         same: dict[str, Any] = {}
         with times.of("explaining and storing"):
             written = job.storage.save(
                 job.folder,
                 checkpoint.step,
                 job.observations.values.shape,
-                self._maps(loaded, parts, same),
+                self._maps(loaded, parts, maps, same),
             )
         found = joined(parts)
         with times.of("evidence"):
             evidence = self.evidence.gather(loaded)
+        if self.measures:
+            with times.of("measures"):
+                known = self.neighbours.measure(
+                    checkpoint.step, np.concatenate(maps), finite=bool(found.relevance.all())
+                )
+                if known is not None:
+                    self.known[checkpoint.step] = known
         finite = bool(np.isfinite(found.score).all() and found.relevance.all())
         return {
             "step": checkpoint.step,
@@ -170,11 +195,16 @@ class BlockWorker:
         return {"batch_size": self.batch_size} if fewer else {}
 
     def _maps(
-        self, loaded: LoadedNetwork, parts: list[Explanation], same: dict[str, Any]
+        self,
+        loaded: LoadedNetwork,
+        parts: list[Explanation],
+        maps: list[NDArray[np.float32]],
+        same: dict[str, Any],
     ) -> Iterator[NDArray[np.float32]]:
         """Yield the maps of one batch after the other; what else there is of it goes to `parts`.
 
-        There the maps are replaced by whether they are finite: those of all samples are never in memory.
+        There the maps are replaced by whether they are finite: those of all samples are never in memory,
+        but for few samples, which are measured here: theirs go to `maps`.
         At the end `same` gets how the outputs compare with those of the network as loaded, before the
         maps have their name: those of another network are never kept.
         """
@@ -185,10 +215,22 @@ class BlockWorker:
             for part in explain_parts(loaded, values, question, self._halved):
                 self.evidence.add_batch(len(part.score))
                 yield part.relevance
+                if self.measures:
+                    maps.append(part.relevance)
                 finite = np.array([np.isfinite(part.relevance).all()])
                 parts.append(replace(part, relevance=finite))
         outputs = np.concatenate([part.outputs for part in parts])
         same.update(compare_outputs(loaded, values, outputs))
+
+
+def outlines_and_shares(job: Job) -> Extra:
+    """Return what gives, of the maps of some samples, their outlines and their shares of the regions."""
+    regions = None if job.painting is None else job.painting.regions
+
+    def extra(piece: slice, maps: Array) -> tuple[Array, Array | None]:
+        return outline(maps), None if regions is None else shares(maps, regions.part(piece))
+
+    return extra
 
 
 def checkpoints_before(job: Job, place: int) -> tuple[Checkpoint, ...]:

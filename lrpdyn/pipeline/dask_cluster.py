@@ -163,5 +163,5 @@ def _explain(parcel: Parcel, block: Sequence[int]) -> Outcomes:
             values = open_values(parcel.folder / "observations.npy")
             listing = Listing(checkpoints=parcel.checkpoints, left_out=(), unit="steps")
             job = job_of(parcel.description, listing, values, parcel.inputs, parcel.folder)
-            _made[parcel.name] = BlockWorker(job, parcel.question)
+            _made[parcel.name] = BlockWorker(job, parcel.question, measures=True)
         return _made[parcel.name](block)

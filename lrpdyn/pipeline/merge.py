@@ -302,7 +302,7 @@ def _nothing_left(shards: Sequence[ExplainedShard]) -> Hands:
 
     def hands(job: Job, _: Question, places: Sequence[int]) -> Generator[Outcomes]:
         for place in places:
-            yield [CheckpointError(reasons[job.listing.checkpoints[place].step])], {}
+            yield [CheckpointError(reasons[job.listing.checkpoints[place].step])], {}, {}
 
     return hands
 

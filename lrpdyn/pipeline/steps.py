@@ -14,8 +14,8 @@ from lrpdyn.checkpoints.digests import recorded, recorded_before
 from lrpdyn.checkpoints.model import Checkpoint
 from lrpdyn.diagnostics.at_each_step import StepEvidence
 from lrpdyn.dynamics.accumulate import Dynamics
-from lrpdyn.dynamics.measures import Array
-from lrpdyn.dynamics.phases import mean_outline, outline
+from lrpdyn.dynamics.one_step import Known
+from lrpdyn.dynamics.phases import mean_outline
 from lrpdyn.dynamics.step_table import UNUSABLE, Records
 from lrpdyn.errors import ArchitectureError, CheckpointError, LrpdynError, RunError
 from lrpdyn.explain.explanation import Question
@@ -23,8 +23,13 @@ from lrpdyn.explain.loaded import load_again
 from lrpdyn.files.atomic import save_pieces
 from lrpdyn.files.streamed import opened, pieces
 from lrpdyn.files.text import first_line
-from lrpdyn.observations.regions import shares
-from lrpdyn.pipeline.blocks import LARGEST_BLOCK, Hands, Outcome, checkpoints_before
+from lrpdyn.pipeline.blocks import (
+    LARGEST_BLOCK,
+    Hands,
+    Outcome,
+    checkpoints_before,
+    outlines_and_shares,
+)
 from lrpdyn.pipeline.setup.job import Job, progress
 from lrpdyn.pipeline.setup.resume import Kept
 from lrpdyn.run.journal import JOURNAL, append_journal, record_at
@@ -47,8 +52,8 @@ def begin(job: Job, manifest: Mapping[str, Any]) -> None:
 class Steps:
     """The steps of a run so far: their records and their sums, which more are added to.
 
-    Explaining is shared; the journal, the sums and the measures are made here, one step after the
-    other, so that they are the same however the work was shared.
+    Explaining is shared; the journal and the sums are made here, one step after the other, so that they
+    are the same however the work was shared. So are measures that were not made with the maps.
 
     Parameters
     ----------
@@ -80,6 +85,8 @@ class Steps:
         )
         self._next = job.places.start
         self._held: set[int] = set()
+        #: What those who explained steps that are not yet added measured of them.
+        self._measured: dict[int, Known] = {}
         self._before = checkpoints_before(job, self._next)
         self.records = Records(len(job.places))
         self.dynamics = Dynamics(values.shape, job.options.normalize, job.folder, threads)
@@ -136,7 +143,7 @@ class Steps:
         if job.shard is None:
             with self._times.of("sums and measures"):
                 try:
-                    _add_to(self.records, job, self.dynamics, together)
+                    _add_to(self.records, job, self.dynamics, together, self._measured)
                 except UNUSABLE as error:
                     steps = [facts["step"] for facts in together]
                     if self._kept.keys().isdisjoint(steps):
@@ -150,6 +157,8 @@ class Steps:
         else:  # a shard makes no sums, and keeps its maps for the merge, which does
             for facts in together:
                 self.records.put_facts(self.records.extend(), facts)
+        for facts in together:
+            self._measured.pop(facts["step"], None)
         self._next += len(together)
         together.clear()
 
@@ -166,7 +175,8 @@ class Steps:
                     found = next(blocks, None)
                 if found is None:
                     return
-                outcomes, seconds = found
+                outcomes, seconds, measured = found
+                self._measured |= measured
                 self._times.add(seconds)
                 new = [outcome for outcome in outcomes if isinstance(outcome, dict)]
                 if new:
@@ -227,7 +237,11 @@ def _with_known(evidence: dict[str, Any], known: Mapping[str, Any]) -> dict[str,
 
 
 def _add_to(
-    records: Records, job: Job, dynamics: Dynamics, together: Sequence[dict[str, Any]]
+    records: Records,
+    job: Job,
+    dynamics: Dynamics,
+    together: Sequence[dict[str, Any]],
+    known: Mapping[int, Known],
 ) -> None:
     """Add the maps of successive steps to the sums, and what was measured of them to the records."""
     steps = [
@@ -238,16 +252,12 @@ def _add_to(
         )
         for facts in together
     ]
-    regions = None if job.painting is None else job.painting.regions
-
-    def extra(piece: slice, maps: Array) -> tuple[Array, Array | None]:
-        return outline(maps), None if regions is None else shares(maps, regions.part(piece))
-
-    for facts, measured in zip(together, dynamics.add(steps, extra), strict=True):
+    extra = outlines_and_shares(job)
+    for facts, measured in zip(together, dynamics.add(steps, extra, known), strict=True):
         outlines, parts = zip(*measured.extra, strict=True)
         records.add(
             facts,
             measured,
             mean_outline(np.concatenate(outlines)),
-            None if regions is None else np.concatenate(parts, axis=1),
+            None if job.painting is None else np.concatenate(parts, axis=1),
         )

@@ -40,7 +40,7 @@ _ORDER = (
     ("journal", "explaining"), ("sums and measures", "explaining"), ("checks and figure", ""),
     ("sums, tables and report", ""),
 )  # fmt: skip
-_WORKERS = ("reading weights", "explaining and storing", "evidence")
+_WORKERS = ("reading weights", "explaining and storing", "evidence", "measures")
 
 
 def table_of(times: Times) -> str:

@@ -16,7 +16,7 @@ FIRST, BEFORE, NOW = np.random.default_rng(0).normal(size=(3, SAMPLES, 2, 4, 5))
 def step_of(normalisation: str) -> StepMaps:
     """Return a step that is compared with the first one and with the one before."""
     first, before, now = (Samples(maps, normalisation) for maps in (FIRST, BEFORE, NOW))
-    return StepMaps(now, first, before, StepMaps(before, first, None, None).ranks)
+    return StepMaps(now, first, before)
 
 
 def by_l1(maps: np.ndarray) -> np.ndarray:
@@ -69,14 +69,14 @@ def test_scale_is_the_part_along_the_common_direction() -> None:
 
 def test_the_first_step_is_no_way_from_itself() -> None:
     first = Samples(FIRST, "l1")
-    step = StepMaps(first, first, None, None)
+    step = StepMaps(first, first, None)
     assert formulas.distance_from_first(step).tolist() == [0] * SAMPLES
     assert formulas.distance_from_first_l1(step).tolist() == [0] * SAMPLES
 
 
 def test_what_is_measured_does_not_change_the_maps() -> None:
     now, before = NOW.copy(), BEFORE.copy()
-    step = StepMaps(Samples(now, "none"), Samples(before, "none"), Samples(before, "none"), None)
+    step = StepMaps(Samples(now, "none"), Samples(before, "none"), Samples(before, "none"))
     assert (formulas.apart(now, before) >= 0).all()
     for formula in (formulas.change, formulas.distance_from_first, formulas.scale_share):
         formula(step)
@@ -103,7 +103,7 @@ def test_pixels_that_tie_are_among_the_tenth_and_those_without_relevance_never()
         return Samples(np.array([[*sizes, *[0.0] * (20 - len(sizes))]]), "none")
 
     def largest(*sizes: float) -> StepMaps:
-        return StepMaps(of(*sizes), of(*sizes), of(5, 4), None)
+        return StepMaps(of(*sizes), of(*sizes), of(5, 4))
 
     assert formulas.top_kept(largest(9, 3, 3, 3)).tolist() == [0.5]  # two of four
     assert formulas.top_kept(largest(0, -7)).tolist() == [1.0]  # not of the zeros, too
@@ -113,11 +113,11 @@ def test_pixels_that_tie_are_among_the_tenth_and_those_without_relevance_never()
 def test_what_there_is_not_is_empty() -> None:
     none = Samples(np.zeros((2, 1, 3, 3)), "none")
     even = Samples(np.ones((2, 4)), "none")
-    of_none, of_features = StepMaps(none, none, none, None), StepMaps(even, even, None, None)
+    of_none, of_features = StepMaps(none, none, none), StepMaps(even, even, None)
     for formula in (formulas.gini, formulas.top_kept, formulas.center_row, formulas.center_column):
         assert np.isnan(formula(of_none)).all()
     for formula in (formulas.top_kept, formulas.center_row, formulas.center_column):
         assert np.isnan(formula(of_features)).all()
     assert formulas.gini(of_features).tolist() == [0, 0]
     in_time = Samples(np.ones((2, 4, 3)), "none")  # (N, L, C): no picture
-    assert np.isnan(formulas.center_row(StepMaps(in_time, in_time, None, None))).all()
+    assert np.isnan(formulas.center_row(StepMaps(in_time, in_time, None))).all()

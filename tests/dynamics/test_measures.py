@@ -15,8 +15,10 @@ from lrpdyn.dynamics.measures import (
     entropy,
     normalise,
     pixels,
+    ranked,
     ranks,
     scale_of_change,
+    sizes_in_order,
 )
 from lrpdyn.errors import UsageError
 
@@ -90,6 +92,17 @@ def test_ranks_of_any_numbers_and_of_those_that_hardly_differ(
 ) -> None:
     for numbers in (values, 1 + apart * 2.0**-52, -1 + apart * 2.0**-53, apart * 5e-324):
         np.testing.assert_array_equal(ranks(numbers), stats.rankdata(numbers, axis=1) - 1)
+
+
+@given(arrays(np.float64, (3, 2, 9), elements=st.sampled_from([-2.0, -0.0, 0.0, 1.0, 3.5])))
+@settings(max_examples=60, deadline=None)
+def test_sizes_are_in_order_whatever_the_signs_of_the_maps(maps: np.ndarray) -> None:
+    maps[1], maps[2] = np.abs(maps[1]), -np.abs(maps[2])
+    values, sizes = maps.sum(axis=1), np.abs(maps).sum(axis=1)
+    ordered = ranked(values)[1]
+    np.testing.assert_array_equal(ordered, np.sort(values, axis=1))
+    found = sizes_in_order(sizes, values, ordered)
+    np.testing.assert_array_equal(found, np.sort(sizes, axis=1))
 
 
 def test_rank_similarity_is_of_channel_summed_pixels() -> None:

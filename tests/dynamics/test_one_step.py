@@ -24,7 +24,6 @@ def added(maps: np.ndarray) -> tuple[dict[str, Any], dict[str, Any], list[dict[s
     kept = {
         "largest": np.zeros((3, 4, 5)),
         "largest_at": np.zeros((3, 4, 5), dtype=np.int32),
-        "ranks": np.zeros((3, 20), dtype=np.float32),
     }
     steps = [Step(step=10 * place, maps=values) for place, values in enumerate(maps)]
     samples, found = SamplesOfSteps(SAMPLES, "none"), []
@@ -58,8 +57,6 @@ def test_the_largest_change_of_a_pixel_is_kept_with_its_transition() -> None:
     changes = np.abs(np.diff(MAPS.astype(np.float64), axis=0)).sum(axis=2)
     np.testing.assert_allclose(kept["largest"], changes.max(axis=0))
     np.testing.assert_array_equal(kept["largest_at"], changes.argmax(axis=0))
-    ranks = MAPS[-1].astype(np.float64).sum(axis=1).reshape(3, -1).argsort(axis=1).argsort(axis=1)
-    np.testing.assert_array_equal(kept["ranks"], ranks - 9.5)
 
 
 def test_a_step_without_one_before_has_no_transition() -> None:

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from lrpdyn.checkpoints import containers
 from lrpdyn.checkpoints.containers import Part
+from lrpdyn.dynamics.accumulate import Dynamics
 from lrpdyn.errors import CheckpointError, RunError
 from lrpdyn.pipeline import blocks
 from lrpdyn.pipeline.blocks import LARGEST_BLOCK, in_blocks
@@ -144,3 +145,21 @@ def test_one_process_keeps_what_it_has_after_a_while(
     )
     mlp_run(mlp_folder, vectors, tmp_path / "run", workers=1)
     assert added == expected
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_who_explains_neighbours_measures_them_unless_it_adds_them_too(
+    mlp_folder: Path, vectors: Vectors, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int,
+) -> None:  # fmt: skip
+    taken: list[int] = []
+    add = Dynamics.add
+
+    def noted(self: Dynamics, steps: Any, extra: Any, known: Any) -> Any:
+        taken.extend(known)
+        return add(self, steps, extra, known)
+
+    monkeypatch.setattr(Dynamics, "add", noted)
+    monkeypatch.setattr(blocks, "in_blocks", lambda places, workers: [places[:3], places[3:]])
+    mlp_run(mlp_folder, vectors, tmp_path / "run", workers=workers)
+    # Of five steps, 2 and 20 begin a block.
+    assert taken == ([] if workers == 1 else [4, 10, 30])

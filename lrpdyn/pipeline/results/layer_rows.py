@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lrpdyn.dynamics.columns import names_of
-from lrpdyn.dynamics.similarity import Array, aligned, cka, unpacked
+from lrpdyn.dynamics.similarity import FEWEST, Array, aligned, cka, unpacked
 from lrpdyn.dynamics.step_table import Records
 from lrpdyn.errors import RunError
 from lrpdyn.files.atomic import save_table
@@ -40,14 +40,16 @@ def _rows(folder: Path, records: Records) -> Iterator[Sequence[Any]]:
         for column, (names, table) in known.items()
         for place, layer in enumerate(names)
     }
-    places = {record["step"]: place for place, record in placed_records(folder)}
+    places: dict[int, int] = {}
+    if records["score"].shape[1] >= FEWEST:  # else there are no features to compare
+        places = {record["step"]: place for place, record in placed_records(folder)}
     steps = records["step"].tolist()
     finite = records.finite_steps
-    last = _features(folder, places[finite[-1]]) if finite else {}
+    last = _features(folder, places[finite[-1]]) if finite and places else {}
     previous: Features = {}
     columns = names_of("layer")
     for row, step in enumerate(steps):
-        now = _features(folder, places[step])
+        now = _features(folder, places[step]) if places else {}
         for layer in layers:
             values: dict[str, Any] = {"step": step, "layer": layer}
             for column in known:

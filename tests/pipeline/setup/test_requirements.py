@@ -94,7 +94,7 @@ def test_memory_is_asked_before_the_start(
     mlp_folder: Path, vectors: Vectors, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Observations, three of them with their relevance, and the sums: of 5 places, two subtrees.
-    needed = 4 * vectors.size + 2 * 4 * 3 * 6 + (8 + 2 * 4 + 2 * 4 * 8) * vectors.size
+    needed = 4 * vectors.size + 2 * 4 * 3 * 6 + (8 + 4 + 2 * 4 * 8) * vectors.size
     monkeypatch.setattr(requirements, "usable_memory", lambda: needed - 1)
     with pytest.raises(RunError, match=rf"3 observations .* take {needed:,} bytes.*--batch-size"):
         mlp_run(mlp_folder, vectors, tmp_path / "run", batch_size=3)
