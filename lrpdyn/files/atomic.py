@@ -32,7 +32,7 @@ _MOMENT = 5.0
 _JSON = json.JSONEncoder(allow_nan=False)
 #: Some rows of a table, as its columns: values of as many rows each.
 Block = Sequence[Sequence[Any]]
-#: Rows of a table that are worked on at once: their cells stay in a core's cache.
+#: Rows of a table whose cells are in memory at once.
 BLOCK_ROWS = 4096
 #: What a cell of a CSV has quotes for.
 _QUOTED = re.compile('[,"\\r\\n]')

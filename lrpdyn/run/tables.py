@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lrpdyn.dynamics.columns import ENDINGS, OverSamples, dtype_of, over_samples
 from lrpdyn.errors import RunError, UsageError
@@ -23,7 +24,7 @@ TABLES = ("samples", "steps")
 #: Tables of more rows are written by step, unless it is said otherwise.
 MOST_ROWS = 10_000_000
 #: Characters that are read at once: their cells stay in a core's cache.
-_CHARACTERS = 2**18
+_CHARACTERS = 2**16
 _RAGGED = "a row has more or fewer cells than its header"
 #: What a table holds of one step or transition, by column: one value of what is the same for all samples,
 #: else one for each, as Python's own; None or NaN where there is none.
@@ -193,7 +194,7 @@ def _table_of(text: IO[str], needed: Sequence[str]) -> Table:
         start = len(table)
         table.resize(start + len(block[0]), refcheck=False)  # in place
         for name, cells in zip(header, block, strict=True):
-            table[name][start:] = _values_of(cells, table.dtype[name].kind)
+            table[name][start:] = _values_of(cells, table.dtype[name])
     return table.view(Table)
 
 
@@ -214,10 +215,10 @@ def _blocks(text: IO[str], width: int) -> Iterator[Block]:
         yield [cells[place::width] for place in range(width)]
 
 
-def _values_of(cells: Sequence[str], kind: str) -> Sequence[Any]:
-    if kind == "U":
+def _values_of(cells: Sequence[str], kind: np.dtype[Any]) -> Sequence[Any] | NDArray[Any]:
+    if kind.kind == "U":
         return cells
-    empty = "" in cells
-    if kind == "f":
-        return [float(cell or "nan") for cell in cells] if empty else list(map(float, cells))
-    return [int(cell or -1) for cell in cells] if empty else list(map(int, cells))
+    of, unknown = (float, "nan") if kind.kind == "f" else (int, "-1")
+    if "" in cells:
+        cells = [cell or unknown for cell in cells]
+    return np.fromiter(map(of, cells), dtype=kind, count=len(cells))

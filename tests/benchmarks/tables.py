@@ -129,7 +129,8 @@ def read(way: str, path: Path) -> Any:
                 table.resize(start + len(several), refcheck=False)
                 for name, cells in zip(NAMES, zip(*several, strict=True), strict=True):
                     of, unknown = (float, "nan") if KINDS[name] == "f8" else (int, "-1")
-                    table[name][start:] = [of(cell or unknown) for cell in cells]
+                    known = [cell or unknown for cell in cells] if "" in cells else cells
+                    table[name][start:] = list(map(of, known))
         return table
     import pyarrow.csv
 
