@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import csv
 import errno
 import fcntl
 import hashlib
@@ -14,6 +13,7 @@ import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
@@ -30,6 +30,12 @@ TEMPORARY = re.compile(r"\.\w[\w-]*\.\w+\.\w+\.tmp")
 #: Seconds after which a file that is written has its lock for sure.
 _MOMENT = 5.0
 _JSON = json.JSONEncoder(allow_nan=False)
+#: Some rows of a table, as its columns: values of as many rows each.
+Block = Sequence[Sequence[Any]]
+#: Rows of a table whose cells are in memory at once.
+BLOCK_ROWS = 4096
+#: What a cell of a CSV has quotes for.
+_QUOTED = re.compile('[,"\\r\\n]')
 
 
 _before_naming: ContextVar[Callable[[], None]] = ContextVar("before", default=lambda: None)
@@ -214,17 +220,38 @@ def _laid_out(value: Any, depth: int) -> Iterator[str]:
         yield _JSON.encode(value)
 
 
-def save_table(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Write a CSV in which floats read back exactly and NaN is empty."""
+def save_table(path: Path, columns: Sequence[str], blocks: Iterable[Block]) -> None:
+    """Write a CSV in which floats read back exactly and NaN is empty; its rows come in blocks."""
     with whole_file(path) as file:
-        write_table(file, columns, rows)
+        write_table(file, columns, blocks)
 
 
-def write_table(file: IO[str], columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+def write_table(file: IO[str], columns: Sequence[str], blocks: Iterable[Block]) -> None:
     """Write into an open file what `save_table` writes."""
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows([_cell(value) for value in row] for row in rows)
+    file.write(",".join(map(_cell, columns)) + "\n")
+    for block in blocks:
+        for start in range(0, len(block[0]), BLOCK_ROWS):
+            cells = [_cells(column[start : start + BLOCK_ROWS]) for column in block]
+            file.write("\n".join(map(",".join, zip(*cells, strict=True))) + "\n")
+
+
+def blocks_of(rows: Iterable[Sequence[Any]]) -> Iterator[Block]:
+    """Yield rows as `save_table` takes them."""
+    left = iter(rows)
+    while part := list(islice(left, BLOCK_ROWS)):
+        yield list(zip(*part, strict=True))
+
+
+def _cells(values: Sequence[Any]) -> Sequence[str]:
+    """Return the cells of a column: each kind of value that is alone in it has a faster way."""
+    kinds = set(map(type, values))
+    if kinds == {float}:
+        cells = list(map(repr, values))
+        return ["" if cell == "nan" else cell for cell in cells] if "nan" in cells else cells
+    if kinds in ({int}, {bool}, {str}):
+        known = {value: _cell(value) for value in set(values)}
+        return [known[value] for value in values]
+    return list(map(_cell, values))
 
 
 def _cell(value: Any) -> str:
@@ -232,7 +259,10 @@ def _cell(value: Any) -> str:
         return ""
     if isinstance(value, bool | np.bool_):
         return "1" if value else "0"
-    return repr(float(value)) if isinstance(value, float | np.floating) else str(value)
+    if isinstance(value, float | np.floating):
+        return repr(float(value))
+    text = str(value)
+    return '"' + text.replace('"', '""') + '"' if _QUOTED.search(text) else text
 
 
 def sha256_of(path: Path) -> str:

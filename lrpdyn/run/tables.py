@@ -8,24 +8,26 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import islice, repeat
+from itertools import chain, islice, repeat
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lrpdyn.dynamics.columns import ENDINGS, OverSamples, dtype_of, over_samples
 from lrpdyn.errors import RunError, UsageError
-from lrpdyn.files.atomic import save_table
+from lrpdyn.files.atomic import BLOCK_ROWS, Block, blocks_of, save_table
 
 #: What a table may have a row for: each sample of a step, or each step.
 TABLES = ("samples", "steps")
 #: Tables of more rows are written by step, unless it is said otherwise.
 MOST_ROWS = 10_000_000
-#: Rows that are read at once.
-_ROWS = 4096
+#: Characters that are read at once: their cells stay in a core's cache.
+_CHARACTERS = 2**16
+_RAGGED = "a row has more or fewer cells than its header"
 #: What a table holds of one step or transition, by column: one value of what is the same for all samples,
-#: else one for each, None or NaN where there is none.
+#: else one for each, as Python's own; None or NaN where there is none.
 Values = Mapping[str, Any]
 
 
@@ -53,29 +55,32 @@ def columns_by_step(columns: Iterable[str]) -> tuple[str, ...]:
 def save_values(path: Path, tables: str, columns: Sequence[str], steps: Iterable[Values]) -> None:
     """Write a table by sample or by step, one of `TABLES`; `columns` are those of one by sample."""
     if tables == "steps":
-        save_table(path, columns_by_step(columns), rows_by_step(steps, columns))
+        save_table(path, columns_by_step(columns), blocks_of(rows_by_step(steps, columns)))
     else:
-        save_table(path, columns, rows_by_sample(steps, columns))
+        save_table(path, columns, blocks_by_sample(steps, columns))
 
 
-def rows_by_sample(steps: Iterable[Values], columns: Sequence[str]) -> Iterator[Sequence[Any]]:
-    """Yield a row for each sample of each step or transition."""
+def blocks_by_sample(steps: Iterable[Values], columns: Sequence[str]) -> Iterator[Block]:
+    """Yield rows in blocks of some steps or transitions: a row for each sample of each."""
     over = {column: over_samples(column) for column in columns}
+    block: list[list[Any]] = [[] for _ in columns]
     for values in steps:
         samples = next(
             len(values[name]) for name in columns if over[name] not in ("same", "number")
         )
-        yield from zip(
-            *(
+        for name, column in zip(columns, block, strict=True):
+            column.extend(
                 range(samples)
                 if over[name] == "number"
                 else repeat(values[name], samples)
                 if over[name] == "same"
                 else values[name]
-                for name in columns
-            ),
-            strict=True,
-        )
+            )
+        if len(block[0]) >= BLOCK_ROWS:
+            yield block
+            block = [[] for _ in columns]
+    if block[0]:
+        yield block
 
 
 def rows_by_step(steps: Iterable[Values], columns: Sequence[str]) -> Iterator[list[Any]]:
@@ -167,37 +172,53 @@ def read_table(file: IO[bytes], needed: Sequence[str]) -> Table:
     """
     try:
         with io.TextIOWrapper(file, encoding="utf-8", newline="") as text:
-            return _table_of(csv.reader(text), needed)
+            return _table_of(text, needed)
     except (IndexError, OverflowError, StopIteration, TypeError, csv.Error) as error:
         raise ValueError(str(error) or "it is empty") from error
 
 
-def _table_of(rows: Iterator[list[str]], needed: Sequence[str]) -> Table:
-    header = next(rows)
+def _table_of(text: IO[str], needed: Sequence[str]) -> Table:
+    header = next(csv.reader(text))
     if tuple(header[: len(needed)]) != tuple(needed):
         raise ValueError(f"its columns begin otherwise than with {', '.join(needed)}")
     if not all(header):
         raise ValueError("a column has no name")
     kinds = {name: dtype_of(name) for name in header}
-    # How long a text is is known at the end.
-    table = np.empty(0, dtype=[(n, "O" if kind == "U" else kind) for n, kind in kinds.items()])
-    while part := list(islice(rows, _ROWS)):
-        if any(len(row) != len(header) for row in part):
-            raise ValueError("a row has more or fewer cells than its header")
+    kinds |= {name: "U1" for name, kind in kinds.items() if kind == "U"}
+    table = np.empty(0, dtype=list(kinds.items()))
+    for block in _blocks(text, len(header)):
+        for name, cells in zip(header, block, strict=True):
+            if kinds[name].startswith("U"):  # how long a text is is known at the end
+                kinds[name] = f"U{max(int(kinds[name][1:]), *map(len, cells))}"
+        table = table.astype(list(kinds.items()), copy=False)
         start = len(table)
-        table.resize(start + len(part), refcheck=False)  # in place
-        for name, cells in zip(header, zip(*part, strict=True), strict=True):
-            table[name][start:] = _values_of(cells, table.dtype[name].kind)
-    texts = {n: np.array(table[n], dtype=str).dtype for n, kind in kinds.items() if kind == "U"}
-    if texts:
-        table = table.astype([(n, texts.get(n, kind)) for n, kind in kinds.items()])
+        table.resize(start + len(block[0]), refcheck=False)  # in place
+        for name, cells in zip(header, block, strict=True):
+            table[name][start:] = _values_of(cells, table.dtype[name])
     return table.view(Table)
 
 
-def _values_of(cells: Sequence[str], kind: str) -> Sequence[Any]:
-    if kind == "O":
+def _blocks(text: IO[str], width: int) -> Iterator[Block]:
+    """Yield the cells of some rows at a time; where some are in quotes, all that follow as `csv` does."""
+    while part := text.read(_CHARACTERS) + text.readline():
+        if '"' in part or "\r" in part:
+            rows = csv.reader(chain(io.StringIO(part, newline=""), text))
+            while several := list(islice(rows, BLOCK_ROWS)):
+                if any(len(row) != width for row in several):
+                    raise ValueError(_RAGGED)
+                yield list(zip(*several, strict=True))
+            return
+        lines = part.removesuffix("\n").split("\n")
+        if any(line.count(",") != width - 1 for line in lines):
+            raise ValueError(_RAGGED)
+        cells = ",".join(lines).split(",")
+        yield [cells[place::width] for place in range(width)]
+
+
+def _values_of(cells: Sequence[str], kind: np.dtype[Any]) -> Sequence[Any] | NDArray[Any]:
+    if kind.kind == "U":
         return cells
-    empty = "" in cells
-    if kind == "f":
-        return [float(cell or "nan") for cell in cells] if empty else list(map(float, cells))
-    return [int(cell or -1) for cell in cells] if empty else list(map(int, cells))
+    of, unknown = (float, "nan") if kind.kind == "f" else (int, "-1")
+    if "" in cells:
+        cells = [cell or unknown for cell in cells]
+    return np.fromiter(map(of, cells), dtype=kind, count=len(cells))

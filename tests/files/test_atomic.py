@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import errno
 import hashlib
 import json
@@ -17,10 +18,13 @@ import pytest
 
 from lrpdyn.errors import RunError
 from lrpdyn.files.atomic import (
+    BLOCK_ROWS,
+    blocks_of,
     cannot_write,
     delete_killed,
     save_json,
     save_pieces,
+    save_table,
     sha256_of,
     whole_file,
 )
@@ -135,3 +139,44 @@ def test_what_a_killed_process_left_is_deleted_and_nothing_else(tmp_path: Path) 
         file.write("whole")
     assert all(path.exists() for path in others)
     assert (tmp_path / "a.png").read_text() == "whole"
+
+
+def test_a_table_is_what_the_csv_module_writes_of_its_cells(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    special = [0.0, -0.0, 5e-324, 1e-05, 1e16, 2.0**-44, np.inf, -np.inf, np.nan, 1e22, 0.1 + 0.2]
+    floats = [*special, *random.integers(0, 2**63, 3 * BLOCK_ROWS).view(np.float64).tolist()]
+    texts = ["plain", "", "a,b", 'the "best"', "two\nlines", "two\rlines", " é "]
+    rows = [
+        (
+            number, n, 2**70 + n, n % 3 == 0, texts[n % len(texts)], None if n % 5 else n,
+            [number, None, n, True, "x,y"][n % 5], np.float64(number), np.bool_(n % 2),
+        )
+        for n, number in enumerate(floats)
+    ]  # fmt: skip
+    names = ("floats", "n", "large", "is", "name, or none", "some", "mixed", "numpy", "numpy is")
+    save_table(tmp_path / "a.csv", names, blocks_of(rows))
+    with (tmp_path / "a.csv").open(encoding="utf-8", newline="") as file:
+        header, *found = csv.reader(file)
+
+    def expected(value: object) -> str:
+        if value is None or value != value:
+            return ""
+        if isinstance(value, bool | np.bool_):
+            return "1" if value else "0"
+        return repr(float(value)) if isinstance(value, float) else str(value)
+
+    assert header == list(names)
+    assert found == [[expected(value) for value in row] for row in rows]
+    back = np.array([float(row[0] or "nan") for row in found])
+    finite = ~np.isnan(floats)
+    assert back[finite].tobytes() == np.array(floats)[finite].tobytes()
+    # No more is in quotes than the csv module has in quotes.
+    with (tmp_path / "b.csv").open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file, lineterminator="\r\n").writerows([header, *found])
+    written = (tmp_path / "b.csv").read_bytes().replace(b"\r\n", b"\n")
+    assert (tmp_path / "a.csv").read_bytes() == written
+
+
+def test_a_table_without_rows_has_its_header(tmp_path: Path) -> None:
+    save_table(tmp_path / "a.csv", ("a", "b"), blocks_of(()))
+    assert (tmp_path / "a.csv").read_bytes() == b"a,b\n"

@@ -32,7 +32,7 @@ from lrpdyn.figures.drawings.trajectory import panels_of
 from lrpdyn.figures.kinds import KINDS, draw, lines
 from lrpdyn.figures.request import Request
 from lrpdyn.figures.terminal import Terminal
-from lrpdyn.files.atomic import save_table
+from lrpdyn.files.atomic import blocks_of, save_table
 from lrpdyn.files.plain import open_plain
 from lrpdyn.page.page import page_of
 from lrpdyn.page.report import write_report
@@ -453,7 +453,7 @@ def test_a_long_table_takes_little_more_than_its_numbers(tmp_path: Path) -> None
     values = np.random.default_rng(0).normal(size=(30_000, 2))
     values[::7, 1] = np.nan
     rows = ([step, step % 5, *pair] for step, pair in enumerate(values.tolist()))
-    save_table(tmp_path / "a.csv", columns, rows)
+    save_table(tmp_path / "a.csv", columns, blocks_of(rows))
     tracemalloc.start()
     with open_plain(tmp_path / "a.csv") as file:
         table = read_table(file, columns[:2])
@@ -463,6 +463,36 @@ def test_a_long_table_takes_little_more_than_its_numbers(tmp_path: Path) -> None
     assert (table["step"] == np.arange(30_000)).all()
     np.testing.assert_array_equal(table["score"], values[:, 0])
     np.testing.assert_array_equal(table["entropy"], values[:, 1])
+
+
+@pytest.mark.parametrize("ending", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("quoted", [[], [29_000], [0]])
+def test_names_are_read_with_their_numbers(quoted: list[int], ending: str) -> None:
+    count = 30_000  # of which the file is several times as long as what is read at once
+    numbers = np.random.default_rng(0).integers(0, 2**62, count)
+    values = numbers.view(np.float64)
+    layers = [f"layer {n % 1000}" for n in range(count)]
+    for n in quoted:
+        layers[n] = 'the "first", of two\nlines'
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator=ending)
+    writer.writerow(["step", "layer", "score", "target", "map"])
+    rows = zip(numbers.tolist(), layers, values.tolist(), numbers.tolist(), layers, strict=True)
+    writer.writerows([n, layer, v, n if n % 2 else "", name] for n, layer, v, _, name in rows)
+    for content in (text.getvalue(), text.getvalue().removesuffix(ending)):
+        table = read_table(io.BytesIO(content.encode()), ["step"])
+        assert table["step"].tolist() == numbers.tolist()
+        assert table["score"].tobytes() == values.tobytes()
+        assert table["target"].tolist() == np.where(numbers % 2, numbers, -1).tolist()
+        assert table["layer"].tolist() == table["map"].tolist() == layers
+        assert table["layer"].dtype == f"U{max(map(len, layers))}"
+
+
+@pytest.mark.parametrize("quote", [b"", b'"'])
+def test_rows_that_make_up_for_each_other_are_refused(quote: bytes) -> None:
+    text = b"step,score\n1,%s2%s,3\n4\n5,6\n" % (quote, quote)
+    with pytest.raises(ValueError, match="a row has more or fewer cells than its header"):
+        read_table(io.BytesIO(text), ["step"])
 
 
 @pytest.mark.parametrize("text", [b"", b"step\n1,2\n", b"step\n1.5\n", b"step\n\xff\n", b"x\n1\n"])

@@ -25,7 +25,7 @@ from lrpdyn.errors import CheckpointError
 from lrpdyn.explain.explanation import Question
 from lrpdyn.figures.kinds import draw
 from lrpdyn.figures.regions_picture import draw_regions
-from lrpdyn.files.atomic import save_json, save_table, save_together, whole_file
+from lrpdyn.files.atomic import blocks_of, save_json, save_table, save_together, whole_file
 from lrpdyn.files.streamed import opened
 from lrpdyn.observations.regions import Regions, write_masks
 from lrpdyn.outliers.causes import WEAK_SUPPORT
@@ -226,7 +226,7 @@ def write_tables(
     moved = transition_values(records, facts, prediction_changes(records, manifest, facts))
     save_values(folder / "transitions.csv", tables, names_of("transition"), moved)
     rows = () if faithful is None else faithful.rows()
-    save_table(folder / FAITHFULNESS, names_of("map"), rows)
+    save_table(folder / FAITHFULNESS, names_of("map"), blocks_of(rows))
     return tables
 
 

@@ -10,7 +10,7 @@ from lrpdyn.dynamics.columns import names_of
 from lrpdyn.dynamics.similarity import FEWEST, Array, aligned, cka, unpacked
 from lrpdyn.dynamics.step_table import Records
 from lrpdyn.errors import RunError
-from lrpdyn.files.atomic import save_table
+from lrpdyn.files.atomic import blocks_of, save_table
 from lrpdyn.run.journal import JOURNAL, placed_records, record_at
 from lrpdyn.run.layout import LAYERS
 
@@ -24,7 +24,7 @@ Features = dict[str, Array]
 
 def save_layers(folder: Path, records: Records) -> None:
     """Write layers.csv, of which the journal's line of one step at a time is in memory."""
-    save_table(folder / LAYERS, names_of("layer"), _rows(folder, records))
+    save_table(folder / LAYERS, names_of("layer"), blocks_of(_rows(folder, records)))
 
 
 def _rows(folder: Path, records: Records) -> Iterator[Sequence[Any]]:

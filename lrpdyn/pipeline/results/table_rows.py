@@ -67,10 +67,12 @@ def metric_values(
         if column.name not in ("sample", *made)
     }
     for row in range(records.explained):
-        regional = () if areas is None else _region_columns(records, row, areas, random_shares)
+        regional = (
+            () if areas is None else _region_columns(records, row, areas, random_shares).tolist()
+        )
         yield {
             **{name: _plain(values[row], units=units) for name, (values, units) in kept.items()},
-            **{name: make(row) for name, make in made.items()},
+            **{name: make(row).tolist() for name, make in made.items()},
             **dict(zip(of_regions, regional, strict=True)),
         }
 

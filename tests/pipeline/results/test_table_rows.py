@@ -32,7 +32,7 @@ def test_metrics_of_steps_are_given_in_order(
     np.testing.assert_allclose([row["relevance_sum"] for row in rows], maps.sum(2), rtol=1e-9)
     support = np.abs(steps.records["support"]) / np.abs(steps.records["score"])
     np.testing.assert_allclose([row["support"] for row in rows], support, rtol=1e-12)
-    assert rows[3]["entropy_random"].tolist() == [0, 1, 2, 3, 4]
+    assert rows[3]["entropy_random"] == [0, 1, 2, 3, 4]
     unknown = next(iter(metric_values(steps.records, None, None, None, {}, {})))
     assert np.isnan(unknown["entropy_random"]).all()
 
