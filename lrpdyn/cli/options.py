@@ -199,7 +199,8 @@ observations = in_order(
                help="Labels for --target labels: file,label or one a row. Without it the names of class "
                "folders, images/ants/0.jpg, are labels."),
     of_compute("--names", group=OBSERVATIONS, metavar="FILE.toml",
-               help="Names of units, features, channels and samples, which the report and figures show."),
+               help="Names of units, features, channels, samples and regions, which the report and figures "
+               "show."),
     of_compute("--expect", group=OBSERVATIONS, metavar="FILE",
                help="Refuse to explain a network that gives other outputs than this file (.npz, .npy), which "
                "the framework's own network gave."),

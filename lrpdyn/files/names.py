@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from lrpdyn.files.toml_files import read_toml
 
 #: The kinds of things that have names, and what one of them is called without.
 WORDS = {"units": "unit", "features": "feature", "channels": "channel", "samples": "sample"}
+#: A kind that only a file of names has: numbered from 1, and measured under these names.
+REGIONS = "regions"
 #: By kind, names by number, as JSON has it: {"units": {"3": "LEFT"}}.
 Names = Mapping[str, Mapping[str, str]]
 NO_NAMES: Names = {}
@@ -53,7 +56,8 @@ def short_name(names: Names, kind: str, number: int) -> str:
 def read_names(path: str | Path, counts: Mapping[str, int]) -> dict[str, dict[str, str]]:
     """Return the names in a TOML file.
 
-    Each kind is a list of all names, or a table of some: number = "name".
+    Each kind is a list of all names, or a table of some: number = "name". Regions are read on their own
+    (`read_region_names`).
 
     Parameters
     ----------
@@ -65,21 +69,50 @@ def read_names(path: str | Path, counts: Mapping[str, int]) -> dict[str, dict[st
     UsageError
         The file cannot be read, or names what is not there.
     """
+    given = _read(path)
+    for kind in given:
+        if kind not in (*WORDS, REGIONS):
+            known = [*WORDS, REGIONS]
+            raise UsageError(
+                f"--names {path}: {kind}: expected {', '.join(known)}{did_you_mean(kind, known)}"
+            )
+        if kind not in (*counts, REGIONS):
+            raise UsageError(f"--names {path}: {kind}: these observations have no {kind}")
+    return {
+        kind: _names_of(path, kind, WORDS[kind], entry, range(counts[kind]))
+        for kind, entry in given.items()
+        if kind != REGIONS
+    }
+
+
+def read_region_names(path: str | Path, count: int) -> dict[int, str]:
+    """Return the names of regions in a TOML file, by their numbers from 1; as columns of tables have them.
+
+    Raises
+    ------
+    UsageError
+        The file cannot be read, or names what is not there.
+    """
+    given = _read(path)
+    if REGIONS not in given:
+        return {}
+    if not count:
+        raise UsageError(
+            f"--names {path}: regions: there are none; give --regions auto or a file of masks"
+        )
+    found = _names_of(path, REGIONS, "region", given[REGIONS], range(1, count + 1))
+    return {int(number): re.sub(r"\W+", "_", name) for number, name in found.items()}
+
+
+def _read(path: str | Path) -> dict[str, Any]:
     try:
-        given = read_toml(Path(path))
+        return read_toml(Path(path))
     except (OSError, ValueError) as error:
         raise UsageError(f"--names {path}: cannot be read: {reason_of(error)}") from error
-    return {kind: _names_of(path, kind, entry, counts) for kind, entry in given.items()}
 
 
-def _names_of(path: str | Path, kind: str, given: Any, counts: Mapping[str, int]) -> dict[str, str]:
-    if kind not in WORDS:
-        raise UsageError(
-            f"--names {path}: {kind}: expected {', '.join(WORDS)}{did_you_mean(kind, WORDS)}"
-        )
-    if kind not in counts:
-        raise UsageError(f"--names {path}: {kind}: these observations have no {kind}")
-    count = counts[kind]
+def _names_of(path: str | Path, kind: str, word: str, given: Any, numbers: range) -> dict[str, str]:
+    count = len(numbers)
     if isinstance(given, list) and len(given) != count:
         raise UsageError(
             f"--names {path}: {kind}: has {len(given)} names, expected {count}; a table, [{kind}] and lines "
@@ -89,12 +122,12 @@ def _names_of(path: str | Path, kind: str, given: Any, counts: Mapping[str, int]
         raise UsageError(
             f'--names {path}: {kind}: expected a list of names, or a table of lines such as 3 = "name"'
         )
-    entries = dict(enumerate(given)) if isinstance(given, list) else given
+    entries = dict(zip(numbers, given, strict=True)) if isinstance(given, list) else given
     for number, name in entries.items():
         if not isinstance(name, str) or not name.strip():
             raise UsageError(f"--names {path}: {kind}: {number}: expected a name in quotes")
-        if not str(number).isdecimal() or len(str(number)) > 9 or int(number) >= count:
-            raise UsageError(
-                f"--names {path}: {kind}: there is no {WORDS[kind]} {number}, only 0 to {count - 1}"
-            )
+        text = str(number)
+        if not text.isdecimal() or len(text) > 9 or int(text) not in numbers:
+            only = f"only {numbers[0]} to {numbers[-1]}"
+            raise UsageError(f"--names {path}: {kind}: there is no {word} {number}, {only}")
     return {str(int(number)): printable(name.strip()) for number, name in entries.items()}

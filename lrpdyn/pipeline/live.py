@@ -88,7 +88,7 @@ class Watch:
         The most that explaining may take of the time of the training; steps are skipped to keep to it. The
         first and the last are explained in any case. 1: no limit.
     writer
-        A ``SummaryWriter`` of TensorBoard, which gets scalars and pictures
+        A ``SummaryWriter`` of TensorBoard, or a run of Weights & Biases, which gets scalars and pictures
         (`lrpdyn.pipeline.live_board.show`).
     on_flag
         Called with each new flag: a function of it, or a command that reads it as JSON
@@ -115,7 +115,7 @@ class Watch:
         every: int = 1,
         out: str | Path = DEFAULT_RUN,
         share: float = 0.03,
-        writer: Writer | None = None,
+        writer: Writer | Any | None = None,
         on_flag: Called | str | Sequence[str] | None = None,
         **options: Any,
     ) -> None:

@@ -1,7 +1,8 @@
-"""Scalars and pictures of a step for TensorBoard, through the writer that a training has."""
+"""Scalars and pictures of a step for TensorBoard or W&B, through the writer that a training has."""
 
 from __future__ import annotations
 
+import importlib
 from typing import Any, Protocol
 
 import numpy as np
@@ -29,12 +30,36 @@ class Writer(Protocol):
         """Add a picture, (3, height, width)."""
 
 
-def show(writer: Writer, job: Job, records: Records) -> None:
-    """Give the last step to a writer.
+def is_wandb(found: Any) -> bool:
+    """Tell whether this is a run of Weights & Biases."""
+    return type(found).__module__.partition(".")[0] == "wandb" and hasattr(found, "define_metric")
+
+
+class WandbWriter:
+    """A run of Weights & Biases as a `Writer`, over a step of its own: ``lrpdyn/step``."""
+
+    def __init__(self, run: Any) -> None:
+        self._run = run
+        run.define_metric("lrpdyn/step")
+        run.define_metric("lrpdyn/*", step_metric="lrpdyn/step")
+
+    def add_scalar(self, tag: str, scalar_value: float, global_step: int) -> None:
+        """Add a number."""
+        self._run.log({tag: scalar_value, "lrpdyn/step": global_step})
+
+    def add_image(self, tag: str, img_tensor: NDArray[np.uint8], global_step: int) -> None:
+        """Add a picture, (3, height, width)."""
+        image = importlib.import_module("wandb").Image(img_tensor.transpose(1, 2, 0))
+        self._run.log({tag: image, "lrpdyn/step": global_step})
+
+
+def show(writer: Writer | Any, job: Job, records: Records) -> None:
+    """Give the last step to a writer, or to a run of Weights & Biases.
 
     ``lrpdyn/score`` and the like, means over samples, and ``lrpdyn/relevance``: the maps of the first
     samples, red for what speaks for the target and blue for what speaks against it, each by its own largest.
     """
+    writer = WandbWriter(writer) if is_wandb(writer) else writer
     step = int(records["step"][-1])
     moved = records["from_step"][-1] != NO_TRANSITION
     for name in (*_OF_STEPS, *(_OF_TRANSITIONS if moved else ())):

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from lrpdyn.pipeline.live_board import is_wandb
+
 if TYPE_CHECKING:
     from lrpdyn.pipeline.live import Watch
 
@@ -56,15 +58,14 @@ def lightning_callback(watch: Watch) -> Any:
     """Return a callback for a ``Trainer`` of Lightning: ``Trainer(callbacks=[...])``.
 
     The weights are explained as they are after each training batch, at ``global_step``. Scalars and
-    pictures go to its TensorBoard logger, where it has one.
+    pictures go to the first of its loggers that takes them: TensorBoard's, or that of Weights & Biases.
     """
     package = "lightning.pytorch" if find_spec("lightning") else "pytorch_lightning"
     base = importlib.import_module(package).Callback
 
     def on_train_start(self: Any, trainer: Any, module: Any) -> None:
-        board = getattr(trainer.logger, "experiment", None)
-        if watch.writer is None and _is_board(board):
-            watch.writer = board
+        boards = (getattr(logger, "experiment", None) for logger in trainer.loggers)
+        watch.writer = watch.writer or next((one for one in boards if _is_board(one)), None)
         watch.step(trainer.global_step)
 
     def on_train_batch_end(self: Any, trainer: Any, *more: Any) -> None:
@@ -77,7 +78,7 @@ def lightning_callback(watch: Watch) -> Any:
 
 
 def _is_board(found: Any) -> bool:
-    return hasattr(found, "add_scalar") and hasattr(found, "add_image")
+    return (hasattr(found, "add_scalar") and hasattr(found, "add_image")) or is_wandb(found)
 
 
 def _made(base: Any, *methods: Callable[..., Any], **named: Callable[..., Any]) -> Any:

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from lrpdyn import open_run
 from tests.cli.processes import lrpdyn
-from tests.recording.training import cart_pole
+from tests.recording.training import cart_pole, quietly, save_series
 
 LAST = "ckpts/rl_model_128_steps.zip"
 
@@ -39,6 +40,37 @@ def test_record_and_compute(user: Path) -> None:
     assert "with --arch-arg activation=tanh they are equal" in found.stderr
     assert len(found.stderr.splitlines()) == 1
     assert not (user / "wrong" / "manifest.json").exists()
+
+
+@pytest.mark.slow
+def test_actions_have_the_names_that_a_recording_keeps(tmp_path: Path) -> None:
+    with quietly():
+        import ale_py
+        import gymnasium
+        from stable_baselines3 import DQN
+
+        gymnasium.register_envs(ale_py)
+        env = gymnasium.make("PongNoFrameskip-v4", obs_type="ram")
+        small = {"net_arch": [8]}
+        save_series(
+            DQN("MlpPolicy", env, seed=0, buffer_size=10, policy_kwargs=small), tmp_path / "ckpts"
+        )
+    ram = ("--env-kwarg", "obs_type=ram", "-o", "obs.npz", "--n", 4)
+    found = lrpdyn("record", "PongNoFrameskip-v4", LAST, *ram, cwd=tmp_path)
+    assert found.returncode == 0, found.stderr
+    quick = ("--baseline", "none", "--faithfulness", "none", "--interventions", 0)
+    found = lrpdyn("compute", "ckpts", "obs.npz", *quick, cwd=tmp_path)
+    assert found.returncode == 0, found.stderr
+    actions = env.unwrapped.get_action_meanings()
+    names = open_run(tmp_path / "lrpdyn-run").manifest["names"]
+    assert names == {
+        "units": {str(unit): name for unit, name in enumerate(actions)},
+        "from": {"units": "the recording"},
+    }
+    found = lrpdyn("report", cwd=tmp_path)
+    assert found.returncode == 0, found.stderr
+    page = (tmp_path / "lrpdyn-run" / "report.html").read_text()
+    assert all(name in page for name in actions)
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,7 @@ def test_lists_and_tables(tmp_path: Path) -> None:
         ('features = ["a"]', "these observations have no features"),
         ("units = 3", "expected a list of names"),
         ("units = [", "cannot be read"),
+        ('region = ["a"]', r"expected units, .*did you mean regions\?"),
     ],
 )
 def test_names_that_are_of_nothing(tmp_path: Path, text: str, says: str) -> None:

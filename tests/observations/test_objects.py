@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import runpy
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -166,3 +168,27 @@ def test_components_are_those_of_a_search() -> None:
             waiting += new
         assert set(zip(*np.nonzero(found[number] == label), strict=True)) == reached
         assert (found == label).sum() == len(reached)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # gymnasium and Stable-Baselines3 warn about each other
+def test_objects_of_pong_are_those_that_its_colours_tell() -> None:
+    import ale_py
+    import gymnasium
+    from stable_baselines3.common.atari_wrappers import AtariWrapper
+
+    gymnasium.register_envs(ale_py)
+    env = AtariWrapper(gymnasium.make("PongNoFrameskip-v4"))
+    random = np.random.default_rng(0)
+    env.reset(seed=0)
+    action, frames = 0, []
+    for time in range(800):
+        action = random.integers(6) if time % 8 == 0 else action
+        frames.append(env.step(action)[0][..., 0])
+    stacks = np.stack([np.stack(frames[last - 4 : last]) for last in range(104, 800, 11)])
+    regions, _ = find_regions(stacks)
+    assert regions is not None
+    masks = runpy.run_path(str(Path(__file__).parents[2] / "docs" / "pong_masks.py"))["masks"]
+    overlaps = _overlaps(list(regions.masks), masks(stacks))
+    assert set(overlaps) == {"walls", "score", "enemy", "own", "ball"}
+    assert min(overlaps.values()) > 0.8, overlaps

@@ -99,11 +99,8 @@ def test_hugging_face(vectors: Vectors, tmp_path: Path) -> None:
     assert lrpdyn.open_run(tmp_path / "live").steps == (0, 1, 2)
 
 
-@pytest.mark.frameworks
-def test_lightning(vectors: Vectors, tmp_path: Path) -> None:
-    lightning = pytest.importorskip("lightning.pytorch")
-
-    class Classifier(lightning.LightningModule):  # type: ignore[misc, name-defined]
+def _lightning_run(lightning: Any, vectors: Vectors, folder: Path, **options: Any) -> lrpdyn.Run:
+    class Classifier(lightning.LightningModule):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
             self.network = torch.nn.Sequential(
@@ -111,16 +108,66 @@ def test_lightning(vectors: Vectors, tmp_path: Path) -> None:
             )
 
         def training_step(self, batch: Any, number: int) -> torch.Tensor:
-            return self.network(batch[0]).square().mean()
+            loss: torch.Tensor = self.network(batch[0]).square().mean()
+            return loss
 
         def configure_optimizers(self) -> torch.optim.Optimizer:
             return torch.optim.SGD(self.parameters(), lr=0.1)
 
     module = Classifier()
-    watch = lrpdyn.Watch(module.network, vectors, out=tmp_path / "live", share=1, **BARE)
+    watch = lrpdyn.Watch(module.network, vectors, out=folder / "live", share=1, **BARE)
     data = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(torch.from_numpy(vectors)))
     lightning.Trainer(
-        max_epochs=1, accelerator="cpu", logger=False, enable_checkpointing=False,
-        enable_progress_bar=False, callbacks=[watch.lightning()],
+        max_epochs=2, accelerator="cpu", enable_checkpointing=False, enable_progress_bar=False,
+        enable_model_summary=False, callbacks=[watch.lightning()], **options,
     ).fit(module, data)  # fmt: skip
-    assert lrpdyn.open_run(tmp_path / "live").steps == (0, 1, 2, 3, 4, 5)
+    return lrpdyn.open_run(folder / "live")
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # Lightning's own, of few batches and of deprecated names
+@pytest.mark.parametrize("package", ["lightning.pytorch", "pytorch_lightning"])
+def test_lightning(package: str, vectors: Vectors, tmp_path: Path) -> None:
+    lightning = pytest.importorskip(package)
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    board = lightning.loggers.TensorBoardLogger(tmp_path, name="board", version="one")
+    rows = lightning.loggers.CSVLogger(tmp_path, name="rows")
+    run = _lightning_run(
+        lightning, vectors, tmp_path, logger=[rows, board], accumulate_grad_batches=2
+    )
+    count = len(vectors)
+    per_epoch = -(-count // 2)
+    assert run.steps == tuple(range(2 * per_epoch + 1))
+    shown = EventAccumulator(str(tmp_path / "board" / "one")).Reload()
+    assert [event.step for event in shown.Scalars("lrpdyn/score")] == list(run.steps)
+    assert [event.step for event in shown.Images("lrpdyn/relevance")]
+
+
+@pytest.mark.frameworks
+@pytest.mark.filterwarnings("ignore")
+def test_weights_and_biases(
+    vectors: Vectors, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wandb = pytest.importorskip("wandb")
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    network = torch.nn.Sequential(torch.nn.Linear(6, 4), torch.nn.ReLU(), torch.nn.Linear(4, 3))
+    logged: list[dict[str, Any]] = []
+    with wandb.init(mode="offline", project="lrpdyn", dir=tmp_path) as board:
+        log = board.log
+        monkeypatch.setattr(board, "log", lambda row: (logged.append(row), log(row)))
+        with lrpdyn.Watch(
+            network, vectors, out=tmp_path / "live", share=1, writer=board, **BARE
+        ) as watch:
+            for step in range(3):
+                with torch.no_grad():
+                    network[0].weight += 0.1
+                board.log({"loss": 1.0 / (step + 1)})
+                watch.step(step)
+        assert board.summary["lrpdyn/step"] == 2
+        assert board.summary["loss"] == pytest.approx(1 / 3)
+    run = lrpdyn.open_run(tmp_path / "live")
+    scores = [row["lrpdyn/score"] for row in logged if "lrpdyn/score" in row]
+    expected = run.metrics["score"].reshape(3, -1).mean(axis=1)
+    np.testing.assert_allclose(scores, expected, rtol=1e-6)
+    assert len(list(tmp_path.glob("wandb/offline-run-*/files/media/images/lrpdyn/*.png"))) == 3

@@ -112,6 +112,7 @@ def describe(job: Job) -> Description:
         target=job.target.text,
         rule=_absolute(options.rule) if is_file(options.rule) else options.rule,
         regions=_whole_regions(options.regions),
+        names=None if options.names is None else _absolute(options.names),
         recompute=(),
         shard=None,
     )

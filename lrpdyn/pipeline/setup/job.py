@@ -11,12 +11,13 @@ from lrpdyn.checkpoints.digests import USUAL, Algorithm
 from lrpdyn.checkpoints.model import Checkpoint, Listing
 from lrpdyn.explain.model import Model
 from lrpdyn.explain.targets import Target
+from lrpdyn.files.names import read_region_names
 from lrpdyn.files.text import print_note
 from lrpdyn.lrp.composites import Composite
 from lrpdyn.lrp.plan import Bounds
 from lrpdyn.observations.fills import Fill, make_fill, parse_fill
 from lrpdyn.observations.loading import Observations
-from lrpdyn.observations.regions import Painting, find_regions, read_regions
+from lrpdyn.observations.regions import Painting, find_regions, read_regions, renamed
 from lrpdyn.pipeline.setup.options import AUTO, Options
 from lrpdyn.pipeline.setup.shard import Shard, parse_shard
 from lrpdyn.run.stored_maps import Storage
@@ -110,6 +111,9 @@ def make_job(
             print_note(f"Note: --regions auto found no objects: {why}; no regions are measured.")
     elif options.regions is not None:
         regions = read_regions(options.regions, observations.values.shape)
+    if options.regions is not None and options.names is not None:
+        called = read_region_names(options.names, 0 if regions is None else len(regions.names))
+        regions = regions and renamed(regions, called)
     painting = None if regions is None else Painting(regions=regions, fill=filled)
     return Job(
         options=options, listing=listing, model=model, observations=observations, target=target,

@@ -9,7 +9,7 @@ from typing import Any
 
 from lrpdyn.architectures.frameworks.torchvision_models import imagenet_categories
 from lrpdyn.explain.model import Model
-from lrpdyn.files.names import read_names
+from lrpdyn.files.names import read_names, read_region_names
 from lrpdyn.files.text import printable
 from lrpdyn.observations.loading import Observations
 from lrpdyn.observations.recording import about_of, is_recording
@@ -44,6 +44,8 @@ def known_names(
     counts |= {"features": shape[1]} if len(shape) == 2 else {}
     counts |= {"channels": shape[1]} if len(shape) == 4 else {}
     given = {} if options.names is None else read_names(options.names, counts)
+    if options.names is not None and options.regions is None:
+        read_region_names(options.names, 0)  # refuses a file that has some
     recorded = [about_of(as_path(one)) for one in sources if _is_recording(one)]
     found: dict[str, tuple[str, dict[int, str]]] = {
         "samples": ("files", {n: name for n, name in enumerate(loaded.sample_names) if name}),

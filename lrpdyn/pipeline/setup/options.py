@@ -130,7 +130,7 @@ class Options:
     layout, scale, samples, stack, stack_order, mean, std, statistics, select, seed, resize, crop, labels
         See `lrpdyn.observations.load_observations`.
     names
-        A TOML file of names of units, features, channels and samples
+        A TOML file of names of units, features, channels, samples and regions
         (`lrpdyn.files.names.read_names`), which the report and figures show; what is known otherwise
         where it does not say. No part of the question.
     expect
