@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.transforms import Bbox
 
-from lrpdyn.comparison.belonging import SETTINGS, differences, why_not
+from lrpdyn.comparison.belonging import SETTINGS, differences, need_same_observations, why_not
 from lrpdyn.comparison.comparison import letters
 from lrpdyn.comparison.groups import group_names
 from lrpdyn.comparison.map_similarity import map_similarity
@@ -102,12 +102,7 @@ def draw(runs: Sequence[RunFolder], request: Request, path: Path) -> None:
     rows, bad = read_rows([run.path for run in runs])
     if bad:
         raise RunError(bad[0])
-    for row in rows:
-        if row["observations"] != rows[0]["observations"]:
-            raise UsageError(
-                f"--kind runs: {rows[0]['path']} and {row['path']} have other observations; compute both "
-                "on the same"
-            )
+    need_same_observations(rows, "--kind runs")
     groups = group_names(rows, request.by)
     first = list(dict.fromkeys(groups))
     order = sorted(range(len(runs)), key=lambda place: first.index(groups[place]))
