@@ -9,19 +9,21 @@ from typing import Any
 
 import numpy as np
 
+from lrpdyn.comparison.basins import Basins, basins
 from lrpdyn.comparison.belonging import Difference, differences
-from lrpdyn.comparison.comparison import Comparison
+from lrpdyn.comparison.comparison import MOST_PAIRED, Comparison
 from lrpdyn.comparison.comparison import compare as compare_maps
 from lrpdyn.comparison.found import find_runs
 from lrpdyn.comparison.groups import Mean, group_means, group_names
 from lrpdyn.comparison.rows import Row, chosen_columns, read_rows, sorted_rows
 from lrpdyn.errors import RunError, UsageError
 from lrpdyn.files.text import printable
+from lrpdyn.run.question import question_in_words
 from lrpdyn.run.reader import RunFolder
 from lrpdyn.run.tables import Table
 
-#: Of more runs, maps are not compared two by two.
-MOST_PAIRED = 8
+#: The settings that runs have in common whose seeds are compared.
+_ASKED = ("rule", "observations", "head", "target", "contrast", "reference")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +39,10 @@ class Compared:
     differences
         The settings in which runs differ, with what cannot be compared for that.
     maps, no_maps
-        How alike the dynamics of each two runs are, and the outliers of all; or None, and why.
+        How alike the dynamics of each two of at most eight runs are, and the outliers of all; None where
+        their observations differ. What was not compared, and why.
+    basins
+        What differs between runs that were asked the same of the same observations.
     skipped
         A line on each run that cannot be read.
     """
@@ -50,6 +55,7 @@ class Compared:
     differences: Sequence[Difference]
     maps: Comparison | None
     no_maps: str
+    basins: Sequence[Basins]
     skipped: Sequence[str]
 
     @property
@@ -105,7 +111,9 @@ def compare(
     columns = chosen_columns(rows, metrics)
     rows = sorted_rows(rows, sort)
     names = group_names(rows, by)
-    maps, no_maps = _maps(folders, rows)
+    by_path = {printable(str(folder)): folder for folder in folders}
+    opened = [RunFolder.open(by_path[row["path"]]) for row in rows]
+    maps, no_maps = _maps(opened, rows)
     return Compared(
         rows=rows,
         columns=columns,
@@ -115,17 +123,38 @@ def compare(
         differences=differences(rows, columns),
         maps=maps,
         no_maps=no_maps,
+        basins=_basins(opened, rows),
         skipped=skipped,
     )
 
 
-def _maps(folders: Sequence[Path], rows: Sequence[Row]) -> tuple[Comparison | None, str]:
+def _maps(runs: Sequence[RunFolder], rows: Sequence[Row]) -> tuple[Comparison | None, str]:
     if len({row["observations"] for row in rows}) > 1:
-        return None, "their observations differ"
-    if len(rows) > MOST_PAIRED:
-        return None, f"there are more than {MOST_PAIRED} runs; give the runs that matter"
-    by_path = {printable(str(folder)): folder for folder in folders}
-    return compare_maps([RunFolder.open(by_path[row["path"]]) for row in rows]), ""
+        return None, "Maps and outliers are not compared: their observations differ."
+    many = len(rows) > MOST_PAIRED
+    why = f"Dynamics are not compared two by two: there are more than {MOST_PAIRED} runs."
+    return compare_maps(runs), why if many else ""
+
+
+def _basins(runs: Sequence[RunFolder], rows: Sequence[Row]) -> list[Basins]:
+    """Return the basins of all runs that were asked the same, keep maps, and are not alone in that.
+
+    Several runs of one training count once.
+    """
+    same: dict[tuple[str, ...], dict[str, int]] = {}
+    for number, (run, row) in enumerate(zip(runs, rows, strict=True)):
+        if run.steps and run.keep != "none":
+            asked = tuple(str(row[name]) for name in _ASKED)
+            same.setdefault(asked, {}).setdefault(row["training"], number)
+    return [
+        basins(
+            f"rule {asked[0]}, {question_in_words(runs[numbers[0]].manifest)}",
+            [runs[number] for number in numbers],
+            [rows[number] for number in numbers],
+        )
+        for asked, numbers in ((asked, list(trained.values())) for asked, trained in same.items())
+        if len(numbers) > 1
+    ]
 
 
 def _frame(rows: Sequence[dict[str, Any]]) -> Table:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from lrpdyn.comparison.shared_outliers import shared_outliers
 from lrpdyn.dynamics.measures import centred_ranks, cosines, pixels, rows
 from lrpdyn.errors import UsageError
 from lrpdyn.files.text import wrapped
@@ -17,18 +18,17 @@ from lrpdyn.outliers.render import place
 from lrpdyn.run.reader import RunFolder
 from lrpdyn.run.series import table_series
 
-Place = tuple[tuple[str, int], ...]
-#: The kinds of outliers that have a place in every run of the same steps and samples.
-_KINDS = ("cells", "steps", "samples")
+#: Of more runs, dynamics are not compared two by two.
+MOST_PAIRED = 8
 
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
     """Runs on the same samples.
 
-    `pairs` have for each two how alike their dynamics are, and `outliers` every place that is flagged
-    in some run, with its severity in each ("none" where it is not, None where a run does not have it),
-    those in most runs first.
+    `pairs` have for each two of at most eight how alike their dynamics are, and `outliers` every place
+    that is flagged in some run, with its severity in each ("none" where it is not, None where a run does
+    not have it), those in most runs first.
     """
 
     pairs: tuple[dict[str, Any], ...]
@@ -57,9 +57,9 @@ def compare(runs: Sequence[RunFolder]) -> Comparison:
     return Comparison(
         pairs=tuple(
             {"runs": [a, b], **_alike(runs[a], runs[b])}
-            for a, b in combinations(range(len(runs)), 2)
+            for a, b in combinations(range(len(runs) if len(runs) <= MOST_PAIRED else 0), 2)
         ),
-        outliers=tuple(_outliers(runs)),
+        outliers=tuple(shared_outliers(runs)),
     )
 
 
@@ -103,63 +103,12 @@ def _median(values: Any) -> float | None:
     return float(np.median(finite)) if finite.size else None
 
 
-def _outliers(runs: Sequence[RunFolder]) -> list[dict[str, Any]]:
-    """Return flagged places of every kind, with their severity and causes in each run."""
-    found: dict[tuple[str, Place], dict[int, dict[str, Any]]] = {}
-    for number, run in enumerate(runs):
-        flagged = [(k, e) for k in _KINDS for e in run.outliers[k] if e["severity"] != "none"]
-        flagged += [
-            (entry["causes"][0]["cause"], {**entry, "severity": "pathology"})
-            for entry in run.outliers["pathologies"]
-        ]
-        for kind, entry in flagged:
-            key = (kind, tuple(sorted(entry["where"].items())))
-            found.setdefault(key, {})[number] = entry
-    transitions = [set(table_series(run).pairs()) for run in runs]
-    listed = []
-    for (kind, where), entries in found.items():
-        places = dict(where)
-        severities = [
-            entries[number]["severity"]
-            if number in entries
-            else ("none" if _has(run, transitions[number], places) else None)
-            for number, run in enumerate(runs)
-        ]
-        known = sum(severity is not None for severity in severities)
-        listed.append(
-            {
-                "kind": kind,
-                "where": places,
-                "severity": severities,
-                "in": len(entries),
-                "of": known,
-                "verdict": _verdict(len(entries), known),
-                "causes": sorted({c["cause"] for e in entries.values() for c in e["causes"]}),
-            }
-        )
-    return sorted(listed, key=lambda one: (-one["in"], one["kind"], sorted(one["where"].items())))
-
-
-def _has(run: RunFolder, transitions: set[tuple[int, int]], where: dict[str, int]) -> bool:
-    """Tell whether a run has this place at all: another run may have other steps."""
-    if "from_step" in where:
-        return (where["from_step"], where["to_step"]) in transitions
-    return where["step"] in run.steps if "step" in where else True
-
-
-def _verdict(count: int, known: int) -> str:
-    if known < 2:
-        return "only one run has such a place"
-    if count == known:
-        return "in all: not an artefact of what differs"
-    return "in one: an artefact of what differs, or by chance" if count == 1 else "in some"
-
-
 def comparison_lines(
     found: Comparison, count: int, top: int, width: int | None = None
 ) -> list[str]:
     """Return the comparison of `count` runs for a person; `aligned` says what `width` does."""
     names = letters(count)
+    lines: list[str] = []
     table = [["", "cosine of dynamics", "rank", "rank of changes", "common cells"]]
     table += [
         [
@@ -169,15 +118,18 @@ def comparison_lines(
         ]
         for pair in found.pairs
     ]
-    lines = [*aligned(table, width), ""]
+    if found.pairs:
+        lines += [*aligned(table, width), ""]
     everywhere = sum(one["in"] == one["of"] > 1 for one in found.outliers)
     alone = sum(one["in"] == 1 < one["of"] for one in found.outliers)
     lines.append(
         f"outliers: {len(found.outliers):,} places; in all runs {everywhere:,}, in one alone {alone:,}"
     )
     if found.outliers:
-        head = ["what", "where", *names, "in", "causes"]
-        lines += ["", *aligned([head, *(_row(one) for one in found.outliers[:top])], width)]
+        shown = names if count <= MOST_PAIRED else []
+        head = ["what", "where", *shown, "in", "causes"]
+        rows_ = [_row(one, len(shown)) for one in found.outliers[:top]]
+        lines += ["", *aligned([head, *rows_], width)]
     return lines
 
 
@@ -191,8 +143,8 @@ def letters(count: int) -> list[str]:
     return [*names, *(a + b for a in names for b in names)][:count]
 
 
-def _row(one: dict[str, Any]) -> list[str]:
-    severities = ["no such step" if s is None else s for s in one["severity"]]
+def _row(one: dict[str, Any], count: int) -> list[str]:
+    severities = ["no such step" if s is None else s for s in one["severity"][:count]]
     causes = ", ".join(one["causes"])
     return [one["kind"], place(one["where"]), *severities, f"{one['in']} of {one['of']}", causes]
 

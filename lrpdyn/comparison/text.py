@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from lrpdyn.comparison.basin_words import basin_lines
 from lrpdyn.comparison.belonging import SETTINGS
 from lrpdyn.comparison.compare import Compared
 from lrpdyn.comparison.comparison import aligned, comparison_lines, letters
@@ -24,6 +25,10 @@ def as_table(found: Compared, top: int, width: int | None = None) -> str:
     """Return compared runs for a person; a table that is wider than `width` has a paragraph for each row."""
     parts = [_settings(found), aligned(_of_runs(found, _shown(found)), width)]
     parts += [aligned(_of_groups(found), width), _notes(found, width)]
+    parts += [
+        [line for text in basin_lines(one) for line in _in_width(text, width)]
+        for one in found.basins
+    ]
     if found.maps is not None:
         parts.append(comparison_lines(found.maps, len(found.rows), top, width))
     return "\n\n".join("\n".join(lines) for lines in parts if lines)
@@ -34,6 +39,7 @@ def as_markdown(found: Compared) -> str:
     runs, groups = _of_runs(found, _shown(found)), _of_groups(found)
     notes = [f"- {line}" for line in [*_settings(found), *_notes(found, None)]]
     parts = [_piped(runs), _piped(groups), notes]
+    parts += [[f"- {line}" for line in basin_lines(one)] for one in found.basins]
     return "\n\n".join("\n".join(lines) for lines in parts if lines)
 
 
@@ -50,6 +56,7 @@ def as_json(found: Compared) -> str:
         "skipped": found.skipped,
         **({"pairs": [], "outliers": []} if found.maps is None else asdict(found.maps)),
         "not_compared": found.no_maps,
+        "basins": [asdict(one) for one in found.basins],
     }
     return json.dumps(said, indent=1)
 
@@ -136,12 +143,12 @@ def _notes(found: Compared, width: int | None) -> list[str]:
         if why.startswith("it needs"):
             said.append(f"No interval of {_several(list(dict.fromkeys(groups)))}: {why}.")
     if found.no_maps:
-        said.append(f"Maps and outliers are not compared: {found.no_maps}.")
-    return (
-        said
-        if width is None
-        else [line for text in said for line in wrapped(text, width, "", "  ")]
-    )
+        said.append(found.no_maps)
+    return [line for text in said for line in _in_width(text, width)]
+
+
+def _in_width(text: str, width: int | None) -> list[str]:
+    return [text] if width is None else wrapped(text, width, "", "  ")
 
 
 def _several(names: Sequence[str], between: str = ", ") -> str:
