@@ -87,7 +87,7 @@ KINDS = {
         ),
         Kind(
             name="trust",
-            summary="faithfulness over training, next to cheaper maps and random orders",
+            summary="faithfulness over training, next to cheaper maps and chance",
             draw=_function("drawings.trust"),
             uses=("curve",),
         ),
