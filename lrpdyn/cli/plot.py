@@ -71,6 +71,9 @@ def _in_words(names: Sequence[str]) -> str:
 @option("--title", metavar="TITLE", show_default="the figure's own", help="The title above.")
 @option("--scale-by", type=Word(SCALES), show_default="all of dynamics, else sample",
               help="What has its own colour scale: a step, a sample, or all that is drawn.")  # fmt: skip
+@option("--by", metavar="rule|seed|head|PATTERN", default="rule", show_default=True,
+              shell_complete=words_of("rule", "seed", "head"),
+              help="Group several runs by this, as compare does.")  # fmt: skip
 @option("--relative", is_flag=True, help="Add the relative dynamics to the figure dynamics.")
 @option("--panels", metavar="NAME,NAME", shell_complete=words_of(*PANELS), show_default="all of the run",
               help=f"Draw these panels of a trajectory: {', '.join(PANELS)}.")  # fmt: skip
@@ -93,6 +96,7 @@ def command(
     header: Header,
     title: str | None,
     scale_by: ScaleBy | None,
+    by: str,
     relative: bool,
     panels: str | None,
     cmap: str | None,
@@ -125,6 +129,7 @@ def command(
         panels=None if panels is None else _parts("--panels", panels, str, ", ".join(PANELS)),
         relative=relative,
         scale_by=scale_by,
+        by=by,
         look=with_colours(look, [] if cmap is None else _parts("--cmap", cmap, str, "names")),
         out=out,
     )

@@ -7,16 +7,18 @@ from pathlib import Path
 import click
 
 from lrpdyn.cli import options
-from lrpdyn.cli.command import Command, option
+from lrpdyn.cli.command import Command, option, words_of
 from lrpdyn.cli.terminal import paragraph
+from lrpdyn.errors import UsageError
 
 
 @click.command("report", cls=Command, short_help="Write one HTML page of a run, with a slider over training.",
-               examples=("lrpdyn report", "lrpdyn report gamma-run -o gamma.html"),
+               examples=("lrpdyn report", "lrpdyn report gamma-run -o gamma.html",
+                         "lrpdyn report zplus-run gamma-run -o both.html"),
                about=options.ABOUT_RUN)  # fmt: skip
-@options.run_argument
+@click.argument("runs", nargs=-1, metavar="[RUN]...", type=click.Path(path_type=Path))
 @option("-o", "--out", metavar="FILE", type=click.Path(path_type=Path),
-              show_default="report.html in RUN",
+              show_default="report.html in RUN; runs.html of several",
               help="The page that is written.")  # fmt: skip
 @option(
     "--name", metavar="NAME", show_default="the folder's name", help="What the page calls the run."
@@ -24,14 +26,18 @@ from lrpdyn.cli.terminal import paragraph
 @option("--note", metavar="NOTE", default="", help="A note that the page shows below the name.")
 @option("--regions", metavar="FILE", type=click.Path(path_type=Path),
         help="Name parts of the observations at the pointer; a file as of compute --regions.")  # fmt: skip
+@option("--by", metavar="rule|seed|head|PATTERN", default="rule", show_default=True,
+              shell_complete=words_of("rule", "seed", "head"),
+              help="Group several runs by this, as compare does.")  # fmt: skip
 @options.curve
 @options.verbosity
 def command(
-    run: Path,
+    runs: tuple[Path, ...],
     out: Path | None,
     name: str | None,
     note: str,
     regions: Path | None,
+    by: str,
     curve: str | None,
     quiet: bool,
 ) -> None:
@@ -39,14 +45,29 @@ def command(
 
     Whether the maps can be trusted and what to look at first; maps of all samples over the observations,
     with a slider over the steps; a pixel's history; curves; outliers, phases, checks and manifest.
-    Needs pip install 'lrpdyn[report]'.
+    Of several RUNs on the same observations: any two at the same progress of training, with a swipe
+    between them. Needs pip install 'lrpdyn[report]'.
     """
     from lrpdyn.api import open_run
-    from lrpdyn.page.report import write_report
+    from lrpdyn.page.report import write_report, write_several
 
-    written = write_report(
-        open_run(run), out, curve, name=name, note=note, regions=regions, quiet=quiet
-    )
+    opened = [open_run(run) for run in runs or (options.DEFAULT_RUN,)]
+    if len(opened) > 1:
+        for given, of_one in (
+            (name, "--name"),
+            (note, "--note"),
+            (regions, "--regions"),
+            (curve, "--curve"),
+        ):
+            if given:
+                raise UsageError(f"{of_one}: is for the page of one run; leave it out")
+        written = write_several(opened, out or Path("runs.html"), by, quiet=quiet)
+    elif by != "rule":
+        raise UsageError(f"--by {by}: groups several runs, found one; lrpdyn report RUN RUN")
+    else:
+        written = write_report(
+            opened[0], out, curve, name=name, note=note, regions=regions, quiet=quiet
+        )
     if not quiet:
         for note in written.notes:
             paragraph(f"Note: {note}")

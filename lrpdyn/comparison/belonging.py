@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lrpdyn.comparison.rows import Row, needs_of
+from lrpdyn.errors import UsageError
 
 #: The settings that decide what can be compared, in words.
 SETTINGS = {
@@ -48,6 +49,26 @@ def differences(rows: Sequence[Row], columns: Sequence[str]) -> list[Difference]
             refused = tuple(name for name in columns if setting in (needs_of(name) or ()))
             found.append(Difference(setting=setting, runs=dict(most), columns=refused))
     return found
+
+
+def need_same_observations(rows: Sequence[Row], what: str) -> None:
+    """Refuse, for `what` was asked for, runs whose maps cannot be drawn next to each other.
+
+    Raises
+    ------
+    UsageError
+        A run has no explained step, or other observations than the first.
+    """
+    for row in rows:
+        if row["steps"] == 0:
+            raise UsageError(
+                f"{what}: {row['path']} has no explained step; leave it out, or compute it again"
+            )
+        if row["observations"] != rows[0]["observations"]:
+            raise UsageError(
+                f"{what}: {rows[0]['path']} and {row['path']} have other observations; compute both "
+                "on the same"
+            )
 
 
 def why_not(rows: Sequence[Row], column: str) -> str | None:

@@ -17,7 +17,7 @@ FILMS = ("gif", "webp", "apng")
 FORMATS = (*PICTURES, *FILMS)
 
 #: Parts of a request that change some kinds and not others.
-Part = Literal["samples", "steps", "curve", "panels", "relative", "scale_by"]
+Part = Literal["samples", "steps", "curve", "panels", "relative", "scale_by", "by"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,8 +30,8 @@ class Kind:
     first by default, and `uses` the parts of a request that change it.
 
     `file_per_sample`: each sample has its own file, the first sample alone where none is requested.
-    `by_sample`: it needs tables by sample. `several_runs`: it is of two or more runs, and drawn by
-    default where they are given. `by_default`: it is drawn where no kind is requested.
+    `by_sample`: it needs tables by sample. `several_runs`: it is of two or more runs.
+    `by_default`: it is drawn where no kind is requested, of one run or of several.
     """
 
     name: str

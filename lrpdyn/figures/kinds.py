@@ -87,7 +87,7 @@ KINDS = {
         ),
         Kind(
             name="trust",
-            summary="faithfulness over training, next to cheaper maps and random orders",
+            summary="faithfulness over training, next to cheaper maps and chance",
             draw=_function("drawings.trust"),
             uses=("curve",),
         ),
@@ -96,6 +96,15 @@ KINDS = {
             summary="several RUNs side by side",
             draw=_function("drawings.side_by_side"),
             uses=("samples",),
+            several_runs=True,
+            by_default=True,
+        ),
+        Kind(
+            name="runs",
+            summary="many RUNs: maps over training, curves by group, a plane of runs",
+            draw=_function("drawings.runs"),
+            uses=("samples", "by"),
+            file_per_sample=True,
             several_runs=True,
         ),
         Kind(
@@ -128,6 +137,7 @@ OPTIONS: dict[Part, str] = {
     "panels": "--panels",
     "relative": "--relative",
     "scale_by": "--scale-by",
+    "by": "--by",
 }
 PLAIN = Request()
 
@@ -137,7 +147,7 @@ def default_kinds(*, several_runs: bool = False) -> list[str]:
     return [
         kind.name
         for kind in KINDS.values()
-        if (kind.several_runs if several_runs else kind.by_default)
+        if kind.by_default and kind.several_runs == several_runs
     ]
 
 
@@ -155,7 +165,7 @@ def part_of(request: Request, kind: str) -> Request:
 def draw(runs: Sequence[RunFolder], kind: str, request: Request = PLAIN) -> list[Path]:
     """Draw one kind of figure; return the paths of its files.
 
-    There is one run, several for `comparison`; `kind` is one of `KINDS`, and nothing is drawn of
+    There is one run, several for `comparison` and `runs`; `kind` is one of `KINDS`, and nothing is drawn of
     one that is printed.
 
     Raises
@@ -295,7 +305,7 @@ def check(runs: Sequence[RunFolder], kinds: Sequence[str], request: Request) -> 
         )
     for kind in kinds:
         if len(runs) > 1 and not KINDS[kind].several_runs:
-            others = ", ".join(default_kinds(several_runs=True))
+            others = ", ".join(kind.name for kind in KINDS.values() if kind.several_runs)
             raise UsageError(f"--kind {kind}: expected one run, found {len(runs)}; see {others}")
     for part, option in OPTIONS.items():
         users = users_of(part)

@@ -38,7 +38,8 @@ class Request:
     `lrpdyn.figures.kind.FORMATS`; none for the first that a kind can write. `out` is a folder, or
     the name of the one file; None for the run's folder of figures. `panels` are the names of those of a
     trajectory, `relative` asks a heatmap for the relative dynamics, and `scale_by` says what shares a
-    scale of colours. `together` are the samples of all files that are drawn at once.
+    scale of colours. `by` groups runs, as `lrpdyn compare` does. `together` are the
+    samples of all files that are drawn at once.
     """
 
     samples: Sequence[int] | None = None
@@ -47,6 +48,7 @@ class Request:
     panels: Sequence[str] | None = None
     relative: bool = False
     scale_by: ScaleBy | None = None
+    by: str = "rule"
     together: Sequence[int] | None = None
     formats: Sequence[str] = ()
     look: Look = DEFAULT_LOOK

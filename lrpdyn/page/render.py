@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from collections.abc import Sequence
 from dataclasses import asdict
 from functools import cache
 from typing import Any
@@ -21,6 +22,7 @@ from lrpdyn.files.names import called
 from lrpdyn.page.figures import curve_items, history_items
 from lrpdyn.page.page import Page
 from lrpdyn.page.pictures import View
+from lrpdyn.page.several import Several
 
 #: The page's own script, in the order in which its parts build on each other.
 SCRIPTS = (
@@ -35,6 +37,8 @@ SCRIPTS = (
     "player.js",
     "main.js",
 )
+#: The script of the page of several runs.
+SEVERAL = ("maps.js", "picture.js", "several.js")
 #: An option with the word after it, which may be its value, in text for a person.
 _OPTION = re.compile(r"--[a-z][a-z-]*(?: [\w:]+)?")
 
@@ -69,8 +73,36 @@ def player_script() -> str:
     Its second argument says whether that is a whole page, which has an address and colours of its own;
     else what an address would say goes to the document around it, and comes from there.
     """
-    own = "\n".join(_short_source(name) for name in SCRIPTS)
+    return _function(SCRIPTS)
+
+
+def _function(scripts: Sequence[str]) -> str:
+    own = "\n".join(_short_source(name) for name in scripts)
     return f'(root, isPage) => {{\n"use strict";\n{own}}}'
+
+
+def several_as_html(page: Several) -> str:
+    """Return the page of several runs as one HTML document, as safe as `as_html`."""
+    script = _script(f"({_function(SEVERAL)})(document.body, true);\n")
+    data = {
+        "stepUnit": page.runs[0].unit,
+        "samples": page.samples,
+        "observations": asdict(page.observations),
+        "views": {},
+        "colours": {"sequential": _ramp(COLOURS), "signed": _ramp(SIGNED_COLOURS)},
+        "runs": [{**vars(run), "view": _view(run.view)} for run in page.runs],
+    }
+    return (
+        _environment()
+        .get_template("several.html")
+        .render(
+            page=page,
+            data=data,
+            styles=Markup(_short_source("page.css")),  # our own file: no run has a part in it
+            script=Markup(script),
+            hashes=[_hash(script)],
+        )
+    )
 
 
 def _where(page: Page) -> str:

@@ -29,7 +29,7 @@ from tests.small_runs import UNCHECKED
 
 def test_every_kind_draws_images_into_the_run(of_images: Run, tmp_path: Path) -> None:
     for kind in KINDS:
-        runs = [of_images, of_images] if kind == "comparison" else [of_images]
+        runs = [of_images, of_images] if KINDS[kind].several_runs else [of_images]
         for path in draw(runs, kind, Request(look=Look(dpi=60))):
             assert path.parent == of_images.path / "figures"
             assert {path, path.with_suffix(".txt")} <= set(drawn_files(of_images.path))
@@ -39,7 +39,7 @@ def test_every_kind_draws_images_into_the_run(of_images: Run, tmp_path: Path) ->
 
 def test_every_kind_that_makes_sense_draws_flat_observations(of_vectors: Run) -> None:
     for kind in KINDS:
-        runs = [of_vectors, of_vectors] if kind == "comparison" else [of_vectors]
+        runs = [of_vectors, of_vectors] if KINDS[kind].several_runs else [of_vectors]
         if kind == "channels":
             with pytest.raises(UsageError, match="flat, without channels"):
                 draw(runs, kind)
@@ -81,13 +81,17 @@ def test_what_cannot_be_drawn_is_refused_before_anything_is(
         check([of_images], asked, request_)
 
 
-def test_several_runs_are_for_a_comparison_alone(of_images: Run, of_vectors: Run) -> None:
+def test_several_runs_are_for_some_kinds_alone(of_images: Run, of_vectors: Run) -> None:
     with pytest.raises(UsageError, match="expected one run, found 2"):
         draw([of_images, of_images], "dynamics")
     with pytest.raises(UsageError, match="expected 2 to 6 runs, found 1"):
         draw([of_images], "comparison")
     with pytest.raises(UsageError, match="have other samples"):
         draw([of_images, of_vectors], "comparison")
+    with pytest.raises(UsageError, match="expected two runs or more, found 1"):
+        draw([of_images], "runs")
+    with pytest.raises(UsageError, match="have other observations"):
+        draw([of_images, of_vectors], "runs")
 
 
 def test_a_place_that_cannot_be_written_is_one_line(of_images: Run, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from matplotlib.text import Text
 
 from lrpdyn.figures.canvas import layout, saving
 from lrpdyn.figures.canvas.look import COLUMN, PAGE, Look
-from lrpdyn.figures.canvas.words import DIFFERENCE, SUM, About
+from lrpdyn.figures.canvas.words import DIFFERENCE, SUM, About, Caption
 from lrpdyn.figures.drawings import animation
 from lrpdyn.figures.drawings.animation import Score, draw_animation
 from lrpdyn.figures.drawings.channels import draw_channels
@@ -22,6 +22,7 @@ from lrpdyn.figures.drawings.distribution import Population, draw_distribution
 from lrpdyn.figures.drawings.filmstrip import draw_filmstrip
 from lrpdyn.figures.drawings.heatmap import Moved, draw_heatmap
 from lrpdyn.figures.drawings.raster import Mark, draw_raster
+from lrpdyn.figures.drawings.runs import Band, Curves, Maps, Plane, draw_runs
 from lrpdyn.figures.drawings.side_by_side import Side, draw_side_by_side
 from lrpdyn.figures.drawings.trajectory import Marks, Panel, draw_trajectory
 from lrpdyn.figures.run_data import Flags
@@ -175,6 +176,40 @@ def _sides(shape: tuple[int, ...], runs: int, dpi: int) -> None:
     )
 
 
+def _runs(shape: tuple[int, ...], points: int, groups: int, runs: int, dpi: int) -> None:
+    names = [f"group {place} {'x' * 30}" for place in range(groups)]
+    of_runs = [names[place % groups] for place in range(runs)]
+    steps = np.array(STEPS)
+    titles = (
+        "change into the step over the run's median",
+        "faithfulness",
+        "score, median over samples",
+    )
+    panels = [
+        Curves(
+            title=title,
+            bands=[
+                Band(group=one, at=steps, middle=1e-9 * steps, low=0 * steps, high=2e-9 * steps)
+                for one in names
+            ],
+        )
+        for title in titles
+    ]
+    letters = [chr(65 + place) for place in range(runs)]
+    plane = Plane(points=_random((runs, 2)), names=letters, groups=of_runs, kept=0.456)
+    shown = Maps(
+        observation=_random(shape, 1e-5),
+        values=_random((min(runs, 8), points, *shape[-2:]), 1.23456e-7),
+        names=[f"group {letter}" for letter in letters[:8]],
+        points=[f"{place * 100}.5k" for place in range(points)],
+    )
+    line = [f"maps of 8 of {runs} runs", *(f"{one}: A-C" for one in names)]
+    caption = Caption(title=f"{runs} runs by rule, sample 12", line=line, notes=[LONG])
+    draw_runs(
+        "a.png", shown, panels, plane, caption=caption, unit="environment steps", look=_look(dpi)
+    )
+
+
 # What is drawn, and how wide in inches it is to be printed.
 CASES: dict[str, tuple[Callable[[], None], float]] = {
     "heatmap 84": (lambda: _heatmap((3, 4, 84, 84), PLAIN, 150, also=True), COLUMN),
@@ -204,6 +239,9 @@ CASES: dict[str, tuple[Callable[[], None], float]] = {
     "channels, many": (lambda: _channels((3, 24, 24), CLOSE_STEPS[:6], LENGTHY, 100), PAGE),
     "two runs": (lambda: _sides((2, 4, 84, 84), 2, 150), COLUMN),
     "six runs": (lambda: _sides((1, 1, 24, 24), 6, 100), PAGE),
+    "many runs": (lambda: _runs((4, 84, 84), 7, 3, 26, 150), PAGE),
+    "many groups": (lambda: _runs((1, 24, 24), 4, 12, 12, 100), COLUMN),
+    "many runs, flat": (lambda: _runs((40,), 4, 2, 3, 150), COLUMN),
     "six runs, flat": (lambda: _sides((2, 40), 6, 150), COLUMN),
 }
 

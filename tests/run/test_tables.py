@@ -303,7 +303,7 @@ def test_figures_are_drawn_of_medians_or_refused(
     drawn = [Path(line).name for line in done.stdout.split()]
     assert "distribution.png" in drawn
     assert "trajectory.png" in drawn
-    for kind in set(KINDS) - {"comparison", "raster", "animation", "channels", "terminal"}:
+    for kind in set(KINDS) - {"comparison", "runs", "raster", "animation", "channels", "terminal"}:
         assert draw([steps], kind, Request(out=tmp_path))
     for kind in ("raster", "animation"):
         says = (

@@ -65,7 +65,7 @@ def draw_grid(
     `columns` are from left to right, and go on below where the figure is too narrow for all; `names`
     are those of the rows from top to bottom; `ems_below` is room to leave below.
     """
-    size = _measure(columns, len(names), look)
+    size = _measure(len(columns), len(names), columns[0].values.shape[1:3], look)
     em, cell = size.em, size.cell
     bands = [columns[at : at + size.abreast] for at in range(0, len(columns), size.abreast)]
     row_height = max(size.height, round(LOWEST_ROW * em))
@@ -109,10 +109,24 @@ def draw_grid(
     return figure, bottom, em
 
 
-def _measure(columns: Sequence[Column], rows: int, look: Look) -> _Measures:
-    """Return how large the cells are, and how many of them lie abreast."""
-    count = len(columns)
-    high, wide = columns[0].values.shape[1:3]
+def page_of(columns: int, shape: Sequence[int], look: Look) -> tuple[float, float]:
+    """Return the width of a grid of several rows of maps (H, W), and the size of its text, in pixels."""
+    size = _measure(columns, 2, shape, look)
+    return size.across, size.em
+
+
+def columns_abreast(look: Look) -> int:
+    """Return how many columns fit into the width of a figure; of a screen, into a page."""
+    return _most_abreast(*look.page(PAGE, PAGE))
+
+
+def _most_abreast(across: float, em: float) -> int:
+    return max(1, int((across / em - MARGINS + GAP) / (NARROWEST + GAP)))
+
+
+def _measure(count: int, rows: int, shape: Sequence[int], look: Look) -> _Measures:
+    """Return how large the cells of `count` columns are, and how many of them lie abreast."""
+    high, wide = shape
     if look.width is None:
         height, width = layout.panel_size(high, wide, 252 * look.dpi / 150)
         cell = max(width, round(1.6 * look.dpi))
@@ -124,8 +138,7 @@ def _measure(columns: Sequence[Column], rows: int, look: Look) -> _Measures:
         return _Measures(cell=cell, height=height, width=width, em=em,
                          across=count * cell + margins * em, abreast=count)  # fmt: skip
     across, em = look.page(look.width, look.width)
-    most = max(1, int((across / em - MARGINS + GAP) / (NARROWEST + GAP)))
-    bands = -(-count // most)
+    bands = -(-count // _most_abreast(across, em))
     if rows == 1 and bands == 1 and across < LOW * em:
         bands = -(-count // ABREAST)
     abreast = -(-count // bands)

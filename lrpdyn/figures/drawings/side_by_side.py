@@ -77,7 +77,7 @@ def sides_of(runs: Sequence[RunFolder], samples: Sequence[int]) -> tuple[list[Si
     if not 2 <= len(runs) <= MOST_RUNS:
         raise UsageError(
             f"--kind comparison: expected 2 to {MOST_RUNS} runs, found {len(runs)}; "
-            "lrpdyn plot RUN RUN --kind comparison"
+            "lrpdyn plot RUN RUN --kind comparison, or --kind runs of any number"
         )
     found = compare(runs)
     letters = string.ascii_uppercase
