@@ -13,6 +13,7 @@ import numpy as np
 from lrpdyn.checkpoints.model import Checkpoint
 from lrpdyn.diagnostics.at_each_step import StepEvidence
 from lrpdyn.dynamics.accumulate import Dynamics
+from lrpdyn.dynamics.feature_shares import strongest_features, summed_shares
 from lrpdyn.dynamics.measures import Array
 from lrpdyn.dynamics.phases import mean_outline, outline
 from lrpdyn.dynamics.step_table import UNUSABLE, Records
@@ -237,14 +238,16 @@ def _add_to(
     ]
     regions = None if job.painting is None else job.painting.regions
 
-    def extra(piece: slice, maps: Array) -> tuple[Array, Array | None]:
-        return outline(maps), None if regions is None else shares(maps, regions.part(piece))
+    def extra(piece: slice, maps: Array) -> tuple[Array, Array | None, tuple[Array, int] | None]:
+        of_regions = None if regions is None else shares(maps, regions.part(piece))
+        return outline(maps), of_regions, summed_shares(maps) if maps.ndim == 2 else None
 
     for facts, measured in zip(together, dynamics.add(steps, extra), strict=True):
-        outlines, parts = zip(*measured.extra, strict=True)
+        outlines, parts, of_features = zip(*measured.extra, strict=True)
         records.add(
             facts,
             measured,
             mean_outline(np.concatenate(outlines)),
             None if regions is None else np.concatenate(parts, axis=1),
+            None if of_features[0] is None else strongest_features(of_features),
         )

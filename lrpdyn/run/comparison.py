@@ -12,6 +12,7 @@ import numpy as np
 
 from lrpdyn.dynamics.measures import centred_ranks, cosines, pixels, rows
 from lrpdyn.errors import UsageError
+from lrpdyn.files.names import NO_NAMES
 from lrpdyn.files.text import printable, wrapped
 from lrpdyn.outliers.render import place
 from lrpdyn.run.question import rule_parts
@@ -137,7 +138,7 @@ def _outliers(runs: Sequence[RunFolder]) -> list[dict[str, Any]]:
             key = (kind, tuple(sorted(entry["where"].items())))
             found.setdefault(key, {})[number] = entry
     transitions = [set(table_series(run).pairs()) for run in runs]
-    listed = []
+    listed, names = [], runs[0].manifest.get("names", NO_NAMES)
     for (kind, where), entries in found.items():
         places = dict(where)
         severities = [
@@ -151,6 +152,7 @@ def _outliers(runs: Sequence[RunFolder]) -> list[dict[str, Any]]:
             {
                 "kind": kind,
                 "where": places,
+                "place": place(places, names),
                 "severity": severities,
                 "in": len(entries),
                 "of": known,
@@ -212,7 +214,7 @@ def as_table(found: Comparison, top: int, width: int | None = None) -> str:
 def _row(one: dict[str, Any]) -> list[str]:
     severities = ["no such step" if s is None else s for s in one["severity"]]
     causes = ", ".join(one["causes"])
-    return [one["kind"], place(one["where"]), *severities, f"{one['in']} of {one['of']}", causes]
+    return [one["kind"], one["place"], *severities, f"{one['in']} of {one['of']}", causes]
 
 
 def _number(value: float | None) -> str:

@@ -10,6 +10,7 @@ import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice, repeat
 from pathlib import Path
+from sys import intern
 from typing import IO, Any
 
 import numpy as np
@@ -85,8 +86,14 @@ def rows_by_step(steps: Iterable[Values], columns: Sequence[str]) -> Iterator[li
         yield [
             value
             for name, how in over.items()
-            if how != "number"
-            for value in ((values[name],) if how == "same" else _summed_up(how, values[name]))
+            if ENDINGS[how]
+            for value in (
+                (values[name],)
+                if how == "same"
+                else (_most_common_name(values[name.removesuffix("_name")], values[name]),)
+                if how == "unit name"
+                else _summed_up(how, values[name])
+            )
         ]
 
 
@@ -110,6 +117,12 @@ def _most_common(units: Sequence[int]) -> Sequence[Any]:
     found, counts = np.unique(units, return_counts=True)
     place = int(counts.argmax())
     return [int(found[place]), counts[place] / len(units)]
+
+
+def _most_common_name(units: Sequence[int | None], names: Sequence[str]) -> str:
+    """Return the name of the unit that `_most_common` gives."""
+    unit, _ = _most_common([unit for unit in units if unit is not None])
+    return "" if unit is None else names[list(units).index(unit)]
 
 
 def medians_in(columns: Iterable[str]) -> list[str]:
@@ -196,7 +209,7 @@ def _table_of(rows: Iterator[list[str]], needed: Sequence[str]) -> Table:
 
 def _values_of(cells: Sequence[str], kind: str) -> Sequence[Any]:
     if kind == "O":
-        return cells
+        return list(map(intern, cells))  # a name is in many rows
     empty = "" in cells
     if kind == "f":
         return [float(cell or "nan") for cell in cells] if empty else list(map(float, cells))

@@ -46,7 +46,8 @@ def test_run_folder_is_as_promised(mlp_folder: Path, vectors: Vectors, tmp_path:
     assert set(contents(run.path)) == {
         "observations.npy", "dynamics.npy", "net_change.npy", "mean_relevance.npy",
         "directness.npy", "relative_dynamics.npy", "pixel_entropy.npy", "metrics.csv",
-        "transitions.csv", "layers.csv", "faithfulness.csv", "outliers.json", "outliers.csv",
+        "transitions.csv", "layers.csv", "faithfulness.csv", "features.csv", "outliers.json",
+        "outliers.csv",
         "figures/dynamics.png",
         "figures/dynamics.txt",
         *(f"relevance/step_{step:012d}.npy" for step in (2, 4, 10, 20, 30)),
