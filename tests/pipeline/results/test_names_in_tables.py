@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from pathlib import Path
 from typing import Any
 
@@ -65,10 +66,11 @@ def test_tables_end_with_names(
         assert entry["sample_name"] == (SAMPLES.get(int(entry["sample"] or 0), ""))
         assert entry["feature_name"] == FEATURES.get(int(entry["column"] or -1), "")
     assert {"the start"} < {entry["sample_name"] for entry in entries}
+    exported = run.to_xarray()
+    assert json.loads(exported["argmax"].attrs["names"]) == {"0": "NOOP", "1": "FIRE"}
+    assert json.loads(exported["sample"].attrs["names"]) == {"1": "the start"}
+    assert "argmax_name" not in exported
     assert verify(run.path).is_good
-    assert (
-        plain.manifest["checkpoints"] == run.manifest["checkpoints"]
-    )  # no step was explained again
 
 
 def test_tables_by_step_name_the_most_common_unit(
