@@ -14,7 +14,7 @@ from lrpdyn.outliers.causes import CAUSES
 from lrpdyn.outliers.render import COLUMNS, KINDS
 from lrpdyn.pipeline.results.table_rows import OF_REGION
 from lrpdyn.run.journal import JOURNAL
-from lrpdyn.run.layout import FOUND_REGIONS, MAPS, PIXEL_MAPS, RESULTS, relevance_path
+from lrpdyn.run.layout import FEATURES, FOUND_REGIONS, MAPS, PIXEL_MAPS, RESULTS, relevance_path
 from lrpdyn.run.manifest import MANIFEST, SCHEMA
 from lrpdyn.run.tables import columns_by_step
 
@@ -28,6 +28,7 @@ _FILES = {
     "transitions.csv": "a row for each pair of successive steps and sample",
     "layers.csv": "a row for each step and layer",
     "faithfulness.csv": "a row for each measured step, sample and map",
+    "features.csv": "of flat observations, a row for each step and feature",
     "outliers.json": "the outlier report",
     "outliers.csv": f"the same, a row for each entry: `{','.join(COLUMNS)}`",
     "figures/dynamics.png": "the heatmap of Dynamics",
@@ -68,6 +69,7 @@ def _of_run_folder() -> dict[str, str]:
         "transitions": _described("transition"),
         "layers": _described("layer"),
         "faithfulness": _described("map"),
+        "features": _described("feature"),
         "metrics by step": _columns(columns_by_step(names_of("step"))),
         "transitions by step": _columns(columns_by_step(names_of("transition"))),
         "kinds": _table(("cause", "what it means"), meanings)
@@ -88,7 +90,9 @@ def _files() -> list[tuple[str, str]]:
     said[str(maps)] = (
         "raw relevance of that step, the step in 12 digits; as `--keep` and `--dtype` say"
     )
-    unknown = [name for name in (*RESULTS, *FOUND_REGIONS) if name not in {**_FILES, **said}]
+    unknown = [
+        name for name in (*RESULTS, FEATURES, *FOUND_REGIONS) if name not in {**_FILES, **said}
+    ]
     if unknown:
         raise ValueError(f"what {', '.join(unknown)} holds is not said in {__file__}")
     return sorted({**_FILES, **said}.items())

@@ -2,7 +2,8 @@
 
 A new measure of maps is a formula (`lrpdyn.dynamics.formulas`) and an entry at the end of the list. The
 step table keeps it, both tables write it, tables by step sum it up, and the documentation lists it.
-What layers.csv and faithfulness.csv have is made where it is written (`lrpdyn.pipeline.results`).
+What layers.csv, faithfulness.csv and features.csv have is made where these are written
+(`lrpdyn.pipeline.results`).
 """
 
 from __future__ import annotations
@@ -15,17 +16,22 @@ from lrpdyn.dynamics import formulas
 from lrpdyn.dynamics.formulas import StepMaps
 from lrpdyn.dynamics.measures import Array
 
-Of = Literal["step", "transition", "layer", "map"]
-OverSamples = Literal["spread", "most common", "share", "same", "number"]
+Of = Literal["step", "transition", "layer", "map", "feature"]
+OverSamples = Literal[
+    "spread", "most common", "share", "same", "number", "unit name", "sample name"
+]
 
 #: How a table by step sums up a column: by columns of the same name with these endings. A column that
-#: is the same for all samples stays as it is, and that of their numbers goes.
+#: is the same for all samples stays as it is, and those of their numbers and names go. The name of a unit is
+#: in a column that is called as that of its number, with _name behind it.
 ENDINGS: dict[OverSamples, tuple[str, ...]] = {
     "spread": ("_median", "_least", "_most"),
     "most common": ("_most_common", "_most_common_share"),
     "share": ("_share",),
     "same": ("",),
     "number": (),
+    "unit name": ("_most_common",),
+    "sample name": (),
 }
 
 
@@ -38,7 +44,8 @@ class Column:
     name, says
         Its name, and what it holds in one line.
     of
-        What the table has a row for; `map` is of a step, a sample and a map. A key of several tables, as
+        What the table has a row for; `map` is of a step, a sample and a map, `feature` of a step and a
+        feature. A key of several tables, as
         `sample`, has an entry in each.
     dtype
         As NumPy writes it: f8, i8, ? or U, a text.
@@ -129,6 +136,14 @@ COLUMNS: list[Column] = [
            says="the column of the same"),
     Column(name="cosine_to_last", of="step",
            says="cosine of R and of the last finite step's R, where maps are kept as they are"),
+    Column(name="sample_name", of="step", dtype="U", over_samples="sample name",
+           says="what the observation is called; empty where it has no name, as all that follow"),
+    Column(name="target_name", of="step", dtype="U", over_samples="unit name",
+           says="what the explained unit is called"),
+    Column(name="argmax_name", of="step", dtype="U", over_samples="unit name",
+           says="what the preferred unit is called"),
+    Column(name="sample_name", of="transition", dtype="U", over_samples="sample name",
+           says="what the observation is called; empty where it has no name"),
     Column(name="step", of="layer", dtype="i8", over_samples="same", always=True,
            says="where in training"),
     Column(name="layer", of="layer", dtype="U", over_samples="same", always=True,
@@ -165,6 +180,16 @@ COLUMNS: list[Column] = [
            says="the same, least relevant first"),
     Column(name="abpc_policy", of="map", over_samples="same", always=True,
            says="lerf_policy - morf_policy"),
+    Column(name="step", of="feature", dtype="i8", over_samples="same", always=True,
+           says="where in training"),
+    Column(name="feature", of="feature", dtype="i8", over_samples="same", always=True,
+           says="its number, from 0"),
+    Column(name="name", of="feature", dtype="U", over_samples="same", always=True,
+           says="what it is called; empty where it has no name"),
+    Column(name="share", of="feature", over_samples="same", always=True,
+           says="its share of sum_p abs(R(p)), mean over samples"),
+    Column(name="rank", of="feature", dtype="i8", over_samples="same", always=True,
+           says="1 for the largest share of the step, of equal ones for the lower number"),
 ]  # fmt: skip
 
 

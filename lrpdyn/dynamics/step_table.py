@@ -62,6 +62,8 @@ class Records:
         (S, 64), of the weights: distances of rows estimate theirs; NaN where unknown.
     outline
         (S, D): the L1-normalised map of a mean sample, summed over coarse patches.
+    features, feature_shares
+        (S, K), of flat observations alone (`lrpdyn.dynamics.feature_shares.strongest_features`).
     shares, effects
         (S, R, N): the share of sum|R| in each region, and the effect of painting it over; only where
         regions are given, the effects only where some are known.
@@ -157,6 +159,7 @@ class Records:
         measured: Measured,
         outline: NDArray[np.float64],
         shares: NDArray[np.float64] | None,
+        features: tuple[NDArray[np.int64], NDArray[np.float64]] | None = None,
     ) -> None:
         """Add a step by its line of the journal and what is measured of it."""
         row, put = self.extend(), self._columns.put
@@ -170,6 +173,9 @@ class Records:
         put("outline", row, outline)
         if shares is not None:
             put("shares", row, shares)
+        if features is not None:
+            put("features", row, features[0], np.int64)
+            put("feature_shares", row, features[1])
 
     def put_facts(self, row: int, facts: Mapping[str, Any]) -> None:
         """Put what a line of the journal says into a row, whatever was in it before."""

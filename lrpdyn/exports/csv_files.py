@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 
 from lrpdyn.exports.variables import dimensions_of
 from lrpdyn.files.atomic import BLOCK_ROWS, Block, write_table
-from lrpdyn.run.layout import FAITHFULNESS, LAYERS, MAPS, relevance_path
+from lrpdyn.run.layout import FAITHFULNESS, FEATURES, LAYERS, MAPS, relevance_path
 from lrpdyn.run.reader import RunFolder
 from lrpdyn.run.verify import results_of
 from lrpdyn.system.progress import Bar
 
-_TABLES = ("metrics.csv", "transitions.csv", LAYERS, FAITHFULNESS, "outliers.csv")
+_TABLES = ("metrics.csv", "transitions.csv", LAYERS, FAITHFULNESS, FEATURES, "outliers.csv")
 
 
 def write_csv(run: RunFolder, out: Path, bar: Bar) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,7 @@ from lrpdyn.run.reader import RunFolder, axes_of
 from lrpdyn.run.series import table_series
 
 _KEYS = {"step", "sample", "from_step", "to_step"}
+_UNITS = {"target", "argmax"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,11 +47,17 @@ def coordinates(run: RunFolder) -> dict[str, Variable]:
         name: Variable(dimensions=(along,), values=values, attributes=attributes)
         for name, along, values, attributes in (
             ("step", "step", np.array(run.steps, dtype=np.int64), unit),
-            ("sample", "sample", samples, {}),
+            ("sample", "sample", samples, _named(run, "samples")),
             ("from_step", "transition", from_steps, unit),
             ("to_step", "transition", to_steps, unit),
         )
     }
+
+
+def _named(run: RunFolder, kind: str) -> dict[str, str]:
+    """Return the attribute that says what numbers of a kind are called, as JSON; none without names."""
+    names = run.manifest.get("names", {}).get(kind)
+    return {"names": json.dumps(names, ensure_ascii=False)} if names else {}
 
 
 def variables(run: RunFolder) -> dict[str, Variable]:
@@ -64,10 +72,14 @@ def variables(run: RunFolder) -> dict[str, Variable]:
     series = table_series(run)
     metrics = run.metrics[np.isin(run.metrics["step"], run.steps)]
     for along, table in (("step", metrics), ("transition", run.transitions)):
-        for name in (name for name in table.dtype.names or () if name not in _KEYS):
+        for name in table.dtype.names or ():
+            if name in _KEYS or table.dtype[name].kind == "U":  # names are attributes of numbers
+                continue
             values = series.shaped(table[name])
             names = (along, "sample")[: values.ndim]
-            found[name] = Variable(dimensions=names, values=values, attributes={})
+            is_unit = name.removesuffix("_most_common") in _UNITS
+            attributes = _named(run, "units") if is_unit else {}
+            found[name] = Variable(dimensions=names, values=values, attributes=attributes)
     return found
 
 

@@ -14,7 +14,7 @@ from lrpdyn.figures.canvas.curve_axes import tidy
 from lrpdyn.figures.canvas.style import Array
 from lrpdyn.figures.drawings.raster import largest_of_neighbours, raster_of
 from lrpdyn.figures.request import Request
-from lrpdyn.figures.run_data import flags_of, maps_of
+from lrpdyn.figures.run_data import about_of, flags_of, maps_of
 from lrpdyn.run.reader import RunFolder
 from lrpdyn.run.series import table_series
 
@@ -42,7 +42,7 @@ def _dynamics(axes: Axes, run: RunFolder, request: Request) -> None:
     moved = run.mapped("dynamics")[sample]
     scale = maps.scale_of("dynamics", _summed(moved), request.look, signed=False)
     _map(axes, moved, scale, run.mapped("observations")[sample])
-    axes.set_title(f"dynamics, sample {sample}")
+    axes.set_title(f"dynamics, {about_of(run).sample(sample)}")
 
 
 def _relevance(axes: Axes, run: RunFolder, request: Request) -> None:
@@ -51,7 +51,7 @@ def _relevance(axes: Axes, run: RunFolder, request: Request) -> None:
     values = np.asarray(maps_of(run, sample)(step))
     scale = maps.scale_of("relevance", _summed(values), request.look, signed=True)
     _map(axes, values, scale, run.mapped("observations")[sample])
-    axes.set_title(f"relevance, sample {sample}, step {step:,}")
+    axes.set_title(f"relevance, {about_of(run).sample(sample)}, step {step:,}")
 
 
 def _raster(axes: Axes, run: RunFolder, request: Request) -> None:

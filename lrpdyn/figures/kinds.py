@@ -92,6 +92,11 @@ KINDS = {
             uses=("curve",),
         ),
         Kind(
+            name="features",
+            summary="which features of flat observations carry the relevance, over training",
+            draw=_function("drawings.features"),
+        ),
+        Kind(
             name="comparison",
             summary="several RUNs side by side",
             draw=_function("drawings.side_by_side"),
@@ -127,7 +132,15 @@ KINDS = {
 }
 #: Those that are one picture of one run, as `lrpdyn.Run.plot` takes them.
 PictureKind = Literal[
-    "dynamics", "filmstrip", "distribution", "trajectory", "raster", "channels", "layers", "trust"
+    "dynamics",
+    "filmstrip",
+    "distribution",
+    "trajectory",
+    "raster",
+    "channels",
+    "layers",
+    "trust",
+    "features",
 ]
 #: The parts of a request that not every kind uses, with their options.
 OPTIONS: dict[Part, str] = {

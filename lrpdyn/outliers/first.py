@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from lrpdyn.files.names import Names, called
+from lrpdyn.files.names import NO_NAMES, Names, called
 from lrpdyn.outliers.causes import meaning_of, with_share
 
 #: The order of findings: what is broken, what does not belong here, what changed, what lasts.
@@ -225,19 +225,21 @@ def _of_conditions(report: Entry) -> list[dict[str, Any]]:
     for one in report["conditions"]:
         if (one["cause"], one["first_step"]) in told:
             continue
-        headline = f"{when(one)}: {meaning_of(one['cause'])}."
+        headline = f"{when(one, report.get('names', NO_NAMES))}: {meaning_of(one['cause'])}."
         found.append(
             _finding(one["cause"], {"step": one["first_step"]}, [headline, one["evidence"]])
         )
     return found
 
 
-def when(condition: Entry) -> str:
-    """Return at which steps, and in how many samples, a condition is, in words."""
+def when(condition: Entry, names: Names = NO_NAMES) -> str:
+    """Return at which steps, and in which sample or how many, a condition is, in words."""
     first, last, count = (condition[name] for name in ("first_step", "last_step", "steps"))
     steps = f"step {first:,}" if count == 1 else f"{count:,} steps from {first:,} to {last:,}"
-    samples = len(condition["samples"])
-    return steps + (f", {samples:,} {'sample' if samples == 1 else 'samples'}" if samples else "")
+    samples = condition["samples"]
+    if len(samples) == 1:
+        return f"{steps}, {called(names, 'samples', samples[0])}"
+    return steps + (f", {len(samples):,} samples" if samples else "")
 
 
 def _grouped(pathologies: Iterable[Entry]) -> list[tuple[tuple[str, str], list[Entry]]]:

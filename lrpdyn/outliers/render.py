@@ -20,7 +20,7 @@ SEVERITIES = ("none", "mild", "far")
 _SEVERITY_IN_WORDS = {"none": "", "mild": "unusual", "far": "extreme"}
 WHERE = ("step", "from_step", "to_step", "sample", "time", "row", "column")
 COLUMNS = ("kind", "rank", *WHERE, "value", "fence_mild", "fence_far", "severity", "causes", "tail",
-           "form", "evidence")  # fmt: skip
+           "form", "evidence", "sample_name", "feature_name")  # fmt: skip
 Report = Mapping[str, Any]
 _Draw = Callable[[list[list[str]]], list[str]]
 #: The kinds of entries that a report for a person shows by itself: pixels are where samples differ most.
@@ -72,16 +72,22 @@ def as_csv(report: Report, kinds: Sequence[str], top: int | None) -> str:
     writer.writerow(COLUMNS)
     for kind, rank, entry in entries(report, kinds):
         if top is None or rank <= top:
-            writer.writerow(_csv_row(kind, rank, entry))
+            writer.writerow(_csv_row(kind, rank, entry, report.get("names", NO_NAMES)))
     return text.getvalue().rstrip("\n")
 
 
-def _csv_row(kind: str, rank: int, entry: Mapping[str, Any]) -> list[Any]:
-    places = [entry["where"].get(name, "") for name in WHERE]
+def _csv_row(kind: str, rank: int, entry: Mapping[str, Any], names: Names) -> list[Any]:
+    where = entry["where"]
+    places = [where.get(name, "") for name in WHERE]
     numbers = [entry.get(key) for key in ("value", "fence_mild", "fence_far")]
     causes = " ".join(cause["cause"] for cause in entry["causes"])
     evidence = "; ".join(in_words(cause) for cause in entry["causes"])
-    last = [entry.get("tail"), entry.get("form"), evidence]
+    feature = None if "row" in where else where.get("column")  # of pictures it is no feature
+    called_so = [
+        names.get(of, {}).get(str(number))
+        for of, number in (("samples", where.get("sample")), ("features", feature))
+    ]
+    last = [entry.get("tail"), entry.get("form"), evidence, *called_so]
     row = [kind, rank, *places, *numbers, entry["severity"], causes, *last]
     return ["" if cell is None else cell for cell in row]
 

@@ -16,6 +16,7 @@ from lrpdyn.checkpoints.readers import stamp
 from lrpdyn.diagnostics.at_each_step import StepEvidence
 from lrpdyn.diagnostics.same_outputs import compare_outputs
 from lrpdyn.dynamics.accumulate import Extra
+from lrpdyn.dynamics.feature_shares import summed_shares
 from lrpdyn.dynamics.measures import Array
 from lrpdyn.dynamics.neighbours import Neighbours
 from lrpdyn.dynamics.one_step import Known
@@ -224,11 +225,12 @@ class BlockWorker:
 
 
 def outlines_and_shares(job: Job) -> Extra:
-    """Return what gives, of the maps of some samples, their outlines and their shares of the regions."""
+    """Return what gives, of the maps of some samples, their outlines, and shares of regions and features."""
     regions = None if job.painting is None else job.painting.regions
 
-    def extra(piece: slice, maps: Array) -> tuple[Array, Array | None]:
-        return outline(maps), None if regions is None else shares(maps, regions.part(piece))
+    def extra(piece: slice, maps: Array) -> tuple[Array, Array | None, tuple[Array, int] | None]:
+        of_regions = None if regions is None else shares(maps, regions.part(piece))
+        return outline(maps), of_regions, summed_shares(maps) if maps.ndim == 2 else None
 
     return extra
 

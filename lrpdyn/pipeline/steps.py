@@ -14,6 +14,7 @@ from lrpdyn.checkpoints.digests import recorded, recorded_before
 from lrpdyn.checkpoints.model import Checkpoint
 from lrpdyn.diagnostics.at_each_step import StepEvidence
 from lrpdyn.dynamics.accumulate import Dynamics
+from lrpdyn.dynamics.feature_shares import strongest_features
 from lrpdyn.dynamics.one_step import Known
 from lrpdyn.dynamics.phases import mean_outline
 from lrpdyn.dynamics.step_table import UNUSABLE, Records
@@ -254,10 +255,11 @@ def _add_to(
     ]
     extra = outlines_and_shares(job)
     for facts, measured in zip(together, dynamics.add(steps, extra, known), strict=True):
-        outlines, parts = zip(*measured.extra, strict=True)
+        outlines, parts, of_features = zip(*measured.extra, strict=True)
         records.add(
             facts,
             measured,
             mean_outline(np.concatenate(outlines)),
             None if job.painting is None else np.concatenate(parts, axis=1),
+            None if of_features[0] is None else strongest_features(of_features),
         )

@@ -31,6 +31,8 @@ PIXEL_MAPS = ("relative_dynamics", "pixel_entropy")
 LAYERS = "layers.csv"
 #: How well maps say what the score depends on, at some steps; runs of 0.1 have none.
 FAITHFULNESS = "faithfulness.csv"
+#: The share of the relevance that features have, of flat observations; runs of 0.1 have none.
+FEATURES = "features.csv"
 #: The caption of the figure that each run has; runs of 0.1 have none.
 CAPTION = "figures/dynamics.txt"
 #: The last line of each file with a caption, by which it is known.
@@ -100,7 +102,7 @@ def clear_run(run: Path, figures: Iterable[Path]) -> None:
 
     `figures` are those that it drew: `lrpdyn.figures.kinds.drawn_files` knows them.
     """
-    names = (JOURNAL, *RESULTS, *FOUND_REGIONS, *SHARD_RESULTS, SHARD_REGIONS, REPORT)
+    names = (JOURNAL, *RESULTS, FEATURES, *FOUND_REGIONS, *SHARD_RESULTS, SHARD_REGIONS, REPORT)
     written = [run / name for name in names if name != CAPTION or is_caption(run / name)]
     for folder in (run / "relevance", run / WORKING):
         written += [

@@ -76,6 +76,9 @@ def question_in_words(manifest: Mapping[str, Any], *, long: bool = False) -> str
     >>> several = {"units": {"kind": "groups", "groups": [3, 2]}, "target": {"policy": "1:argmax"}}
     >>> question_in_words({**manifest, **several}, long=True)
     "choice preferred at each step of action 1, minus the mean of that action's outputs"
+    >>> shot = {"target": {"policy": "1"}, "names": {"units": {"1": "FIRE"}}, "contrast": "none"}
+    >>> question_in_words({**manifest, **shot}, long=True)
+    'action 1 (FIRE)'
     >>> question_in_words({"head": "value", "reference": "modal 87"}, long=True)
     "the state's value, relative to the modal value 87"
     """
@@ -106,7 +109,9 @@ def _of_outputs(manifest: Mapping[str, Any], *, long: bool) -> str:
     if policy in known:
         target = f"{of}{unit} {''.join(known[policy][:end])}"
     else:
+        name = manifest.get("names", {}).get("units", {}).get(manifest["target"]["policy"])
         target = f"{of.replace('the ', '')}{unit if long else 'target'} {policy}"
+        target += "" if name is None else f" ({name})"
     if group is not None:
         target += f" of action {group}"
     elif policy in known and _kind(manifest) == "groups":

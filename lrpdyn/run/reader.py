@@ -23,7 +23,15 @@ from lrpdyn.errors import MissingStepError, RunError, UsageError
 from lrpdyn.files.npy import map_npy, read_npy
 from lrpdyn.files.plain import open_plain, read_plain
 from lrpdyn.files.text import printable_data
-from lrpdyn.run.layout import FAITHFULNESS, LAYERS, OTHER_BYTES, PIXEL_MAPS, damaged, relevance_path
+from lrpdyn.run.layout import (
+    FAITHFULNESS,
+    FEATURES,
+    LAYERS,
+    OTHER_BYTES,
+    PIXEL_MAPS,
+    damaged,
+    relevance_path,
+)
 from lrpdyn.run.manifest import read_manifest
 from lrpdyn.run.question import question_in_words
 from lrpdyn.run.stamps import is_as_written
@@ -400,6 +408,22 @@ class RunFolder:
             The run is one of version 0.1, which has none.
         """
         return self._added_table(FAITHFULNESS, "map")
+
+    @cached_property
+    def features(self) -> Table:
+        """A row for each step and feature of flat observations: its share of the relevance.
+
+        Raises
+        ------
+        RunError
+            The observations are not flat, or the run is one of version 0.1, which has none.
+        """
+        if len(self._stored_shape) != 2:
+            raise RunError(
+                f"{self.path}: has no {FEATURES}, which is of flat observations (N, F); these have shape "
+                f"{self._stored_shape}"
+            )
+        return self._added_table(FEATURES, "feature")
 
     def _added_table(self, name: str, of: Of) -> Table:
         if name not in self.manifest.get("files", {}):

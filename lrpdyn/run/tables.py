@@ -90,8 +90,14 @@ def rows_by_step(steps: Iterable[Values], columns: Sequence[str]) -> Iterator[li
         yield [
             value
             for name, how in over.items()
-            if how != "number"
-            for value in ((values[name],) if how == "same" else _summed_up(how, values[name]))
+            if ENDINGS[how]
+            for value in (
+                (values[name],)
+                if how == "same"
+                else (_most_common_name(values[name.removesuffix("_name")], values[name]),)
+                if how == "unit name"
+                else _summed_up(how, values[name])
+            )
         ]
 
 
@@ -115,6 +121,12 @@ def _most_common(units: Sequence[int]) -> Sequence[Any]:
     found, counts = np.unique(units, return_counts=True)
     place = int(counts.argmax())
     return [int(found[place]), counts[place] / len(units)]
+
+
+def _most_common_name(units: Sequence[int | None], names: Sequence[str]) -> str:
+    """Return the name of the unit that `_most_common` gives."""
+    unit, _ = _most_common([unit for unit in units if unit is not None])
+    return "" if unit is None else names[list(units).index(unit)]
 
 
 def medians_in(columns: Iterable[str]) -> list[str]:

@@ -21,6 +21,7 @@ from lrpdyn.run.journal import JOURNAL, is_whole, whole_records
 from lrpdyn.run.layout import (
     CAPTION,
     FAITHFULNESS,
+    FEATURES,
     FOUND_REGIONS,
     LAYERS,
     OTHER_BYTES,
@@ -129,9 +130,10 @@ def results_of(manifest: Mapping[str, Any], *, now: bool = False) -> Sequence[st
     regions = manifest.get("regions")
     if manifest.get("shard") is None:
         # A run of 0.1 has none.
-        added = () if now else {LAYERS, FAITHFULNESS, CAPTION} - manifest.get("files", {}).keys()
+        added = {LAYERS, FAITHFULNESS, FEATURES, CAPTION} - manifest.get("files", {}).keys()
+        flat = (FEATURES,) if len(manifest["observations"]["shape"]) == 2 else ()
         found = FOUND_REGIONS if (regions or {}).get("found") else ()
-        return [name for name in (*RESULTS, *found) if name not in added]
+        return [name for name in (*RESULTS, *flat, *found) if now or name not in added]
     return SHARD_RESULTS if regions is None else (*SHARD_RESULTS, SHARD_REGIONS)
 
 

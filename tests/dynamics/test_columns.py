@@ -20,9 +20,11 @@ def test_tables_begin_as_every_version_began_them() -> None:
         "transition": "from_step,to_step,sample,change,score_change,scale_share,argmax_changed",
         "layer": "step,layer,weight_norm,weight_change,dead_share,dormant_share,effective_rank,"
                  "cka_previous,cka_last",
+        "feature": "step,feature,name,share,rank",
     }  # fmt: skip
     assert ",".join(names_of("step")).endswith(
         ",faithfulness,gini,top_kept,center_row,center_column,cosine_to_last"
+        ",sample_name,target_name,argmax_name"
     )
     for of, names in promised.items():
         assert ",".join(names_of_every_version(of)) == names

@@ -29,6 +29,10 @@ from tests.small_runs import UNCHECKED
 
 def test_every_kind_draws_images_into_the_run(of_images: Run, tmp_path: Path) -> None:
     for kind in KINDS:
+        if kind == "features":
+            with pytest.raises(UsageError, match="no flat ones"):
+                draw([of_images], kind)
+            continue
         runs = [of_images, of_images] if KINDS[kind].several_runs else [of_images]
         for path in draw(runs, kind, Request(look=Look(dpi=60))):
             assert path.parent == of_images.path / "figures"

@@ -4,6 +4,7 @@ import itertools
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from lrpdyn.figures.drawings import animation
 from lrpdyn.figures.drawings.animation import Score, draw_animation
 from lrpdyn.figures.drawings.channels import draw_channels
 from lrpdyn.figures.drawings.distribution import Population, draw_distribution
+from lrpdyn.figures.drawings.features import draw_features
 from lrpdyn.figures.drawings.filmstrip import draw_filmstrip
 from lrpdyn.figures.drawings.heatmap import Moved, draw_heatmap
 from lrpdyn.figures.drawings.raster import Mark, draw_raster
@@ -26,6 +28,7 @@ from lrpdyn.figures.drawings.runs import Band, Curves, Maps, Plane, draw_runs
 from lrpdyn.figures.drawings.side_by_side import Side, draw_side_by_side
 from lrpdyn.figures.drawings.trajectory import Marks, Panel, draw_trajectory
 from lrpdyn.figures.run_data import Flags
+from lrpdyn.run.feature_curves import FeatureCurves
 
 LONG = "preferred action at each step (head policy), minus the mean of the logits $x_1$ " * 2
 PLAIN = About(rule="zplus", question="preferred action")
@@ -210,6 +213,14 @@ def _runs(shape: tuple[int, ...], points: int, groups: int, runs: int, dpi: int)
     )
 
 
+def _features(shown: int, count: int, steps: Any, about: About, dpi: int) -> None:
+    shares = np.random.default_rng(0).dirichlet(np.full(count, 0.3), len(steps))[:, :shown]
+    curves = FeatureCurves(steps=np.array(steps), features=tuple(range(180, 180 + shown)), count=count,
+                           shares=shares, rest=1 - shares.sum(axis=1))  # fmt: skip
+    names = {"features": {"180": "a name of a feature " * 4, "181": "pole angle"}}
+    draw_features(Path("a.png"), curves, about=replace(about, names=names), look=_look(dpi))
+
+
 # What is drawn, and how wide in inches it is to be printed.
 CASES: dict[str, tuple[Callable[[], None], float]] = {
     "heatmap 84": (lambda: _heatmap((3, 4, 84, 84), PLAIN, 150, also=True), COLUMN),
@@ -237,6 +248,8 @@ CASES: dict[str, tuple[Callable[[], None], float]] = {
     "raster, close steps": (lambda: _raster(40, 100, CLOSE_STEPS, LENGTHY, 90), PAGE),
     "channels": (lambda: _channels((4, 84, 84), CLOSE_STEPS[:1], PLAIN, 150), COLUMN),
     "channels, many": (lambda: _channels((3, 24, 24), CLOSE_STEPS[:6], LENGTHY, 100), PAGE),
+    "features 4": (lambda: _features(4, 4, STEPS, PLAIN, 150), PAGE),
+    "features 200": (lambda: _features(20, 200, CLOSE_STEPS, LENGTHY, 150), PAGE),
     "two runs": (lambda: _sides((2, 4, 84, 84), 2, 150), COLUMN),
     "six runs": (lambda: _sides((1, 1, 24, 24), 6, 100), PAGE),
     "many runs": (lambda: _runs((4, 84, 84), 7, 3, 26, 150), PAGE),

@@ -46,7 +46,8 @@ def test_run_folder_is_as_promised(mlp_folder: Path, vectors: Vectors, tmp_path:
     assert set(contents(run.path)) == {
         "observations.npy", "dynamics.npy", "net_change.npy", "mean_relevance.npy",
         "directness.npy", "relative_dynamics.npy", "pixel_entropy.npy", "metrics.csv",
-        "transitions.csv", "layers.csv", "faithfulness.csv", "outliers.json", "outliers.csv",
+        "transitions.csv", "layers.csv", "faithfulness.csv", "features.csv", "outliers.json",
+        "outliers.csv",
         "figures/dynamics.png",
         "figures/dynamics.txt",
         *(f"relevance/step_{step:012d}.npy" for step in (2, 4, 10, 20, 30)),
@@ -74,7 +75,7 @@ def test_run_folder_is_as_promised(mlp_folder: Path, vectors: Vectors, tmp_path:
         "step", "sample", "target", "score", "argmax", "relevance_sum", "relevance_l1", "entropy",
         "distance_from_first", "distance_from_first_l1", "from_step_zero", "support",
         "entropy_random", "faithfulness", "gini", "top_kept", "center_row", "center_column",
-        "cosine_to_last",
+        "cosine_to_last", "sample_name", "target_name", "argmax_name",
     )  # fmt: skip
     assert run.transitions.dtype.names is not None
     assert run.transitions.dtype.names[:7] == (

@@ -15,12 +15,13 @@ import lrpdyn
 from lrpdyn.cli.main import group
 from lrpdyn.errors import RunError, UsageError
 from lrpdyn.pipeline import blocks
-from lrpdyn.run.layout import RESULTS
+from lrpdyn.run import layout
 from lrpdyn.run.manifest import save_manifest
 from lrpdyn.run.verify import verify
 from tests.pipeline.test_compute import Vectors, contents, mlp_run
 
 STEPS = (2, 4, 10, 20, 30)
+RESULTS = (*layout.RESULTS, layout.FEATURES)  # of flat observations
 
 
 @pytest.fixture
@@ -164,8 +165,8 @@ def test_a_run_of_before_hashes_can_be_read(
     assert lrpdyn.open_run(run).dynamics.shape == vectors.shape
     found = verify(run)
     assert found.is_good
-    # It had no layers.csv and no faithfulness.csv.
-    assert found.unproven == len(RESULTS) - 3 + len(STEPS)
+    # It had no layers.csv, faithfulness.csv and features.csv, and no caption.
+    assert found.unproven == len(RESULTS) - 4 + len(STEPS)
     (run / "relevance" / "step_000000000010.npy").write_bytes(b"\x93NUMPY")
     assert [d.step for d in verify(run).damaged] == [10]
 

@@ -24,6 +24,7 @@ from lrpdyn.figures.canvas.look import COLUMN, DEFAULT_LOOK, Look
 from lrpdyn.figures.canvas.style import Array
 from lrpdyn.figures.request import Request
 from lrpdyn.figures.run_data import about_of
+from lrpdyn.files.names import NO_NAMES, Names
 from lrpdyn.outliers.render import place
 from lrpdyn.run.reader import RunFolder
 from lrpdyn.run.series import table_series
@@ -101,7 +102,7 @@ def populations_of(run: RunFolder) -> list[Population]:
         "pixels": run.mapped("relative_dynamics").ravel(),
         "cells": None if change is None else change.ravel(),
     }
-    found = []
+    found, names = [], run.outliers.get("names", NO_NAMES)
     for name, of_kind in values.items():
         if of_kind is None:
             continue
@@ -118,7 +119,7 @@ def populations_of(run: RunFolder) -> list[Population]:
                 values=of_kind,
                 mild=total["fence_mild"],
                 far=total["fence_far"],
-                labels=[(entry["value"], label(entry)) for entry in flagged[:MOST_LABELS]],
+                labels=[(entry["value"], label(entry, names)) for entry in flagged[:MOST_LABELS]],
                 beyond={
                     severity: np.array([e["value"] for e in flagged if e["severity"] == severity])
                     for severity in (BEYOND if note else ())
@@ -129,14 +130,14 @@ def populations_of(run: RunFolder) -> list[Population]:
     return found
 
 
-def label(entry: Mapping[str, Any]) -> str:
+def label(entry: Mapping[str, Any], names: Names = NO_NAMES) -> str:
     """Return where an outlier is and why: "800k → 900k, sample 2: action_flip"."""
     where = dict(entry["where"])
     words_ = []
     if "from_step" in where:
         ends = words.step_labels([where.pop("from_step"), where.pop("to_step")])
         words_.append(" → ".join(ends))
-    words_ += [place(where)] if where else []
+    words_ += [place(where, names)] if where else []
     causes = sorted(entry["causes"], key=lambda cause: -(cause.get("share") or 0.0))
     return ", ".join(words_) + (f": {causes[0]['cause']}" if causes else "")
 

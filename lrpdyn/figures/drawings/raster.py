@@ -155,7 +155,7 @@ def draw_raster(
     cell = across / transitions
     steps = [before for before, _ in ends] + [ends[-1][1]]
     labels = words.narrow_labels(steps, about.unit)
-    _add_steps(figure, labels.texts, left, body + down, cell, em)
+    add_steps(figure, labels.texts, left, body + down, cell, em)
     what = labels.note or about.unit
     layout.add_text(figure, left + across / 2, body + down + 2.6 * em, [what], em, align="center")
     _add_marks(figure, marks, left, body, cell, each)
@@ -191,10 +191,10 @@ def _key(marks: Sequence[Mark], borders: Sequence[int]) -> tuple[list[Line2D], l
     return handles, [NAMES[kind] for kind in drawn] + (["a phase begins"] if borders else [])
 
 
-def _add_steps(
+def add_steps(
     figure: Figure, labels: Sequence[str], left: float, top: float, cell: float, em: float
 ) -> None:
-    """Write the steps below the edges of cells, as many as there is room for."""
+    """Write the steps below cells, the first of them at `left`, as many as there is room for."""
     stride = math.ceil((layout.widest(labels, em) + em) / cell)
     backdrop = maps.backdrop(figure)
     for place in range(0, len(labels), stride):

@@ -21,6 +21,7 @@ from lrpdyn.figures.canvas.look import COLUMN, DEFAULT_LOOK, Look
 from lrpdyn.figures.canvas.style import Array
 from lrpdyn.figures.request import Request
 from lrpdyn.figures.run_data import flags_of
+from lrpdyn.files.names import NO_NAMES, Names, called
 from lrpdyn.run.question import rule_with_values
 from lrpdyn.run.reader import RunFolder
 from lrpdyn.run.series import table_series
@@ -62,6 +63,7 @@ def draw(runs: Sequence[RunFolder], request: Request, path: Path) -> None:
         samples=chosen,
         alike=alike,
         unit=runs[0].manifest["unit"],
+        names=runs[0].manifest.get("names", NO_NAMES),
         look=request.look,
     )
 
@@ -113,12 +115,14 @@ def draw_side_by_side(
     samples: Sequence[int],
     alike: str,
     unit: str = "steps",
+    names: Names = NO_NAMES,
     look: Look = DEFAULT_LOOK,
 ) -> None:
     """Draw the dynamics of each run from 0 to its own limit, and the changes of all.
 
     The observations are (N, C, H, W) or (N, F), of the `samples` that are drawn; there are six
-    `sides` at most. `alike` says in words how alike the runs are, `unit` what steps count.
+    `sides` at most. `alike` says in words how alike the runs are, `unit` what steps count, `names`
+    what samples are called.
     """
     letters = string.ascii_uppercase[: len(sides)]
     flat = observations.ndim == 2
@@ -151,9 +155,9 @@ def draw_side_by_side(
             "Ringed: extreme or unusual in its run.",
         ],
     )
-    names = [f"sample {sample}" for sample in samples]
+    rows = [called(names, "samples", sample) for sample in samples]
     if flat:
-        figure, bottom, em = _features(observations, relative, letters, names, caption, scale, look)
+        figure, bottom, em = _features(observations, relative, letters, rows, caption, scale, look)
     else:
         pictures = style.displayed_observations(observations)
         columns = [Column(heading="observed", values=pictures, scale=maps.GREY)]
@@ -161,7 +165,7 @@ def draw_side_by_side(
             Column(heading=f"run {x}", values=v, scale=scale)
             for x, v in zip(letters, relative, strict=True)
         ]
-        figure, bottom, em = draw_grid(columns, names, caption, look, ems_below=CURVES + AROUND)
+        figure, bottom, em = draw_grid(columns, rows, caption, look, ems_below=CURVES + AROUND)
     _add_curves(figure, sides, letters, bottom + 0.6 * em, unit, em)
     saving.save_figure(figure, path, caption, look)
 

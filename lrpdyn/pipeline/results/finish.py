@@ -26,6 +26,7 @@ from lrpdyn.explain.explanation import Question
 from lrpdyn.figures.kinds import draw
 from lrpdyn.figures.regions_picture import draw_regions
 from lrpdyn.files.atomic import blocks_of, save_json, save_table, save_together, whole_file
+from lrpdyn.files.names import NO_NAMES
 from lrpdyn.files.streamed import opened
 from lrpdyn.observations.regions import Regions, write_masks
 from lrpdyn.outliers.causes import WEAK_SUPPORT
@@ -36,6 +37,7 @@ from lrpdyn.outliers.report import build_report, find_outliers
 from lrpdyn.outliers.trajectory import trajectory
 from lrpdyn.pipeline.results.checks import check_maps, same_weights
 from lrpdyn.pipeline.results.faithful_steps import Faithfulness
+from lrpdyn.pipeline.results.feature_rows import save_features
 from lrpdyn.pipeline.results.layer_rows import save_layers
 from lrpdyn.pipeline.results.run_facts import prediction_changes, run_facts, with_faithfulness
 from lrpdyn.pipeline.results.table_rows import (
@@ -112,6 +114,7 @@ def finish(
             job.options.tables,
         )
         save_layers(folder, records)
+        save_features(folder, records, manifest.get("names", NO_NAMES))
         of_faithful = None if faithful is None else faithful.as_check()
         if of_faithful is not None:
             outliers = replace(outliers, facts=with_faithfulness(facts, of_faithful["steps"]))
@@ -221,7 +224,8 @@ def write_tables(
     tables = tables_of(tables, shape[0], records.explained)
     areas = None if regions is None else regions.areas(shape)
     of_rule = {} if faithful is None else faithful.of_rule(shape[0])
-    of_steps = metric_values(records, regions, areas, of_random, of_rule, to_last)
+    names = manifest.get("names", NO_NAMES)
+    of_steps = metric_values(records, regions, areas, of_random, of_rule, to_last, names)
     save_values(folder / "metrics.csv", tables, metric_columns(regions), of_steps)
     moved = transition_values(records, facts, prediction_changes(records, manifest, facts))
     save_values(folder / "transitions.csv", tables, names_of("transition"), moved)

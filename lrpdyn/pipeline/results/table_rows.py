@@ -16,6 +16,7 @@ from lrpdyn.dynamics.columns import columns_of, names_of
 from lrpdyn.dynamics.measures import cosines
 from lrpdyn.dynamics.one_step import OfRandom
 from lrpdyn.dynamics.step_table import Records
+from lrpdyn.files.names import NO_NAMES, Names
 from lrpdyn.files.streamed import IN_CACHE, LARGEST_IN_MEMORY, Samples, opened, slices
 from lrpdyn.observations.regions import Regions
 from lrpdyn.outliers.criteria import Criteria
@@ -44,6 +45,7 @@ def metric_values(
     of_random: OfRandom | None,
     faithfulness: Mapping[int, Floats],
     to_last: Mapping[int, Floats],
+    names: Names = NO_NAMES,
 ) -> Iterator[Values]:
     """Yield what metrics.csv holds of each step.
 
@@ -55,11 +57,15 @@ def metric_values(
     random = np.full(score.shape[1], np.nan) if of_random is None else of_random.entropy
     random_shares = None if of_random is None else of_random.shares
     unknown, steps = np.full(score.shape[1], np.nan), records["step"].tolist()
+    of_samples = _sample_names(names, score.shape[1])
     made: dict[str, Callable[[int], Any]] = {
         "faithfulness": lambda row: faithfulness.get(steps[row], unknown),
         "cosine_to_last": lambda row: to_last.get(steps[row], unknown),
         "support": lambda row: _ratio(support[row], score[row]),
         "entropy_random": lambda row: random,
+        "sample_name": lambda row: of_samples,
+        "target_name": lambda row: _unit_names(names, records["target"][row]),
+        "argmax_name": lambda row: _unit_names(names, records["argmax"][row]),
     }
     kept = {
         column.name: (records[column.name], column.dtype == "i8")
@@ -72,9 +78,23 @@ def metric_values(
         )
         yield {
             **{name: _plain(values[row], units=units) for name, (values, units) in kept.items()},
-            **{name: make(row).tolist() for name, make in made.items()},
+            **{name: _listed(make(row)) for name, make in made.items()},
             **dict(zip(of_regions, regional, strict=True)),
         }
+
+
+def _listed(values: NDArray[Any] | list[str]) -> Any:
+    return values if isinstance(values, list) else values.tolist()
+
+
+def _sample_names(names: Names, count: int) -> list[str]:
+    known = names.get("samples", {})
+    return [known.get(str(sample), "") for sample in range(count)]
+
+
+def _unit_names(names: Names, units: NDArray[Any]) -> list[str]:
+    known = names.get("units", {})
+    return [known.get(str(unit), "") for unit in units.tolist()]
 
 
 def cosines_to_last(folder: Path, storage: Storage, steps: Sequence[int]) -> dict[int, Floats]:
@@ -139,9 +159,12 @@ def transition_values(
         "prediction_change": lambda t: prediction_change[t],
         "change_per_unit": lambda t: changes.change[t] / (end[t] - begin[t]),
     }
-    kept = {name: records[name] for name in names_of("transition") if name not in ("sample", *made)}
+    of_samples = {"sample_name": _sample_names(facts.names, steps.score.shape[1])}
+    made_here = ("sample", *made, *of_samples)
+    kept = {name: records[name] for name in names_of("transition") if name not in made_here}
     for t, after in enumerate(changes.after.tolist()):
         yield {
             **{name: values[after].tolist() for name, values in kept.items()},
-            **{name: make(t).tolist() for name, make in made.items()},
+            **{name: _listed(make(t)) for name, make in made.items()},
+            **of_samples,
         }

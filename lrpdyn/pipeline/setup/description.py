@@ -112,7 +112,8 @@ def describe(job: Job) -> Description:
         target=job.target.text,
         rule=_absolute(options.rule) if is_file(options.rule) else options.rule,
         regions=_whole_regions(options.regions),
-        names=None if options.names is None else _absolute(options.names),
+        names=None,  # the manifest has them
+        expect=None if options.expect is None else str(options.expect),
         recompute=(),
         shard=None,
     )

@@ -23,7 +23,7 @@ from lrpdyn.api import Run, open_run
 from lrpdyn.errors import RunError
 from lrpdyn.pipeline.setup.options import Options
 from lrpdyn.run.journal import JOURNAL
-from lrpdyn.run.layout import RESULTS
+from lrpdyn.run.layout import FEATURES, RESULTS
 from lrpdyn.run.manifest import read_manifest, save_manifest
 from lrpdyn.version import __version__
 
@@ -177,7 +177,8 @@ def _results(run: Path) -> list[Any]:
     """
     maps = sorted(f"relevance/{path.name}" for path in (run / "relevance").glob("*"))
     found: list[Any] = []
-    for name in (JOURNAL, *RESULTS, *maps):
+    flat = [FEATURES] if (run / FEATURES).exists() else []
+    for name in (JOURNAL, *RESULTS, *flat, *maps):
         status = os.stat(run / name)
         drawn = name.startswith("figures/")
         times = status.st_mtime_ns, status.st_ctime_ns
