@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 from itertools import combinations
 from string import ascii_uppercase
@@ -59,7 +60,8 @@ def compare(runs: Sequence[RunFolder]) -> Comparison:
             {"runs": [a, b], **_alike(runs[a], runs[b])}
             for a, b in combinations(range(len(runs) if len(runs) <= MOST_PAIRED else 0), 2)
         ),
-        outliers=tuple(shared_outliers(runs)),
+        # Copies, for a run keeps the report that it has read.
+        outliers=tuple(shared_outliers(copy(run) for run in runs)),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from lrpdyn.run.reader import RunFolder
@@ -12,31 +12,30 @@ Place = tuple[tuple[str, int], ...]
 _KINDS = ("cells", "steps", "samples")
 
 
-def shared_outliers(runs: Sequence[RunFolder]) -> list[dict[str, Any]]:
+def shared_outliers(runs: Iterable[RunFolder]) -> list[dict[str, Any]]:
     """Return flagged places of every kind, with their severity and causes in each run.
 
-    Severity is "none" where a place is not flagged, None where a run does not have it. Places flagged in most
-    runs come first.
+    Severity is "none" where a place is not flagged, None where a run does not have it. Places flagged in
+    most runs come first. One report is in memory at a time, if `runs` opens one run at a time.
     """
-    found: dict[tuple[str, Place], dict[int, dict[str, Any]]] = {}
+    found: dict[tuple[str, Place], dict[int, tuple[str, list[str]]]] = {}
+    steps: list[tuple[set[int], set[tuple[int, int]]]] = []
     for number, run in enumerate(runs):
-        flagged = [(k, e) for k in _KINDS for e in run.outliers[k] if e["severity"] != "none"]
-        flagged += [
-            (entry["causes"][0]["cause"], {**entry, "severity": "pathology"})
-            for entry in run.outliers["pathologies"]
-        ]
-        for kind, entry in flagged:
-            key = (kind, tuple(sorted(entry["where"].items())))
-            found.setdefault(key, {})[number] = entry
-    transitions = [_transitions(run) for run in runs]
+        report = run.outliers
+        flagged = [(k, e, e["severity"]) for k in _KINDS for e in report[k]]
+        flagged += [(e["causes"][0]["cause"], e, "pathology") for e in report["pathologies"]]
+        for kind, entry, severity in flagged:
+            if severity != "none":
+                key = (kind, tuple(sorted(entry["where"].items())))
+                causes = [one["cause"] for one in entry["causes"]]
+                found.setdefault(key, {})[number] = (severity, causes)
+        steps.append((set(run.steps), _transitions(run)))
     listed = []
     for (kind, where), entries in found.items():
         places = dict(where)
         severities = [
-            entries[number]["severity"]
-            if number in entries
-            else ("none" if _has(run, transitions[number], places) else None)
-            for number, run in enumerate(runs)
+            entries[number][0] if number in entries else ("none" if _has(places, *those) else None)
+            for number, those in enumerate(steps)
         ]
         known = sum(severity is not None for severity in severities)
         listed.append(
@@ -47,17 +46,17 @@ def shared_outliers(runs: Sequence[RunFolder]) -> list[dict[str, Any]]:
                 "in": len(entries),
                 "of": known,
                 "verdict": _verdict(len(entries), known),
-                "causes": sorted({c["cause"] for e in entries.values() for c in e["causes"]}),
+                "causes": sorted({cause for _, causes in entries.values() for cause in causes}),
             }
         )
     return sorted(listed, key=lambda one: (-one["in"], one["kind"], sorted(one["where"].items())))
 
 
-def _has(run: RunFolder, transitions: set[tuple[int, int]], where: dict[str, int]) -> bool:
+def _has(where: dict[str, int], steps: set[int], transitions: set[tuple[int, int]]) -> bool:
     """Tell whether a run has this place at all: another run may have other steps."""
     if "from_step" in where:
         return (where["from_step"], where["to_step"]) in transitions
-    return where["step"] in run.steps if "step" in where else True
+    return where["step"] in steps if "step" in where else True
 
 
 def _verdict(count: int, known: int) -> str:
