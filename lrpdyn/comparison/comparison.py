@@ -15,7 +15,6 @@ from lrpdyn.comparison.shared_outliers import shared_outliers
 from lrpdyn.dynamics.measures import centred_ranks, cosines, pixels, rows
 from lrpdyn.errors import UsageError
 from lrpdyn.files.text import wrapped
-from lrpdyn.outliers.render import place
 from lrpdyn.run.reader import RunFolder
 from lrpdyn.run.series import table_series
 
@@ -148,7 +147,7 @@ def letters(count: int) -> list[str]:
 def _row(one: dict[str, Any], count: int) -> list[str]:
     severities = ["no such step" if s is None else s for s in one["severity"][:count]]
     causes = ", ".join(one["causes"])
-    return [one["kind"], place(one["where"]), *severities, f"{one['in']} of {one['of']}", causes]
+    return [one["kind"], one["place"], *severities, f"{one['in']} of {one['of']}", causes]
 
 
 def _number(value: float | None) -> str:

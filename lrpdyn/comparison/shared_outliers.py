@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from lrpdyn.files.names import NO_NAMES
+from lrpdyn.outliers.render import place
 from lrpdyn.run.reader import RunFolder
 
 Place = tuple[tuple[str, int], ...]
@@ -20,7 +22,9 @@ def shared_outliers(runs: Iterable[RunFolder]) -> list[dict[str, Any]]:
     """
     found: dict[tuple[str, Place], dict[int, tuple[str, list[str]]]] = {}
     steps: list[tuple[set[int], set[tuple[int, int]]]] = []
+    names = NO_NAMES
     for number, run in enumerate(runs):
+        names = names or run.manifest.get("names", NO_NAMES)
         report = run.outliers
         flagged = [(k, e, e["severity"]) for k in _KINDS for e in report[k]]
         flagged += [(e["causes"][0]["cause"], e, "pathology") for e in report["pathologies"]]
@@ -42,6 +46,7 @@ def shared_outliers(runs: Iterable[RunFolder]) -> list[dict[str, Any]]:
             {
                 "kind": kind,
                 "where": places,
+                "place": place(places, names),
                 "severity": severities,
                 "in": len(entries),
                 "of": known,
