@@ -32,7 +32,12 @@ from lrpdyn.run.feature_curves import FeatureCurves
 
 LONG = "preferred action at each step (head policy), minus the mean of the logits $x_1$ " * 2
 PLAIN = About(rule="zplus", question="preferred action")
-LENGTHY = About(rule="epsilon-gamma-box:" + "x" * 90, question=LONG, unit="environment steps")
+NAMES = {
+    "samples": {f"{sample}": f"train/{'long_' * 20}{sample}.JPEG" for sample in range(0, 9, 2)}
+}
+LENGTHY = About(
+    rule="epsilon-gamma-box:" + "x" * 90, question=LONG, unit="environment steps", names=NAMES
+)
 STEPS = range(50_000, 1_150_001, 50_000)
 CLOSE_STEPS = range(10_000_000, 10_000_300, 7)
 
@@ -175,8 +180,9 @@ def _sides(shape: tuple[int, ...], runs: int, dpi: int) -> None:
     ]
     alike = "cosine of dynamics, median over samples: A-B 0.93" + ", A-C 0.11" * (runs - 2)
     draw_side_by_side(
-        "a.png", dynamics, sides, samples=range(len(dynamics)), alike=alike, look=_look(dpi)
-    )
+        "a.png", dynamics, sides, samples=range(len(dynamics)), alike=alike, look=_look(dpi),
+        names=NAMES,
+    )  # fmt: skip
 
 
 def _runs(shape: tuple[int, ...], points: int, groups: int, runs: int, dpi: int) -> None:

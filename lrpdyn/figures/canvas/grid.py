@@ -98,8 +98,7 @@ def draw_grid(
                 layout.add_text(figure, left + cell / 2, under, [limit], em, align="center")
         for row, name in enumerate(names):
             row_top = rows_top + row * pitch
-            # A path's end tells it from others.
-            shown = layout.shortened(name[::-1], row_height, em)[::-1]
+            shown = layout.shortened_name(name, row_height, em)
             layout.add_rotated(figure, 1.2 * em, row_top + row_height / 2, shown, em)
             for place, column in enumerate(band):
                 left = 2.1 * em + place * (cell + GAP * em) + inset

@@ -141,6 +141,11 @@ def shortened(text: str, width: float, em: float) -> str:
     return text.rstrip() + "…"
 
 
+def shortened_name(name: str, width: float, em: float) -> str:
+    """Cut the beginning of a name that is wider than width pixels: a path's end tells it from others."""
+    return shortened(name[::-1], width, em)[::-1]
+
+
 def new_figure(width: float, height: float, dpi: int) -> Figure:
     """Make a white figure of at least this many pixels, with an Agg canvas."""
     # The canvas cuts sizes off to whole pixels, so rounding errors must not fall below them.

@@ -84,10 +84,11 @@ def draw_features(path: Path, curves: FeatureCurves, *, about: words.About, look
     cell = across / len(steps)
     labels = words.narrow_labels(steps, about.unit)
     add_steps(figure, labels.texts, left + cell / 2, body + down, cell, em)
-    # Next to long names the map is narrow, and its middle far to the right.
+    unit = labels.note or about.unit
+    # In the middle of the map, unless that is too far to the right, next to long names.
+    middle = min(left + across / 2, width - 0.6 * em - layout.text_width(unit, em) / 2)
     below = body + down + 2.2 * em
-    unit = layout.wrap(labels.note or about.unit, width - 1.2 * em, em)
-    below = layout.add_text(figure, width / 2, below, unit, em, align="center")
+    below = layout.add_text(figure, middle, below, [unit], em, align="center")
     layout.add_text(figure, 0.6 * em, below + 0.3 * em, below_map, em)
     saving.save_figure(figure, path, caption, look)
 

@@ -276,7 +276,8 @@ def bars_figure(
     for index, title in enumerate(titles):
         left = (index % columns) * (width - 0.6 * em) / columns + names_width
         above = top + (index // columns) * pitch
-        layout.add_text(figure, left, above, [title], em)
+        shown = layout.shortened_name(title, panel_width + ratios_width, em)
+        layout.add_text(figure, left, above, [shown], em)
         axes = layout.add_panel(figure, left, above + layout.LINE * em, panel_width, panel_height)
         these = strongest[index]
         _add_bars(axes, moved.dynamics[index][these], moved.net_change[index][these],

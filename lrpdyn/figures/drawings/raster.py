@@ -26,6 +26,8 @@ from lrpdyn.run.series import table_series
 MOST_NAMES, HEIGHT = 32, 40.0
 #: Few samples fill this height, in em: a title above less would be most of the figure.
 LEAST_HEIGHT = 9.0
+#: The part of the width that names may have.
+OF_NAMES = 0.4
 #: More cells than this along a side are drawn as the largest of neighbours.
 MOST_CELLS = 512
 MARKERS = {"mild": ("o", "none"), "far": ("o", "white"), "pathology": ("X", "white")}
@@ -113,7 +115,10 @@ def draw_raster(
     width, em = look.page(PAGE, PAGE)
     transitions, count = change.shape
     stride = -(-count // MOST_NAMES)
-    names = [about.sample(sample) for sample in samples[::stride]]
+    names = [
+        layout.shortened_name(about.sample(sample), OF_NAMES * width, em)
+        for sample in samples[::stride]
+    ]
     left = layout.widest(names, em) + 1.2 * em
     across = round(width - left - 2.5 * em)
     each = max(1.5, LEAST_HEIGHT / count) if count <= MOST_NAMES else HEIGHT / count
@@ -157,7 +162,9 @@ def draw_raster(
     labels = words.narrow_labels(steps, about.unit)
     add_steps(figure, labels.texts, left, body + down, cell, em)
     what = labels.note or about.unit
-    layout.add_text(figure, left + across / 2, body + down + 2.6 * em, [what], em, align="center")
+    # In the middle of the map, unless that is too far to the right, next to long names.
+    middle = min(left + across / 2, width - 0.6 * em - layout.text_width(what, em) / 2)
+    layout.add_text(figure, middle, body + down + 2.6 * em, [what], em, align="center")
     _add_marks(figure, marks, left, body, cell, each)
     for border in borders:
         at = left + cell * sum(before < border for before, _ in ends)

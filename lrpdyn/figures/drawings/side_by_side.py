@@ -199,7 +199,8 @@ def _features(
         labels = features.feature_names(drawn, observations[row])
         left = layout.widest(labels, em) + 1.2 * em
         cell = (width - left - 0.8 * em) / len(letters)
-        above = layout.add_text(figure, left, top + row * pitch, [name], em)
+        shown = layout.shortened_name(name, width - left - 0.8 * em, em)
+        above = layout.add_text(figure, left, top + row * pitch, [shown], em)
         for place, letter in enumerate(letters):
             middle = left + (place + 0.5) * cell
             layout.add_text(figure, middle, above, [f"run {letter}"], em, align="center")
