@@ -123,9 +123,8 @@ def comparison_lines(
         lines += [*aligned(table, width), ""]
     everywhere = sum(one["in"] == one["of"] > 1 for one in found.outliers)
     alone = sum(one["in"] == 1 < one["of"] for one in found.outliers)
-    lines.append(
-        f"outliers: {len(found.outliers):,} places; in all runs {everywhere:,}, in one alone {alone:,}"
-    )
+    places = "1 place" if len(found.outliers) == 1 else f"{len(found.outliers):,} places"
+    lines.append(f"outliers: {places}; in all runs {everywhere:,}, in one alone {alone:,}")
     if found.outliers:
         shown = names if count <= MOST_PAIRED else []
         head = ["what", "where", *shown, "in", "causes"]

@@ -124,7 +124,7 @@ def _of_groups(found: Compared) -> list[list[str]]:
             numbers = (one.mean, one.spread)
             table.append([one.group, one.column, *map(_short, numbers), ends, str(one.runs),
                           str(one.trainings)])  # fmt: skip
-    return table
+    return table if len(table) > 1 else []
 
 
 def _notes(found: Compared, width: int | None) -> list[str]:
@@ -144,6 +144,10 @@ def _notes(found: Compared, width: int | None) -> list[str]:
             said.append(f"No interval of {_several(list(dict.fromkeys(groups)))}: {why}.")
     if found.no_maps:
         said.append(found.no_maps)
+    if len(found.columns) < len(found.rows[0]):
+        asked = [name for name in found.columns if name != "seed"]
+        empty = [name for name in asked if all(row[name] is None for row in found.rows)]
+        said += [f"No run has {_several(empty)}."] if empty else []
     return [line for text in said for line in _in_width(text, width)]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -103,6 +104,13 @@ def several_of(
         notes.append(
             f"Steps of a point are at most {100 * paired.most_apart:.0f} % of training apart."
         )
+    paths = [os.path.abspath(row["path"]) for row in rows]
+    folder = os.path.commonpath([os.path.dirname(path) for path in paths])
+    # What all paths begin with would fill the lists and tell no run from another.
+    rows = [
+        {**row, "path": os.path.relpath(path, folder)}
+        for row, path in zip(rows, paths, strict=True)
+    ]
     found = [
         _one(run, row, group, paired.steps[place, chosen].tolist(), samples, quiet=quiet)
         for place, (run, row, group) in enumerate(zip(runs, rows, groups, strict=True))
