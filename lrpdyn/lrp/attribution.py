@@ -262,7 +262,7 @@ def _run(
     attached = {name: AttachedRule(plan[name], keep) for name in layers}
     for name, layer in layers.items():
         layer.rule = attached[name]  # type: ignore[assignment]
-    given = x.detach().clone().requires_grad_()
+    given = x.detach().requires_grad_()
     unit = rows.argmax(dim=1)
     found: Tensor = LRP(network).attribute(given, target=unit)
     if not keep:

@@ -63,7 +63,8 @@ class Call:
 def stabilise(z: Tensor, epsilon: float | Tensor = STABILISER) -> Tensor:
     """Return z + epsilon sign(z) with sign(0) = +1, so that nothing is divided by zero."""
     # -0 + 0 is +0: the sign of both zeros is plus. A choice of two sums took three times as long.
-    return z + torch.copysign(torch.as_tensor(epsilon, dtype=z.dtype, device=z.device), z + 0.0)
+    size = torch.as_tensor(epsilon, dtype=z.dtype, device=z.device)
+    return torch.copysign(size, z + 0.0).add_(z)
 
 
 def stabiliser(call: Call, relevance: Tensor, z: Tensor | None = None) -> Tensor:
@@ -76,7 +77,9 @@ def stabiliser(call: Call, relevance: Tensor, z: Tensor | None = None) -> Tensor
     """
     z = call.output if z is None else z
     others = [n for n in range(z.ndim) if n != call.layer.samples_along]
-    size = torch.where(relevance != 0, z.abs(), 0.0)
+    # Where half of the entries are zero, a choice between two takes several times as long as arithmetic.
+    # Nothing is multiplied by z, which is infinite where a mask hides it.
+    size = torch.minimum(z.abs(), relevance.abs().mul_(torch.finfo(z.dtype).max))
     size = size.amax(others, keepdim=True) if others else size
     return torch.where(size > 0, (OF_OUTPUTS * size).clamp(max=STABILISER), torch.inf)
 
@@ -154,15 +157,29 @@ def _total(tensors: Iterable[Tensor]) -> Tensor:
     return functools.reduce(operator.add, tensors)
 
 
+def _positive(tensor: Tensor) -> Tensor:
+    return tensor.clamp(min=0)
+
+
+def _negative(tensor: Tensor) -> Tensor:
+    return tensor.clamp(max=0)
+
+
+def _changed(call: Call, name: str, change: Callable[[Tensor], Tensor]) -> Weights:
+    """Return weight and bias, each as `change` makes it; kept under `name`."""
+
+    def of_both(weights: Weights) -> Weights:
+        weight, bias = weights
+        return change(weight), None if bias is None else change(bias)
+
+    return call.linear.weights(name, of_both)
+
+
 def _clamped(call: Call, *, positive: bool) -> Weights:
     """Return the positive or the negative parts of weight and bias."""
-    bounds = {"min": 0.0} if positive else {"max": 0.0}
-
-    def clamp(weights: Weights) -> Weights:
-        weight, bias = weights
-        return weight.clamp(**bounds), None if bias is None else bias.clamp(**bounds)  # type: ignore[call-overload]
-
-    return call.linear.weights("positive" if positive else "negative", clamp)
+    if positive:
+        return _changed(call, "positive", _positive)
+    return _changed(call, "negative", _negative)
 
 
 def _clamped_parts(call: Call) -> tuple[Callable[[], Weights], Callable[[], Weights]]:
@@ -223,7 +240,7 @@ def zplus(call: Call, relevance: Tensor) -> Shared:
     """
     if isinstance(call.layer, Weighted):
         if _pays_in_blocks(call):
-            return _zplus_in_blocks(call, relevance)
+            return _share_in_blocks(call, relevance, stabiliser(call, relevance), _positive)
         return _share(_positive_terms(call), relevance, stabiliser(call, relevance))
     epsilon = stabiliser(call, relevance)
     if isinstance(call.layer, MatrixProduct):
@@ -234,7 +251,7 @@ def zplus(call: Call, relevance: Tensor) -> Shared:
 
 
 def _pays_in_blocks(call: Call) -> bool:
-    """Return whether a layer has too many positive weights to make them all at once."""
+    """Return whether a layer has too many weights to make those of a rule all at once."""
     weight, bias = call.linear.weights()
     return (
         isinstance(call.linear.module, nn.Linear)
@@ -246,23 +263,25 @@ def _pays_in_blocks(call: Call) -> bool:
     )
 
 
-def _zplus_in_blocks(call: Call, relevance: Tensor) -> Tensor:
-    """Return what `zplus` does of a Linear layer whose input has no negative entry.
+def _share_in_blocks(
+    call: Call, relevance: Tensor, epsilon: Tensor, change: Callable[[Tensor], Tensor]
+) -> Tensor:
+    """Do what `_share` does of a Linear layer whose input has no negative entry.
 
-    Some outputs at a time: their positive weights are made, used for both passes and let go while
-    they are in the core's cache. Of millions of weights the way to memory takes longer than the
-    arithmetic, and the more so for several processes at once.
+    Some outputs at a time: their weights, which `change` makes of the layer's own, are made, used for
+    both passes and let go while they are in the core's cache. Of millions of weights the way to memory
+    takes longer than the arithmetic, and the more so for several processes at once.
     """
     weight, bias = call.linear.weights()
     x = call.x.reshape(-1, weight.shape[1])
     upper = relevance.reshape(-1, weight.shape[0])
-    epsilon = stabiliser(call, relevance).expand(*relevance.shape[:-1], 1).reshape(-1, 1)
+    epsilon = epsilon.expand(*relevance.shape[:-1], 1).reshape(-1, 1)
     shared = torch.zeros_like(x)
     for start in range(0, len(weight), BLOCK):
         block = slice(start, start + BLOCK)
-        positive = weight[block].clamp(min=0)
-        output = F.linear(x, positive, None if bias is None else bias[block].clamp(min=0))
-        shared.addmm_(upper[:, block] / stabilise(output, epsilon), positive)
+        changed = change(weight[block])
+        output = F.linear(x, changed, None if bias is None else change(bias[block]))
+        shared.addmm_(upper[:, block] / stabilise(output, epsilon), changed)
     return shared.mul_(x).reshape(call.x.shape)
 
 
@@ -328,33 +347,28 @@ def gamma(call: Call, relevance: Tensor, *, gamma: float = 0.25) -> Tensor:
     to inputs and outputs of both signs by Andeol et al. 2021, "Learning domain invariant
     representations by joint Wasserstein distance minimization".
     """
-    raised = functools.partial(_favoured, call, gamma, positive=True)
-    lowered = functools.partial(_favoured, call, gamma, positive=False)
-    epsilon = stabiliser(call, relevance)
+
+    def favoured(part: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+        return lambda tensor: torch.add(tensor, part(tensor), alpha=gamma)
+
+    def kept(part: Callable[[Tensor], Tensor]) -> Callable[[], Weights]:
+        return functools.partial(_changed, call, f"gamma {gamma} {part.__name__}", favoured(part))
+
+    epsilon, in_blocks = stabiliser(call, relevance), _pays_in_blocks(call)
     shares: list[Tensor] = []
-    for chosen, first, second in (
-        (call.output > 0, raised, lowered),
-        (call.output < 0, lowered, raised),
+    for chosen, own, other in (
+        (call.output > 0, _positive, _negative),
+        (call.output < 0, _negative, _positive),
     ):
         # Behind a ReLU the relevance of negative outputs is zero, and so is their whole share.
-        of_sign = torch.where(chosen, relevance, 0.0)
-        if bool((of_sign != 0).any()):
-            shares.append(_share(_signed_terms(call, first, second), of_sign, epsilon))
+        of_sign = relevance * chosen
+        if not bool(of_sign.any()):
+            continue
+        if in_blocks:
+            shares.append(_share_in_blocks(call, of_sign, epsilon, favoured(own)))
+        else:
+            shares.append(_share(_signed_terms(call, kept(own), kept(other)), of_sign, epsilon))
     return _total(shares) if shares else torch.zeros_like(call.x)
-
-
-def _favoured(call: Call, gamma: float, *, positive: bool) -> Weights:
-    """Return weight and bias with their positive or negative parts multiplied by 1 + gamma."""
-
-    def favour(weights: Weights) -> Weights:
-        def of(tensor: Tensor) -> Tensor:
-            part = tensor.clamp(min=0) if positive else tensor.clamp(max=0)
-            return tensor + gamma * part
-
-        weight, bias = weights
-        return of(weight), None if bias is None else of(bias)
-
-    return call.linear.weights(f"gamma {gamma} {positive}", favour)
 
 
 def zbox(call: Call, relevance: Tensor, *, low: Tensor, high: Tensor) -> Tensor:

@@ -75,26 +75,36 @@ class Layer:
 
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("of_rows", [False, True])
-def test_zplus_of_many_weights_is_made_in_blocks(
-    monkeypatch: pytest.MonkeyPatch, bias: bool, of_rows: bool
+@pytest.mark.parametrize("rule", ["zplus", "gamma:0.5"])
+def test_many_weights_are_made_in_blocks(
+    monkeypatch: pytest.MonkeyPatch, rule: str, bias: bool, of_rows: bool
 ) -> None:
     large = (lambda bias: nn.Linear(2100, 130, bias=bias), (2, 2100) if of_rows else (2100,))
     monkeypatch.setitem(LAYERS, "large", large)
     case = Layer("large", bias, positive=True)
     calls = []
-    in_blocks = rules._zplus_in_blocks
-    monkeypatch.setattr(rules, "_zplus_in_blocks", lambda *a: calls.append(1) or in_blocks(*a))
-    found = case.explained("zplus")
+    in_blocks = rules._share_in_blocks
+    monkeypatch.setattr(rules, "_share_in_blocks", lambda *a: calls.append(1) or in_blocks(*a))
+    found = case.explained(rule)
     assert calls
-    torch.testing.assert_close(found, case.by_zennit(zennit_rules.ZPlus()), rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(found, case.by_zennit(ZENNIT[rule]()), rtol=1e-10, atol=1e-10)
     monkeypatch.setattr(rules, "LARGE", 1 << 62)
-    torch.testing.assert_close(found, case.explained("zplus"), rtol=1e-12, atol=1e-14)
+    torch.testing.assert_close(found, case.explained(rule), rtol=1e-12, atol=1e-14)
     # Where an input is negative, both halves count: nothing is left out.
     monkeypatch.undo()
     monkeypatch.setitem(LAYERS, "large", large)
     case = Layer("large", bias, positive=False)
-    expected = case.by_zennit(zennit_rules.ZPlus())
-    torch.testing.assert_close(case.explained("zplus"), expected, rtol=1e-10, atol=1e-10)
+    expected = case.by_zennit(ZENNIT[rule]())
+    torch.testing.assert_close(case.explained(rule), expected, rtol=1e-10, atol=1e-10)
+
+
+def test_stabiliser_goes_by_the_outputs_that_have_relevance() -> None:
+    # A mask hides an entry by minus infinity; the third sample has relevance nowhere.
+    z = torch.tensor([[-torch.inf, 0.02, 9.0], [-0.03, 0.01, 5.0], [1.0, 2.0, 3.0]])
+    relevance = torch.tensor([[0.0, 1e-30, 0.0], [-3.0, 1.0, 0.0], [0.0, 0.0, 0.0]])
+    call = rules.Call(rules.Sum((1,)), (z,), z)
+    expected = torch.tensor([[2e-7], [3e-7], [torch.inf]])
+    torch.testing.assert_close(rules.stabiliser(call, relevance), expected)
 
 
 @pytest.mark.parametrize("rule", FORMULAE)
