@@ -22,7 +22,7 @@ from lrpdyn.outliers.fences.in_time import FEWEST, first_after_start, in_time
 
 #: Neighbours are at most this share as far apart as the step between them is from one of them: a detour.
 DETOUR = 0.75
-#: A detour of one layer, or of all but by less than the usual move, has to be as clear as this.
+#: A detour of one layer, or of all that goes far one way alone, has to be as clear as this.
 CLEAR_DETOUR = 0.6
 #: A detour goes so many times as far as the usual move, there and back.
 THERE_AND_BACK, LAYER_THERE_AND_BACK = 1.5, 2.0
@@ -147,7 +147,8 @@ class WeightPath:
     @cached_property
     def detour(self) -> Floats:
         """How far the neighbours of each step are apart, over the longer way to one of them, (S,)."""
-        return self.apart / np.fmax(*self._ways(self.move))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return self.apart / np.fmax(*self._ways(self.move))
 
     @cached_property
     def detours(self) -> Floats:
@@ -185,9 +186,12 @@ class WeightPath:
     @cached_property
     def off(self) -> Truths:
         """Which steps are off the path of their neighbours, (S,), not counting swapped ones."""
-        into, out = self._ways(self.move / self.usual_of_all)
-        far = np.fmin(into, out) > THERE_AND_BACK
-        found: Truths = (self.detour < CLEAR_DETOUR) | ((self.detour < DETOUR) & far)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            into, out = self._ways(self.move / self.usual_of_all)
+        one_way, both_ways = (f(into, out) > THERE_AND_BACK for f in (np.fmax, np.fmin))
+        # Where training has come to rest, weights swing to and fro, but not far.
+        found: Truths = (self.detour < CLEAR_DETOUR) & one_way
+        found |= (self.detour < DETOUR) & both_ways
         found |= self.layers_off.any(axis=1)
         swapped = self.swapped
         found[1:] &= ~swapped[:-1]

@@ -72,6 +72,18 @@ def test_a_checkpoint_of_another_seed_is_off_the_path(clean: States, other: Stat
     assert path.new[[AT, AT + 1]].all()
 
 
+def test_a_swing_that_is_shorter_than_the_usual_move_is_no_detour(clean: States) -> None:
+    before, after = clean[AT - 1], clean[AT]
+
+    def between(share: float) -> State:
+        return {key: before[key] + share * (after[key] - before[key]) for key in before}
+
+    swing = map(between, (0.8, 0.1, 0.75))
+    path = path_of([*clean[:AT], *swing, *clean[AT + 3 :]])
+    assert path.detour[AT] < 0.2  # its neighbours are near each other
+    assert AT not in np.flatnonzero(path.off)
+
+
 @pytest.mark.parametrize("layer", ["first", "second", "last"])
 def test_a_layer_that_is_drawn_anew_for_one_checkpoint_is_named(clean: States, layer: str) -> None:
     states = [dict(state) for state in clean]
