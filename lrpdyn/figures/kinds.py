@@ -82,7 +82,7 @@ KINDS = {
         ),
         Kind(
             name="layers",
-            summary="layers over training: weights, dead and dormant units, rank, likeness",
+            summary="layers over training: weights, dead and dormant units, rank",
             draw=_function("drawings.layers"),
         ),
         Kind(
@@ -93,7 +93,7 @@ KINDS = {
         ),
         Kind(
             name="features",
-            summary="which features of flat observations carry the relevance, over training",
+            summary="features of flat observations by share of relevance, over training",
             draw=_function("drawings.features"),
         ),
         Kind(
