@@ -93,7 +93,7 @@ KINDS = {
         ),
         Kind(
             name="features",
-            summary="features of flat observations by share of relevance, over training",
+            summary="features of flat observations over training, by their share",
             draw=_function("drawings.features"),
         ),
         Kind(
