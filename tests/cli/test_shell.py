@@ -155,17 +155,16 @@ def test_an_array_of_runs_on_slurm(
     assert "--array=0-3" in array
     assert array.endswith("--quiet")
     assert "--dependency=afterany:70" in compare
-    table = (out / "comparison.csv").read_text()
-    kept = {file: file.stat().st_mtime_ns for file in out.rglob("relevance/*.npy")}
-    assert len(kept) == 4 * 3
-    submit()  # what is finished stays as it is
-    assert {file: file.stat().st_mtime_ns for file in out.rglob("relevance/*.npy")} == kept
-    assert (out / "comparison.csv").read_text() == table
+    assert (out / "comparison.csv").read_text().count("zplus") >= 2
+    kept = {file: file.stat().st_mtime_ns for file in out.rglob("seed 0/*/relevance/*.npy")}
+    assert len(kept) == 2 * 3
     shutil.rmtree(trainings / "seed 1")
     shutil.rmtree(out / "seed 1" / "zplus")
     (trainings / "seed 1").mkdir()  # holds no checkpoints: this task fails, the others are compared
     assert submit() == "71\n"
     assert f"not done: {out / 'seed 1' / 'zplus'}" in Path(f"{calls}.compare.sh.0").read_text()
+    # What is finished stays as it is.
+    assert {file: file.stat().st_mtime_ns for file in out.rglob("seed 0/*/relevance/*.npy")} == kept
 
 
 @pytest.mark.slow

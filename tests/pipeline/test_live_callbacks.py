@@ -124,7 +124,7 @@ def _lightning_run(lightning: Any, vectors: Vectors, folder: Path, **options: An
     return lrpdyn.open_run(folder / "live")
 
 
-@pytest.mark.slow
+@pytest.mark.frameworks
 @pytest.mark.filterwarnings("ignore")  # Lightning's own, of few batches and of deprecated names
 @pytest.mark.parametrize("package", ["lightning.pytorch", "pytorch_lightning"])
 def test_lightning(package: str, vectors: Vectors, tmp_path: Path) -> None:
