@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from lrpdyn.checkpoints.digests import SIGN, recorded
 from lrpdyn.errors import LrpdynError, RunError, UsageError
 from lrpdyn.files.nearby import did_you_mean
 from lrpdyn.files.text import first_line, printable
@@ -60,8 +61,8 @@ def _hash(value: Any) -> str:
 def _training(run: RunFolder) -> str:
     """Return what two runs that explain the same training have in common: its last weights."""
     last = [one for one in run.manifest["checkpoints"] if one["status"] == "done"][-1:]
-    known = last[0].get("sha256") if last else None
-    return str(known)[:12] if known else _hash(os.path.abspath(run.path))
+    known = recorded(last[0]) if last else None
+    return known.partition(SIGN)[2][:12] if known else _hash(os.path.abspath(run.path))
 
 
 def _last_score(run: RunFolder) -> float | None:
@@ -120,7 +121,7 @@ ENTRIES: list[Entry] = [
           value=lambda run: run.manifest["observations"]["sha256"][:12]),
     Entry(name="step_list", says="a hash of the list of steps",
           value=lambda run: _hash(run.steps)),
-    Entry(name="training", says="the SHA-256 of the last weights, its first digits",
+    Entry(name="training", says="the digest of the last weights, its first digits",
           value=_training),
     Entry(name="samples", says="number of observations", value=lambda run: run.shape[0]),
     Entry(name="steps", says="number of explained steps", value=lambda run: len(run.steps)),

@@ -68,6 +68,17 @@ def test_a_row_says_what_the_run_says(runs: Path) -> None:
     assert other["random"] is None
 
 
+def test_two_rules_of_one_training_are_one_training(runs: Path) -> None:
+    of = {name: read_rows([runs / name])[0][0]["training"]
+          for name in ("seed_1/zplus", "seed_1/gamma", "seed_2/zplus")}  # fmt: skip
+    assert of["seed_1/zplus"] == of["seed_1/gamma"]
+    assert of["seed_2/zplus"] != of["seed_1/zplus"]  # its last step is an earlier one
+    (mean,) = (
+        one for one in lrpdyn.compare([runs / "seed_1"], by="head").means if one.column == "lasted"
+    )
+    assert (mean.runs, mean.trainings) == (2, 1)
+
+
 def test_seeds_are_read_from_paths() -> None:
     names = {"seed_3": 3, "seed-14": 14, "Seed5/zplus": 5, "ppo_s7": 7, "seed=9": 9, "steps3": None,
              "seed_1/rerun-seed_2": 2, "seeds": None, "s": None}  # fmt: skip
