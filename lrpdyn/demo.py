@@ -236,6 +236,23 @@ def _improve(network: CatchNetwork, optimizer: Optimizer, generator: Generator) 
     explore = partial(act, network, dice=generator)
     states, actions, rewards = play(explore, PARALLEL_GAMES, generator)
     observations = _as_input(np.concatenate([games.observations for games in states]))
+    learn(network, optimizer, observations, actions, rewards, generator)
+    return float((rewards > 0).mean())
+
+
+def learn(
+    network: CatchNetwork,
+    optimizer: Optimizer,
+    observations: Tensor,
+    actions: Integers,
+    rewards: Floats,
+    generator: Generator,
+) -> None:
+    """Learn from games by clipped policy gradients (PPO, Schulman et al. 2017).
+
+    `observations` (MOVES x games, ...) are those of all games at the first move, then at the second, ...;
+    `actions` are (MOVES, games), and `rewards` (games,).
+    """
     chosen = torch.from_numpy(actions.reshape(-1, 1))
     returns = torch.from_numpy(np.tile(rewards, MOVES))
     with torch.no_grad():
@@ -255,7 +272,6 @@ def _improve(network: CatchNetwork, optimizer: Optimizer, generator: Generator) 
             (VALUE_WEIGHT * error - clipped - ENTROPY_WEIGHT * entropy).backward()
             nn.utils.clip_grad_norm_(network.parameters(), GRADIENT_NORM)
             optimizer.step()
-    return float((rewards > 0).mean())
 
 
 def _examples(network: CatchNetwork, generator: Generator) -> Pixels:

@@ -28,7 +28,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.random import Generator, default_rng
-from torch import nn
 from torch.optim import Adam, Optimizer
 
 from lrpdyn.architectures.frameworks.catch import CatchNetwork
@@ -36,13 +35,8 @@ from lrpdyn.comparison.basins import Basins, basins
 from lrpdyn.comparison.rows import read_rows
 from lrpdyn.demo import (
     BALL,
-    CLIP,
-    ENTROPY_WEIGHT,
-    EPOCHS,
-    GRADIENT_NORM,
     LANDING_ROW,
     LEARNING_RATE,
-    MINIBATCHES,
     MOVES,
     PADDLE_ROW,
     PADDLE_WIDTH,
@@ -50,7 +44,6 @@ from lrpdyn.demo import (
     SIZE,
     STAY,
     TOP_ROW,
-    VALUE_WEIGHT,
     Floats,
     Games,
     Integers,
@@ -58,6 +51,7 @@ from lrpdyn.demo import (
     Player,
     act,
     advance,
+    learn,
     new_games,
 )
 from lrpdyn.run.reader import RunFolder
@@ -110,25 +104,7 @@ def improve(network: CatchNetwork, optimizer: Optimizer, dice: Generator, shortc
     explore = partial(act, network, dice=dice)
     seen, actions, rewards = play(explore, PARALLEL_GAMES, dice, shortcut)
     observations = torch.from_numpy(np.concatenate(seen)).float() / 255
-    chosen = torch.from_numpy(actions.reshape(-1, 1))
-    returns = torch.from_numpy(np.tile(rewards, MOVES))
-    with torch.no_grad():
-        logits, values = network(observations)
-        old = logits.log_softmax(1).gather(1, chosen)[:, 0]
-        advantages = returns - values[:, 0]
-    for _ in range(EPOCHS):
-        for batch in torch.from_numpy(dice.permutation(len(returns))).chunk(MINIBATCHES):
-            logits, values = network(observations[batch])
-            logarithms = logits.log_softmax(1)
-            ratio = (logarithms.gather(1, chosen[batch])[:, 0] - old[batch]).exp()
-            gain = (advantages[batch] - advantages[batch].mean()) / (advantages[batch].std() + 1e-8)
-            clipped = torch.minimum(ratio * gain, ratio.clamp(1 - CLIP, 1 + CLIP) * gain).mean()
-            error = (values[:, 0] - returns[batch]).square().mean()
-            entropy = -(logarithms.exp() * logarithms).sum(1).mean()
-            optimizer.zero_grad()
-            (VALUE_WEIGHT * error - clipped - ENTROPY_WEIGHT * entropy).backward()
-            nn.utils.clip_grad_norm_(network.parameters(), GRADIENT_NORM)
-            optimizer.step()
+    learn(network, optimizer, observations, actions, rewards, dice)
 
 
 def train(seed: int, folder: Path, checkpoints: int = CHECKPOINTS, updates: int = UPDATES) -> None:
