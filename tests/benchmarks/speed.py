@@ -11,6 +11,8 @@ zennit N
     transition: maps, measures and sums, in NumPy.
 lrpdyn N
     ``lrpdyn compute`` with N workers, everything that it does by default included.
+maps N
+    The same without faithfulness and interventions, whose time has a share of its own.
 floor N
     Reading the weights, and plain forward, forward and backward, in N processes.
 
@@ -32,15 +34,16 @@ import time
 from pathlib import Path
 from typing import Any
 
-WAYS = ("naive", "zennit 2", "lrpdyn 1", "lrpdyn 2", "floor 1", "floor 2")
+WAYS = ("naive", "zennit 2", "lrpdyn 1", "lrpdyn 2", "maps 2", "floor 1", "floor 2")
 
 
 def command_of(way: str, checkpoints: Path, observations: Path, out: Path) -> list[str]:
     """Return the command of one way."""
     name, _, workers = way.partition(" ")
-    if name == "lrpdyn":
+    if name in ("lrpdyn", "maps"):
+        without = [] if name == "lrpdyn" else ["--faithfulness", "none", "--interventions", "0"]
         return [sys.executable, "-m", "lrpdyn", "compute", str(checkpoints), str(observations), "-o",
-                str(out), "--workers", workers, "-q"]  # fmt: skip
+                str(out), "--workers", workers, "-q", *without]  # fmt: skip
     return [sys.executable, "-m", "tests.benchmarks.speed_ways", name, str(checkpoints),
             str(observations), str(out), workers or "1"]  # fmt: skip
 
