@@ -26,7 +26,11 @@ LARGEST_DIFFERENCE = 1e-4
 
 
 def compare_outputs(
-    loaded: LoadedNetwork, observations: Samples, outputs: NDArray[np.float64] | None = None
+    loaded: LoadedNetwork,
+    observations: Samples,
+    outputs: NDArray[np.float64] | None = None,
+    *,
+    mixing: bool = True,
 ) -> dict[str, Any]:
     """Return the largest difference between the network as loaded and as explained, and its step.
 
@@ -36,6 +40,8 @@ def compare_outputs(
     ----------
     outputs
         (N, K), what the network as explained gave for all observations; computed where not given.
+    mixing
+        Whether to look, even where nothing differs, at what a sample gives alone: three passes more.
 
     Raises
     ------
@@ -55,9 +61,7 @@ def compare_outputs(
         differences += _compared(checked, x, own, None if known is None else known[part])
     difference, largest = max(differences, key=lambda pair: share_of(*pair))
     differs = not difference <= LARGEST_DIFFERENCE * largest
-    # A run is checked in full before it begins; at its steps a pass with the last sample alone decides
-    # whether that is done again. It says more of what is wrong than the difference does.
-    if differs or known is None or len(own) == 1 or _depends_on_others(loaded, observations, own):
+    if differs or mixing:  # it says more of what is wrong than the difference does
         _refuse_mixing(checked, observations[samples[:2]])
     if differs:
         raise ArchitectureError(
@@ -70,17 +74,6 @@ def compare_outputs(
         "samples": len(samples),
         "step": loaded.step if isinstance(loaded.source, Checkpoint) else None,
     }
-
-
-def _depends_on_others(loaded: LoadedNetwork, observations: Samples, outputs: Tensor) -> bool:
-    """Tell whether the last checked sample has other outputs alone than the last row of `outputs`."""
-    samples = checked_samples(len(observations))[-1:]
-    alone = loaded.with_samples(samples)
-    ((_, x),) = batches(alone.model, observations[samples])
-    with torch.no_grad():
-        difference, _ = _difference(outputs[-1:], alone.path(x))
-    _, largest = _difference(outputs, outputs)
-    return not difference <= LARGEST_DIFFERENCE * largest
 
 
 def _refuse_mixing(loaded: LoadedNetwork, pair: Samples) -> None:

@@ -270,11 +270,15 @@ def not_finite(known: Lengths) -> list[str]:
 def _length(tensor: Tensor) -> float:
     """Return the Euclidean norm of all entries, to float32's precision whatever their number."""
     whole = len(tensor) // _BLOCK * _BLOCK
-    # Blocks in their own type, their sum in float64: all in float64 took six times as long, and all
-    # in float32 loses digits by the million.
-    of_blocks = torch.linalg.vector_norm(tensor[:whole].view(-1, _BLOCK), dim=1).double()
-    of_rest = torch.linalg.vector_norm(tensor[whole:], dtype=torch.float64)
-    length = math.hypot(float(torch.linalg.vector_norm(of_blocks)), float(of_rest))
+    parts = []
+    if whole:
+        # Blocks in their own type, their sum in float64: all in float64 took six times as long, and all
+        # in float32 loses digits by the million.
+        of_blocks = torch.linalg.vector_norm(tensor[:whole].view(-1, _BLOCK), dim=1).double()
+        parts.append(float(torch.linalg.vector_norm(of_blocks)))
+    if whole < len(tensor):
+        parts.append(float(torch.linalg.vector_norm(tensor[whole:], dtype=torch.float64)))
+    length = math.hypot(*parts)
     if math.isfinite(length):
         return length
     # Squares of large finite entries pass the end of float32.
