@@ -67,7 +67,6 @@ def main() -> None:
     parser.add_argument("--data", type=Path)
     parser.add_argument("--few", type=int, default=20)
     parser.add_argument("--many", type=int, default=220)
-    parser.add_argument("--files", type=int, help="so many different checkpoints, linked again")
     parser.add_argument("--observations", type=int, default=4)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--ways", default=",".join(WAYS))
@@ -92,12 +91,11 @@ def measured(given: argparse.Namespace, folder: Path) -> dict[str, dict[str, Any
     """Run every way in turns; return its row of the table."""
     from tests.benchmarks.speed_data import linked, write_checkpoints, write_frames
 
-    files = given.files or given.many
-    write_checkpoints(folder / "ckpts", files)
+    write_checkpoints(folder / "ckpts", given.many)
     observations = folder / f"obs{given.observations}.npy"
     write_frames(observations, given.observations)
     sets = {
-        count: linked(folder / "ckpts", folder / f"{count}", count, of=files)
+        count: linked(folder / "ckpts", folder / f"{count}", count)
         for count in (given.few, given.many)
     }
     ways = given.ways.split(",")

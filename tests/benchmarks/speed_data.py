@@ -58,16 +58,13 @@ def checkpoint_path(folder: Path, n: int) -> Path:
     return folder / f"ppo_{1000 * n}_steps.zip"
 
 
-def linked(source: Path, folder: Path, count: int, *, of: int | None = None) -> Path:
-    """Return a folder of hard links to the first `count` checkpoints.
-
-    With `of`, only so many files are linked, again and again under later steps.
-    """
+def linked(source: Path, folder: Path, count: int) -> Path:
+    """Return a folder of hard links to the first `count` checkpoints."""
     folder.mkdir(parents=True, exist_ok=True)
     for n in range(1, count + 1):
         link = checkpoint_path(folder, n)
         if not link.exists():
-            link.hardlink_to(checkpoint_path(source, n if of is None else (n - 1) % of + 1))
+            link.hardlink_to(checkpoint_path(source, n))
     return folder
 
 
