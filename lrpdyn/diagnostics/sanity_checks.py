@@ -156,16 +156,18 @@ def best_to_worst(
 ) -> NDArray[np.float64]:
     """Return the cosines (N,) of R / score of the best and the worst unit; none where there are no two.
 
-    `own` is an explanation of the same observations, under any rule.
+    `own` is the answer to the question, under the same rule: where it explains the best unit, as it does
+    unless a target is given, it is not explained once more.
     """
     model_units, count = loaded.model.units, own.outputs.shape[1]
     largest = max(model_units.groups or (count,))
     if count < 2 or (largest == 2 and question.contrast != "none"):
         return np.zeros(0)  # of two units less each other, one map is the other's negative
-    units = model_units.best_and_worst(own.outputs, question.group)
-    best, worst = (
-        explain(loaded, shown, Question(contrast=question.contrast, targets=u)) for u in units
-    )
+    preferred, least = model_units.best_and_worst(own.outputs, question.group)
+    best = own
+    if question.runner_up is not None or not np.array_equal(preferred, own.target):
+        best = explain(loaded, shown, Question(contrast=question.contrast, targets=preferred))
+    worst = explain(loaded, shown, Question(contrast=question.contrast, targets=least))
     # The worst unit's score lies below the mean: in shares of the score, R / f, its sign is nothing.
     sign = np.sign(best.score * worst.score)
     return sign * cosines(best.relevance, worst.relevance)

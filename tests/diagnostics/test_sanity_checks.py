@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from lrpdyn.architectures.model import UNKNOWN, Architecture, never
 from lrpdyn.architectures.registry import Resolved
 from lrpdyn.diagnostics.baseline import parse_baseline
 from lrpdyn.diagnostics.sanity_checks import (
+    best_to_worst,
     dependence,
     random_weights,
     upper_layers,
@@ -81,6 +83,15 @@ def test_best_and_worst_are_compared_in_shares_of_the_score() -> None:
     # Flat shows the same shares for any unit; the worst one's score and map are negative.
     found = medians(depends(model_of(Network, "flat"), 1))
     assert found["best_to_worst"] > 0.9
+
+
+def test_best_and_worst_are_the_same_ones_whichever_unit_is_explained() -> None:
+    loaded = put_weights(model_of(Network, "epsilon"), {}, "as built")
+    preferred = explain(loaded, X, QUESTION)
+    found = best_to_worst(loaded, X, preferred, QUESTION)
+    given = replace(QUESTION, targets=np.ones(len(X), dtype=np.int64))
+    assert (preferred.target != 1).any()
+    np.testing.assert_array_equal(best_to_worst(loaded, X, explain(loaded, X, given), given), found)
 
 
 def test_epsilon_depends_on_everything() -> None:
