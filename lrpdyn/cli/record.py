@@ -4,23 +4,30 @@ from __future__ import annotations
 
 import ast
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from lrpdyn.cli import options
 from lrpdyn.cli.command import Command, Whole, option, words_of
 from lrpdyn.cli.imports import loading
+from lrpdyn.cli.regions import say_sizes
 from lrpdyn.cli.terminal import paragraph
 from lrpdyn.files.nearby import seems, similar_path
+
+if TYPE_CHECKING:
+    from lrpdyn.observations.recording import Recording
+    from lrpdyn.observations.regions import Regions
 
 
 @click.command(
     "record", cls=Command, short_help="Play a policy and record what its network saw and gave.",
     examples=("lrpdyn record CartPole-v1 ckpts/final.zip",
               "lrpdyn record ALE/Pong-v5 ckpts/final.zip --atari --n 128 -o pong.npz"),
-    shown=("out", "n", "every", "seed", "deterministic", "atari", "stack", "vecnormalize", "trust"),
+    shown=("out", "n", "every", "seed", "deterministic", "atari", "stack", "vecnormalize", "objects",
+           "trust"),
     about={"ENVIRONMENT": "The name of a Gymnasium environment.",
            "CHECKPOINT": "A file of Stable-Baselines3 or sb3-contrib."},
 )  # fmt: skip
@@ -55,17 +62,19 @@ from lrpdyn.files.nearby import seems, similar_path
               show_default="those next to the checkpoint",
               help="Normalise with the running statistics of this file.")  # fmt: skip
 @option("--env-kwarg", multiple=True, metavar="KEY=VALUE", help="An argument of the environment.")
+@option("--objects", is_flag=True,
+        help="Atari: write the objects that OCAtari finds next to the recording, as regions.")  # fmt: skip
 @options.trust
 @options.verbosity
 def command(
     environment: str, checkpoint: str, out: str, env_kwarg: tuple[str, ...], atari: bool,
-    stack: int | None, vecnormalize: str | None, trust: bool, quiet: bool, **given: Any,
+    stack: int | None, vecnormalize: str | None, objects: bool, trust: bool, quiet: bool, **given: Any,
 ) -> None:  # fmt: skip
     """Play a policy in its environment and record what its network saw and gave.
 
     lrpdyn compute then refuses to explain a network that gives other outputs. The run's own wrappers are
     taken from the files of RL-Zoo that lie by the checkpoint, or from options. Other frameworks:
-    lrpdyn.record in Python. Needs pip install 'lrpdyn[record]'.
+    lrpdyn.record in Python. Needs pip install 'lrpdyn[record]', and --objects 'lrpdyn[objects]'.
     """
     if seems(environment) and not seems(checkpoint):
         raise click.UsageError(
@@ -76,6 +85,7 @@ def command(
         raise click.UsageError(f"{checkpoint}: no such checkpoint{similar_path(checkpoint)}")
     with loading(quiet=quiet):
         from lrpdyn.recording.checkpoint import Setting, record_checkpoint
+        from lrpdyn.recording.record import objects_path
 
     def say(text: str) -> None:
         if not quiet:
@@ -85,8 +95,9 @@ def command(
         env_kwargs=dict(map(_pair, env_kwarg)), atari=atari, stack=stack, vecnormalize=vecnormalize
     )
     found = record_checkpoint(
-        environment, checkpoint, setting, trust=trust, say=say, out=out, quiet=quiet, **given
-    )
+        environment, checkpoint, setting, trust=trust, say=say, out=out, objects=objects, quiet=quiet,
+        **given,
+    )  # fmt: skip
     if not quiet:
         about = found.about
         at = "" if about.get("step") is None else f" at step {about['step']:,}"
@@ -94,9 +105,34 @@ def command(
             f"Recorded {len(found.outputs)} observations of {about['episodes']} episodes "
             f"({about['steps']:,} steps), and outputs of {about['policy']}{at}, head {about['head']}."
         )
+    masks = None
+    if found.objects is not None:
+        masks = objects_path(out)
+        _draw(found, found.objects, masks.with_suffix(".png"), quiet=quiet)
+    elif objects and not quiet:
+        paragraph("OCAtari finds no object in these observations: no regions are written.")
+    if not quiet:
         folder = shlex.quote(str(Path(checkpoint).parent))
-        paragraph(f"Next   lrpdyn compute {folder} {shlex.quote(out)}")
+        regions = "" if masks is None else f" --regions {shlex.quote(str(masks))}"
+        paragraph(f"Next   lrpdyn compute {folder} {shlex.quote(out)}{regions}")
     click.echo(out)
+    if masks is not None:
+        click.echo(str(masks))
+
+
+def _draw(recording: Recording, regions: Regions, picture: Path, *, quiet: bool) -> None:
+    """Draw the objects in some of the recorded observations, and say how large they are."""
+    from lrpdyn.figures.regions_picture import draw_regions
+
+    given = recording.observations
+    values = given["observation"] if isinstance(given, Mapping) else given
+    shape = regions.masks.shape[1:]
+    draw_regions(values.reshape(shape), regions, picture)
+    if not quiet:
+        say_sizes(regions, shape)
+        paragraph(
+            f"Look at {picture}: the boxes are OCAtari's, which knows the game, not the pixels."
+        )
 
 
 def _pair(text: str) -> tuple[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,6 +14,9 @@ from lrpdyn.cli.imports import loading
 from lrpdyn.cli.terminal import say
 from lrpdyn.files.nearby import similar_path
 from lrpdyn.files.text import printable
+
+if TYPE_CHECKING:
+    from lrpdyn.observations.regions import Regions
 
 
 @click.command(
@@ -61,17 +65,21 @@ def command(
     picture = out.with_name("regions.png")
     draw_regions(values, found, picture)
     if not quiet:
-        areas = found.areas(values.shape)
-        for name, area in zip(found.names, areas, strict=True):
-            there = int((area > 0).sum())
-            say(
-                printable(
-                    f"{name:<12} {area[area > 0].mean():7.2%} of the pixels, in {there} of {len(area)}"
-                )
-            )
+        say_sizes(found, values.shape)
         say(printable(f"Look at {picture}, then: lrpdyn compute CHECKPOINTS "
                       f"{shlex.join(observations)} --regions {shlex.quote(str(out))}"))  # fmt: skip
     click.echo(str(out))
+
+
+def say_sizes(regions: Regions, shape: tuple[int, ...]) -> None:
+    """Say how large each region is where it is, and in how many observations of `shape` that is."""
+    for name, area in zip(regions.names, regions.areas(shape), strict=True):
+        there = int((area > 0).sum())
+        say(
+            printable(
+                f"{name:<12} {area[area > 0].mean():7.2%} of the pixels, in {there} of {len(area)}"
+            )
+        )
 
 
 def _numbered(text: str) -> tuple[int, str]:

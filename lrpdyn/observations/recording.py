@@ -21,6 +21,7 @@ from lrpdyn.files.json_data import fault, parse_json
 from lrpdyn.files.npy import is_npy, load_npy, open_npz
 from lrpdyn.files.reasons import reason_of
 from lrpdyn.observations.reading import OBSERVATIONS, naming, shapes_inside
+from lrpdyn.observations.regions import Regions
 from lrpdyn.remote.path import as_path
 
 _PLACE = {"step?": (None, int), "sha256?": (None, str), "head?": (None, str)}
@@ -40,6 +41,9 @@ class Recording:
         (N, ...), what was done, in which episode, after how many of its steps, and the reward for it.
     about
         Plain data: environment, wrappers, framework, step and SHA-256 of the weights, head.
+    objects
+        The objects in the observations, where they were requested and some were found; they are no part
+        of the file.
     """
 
     observations: NDArray[Any] | Mapping[str, NDArray[Any]]
@@ -49,6 +53,7 @@ class Recording:
     time: NDArray[np.int64]
     reward: NDArray[np.float64]
     about: Mapping[str, Any]
+    objects: Regions | None = None
 
     def save(self, path: str | Path) -> None:
         """Write the recording, whole or not at all."""

@@ -101,7 +101,7 @@ def read_regions(path: str | Path, shape: tuple[int, ...]) -> Regions:
         raise ObservationError(
             f"--regions {file}: two regions have the same name: {', '.join(masks)}"
         )
-    return _regions(names, stacked)
+    return named_regions(names, stacked)
 
 
 def find_regions(observations: Samples) -> tuple[Regions | None, str]:
@@ -121,7 +121,7 @@ def find_regions(observations: Samples) -> tuple[Regions | None, str]:
     if not masks:
         return None, why
     names = tuple(f"object_{number}" for number in range(1, len(masks) + 1))
-    return _regions(names, np.stack(masks)), ""
+    return named_regions(names, np.stack(masks)), ""
 
 
 def renamed(regions: Regions, names: Mapping[int, str]) -> Regions:
@@ -141,7 +141,7 @@ def renamed(regions: Regions, names: Mapping[int, str]) -> Regions:
     called = [names.get(number, name) for number, name in enumerate(regions.names, start=1)]
     kinds = tuple(dict.fromkeys(called))
     of = np.array(called)
-    return _regions(kinds, np.stack([regions.masks[of == kind].any(axis=0) for kind in kinds]))
+    return named_regions(kinds, np.stack([regions.masks[of == kind].any(axis=0) for kind in kinds]))
 
 
 def write_masks(path: Path, regions: Regions) -> None:
@@ -180,10 +180,11 @@ def open_regions(path: Path, shape: tuple[int, ...]) -> Regions:
         np.broadcast_to(masks[0], shape)
     except (OSError, ValueError, KeyError, IndexError, MemoryError) as error:
         raise ObservationError(f"{path}: cannot be read ({reason_of(error)})") from error
-    return _regions(tuple(names.tolist()), masks)
+    return named_regions(tuple(names.tolist()), masks)
 
 
-def _regions(names: tuple[str, ...], stacked: Mask) -> Regions:
+def named_regions(names: tuple[str, ...], stacked: Mask) -> Regions:
+    """Return regions of masks (R, N, ...) with these names."""
     digest = hashlib.sha256("\n".join(names).encode())
     digest.update(str(stacked.shape).encode() + np.packbits(stacked).tobytes())
     return Regions(names=names, masks=stacked, sha256=digest.hexdigest())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -71,6 +71,19 @@ def make_environment(
             f"{name}: its wrappers ({', '.join(one for one, _ in wrappers) or 'none'}, stack {stack}) do not "
             f"fit: {reason_of(error)[:160]}"
         ) from error
+
+
+def layers(env: Any) -> Iterator[Any]:
+    """Yield an environment's wrappers, the outermost first, and then the environment within."""
+    while env is not None:
+        yield env
+        env = _inside(env)
+
+
+def _inside(env: Any) -> Any:
+    if hasattr(env, "venv"):
+        return env.venv
+    return env.envs[0] if hasattr(env, "envs") else env.__dict__.get("env")
 
 
 def _made(name: str, env_kwargs: Mapping[str, Any]) -> Any:

@@ -11,6 +11,8 @@ import numpy as np
 
 from lrpdyn.errors import LrpdynError, RecordingError, UsageError
 from lrpdyn.observations.checked_samples import evenly_spaced
+from lrpdyn.recording.atari_objects import Frames, ObjectTracker
+from lrpdyn.recording.environments import layers
 from lrpdyn.recording.players import each
 from lrpdyn.system.progress import progress_bar
 
@@ -21,7 +23,10 @@ _EPISODES, _STEPS, _MOST_STEPS = 4, 4, 50
 
 @dataclass(frozen=True, kw_only=True)
 class Moment:
-    """An observation, the hidden state before it, what was done, and where in the play that was."""
+    """An observation, the hidden state before it, what was done, and where in the play that was.
+
+    `frames` are the objects in each frame of the observation, where they are tracked.
+    """
 
     observation: Any
     state: Any
@@ -29,6 +34,7 @@ class Moment:
     episode: int
     time: int
     reward: float
+    frames: Frames
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,45 +47,62 @@ class Played:
 
 
 class Stage:
-    """An environment of gymnasium, or a vectorised one of Stable-Baselines3 that holds one."""
+    """An environment of gymnasium, or a vectorised one of Stable-Baselines3 that holds one.
 
-    def __init__(self, env: Any) -> None:
+    Parameters
+    ----------
+    tracker
+        Notes for each observation which objects it shows.
+    """
+
+    def __init__(self, env: Any, tracker: ObjectTracker | None = None) -> None:
         self.batched = hasattr(env, "step_wait")
         count = getattr(env, "num_envs", 1)
         if count != 1 or (hasattr(env, "num_envs") and not self.batched):
             raise UsageError(
                 f"{type(env).__name__}: holds {count} environments side by side; expected one"
             )
-        self.env = env
+        self.env, self._tracker = env, tracker
 
     def reset(self, seed: int) -> Any:
         """Return the first observation."""
-        if self.batched:
-            self.env.seed(seed)
-            with failing("environment"):
-                return self.env.reset()
         with failing("environment"):
-            return self.env.reset(seed=seed)[0]
+            if self.batched:
+                self.env.seed(seed)
+                observation = self.env.reset()
+            else:
+                observation, _ = self.env.reset(seed=seed)
+        self._note(first=True)
+        return observation
 
     def step(self, action: Any) -> tuple[Any, float, bool]:
         """Return the next observation, the reward, and whether an episode ended before it."""
         with failing("environment"):
             found = self.env.step(action)
         if self.batched:
-            observation, reward, done, _ = found
-            return observation, float(reward[0]), bool(done[0])
-        observation, reward, terminated, truncated, _ = found
-        if terminated or truncated:
-            with failing("environment"):
-                observation, _ = self.env.reset()
-        return observation, float(reward), bool(terminated or truncated)
+            observation, reward, ended = found[0], float(found[1][0]), bool(found[2][0])
+        else:
+            observation, reward, terminated, truncated, _ = found
+            ended = bool(terminated or truncated)
+            if ended:
+                with failing("environment"):
+                    observation, _ = self.env.reset()
+        self._note(first=ended)
+        return observation, float(reward), ended
+
+    @property
+    def frames(self) -> Frames:
+        """The objects in each frame of the newest observation; empty where they are not tracked."""
+        return () if self._tracker is None else self._tracker.frames
+
+    def _note(self, *, first: bool) -> None:
+        if self._tracker is not None:
+            self._tracker.observation(first=first)
 
     def about(self) -> dict[str, Any]:
         """Return the environment's name and its wrappers, the outermost first."""
-        names, env = [], self.env
-        while (inner := _inside(env)) is not None:
-            names.append(type(env).__name__)
-            env = inner
+        *wrappers, env = layers(self.env)
+        names = [type(wrapper).__name__ for wrapper in wrappers]
         spec = getattr(env, "spec", None)
         name = getattr(spec, "id", None) or type(env).__name__
         return {"environment": str(name), "wrappers": names, **_action_meanings(env)}
@@ -107,12 +130,6 @@ def _action_meanings(env: Any) -> dict[str, list[str]]:
     return {}
 
 
-def _inside(env: Any) -> Any:
-    if hasattr(env, "venv"):
-        return env.venv
-    return env.envs[0] if hasattr(env, "envs") else env.__dict__.get("env")
-
-
 def play(
     stage: Stage,
     act: Callable[[Any, Any], tuple[Any, Any]],
@@ -135,6 +152,7 @@ def play(
                       total=None if every is None else (n - 1) * every + 1) as bar:  # fmt: skip
         while True:
             seen = each(observation, np.array)  # an environment may write into its own
+            frames = stage.frames
             with failing("policy"):
                 action, following = act(observation, state)
             observation, reward, ended = stage.step(action)
@@ -142,7 +160,7 @@ def play(
                 kept.append(
                     Moment(
                         observation=seen, state=state, action=action, episode=episodes, time=time,
-                        reward=reward,
+                        reward=reward, frames=frames,
                     )
                 )  # fmt: skip
             state = None if ended else following

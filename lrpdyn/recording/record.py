@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from lrpdyn.errors import RecordingError, UsageError
 from lrpdyn.files.npy import is_npy
 from lrpdyn.observations.recording import Recording, is_recording
+from lrpdyn.observations.regions import Regions, write_masks
+from lrpdyn.recording.atari_objects import regions_of, tracked
 from lrpdyn.recording.play import Stage, failing, play
 from lrpdyn.recording.players import Outputs, player_of
 from lrpdyn.system.randomness import seeded
@@ -32,6 +34,7 @@ def record(
     head: str | None = None,
     step: int | None = None,
     outputs: Outputs | None = None,
+    objects: bool = False,
     about: Mapping[str, Any] | None = None,
     quiet: bool = True,
 ) -> Recording:
@@ -61,6 +64,9 @@ def record(
         Of the checkpoint that has these weights; a model's ``num_timesteps`` where not given.
     outputs
         A function as above, where `policy` alone does not tell how it has its outputs.
+    objects
+        Keep the objects that OCAtari finds in the memory of an Atari game, as regions. With `out` they are
+        written next to it (`objects_path`), for ``--regions``.
     about
         Further plain data for the recording.
     quiet
@@ -69,20 +75,21 @@ def record(
     Raises
     ------
     UsageError
-        How the policy acts, or has its outputs, is not known.
+        How the policy acts, or has its outputs, is not known; or where the objects are.
     RecordingError
-        The environment or the policy fails, or outputs are not finite or not (1, K).
+        The environment or the policy fails, or outputs are not finite or not (1, K); OCAtari is not
+        installed, or fails.
     """
     if n < 1 or (every is not None and every < 1):
         raise UsageError(f"--n {n}, --every {every}: expected 1 or more")
     if out is not None:
         _check_free(Path(out))
-    stage = Stage(env)
-    player = player_of(
-        policy, action_space=env.action_space, batched=stage.batched, deterministic=deterministic,
-        head=head, outputs=outputs,
-    )  # fmt: skip
-    with seeded(seed), one_thread():
+    with tracked(env) if objects else nullcontext() as tracker, seeded(seed), one_thread():
+        stage = Stage(env, tracker)
+        player = player_of(
+            policy, action_space=env.action_space, batched=stage.batched,
+            deterministic=deterministic, head=head, outputs=outputs,
+        )  # fmt: skip
         played = play(stage, player.act, n=n, every=every, seed=seed, quiet=quiet)
     moments = played.moments
     with failing("policy"):
@@ -90,6 +97,10 @@ def record(
         given = _joined([player.given(one.observation, one.state) for one in moments])
     if not np.isfinite(found).all():
         raise RecordingError("the outputs hold NaN or infinity: these weights cannot be recorded")
+    regions = None
+    if tracker is not None:
+        pictures = given["observation"] if isinstance(given, Mapping) else given
+        regions = regions_of([one.frames for one in moments], pictures.shape, tracker.view)
     recording = Recording(
         observations=given,
         outputs=found,
@@ -102,10 +113,27 @@ def record(
             **({} if step is None else {"step": step}), "deterministic": deterministic, "seed": seed,
             "every": every, "steps": played.steps, "episodes": played.episodes, **(about or {}),
         },
+        objects=regions,
     )  # fmt: skip
     if out is not None:
         recording.save(out)
+        if objects:
+            _write_objects(objects_path(out), regions)
     return recording
+
+
+def objects_path(recording: str | Path) -> Path:
+    """Return where the objects of a recording are written: ``obs-objects.npz`` for ``obs.npz``."""
+    path = Path(recording)
+    return path.with_name(f"{path.stem}-objects.npz")
+
+
+def _write_objects(path: Path, regions: Regions | None) -> None:
+    """Write the objects as masks; where there are none, no file of an earlier recording stays."""
+    if regions is None:
+        path.unlink(missing_ok=True)
+    else:
+        write_masks(path, regions)
 
 
 def _check_free(path: Path) -> None:

@@ -73,6 +73,35 @@ def test_actions_have_the_names_that_a_recording_keeps(tmp_path: Path) -> None:
     assert all(name in page for name in actions)
 
 
+def test_the_objects_of_a_game_are_regions_at_once(tmp_path: Path) -> None:
+    pytest.importorskip("ocatari")
+    with quietly():
+        import ale_py
+        import gymnasium
+        from stable_baselines3 import PPO
+        from stable_baselines3.common.env_util import make_atari_env
+        from stable_baselines3.common.vec_env import VecFrameStack
+
+        gymnasium.register_envs(ale_py)
+        env = VecFrameStack(make_atari_env("PongNoFrameskip-v4", 1, seed=0), 4)
+        model = PPO("CnnPolicy", env, n_steps=8, batch_size=8, seed=0, device="cpu")
+    save_series(model, tmp_path / "ckpts")
+    pong = ("PongNoFrameskip-v4", LAST, "--atari", "--n", 4, "--every", 40)
+    found = lrpdyn("record", *pong, "--objects", cwd=tmp_path)
+    assert found.returncode == 0, found.stderr
+    assert found.stdout == "obs.npz\nobs-objects.npz\n"
+    said = " ".join(found.stderr.split())
+    assert "Player 0." in said
+    assert "Next lrpdyn compute ckpts obs.npz --regions obs-objects.npz" in said
+    assert (tmp_path / "obs-objects.png").stat().st_size > 10_000
+    quick = ("--baseline", "none", "--faithfulness", "none", "--interventions", 0)
+    masks = ("--regions", "obs-objects.npz")
+    found = lrpdyn("compute", "ckpts", "obs.npz", *quick, *masks, cwd=tmp_path)
+    assert found.returncode == 0, found.stderr
+    share = open_run(tmp_path / "lrpdyn-run").metrics["share_Enemy"]
+    assert (share[-3:] > 0).all()  # it comes after the first observation
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
@@ -83,6 +112,7 @@ def test_actions_have_the_names_that_a_recording_keeps(tmp_path: Path) -> None:
             "the heads of a ActorCriticPolicy are policy, value",
         ),
         (("CartPole-v1", LAST, "--env-kwarg", "gravity"), 2, "expected KEY=VALUE"),
+        (("CartPole-v1", LAST, "--objects"), 2, "--objects: CartPole-v1 is no Atari game"),
         (
             ("CartPole-v1", LAST, "--env-kwarg", "nothing=1"),
             1,

@@ -58,6 +58,8 @@ NOT_RUN = {
     ("docs/cluster.md", "lrpdyn compute ckpts/ obs.npy --follow"): "tests/pipeline/test_follow.py",
     ("docs/regions.md", "lrpdyn regions obs64.npy -o masks.npz"):
         "tests/observations/test_objects.py, tests/cli/test_regions.py",
+    ("docs/regions.md", "pip install 'lrpdyn[objects]'"):
+        "tests/cli/test_record.py, where OCAtari is installed",
     ("docs/figures.md", "lrpdyn plot --kind features"): "docs/stable_baselines3.md on CartPole",
     ("docs/speed.md", "python -m tests.benchmarks.speed"): "by name: minutes",
     ("docs/which_networks.md", "python -m tests.lrp.coverage_tables sb3"): "by name: minutes",
