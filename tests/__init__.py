@@ -1,0 +1,1 @@
+"""The tests of lrpdyn, a package of its own: others that are installed are called so, too."""
