@@ -33,7 +33,8 @@ from lrpdyn.run.feature_curves import FeatureCurves
 LONG = "preferred action at each step (head policy), minus the mean of the logits $x_1$ " * 2
 PLAIN = About(rule="zplus", question="preferred action")
 NAMES = {
-    "samples": {f"{sample}": f"train/{'long_' * 20}{sample}.JPEG" for sample in range(0, 9, 2)}
+    "samples": {f"{sample}": f"train/{'long_' * 20}{sample}.JPEG" for sample in range(0, 9, 2)},
+    "features": {f"{feature}": f"{'joint velocity ' * 9}{feature}" for feature in range(0, 99, 3)},
 }
 LENGTHY = About(
     rule="epsilon-gamma-box:" + "x" * 90, question=LONG, unit="environment steps", names=NAMES
@@ -211,6 +212,7 @@ def _runs(shape: tuple[int, ...], points: int, groups: int, runs: int, dpi: int)
         values=_random((min(runs, 8), points, *shape[-2:]), 1.23456e-7),
         names=[f"group {letter}" for letter in letters[:8]],
         points=[f"{place * 100}.5k" for place in range(points)],
+        features=NAMES,
     )
     line = [f"maps of 8 of {runs} runs", *(f"{one}: A-C" for one in names)]
     caption = Caption(title=f"{runs} runs by rule, sample 12", line=line, notes=[LONG])
@@ -238,13 +240,14 @@ CASES: dict[str, tuple[Callable[[], None], float]] = {
     "heatmap wide": (lambda: _heatmap((11, 1, 3, 84), PLAIN, 150), COLUMN),
     "bars 4": (lambda: _heatmap((12, 4), LENGTHY, 150, also=True), COLUMN),
     "bars 32, one sample": (lambda: _heatmap((1, 32), PLAIN, 150), COLUMN),
+    "bars 32, long words": (lambda: _heatmap((2, 32), LENGTHY, 150, also=True), COLUMN),
     "bars 128": (lambda: _heatmap((3, 128), PLAIN, 100), COLUMN),
     "strip 84": (lambda: _filmstrip((4, 84, 84), STEPS, PLAIN), PAGE),
     "strip 24, one transition": (lambda: _filmstrip((1, 24, 24), [0, 10], LENGTHY), PAGE),
     "strip, two transitions": (lambda: _filmstrip((1, 24, 24), [0, 9, 20], PLAIN, 99), PAGE),
     "strip, close steps": (lambda: _filmstrip((1, 84, 84), CLOSE_STEPS, PLAIN), PAGE),
     "flat strip 4": (lambda: _filmstrip((4,), STEPS, LENGTHY), PAGE),
-    "flat strip 128": (lambda: _filmstrip((128,), STEPS, PLAIN), PAGE),
+    "flat strip 128": (lambda: _filmstrip((128,), STEPS, LENGTHY), PAGE),
     "flat strip, close steps": (lambda: _filmstrip((40,), CLOSE_STEPS, PLAIN), PAGE),
     "distribution": (lambda: _distribution(PLAIN, 150), COLUMN),
     "distribution, long words": (lambda: _distribution(LENGTHY, 90), COLUMN),
