@@ -18,7 +18,7 @@ from lrpdyn.errors import ObservationError, UsageError
 from lrpdyn.figures.canvas import features, layout, maps, saving, style, words
 from lrpdyn.figures.canvas.curve_axes import add_key, key_lines
 from lrpdyn.figures.canvas.grid import Column, draw_grid
-from lrpdyn.figures.canvas.look import COLUMN, DEFAULT_LOOK, Look
+from lrpdyn.figures.canvas.look import COLUMN, DEFAULT_LOOK, PAGE, Look
 from lrpdyn.figures.canvas.style import Array
 from lrpdyn.figures.request import Request, scales_by
 from lrpdyn.figures.run_data import about_of
@@ -30,6 +30,8 @@ MOST_BARS, MOST_BARS_IN_ALL = 64, 512
 DYNAMICS_COLOUR, NET_COLOUR = style.LINE_COLOURS[5], style.LINE_COLOURS[0]
 #: Height of a feature's bar in em.
 EACH = 1.3
+#: More panels of bars are drawn for a page's width: one below the other they would pass its height.
+FEW_PANELS = 4
 #: The least width of the bars in em.
 FEWEST_EMS = 7.0
 
@@ -233,7 +235,8 @@ def bars_figure(
     largest = [float(of_one[np.isfinite(of_one)].max(initial=0.0)) for of_one in moved.dynamics]
     limits = largest if own_scales else [max(largest)] * len(largest)
 
-    width, em = look.page(5.25, COLUMN)
+    few = len(titles) <= FEW_PANELS
+    width, em = look.page(5.25 if few else PAGE, COLUMN if few else PAGE)
     strongest = [features.largest_features(dynamics, most) for dynamics in moved.dynamics]
     labels = [*map(features.feature_names, strongest, observations, repeat(names))]
     ratios = [
