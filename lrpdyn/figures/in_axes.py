@@ -41,7 +41,7 @@ def _dynamics(axes: Axes, run: RunFolder, request: Request) -> None:
     sample = _one("sample", request.samples, 0)
     moved = run.mapped("dynamics")[sample]
     scale = maps.scale_of("dynamics", _summed(moved), request.look, signed=False)
-    _map(axes, moved, scale, run.mapped("observations")[sample])
+    _map(axes, moved, scale, run, sample)
     axes.set_title(f"dynamics, {about_of(run).sample(sample)}")
 
 
@@ -50,7 +50,7 @@ def _relevance(axes: Axes, run: RunFolder, request: Request) -> None:
     step = _one("steps", request.steps, run.steps[-1])
     values = np.asarray(maps_of(run, sample)(step))
     scale = maps.scale_of("relevance", _summed(values), request.look, signed=True)
-    _map(axes, values, scale, run.mapped("observations")[sample])
+    _map(axes, values, scale, run, sample)
     axes.set_title(f"relevance, {about_of(run).sample(sample)}, step {step:,}")
 
 
@@ -103,7 +103,7 @@ def _summed(values: Array) -> Array:
     return style.sum_channels(values) if values.ndim == 3 else values.astype(np.float64)
 
 
-def _map(axes: Axes, values: Array, scale: maps.Scale, observation: Array) -> None:
+def _map(axes: Axes, values: Array, scale: maps.Scale, run: RunFolder, sample: int) -> None:
     """Draw a map (C, H, W) or (H, W) as a picture, or (F,) as bars of its strongest features."""
     summed = _summed(values)
     if summed.ndim == 2:
@@ -113,9 +113,9 @@ def _map(axes: Axes, values: Array, scale: maps.Scale, observation: Array) -> No
         return
     strongest = features.largest_features(np.abs(summed), _MOST_BARS)
     axes.barh(np.arange(len(strongest)), summed[strongest], color=style.LINE_COLOURS[0])
-    axes.set_yticks(
-        np.arange(len(strongest)), labels=features.feature_names(strongest, observation)
-    )
+    observation, names = run.mapped("observations")[sample], about_of(run).names
+    labels = features.feature_names(strongest, observation, names)
+    axes.set_yticks(np.arange(len(strongest)), labels=labels)
     axes.invert_yaxis()
     if len(strongest) < len(summed):
         axes.set_xlabel(f"{len(strongest)} strongest of {len(summed):,} features")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ from lrpdyn.figures.canvas.look import Look
 from lrpdyn.figures.canvas.style import Array
 from lrpdyn.figures.request import Request
 from lrpdyn.figures.run_data import about_of
+from lrpdyn.files.names import NO_NAMES, Names
 from lrpdyn.run.reader import RunFolder
 from lrpdyn.run.series import series_of_sample
 
@@ -173,17 +175,20 @@ def series_lines(series: Mapping[str, Array], terminal: Terminal) -> list[str]:
 
 
 def feature_lines(
-    observation: Array, dynamics: Array, limit: float, terminal: Terminal
+    observation: Array, dynamics: Array, limit: float, terminal: Terminal, names: Names = NO_NAMES
 ) -> list[str]:
     """Draw (F,) dynamics as bars, those of the sixteen strongest features."""
     chosen = features.largest_features(dynamics, MOST_FEATURES)
-    names = features.feature_names(chosen, observation)
-    width = max(len(name) for name in names)
+    # Bars and values need room: a longer name is left out for its number.
+    known = names.get("features", {}).items()
+    fitting = {one: name for one, name in known if len(name) <= terminal.width // 3 - 5}
+    labels = features.feature_names(chosen, observation, {"features": fitting}, most=math.inf)
+    width = max(map(len, labels))
     room = max(terminal.width - width - 2 - 10, 4)
     full = SHADES[-1] if terminal.blocks else "#"
     return [
         f"{name:>{width}}  {full * round(room * float(value) / limit):<{room}} {value:.3g}"
-        for name, value in zip(names, np.nan_to_num(dynamics[chosen]), strict=True)
+        for name, value in zip(labels, np.nan_to_num(dynamics[chosen]), strict=True)
     ]
 
 
@@ -208,7 +213,7 @@ def picture_lines(
     body = (
         heatmap_lines(values, look.colours, terminal)
         if dynamics.ndim == 3
-        else feature_lines(observation, values, largest or 1.0, terminal)
+        else feature_lines(observation, values, largest or 1.0, terminal, about.names)
     )
     head = [
         f"dynamics of {about.sample(sample)} over {words.count_of(steps)}",

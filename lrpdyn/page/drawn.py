@@ -10,9 +10,11 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
+from lrpdyn.files.names import short_name
 from lrpdyn.run.faithfulness_curves import DRAWN, faithfulness_curves
+from lrpdyn.run.feature_curves import feature_curves
 from lrpdyn.run.layer_curves import layer_curves
-from lrpdyn.run.layout import LAYERS
+from lrpdyn.run.layout import FEATURES, LAYERS
 from lrpdyn.run.reader import RunFolder
 from lrpdyn.run.training_curve import Curve
 
@@ -23,6 +25,39 @@ class DrawnFigure:
 
     url: str
     words: str
+
+
+#: So many of the strongest features are read out where the picture is not seen.
+_READ_OUT = 5
+
+
+def features_figure(run: RunFolder) -> DrawnFigure | None:
+    """Return the figure `features` of a run; None where it has no features.csv, or nothing in it.
+
+    Raises
+    ------
+    RunError
+        The file cannot be read.
+    """
+    if FEATURES not in run.manifest.get("files", {}):
+        return None
+    if not np.isfinite(run.features["share"]).any():
+        return None
+    from lrpdyn.figures.canvas.look import Look
+    from lrpdyn.figures.drawings.features import draw_features, percent
+    from lrpdyn.figures.run_data import about_of
+
+    curves, about = feature_curves(run), about_of(run)
+    strongest = zip(curves.features[:_READ_OUT], curves.shares[-1], strict=False)
+    ranked = ", ".join(
+        f"{short_name(about.names, 'features', feature)} {percent(share)}"
+        for feature, share in strongest
+    )
+    return _drawn(
+        lambda path: draw_features(path, curves, about=about, look=Look(dpi=144)),
+        f"Share of the relevance of {len(curves.features)} features over training. Largest at the last "
+        f"step: {ranked}.",
+    )
 
 
 def layers_figure(run: RunFolder) -> DrawnFigure | None:

@@ -13,7 +13,7 @@ from lrpdyn.files.text import printable
 from lrpdyn.observations.regions import Regions
 from lrpdyn.page.about import Facts, facts_of
 from lrpdyn.page.budget import MOST_PIXELS, Flagged, Kept, choose_samples, flagged, keep
-from lrpdyn.page.drawn import DrawnFigure, layers_figure, trust_figure
+from lrpdyn.page.drawn import DrawnFigure, features_figure, layers_figure, trust_figure
 from lrpdyn.page.findings import Findings, findings_of
 from lrpdyn.page.pictures import Observations, View, observations_of, views_of
 from lrpdyn.page.regions import RegionMasks, regions_of
@@ -35,7 +35,8 @@ class Page:
     samples, units and others are called; `units` the unit that is explained, (steps, samples), -1 where
     it is not known. `trust` has a verdict and a
     sentence each on whether the maps can be trusted. `trust_figure` is None where nothing of that was
-    measured, `layers` of runs that have no layers.csv. `notes` say what is not shown.
+    measured, `features` where observations are not flat, `layers` of runs that have no layers.csv. `notes`
+    say what is not shown.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Page:
     series: Sequence[Series]
     trust: Sequence[tuple[str, str]]
     trust_figure: DrawnFigure | None
+    features: DrawnFigure | None
     layers: DrawnFigure | None
     findings: Findings
     facts: Facts
@@ -121,6 +123,7 @@ def page_of(
         series=series_of(run, samples, curve),
         trust=trust_lines(run),
         trust_figure=trust_figure(run, curve),
+        features=features_figure(run),
         layers=layers_figure(run),
         findings=findings_of(report, run.steps, run.manifest["observations"]["shape"][-1]),
         facts=facts_of(run),

@@ -168,6 +168,7 @@ def _data(page: Page) -> dict[str, Any]:
         "stepUnit": page.step_unit,
         "outputUnit": page.output_unit,
         "unitNames": dict(page.names.get("units", {})),
+        "featureNames": dict(page.names.get("features", {})),
         "steps": page.steps,
         "kept": page.kept.steps,
         "samples": page.samples,

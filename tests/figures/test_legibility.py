@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from lrpdyn.figures.canvas import layout, saving
-from lrpdyn.figures.canvas.look import COLUMN, PAGE, Look
+from lrpdyn.figures.canvas.look import COLUMN, PAGE, PAGE_HEIGHT, Look
 from lrpdyn.figures.canvas.words import DIFFERENCE, SUM, About, Caption
 from lrpdyn.figures.drawings import animation
 from lrpdyn.figures.drawings.animation import Score, draw_animation
@@ -33,7 +33,8 @@ from lrpdyn.run.feature_curves import FeatureCurves
 LONG = "preferred action at each step (head policy), minus the mean of the logits $x_1$ " * 2
 PLAIN = About(rule="zplus", question="preferred action")
 NAMES = {
-    "samples": {f"{sample}": f"train/{'long_' * 20}{sample}.JPEG" for sample in range(0, 9, 2)}
+    "samples": {f"{sample}": f"train/{'long_' * 20}{sample}.JPEG" for sample in range(0, 9, 2)},
+    "features": {f"{feature}": f"{'joint velocity ' * 9}{feature}" for feature in range(0, 99, 3)},
 }
 LENGTHY = About(
     rule="epsilon-gamma-box:" + "x" * 90, question=LONG, unit="environment steps", names=NAMES
@@ -57,7 +58,14 @@ def _look(dpi: int) -> Look:
     return Look(dpi=dpi, width=Looks.width, font_size=Looks.font_size)
 
 
-def _heatmap(shape: tuple[int, ...], about: About, dpi: int, *, also: bool = False) -> None:
+def _heatmap(
+    shape: tuple[int, ...],
+    about: About,
+    dpi: int,
+    *,
+    also: bool = False,
+    every: bool = False,
+) -> None:
     dynamics = np.abs(_random(shape, 1.23456e-7))
     relative = dynamics.sum(axis=1) if len(shape) == 4 else dynamics
     relative = relative / relative.max()
@@ -70,7 +78,7 @@ def _heatmap(shape: tuple[int, ...], about: About, dpi: int, *, also: bool = Fal
         observations,
         moved,
         steps=STEPS,
-        samples=ends,
+        samples=None if every else ends,
         look=_look(dpi),
         about=about,
         relative=also,
@@ -123,7 +131,7 @@ def _distribution(about: About, dpi: int) -> None:
     draw_distribution("a.png", populations, about=about, look=_look(dpi))
 
 
-def _trajectory(about: About, dpi: int) -> None:
+def _trajectory(about: About, dpi: int, times: int = 1) -> None:
     steps = np.array(STEPS)
     lines = {f"region number {place}": _random((len(steps),)) for place in range(9)}
     panels = [
@@ -142,7 +150,9 @@ def _trajectory(about: About, dpi: int) -> None:
         ),
     ]
     marks = Marks(note="it drifts steadily: a straight line describes it better")
-    draw_trajectory("a.png", panels, about=about, samples="all", marks=marks, look=_look(dpi))
+    draw_trajectory(
+        "a.png", panels * times, about=about, samples="all", marks=marks, look=_look(dpi)
+    )
 
 
 def _raster(transitions: int, samples: int, steps: Any, about: About, dpi: int) -> None:
@@ -211,6 +221,7 @@ def _runs(shape: tuple[int, ...], points: int, groups: int, runs: int, dpi: int)
         values=_random((min(runs, 8), points, *shape[-2:]), 1.23456e-7),
         names=[f"group {letter}" for letter in letters[:8]],
         points=[f"{place * 100}.5k" for place in range(points)],
+        features=NAMES,
     )
     line = [f"maps of 8 of {runs} runs", *(f"{one}: A-C" for one in names)]
     caption = Caption(title=f"{runs} runs by rule, sample 12", line=line, notes=[LONG])
@@ -232,23 +243,28 @@ CASES: dict[str, tuple[Callable[[], None], float]] = {
     "heatmap 84": (lambda: _heatmap((3, 4, 84, 84), PLAIN, 150, also=True), COLUMN),
     "heatmap 24, long words": (lambda: _heatmap((11, 2, 24, 24), LENGTHY, 150), COLUMN),
     "heatmap 224": (lambda: _heatmap((1, 3, 224, 224), PLAIN, 150), COLUMN),
+    "heatmap of 16": (lambda: _heatmap((16, 1, 84, 84), LENGTHY, 150, every=True), COLUMN),
     "heatmap coarse": (lambda: _heatmap((2, 1, 84, 84), LENGTHY, 60), COLUMN),
     "heatmap fine": (lambda: _heatmap((1, 1, 84, 84), PLAIN, 300), COLUMN),
     "heatmap high": (lambda: _heatmap((2, 1, 84, 5), PLAIN, 150), COLUMN),
     "heatmap wide": (lambda: _heatmap((11, 1, 3, 84), PLAIN, 150), COLUMN),
     "bars 4": (lambda: _heatmap((12, 4), LENGTHY, 150, also=True), COLUMN),
+    "bars 12, of 16 samples": (lambda: _heatmap((16, 12), PLAIN, 150, every=True), PAGE),
+    "bars 4, of 16 samples": (lambda: _heatmap((16, 4), LENGTHY, 150, every=True), PAGE),
     "bars 32, one sample": (lambda: _heatmap((1, 32), PLAIN, 150), COLUMN),
+    "bars 32, long words": (lambda: _heatmap((2, 32), LENGTHY, 150, also=True), COLUMN),
     "bars 128": (lambda: _heatmap((3, 128), PLAIN, 100), COLUMN),
     "strip 84": (lambda: _filmstrip((4, 84, 84), STEPS, PLAIN), PAGE),
     "strip 24, one transition": (lambda: _filmstrip((1, 24, 24), [0, 10], LENGTHY), PAGE),
     "strip, two transitions": (lambda: _filmstrip((1, 24, 24), [0, 9, 20], PLAIN, 99), PAGE),
     "strip, close steps": (lambda: _filmstrip((1, 84, 84), CLOSE_STEPS, PLAIN), PAGE),
     "flat strip 4": (lambda: _filmstrip((4,), STEPS, LENGTHY), PAGE),
-    "flat strip 128": (lambda: _filmstrip((128,), STEPS, PLAIN), PAGE),
+    "flat strip 128": (lambda: _filmstrip((128,), STEPS, LENGTHY), PAGE),
     "flat strip, close steps": (lambda: _filmstrip((40,), CLOSE_STEPS, PLAIN), PAGE),
     "distribution": (lambda: _distribution(PLAIN, 150), COLUMN),
     "distribution, long words": (lambda: _distribution(LENGTHY, 90), COLUMN),
     "trajectory": (lambda: _trajectory(PLAIN, 150), PAGE),
+    "trajectory, many": (lambda: _trajectory(PLAIN, 150, 3), PAGE),
     "trajectory, long words": (lambda: _trajectory(LENGTHY, 90), PAGE),
     "raster": (lambda: _raster(22, 4, STEPS, PLAIN, 150), PAGE),
     "raster, close steps": (lambda: _raster(40, 100, CLOSE_STEPS, LENGTHY, 90), PAGE),
@@ -315,6 +331,16 @@ def test_a_figure_is_as_wide_as_asked_and_its_header_is_small(
     boxes = [text.get_window_extent() for text in header]
     height = max(box.y1 for box in boxes) - min(box.y0 for box in boxes)
     assert height < 0.1 * figure.bbox.height
+
+
+def test_what_is_many_has_room_on_a_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    for case, width in (
+        ("heatmap of 16", PAGE),
+        ("trajectory, many", PAGE),
+        ("bars 4, of 16 samples", None),
+    ):
+        monkeypatch.setattr(Looks, "width", width)
+        assert _drawn(case, monkeypatch).get_figheight() <= PAGE_HEIGHT + 0.1
 
 
 def test_a_larger_font_is_that_of_every_text(monkeypatch: pytest.MonkeyPatch) -> None:

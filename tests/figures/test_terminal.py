@@ -105,3 +105,15 @@ def test_a_picture_has_its_words_and_fits(shape: tuple[int, ...], limits: Termin
     assert "none" not in text
     if not limits.blocks:
         assert text.isascii()
+
+
+@pytest.mark.parametrize(("width", "expected"), [(80, "pole angle: 1"), (24, "1: 1")])
+def test_features_have_names_that_fit(width: int, expected: str) -> None:
+    names = {"features": {"1": "pole angle", "2": "a name " * 9}}
+    lines = terminal.picture_lines(
+        np.ones(3), np.arange(3.0), {}, steps=[0, 10], sample=0, look=Look(),
+        about=About(rule="zplus", question="best action", names=names),
+        terminal=Terminal(width=width, colours=0, blocks=True),
+    )  # fmt: skip
+    assert [line.split("  █")[0].strip() for line in lines[5:7]] == [expected, "2: 1"]
+    assert max(map(len, lines)) <= width

@@ -25,6 +25,7 @@ from lrpdyn.page.render import as_html, player_script
 from lrpdyn.page.report import write_report
 from lrpdyn.run.manifest import save_manifest
 from lrpdyn.run.trust import trust_lines
+from lrpdyn.run.verify import replace_result
 from tests.page.test_render import hostile
 from tests.run.measured import with_faithfulness
 from tests.small_runs import UNCHECKED
@@ -359,6 +360,75 @@ def test_the_layers_are_a_picture_that_is_there(show: Callable[..., Opened], wri
     assert box is not None
     assert box["x"] + box["width"] <= 390
     assert not found.complaints
+
+
+def test_flat_observations_have_a_ranking_of_features_with_their_names(
+    show: Callable[..., Opened], flat_run: lrpdyn.Run, written: Path, tmp_path: Path
+) -> None:
+    path = with_names(flat_run, tmp_path, {"features": {"4": "pole angle"}})
+    found = show(path, viewport={"width": 390, "height": 844})
+    page = found.page
+    section = page.get_by_role("region", name="Features")
+    picture = section.get_by_role("img", name="of 6 features over training")
+    assert picture.evaluate("(image) => image.complete && image.naturalWidth") == 1008
+    box = picture.bounding_box()
+    assert box is not None
+    assert box["x"] + box["width"] <= 390
+    page.get_by_role("navigation").get_by_role("link", name="Features").click()
+    expect(section).to_be_in_viewport()
+    page.locator(".picture").first.focus()
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("#tip")).to_contain_text("feature 4 (pole angle)")
+    assert not found.complaints
+    of_images = show(written).page
+    expect(of_images.get_by_role("link", name="Layers")).to_be_visible()
+    expect(of_images.get_by_role("link", name="Features")).to_have_count(0)
+    expect(of_images.locator("#features")).to_have_count(0)
+
+
+@pytest.mark.parametrize("kind", ["image_run", "flat_run"])
+def test_long_names_leave_everything_within_the_page(
+    show: Callable[..., Opened], kind: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    run: lrpdyn.Run = request.getfixturevalue(kind)
+    photo = "n01440764_a_very_long_picture_name_{}.JPEG"
+    names = {
+        "samples": {str(sample): photo.format(sample) for sample in range(5)},
+        "units": {str(unit): f"MOVE_RIGHT_AND_FIRE_AT_{unit}" for unit in range(6)},
+    }
+    path = with_names(run, tmp_path, names)
+    for width in (390, 1300):
+        found = show(path, viewport={"width": width, "height": 844})
+        keep_picture(found.page, f"names_{kind}_{width}")
+        assert found.page.evaluate("document.documentElement.scrollWidth") == width
+        for card in found.page.locator(".card").all():
+            box = card.bounding_box()
+            assert box is not None
+            for part in card.locator("header > *, .pick").all():
+                inner = part.bounding_box()
+                assert inner is not None
+                assert inner["width"] > 20 or part.get_attribute("class") == "flag off"
+                assert inner["x"] >= box["x"]
+                assert inner["x"] + inner["width"] <= box["x"] + box["width"]
+            title = card.locator(".pick")
+            assert title.evaluate("e => e.scrollWidth <= e.clientWidth")
+            assert title.inner_text().endswith(".JPEG)")
+            before = title.bounding_box()
+            card.locator(".unit").evaluate("e => { e.textContent += ' and more'; }")
+            assert title.bounding_box() == before  # while playing, units change
+        table = found.page.locator("#findings")
+        expect(table).to_contain_text(".JPEG")
+        assert table.evaluate("t => t.scrollWidth <= t.parentElement.clientWidth")
+        assert found.complaints == []
+
+
+def with_names(run: lrpdyn.Run, folder: Path, names: Any) -> Path:
+    """Write the page of a copy of a run whose maker gave these names."""
+    copy = Path(shutil.copytree(run.path, folder / "named"))
+    report = json.loads((copy / "outliers.json").read_text())
+    (copy / "outliers.json").write_text(json.dumps({**report, "names": names}))
+    replace_result(copy, {**run.manifest, "names": names}, "outliers.json")
+    return write_report(lrpdyn.open_run(copy)).path
 
 
 def shown(found: Opened) -> list[str | None]:

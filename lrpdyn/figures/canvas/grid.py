@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 
 from matplotlib.figure import Figure
 
@@ -14,11 +15,14 @@ from lrpdyn.figures.canvas.words import Caption
 
 #: So many columns are legible in a paper's column, more in its page.
 MOST_IN_COLUMN = 5
-#: The row's name, such as "sample 12" upwards, and the margins around all columns, in em.
-LOWEST_ROW, MARGINS = 5.6, 2.1 + 0.6
+#: The row's name, such as "sample 12" upwards, its place at the left, and the margins of all columns, in em.
+LOWEST_ROW, NAMES, END = 5.6, 2.1, 0.6
+MARGINS = NAMES + END
 GAP = 0.4
 #: A column is no narrower, for its heading's sake: what does not fit stands below; in em.
 NARROWEST = 4.95
+#: The room for the headings and the bars of columns, and for what stands above a figure, in em.
+OF_HEADINGS, OF_HEADER = 5.0, 3.6
 #: Of few rows, so many columns fill the height better.
 ABREAST = 2
 #: A figure that is narrower has so few rows of maps that its title would fill it; in em.
@@ -40,7 +44,10 @@ class Column:
 
 @dataclass(frozen=True, kw_only=True)
 class _Measures:
-    """Sizes in pixels: of a cell, of a map in it, of text, of the figure; and columns abreast."""
+    """Sizes in pixels: of a cell, of a map in it, of text, of the figure; and columns abreast.
+
+    Many rows are in several `blocks` next to each other.
+    """
 
     cell: int
     height: int
@@ -48,6 +55,7 @@ class _Measures:
     em: float
     across: float
     abreast: int
+    blocks: int = 1
 
 
 def draw_grid(
@@ -63,9 +71,10 @@ def draw_grid(
     Returns the figure, where there is room below (pixels from its top), and em, the size of text.
 
     `columns` are from left to right, and go on below where the figure is too narrow for all; `names`
-    are those of the rows from top to bottom; `ems_below` is room to leave below.
+    are those of the rows from top to bottom, which go on in a second block at the right where a page is
+    too low for all; `ems_below` is room to leave below.
     """
-    size = _measure(len(columns), len(names), columns[0].values.shape[1:3], look)
+    size = _measure(len(columns), len(names), columns[0].values.shape[1:3], look, ems_below)
     em, cell = size.em, size.cell
     bands = [columns[at : at + size.abreast] for at in range(0, len(columns), size.abreast)]
     row_height = max(size.height, round(LOWEST_ROW * em))
@@ -74,18 +83,24 @@ def draw_grid(
     bar = maps.small_bar_height([column.scale for column in columns]) * em
     headings = [layout.wrap(column.heading, cell, em) for column in columns]
     heading = layout.LINE * max(map(len, headings)) * em
-    of_band = heading + bar + len(names) * pitch + 0.2 * em
+    each = -(-len(names) // size.blocks)
+    of_band = heading + bar + each * pitch + 0.2 * em
     head = layout.header_of(caption, look, size.across, em, len(bands) * of_band / em + ems_below)
     top = (0.9 + head.height) * em
     bottom = top + len(bands) * of_band
     figure = layout.new_figure(size.across, bottom + ems_below * em, look.dpi)
     head.write(figure)
     inset = (cell - size.width) // 2
-    for number, band in enumerate(bands):
+    of_block = NAMES * em + size.abreast * (cell + GAP * em)
+    for number, first in product(range(len(bands)), range(0, len(names), each)):
         above = top + number * of_band
         rows_top = above + heading + bar
-        for place, column in enumerate(band):
-            left = 2.1 * em + place * (cell + GAP * em)
+        from_left = first // each * of_block
+        lefts = [
+            from_left + NAMES * em + place * (cell + GAP * em)
+            for place in range(len(bands[number]))
+        ]
+        for place, (left, column) in enumerate(zip(lefts, bands[number], strict=True)):
             # What has no bar is headed where the bars are.
             below = above + heading if column.scale.note else rows_top - 0.2 * em
             lines = headings[number * size.abreast + place]
@@ -93,18 +108,17 @@ def draw_grid(
             layout.add_text(figure, left + cell / 2, lines_top, lines, em, align="center")
             if column.scale.note:
                 maps.add_small_bar(figure, column.scale, left, above + heading, cell, em)
-            for row, limit in enumerate(column.limits):
-                under = rows_top + row * pitch + row_height
-                layout.add_text(figure, left + cell / 2, under, [limit], em, align="center")
-        for row, name in enumerate(names):
-            row_top = rows_top + row * pitch
-            shown = layout.shortened_name(name, row_height, em)
-            layout.add_rotated(figure, 1.2 * em, row_top + row_height / 2, shown, em)
-            for place, column in enumerate(band):
-                left = 2.1 * em + place * (cell + GAP * em) + inset
-                map_top = row_top + (row_height - size.height) // 2
-                values = column.values[row]
-                maps.show_map(figure, values, column.scale, left, map_top, size.width, size.height)
+        for place, row in enumerate(range(first, min(first + each, len(names)))):
+            row_top = rows_top + place * pitch
+            middle, under = row_top + row_height / 2, row_top + row_height
+            shown = layout.shortened_name(names[row], row_height, em)
+            layout.add_rotated(figure, from_left + 1.2 * em, middle, shown, em)
+            map_top = row_top + (row_height - size.height) // 2
+            for left, column in zip(lefts, bands[number], strict=True):
+                at = left + inset, map_top, size.width, size.height
+                maps.show_map(figure, column.values[row], column.scale, *at)
+                for limit in column.limits[row : row + 1]:
+                    layout.add_text(figure, left + cell / 2, under, [limit], em, align="center")
     return figure, bottom, em
 
 
@@ -123,7 +137,9 @@ def _most_abreast(across: float, em: float) -> int:
     return max(1, int((across / em - MARGINS + GAP) / (NARROWEST + GAP)))
 
 
-def _measure(count: int, rows: int, shape: Sequence[int], look: Look) -> _Measures:
+def _measure(
+    count: int, rows: int, shape: Sequence[int], look: Look, ems_below: float = 0.0
+) -> _Measures:
     """Return how large the cells of `count` columns are, and how many of them lie abreast."""
     high, wide = shape
     if look.width is None:
@@ -141,6 +157,22 @@ def _measure(count: int, rows: int, shape: Sequence[int], look: Look) -> _Measur
     if rows == 1 and bands == 1 and across < LOW * em:
         bands = -(-count // ABREAST)
     abreast = -(-count // bands)
-    cell = int((across - (MARGINS + GAP * (abreast - 1)) * em) / abreast)
-    height, width = layout.panel_within(high, wide, cell)
-    return _Measures(cell=cell, height=height, width=width, em=em, across=across, abreast=abreast)
+    found = _blocks(1, abreast, shape, across, em)
+    # What is too high for a page goes on at the right, as long as its columns are not too narrow.
+    while bands == 1 and (blocks := found.blocks + 1) <= rows:
+        each = max(found.height / em, LOWEST_ROW) + GAP
+        needed = OF_HEADER + OF_HEADINGS + -(-rows // found.blocks) * each + ems_below
+        more = _blocks(blocks, abreast, shape, across, em)
+        if needed <= look.page_height or more.cell < NARROWEST * em:
+            break
+        found = more
+    return found
+
+
+def _blocks(blocks: int, abreast: int, shape: Sequence[int], across: float, em: float) -> _Measures:
+    """Return how large cells are that lie in `blocks` next to each other."""
+    margins = (NAMES + GAP * abreast) * blocks - GAP + END
+    cell = int((across - margins * em) / (abreast * blocks))
+    height, width = layout.panel_within(shape[0], shape[1], cell)
+    return _Measures(cell=cell, height=height, width=width, em=em, across=across, abreast=abreast,
+                     blocks=blocks)  # fmt: skip

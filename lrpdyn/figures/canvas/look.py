@@ -23,6 +23,8 @@ ScaleBy = Literal["step", "sample", "all"]
 SCALES: tuple[ScaleBy, ...] = get_args(ScaleBy)
 #: Points of text, and the widths in inches that it has that size at, where a figure is printed.
 FONT_SIZE, COLUMN, PAGE = 8.0, 3.25, 7.0
+#: The height of a page in inches, less its margins and a caption.
+PAGE_HEIGHT = 9.5
 #: The least width of a figure, in heights of its text: less holds no two words side by side.
 LEAST_WIDTH = 26.0
 CENTIMETRES, WIDEST = 2.54, 50.0
@@ -67,6 +69,11 @@ class Look:
     def em(self) -> float:
         """The size of text in pixels, where the figure is as wide as it is printed."""
         return self.font_size * self.dpi / 72
+
+    @property
+    def page_height(self) -> float:
+        """The height of a printed page in em."""
+        return PAGE_HEIGHT * 72 / self.font_size
 
     def page(self, drawn: float, printed: float) -> tuple[float, float]:
         """Return the width of a figure and the size of its text, in pixels.

@@ -166,7 +166,8 @@ def draw_animation(
             words.sentence(showing),
         ],
     )
-    stage = _stage(observation, drawn, caption, scaled.scale, steps, score, look)
+    labels = features.feature_names(drawn, observation, about.names)
+    stage = _stage(observation, labels, caption, scaled.scale, steps, score, look)
     frames = []
     for place, (index, of_step) in enumerate(zip(chosen, values, strict=True)):
         lines = _lines(steps[index], index, score, flags, about)
@@ -189,7 +190,7 @@ def _lines(step: int, index: int, score: Score, flags: Flags, about: words.About
 
 def _stage(
     observation: Array,
-    drawn: Array,
+    labels: Sequence[str],
     caption: words.Caption,
     scale: maps.Scale,
     steps: Sequence[int],
@@ -211,11 +212,10 @@ def _stage(
             given = 2 * cell + 2.2 * em
         left = round(1.6 * em + cell + (cell - panel) / 2)
     else:
-        names = features.feature_names(drawn, observation)
-        left = round(layout.widest(names, em) + 1.2 * em)
+        left = round(layout.widest(labels, em) + 1.2 * em)
         if look.width is None:
             given = round(31 * em)
-        height = round(len(drawn) * EACH * em)
+        height = round(len(labels) * EACH * em)
         panel = round(given - left - 0.8 * em)
     width = given
     heading = layout.wrap(scale.heading, width - 1.2 * em, em)
@@ -240,7 +240,7 @@ def _stage(
         maps.show_map(figure, np.zeros((1, 1)), scale, left, body, panel, height)
     else:
         layout.add_text(figure, left, above, [scale.what], em)
-        layout.add_names(figure, left - 0.4 * em, body, EACH * em, names, em)
+        layout.add_names(figure, left - 0.4 * em, body, EACH * em, labels, em)
     maps.add_bar(figure, heading, scale, 0.6 * em, bar_top, width - 1.2 * em, em)
     at = _add_curve(figure, steps, score, curve_top, em)
     return _Stage(

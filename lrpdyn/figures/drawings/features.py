@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from lrpdyn.errors import UsageError
-from lrpdyn.figures.canvas import layout, maps, saving, words
+from lrpdyn.figures.canvas import features, layout, maps, saving, words
 from lrpdyn.figures.canvas.look import PAGE, Look
 from lrpdyn.figures.drawings.raster import LEAST_HEIGHT, add_steps
 from lrpdyn.figures.request import Request
@@ -38,9 +38,9 @@ def draw_features(path: Path, curves: FeatureCurves, *, about: words.About, look
     """Draw the share of each feature (rows) at each step (columns), and the last in numbers."""
     width, em = look.page(PAGE, PAGE)
     steps, shown = curves.steps.tolist(), len(curves.features)
-    most = OF_NAMES * width
+    most = OF_NAMES * width / em
     names = [
-        layout.shortened(short_name(about.names, "features", feature), most, em)
+        features.short_label(feature, short_name(about.names, "features", feature), most)
         for feature in curves.features
     ]
     numbers = [percent(share) for share in curves.shares[-1]]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import get_args
@@ -28,6 +29,7 @@ from lrpdyn.figures.run_data import (
     other_samples,
 )
 from lrpdyn.figures.step_choice import Loaded, load_maps, places_of
+from lrpdyn.files.names import Names
 from lrpdyn.run.reader import RunFolder
 
 MOST_FEATURES = 512
@@ -160,7 +162,7 @@ def draw_filmstrip(
         line=[*about.line(steps), f"{len(chosen)} steps shown"],
         notes=[*about.notes(steps), *notes],
     )
-    draw_figure = _image_figure if images else _flat_figure
+    draw_figure = _image_figure if images else partial(_flat_figure, names=about.names)
     figure, caption = draw_figure(observation, caption, rows, look)
     saving.save_figure(figure, path, caption, look)
 
@@ -301,7 +303,7 @@ def _image_figure(
 
 
 def _flat_figure(
-    observation: Array, caption: words.Caption, rows: Sequence[_Row], look: Look
+    observation: Array, caption: words.Caption, rows: Sequence[_Row], look: Look, names: Names
 ) -> tuple[Figure, words.Caption]:
     # Of a single step, all there is is its relevance.
     last = rows[-1 if len(rows[1].values) else 0]
@@ -311,8 +313,8 @@ def _flat_figure(
     # Up to 32 features are named one by one, more share 40 em.
     each = round(1.3 * em) if count <= 32 else max(2, round(40 * em / count))
     stride = -(-int(1.3 * em) // each)
-    names = features.feature_names(drawn[::stride], observation)
-    left = layout.widest(names, em) + 1.2 * em
+    labels = features.feature_names(drawn[::stride], observation, names)
+    left = layout.widest(labels, em) + 1.2 * em
     least = _widest_name(rows, em)
     lines = 1
     if look.width is not None:
@@ -328,7 +330,7 @@ def _flat_figure(
         values, across = row.values[line.start : line.stop, drawn].T, len(line) * cell
         maps.show_map(figure, values, row.scale, left, top, across, frame.body_height)
         first = top + (each - stride * each) / 2
-        layout.add_names(figure, left - 0.4 * em, first, stride * each, names, em)
+        layout.add_names(figure, left - 0.4 * em, first, stride * each, labels, em)
 
     what = f"{count} of {observation.size:,} features, those that changed most"
     if count == observation.size:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
+from functools import partial
+from itertools import chain, repeat
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +18,11 @@ from lrpdyn.errors import ObservationError, UsageError
 from lrpdyn.figures.canvas import features, layout, maps, saving, style, words
 from lrpdyn.figures.canvas.curve_axes import add_key, key_lines
 from lrpdyn.figures.canvas.grid import Column, draw_grid
-from lrpdyn.figures.canvas.look import COLUMN, DEFAULT_LOOK, Look
+from lrpdyn.figures.canvas.look import COLUMN, DEFAULT_LOOK, PAGE, Look
 from lrpdyn.figures.canvas.style import Array
 from lrpdyn.figures.request import Request, scales_by
 from lrpdyn.figures.run_data import about_of
-from lrpdyn.files.names import short_name
+from lrpdyn.files.names import NO_NAMES, Names, short_name
 from lrpdyn.run.reader import RunFolder
 
 MOST_SAMPLES = 16
@@ -29,6 +30,8 @@ MOST_BARS, MOST_BARS_IN_ALL = 64, 512
 DYNAMICS_COLOUR, NET_COLOUR = style.LINE_COLOURS[5], style.LINE_COLOURS[0]
 #: Height of a feature's bar in em.
 EACH = 1.3
+#: More panels of bars are drawn for a page's width: one below the other they would pass its height.
+FEW_PANELS = 4
 #: The least width of the bars in em.
 FEWEST_EMS = 7.0
 
@@ -113,7 +116,8 @@ def draw_heatmap(
         line=[*about.line(steps), shown],
         notes=about.notes(steps),
     )
-    draw_figure = _image_figure if observations.ndim == 4 else bars_figure
+    of_vectors = partial(bars_figure, names=about.names)
+    draw_figure = _image_figure if observations.ndim == 4 else of_vectors
     drawn = draw_figure(
         observations[chosen],
         moved.of(chosen),
@@ -218,11 +222,12 @@ def bars_figure(
     look: Look,
     relative: bool = False,
     own_scales: bool = False,
+    names: Names = NO_NAMES,
 ) -> tuple[Figure, words.Caption]:
     """Draw a panel a sample: dynamics as bars, net change within them; return its caption too.
 
-    `observations` and `moved` are (N, F), `titles` what their samples are called. Relative dynamics are
-    numbers next to the bars.
+    `observations` and `moved` are (N, F), `titles` what their samples are called, `names` has those of
+    features. Relative dynamics are numbers next to the bars.
     """
     count = observations.shape[1]
     most = min(MOST_BARS, max(features.MOST_VALUES, MOST_BARS_IN_ALL // len(titles)))
@@ -230,14 +235,15 @@ def bars_figure(
     largest = [float(of_one[np.isfinite(of_one)].max(initial=0.0)) for of_one in moved.dynamics]
     limits = largest if own_scales else [max(largest)] * len(largest)
 
-    width, em = look.page(5.25, COLUMN)
+    few = len(titles) <= FEW_PANELS
+    width, em = look.page(5.25 if few else PAGE, COLUMN if few else PAGE)
     strongest = [features.largest_features(dynamics, most) for dynamics in moved.dynamics]
-    names = [*map(features.feature_names, strongest, observations)]
+    labels = [*map(features.feature_names, strongest, observations, repeat(names))]
     ratios = [
         [f"{ratio:.2g}" if relative else "" for ratio in of_one[these]]
         for these, of_one in zip(strongest, moved.relative, strict=True)
     ]
-    names_width = layout.widest([*chain(*names)], em) + 1.2 * em
+    names_width = layout.widest([*chain(*labels)], em) + 1.2 * em
     ratios_width = layout.widest([*chain(*ratios)], em) + 0.8 * em
     # The number at the end of the axis reaches beyond it, and a bar is worth looking at.
     room = (width - 1.2 * em) / (names_width + ratios_width + FEWEST_EMS * em)
@@ -284,7 +290,7 @@ def bars_figure(
                   limits[index] or 1.0)  # fmt: skip
         axes.tick_params(labelsize=layout.points(em, look.dpi), length=0)
         bars_top = above + (layout.LINE + 0.2) * em
-        layout.add_names(figure, left - 0.4 * em, bars_top, EACH * em, names[index], em)
+        layout.add_names(figure, left - 0.4 * em, bars_top, EACH * em, labels[index], em)
         right = left + panel_width + ratios_width - 0.4 * em
         layout.add_names(figure, right, bars_top, EACH * em, ratios[index], em)
     return figure, caption

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from lrpdyn.figures.canvas.look import COLUMN, DEFAULT_LOOK, Look
 from lrpdyn.figures.canvas.style import Array
 from lrpdyn.figures.request import Request
 from lrpdyn.figures.run_data import maps_of
+from lrpdyn.files.names import NO_NAMES, Names
 from lrpdyn.run.reader import RunFolder
 from lrpdyn.run.series import table_series
 
@@ -76,13 +77,14 @@ class Maps:
     """The maps of one sample that are drawn.
 
     `observation` is (C, H, W) or (F,); `values` (R, P, H, W) or (R, P, F) are of R runs, called `names`, at P
-    points of training, called `points`.
+    points of training, called `points`; `features` has the names of features.
     """
 
     observation: Array
     values: Array
     names: Sequence[str]
     points: Sequence[str]
+    features: Names = field(default_factory=dict)
 
 
 def draw(runs: Sequence[RunFolder], request: Request, path: Path) -> None:
@@ -161,6 +163,7 @@ def _maps(
         values=np.array(values),
         names=[_row_name(groups[place], names[place]) for place in chosen],
         points=words.step_labels(paired.steps[0, points].tolist()) if same else shares,
+        features=runs[0].manifest.get("names", NO_NAMES),
     )
 
 
@@ -453,7 +456,7 @@ def _features(
     figure = layout.new_figure(width, bar_top + body, look.dpi)
     head.write(figure)
     maps.add_bar(figure, heading, scale, 0.6 * em, bar_top, width - 1.2 * em, em)
-    labels = features.feature_names(drawn, shown.observation)
+    labels = features.feature_names(drawn, shown.observation, shown.features)
     left, top = layout.widest(labels, em) + 1.2 * em, bar_top + bar
     cell = (width - left - 0.8 * em) / len(shown.names)
     for place, name in enumerate(shown.names):

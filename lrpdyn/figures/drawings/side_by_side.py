@@ -122,7 +122,7 @@ def draw_side_by_side(
 
     The observations are (N, C, H, W) or (N, F), of the `samples` that are drawn; there are six
     `sides` at most. `alike` says in words how alike the runs are, `unit` what steps count, `names`
-    what samples are called.
+    what samples and features are called.
     """
     letters = string.ascii_uppercase[: len(sides)]
     flat = observations.ndim == 2
@@ -157,7 +157,9 @@ def draw_side_by_side(
     )
     rows = [called(names, "samples", sample) for sample in samples]
     if flat:
-        figure, bottom, em = _features(observations, relative, letters, rows, caption, scale, look)
+        figure, bottom, em = _features(
+            observations, relative, letters, rows, caption, scale, look, names
+        )
     else:
         pictures = style.displayed_observations(observations)
         columns = [Column(heading="observed", values=pictures, scale=maps.GREY)]
@@ -174,10 +176,11 @@ def _features(
     observations: Array,
     relative: Sequence[Array],
     letters: str,
-    names: Sequence[str],
+    rows: Sequence[str],
     caption: words.Caption,
     scale: maps.Scale,
     look: Look,
+    names: Names,
 ) -> tuple[Figure, float, float]:
     """Draw a map of features by runs for each sample; return the figure, its free place, em."""
     width, em = look.page(5.25, COLUMN)
@@ -187,16 +190,18 @@ def _features(
     caption = replace(caption, notes=[*caption.notes, f"{what}."])
     heading = layout.wrap(scale.heading, width - 1.2 * em, em)
     pitch = (len(drawn) * EACH + 2 * layout.LINE + 1.0) * em
-    body = maps.bar_height(heading, em) + len(names) * pitch + (CURVES + AROUND) * em
+    body = maps.bar_height(heading, em) + len(rows) * pitch + (CURVES + AROUND) * em
     head = layout.header_of(caption, look, width, em, body / em)
     bar_top = (0.9 + head.height) * em
     top = bar_top + maps.bar_height(heading, em)
-    bottom = top + len(names) * pitch
+    bottom = top + len(rows) * pitch
     figure = layout.new_figure(width, bar_top + body, look.dpi)
     head.write(figure)
     maps.add_bar(figure, heading, scale, 0.6 * em, bar_top, width - 1.2 * em, em)
-    for row, name in enumerate(names):
-        labels = features.feature_names(drawn, observations[row])
+    # So that "run A" fits above the columns.
+    most = min(features.OF_NAMES, max(4.0, width / em - 7.0 - 3.2 * len(letters)))
+    for row, name in enumerate(rows):
+        labels = features.feature_names(drawn, observations[row], names, most)
         left = layout.widest(labels, em) + 1.2 * em
         cell = (width - left - 0.8 * em) / len(letters)
         shown = layout.shortened_name(name, width - left - 0.8 * em, em)

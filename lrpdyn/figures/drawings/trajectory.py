@@ -25,8 +25,9 @@ from lrpdyn.run.reader import RunFolder
 from lrpdyn.run.series import TableSeries, table_series
 from lrpdyn.run.training_curve import Curve
 
-#: The height of a panel in em, and the width of a figure that has two of them abreast.
-PANEL_HEIGHT, TWO_ABREAST = 9.0, 45.0
+#: The height of a panel in em, that of one of many, which have one page, and the width of a figure that
+#: has two of them abreast.
+PANEL_HEIGHT, LEAST_HEIGHT, TWO_ABREAST = 9.0, 4.5, 45.0
 #: Room left of a panel for its numbers, right of it, and below it, in em.
 LEFT, RIGHT, BELOW = 5.0, 1.0, 1.2
 FEW_STEPS = 60
@@ -305,13 +306,15 @@ def draw_trajectory(
         (layout.LINE * (len(lines) + key_lines(panel.names, inner, em)) + 0.4) * em
         for lines, panel in zip(titles, panels, strict=True)
     ]
-    height = PANEL_HEIGHT * em
     heads = [max(above[at : at + columns]) for at in range(0, len(panels), columns)]
-    rows = [head + height + BELOW * em for head in heads]
     key = marks.key()
     of_key = key_lines([*key], width - 1.2 * em, em) * layout.LINE
-    body = (of_key + 0.3) * em + sum(rows) + 2.8 * em
-    head = layout.header_of(caption, look, width, em, body / em)
+    around = of_key + 3.1 + sum(heads) / em + BELOW * len(heads)
+    head = layout.header_of(caption, look, width, em, around + PANEL_HEIGHT * len(heads))
+    room = (look.page_height - 0.9 - head.height - around) / len(heads)
+    height = min(max(room, LEAST_HEIGHT), PANEL_HEIGHT) * em
+    rows = [head + height + BELOW * em for head in heads]
+    body = (of_key + 3.1) * em + sum(rows)
     key_top = (0.9 + head.height) * em
     first = key_top + (of_key + 0.3) * em
     figure = layout.new_figure(width, key_top + body, look.dpi)

@@ -193,10 +193,11 @@ class Card {
   }
 }
 
-// The names of the regions in which a pixel lies; their masks are packed bits.
-// A unit's number, and its name where it has one.
-const unitName = (unit) => (unit in data.unitNames ? `${unit} (${data.unitNames[unit]})` : unit);
+// A number, and the name where it has one.
+const named = (number, names) => (number in names ? `${number} (${names[number]})` : number);
+const unitName = (unit) => named(unit, data.unitNames);
 
+// The names of the regions in which a pixel lies; their masks are packed bits.
 const regionsAt = async (sample, pixel) => {
   const bit = (bytes) => bytes[pixel >> 3] & (128 >> (pixel & 7));
   const found = await Promise.all(data.regions.map(async (region) => {
@@ -208,4 +209,4 @@ const regionsAt = async (sample, pixel) => {
 };
 
 const pixelName = (pixel) =>
-  flat ? `feature ${pixel}` : `row ${Math.floor(pixel / width)}, column ${pixel % width}`;
+  flat ? `feature ${named(pixel, data.featureNames)}` : `row ${Math.floor(pixel / width)}, column ${pixel % width}`;

@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
 from lrpdyn.figures.canvas.grid import Column, draw_grid
-from lrpdyn.figures.canvas.look import Look
+from lrpdyn.figures.canvas.look import PAGE_HEIGHT, Look
 from lrpdyn.figures.canvas.maps import GREY, drawn_maps, scale_of
 from lrpdyn.figures.canvas.words import Caption
 
@@ -61,3 +61,30 @@ def test_room_below_is_left_as_asked(ems: float) -> None:
     figure, bottom, em = draw_grid(columns(), ["a", "b"], CAPTION, LOOK, ems_below=ems)
     _, height = figure.bbox.size
     assert height - bottom == pytest.approx(ems * em, abs=1)
+
+
+def test_rows_that_a_page_has_no_room_for_go_on_at_the_right() -> None:
+    given, look = columns(4, 15), Look(dpi=150, width=7.0)
+    names = [f"row {row}" for row in range(15)]
+    figure, *_ = draw_grid(given, names, CAPTION, look)
+    assert figure.get_figheight() < PAGE_HEIGHT
+    drawn = maps_in(figure)
+    boxes = [image.get_window_extent() for image in drawn]
+    for place, image in enumerate(drawn):
+        row, column = divmod(place, 4)
+        np.testing.assert_allclose(np.asarray(image.get_array()), given[column].values[row])
+        # The eighth and later ones begin again from the top.
+        above = boxes[4 * (row % 8) + column]
+        assert boxes[place].y0 == above.y0
+        assert (boxes[place].x0 > figure.bbox.width / 2) == (row > 7)
+        (text,) = [text for text in figure.texts if text.get_text() == names[row]]
+        name = text.get_window_extent()
+        assert 0 < boxes[4 * row].x0 - name.x1 < name.width
+        assert boxes[place].y0 < name.y0 < name.y1 < boxes[place].y1
+    assert [text.get_text() for text in figure.texts].count("heading 3") == 2
+
+
+def test_few_rows_and_columns_that_have_no_room_abreast_stay_below_each_other() -> None:
+    for width, count, rows in ((7.0, 4, 4), (3.25, 4, 15)):
+        figure, *_ = draw_grid(columns(count, rows), ["a"] * rows, CAPTION, Look(width=width))
+        assert [text.get_text() for text in figure.texts].count("heading 3") == 1

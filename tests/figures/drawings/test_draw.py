@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from PIL import Image
 
 from lrpdyn.api import Run
 from lrpdyn.errors import UsageError
-from lrpdyn.figures import kinds
+from lrpdyn.figures import in_axes, kinds
 from lrpdyn.figures.canvas import maps
 from lrpdyn.figures.canvas.look import Look
 from lrpdyn.figures.drawings import (
@@ -119,3 +120,36 @@ def test_a_trajectory_says_which_samples_it_is_of(
     median = np.median(score if samples is None else score[:, samples], axis=1)
     lines = [np.asarray(line.get_ydata()) for axes in saved[0].axes for line in axes.lines]
     assert any(line.shape == median.shape and np.allclose(line, median) for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("kind", "runs"),
+    [("dynamics", 1), ("filmstrip", 1), ("features", 1), ("comparison", 2), ("runs", 2)],
+)
+def test_every_figure_of_features_has_their_names(
+    of_vectors: Run, saved: list[Figure], kind: str, runs: int
+) -> None:
+    named = _with_names(of_vectors)
+    kinds.draw([named] * runs, kind, Request(look=SMALL))
+    assert "pole angle" in words(saved[0])
+
+
+def test_films_and_axes_of_the_user_have_names_of_features(
+    of_vectors: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named, figures = _with_names(of_vectors), list[Figure]()
+    drawn = animation._rasterised
+    monkeypatch.setattr(
+        animation, "_rasterised", lambda figure: figures.append(figure) or drawn(figure)
+    )
+    animation.draw([named], Request(samples=[0], look=SMALL), tmp_path / "a.gif")
+    assert "pole angle" in words(figures[0])
+    axes = Figure().subplots()
+    in_axes.draw_in_axes(axes, named, "dynamics", Request(look=SMALL))
+    labels = [text.get_text() for text in axes.get_yticklabels()]
+    assert labels[1].startswith("1: ")
+    assert labels[2].startswith("pole angle: ")
+
+
+def _with_names(run: Run) -> Run:
+    return replace(run, manifest={**run.manifest, "names": {"features": {"2": "pole angle"}}})
