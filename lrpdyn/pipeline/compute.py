@@ -179,4 +179,7 @@ def _workforce(options: Options) -> Iterator[Hands]:
 def _by_processes(
     workers: int | None, job: Job, question: Question, places: Sequence[int]
 ) -> Generator[Outcomes]:
-    return by_processes(processes(workers, job.model.device.type), job, question, places)
+    device = job.model.device.type
+    # Processes that share the work on the CPU are busy while one of them reads; a device would wait.
+    ahead = device != "cpu"
+    return by_processes(processes(workers, device), job, question, places, ahead=ahead)
