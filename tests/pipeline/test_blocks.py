@@ -25,6 +25,7 @@ from lrpdyn.pipeline import blocks, compute
 from lrpdyn.pipeline.blocks import LARGEST_BLOCK, by_processes, in_blocks
 from lrpdyn.run import journal
 from lrpdyn.run.stored_maps import Storage
+from lrpdyn.system.processes import processes
 from tests.pipeline.test_compute import Vectors, contents, mlp_run
 
 
@@ -202,3 +203,19 @@ def test_reading_ahead_gives_the_same_bytes(
     assert two.steps == (2, 4, 10, 30)
     assert contents(one.path) == contents(two.path)
     assert list(journal.read_journal(one.path)) == list(journal.read_journal(two.path))
+
+
+def test_threads_share_the_sums_where_one_process_explains_on_a_device(
+    mlp_folder: Path, vectors: Vectors, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[int] = []
+    begin = Dynamics.__init__
+
+    def noted(self: Dynamics, *given: Any) -> None:
+        threads.append(given[-1])
+        begin(self, *given)
+
+    monkeypatch.setattr(Dynamics, "__init__", noted)
+    monkeypatch.setattr(compute, "processes", lambda workers, device: processes(workers, "cuda"))
+    mlp_run(mlp_folder, vectors, tmp_path / "run", workers=3)
+    assert threads == [3]
