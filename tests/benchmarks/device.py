@@ -5,12 +5,12 @@ Run by hand: ``python -m tests.benchmarks.device``. It makes its own data, state
 after the other:
 
 lrpdyn
-    ``lrpdyn compute``, everything that it does by default included.
+    ``lrpdyn compute``, everything that it does by default included, with threads for sums on all cores.
 maps
     The same without faithfulness and interventions, whose time has a share of its own.
 zennit
-    A loop that loads each checkpoint, explains it with Zennit's ZPlus and stores the maps. It measures,
-    sums up and checks nothing.
+    A loop that loads each checkpoint, explains it with Zennit's ZPlus and stores the maps, which are
+    lrpdyn's up to a stabiliser. It measures, sums up and checks nothing.
 
 Time for each checkpoint is marginal: (time of many - time of few) / (many - few), so that what is done
 once has no part in it; where the last run has hardly more, it is the time of its loop over them. So is
@@ -60,8 +60,8 @@ def command_of(way: str, network: str, checkpoints: Path, out: Path, device: str
     own = Path(__file__).with_name("device_ways.py")
     arch = "torchvision:resnet18" if network == "resnet18" else f"{own}:{network}"
     return [sys.executable, "-m", "lrpdyn", "compute", str(checkpoints), observations, "-o",
-            str(out), "--arch", arch, "--device", device, "--workers", "1", "--profile", "-q",
-            *without]  # fmt: skip
+            str(out), "--arch", arch, "--device", device, "--profile", "-q", *without,
+            *(["--workers", "1"] if device == "cpu" else [])]  # fmt: skip
 
 
 @contextmanager
