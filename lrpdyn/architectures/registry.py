@@ -434,7 +434,9 @@ def load_weights(
     with torch.no_grad():
         for key, tensor in own.items():
             if used is None or id(tensor) in used or not isinstance(tensor, nn.Parameter):
-                tensor.copy_(mapped[key])
+                # Torch keeps pinned memory until it is copied, so that nobody has to wait.
+                now = mapped[key]
+                tensor.copy_(now, non_blocking=tensor.is_cuda and now.is_pinned())
 
 
 #: By network: what `load_state_dict` would collect anew for each of thousands of checkpoints.

@@ -12,7 +12,7 @@ from torch import Tensor, fx, nn
 from lrpdyn.architectures.registry import check_function, load_weights
 from lrpdyn.checkpoints.digests import USUAL
 from lrpdyn.checkpoints.model import Checkpoint
-from lrpdyn.checkpoints.readers import has_digest, read_weights, read_weights_again
+from lrpdyn.checkpoints.readers import has_digest, read_weights, read_weights_again, stamp
 from lrpdyn.errors import ArchitectureError, CheckpointError
 from lrpdyn.explain.model import Model, OtherWeights, with_fixed_inputs
 from lrpdyn.lrp.canonical.canonise import Canonised
@@ -92,10 +92,27 @@ def _name(source: Checkpoint | OtherWeights | None) -> str:
     return "no checkpoint" if source is None else source.name
 
 
-def load(
-    model: Model, checkpoint: Checkpoint, *, trust: bool, algorithm: str = USUAL
-) -> LoadedNetwork:
-    """Return the model with a checkpoint's weights, and their digest."""
+@dataclass(frozen=True, kw_only=True)
+class ReadCheckpoint:
+    """What was read of a checkpoint, in the machine's own memory.
+
+    Parameters
+    ----------
+    stamp
+        Of its files, from before they were read: a later change shows.
+    digest
+        Of the bytes of the weights.
+    """
+
+    checkpoint: Checkpoint
+    stamp: Mapping[str, int]
+    weights: Mapping[str, Tensor]
+    digest: str
+
+
+def read(checkpoint: Checkpoint, *, trust: bool, algorithm: str = USUAL) -> ReadCheckpoint:
+    """Return the weights of a checkpoint, which go into no network yet: any thread may read."""
+    stamped = stamp(checkpoint.path, checkpoint.format)
     weights, digest = read_weights(
         checkpoint.path,
         checkpoint.format,
@@ -103,7 +120,25 @@ def load(
         weights=checkpoint.weights,
         algorithm=algorithm,
     )
-    return replace(_put(model, checkpoint, weights), digest=digest)
+    return ReadCheckpoint(checkpoint=checkpoint, stamp=stamped, weights=weights, digest=digest)
+
+
+def pinned(found: ReadCheckpoint) -> ReadCheckpoint:
+    """Return a copy in pinned memory, from where a GPU fetches it without the processor."""
+    weights = {name: tensor.contiguous().pin_memory() for name, tensor in found.weights.items()}
+    return replace(found, weights=weights)
+
+
+def put_read(model: Model, found: ReadCheckpoint) -> LoadedNetwork:
+    """Return the model with the weights that were read, and their digest."""
+    return replace(_put(model, found.checkpoint, found.weights), digest=found.digest)
+
+
+def load(
+    model: Model, checkpoint: Checkpoint, *, trust: bool, algorithm: str = USUAL
+) -> LoadedNetwork:
+    """Return the model with a checkpoint's weights, and their digest."""
+    return put_read(model, read(checkpoint, trust=trust, algorithm=algorithm))
 
 
 def load_again(model: Model, checkpoint: Checkpoint, *, trust: bool) -> LoadedNetwork:

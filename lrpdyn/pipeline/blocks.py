@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lrpdyn.checkpoints.model import Checkpoint
-from lrpdyn.checkpoints.readers import stamp
 from lrpdyn.diagnostics.at_each_step import StepEvidence
 from lrpdyn.diagnostics.same_outputs import compare_outputs
 from lrpdyn.dynamics.accumulate import Extra
@@ -23,10 +23,11 @@ from lrpdyn.dynamics.one_step import Known
 from lrpdyn.dynamics.phases import outline
 from lrpdyn.errors import ArchitectureError, CheckpointError, LrpdynError, RunError
 from lrpdyn.explain.explanation import Explanation, Question, explain_parts, joined
-from lrpdyn.explain.loaded import LoadedNetwork, load
+from lrpdyn.explain.loaded import LoadedNetwork, ReadCheckpoint, load, pinned, put_read, read
 from lrpdyn.observations.regions import shares
 from lrpdyn.pipeline.setup.job import READING, Job
 from lrpdyn.system import signals
+from lrpdyn.system.ahead import one_ahead
 from lrpdyn.system.environment import environment_of
 from lrpdyn.system.processes import in_order, working_on
 from lrpdyn.system.timing import Times
@@ -59,19 +60,20 @@ def in_blocks(places: Sequence[int], workers: int) -> list[Sequence[int]]:
 
 
 def by_processes(
-    workers: int, job: Job, question: Question, places: Sequence[int]
+    workers: int, job: Job, question: Question, places: Sequence[int], *, ahead: bool = False
 ) -> Generator[Outcomes]:
-    """Explain places in so many processes of this machine."""
+    """Explain places in so many processes of this machine; one alone may read the next `ahead`."""
     blocks = in_blocks(places, workers)
     if workers > 1 and len(blocks) > 1:
         worker = BlockWorker(job, question, measures=True)
         yield from in_order(worker, blocks, min(workers, len(blocks)))
         return
     worker = BlockWorker(job, question)
-    while places:
-        found = worker(places[:LARGEST_BLOCK], LONGEST)
-        yield found
-        places = places[len(found[0]) :] if found[0] else ()
+    with worker.reading_ahead(places) if ahead else nullcontext():
+        while places:
+            found = worker(places[:LARGEST_BLOCK], LONGEST)
+            yield found
+            places = places[len(found[0]) :] if found[0] else ()
 
 
 class BlockWorker:
@@ -82,6 +84,7 @@ class BlockWorker:
 
     def __init__(self, job: Job, question: Question, *, measures: bool = False) -> None:
         self.job, self.question, self.times = job, question, Times()
+        self._read_at: Callable[[int], ReadCheckpoint] = self._read
         values = job.observations.values
         self.evidence = StepEvidence(
             job.model, values, job.painting, trust=job.options.trust, algorithm=job.algorithm
@@ -107,13 +110,12 @@ class BlockWorker:
         for place in block:
             if signals.received() or (outcomes and time.monotonic() - begun > longest):
                 break
-            checkpoint = self.job.listing.checkpoints[place]
             if self.next != place:
                 self.before = checkpoints_before(self.job, place)
                 self.neighbours.begin()
             self.next = place + 1
             try:
-                outcomes.append(self._explain(checkpoint))
+                outcomes.append(self._explain(place))
             except (CheckpointError, ArchitectureError) as error:
                 outcomes.append(error)
                 if not self.job.options.skip_bad:
@@ -123,20 +125,45 @@ class BlockWorker:
                 # A disk that is full, say: what was explained before it is kept.
                 outcomes.append(error)
                 break
-            self.before = (checkpoint, *self.before[:1])
+            self.before = (self.job.listing.checkpoints[place], *self.before[:1])
         with self.times.of("explaining and storing"):
             self.job.storage.settle(self.job.folder)
         known, self.known = self.known, {}
         return outcomes, self.times.taken(), known
 
-    def _explain(self, checkpoint: Checkpoint) -> dict[str, Any]:
+    @contextmanager
+    def reading_ahead(self, places: Sequence[int]) -> Iterator[None]:
+        """Let a thread read the checkpoint at the next of `places` while one is explained.
+
+        It reads files, and puts what a GPU is to get into pinned memory; it does not touch the network.
+        """
+        on_gpu = self.job.model.device.type == "cuda"
+
+        def read_at(place: int) -> ReadCheckpoint:
+            found = self._read(place)
+            return pinned(found) if on_gpu else found
+
+        with one_ahead(read_at, places) as self._read_at:
+            yield
+
+    def _read(self, place: int) -> ReadCheckpoint:
+        options = self.job.options
+        checkpoint = self.job.listing.checkpoints[place]
+        return read(checkpoint, trust=options.trust, algorithm=self.job.algorithm)
+
+    def _load(self, place: int) -> tuple[LoadedNetwork, Mapping[str, int]]:
+        """Return the network with the weights of a checkpoint, and the stamp of its files."""
+        found = self._read_at(place)
+        return put_read(self.job.model, found), found.stamp
+
+    def _explain(self, place: int) -> dict[str, Any]:
         """Explain one checkpoint, store its relevance, and return its line of the journal."""
         job, times = self.job, self.times
+        checkpoint = job.listing.checkpoints[place]
         working_on(str(checkpoint.path))
         with times.of(READING):
-            stamped = stamp(checkpoint.path, checkpoint.format)
             self.evidence.set_before(self.before)
-            loaded = load(job.model, checkpoint, trust=job.options.trust, algorithm=job.algorithm)
+            loaded, stamped = self._load(place)
         parts: list[Explanation] = []
         maps: list[NDArray[np.float32]] = []
         same: dict[str, Any] = {}

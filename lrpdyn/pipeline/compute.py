@@ -42,7 +42,7 @@ from lrpdyn.pipeline.steps import Steps, begin
 from lrpdyn.run.lock import locked
 from lrpdyn.run.training_curve import read_curve
 from lrpdyn.system import signals
-from lrpdyn.system.processes import processes
+from lrpdyn.system.processes import cores, processes
 from lrpdyn.system.threads import one_thread
 from lrpdyn.system.timing import Times, table_of
 
@@ -134,14 +134,14 @@ def _compute(checkpoints: Folder, observations: Arrays, options: Options) -> Run
         say_of_environments(job, kept)
         begin(job, manifest)
         with times.of("explaining"), _workforce(options) as hands, signals.deferred():
-            threads = processes(options.workers, job.model.device.type)
-            steps = Steps(job, question, hands, threads, times, kept)
+            steps = Steps(job, question, hands, cores(options.workers), times, kept)
             steps.go_on(job)
             if signals.received():
                 raise signals.stopped(steps.done, len(job.own))
         with closing(steps.dynamics):
             if job.shard is None:
-                finish(job, question, manifest, steps.records, steps.dynamics, times, threads)
+                workers = processes(options.workers, job.model.device.type)
+                finish(job, question, manifest, steps.records, steps.dynamics, times, workers)
                 job.storage.finish(job.folder, steps.dynamics.needed)
             else:
                 manifest = save_shard(job, describe(job), manifest, steps.records)
@@ -179,4 +179,7 @@ def _workforce(options: Options) -> Iterator[Hands]:
 def _by_processes(
     workers: int | None, job: Job, question: Question, places: Sequence[int]
 ) -> Generator[Outcomes]:
-    return by_processes(processes(workers, job.model.device.type), job, question, places)
+    device = job.model.device.type
+    # Processes that share the work on the CPU are busy while one of them reads; a device would wait.
+    ahead = device != "cpu"
+    return by_processes(processes(workers, device), job, question, places, ahead=ahead)

@@ -42,7 +42,7 @@ from lrpdyn.remote.path import RemotePath, as_path
 from lrpdyn.run.journal import read_journal
 from lrpdyn.run.outlier_report import read_report
 from lrpdyn.system import signals
-from lrpdyn.system.processes import processes
+from lrpdyn.system.processes import cores, processes
 from lrpdyn.system.timing import Times
 
 #: Results are written again once this many times the seconds have passed that the last writing took.
@@ -139,7 +139,7 @@ class _Followed:
         self._question, self._manifest, self._times = question, manifest, times
         self._workers = processes(job.options.workers, job.model.device.type)
         self._begin: Callable[[Job, Kept], Steps] = lambda job, kept: Steps(
-            job, question, hands, self._workers, times, kept
+            job, question, hands, cores(job.options.workers), times, kept
         )
         self._steps = self._begin(job, kept)
         on_flag = job.options.on_flag

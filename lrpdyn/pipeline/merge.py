@@ -67,7 +67,7 @@ from lrpdyn.run.manifest import check_unchanged, save_manifest
 from lrpdyn.run.tables import check_tables
 from lrpdyn.run.training_curve import read_curve
 from lrpdyn.system import memory
-from lrpdyn.system.processes import processes
+from lrpdyn.system.processes import cores, processes
 from lrpdyn.system.threads import one_thread
 from lrpdyn.system.timing import Times
 from lrpdyn.version import __version__
@@ -281,7 +281,7 @@ def _write(shards: Sequence[ExplainedShard], job: Job) -> None:
     question, workers = _question(job, manifest), processes(None, job.model.device.type)
     kept = kept_steps(job)
     say_of_environments(job, kept)
-    steps = Steps(job, question, _nothing_left(shards), workers, Times(), kept)
+    steps = Steps(job, question, _nothing_left(shards), cores(None), Times(), kept)
     with closing(steps.dynamics):
         try:
             steps.go_on(job)

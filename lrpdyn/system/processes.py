@@ -60,8 +60,8 @@ def available() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def processes(requested: int | None, device: str) -> int:
-    """Return the number of processes: those requested, or as many as the machine has cores.
+def cores(requested: int | None) -> int:
+    """Return the number of cores to work with: those requested, or as many as the machine has.
 
     Raises
     ------
@@ -70,9 +70,16 @@ def processes(requested: int | None, device: str) -> int:
     """
     if requested is not None and requested < 1:
         raise UsageError(f"workers {requested}: expected 1 or more")
-    if device != "cpu":
-        return 1  # one process keeps a GPU busy, and one that uses it cannot be forked
     return available() if requested is None or available() == 1 else requested
+
+
+def processes(requested: int | None, device: str) -> int:
+    """Return the number of processes: as `cores`, and 1 on a device that is not the CPU.
+
+    One process keeps a GPU busy, and one that uses it cannot be forked; its threads have all cores.
+    """
+    shared = cores(requested)
+    return shared if device == "cpu" else 1
 
 
 def in_order(

@@ -62,6 +62,7 @@ NOT_RUN = {
         "tests/cli/test_record.py, where OCAtari is installed",
     ("docs/figures.md", "lrpdyn plot --kind features"): "docs/stable_baselines3.md on CartPole",
     ("docs/speed.md", "python -m tests.benchmarks.speed"): "by name: minutes",
+    ("docs/speed.md", "python -m tests.benchmarks.device"): "by name: minutes on a GPU",
     ("docs/which_networks.md", "python -m tests.lrp.coverage_tables sb3"): "by name: minutes",
 }  # fmt: skip
 _LANGUAGES = {"sh", "python", "toml", "text"}

@@ -28,6 +28,9 @@ from lrpdyn.explain.loaded import (
     loaded_now,
     other_tensors,
     other_weights,
+    pinned,
+    put_read,
+    read,
 )
 from lrpdyn.explain.model import Model, make_model
 from lrpdyn.lrp.composites import parse_composite
@@ -94,6 +97,30 @@ def test_what_is_loaded_says_which_step_and_file_it_is(model: Model, tmp_path: P
     assert loaded_now(model).step == 7
     entry.path.unlink()
     assert load_if_there(model, entry, trust=False) is None
+
+
+def test_what_was_read_goes_into_the_network_later(model: Model, tmp_path: Path) -> None:
+    one, two = (checkpoint(tmp_path, step, TwoHeads()) for step in (1, 2))
+    expected = outputs_of(load(model, two, trust=False), X)
+    found = read(two, trust=False)
+    assert found.stamp["size"] == two.path.stat().st_size
+    outputs = outputs_of(load(model, one, trust=False), X)
+    assert not np.array_equal(outputs, expected)
+    loaded = put_read(model, found)
+    assert (loaded.step, loaded.digest) == (2, load(model, two, trust=False).digest)
+    np.testing.assert_array_equal(outputs_of(put_read(model, found), X), expected)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no graphics card")
+def test_pinned_weights_arrive_on_a_gpu(tmp_path: Path) -> None:
+    model = make_model(
+        Resolved(Architecture("own", TwoHeads, never), {}), None, "cuda", 2, parse_composite("zplus")
+    )  # fmt: skip
+    expected = TwoHeads()
+    put_read(model, pinned(read(checkpoint(tmp_path, 1, expected), trust=False)))
+    on_gpu = model.network.state_dict()
+    assert all(torch.equal(on_gpu[key].cpu(), value) for key, value in expected.state_dict().items()
+               if not key.startswith("value"))  # fmt: skip
 
 
 def test_other_weights_are_given_back(model: Model, tmp_path: Path) -> None:

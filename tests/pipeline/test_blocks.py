@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from collections.abc import Callable
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -18,11 +20,13 @@ from lrpdyn.checkpoints import containers
 from lrpdyn.checkpoints.containers import Part
 from lrpdyn.dynamics.accumulate import Dynamics
 from lrpdyn.errors import CheckpointError, RunError
-from lrpdyn.pipeline import blocks
-from lrpdyn.pipeline.blocks import LARGEST_BLOCK, in_blocks
+from lrpdyn.explain import loaded
+from lrpdyn.pipeline import blocks, compute
+from lrpdyn.pipeline.blocks import LARGEST_BLOCK, by_processes, in_blocks
 from lrpdyn.run import journal
 from lrpdyn.run.stored_maps import Storage
-from tests.pipeline.test_compute import Vectors, mlp_run
+from lrpdyn.system.processes import processes
+from tests.pipeline.test_compute import Vectors, contents, mlp_run
 
 
 @given(st.integers(0, 3000), st.integers(1, 40))
@@ -99,16 +103,26 @@ def replaced(path: Path) -> None:
     path.with_name("new").replace(path)
 
 
+def ahead(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let one process read ahead, as it does on a GPU."""
+    hands = partial(by_processes, 1, ahead=True)
+    monkeypatch.setattr(compute, "_by_processes", lambda workers, *job: hands(*job))
+
+
 @pytest.mark.parametrize(
     ("written", "change", "workers"),
     [(as_torch, cut_short, 1), (as_torch, cut_short, 2), (as_torch, rewritten, 1),
      (as_torch, replaced, 1), (as_torch, Path.unlink, 1), (as_safetensors, cut_short, 2),
-     (as_safetensors, replaced, 1)],
+     (as_safetensors, replaced, 1), (as_torch, cut_short, "ahead"), (as_torch, replaced, "ahead"),
+     (as_torch, Path.unlink, "ahead")],
 )  # fmt: skip
 def test_a_checkpoint_that_changes_while_it_is_read_is_named_and_can_be_skipped(
     mlp_folder: Path, vectors: Vectors, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-    written: Callable[[Path], Path], change: Callable[[Path], None], workers: int,
+    written: Callable[[Path], Path], change: Callable[[Path], None], workers: int | str,
 ) -> None:  # fmt: skip
+    if workers == "ahead":
+        ahead(monkeypatch)
+        workers = 1
     for path in mlp_folder.iterdir():
         written(path)
     changing = next(mlp_folder.glob("net_20.*"))
@@ -124,6 +138,8 @@ def test_a_checkpoint_that_changes_while_it_is_read_is_named_and_can_be_skipped(
     monkeypatch.setattr(Part, "bytes_at", changes_first)
     with pytest.raises(CheckpointError, match=changing.name):
         mlp_run(mlp_folder, vectors, tmp_path / "run", workers=workers)
+    if workers == 1:
+        assert [r["step"] for r in journal.read_journal(tmp_path / "run")] == [2, 4, 10]
     changing.write_bytes(content)
     run = mlp_run(mlp_folder, vectors, tmp_path / "skipped", workers=workers, skip_bad=True)
     (bad,) = (c for c in run.manifest["checkpoints"] if c["status"] != "done")
@@ -163,3 +179,43 @@ def test_who_explains_neighbours_measures_them_unless_it_adds_them_too(
     mlp_run(mlp_folder, vectors, tmp_path / "run", workers=workers)
     # Of five steps, 2 and 20 begin a block.
     assert taken == ([] if workers == 1 else [4, 10, 30])
+
+
+@pytest.mark.parametrize("longest", [0.0, 60.0])
+def test_reading_ahead_gives_the_same_bytes(
+    mlp_folder: Path, vectors: Vectors, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, longest: float
+) -> None:  # fmt: skip
+    monkeypatch.setattr(blocks, "LONGEST", longest)
+    torch.save(torch.nn.Linear(6, 3).state_dict(), mlp_folder / "net_20.pt")
+    one = mlp_run(mlp_folder, vectors, tmp_path / "one", workers=1, skip_bad=True)
+    ahead(monkeypatch)
+    elsewhere: list[str] = []
+    read = loaded.read_weights
+
+    def noted(path: Path, *rest: Any, **given: Any) -> Any:
+        if threading.current_thread() is not threading.main_thread():
+            elsewhere.append(path.name)
+        return read(path, *rest, **given)
+
+    monkeypatch.setattr(loaded, "read_weights", noted)
+    two = mlp_run(mlp_folder, vectors, tmp_path / "two", workers=1, skip_bad=True)
+    assert elsewhere == [f"net_{step}.pt" for step in (2, 4, 10, 20, 30)]
+    assert two.steps == (2, 4, 10, 30)
+    assert contents(one.path) == contents(two.path)
+    assert list(journal.read_journal(one.path)) == list(journal.read_journal(two.path))
+
+
+def test_threads_share_the_sums_where_one_process_explains_on_a_device(
+    mlp_folder: Path, vectors: Vectors, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[int] = []
+    begin = Dynamics.__init__
+
+    def noted(self: Dynamics, *given: Any) -> None:
+        threads.append(given[-1])
+        begin(self, *given)
+
+    monkeypatch.setattr(Dynamics, "__init__", noted)
+    monkeypatch.setattr(compute, "processes", lambda workers, device: processes(workers, "cuda"))
+    mlp_run(mlp_folder, vectors, tmp_path / "run", workers=3)
+    assert threads == [3]

@@ -9,12 +9,13 @@ import sys
 import textwrap
 import time
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
-from lrpdyn.errors import CheckpointError, RunError
+from lrpdyn.errors import CheckpointError, RunError, UsageError
 from lrpdyn.system import signals
-from lrpdyn.system.processes import AHEAD, available, in_order, working_on
+from lrpdyn.system.processes import AHEAD, available, cores, in_order, processes, working_on
 
 pytestmark = pytest.mark.skipif(available() == 1 and os.name == "nt", reason="no fork")
 
@@ -48,6 +49,15 @@ def test_only_so_much_is_handed_out_ahead(given: int | None, expected: int) -> N
     assert len(taken) == expected
     results.close()  # type: ignore[attr-defined]
     assert len(taken) == expected
+
+
+@pytest.mark.parametrize("device", ["cuda", "mps"])
+def test_a_device_has_one_process_and_all_cores(device: str) -> None:
+    assert (processes(None, "cpu"), processes(None, device)) == (cores(None), 1)
+    assert (processes(1, "cpu"), processes(7, device), cores(1)) == (1, 1, 1)
+    for function in (cores, partial(processes, device=device)):
+        with pytest.raises(UsageError, match="workers 0: expected 1 or more"):
+            function(0)
 
 
 def failing(number: int) -> int:

@@ -148,7 +148,8 @@ class Options:
         ``auto``, ``cpu``, ``cuda`` or ``mps``.
     workers
         Processes that explain checkpoints, each with a core; all cores that this process may use
-        where not given, one on a GPU. Results are the same for any number.
+        where not given. On a GPU one process explains, and so many threads add what it found. Results are
+        the same for any number.
     batch_size
         Observations that are explained at once. Part of the question: last bits depend on it.
     keep, dtype
