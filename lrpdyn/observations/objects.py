@@ -184,8 +184,9 @@ def _background(frames: Frames) -> tuple[Levels, NDArray[np.float64]]:
 def _zones(picture: Levels, modal: Levels, noise: int) -> Integers:
     """Return the zones (H, W) of a picture that are not of the modal colour, numbered from 1.
 
-    A zone has a colour that fills a block of four pixels; thinner lines, such as the edges that averaging
-    leaves, are of the zone next to them, and a zone by themselves where there is none.
+    A zone has a colour that fills a block of four pixels; the edge of one pixel that averaging leaves is
+    of it, too. Thinner lines that are further away are zones by themselves: not all that touches a wall
+    through its edge is the wall.
     """
     drawn = _apart(picture, modal) > noise
     colour = _colour_numbers(picture, noise)
@@ -197,7 +198,7 @@ def _zones(picture: Levels, modal: Levels, noise: int) -> Integers:
     for rows, columns in ((0, 0), (0, 1), (1, 0), (1, 1)):
         same[rows : rows + block.shape[0], columns : columns + block.shape[1]] |= block
     zones = components(same[None], colour[None])[0]
-    zones = _grown(zones, drawn)
+    zones = np.where(drawn & (zones == 0), _dilated(zones), zones)
     rest = components((drawn & (zones == 0))[None])[0]
     return np.where(rest > 0, rest + zones.max(), zones)
 
@@ -209,16 +210,6 @@ def _colour_numbers(picture: Levels, noise: int) -> Integers:
     for number in np.argsort(-counts, kind="stable"):
         found[(found < 0) & (_apart(picture, colours[number]) <= noise)] = number
     return found
-
-
-def _grown(zones: Integers, inside: Mask) -> Integers:
-    """Return zones (H, W) that took what they touch `inside`, pixel by pixel."""
-    while True:
-        free = inside & (zones == 0)
-        grown = np.where(free, _dilated(zones), zones)
-        if (grown == zones).all():
-            return zones
-        zones = grown
 
 
 def _dilated(zones: Integers) -> Integers:

@@ -73,6 +73,30 @@ def test_walls_paddles_ball_and_score_are_found(colours: tuple[int, int, int, in
     assert sizes == sorted(sizes, reverse=True)
 
 
+def test_edges_of_a_score_that_changes_are_not_of_the_wall_next_to_it() -> None:
+    # A screen that is made smaller by averaging: digits of seven bars whose edges reach down to the wall.
+    bars = {"a": (1, 36, 4, 12), "b": (1, 44, 12, 4), "c": (9, 44, 12, 4), "d": (17, 36, 4, 12),
+            "e": (9, 36, 12, 4), "f": (1, 36, 12, 4), "g": (9, 36, 4, 12)}  # fmt: skip
+    digits = ("abcdef", "bc", "abdeg", "abcdg", "bcfg", "acdfg")
+    frames = np.zeros((64, 1, 84, 84), np.uint8)
+    for sample, digit in enumerate(np.repeat(range(6), [14, 5, 11, 14, 3, 17])):
+        screen = np.full((210, 160), 87, np.uint8)
+        screen[24:34], screen[194:] = 236, 236
+        for names, right in ((digits[digit], 0), (digits[0], 80)):
+            for row, column, height, width in (bars[name] for name in names):
+                screen[row : row + height, right + column : right + column + width] = 148
+        screen[60 + sample : 64 + sample, 60 + sample % 9 : 62 + sample % 9] = 236
+        rows = screen.repeat(2, axis=0).reshape(84, 5, 160).mean(axis=1)
+        frames[sample, 0] = rows.repeat(21, axis=1).reshape(84, 84, 40).mean(axis=2)
+    drawn = (frames != 87) & (np.arange(84) < 20)[:, None]
+    found, _ = find_objects(frames)
+    above = (np.arange(84) < 9)[:, None]
+    overlaps = _overlaps(
+        [one & drawn for one in found], {"score": drawn & above, "wall": drawn & ~above}
+    )
+    assert min(overlaps.values()) > 0.8, overlaps
+
+
 def _with_noise(frames: NDArray[np.uint8]) -> NDArray[np.float32]:
     noise = np.random.default_rng(1).normal(0, 2, frames.shape)
     return (frames + noise).astype(np.float32) / 255
