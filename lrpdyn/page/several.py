@@ -13,7 +13,7 @@ from lrpdyn.comparison.belonging import need_same_observations
 from lrpdyn.comparison.groups import group_names
 from lrpdyn.comparison.paired_steps import paired_steps
 from lrpdyn.comparison.rows import Row, read_rows
-from lrpdyn.errors import RunError, UsageError
+from lrpdyn.errors import UsageError
 from lrpdyn.page.budget import MOST_PIXELS, Kept, choose_samples
 from lrpdyn.page.pictures import Observations, View, observations_of, views_of
 from lrpdyn.run.reader import RunFolder, as_pictures
@@ -77,9 +77,7 @@ def several_of(
         A file of a run cannot be read.
     """
     runs = [as_pictures(run) for run in given]
-    rows, bad = read_rows([run.path for run in runs])
-    if bad:
-        raise RunError(bad[0])
+    rows = read_rows([run.path for run in runs])
     need_same_observations(rows, "report")
     groups = group_names(rows, by)
     total, report = len(runs[0].observations), runs[0].outliers

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from lrpdyn.errors import RunError
+from lrpdyn.errors import RunError, UnreadableRunsError
 from lrpdyn.files.atomic import TEMPORARY, cannot_write, sha256_of
 from lrpdyn.run.journal import JOURNAL
 from lrpdyn.run.manifest import MANIFEST
@@ -156,18 +156,16 @@ def leftovers(run: Path) -> list[Path]:
     ]
 
 
-def damaged(run: Path, name: str, why: object, step: int | None = None) -> RunError:
+def damaged(run: Path, name: str, why: object, step: int | None = None) -> UnreadableRunsError:
     """Return the error to raise where a file of a run cannot be used; `step` where it is of one."""
     from lrpdyn.run.lock import read_holder  # it takes as long to load as all this
 
+    if isinstance(why, OSError) and why.strerror:
+        why = why.strerror  # the rest of such an error is its number and the path
     holder = read_holder(run)
     if holder is not None and not holder.is_gone:
-        return RunError(
-            f"{run / name}: cannot be read: {why}; {holder}, writes the run right now: try again when it "
-            "has"
-        )
-    again = "" if step is None else f", with --recompute {step},"
-    return RunError(
-        f"{run / name}: cannot be read: {why}; the command that made the run{again} makes it anew "
-        f"(lrpdyn verify {run} looks at every file)"
-    )
+        says = f"{holder}, writes the run right now: try again when it has"
+    else:
+        again = "" if step is None else f", with --recompute {step},"
+        says = f"the command that made the run{again} makes it anew (lrpdyn verify {run} looks at every file)"
+    return UnreadableRunsError({run: f"{run / name}: cannot be read: {why}; {says}"})

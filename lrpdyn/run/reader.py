@@ -289,7 +289,7 @@ class RunFolder:
             if is_as_written(path, written, self.manifest.get("stamps", {}).get(name)):
                 return path
         except OSError as error:
-            raise damaged(self.path, name, error.strerror or error) from error
+            raise damaged(self.path, name, error) from error
         raise damaged(self.path, name, OTHER_BYTES)
 
     def _content(self, name: str) -> bytes:
@@ -297,7 +297,7 @@ class RunFolder:
         try:
             content = read_plain(self.path / name)
         except OSError as error:
-            raise damaged(self.path, name, error.strerror or error) from error
+            raise damaged(self.path, name, error) from error
         self._check_bytes(name, hashlib.sha256(content).hexdigest())
         return content
 
@@ -335,7 +335,7 @@ class RunFolder:
                 file.seek(0)
                 return read_table(file, columns)
         except OSError as error:
-            raise damaged(self.path, name, error.strerror or error) from error
+            raise damaged(self.path, name, error) from error
         except ValueError as error:
             raise damaged(self.path, name, error) from error
 

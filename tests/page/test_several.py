@@ -65,7 +65,10 @@ def test_runs_of_other_observations_and_options_of_one_run_are_refused(
     with pytest.raises(UsageError, match="have other observations"):
         write_several([image_run, flat_run], tmp_path / "a.html")
     for arguments, says in (
-        ([str(image_run.path)] * 2 + ["--name", "x"], "--name: is for the page of one run"),
+        (
+            [str(image_run.path), str(flat_run.path), "--name", "x"],
+            "--name: is for the page of one run",
+        ),
         ([str(image_run.path), "--by", "seed"], "--by seed: groups several runs, found one"),
     ):
         done = CliRunner().invoke(report, [*arguments, "-o", str(tmp_path / "a.html")])

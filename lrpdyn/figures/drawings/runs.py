@@ -21,7 +21,6 @@ from lrpdyn.comparison.map_similarity import map_similarity
 from lrpdyn.comparison.paired_steps import PairedSteps, paired_steps
 from lrpdyn.comparison.plane import plane
 from lrpdyn.comparison.rows import Row, read_rows
-from lrpdyn.errors import RunError, UsageError
 from lrpdyn.figures.canvas import features, layout, maps, saving, style, words
 from lrpdyn.figures.canvas.curve_axes import add_key, key_lines, tidy
 from lrpdyn.figures.canvas.grid import LOWEST_ROW, Column, columns_abreast, draw_grid, page_of
@@ -91,17 +90,11 @@ def draw(runs: Sequence[RunFolder], request: Request, path: Path) -> None:
     Raises
     ------
     UsageError
-        There are fewer than two, their observations differ, or they cannot be grouped so.
+        Their observations differ, or they cannot be grouped so.
     RunError
         A table or a map of a run cannot be read.
     """
-    if len(runs) < 2:
-        raise UsageError(
-            f"--kind runs: expected two runs or more, found {len(runs)}; lrpdyn plot RUN RUN --kind runs"
-        )
-    rows, bad = read_rows([run.path for run in runs])
-    if bad:
-        raise RunError(bad[0])
+    rows = read_rows([run.path for run in runs])
     need_same_observations(rows, "--kind runs")
     groups = group_names(rows, request.by)
     first = list(dict.fromkeys(groups))
