@@ -54,6 +54,10 @@ def command(
     from lrpdyn.comparison.readable import of_readable
     from lrpdyn.page.report import write_report, write_several
 
+    if out is not None and out.is_dir():
+        raise UsageError(
+            f"-o {out}: is a folder, expected the name of a page; -o {out}/report.html"
+        )
     folders = find_runs(runs or (options.DEFAULT_RUN,), "report")
     skipped: dict[Path, str] = {}
     if len(folders) > 1:

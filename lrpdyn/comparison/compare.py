@@ -99,7 +99,10 @@ def compare(
     """
     folders = find_runs(runs)
     if len(folders) < 2:
-        raise UsageError(f"compare: expected two runs or more, found {len(folders)} ({folders[0]})")
+        raise UsageError(
+            f"compare: expected two runs or more, found {len(folders)} ({folders[0]}); give another, too: "
+            "lrpdyn compare RUN RUN"
+        )
     read = partial(_compared, by=by, metrics=metrics, sort=sort)
     found, skipped = of_readable(folders, read, "compare")
     return replace(found, skipped=list(skipped.values()))

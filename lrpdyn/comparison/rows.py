@@ -269,6 +269,9 @@ def chosen_columns(rows: Sequence[Row], metrics: Iterable[str]) -> list[str]:
     """
     known, wanted = list(rows[0]), list(metrics)
     for name in wanted:
+        if "," in name and name not in known:
+            each = " ".join(f"--metric {part.strip()}" for part in name.split(","))
+            raise UsageError(f"--metric {name}: expected one column; give several as {each}")
         check_column(known, name, "--metric")
     names = ("path", "rule", "seed")
     return [*names, *(name for name in wanted if name not in names)] if wanted else known
@@ -297,5 +300,6 @@ def check_column(known: Sequence[str], name: str, option: str) -> None:
     """Raise UsageError where runs have no such column."""
     if name not in known:
         raise UsageError(
-            f"{option} {name}: no such column{did_you_mean(name, known)}; there are {', '.join(known)}"
+            f"{option} {name or 'nothing'}: no such column{did_you_mean(name, known)}; there are "
+            f"{', '.join(known)}"
         )

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from lrpdyn.comparison.belonging import need_same_observations
+from lrpdyn.comparison.belonging import need_maps_of_the_same
 from lrpdyn.comparison.groups import group_names
 from lrpdyn.comparison.paired_steps import paired_steps
 from lrpdyn.comparison.rows import Row, read_rows
@@ -78,7 +78,7 @@ def several_of(
     """
     runs = [as_pictures(run) for run in given]
     rows = read_rows([run.path for run in runs])
-    need_same_observations(rows, "report")
+    need_maps_of_the_same(runs, rows, "report")
     groups = group_names(rows, by)
     total, report = len(runs[0].observations), runs[0].outliers
     samples = choose_samples(total, report)

@@ -158,14 +158,19 @@ def leftovers(run: Path) -> list[Path]:
 
 def damaged(run: Path, name: str, why: object, step: int | None = None) -> UnreadableRunsError:
     """Return the error to raise where a file of a run cannot be used; `step` where it is of one."""
-    from lrpdyn.run.lock import read_holder  # it takes as long to load as all this
-
     if isinstance(why, OSError) and why.strerror:
         why = why.strerror  # the rest of such an error is its number and the path
+    again = "" if step is None else f", with --recompute {step},"
+    anew = f"the command that made the run{again} makes it anew (lrpdyn verify {run} looks at every file)"
+    todo = written_now(run) or anew
+    return UnreadableRunsError({run: f"{run / name}: cannot be read: {why}; {todo}"})
+
+
+def written_now(run: Path) -> str:
+    """Return which process writes a run right now, and what to do; empty where none is known to."""
+    from lrpdyn.run.lock import read_holder  # it takes as long to load as all this
+
     holder = read_holder(run)
-    if holder is not None and not holder.is_gone:
-        says = f"{holder}, writes the run right now: try again when it has"
-    else:
-        again = "" if step is None else f", with --recompute {step},"
-        says = f"the command that made the run{again} makes it anew (lrpdyn verify {run} looks at every file)"
-    return UnreadableRunsError({run: f"{run / name}: cannot be read: {why}; {says}"})
+    if holder is None or holder.is_gone:
+        return ""
+    return f"{holder}, writes the run right now: try again when it has"

@@ -31,6 +31,7 @@ from lrpdyn.run.layout import (
     PIXEL_MAPS,
     damaged,
     relevance_path,
+    written_now,
 )
 from lrpdyn.run.manifest import read_manifest
 from lrpdyn.run.question import question_in_words
@@ -221,9 +222,8 @@ class RunFolder:
         folder = Path(path)
         manifest = printable_data(read_manifest(folder))
         if any(entry["status"] == "pending" for entry in manifest["checkpoints"]):
-            raise RunError(
-                f"{folder}: the run is not finished; go on with the command that began it"
-            )
+            todo = written_now(folder) or "go on with the command that began it"
+            raise RunError(f"{folder}: the run is not finished; {todo}")
         return cls(folder, manifest)
 
     @property

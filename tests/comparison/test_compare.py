@@ -152,8 +152,13 @@ def test_unknown_columns_are_named(runs: Path) -> None:
         UsageError, match=r"--metric scores: no such column \(did you mean score\?\)"
     ):
         lrpdyn.compare(["runs"], metrics=["scores"])
-    with pytest.raises(UsageError, match="--sort chang: no such column"):
-        lrpdyn.compare(["runs"], sort="chang")
+    for metric, says in (("score,change", "one column; give several as --metric score --metric change"),
+                         ("", "--metric nothing: no such column")):  # fmt: skip
+        with pytest.raises(UsageError, match=says):
+            lrpdyn.compare(["runs"], metrics=[metric])
+    for sort, says in (("chang", "--sort chang: no such column"), ("-", "--sort nothing: no such")):
+        with pytest.raises(UsageError, match=says):
+            lrpdyn.compare(["runs"], sort=sort)
 
 
 def test_control_characters_of_a_stranger_are_shown(runs: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 from collections.abc import Callable
@@ -19,11 +20,13 @@ from lrpdyn.cli.compare import command as compare
 from lrpdyn.cli.plot import command as plot
 from lrpdyn.cli.report import command as report
 from lrpdyn.comparison.readable import of_readable
-from lrpdyn.errors import RunError, UnreadableRunsError
+from lrpdyn.errors import RunError, UnreadableRunsError, UsageError
 from lrpdyn.figures.canvas.look import Look
 from lrpdyn.figures.kinds import draw
 from lrpdyn.figures.request import Request
 from lrpdyn.page.several import several_of
+from lrpdyn.run.lock import locked
+from lrpdyn.run.manifest import save_manifest
 from lrpdyn.run.reader import RunFolder
 from tests.small_runs import UNCHECKED
 
@@ -134,6 +137,32 @@ def test_all_damaged_runs_are_named_each_once(runs: Path) -> None:
         RunError, match=r"report: 1 of 4 runs can be read, expected two or more; .* \(and 2"
     ):
         of_readable(folders, several_of, "report")
+
+
+def _pending(run: Path) -> None:
+    manifest = RunFolder.open(run).manifest
+    manifest["checkpoints"][-1]["status"] = "pending"
+    save_manifest(run, manifest)
+
+
+def test_a_run_that_is_being_written_is_named_with_its_process(runs: Path) -> None:
+    _pending(runs / "a")
+    (says,) = lrpdyn.compare(["runs"]).skipped
+    assert says.endswith("the run is not finished; go on with the command that began it")
+    with locked(runs / "a"):
+        (says,) = lrpdyn.compare(["runs"]).skipped
+    assert re.search(rf"not finished; process {os.getpid()} on .* right now: try again when", says)
+
+
+def test_runs_whose_maps_cannot_be_next_to_each_other_are_refused(runs: Path) -> None:
+    run = lrpdyn.open_run(runs / "b")
+    save_manifest(run.path, {**run.manifest, "stored": {"keep": "none", "dtype": "float32"}})
+    kept = "runs/b keeps no maps .*; leave it out, or compute it with --keep pixels into another"
+    with pytest.raises(UsageError, match=f"report: {kept}"):
+        of_readable([runs / "a", runs / "b"], several_of, "report")
+    done = CliRunner().invoke(plot, ["runs", "--kind", "runs", "-o", "a.png"])
+    assert re.search(f"--kind runs: {kept}", str(done.exception))
+    assert [len(one.runs) for one in lrpdyn.compare(["runs"]).basins] == [3]
 
 
 def test_a_damaged_run_alone_ends_with_its_error(runs: Path) -> None:

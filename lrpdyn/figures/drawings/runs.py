@@ -16,7 +16,7 @@ from matplotlib.transforms import Bbox
 
 from lrpdyn.comparison.basin_words import short_basin_line
 from lrpdyn.comparison.basins import Basins, basins_of
-from lrpdyn.comparison.belonging import SETTINGS, differences, need_same_observations, why_not
+from lrpdyn.comparison.belonging import SETTINGS, differences, need_maps_of_the_same, why_not
 from lrpdyn.comparison.comparison import letters
 from lrpdyn.comparison.groups import group_names
 from lrpdyn.comparison.map_similarity import map_similarity
@@ -103,7 +103,7 @@ def draw(runs: Sequence[RunFolder], request: Request, path: Path) -> None:
         A table or a map of a run cannot be read.
     """
     rows = read_rows([run.path for run in runs])
-    need_same_observations(rows, "--kind runs")
+    need_maps_of_the_same(runs, rows, "--kind runs")
     groups = group_names(rows, request.by)
     first = list(dict.fromkeys(groups))
     order = sorted(range(len(runs)), key=lambda place: first.index(groups[place]))
