@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
 
 
 class LrpdynError(Exception):
@@ -55,7 +58,7 @@ class UnreadableRunsError(RunError):
 
     def __str__(self) -> str:
         first, *others = self.reasons.values()
-        return f"{first} (and {len(others):,} more runs)" if others else first
+        return f"{first} (and {len(others):,} more)" if others else first
 
 
 class MissingStepError(RunError, KeyError):
