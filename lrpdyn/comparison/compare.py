@@ -136,8 +136,11 @@ def _maps(runs: Sequence[RunFolder], rows: Sequence[Row]) -> tuple[Comparison | 
     if len({row["observations"] for row in rows}) > 1:
         return None, "Maps and outliers are not compared: their observations differ."
     many = len(rows) > MOST_PAIRED
-    why = f"Dynamics are not compared two by two: there are more than {MOST_PAIRED} runs."
-    return compare_maps(runs), why if many else ""
+    why = [f"Dynamics are not compared two by two: there are more than {MOST_PAIRED} runs."] * many
+    without = [row["path"] for run, row in zip(runs, rows, strict=True) if run.keep == "none"]
+    if without:
+        why.append(f"No basins of {', '.join(without)}: no maps are kept (--keep none).")
+    return compare_maps(runs), " ".join(why)
 
 
 def _frame(rows: Sequence[dict[str, Any]]) -> Table:

@@ -162,7 +162,9 @@ def test_runs_whose_maps_cannot_be_next_to_each_other_are_refused(runs: Path) ->
         of_readable([runs / "a", runs / "b"], several_of, "report")
     done = CliRunner().invoke(plot, ["runs", "--kind", "runs", "-o", "a.png"])
     assert re.search(f"--kind runs: {kept}", str(done.exception))
-    assert [len(one.runs) for one in lrpdyn.compare(["runs"]).basins] == [3]
+    found = lrpdyn.compare(["runs"])
+    assert [len(one.runs) for one in found.basins] == [3]
+    assert found.no_maps == "No basins of runs/b: no maps are kept (--keep none)."
 
 
 def test_a_damaged_run_alone_ends_with_its_error(runs: Path) -> None:
