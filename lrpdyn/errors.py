@@ -1,5 +1,13 @@
 """Errors that a person at a shell reads: one line, with an exit code by kind."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
 
 class LrpdynError(Exception):
     """Something could not be done; the message says what, where and what to do next."""
@@ -39,6 +47,18 @@ class ExportError(LrpdynError):
 
 class RunError(LrpdynError):
     """A run folder cannot be written, read or resumed."""
+
+
+class UnreadableRunsError(RunError):
+    """Some runs cannot be read: why, by the path of each, so that others can be compared without them."""
+
+    def __init__(self, reasons: Mapping[Path, str]) -> None:
+        super().__init__(reasons)
+        self.reasons = reasons
+
+    def __str__(self) -> str:
+        first, *others = self.reasons.values()
+        return f"{first} (and {len(others):,} more)" if others else first
 
 
 class MissingStepError(RunError, KeyError):

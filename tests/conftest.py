@@ -13,7 +13,7 @@ from hypothesis import settings
 from numpy.typing import NDArray
 
 from lrpdyn.checkpoints import settling
-from tests.small_runs import mlp_checkpoints
+from tests.small_runs import mlp_checkpoints, seeds_of_two_kinds
 
 # The same examples in every run; campaigns, which are run by name, draw their own.
 settings.register_profile("seeded", derandomize=True)
@@ -78,3 +78,9 @@ def mlps(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def vectors() -> NDArray[np.float32]:
     """Five flat observations of both signs, (5, 6)."""
     return np.random.default_rng(1).normal(size=(5, 6)).astype(np.float32)
+
+
+@pytest.fixture(scope="session")
+def seeds(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Eight runs, every second of which looks at another end of the picture from its second step on."""
+    return seeds_of_two_kinds(tmp_path_factory.mktemp("seeds"))

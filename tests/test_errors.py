@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from lrpdyn import errors
-from lrpdyn.errors import LrpdynError, UsageError
+from lrpdyn.errors import LrpdynError, UnreadableRunsError, UsageError
 
 
 def test_every_error_is_caught_as_one_of_lrpdyn() -> None:
@@ -17,8 +18,16 @@ def test_every_error_is_caught_as_one_of_lrpdyn() -> None:
     assert len(kinds) > 5
     for kind in kinds:
         with pytest.raises(LrpdynError, match="what, where") as caught:
-            raise kind("what, where")
+            raise kind(
+                {Path("run"): "what, where"} if kind is UnreadableRunsError else "what, where"
+            )
         assert caught.value.exit_code == (2 if kind is UsageError else 1)
+
+
+def test_of_several_unreadable_runs_the_first_is_said_and_the_others_are_counted() -> None:
+    error = UnreadableRunsError({Path("a"): "a: is cut", Path("b"): "b: is lost"})
+    assert str(error) == "a: is cut (and 1 more)"
+    assert pickle.loads(pickle.dumps(error)).reasons == error.reasons
 
 
 def test_a_shell_sees_one_line_and_the_exit_code_of_the_kind(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import click
 
 from lrpdyn.cli import options
 from lrpdyn.cli.command import Command, Whole, option, words_of
-from lrpdyn.cli.terminal import paragraph
+from lrpdyn.cli.terminal import say_skipped
 from lrpdyn.files.text import terminal_width
 
 
@@ -17,7 +17,7 @@ from lrpdyn.files.text import terminal_width
                          "lrpdyn compare runs/ --by rule --sort -score",
                          "lrpdyn compare 'runs/seed_*/zplus' --metric change --format csv"),
                about={"RUNS": "Folders that lrpdyn compute wrote, folders of them, patterns."})  # fmt: skip
-@click.argument("runs", nargs=-1, required=True)
+@click.argument("runs", nargs=-1, required=True, type=click.Path())
 @option("--by", metavar="rule|seed|head|PATTERN", default="rule", show_default=True,
               shell_complete=words_of("rule", "seed", "head"),
               help="Group runs by this: rule, seed or head; or by the one group of a regular "
@@ -50,6 +50,4 @@ def command(
     width = terminal_width() if sys.stdout.isatty() else None
     found = compare(runs, by=by, metrics=metrics, sort=sort)
     click.echo(RENDERERS[form](found) if form != "table" else as_table(found, top, width))
-    for reason in found.skipped:
-        paragraph(f"Skipped: {reason}")
-    return 3 if found.skipped else 0
+    return say_skipped(found.skipped)

@@ -13,7 +13,7 @@ import click
 
 from lrpdyn.cli import options
 from lrpdyn.cli.command import Command, Number, Whole, Word, option, words_of
-from lrpdyn.cli.terminal import bar
+from lrpdyn.cli.terminal import bar, say_skipped
 from lrpdyn.errors import UsageError
 from lrpdyn.figures import kinds
 from lrpdyn.figures.canvas.look import (
@@ -31,6 +31,7 @@ from lrpdyn.figures.request import PANELS, Request
 
 if TYPE_CHECKING:
     from lrpdyn.figures.terminal import Terminal
+    from lrpdyn.run.reader import RunFolder
 
 Part = TypeVar("Part")
 
@@ -47,7 +48,7 @@ def _in_words(names: Sequence[str]) -> str:
 @click.command("plot", cls=Command, short_help="Draw figures of a run.", lists=_kinds,
                examples=("lrpdyn plot", "lrpdyn plot gamma-run --kind filmstrip --sample 0-3 --format pdf"),
                about=options.ABOUT_RUN, shown=("kind", "sample", "steps", "form", "out"))  # fmt: skip
-@click.argument("runs", nargs=-1, metavar="[RUN]...", type=click.Path(path_type=Path))
+@click.argument("runs", nargs=-1, metavar="[RUN]...", type=click.Path())
 @option("--kind", metavar="KIND,KIND", shell_complete=words_of(*kinds.KINDS),
               show_default=f"{','.join(kinds.default_kinds())}; of several runs "
               f"{','.join(kinds.default_kinds(several_runs=True))}",
@@ -85,7 +86,7 @@ def _in_words(names: Sequence[str]) -> str:
 @options.curve
 @options.verbosity
 def command(
-    runs: tuple[Path, ...],
+    runs: tuple[str, ...],
     kind: str | None,
     sample: str | None,
     steps: str | None,
@@ -103,9 +104,14 @@ def command(
     out: Path | None,
     curve: str | None,
     quiet: bool,
-) -> None:
-    """Draw figures of a run, each with its caption in a file next to it, and print their paths."""
+) -> int:
+    """Draw figures of a run, each with its caption in a file next to it, and print their paths.
+
+    Figures of several RUNs take folders of them and patterns, too.
+    """
     from lrpdyn.api import open_run
+    from lrpdyn.comparison.found import find_runs
+    from lrpdyn.comparison.readable import of_readable
     from lrpdyn.figures.canvas.words import parse_step
     from lrpdyn.run.training_curve import read_curve
 
@@ -133,15 +139,26 @@ def command(
         look=with_colours(look, [] if cmap is None else _parts("--cmap", cmap, str, "names")),
         out=out,
     )
-    opened = [open_run(run) for run in runs or (options.DEFAULT_RUN,)]
-    kinds.check(opened, names, request)
-    with bar("drawing", "figure", len(names), quiet=quiet) as advance:
-        for name in names:
-            part = kinds.part_of(request, name)
-            drawn = [str(path) for path in kinds.draw(opened, name, part)]
-            if kinds.KINDS[name].lines is not None:
-                drawn += kinds.lines(opened, name, part, _terminal())
-            advance(drawn)
+    printed: set[str] = set()
+
+    def draw(opened: Sequence[RunFolder]) -> None:
+        kinds.check(opened, names, request)
+        with bar("drawing", "figure", len(names), quiet=quiet) as advance:
+            for name in names:
+                part = kinds.part_of(request, name)
+                drawn = [str(path) for path in kinds.draw(opened, name, part)]
+                if kinds.KINDS[name].lines is not None:
+                    drawn += kinds.lines(opened, name, part, _terminal())
+                # All figures are drawn again where a run turns out to be damaged.
+                advance([line for line in drawn if line not in printed])
+                printed.update(drawn)
+
+    given = runs or (options.DEFAULT_RUN,)
+    if not any(kinds.KINDS[name].several_runs for name in names if name in kinds.KINDS):
+        draw([open_run(run) for run in given])
+        return 0
+    _, skipped = of_readable(find_runs(given, "plot"), draw, "plot")
+    return say_skipped(skipped.values())
 
 
 def _terminal() -> Terminal:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 import click
@@ -56,7 +56,19 @@ def paragraph(text: str) -> None:
 
 def say_error(message: str) -> None:
     """Print an error on stderr: wrapped on a terminal, one line where a program reads it."""
-    line = f"Error: {printable(message)}"
+    _say_line(f"Error: {message}")
+
+
+def say_skipped(reasons: Iterable[str]) -> int:
+    """Print on stderr, in a line each, why runs were skipped; return the exit code that says so."""
+    skipped = [f"Skipped: {reason}" for reason in reasons]
+    for line in skipped:
+        _say_line(line)
+    return 3 if skipped else 0
+
+
+def _say_line(text: str) -> None:
+    line = printable(text)
     if sys.stderr.isatty():
         line = "\n".join(wrapped(line, terminal_width(), indent="  "))
     say(line)

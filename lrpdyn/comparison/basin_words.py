@@ -32,8 +32,23 @@ def basin_lines(found: Basins) -> list[str]:
     return [*lines, *map(_correlation, found.goes_with)]
 
 
-def _members(found: Basins, basin: int) -> str:
-    return ", ".join(run for run, of in zip(found.runs, found.basin_of, strict=True) if of == basin)
+def short_basin_line(found: Basins, names: Mapping[str, str]) -> str:
+    """Return a sentence that says how many basins there are; `names` are short ones of runs, by path."""
+    begin = f"Basins of {len(found.runs)} runs of {found.question}: "
+    if found.silhouette is None:
+        return f"{begin}nobody can tell, for {FEWEST} runs are needed."
+    if found.number == 1:
+        return f"{begin}one basin."
+    parts = [
+        f"{basin or 'in none'}: {_members(found, basin, names)}"
+        for basin in (*range(1, found.number + 1), *([0] if 0 in found.basin_of else []))
+    ]
+    return f"{begin}{found.number}, marked by their shapes. {'; '.join(parts)}."
+
+
+def _members(found: Basins, basin: int, names: Mapping[str, str] | None = None) -> str:
+    members = [run for run, of in zip(found.runs, found.basin_of, strict=True) if of == basin]
+    return ", ".join(members if names is None else [names[run] for run in members])
 
 
 def _difference(one: Mapping[str, Any]) -> str:

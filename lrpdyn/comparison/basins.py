@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from lrpdyn.comparison.clusters import Labels, Similarity, chance_of_one_group, groups_of
 from lrpdyn.comparison.map_similarity import cell_edges, map_similarity, mean_cells
-from lrpdyn.comparison.paired_steps import PairedSteps, paired_steps
+from lrpdyn.comparison.paired_steps import PairedSteps, last_part, paired_steps
 from lrpdyn.comparison.rows import Row
+from lrpdyn.run.question import question_in_words
 from lrpdyn.run.reader import RunFolder, axes_of
 
 #: Of fewer runs nobody can tell two basins from one.
@@ -23,10 +24,10 @@ FEWEST = 6
 LEAST_SILHOUETTE = 0.25
 #: What is as likely as this by chance is not reported.
 BY_CHANCE = 0.05
-#: Basins are those of the maps of this last part of the points of training.
-_LAST = 4
 _PERMUTATIONS = 999
 _GOES_WITH = ("score", "reward")
+#: The settings that runs have in common whose seeds are compared.
+_ASKED = ("rule", "observations", "head", "target", "contrast", "reference")
 _SHARE = "share_"
 #: Runs of a basin, and of all others, that a rank correlation needs.
 _FEWEST_RANKED = 3
@@ -74,6 +75,27 @@ class Basins:
     goes_with: tuple[dict[str, Any], ...]
 
 
+def basins_of(runs: Sequence[RunFolder], rows: Sequence[Row]) -> list[Basins]:
+    """Return the basins of all runs that were asked the same, keep maps, and are not alone in that.
+
+    Several runs of one training count once.
+    """
+    same: dict[tuple[str, ...], dict[str, int]] = {}
+    for number, (run, row) in enumerate(zip(runs, rows, strict=True)):
+        if run.steps and run.keep != "none":
+            asked = tuple(str(row[name]) for name in _ASKED)
+            same.setdefault(asked, {}).setdefault(row["training"], number)
+    return [
+        basins(
+            f"rule {asked[0]}, {question_in_words(runs[numbers[0]].manifest)}",
+            [runs[number] for number in numbers],
+            [rows[number] for number in numbers],
+        )
+        for asked, numbers in ((asked, list(trained.values())) for asked, trained in same.items())
+        if len(numbers) > 1
+    ]
+
+
 def basins(question: str, runs: Sequence[RunFolder], rows: Sequence[Row]) -> Basins:
     """Return the basins of two or more runs of the same observations that were asked the same.
 
@@ -84,7 +106,7 @@ def basins(question: str, runs: Sequence[RunFolder], rows: Sequence[Row]) -> Bas
     """
     paired = paired_steps([run.steps for run in runs])
     over_training = map_similarity(runs, paired)
-    last = over_training[-max(1, len(over_training) // _LAST) :].mean(axis=0)
+    last = over_training[last_part(paired)].mean(axis=0)
     labels, silhouette, chance = _labels(last)
     number = int(labels.max()) + 1
     several = number > 1

@@ -8,6 +8,7 @@ from typing import Any
 
 from lrpdyn.comparison.rows import Row, needs_of
 from lrpdyn.errors import UsageError
+from lrpdyn.run.reader import RunFolder
 
 #: The settings that decide what can be compared, in words.
 SETTINGS = {
@@ -51,23 +52,28 @@ def differences(rows: Sequence[Row], columns: Sequence[str]) -> list[Difference]
     return found
 
 
-def need_same_observations(rows: Sequence[Row], what: str) -> None:
+def need_maps_of_the_same(runs: Sequence[RunFolder], rows: Sequence[Row], what: str) -> None:
     """Refuse, for `what` was asked for, runs whose maps cannot be drawn next to each other.
 
     Raises
     ------
     UsageError
-        A run has no explained step, or other observations than the first.
+        A run has no explained step, keeps no maps, or has other observations than the first.
     """
-    for row in rows:
+    for run, row in zip(runs, rows, strict=True):
         if row["steps"] == 0:
             raise UsageError(
                 f"{what}: {row['path']} has no explained step; leave it out, or compute it again"
             )
+        if run.keep == "none":
+            raise UsageError(
+                f"{what}: {row['path']} keeps no maps (--keep none); leave it out, or compute it with --keep "
+                "pixels into another folder"
+            )
         if row["observations"] != rows[0]["observations"]:
             raise UsageError(
-                f"{what}: {rows[0]['path']} and {row['path']} have other observations; compute both "
-                "on the same"
+                f"{what}: {rows[0]['path']} and {row['path']} have other observations; leave "
+                "one out, or compute both on the same"
             )
 
 

@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from lrpdyn.comparison.basins import Basins, basins
+from lrpdyn.comparison.basins import Basins, basins_of
 from lrpdyn.comparison.belonging import Difference, differences
 from lrpdyn.comparison.comparison import MOST_PAIRED, Comparison
 from lrpdyn.comparison.comparison import compare as compare_maps
 from lrpdyn.comparison.found import find_runs
 from lrpdyn.comparison.groups import Mean, group_means, group_names
-from lrpdyn.comparison.rows import Row, chosen_columns, read_rows, sorted_rows
-from lrpdyn.errors import RunError, UsageError
-from lrpdyn.files.text import printable
-from lrpdyn.run.question import question_in_words
+from lrpdyn.comparison.readable import of_readable
+from lrpdyn.comparison.rows import Row, chosen_columns, read_rows, sorted_places
+from lrpdyn.errors import UsageError
 from lrpdyn.run.reader import RunFolder
 from lrpdyn.run.tables import Table
-
-#: The settings that runs have in common whose seeds are compared.
-_ASKED = ("rule", "observations", "head", "target", "contrast", "reference")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,18 +99,25 @@ def compare(
     """
     folders = find_runs(runs)
     if len(folders) < 2:
-        raise UsageError(f"compare: expected two runs or more, found {len(folders)} ({folders[0]})")
-    rows, skipped = read_rows(folders)
-    if len(rows) < 2:
-        raise RunError(
-            f"compare: {len(rows)} of {len(folders)} runs can be read, expected two or more; {skipped[0]}"
+        raise UsageError(
+            f"compare: expected two runs or more, found {len(folders)} ({folders[0]}); give another, too: "
+            "lrpdyn compare RUN RUN"
         )
+    read = partial(_compared, by=by, metrics=metrics, sort=sort)
+    found, skipped = of_readable(folders, read, "compare")
+    return replace(found, skipped=list(skipped.values()))
+
+
+def _compared(
+    runs: Sequence[RunFolder], *, by: str, metrics: Sequence[str], sort: str | None
+) -> Compared:
+    """Return the comparison of runs, each of which can be read."""
+    rows = read_rows([run.path for run in runs])
     columns = chosen_columns(rows, metrics)
-    rows = sorted_rows(rows, sort)
+    order = sorted_places(rows, sort)
+    rows, runs = [rows[place] for place in order], [runs[place] for place in order]
     names = group_names(rows, by)
-    by_path = {printable(str(folder)): folder for folder in folders}
-    opened = [RunFolder.open(by_path[row["path"]]) for row in rows]
-    maps, no_maps = _maps(opened, rows)
+    maps, no_maps = _maps(runs, rows)
     return Compared(
         rows=rows,
         columns=columns,
@@ -123,8 +127,8 @@ def compare(
         differences=differences(rows, columns),
         maps=maps,
         no_maps=no_maps,
-        basins=_basins(opened, rows),
-        skipped=skipped,
+        basins=basins_of(runs, rows),
+        skipped=(),
     )
 
 
@@ -132,29 +136,11 @@ def _maps(runs: Sequence[RunFolder], rows: Sequence[Row]) -> tuple[Comparison | 
     if len({row["observations"] for row in rows}) > 1:
         return None, "Maps and outliers are not compared: their observations differ."
     many = len(rows) > MOST_PAIRED
-    why = f"Dynamics are not compared two by two: there are more than {MOST_PAIRED} runs."
-    return compare_maps(runs), why if many else ""
-
-
-def _basins(runs: Sequence[RunFolder], rows: Sequence[Row]) -> list[Basins]:
-    """Return the basins of all runs that were asked the same, keep maps, and are not alone in that.
-
-    Several runs of one training count once.
-    """
-    same: dict[tuple[str, ...], dict[str, int]] = {}
-    for number, (run, row) in enumerate(zip(runs, rows, strict=True)):
-        if run.steps and run.keep != "none":
-            asked = tuple(str(row[name]) for name in _ASKED)
-            same.setdefault(asked, {}).setdefault(row["training"], number)
-    return [
-        basins(
-            f"rule {asked[0]}, {question_in_words(runs[numbers[0]].manifest)}",
-            [runs[number] for number in numbers],
-            [rows[number] for number in numbers],
-        )
-        for asked, numbers in ((asked, list(trained.values())) for asked, trained in same.items())
-        if len(numbers) > 1
-    ]
+    why = [f"Dynamics are not compared two by two: there are more than {MOST_PAIRED} runs."] * many
+    without = [row["path"] for run, row in zip(runs, rows, strict=True) if run.keep == "none"]
+    if without:
+        why.append(f"No basins of {', '.join(without)}: no maps are kept (--keep none).")
+    return compare_maps(runs), " ".join(why)
 
 
 def _frame(rows: Sequence[dict[str, Any]]) -> Table:

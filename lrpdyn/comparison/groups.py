@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from lrpdyn.comparison.belonging import why_not
 from lrpdyn.comparison.rows import Row, needs_of
 from lrpdyn.errors import UsageError
+from lrpdyn.files.nearby import did_you_mean
 from lrpdyn.files.text import printable
 
 #: Trainings of each stratum that an interval needs: of fewer, it is wider than it is of use.
@@ -66,17 +67,22 @@ def group_names(rows: Sequence[Row], by: str) -> list[str]:
     try:
         pattern = re.compile(by)
     except re.error as error:
-        raise UsageError(f"--by {by}: is no regular expression: {error}") from error
+        raise UsageError(
+            f"--by {by}: is no regular expression ({error}); one with a group is such as 'lr-([^/]+)'"
+        ) from error
     if pattern.groups != 1:
         raise UsageError(
-            f"--by {by}: has {pattern.groups} groups, expected {', '.join(BY)}, or a pattern with one "
-            "group, such as 'lr-([^/]+)'"
+            f"--by {by or 'nothing'}: expected {', '.join(BY)}{did_you_mean(by, BY)}, or a pattern with one "
+            f"group in brackets, such as 'lr-([^/]+)', found {pattern.groups or 'no'} groups"
         )
     found = [pattern.search(row["path"]) for row in rows]
     other = [row["path"] for row, match in zip(rows, found, strict=True)
              if match is None or match[1] is None]  # fmt: skip
     if other:
-        raise UsageError(f"--by {by}: does not match the path {other[0]}; widen the pattern")
+        raise UsageError(
+            f"--by {by}: matches {len(rows) - len(other) or 'none'} of {len(rows)} paths, not {other[0]}; "
+            "widen the pattern, or leave out runs"
+        )
     return [printable(match[1]) for match in found if match]
 
 

@@ -26,6 +26,11 @@ class PairedSteps:
     most_apart: float
 
 
+def last_part(paired: PairedSteps) -> slice:
+    """Return the points of the last quarter, one at least: of their maps are basins and the plane of runs."""
+    return slice(-max(1, len(paired.shares) // 4), None)
+
+
 def paired_steps(steps: Sequence[Sequence[int]]) -> PairedSteps:
     """Return at most twenty points of training and the steps of each run that are nearest to them.
 

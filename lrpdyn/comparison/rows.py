@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from lrpdyn.checkpoints.digests import SIGN, recorded
-from lrpdyn.errors import LrpdynError, RunError, UsageError
+from lrpdyn.errors import LrpdynError, RunError, UnreadableRunsError, UsageError
 from lrpdyn.files.nearby import did_you_mean
 from lrpdyn.files.text import first_line, printable
 from lrpdyn.run.question import rule_with_values
@@ -204,28 +204,35 @@ def _plain(value: Any) -> Any:
     return None if isinstance(value, float) and not np.isfinite(value) else value
 
 
-def read_rows(runs: Sequence[Path]) -> tuple[list[Row], list[str]]:
-    """Return the rows of the runs that can be read, and why each other one cannot.
+def read_rows(runs: Sequence[Path]) -> list[Row]:
+    """Return the rows of runs.
 
     Every row has every column; numbers that a run does not have are None, and so are its seed and
     shares. Flags of a cause that it does not have are 0.
+
+    Raises
+    ------
+    UnreadableRunsError
+        Some cannot be read; all of these are named.
     """
     workers = min(available(), len(runs)) if len(runs) >= _FEWEST_SHARED else 1
     rows: list[Row] = []
-    bad: list[str] = []
-    seeds = seeds_of(runs)
-    for seed, found in zip(seeds, in_order(_row_or_reason, runs, workers), strict=True):
+    bad: dict[Path, str] = {}
+    found_of_all = in_order(_row_or_reason, runs, workers)
+    for run, seed, found in zip(runs, seeds_of(runs), found_of_all, strict=True):
         if isinstance(found, str):
-            bad.append(found)
+            bad[run] = found
         else:
             first = {name: found.pop(name) for name in ("path", "rule")}
             rows.append({**first, "seed": seed, **found})
+    if bad:
+        raise UnreadableRunsError(bad)
     more = sorted(
         {name for row in rows for name in row} - {entry.name for entry in ENTRIES} - {"seed"},
         key=lambda name: (name.startswith(_FLAGS), name),
     )
     absent = {name: 0 if name.startswith(_FLAGS) else None for name in more}
-    return [{**row, **absent, **{n: row[n] for n in more if n in row}} for row in rows], bad
+    return [{**row, **absent, **{n: row[n] for n in more if n in row}} for row in rows]
 
 
 def _row_or_reason(path: Path) -> Row | str:
@@ -262,13 +269,18 @@ def chosen_columns(rows: Sequence[Row], metrics: Iterable[str]) -> list[str]:
     """
     known, wanted = list(rows[0]), list(metrics)
     for name in wanted:
+        if "," in name and name not in known:
+            each = " ".join(f"--metric {part.strip()}" for part in name.split(","))
+            raise UsageError(f"--metric {name}: expected one column; give several as {each}")
         check_column(known, name, "--metric")
     names = ("path", "rule", "seed")
     return [*names, *(name for name in wanted if name not in names)] if wanted else known
 
 
-def sorted_rows(rows: Sequence[Row], column: str | None) -> list[Row]:
-    """Return rows by a column, the smallest first (after a minus, the largest), those without a value last.
+def sorted_places(rows: Sequence[Row], column: str | None) -> list[int]:
+    """Return the places of rows by a column, the smallest first (after a minus, the largest).
+
+    Rows without a value come last.
 
     Raises
     ------
@@ -276,17 +288,18 @@ def sorted_rows(rows: Sequence[Row], column: str | None) -> list[Row]:
         There is no such column.
     """
     if column is None:
-        return list(rows)
+        return list(range(len(rows)))
     descending, name = column.startswith("-"), column.removeprefix("-")
     check_column(list(rows[0]), name, "--sort")
-    there = sorted((row for row in rows if row[name] is not None),
-                   key=lambda row: row[name], reverse=descending)  # fmt: skip
-    return [*there, *(row for row in rows if row[name] is None)]
+    there = [place for place, row in enumerate(rows) if row[name] is not None]
+    there.sort(key=lambda place: rows[place][name], reverse=descending)
+    return [*there, *(place for place, row in enumerate(rows) if row[name] is None)]
 
 
 def check_column(known: Sequence[str], name: str, option: str) -> None:
     """Raise UsageError where runs have no such column."""
     if name not in known:
         raise UsageError(
-            f"{option} {name}: no such column{did_you_mean(name, known)}; there are {', '.join(known)}"
+            f"{option} {name or 'nothing'}: no such column{did_you_mean(name, known)}; there are "
+            f"{', '.join(known)}"
         )

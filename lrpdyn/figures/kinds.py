@@ -320,6 +320,11 @@ def check(runs: Sequence[RunFolder], kinds: Sequence[str], request: Request) -> 
         if len(runs) > 1 and not KINDS[kind].several_runs:
             others = ", ".join(kind.name for kind in KINDS.values() if kind.several_runs)
             raise UsageError(f"--kind {kind}: expected one run, found {len(runs)}; see {others}")
+        if len(runs) < 2 and KINDS[kind].several_runs:
+            raise UsageError(
+                f"--kind {kind}: expected two runs or more, found {len(runs)} ({runs[0].path}); lrpdyn plot "
+                f"RUN RUN --kind {kind}"
+            )
     for part, option in OPTIONS.items():
         users = users_of(part)
         if getattr(request, part) != getattr(PLAIN, part) and not set(users) & set(kinds):

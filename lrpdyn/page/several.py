@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from lrpdyn.comparison.belonging import need_same_observations
+from lrpdyn.comparison.belonging import need_maps_of_the_same
 from lrpdyn.comparison.groups import group_names
 from lrpdyn.comparison.paired_steps import paired_steps
 from lrpdyn.comparison.rows import Row, read_rows
-from lrpdyn.errors import RunError, UsageError
+from lrpdyn.errors import UsageError
 from lrpdyn.page.budget import MOST_PIXELS, Kept, choose_samples
 from lrpdyn.page.pictures import Observations, View, observations_of, views_of
 from lrpdyn.run.reader import RunFolder, as_pictures
@@ -77,10 +77,8 @@ def several_of(
         A file of a run cannot be read.
     """
     runs = [as_pictures(run) for run in given]
-    rows, bad = read_rows([run.path for run in runs])
-    if bad:
-        raise RunError(bad[0])
-    need_same_observations(rows, "report")
+    rows = read_rows([run.path for run in runs])
+    need_maps_of_the_same(runs, rows, "report")
     groups = group_names(rows, by)
     total, report = len(runs[0].observations), runs[0].outliers
     samples = choose_samples(total, report)

@@ -156,7 +156,9 @@ def _lines(path: Path) -> Iterator[bytes]:
 
 
 def _cannot_read(path: Path, error: OSError) -> RunError:
-    return RunError(f"{path}: cannot be read: {error.strerror or error}")
+    return RunError(
+        f"{path}: cannot be read: {error.strerror or error}; mend that, or delete it and make the run again"
+    )
 
 
 def _parsed(line: bytes) -> dict[str, Any] | None:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from lrpdyn.errors import RunError
+from lrpdyn.errors import RunError, UnreadableRunsError
 from lrpdyn.files.atomic import TEMPORARY, cannot_write, sha256_of
 from lrpdyn.run.journal import JOURNAL
 from lrpdyn.run.manifest import MANIFEST
@@ -156,18 +156,21 @@ def leftovers(run: Path) -> list[Path]:
     ]
 
 
-def damaged(run: Path, name: str, why: object, step: int | None = None) -> RunError:
+def damaged(run: Path, name: str, why: object, step: int | None = None) -> UnreadableRunsError:
     """Return the error to raise where a file of a run cannot be used; `step` where it is of one."""
+    if isinstance(why, OSError) and why.strerror:
+        why = why.strerror  # the rest of such an error is its number and the path
+    again = "" if step is None else f", with --recompute {step},"
+    anew = f"the command that made the run{again} makes it anew (lrpdyn verify {run} looks at every file)"
+    todo = written_now(run) or anew
+    return UnreadableRunsError({run: f"{run / name}: cannot be read: {why}; {todo}"})
+
+
+def written_now(run: Path) -> str:
+    """Return which process writes a run right now, and what to do; empty where none is known to."""
     from lrpdyn.run.lock import read_holder  # it takes as long to load as all this
 
     holder = read_holder(run)
-    if holder is not None and not holder.is_gone:
-        return RunError(
-            f"{run / name}: cannot be read: {why}; {holder}, writes the run right now: try again when it "
-            "has"
-        )
-    again = "" if step is None else f", with --recompute {step},"
-    return RunError(
-        f"{run / name}: cannot be read: {why}; the command that made the run{again} makes it anew "
-        f"(lrpdyn verify {run} looks at every file)"
-    )
+    if holder is None or holder.is_gone:
+        return ""
+    return f"{holder}, writes the run right now: try again when it has"

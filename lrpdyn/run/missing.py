@@ -17,6 +17,11 @@ def no_run(run: Path, what: str = "run") -> RunError:
     """
     holds = f"{run}: holds no {what} of lrpdyn"
     compute = "lrpdyn compute CHECKPOINTS OBSERVATIONS"
+    if what == "run" and (run / "journal.jsonl").exists():
+        return RunError(
+            f"{run}: holds the journal of a run, but no {MANIFEST}, without which it cannot be read: copy "
+            f"that back, or make the run again in another folder: {compute} -o FOLDER"
+        )
     kind = seems(run)
     if "checkpoint" in kind:
         return RunError(

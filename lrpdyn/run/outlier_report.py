@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from lrpdyn.errors import RunError
+from lrpdyn.errors import UnreadableRunsError
 from lrpdyn.files.json_data import parse_json, read_json
 from lrpdyn.files.plain import read_plain
 from lrpdyn.files.reasons import reason_of
@@ -41,18 +41,19 @@ def read_report(run: Path) -> dict[str, Any]:
         There is none, its bytes are not those that were written, or, where no manifest has its hash,
         it cannot be used; or it is of a newer schema.
     """
-    path = run / NAME
     try:
         check_parts(run, writing=False)
-        content = read_plain(path)
+        content = read_plain(run / NAME)
         report: dict[str, Any] = parse_json(content)
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise no_run(run, "finished run") from error
+        if _written(run) is None:
+            raise no_run(run, "finished run") from error
+        raise _unreadable(run, f"cannot be read ({reason_of(error)}); {_ANEW}") from error
     except (OSError, ValueError) as error:
-        raise RunError(f"{path}: cannot be read ({reason_of(error)}); {_ANEW}") from error
+        raise _unreadable(run, f"cannot be read ({reason_of(error)}); {_ANEW}") from error
     try:
         if report["schema"] > SCHEMA:
-            raise RunError(f"{path}: schema {report['schema']}; install a newer lrpdyn")
+            raise _unreadable(run, f"schema {report['schema']}; install a newer lrpdyn")
         if _written(run) not in (None, hashlib.sha256(content).hexdigest()):
             from lrpdyn.run.layout import OTHER_BYTES, damaged
 
@@ -61,10 +62,13 @@ def read_report(run: Path) -> dict[str, Any]:
             raise ValueError(f"schema {report['schema']}, expected {SCHEMA}")
         _use_all(report)
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        why = f"{reason_of(error)}"
-        raise RunError(f"{path}: is damaged ({why}); {_ANEW}") from error
+        raise _unreadable(run, f"is damaged ({reason_of(error)}); {_ANEW}") from error
     cleaned: dict[str, Any] = printable_data(report)
     return cleaned
+
+
+def _unreadable(run: Path, what: str) -> UnreadableRunsError:
+    return UnreadableRunsError({run: f"{run / NAME}: {what}"})
 
 
 def _written(run: Path) -> str | None:

@@ -31,6 +31,7 @@ from lrpdyn.run.layout import (
     PIXEL_MAPS,
     damaged,
     relevance_path,
+    written_now,
 )
 from lrpdyn.run.manifest import read_manifest
 from lrpdyn.run.question import question_in_words
@@ -221,9 +222,8 @@ class RunFolder:
         folder = Path(path)
         manifest = printable_data(read_manifest(folder))
         if any(entry["status"] == "pending" for entry in manifest["checkpoints"]):
-            raise RunError(
-                f"{folder}: the run is not finished; go on with the command that began it"
-            )
+            todo = written_now(folder) or "go on with the command that began it"
+            raise RunError(f"{folder}: the run is not finished; {todo}")
         return cls(folder, manifest)
 
     @property
@@ -289,7 +289,7 @@ class RunFolder:
             if is_as_written(path, written, self.manifest.get("stamps", {}).get(name)):
                 return path
         except OSError as error:
-            raise damaged(self.path, name, error.strerror or error) from error
+            raise damaged(self.path, name, error) from error
         raise damaged(self.path, name, OTHER_BYTES)
 
     def _content(self, name: str) -> bytes:
@@ -297,7 +297,7 @@ class RunFolder:
         try:
             content = read_plain(self.path / name)
         except OSError as error:
-            raise damaged(self.path, name, error.strerror or error) from error
+            raise damaged(self.path, name, error) from error
         self._check_bytes(name, hashlib.sha256(content).hexdigest())
         return content
 
@@ -335,7 +335,7 @@ class RunFolder:
                 file.seek(0)
                 return read_table(file, columns)
         except OSError as error:
-            raise damaged(self.path, name, error.strerror or error) from error
+            raise damaged(self.path, name, error) from error
         except ValueError as error:
             raise damaged(self.path, name, error) from error
 

@@ -156,9 +156,8 @@ def explained(work: Path, seed: int, rules: Sequence[str] = RULES) -> None:
 
 
 def found_basins(folders: Sequence[Path]) -> Basins:
-    rows, bad = read_rows(folders)
-    assert bad == []
-    return basins(folders[0].name, [RunFolder.open(folder) for folder in folders], rows)
+    runs = [RunFolder.open(folder) for folder in folders]
+    return basins(folders[0].name, runs, read_rows(folders))
 
 
 def main() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -62,8 +63,11 @@ def test_options_reach_the_figures(run: str, tmp_path: Path) -> None:
 
 
 def test_several_runs_are_compared(run: str, tmp_path: Path) -> None:
-    result = _plot(run, run, "-o", str(tmp_path))
+    shutil.copytree(run, tmp_path / "runs" / "copy")
+    result = _plot(run, f"{tmp_path}/runs/c*", "-o", str(tmp_path))
     assert result.stdout == f"{tmp_path / 'comparison.png'}\n"
+    for arguments in ([run, run], [run, "--kind", "trajectory,runs"]):
+        assert "expected two runs or more, found 1" in str(_plot(*arguments).exception)
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from scipy.stats import mannwhitneyu
 
 import lrpdyn
-from lrpdyn.architectures.frameworks.catch import CatchNetwork
 from lrpdyn.comparison.basin_words import basin_lines
 from lrpdyn.comparison.basins import Basins, basins, rank_correlation
 from lrpdyn.comparison.map_similarity import map_similarity
@@ -21,39 +19,13 @@ from lrpdyn.comparison.rows import read_rows
 from lrpdyn.comparison.text import as_json, as_table
 from lrpdyn.run.reader import RunFolder
 from tests.benchmarks import many_seeds
-from tests.small_runs import UNCHECKED
 
 PLANTED = (1, 2, 1, 2, 1, 2, 1, 2)
 
 
-@pytest.fixture(scope="module")
-def seeds(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Eight networks that look at the lower or the upper end of a picture from their second checkpoint on.
-
-    Channels summed is what is kept of half of the runs.
-    """
-    folder = tmp_path_factory.mktemp("seeds")
-    pictures = np.random.default_rng(0).random((4, 2, 24, 24), dtype=np.float32)
-    for seed in range(8):
-        torch.manual_seed(seed)
-        state = CatchNetwork().state_dict()
-        (checkpoints := folder / f"seed_{seed}").mkdir()
-        for step in range(4):
-            state = {name: w + 1e-3 * torch.randn_like(w) for name, w in state.items()}
-            if step == 1:
-                rows = state["features.5.weight"].view(64, 32, 5, 5)
-                rows[:, :, 2:] *= seed % 2 == 0
-                rows[:, :, :3] *= seed % 2 == 1
-            torch.save(state, checkpoints / f"net_{step}.pt")
-        lrpdyn.compute(checkpoints, pictures, out=folder / "runs" / f"seed_{seed}", workers=1,
-                       keep=("relevance", "pixels")[seed // 4], **UNCHECKED)  # fmt: skip
-    return [folder / "runs" / f"seed_{seed}" for seed in range(8)]
-
-
 def found(folders: list[Path]) -> Basins:
-    rows, bad = read_rows(folders)
-    assert bad == []
-    return basins("rule zplus", [RunFolder.open(folder) for folder in folders], rows)
+    runs = [RunFolder.open(folder) for folder in folders]
+    return basins("rule zplus", runs, read_rows(folders))
 
 
 def test_basins_are_the_two_kinds_of_seeds(seeds: list[Path]) -> None:

@@ -31,6 +31,13 @@ def test_folders_stand_for_the_runs_below_them(runs: Path) -> None:
     assert find_runs(["runs/seed_10/zplus", "runs/seed_10"]) == [Path("runs/seed_10/zplus")]
 
 
+def test_a_run_that_lost_a_file_is_found_to_be_named(runs: Path) -> None:
+    (runs / "runs" / "seed_2" / "zplus" / "journal.jsonl").unlink()
+    (runs / "runs" / "seed_2" / "gamma" / "manifest.json").unlink()
+    assert len(find_runs(["runs"])) == 4
+    assert find_runs(["runs/seed_2/gamma"]) == [Path("runs/seed_2/gamma")]
+
+
 def test_patterns_match_runs_and_folders_of_them(runs: Path) -> None:
     found = [str(run) for run in find_runs(["runs/seed_*/zplus", "runs/seed_2/*"])]
     assert found == ["runs/seed_2/zplus", "runs/seed_10/zplus", "runs/seed_2/gamma"]

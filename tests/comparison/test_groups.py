@@ -94,8 +94,15 @@ def test_groups_have_names() -> None:
     assert group_names(rows, "rule") == ["zplus", "zplus", "gamma:0.25"]
     assert group_names(rows, "seed") == ["0", "1", "0"]
     assert group_names(rows, r"(seed_\d+)") == ["seed_0", "seed_1", "seed_0"]
-    for by, why in (("lr-(.*)", "does not match the path seed_0"), ("lr", "has 0 groups"),
-                    ("(", "no regular expression")):  # fmt: skip
+    for by, why in (
+        ("lr-(.*)", "matches none of 3 paths, not seed_0/zplus; widen"),
+        ("_1/(.*)", "matches 1 of 3 paths, not seed_0/zplus; widen"),
+        ("lr", "expected rule, seed, head, or a pattern with one group .*, found no groups"),
+        ("Rule", r"\(did you mean rule\?\)"),
+        ("", "--by nothing: expected rule, seed, head, or"),
+        ("(l)(r)", "found 2 groups"),
+        ("(", r"no regular expression .*; one with a group is such as 'lr-"),
+    ):
         with pytest.raises(UsageError, match=why):
             group_names(rows, by)
     with pytest.raises(UsageError, match="no seed in the path"):

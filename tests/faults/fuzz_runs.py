@@ -260,13 +260,16 @@ def commands(work: Path, scene: Scene, on: str, draw: random.Random) -> list[lis
     compute = ["compute", str(scene.folder / "ckpts"), str(scene.folder / "obs.npy"), "-o", run, "-q",
                "--arch-arg", "activation=tanh", "--workers", "1", "--regions",
                str(scene.folder / "regions.npz")]  # fmt: skip
+    whole = str(scene.whole / "run")
     light = [
         ["verify", run], ["verify", run, "--format", "json"], ["outliers", run],
         ["outliers", run, "--format", draw.choice(("json", "csv", "markdown"))],
-        ["compare", str(scene.whole / "run"), run], ["plot", run, "--kind", "terminal"],
+        ["compare", whole, run], ["plot", run, "--kind", "terminal"],
         ["export", run, "--to", draw.choice(("csv", "zarr", "hdf5")), "-o", out],
     ]  # fmt: skip
     heavy = [compute, [*compute, "--overwrite"], [*compute, "--recompute", "4"], ["report", run],
+             ["report", whole, run, "-o", str(work / "out.html")],
+             ["plot", whole, run, "--kind", "runs", "-o", str(work / "out.png")],
              ["plot", run, "--kind", draw.choice(("raster", "trajectory", "dynamics"))]]  # fmt: skip
     chosen = draw.sample(light, 4)
     return [*chosen, draw.choice(heavy)] if draw.random() < 0.25 else chosen

@@ -88,8 +88,10 @@ def test_what_cannot_be_drawn_is_refused_before_anything_is(
 def test_several_runs_are_for_some_kinds_alone(of_images: Run, of_vectors: Run) -> None:
     with pytest.raises(UsageError, match="expected one run, found 2"):
         draw([of_images, of_images], "dynamics")
-    with pytest.raises(UsageError, match="expected 2 to 6 runs, found 1"):
+    with pytest.raises(UsageError, match="expected two runs or more, found 1"):
         draw([of_images], "comparison")
+    with pytest.raises(UsageError, match="expected 2 to 6 runs, found 7"):
+        draw([of_images] * 7, "comparison")
     with pytest.raises(UsageError, match="have other samples"):
         draw([of_images, of_vectors], "comparison")
     with pytest.raises(UsageError, match="expected two runs or more, found 1"):

@@ -215,7 +215,10 @@ def _runs(shape: tuple[int, ...], points: int, groups: int, runs: int, dpi: int)
         for title in titles
     ]
     letters = [chr(65 + place) for place in range(runs)]
-    plane = Plane(points=_random((runs, 2)), names=letters, groups=of_runs, kept=0.456)
+    of_basins = [None, *(place % 9 for place in range(1, runs))]  # one of each mark
+    plane = Plane(
+        points=_random((runs, 2)), names=letters, groups=of_runs, basins=of_basins, kept=0.456
+    )
     shown = Maps(
         observation=_random(shape, 1e-5),
         values=_random((min(runs, 8), points, *shape[-2:]), 1.23456e-7),

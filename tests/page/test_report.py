@@ -85,8 +85,8 @@ def test_what_cannot_be_done_is_one_line(copied: Callable[[str], Path], tmp_path
     assert result.stderr.startswith("Error: nothing: holds no run of lrpdyn")
     folder = copied("run")
     result = command("run", "-o", ".", cwd=tmp_path)
-    assert result.returncode == 1
-    assert "cannot be written" in result.stderr
+    assert result.returncode == 2
+    assert "-o .: is a folder, expected the name of a page" in result.stderr
     manifest = json.loads((folder / "manifest.json").read_text())
     (folder / "relevance" / "step_000000000032.npy").unlink()
     result = command("run", cwd=tmp_path)

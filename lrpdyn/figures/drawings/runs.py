@@ -1,4 +1,4 @@
-"""Many runs: their maps over training, curves of their groups, and a plane of the runs."""
+"""Many runs: their maps over training, curves of their groups, and a plane of the runs and their basins."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.transforms import Bbox
 
-from lrpdyn.comparison.belonging import SETTINGS, differences, need_same_observations, why_not
+from lrpdyn.comparison.basin_words import short_basin_line
+from lrpdyn.comparison.basins import Basins, basins_of
+from lrpdyn.comparison.belonging import SETTINGS, differences, need_maps_of_the_same, why_not
 from lrpdyn.comparison.comparison import letters
 from lrpdyn.comparison.groups import group_names
 from lrpdyn.comparison.map_similarity import map_similarity
-from lrpdyn.comparison.paired_steps import PairedSteps, paired_steps
+from lrpdyn.comparison.paired_steps import PairedSteps, last_part, paired_steps
 from lrpdyn.comparison.plane import plane
 from lrpdyn.comparison.rows import Row, read_rows
-from lrpdyn.errors import RunError, UsageError
 from lrpdyn.figures.canvas import features, layout, maps, saving, style, words
 from lrpdyn.figures.canvas.curve_axes import add_key, key_lines, tidy
 from lrpdyn.figures.canvas.grid import LOWEST_ROW, Column, columns_abreast, draw_grid, page_of
@@ -40,6 +41,8 @@ FEWEST_IN_PLANE = 3
 #: In em: the height of curves and what is below them, the width that a panel needs, and a feature's height.
 CURVES, BELOW, WIDE = 9.0, 4.0, 22.0
 EACH = 1.3
+#: The marks of runs by their basin, from 1 on (no question has more), of those in none, and of unknown ones.
+BASINS, IN_NONE, UNKNOWN = "os^DvPp*", "x", "o"
 Curve = tuple[Array, Array]
 
 
@@ -64,11 +67,15 @@ class Curves:
 
 @dataclass(frozen=True, kw_only=True)
 class Plane:
-    """Runs in a plane: points (R, 2), the name and group of each, and the share of distances that is kept."""
+    """Runs in a plane: points (R, 2), the name, group and basin of each, and the share of distances kept.
+
+    Basins count from 1 in each question; 0 is a run in none of them, None one of which it is not known.
+    """
 
     points: Array
     names: Sequence[str]
     groups: Sequence[str]
+    basins: Sequence[int | None]
     kept: float
 
 
@@ -93,18 +100,12 @@ def draw(runs: Sequence[RunFolder], request: Request, path: Path) -> None:
     Raises
     ------
     UsageError
-        There are fewer than two, their observations differ, or they cannot be grouped so.
+        Their observations differ, or they cannot be grouped so.
     RunError
         A table or a map of a run cannot be read.
     """
-    if len(runs) < 2:
-        raise UsageError(
-            f"--kind runs: expected two runs or more, found {len(runs)}; lrpdyn plot RUN RUN --kind runs"
-        )
-    rows, bad = read_rows([run.path for run in runs])
-    if bad:
-        raise RunError(bad[0])
-    need_same_observations(rows, "--kind runs")
+    rows = read_rows([run.path for run in runs])
+    need_maps_of_the_same(runs, rows, "--kind runs")
     groups = group_names(rows, request.by)
     first = list(dict.fromkeys(groups))
     order = sorted(range(len(runs)), key=lambda place: first.index(groups[place]))
@@ -117,17 +118,50 @@ def draw(runs: Sequence[RunFolder], request: Request, path: Path) -> None:
     points = max(2, min(MOST_POINTS, columns_abreast(request.look) - 1))
     shown = _maps(runs, chosen, names, groups, paired, points, request.sample, same=same)
     panels, refused = _panels(runs, rows, groups, same=same)
-    found = None
+    found, said = None, list[str]()
     if len(runs) >= FEWEST_IN_PLANE:
-        last = replace(paired, steps=paired.steps[:, -1:], shares=paired.shares[-1:])
-        places, kept = plane(map_similarity(runs, last)[0])
-        found = Plane(points=places, names=names, groups=groups, kept=kept)
+        basins = basins_of(runs, rows)
+        found = _plane(runs, rows, groups, names, paired, basins)
+        said = _said_of_basins(basins, rows, names)
     unit = runs[0].manifest["unit"] if same else "% of training"
     draw_runs(
         path, shown, panels, found,
-        caption=_caption(rows, groups, names, chosen, request, paired, refused),
+        caption=_caption(rows, groups, names, chosen, request, paired, [*refused, *said]),
         unit=unit, look=request.look,
     )  # fmt: skip
+
+
+def _plane(
+    runs: Sequence[RunFolder], rows: Sequence[Row], groups: Sequence[str], names: Sequence[str],
+    paired: PairedSteps, basins: Sequence[Basins],
+) -> Plane:  # fmt: skip
+    part = last_part(paired)
+    last = replace(paired, steps=paired.steps[:, part], shares=paired.shares[part])
+    points, kept = plane(map_similarity(runs, last).mean(axis=0))
+    known = {
+        path: basin
+        for one in basins
+        for path, basin in zip(one.runs, one.basin_of, strict=True)
+        if one.silhouette is not None
+    }
+    return Plane(points=points, names=names, groups=groups, kept=kept,
+                 basins=[known.get(row["path"]) for row in rows])  # fmt: skip
+
+
+def _said_of_basins(
+    basins: Sequence[Basins], rows: Sequence[Row], names: Sequence[str]
+) -> list[str]:
+    """Return a sentence on the runs of each question, and one on runs that were compared with no other."""
+    short = {row["path"]: name for row, name in zip(rows, names, strict=True)}
+    said = [short_basin_line(one, short) for one in basins]
+    compared = {path for one in basins for path in one.runs}
+    alone = [name for row, name in zip(rows, names, strict=True) if row["path"] not in compared]
+    if alone:
+        said.append(
+            f"No basin is known of {', '.join(alone)}: no other training was asked the same, or another of "
+            "these runs is of the same training."
+        )
+    return said
 
 
 def evenly(groups: Sequence[str], most: int) -> list[int]:
@@ -310,8 +344,9 @@ def draw_runs(
     caption = replace(caption, notes=[*caption.notes, scale.sentence])
     if found is not None:
         says = (
-            "Plane: classical scaling of the runs; squared distances are 2 (1 - cosine) of the maps at the "
-            f"last point, mean over samples; the plane keeps {100 * found.kept:.0f} % of their sum."
+            "Plane: classical scaling of the runs; squared distances are 2 (1 - cosine) of the maps of the "
+            "last quarter of training, mean over samples; the plane keeps "
+            f"{100 * found.kept:.0f} % of their sum."
         )
         caption = replace(caption, notes=[*caption.notes, says])
     titles = [panel.title for panel in panels]
@@ -329,6 +364,8 @@ def draw_runs(
     wrapped = [layout.wrap(title, each - 1.2 * em, em) for title in titles]
     bands = [wrapped[at : at + abreast] for at in range(0, len(wrapped), abreast)]
     heights = [layout.LINE * max(map(len, band)) + 0.4 + CURVES + BELOW for band in bands]
+    marks = _marks(found) if found is not None else {}
+    heights[-1] += key_lines(list(marks), each - 1.2 * em, em) * layout.LINE
     below = key_lines(names, width - 1.2 * em, em) * layout.LINE + 1.6 + sum(heights)
     if flat:
         figure, top = _features(shown, own.values, scale, caption, look, below)
@@ -347,7 +384,7 @@ def draw_runs(
     handles = [Line2D([], [], **_line(place)) for place in range(len(names))]
     top = add_key(figure, 0.6 * em, top + 0.6 * em, width - 1.2 * em, handles, names, em) + 0.6 * em
     for number, (band, height) in enumerate(zip(bands, heights, strict=True)):
-        body = top + (height - CURVES - BELOW) * em
+        body = top + (layout.LINE * max(map(len, band)) + 0.4) * em
         for place, lines in enumerate(band, number * abreast):
             left = place % abreast * each
             layout.add_text(figure, left + 0.6 * em, top, lines, em)
@@ -355,6 +392,9 @@ def draw_runs(
                 _add_curves(figure, panels[place], names, left, body, each, unit, em)
             elif found is not None:
                 _add_plane(figure, found, names, left, body, each, em)
+                under = body + (CURVES + 2.2) * em
+                shapes = [Line2D([], [], color="0.3", **mark) for mark in marks.values()]
+                add_key(figure, left + 0.6 * em, under, each - 1.2 * em, shapes, list(marks), em)
         top += height * em
     saving.save_figure(figure, path, caption, look)
 
@@ -367,6 +407,23 @@ def _line(place: int) -> dict[str, Any]:
         "linestyle": styles[place // len(colours)],
         "linewidth": 1.4,
     }
+
+
+def _mark(basin: int | None) -> dict[str, Any]:
+    """Return how a run is marked whose basin this is."""
+    shape = UNKNOWN if basin is None else BASINS[basin - 1] if basin else IN_NONE
+    return {"linestyle": "", "marker": shape, "fillstyle": "none" if basin is None else "full"}
+
+
+def _marks(found: Plane) -> dict[str, dict[str, Any]]:
+    """Return the marks of the runs in a plane by what they mean, for a legend."""
+    known = sorted({basin for basin in found.basins if basin})
+    marks = {f"basin {basin}" if known[-1] > 1 else "one basin": _mark(basin) for basin in known}
+    if 0 in found.basins:
+        marks["in no basin"] = _mark(0)
+    if None in found.basins:
+        marks["basin not known"] = _mark(None)
+    return marks
 
 
 def _add_curves(
@@ -394,23 +451,20 @@ def _add_plane(
     width: float,
     em: float,
 ) -> None:
-    """Draw runs as points; their letters where these do not overlap."""
+    """Draw runs as the marks of their basins; their letters where these do not overlap."""
     axes = layout.add_panel(figure, left + 1.6 * em, top, width - 3.2 * em, (CURVES + 1.6) * em)
     axes.set_xticks([])
     axes.set_yticks([])
-    for group in dict.fromkeys(found.groups):
-        points = found.points[[one == group for one in found.groups]]
+    size = 0.5 * layout.points(em, figure.dpi)
+    for point, group, basin in zip(found.points, found.groups, found.basins, strict=True):
         colour = _line(names.index(group))["color"] if group in names else "0.6"
-        axes.plot(
-            points[:, 0],
-            points[:, 1],
-            "o",
-            color=colour,
-            markersize=0.5 * layout.points(em, figure.dpi),
-        )
-    axes.margins(0.12)
-    axes.set_aspect("equal", adjustable="datalim")
-    axes.apply_aspect()
+        axes.plot(*point, color=colour, markersize=size, **_mark(basin))
+    # Both axes have one scale, and room around the points: matplotlib's own equal scales take the room away.
+    middle = (found.points.max(axis=0) + found.points.min(axis=0)) / 2
+    sizes = np.array([axes.bbox.width, axes.bbox.height])
+    scale = float((np.ptp(found.points, axis=0) / sizes).max()) or 1.0
+    axes.set_xlim(*(middle[0] + scale * sizes[0] * np.array([-0.6, 0.6])))
+    axes.set_ylim(*(middle[1] + scale * sizes[1] * np.array([-0.6, 0.6])))
     places = axes.transData.transform(found.points)
     taken = [Bbox.from_bounds(x - 0.3 * em, y - 0.3 * em, 0.6 * em, 0.6 * em) for x, y in places]
     for name, (x, y) in zip(found.names, places, strict=True):

@@ -74,12 +74,12 @@ def sides_of(runs: Sequence[RunFolder], samples: Sequence[int]) -> tuple[list[Si
     Raises
     ------
     UsageError
-        There are fewer than two runs or more than six, or their samples differ.
+        There are more than six runs, or their samples differ.
     """
-    if not 2 <= len(runs) <= MOST_RUNS:
+    if len(runs) > MOST_RUNS:
         raise UsageError(
-            f"--kind comparison: expected 2 to {MOST_RUNS} runs, found {len(runs)}; "
-            "lrpdyn plot RUN RUN --kind comparison, or --kind runs of any number"
+            f"--kind comparison: expected 2 to {MOST_RUNS} runs, found {len(runs)}; --kind runs draws any "
+            "number"
         )
     found = compare(runs)
     letters = string.ascii_uppercase

@@ -117,8 +117,61 @@ def test_many_runs_are_counted_and_each_group_is_shown(
     rows = [text.get_text() for text in saved[0].texts if text.get_rotation() == 90]
     assert [row[-1] for row in rows] == ["A", "B", "C", "D", "E", "F", "G", "J"]
     assert "the plane keeps 100 %" in _text(saved[0])
-    assert "J: " not in saved[0].get_label()
+    assert "\nJ: " not in saved[0].get_label()
     assert "And 2 more runs." in saved[0].get_label()
+
+
+def _marks(figure: Figure) -> list[tuple[str, str]]:
+    """Return the shapes of the runs in the plane, and whether they are filled."""
+    (axes,) = [axes for axes in figure.axes if axes.axison and not axes.get_xticks().size]
+    return [(str(line.get_marker()), str(line.get_fillstyle())) for line in axes.lines]
+
+
+def _legend(figure: Figure) -> list[str]:
+    legends = [axes.get_legend() for axes in figure.axes]
+    return [text.get_text() for legend in legends if legend for text in legend.get_texts()]
+
+
+def test_runs_of_a_plane_are_marked_by_the_basins_that_compare_finds(
+    seeds: list[Path], saved: list[Figure]
+) -> None:
+    _draw([lrpdyn.open_run(seed) for seed in seeds])
+    (found,) = lrpdyn.compare(seeds).basins
+    assert set(found.basin_of) == {1, 2}
+    assert _marks(saved[0]) == [("os"[basin - 1], "full") for basin in found.basin_of]
+    assert _legend(saved[0])[-2:] == ["basin 1", "basin 2"]
+    assert ": 2, marked by their shapes. 1: A, C, E, G; 2: B, D, F, H.\n" in saved[0].get_label()
+
+
+def test_one_basin_and_unknown_ones_are_said(seeds: list[Path], saved: list[Figure]) -> None:
+    _draw([lrpdyn.open_run(seed) for seed in seeds[:5]])
+    assert _marks(saved[0]) == [("o", "none")] * 5
+    assert _legend(saved[0])[-1] == "basin not known"
+    assert "nobody can tell, for 6 runs are needed." in saved[0].get_label()
+    _draw([lrpdyn.open_run(seeds[0])] * 3)  # one training
+    assert "No basin is known of A, B, C: no other training" in saved[1].get_label()
+
+
+def test_marks_say_their_basin_and_one_is_none() -> None:
+    plane = {"points": np.zeros((3, 2)), "names": "ABC", "groups": "ggg", "kept": 1.0}
+    assert [*runs._marks(runs.Plane(**plane, basins=[1, 1, 1]))] == ["one basin"]
+    assert [*runs._marks(runs.Plane(**plane, basins=[2, 0, None, 1]))] == [
+        "basin 1", "basin 2", "in no basin", "basin not known",
+    ]  # fmt: skip
+    assert len({str(runs._mark(basin)) for basin in (None, *range(9))}) == 10
+
+
+def test_the_plane_has_one_scale_and_room_for_its_points(
+    seeds: list[Path], saved: list[Figure]
+) -> None:
+    _draw([lrpdyn.open_run(seed) for seed in seeds])
+    (axes,) = [axes for axes in saved[0].axes if axes.axison and not axes.get_xticks().size]
+    (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
+    assert (right - left) / axes.bbox.width == pytest.approx((high - low) / axes.bbox.height)
+    points = np.array([line.get_xydata()[0] for line in axes.lines])
+    places = axes.transAxes.inverted().transform(axes.transData.transform(points))
+    assert places.min() > 0.08
+    assert places.max() < 0.92
 
 
 def test_what_cannot_be_grouped_is_refused(of_images: Run) -> None:
