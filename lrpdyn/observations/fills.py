@@ -71,7 +71,7 @@ def parse_number(text: str | float, otherwise: str) -> float:
     """Return a finite number; raise UsageError with the message `otherwise` where it is none."""
     try:
         value = float(text)
-    except ValueError:
+    except (TypeError, ValueError):  # a list, in a file that is not ours
         value = np.nan
     if not np.isfinite(value):
         raise UsageError(otherwise)

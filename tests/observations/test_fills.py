@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
@@ -15,7 +17,8 @@ def test_what_a_fill_may_be() -> None:
     assert [parse_fill(t) for t in (None, "modal", "mean", "-2", 0.5)] == [
         "modal", "modal", "mean", -2.0, 0.5,
     ]  # fmt: skip
-    for text in ("median", "nan", ""):
+    of_a_damaged_file: Any = [0.5]
+    for text in ("median", "nan", "", of_a_damaged_file):
         with pytest.raises(UsageError, match="expected a number, modal, blurred or mean"):
             parse_fill(text)
 
