@@ -30,6 +30,8 @@ Row = dict[str, Any]
 _FEWEST_SHARED = 8
 _SHARE, _FLAGS = "share_", "flags_"
 _SEED = re.compile(r"(?<![a-z0-9])seed[\W_]?(\d+)(?!\d)", re.IGNORECASE)
+#: CleanRL's names: environment, experiment, seed, seconds since 1970.
+_CLEANRL_SEED = re.compile(r"__(\d+)__\d{9,11}(?!\d)")
 #: So short a name may also be that of a machine's folder: taken below the folder of all runs only.
 _SHORT_SEED = re.compile(r"(?<![a-z0-9])s[-_=]?(\d+)(?![a-z0-9])", re.IGNORECASE)
 
@@ -245,16 +247,17 @@ def _row_or_reason(path: Path) -> Row | str:
 
 
 def seeds_of(runs: Sequence[Path]) -> list[int | None]:
-    """Return the seeds that paths name, as ``seed_3``, ``seed-3`` and ``s3`` do; the last part counts.
+    """Return the seeds that paths name, as ``seed_3``, ``s3`` and CleanRL's do; the last part counts.
 
-    >>> seeds_of([Path("a/seed_3/zplus"), Path("a/s12"), Path("a/last")])
-    [3, 12, None]
+    >>> seeds_of([Path("a/seed_3/zplus"), Path("a/s12"), Path("a/Pong-v5__ppo__2__1690000000"), Path("a/b")])
+    [3, 12, 2, None]
     """
     paths = [os.path.abspath(run) for run in runs]
     common = len(os.path.commonpath(paths)) if len(paths) > 1 else 0
     found: list[int | None] = []
     for path in paths:
-        named = _SEED.findall(path) or _SHORT_SEED.findall(path[common:])
+        named = _SEED.findall(path) or _CLEANRL_SEED.findall(path)
+        named = named or _SHORT_SEED.findall(path[common:])
         found.append(int(named[-1]) if named and len(named[-1]) < 18 else None)
     return found
 
