@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lrpdyn.comparison.belonging import why_not
-from lrpdyn.comparison.rows import Row, needs_of
+from lrpdyn.comparison.rows import Row, bounds_of, needs_of
 from lrpdyn.errors import UsageError
 from lrpdyn.files.nearby import did_you_mean
 from lrpdyn.files.text import printable
@@ -116,15 +116,17 @@ def _mean(group: str, column: str, rows: Sequence[Row]) -> Mean:
         strata.setdefault(asked, []).append(float(np.mean([row[column] for row in same])))
     values = [np.array(stratum) for stratum in strata.values()]
     every = np.concatenate(values)
+    # A mean of values within bounds is within them, whatever a bootstrap of t extends to.
     ends = interval(values)
+    low, high = (None, None) if ends is None else np.clip(ends, *bounds_of(column)).tolist()
     return Mean(
         group=group,
         column=column,
         **counts,
         mean=float(every.mean()),
         spread=float(every.std(ddof=1)) if len(every) > 1 else None,
-        low=None if ends is None else ends[0],
-        high=None if ends is None else ends[1],
+        low=low,
+        high=high,
         why="" if ends is not None else _no_interval(values),
     )
 

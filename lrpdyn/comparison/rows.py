@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import re
 from collections import Counter
@@ -48,12 +49,15 @@ class Entry:
         Gives it from a run; None where the run does not have it.
     needs
         The settings that runs must have in common for a mean of it; None: it has no mean.
+    bounds
+        The least and the largest value that it can have, and so that its mean can have.
     """
 
     name: str
     says: str
     value: Callable[[RunFolder], Any]
     needs: tuple[str, ...] | None = None
+    bounds: tuple[float, float] = (-math.inf, math.inf)
 
 
 def _hash(value: Any) -> str:
@@ -102,6 +106,8 @@ def _flags(run: RunFolder) -> int:
     return int(flagged + totals["pathologies"]["values"])
 
 
+#: The least and the largest value of shares and of absolute cosines, of cosines, and of counts and sizes.
+_SHARES, _COSINES, _SIZES = (0.0, 1.0), (-1.0, 1.0), (0.0, math.inf)
 _SAME_MAPS = ("observations", "head", "target", "contrast", "normalize")
 _SAME_CHANGES = (*_SAME_MAPS, "rule", "reference", "unit", "step_list")
 
@@ -134,31 +140,32 @@ ENTRIES: list[Entry] = [
     Entry(name="reward", says="the training curve (compute --curve) at the last step", needs=(),
           value=lambda run: run.outliers.get("curve", {}).get("last")),
     Entry(name="change", says="sum over transitions of the median change of samples",
-          needs=_SAME_CHANGES, value=lambda run: float(table_series(run).median_changes().sum())),
+          needs=_SAME_CHANGES, bounds=_SIZES,
+          value=lambda run: float(table_series(run).median_changes().sum())),
     Entry(name="lasted", says="the part of all change that lasted", needs=("unit", "step_list"),
-          value=lambda run: run.manifest["checks"].get("dynamics", {}).get("net_share")),
+          bounds=_SHARES, value=lambda run: run.manifest["checks"].get("dynamics", {}).get("net_share")),
     Entry(name="faithfulness_first", says="median faithfulness at the first step where it was measured",
           needs=("observations", "head"), value=lambda run: _faithfulness(run, 0)),
     Entry(name="faithfulness_last", says="the same at the last such step",
           needs=("observations", "head"), value=lambda run: _faithfulness(run, -1)),
     Entry(name="best_to_worst", says="cosine of the maps of the best and the worst unit, last step",
-          needs=("head",), value=_dependence("best_to_worst")),
+          needs=("head",), bounds=_COSINES, value=_dependence("best_to_worst")),
     Entry(name="upper_layers", says="cosine to the map with upper layers drawn anew, last step",
-          needs=("head",), value=_dependence("upper_layers")),
+          needs=("head",), bounds=_SHARES, value=_dependence("upper_layers")),
     Entry(name="random", says="likeness to maps of random networks, last step", needs=("head",),
-          value=_dependence("random")),
+          bounds=_SHARES, value=_dependence("random")),
     Entry(name="random_to_random", says="likeness of random networks' maps to each other",
-          needs=("head",), value=_dependence("random_to_random")),
+          needs=("head",), bounds=_SHARES, value=_dependence("random_to_random")),
     Entry(name="dormant_share", says="share of dormant units at the last step, mean over layers",
-          needs=("architecture",), value=_dormant),
-    Entry(name="broken", says="checkpoints that could not be read or are not finite", needs=(),
+          needs=("architecture",), bounds=_SHARES, value=_dormant),
+    Entry(name="broken", says="checkpoints that could not be read or are not finite", needs=(), bounds=_SIZES,
           value=lambda run: sum(one["status"] in ("bad", "not_finite")
                                 for one in run.manifest["checkpoints"])),
     Entry(name="pathologies", says="faults of maps at a step and sample",
-          needs=("samples", "step_list"),
+          needs=("samples", "step_list"), bounds=_SIZES,
           value=lambda run: run.outliers["totals"]["pathologies"]["values"]),
     Entry(name="flags", says="unusual or extreme steps and samples, and faults",
-          needs=("samples", "step_list"), value=_flags),
+          needs=("samples", "step_list"), bounds=_SIZES, value=_flags),
 ]  # fmt: skip
 
 
@@ -169,6 +176,15 @@ def needs_of(column: str) -> tuple[str, ...] | None:
     if column.startswith(_FLAGS):
         return ("samples", "step_list")
     return next((entry.needs for entry in ENTRIES if entry.name == column), None)
+
+
+def bounds_of(column: str) -> tuple[float, float]:
+    """Return the least and the largest value that a column can have."""
+    if column.startswith(_SHARE):
+        return _SHARES
+    if column.startswith(_FLAGS):
+        return _SIZES
+    return next((e.bounds for e in ENTRIES if e.name == column), (-math.inf, math.inf))
 
 
 def row_of(run: RunFolder) -> Row:

@@ -66,6 +66,21 @@ def test_a_mean_is_over_trainings() -> None:
     assert (twice.low, twice.high) == (mean.low, mean.high)  # a copy makes nothing surer
 
 
+def test_intervals_stay_within_what_values_can_be() -> None:
+    shares = [0.99, 0.98, 0.7, 0.97, 0.985]
+    of_score = mean_of(runs(*shares))
+    assert of_score.high is not None
+    assert of_score.high > 1
+    given = [{**row, "random": row["score"], "share_ball": row["score"]} for row in runs(*shares)]
+    for column in ("random", "share_ball"):
+        mean = mean_of(given, column)
+        assert (mean.low, mean.high) == (of_score.low, 1.0)
+    few = mean_of(
+        [{**row, "flags_dormant": row["score"]} for row in runs(0, 0, 0, 0, 1)], "flags_dormant"
+    )
+    assert few.low == 0
+
+
 def test_too_few_or_equal_trainings_have_no_interval() -> None:
     few = mean_of(runs(1, 2, 3, 5, None))
     assert (few.runs, few.mean, few.low, few.why) == (4, 2.75, None, "it needs 5 trainings")
