@@ -111,6 +111,10 @@ def command(
         _draw(found, found.objects, masks.with_suffix(".png"), quiet=quiet)
     elif objects and not quiet:
         paragraph("OCAtari finds no object in these observations: no regions are written.")
+    elif objects_path(out).exists():
+        paragraph(
+            f"Note: {objects_path(out)} is not of this recording; delete it, or record with --objects."
+        )
     if not quiet:
         folder = shlex.quote(str(Path(checkpoint).parent))
         regions = "" if masks is None else f" --regions {shlex.quote(str(masks))}"

@@ -42,6 +42,15 @@ def test_record_and_compute(user: Path) -> None:
     assert not (user / "wrong" / "manifest.json").exists()
 
 
+def test_objects_of_an_earlier_recording_are_named(user: Path) -> None:
+    record = ("record", "CartPole-v1", LAST, "-o", "anew.npz", "--n", 2, "-q")
+    assert lrpdyn(*record, cwd=user).stderr == ""
+    (user / "anew-objects.npz").touch()
+    found = lrpdyn(*record, cwd=user)
+    assert found.returncode == 0, found.stderr
+    assert "Note: anew-objects.npz is not of this recording; delete it" in found.stderr
+
+
 @pytest.mark.slow
 def test_actions_have_the_names_that_a_recording_keeps(tmp_path: Path) -> None:
     with quietly():
